@@ -1,0 +1,140 @@
+"""Conventions of the scan: angles, rotation centre, per-view shifts and the missing wedge.
+
+============ =============================================================================================
+projections  ``(views, rows, columns)`` float32; ``rows`` run along the rotation axis, one row is one slice
+sinogram     ``(views, columns)``: one row of the projections
+volume       ``(rows, ny, nx)``; image ``(ny, nx)``; pixel ``(i, j)`` sits at ``x = j - (nx-1)/2``,
+             ``y = (ny-1)/2 - i`` (pixels)
+angle        ``theta_rad (views,)``; files hold degrees
+ray          ``x cos(theta) + y sin(theta) = t``; detector bin ``k`` of view ``v`` sits at
+             ``t = k - center - shifts[v]``
+center       detector index of the rotation axis, bins counted from 0; default ``(columns-1)/2``
+============ =============================================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+#: Angles beyond this (two turns) are taken for degrees and refused.
+MAX_ABS_THETA_RAD = 4 * np.pi
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ParallelGeometry:
+    """Parallel-beam geometry; a pytree whose arrays can be differentiated and whose sizes are static.
+
+    Use :meth:`create`, which validates; the bare constructor does not (JAX rebuilds it with tracers).
+
+    theta_rad: (views,), radians
+    center: (), detector index of the rotation axis
+    shifts: (views,), bins; the projection of view ``v`` is displaced by ``+shifts[v]`` along the columns
+    columns: number of detector bins
+    """
+
+    theta_rad: Float[Array, " views"]
+    center: Float[Array, ""]
+    shifts: Float[Array, " views"]
+    columns: int = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def create(cls, theta_rad, columns: int, center=None, shifts=None) -> ParallelGeometry:
+        """Validated geometry.
+
+        theta_rad: (views,), radians
+        columns: detector bins
+        center: detector index of the rotation axis, default ``(columns-1)/2``
+        shifts: (views,), bins, default 0
+
+        Raises ``ValueError`` for angles that are not finite, look like degrees or are not 1D; for a centre
+        outside the detector; for shifts whose number differs from the views.
+
+        >>> ParallelGeometry.create(theta_rad=[0.0, 0.5], columns=150, center=75.0).views
+        2
+        """
+        theta = check_theta_rad(theta_rad)
+        if int(columns) != columns or columns < 1:
+            raise ValueError(f"columns is {columns!r}; expected the number of detector bins, at least 1")
+        columns = int(columns)
+        center = (columns - 1) / 2 if center is None else float(center)
+        if not 0 <= center <= columns - 1:
+            raise ValueError(
+                f"the centre {center:g} is outside the detector; expected a detector index between 0 and "
+                f"{columns - 1} (bins are counted from 0)"
+            )
+        shifts = np.zeros(theta.size) if shifts is None else np.asarray(shifts, float)
+        if shifts.shape != theta.shape or not np.all(np.isfinite(shifts)):
+            raise ValueError(
+                f"shifts have shape {shifts.shape}; expected one finite shift (bins) for each of "
+                f"the {theta.size} views"
+            )
+        dtype = jnp.result_type(float)
+        return cls(jnp.asarray(theta, dtype), jnp.asarray(center, dtype), jnp.asarray(shifts, dtype), columns)
+
+    @property
+    def views(self) -> int:
+        return self.theta_rad.shape[0]
+
+
+def check_theta_rad(theta_rad) -> np.ndarray:
+    """``theta_rad`` as a float64 array ``(views,)``, or a ``ValueError`` that names the fix."""
+    theta = np.asarray(theta_rad, float)
+    if theta.ndim != 1 or theta.size == 0:
+        raise ValueError(f"angles have shape {theta.shape}; expected one angle for each view, shape (views,)")
+    if not np.all(np.isfinite(theta)):
+        bad = int(np.flatnonzero(~np.isfinite(theta))[0])
+        raise ValueError(f"the angle of view {bad} is {theta[bad]}; expected finite angles")
+    largest = float(np.abs(theta).max())
+    if largest > MAX_ABS_THETA_RAD:
+        raise ValueError(
+            f"the largest angle is {largest:g} rad; these look like degrees: expected radians "
+            "(np.deg2rad, or angle unit 'deg')"
+        )
+    return theta
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Wedge:
+    """The missing wedge: the view angles, modulo pi, that were not measured.
+
+    center_rad: middle of the gap, in [0, pi)
+    width_rad: width of the gap less the median spacing of the views; 0 for a full scan
+    """
+
+    center_rad: float
+    width_rad: float
+
+    @classmethod
+    def from_angles(cls, theta_rad) -> Wedge:
+        """The largest angular gap of ``theta_rad (views,)`` modulo pi, less the median spacing.
+
+        >>> round(float(np.rad2deg(Wedge.from_angles(np.deg2rad(np.arange(0.0, 90.0))).width_rad)))
+        90
+        """
+        theta = np.unique(np.round(np.mod(check_theta_rad(theta_rad), np.pi), 9))
+        # An angle a hair below pi is the same view as 0.
+        if theta.size > 1 and theta[0] + np.pi - theta[-1] < 1e-6:
+            theta = theta[:-1]
+        if theta.size == 1:
+            return cls(float(np.mod(theta[0] + np.pi / 2, np.pi)), float(np.pi))
+        gaps = np.diff(np.append(theta, theta[0] + np.pi))
+        k = int(np.argmax(gaps))
+        width = max(float(gaps[k] - np.median(gaps)), 0.0)
+        if width < 1e-6:
+            width = 0.0
+        return cls(float(np.mod(theta[k] + gaps[k] / 2, np.pi)), width)
+
+    @property
+    def width_deg(self) -> float:
+        return float(np.rad2deg(self.width_rad))
+
+    @property
+    def center_deg(self) -> float:
+        return float(np.rad2deg(self.center_rad))

@@ -1,0 +1,178 @@
+"""The one loop that every iterative method runs on, its result, and how it is differentiated.
+
+A method is a frozen dataclass (a pytree) with pure functions::
+
+    init(problem, x0) -> State           # State: a pytree with fields ``x``, ``residual``, ``change``
+    step(problem, State) -> State
+
+``residual`` is the relative data residual and ``change`` what the stopping rule compares with its
+tolerance (usually the relative change of ``x``). Both are scalars.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+#: How a solution is differentiated: not at all (a while loop that stops early), through every iteration,
+#: through every iteration with its intermediate values computed again, or at the fixed point.
+DIFFERENTIATE = (None, "unroll", "checkpoint", "implicit")
+
+
+class Status(enum.IntEnum):
+    """What became of a solve. Failures are data: under ``vmap`` one bad slice does not stop the others."""
+
+    ITERATIONS = 0  # ran all iterations asked for
+    CONVERGED = 1  # the stopping rule was met
+    DIVERGED = 2  # a value became NaN or infinite; the last finite iterate is returned
+
+    @property
+    def text(self) -> str:
+        return {0: "all iterations done", 1: "converged", 2: "diverged"}[int(self)]
+
+
+class Method(Protocol):
+    def init(self, problem, x0) -> Any: ...
+
+    def step(self, problem, state) -> Any: ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """Result of an iterative solve.
+
+    value: (ny, nx), the image
+    status: (), a :class:`Status`
+    stats: ``iterations`` (), and per iteration ``residual`` and ``change`` (iterations,), NaN where the
+        loop had stopped
+    """
+
+    value: jax.Array
+    status: jax.Array
+    stats: dict[str, jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Carry:
+    state: Any
+    k: jax.Array
+    status: jax.Array
+    done: jax.Array
+    residual: jax.Array
+    change: jax.Array
+
+
+def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differentiate=None) -> Solution:
+    """Iterate ``method`` on ``problem`` from ``x0 (ny, nx)``.
+
+    Stops after ``iterations`` steps, or when ``change <= tolerance`` (never, for 0), or when a value is not
+    finite, in which case the last finite iterate is returned with status ``DIVERGED``.
+
+    differentiate: ``None`` (fastest; no reverse mode), ``"unroll"``, ``"checkpoint"`` (unrolled; a step's
+    inner values are recomputed, so memory holds one state per iteration) or ``"implicit"`` (the gradient of
+    the fixed point the iteration converged to, by a Neumann series; right only for a contractive map that
+    has converged).
+    """
+    check_iterations(iterations)
+    if differentiate not in DIFFERENTIATE:
+        raise ValueError(f"differentiate is {differentiate!r}; expected one of {DIFFERENTIATE}")
+    if differentiate == "implicit":
+        state, status, stats = _implicit(method, iterations, tolerance, problem, x0)
+        return Solution(state.x, status, stats)
+    carry = _start(method, problem, x0, iterations)
+    advance = functools.partial(_advance, method, problem, tolerance)
+    if differentiate is None:
+        carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
+    else:
+        body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
+        carry, _ = jax.lax.scan(lambda c, _: (body(c), None), carry, length=iterations)
+    return Solution(carry.state.x, carry.status, _stats(carry))
+
+
+def check_iterations(iterations: int) -> None:
+    if int(iterations) != iterations or iterations < 1:
+        raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
+
+
+def _stats(carry: _Carry) -> dict[str, jax.Array]:
+    return {"iterations": carry.k, "residual": carry.residual, "change": carry.change}
+
+
+def _start(method, problem, x0, iterations: int) -> _Carry:
+    history = jnp.full((iterations,), jnp.nan, x0.dtype)
+    return _Carry(
+        method.init(problem, x0),
+        jnp.array(0),
+        jnp.array(int(Status.ITERATIONS)),
+        jnp.array(False),
+        history,
+        history,
+    )
+
+
+def _advance(method, problem, tolerance, carry: _Carry) -> _Carry:
+    new = method.step(problem, carry.state)
+    finite = functools.reduce(
+        jnp.logical_and, [jnp.all(jnp.isfinite(v)) for v in jax.tree.leaves(new) if _is_float(v)]
+    )
+    keep = carry.done | ~finite
+    state = jax.tree.map(lambda old, value: jnp.where(keep, old, value), carry.state, new)
+    converged = finite & (tolerance > 0) & (new.change <= tolerance)
+    status = jnp.where(converged, int(Status.CONVERGED), carry.status)
+    status = jnp.where(finite, status, int(Status.DIVERGED))
+    record = lambda history, value: jnp.where(carry.done, history, history.at[carry.k].set(value))  # noqa: E731
+    return _Carry(
+        state,
+        jnp.where(carry.done, carry.k, carry.k + 1),
+        jnp.where(carry.done, carry.status, status),
+        carry.done | converged | ~finite,
+        record(carry.residual, new.residual),
+        record(carry.change, new.change),
+    )
+
+
+def _is_float(value) -> bool:
+    return jnp.issubdtype(jnp.result_type(value), jnp.inexact)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _implicit(method, iterations, tolerance, problem, x0):
+    carry = _start(method, problem, x0, iterations)
+    advance = functools.partial(_advance, method, problem, tolerance)
+    carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
+    return carry.state, carry.status, _stats(carry)
+
+
+def _implicit_fwd(method, iterations, tolerance, problem, x0):
+    out = _implicit(method, iterations, tolerance, problem, x0)
+    return out, (method, problem, out[0], x0)
+
+
+def _implicit_bwd(iterations, tolerance, saved, cotangent):
+    # State* = step(State*): w = v + (d step/d State)^T w, then pull w back to the problem and the method.
+    method, problem, state, x0 = saved
+    v = cotangent[0]
+    _, pull_state = jax.vjp(lambda s: method.step(problem, s), state)
+    _, pull_problem = jax.vjp(lambda m, p: m.step(p, state), method, problem)
+
+    def refine(w, _):
+        (dw,) = pull_state(w)
+        return jax.tree.map(_add, v, dw), None
+
+    w, _ = jax.lax.scan(refine, v, length=iterations)
+    method_ct, problem_ct = pull_problem(w)
+    return method_ct, problem_ct, jnp.zeros_like(x0)
+
+
+def _add(a, b):
+    return a if a.dtype == jax.dtypes.float0 else a + b
+
+
+_implicit.defvjp(_implicit_fwd, _implicit_bwd)

@@ -1,0 +1,21 @@
+"""Shared fixtures: real data where they are present, strict JAX settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real scans: ``PFITRE_DATA``, by default ``../shared/data`` beside the project."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("PFITRE_DATA", default))
+    if not path.is_dir():
+        pytest.skip(f"real data are not at {path}; set PFITRE_DATA to their folder")
+    return path
