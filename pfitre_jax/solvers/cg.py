@@ -1,0 +1,59 @@
+"""Preconditioned conjugate gradients, and the data step of the splitting methods made from them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from pfitre_jax.solvers.problem import Problem
+
+
+def conjugate_gradients(operator, rhs, x0, *, iterations: int, precondition=lambda r: r):
+    """Solve ``operator(x) = rhs`` for a symmetric positive ``operator`` by a fixed number of iterations.
+
+    rhs, x0: arrays of one shape. Differentiable by unrolling. A direction that no longer makes progress is
+    skipped, so more iterations than needed do no harm. (Hestenes & Stiefel, 1952.)
+    """
+    residual = rhs - operator(x0)
+    direction = precondition(residual)
+    energy = jnp.vdot(residual, direction)
+    tiny = jnp.finfo(rhs.dtype).tiny
+
+    def iterate(carry, _):
+        x, residual, direction, energy = carry
+        image = operator(direction)
+        curvature = jnp.vdot(direction, image)
+        step = jnp.where(curvature > tiny, energy / jnp.maximum(curvature, tiny), 0)
+        x = x + step * direction
+        residual = residual - step * image
+        steepest = precondition(residual)
+        new = jnp.vdot(residual, steepest)
+        direction = steepest + jnp.where(energy > tiny, new / jnp.maximum(energy, tiny), 0) * direction
+        return (x, residual, direction, new), None
+
+    (x, *_), _ = jax.lax.scan(iterate, (x0, residual, direction, energy), length=iterations)
+    return x
+
+
+def data_step(problem: Problem, target, rho, x, *, iterations: int):
+    """``argmin_x 1/2 |M(Ax - y)|^2/norm(A)^2 + rho/2 |x - target|^2`` over ``x >= 0`` in the support.
+
+    target: (ny, nx); rho: (); x: (ny, nx), the warm start; iterations: of conjugate gradients.
+
+    Exact ``A^T A`` with the circulant preconditioner. Non-negativity by an active set: pixels at 0 whose
+    gradient points below 0 stay there, the others are solved for together and clipped; the set is renewed at
+    each call, so that a loop of warm-started calls settles on the constrained solution.
+    """
+    shifted = lambda v: problem.normal(v) + rho * v  # noqa: E731
+    rhs = problem.back(problem.sinogram) + rho * problem.support * target
+    x = jnp.maximum(x, 0) * problem.support
+    downhill = rhs - shifted(x)
+    free = jax.lax.stop_gradient(((x > 0) | (downhill > 0)).astype(x.dtype)) * problem.support
+    x = conjugate_gradients(
+        lambda v: free * shifted(free * v),
+        free * rhs,
+        free * x,
+        iterations=iterations,
+        precondition=lambda r: free * problem.precondition(free * r, rho),
+    )
+    return jnp.maximum(x, 0)

@@ -1,0 +1,95 @@
+"""Half-quadratic splitting with any prior: the prior proposes, the physics makes it agree with the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pfitre_jax.loop import Solution, run
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.cg import data_step
+from pfitre_jax.solvers.problem import Problem, relative_change
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class HQSState:
+    """x: (ny, nx), agrees with the data; z: (ny, nx), what the prior proposed; gradient: (ny, nx)."""
+
+    x: jax.Array
+    z: jax.Array
+    gradient: jax.Array
+    residual: jax.Array
+    change: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class HQS:
+    """``z = prior(x)``; ``x = argmin_{x >= 0} 1/2 |M(Ax-y)|^2/norm(A)^2 + rho/2 |x - z|^2``.
+
+    Starts from the second line with ``z = x0``. The result is ``x``, which is consistent with the data
+    (Geman & Yang, IEEE TIP 4, 1995; with a denoiser as the prior: Zhang et al., CVPR 2017).
+
+    prior: has ``denoise(v, *, gradient, wedge, rho)``
+    rho: (), relative to ``norm(A)^2 = 1``
+    cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
+    """
+
+    prior: Any
+    rho: Any
+    cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
+    start_iterations: int = dataclasses.field(default=12, metadata={"static": True})
+
+    def init(self, problem: Problem, x0) -> HQSState:
+        rho = jnp.asarray(self.rho, x0.dtype)
+        x = data_step(problem, x0, rho, x0, iterations=self.start_iterations)
+        return self._state(problem, x, x0, x0)
+
+    def step(self, problem: Problem, state: HQSState) -> HQSState:
+        rho = jnp.asarray(self.rho, state.x.dtype)
+        z = self.prior.denoise(state.x, gradient=state.gradient, wedge=problem.wedge, rho=rho)
+        z = z * problem.support
+        x = data_step(problem, z, rho, state.x, iterations=self.cg_iterations)
+        return self._state(problem, x, z, state.x)
+
+    def _state(self, problem, x, z, previous) -> HQSState:
+        misfit = problem.misfit(x)
+        return HQSState(
+            x,
+            z,
+            problem.back(misfit) / self.rho,
+            problem.relative_residual(misfit),
+            relative_change(x, previous),
+        )
+
+
+def hqs(
+    A: Projector,
+    sinogram,
+    *,
+    prior,
+    rho,
+    iterations: int = 8,
+    mask=None,
+    support=None,
+    x0=None,
+    cg_iterations: int = 5,
+    tolerance: float = 0.0,
+    differentiate=None,
+) -> Solution:
+    """Reconstruct one slice by half-quadratic splitting, see :class:`HQS`.
+
+    sinogram: (views, columns), line integrals of an image with values of about [0, 1]
+    mask, support: see :meth:`Problem.create`
+    x0: (ny, nx), start, default 0
+    tolerance: stop when the relative change of ``x`` falls to it
+    differentiate: see :func:`pfitre_jax.loop.run`
+    """
+    problem = Problem.create(A, sinogram, mask, support)
+    x0 = jnp.zeros(A.shape, problem.sinogram.dtype) if x0 is None else jnp.asarray(x0)
+    method = HQS(prior, jnp.asarray(rho, problem.sinogram.dtype), cg_iterations)
+    return run(method, problem, x0, iterations=iterations, tolerance=tolerance, differentiate=differentiate)
