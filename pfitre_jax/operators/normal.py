@@ -2,9 +2,9 @@
 
 Away from the detector's edges ``A^T A`` is nearly the convolution with
 ``K(d) = sum_views B3(d.n/a) / a``, ``B3`` the cubic B-spline (the footprint's autocorrelation). Its cost does
-not depend on the number of views. It is about 1% off on smooth images and 20% on white ones (views along an
-axis alias between finite bins), holds only where every pixel of the support reaches the detector, and knows no
-weights: the solvers use it as a preconditioner for the exact operator.
+not depend on the number of views. It is about 1% off on smooth images and 20% on white ones (views along
+an axis alias between finite bins), holds only where every pixel of the support reaches the detector, and
+knows no weights: the solvers use it as a preconditioner for the exact operator.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class Projector:
     """Line integrals of an image along the rays of a geometry, ``(A x)[v, k] = sum_p w_v(t_k - u_p) x_p``.
 
     Joseph's weights ``w`` (see :mod:`pfitre_jax.operators.kernels`), lengths in pixels, pixels as wide as
-    bins. A pytree: ``jit``, ``vmap`` and ``grad`` (to the image, the angles, the centre and the shifts, twice)
-    go through it; ``vmap`` over slices with one geometry uses a batched kernel. No forward mode.
+    bins. A pytree: ``jit``, ``vmap`` and ``grad`` (to the image, the angles, the centre and the shifts,
+    twice) go through it; ``vmap`` over slices with one geometry uses a batched kernel. No forward mode.
 
     geometry: :class:`ParallelGeometry`
     shape: (ny, nx) of the image, default (columns, columns)

@@ -52,7 +52,11 @@ class HQS:
     def step(self, problem: Problem, state: HQSState) -> HQSState:
         rho = jnp.asarray(self.rho, state.x.dtype)
         z = self.prior.denoise(state.x, gradient=state.gradient, wedge=problem.wedge, rho=rho)
-        z = z * problem.support
+        return self.accept(problem, state, z * problem.support)
+
+    def accept(self, problem: Problem, state: HQSState, z) -> HQSState:
+        """The state after the data step towards a proposal ``z (ny, nx)``."""
+        rho = jnp.asarray(self.rho, state.x.dtype)
         x = data_step(problem, z, rho, state.x, iterations=self.cg_iterations)
         return self._state(problem, x, z, state.x)
 

@@ -65,6 +65,11 @@ class Problem:
         norm_squared = A.norm_squared().astype(dtype)
         return cls(A, sinogram, mask, support, wedge, norm_squared, NormalKernel.create(A, support))
 
+    def with_sinogram(self, sinogram, mask=None) -> Problem:
+        """The same problem for another slice; inside ``vmap`` the rest stays shared."""
+        mask = self.mask if mask is None else mask
+        return dataclasses.replace(self, sinogram=jnp.where(mask > 0, sinogram, 0), mask=mask)
+
     def misfit(self, image):
         """``M(y - A x)``: image (ny, nx) -> (views, columns)."""
         return self.mask * (self.sinogram - self.A(image))

@@ -1,0 +1,131 @@
+"""One file that says how a prior is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.twin.pairs import PairSettings
+from pfitre_jax.twin.scenes.mixture import Mixture
+
+#: Configurations that the package brings, by name.
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """AdamW with warm-up and cosine decay.
+
+    steps: gradient steps in all
+    rate, final_rate: learning rate at its peak and at the end; warm_up: steps
+    weight_decay, clip: of AdamW; global norm that gradients are clipped to
+    ema: decay of the average of the weights, which is what is shipped
+    gradient_loss: weight of the L1 of the image gradient beside the L1 of the image
+    """
+
+    steps: int = 6000
+    rate: float = 1e-3
+    final_rate: float = 1e-5
+    warm_up: int = 200
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    gradient_loss: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """The pool of scans whose reconstruction loops run beside the training.
+
+    views: view counts; each scan has one of them (a compilation each)
+    scans: scans kept in the pool for each view count
+    iterations: the loop runs this long on a scan before a fresh one takes its place
+    alone_share: of the steps, at the start, with fresh scans only (one-shot), before the loop's own
+        iterates come in, first 1, then more and more of them
+    """
+
+    views: tuple[int, ...] = (32, 51, 80)
+    scans: int = 4
+    iterations: int = 6
+    alone_share: float = 0.15
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """log_every, validate_every, checkpoint_every: steps; validation: scans for each view count."""
+
+    log_every: int = 20
+    validate_every: int = 250
+    checkpoint_every: int = 250
+    validation: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """name: of the prior; seed: of everything drawn."""
+
+    name: str = "circuits"
+    seed: int = 0
+    network: UNetConfig = dataclasses.field(default_factory=UNetConfig)
+    pairs: PairSettings = dataclasses.field(default_factory=PairSettings)
+    instrument: Instrument = dataclasses.field(default_factory=Instrument)
+    scenes: Mixture = dataclasses.field(default_factory=Mixture)
+    pool: Pool = dataclasses.field(default_factory=Pool)
+    optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
+    report: Report = dataclasses.field(default_factory=Report)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def load_config(path_or_name) -> TrainingConfig:
+    """Read a TOML file, or a shipped configuration by name; what it leaves out has its default.
+
+    Raises ``FileNotFoundError`` for neither, ``ValueError`` for broken TOML, unknown keys or a value of
+    the wrong kind.
+    """
+    path = Path(path_or_name)
+    if not path.exists() and path.suffix == "":
+        path = CONFIGS / f"{path.name}.toml"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
+        raise FileNotFoundError(
+            f"no training configuration at {path_or_name}; expected a TOML file, or one of: {shipped}"
+        )
+    try:
+        table = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    return _build(TrainingConfig, table, str(path))
+
+
+def _build(kind, table: dict, where: str):
+    if not isinstance(table, dict):
+        raise ValueError(f"{where} is {table!r}; expected a table")
+    default = kind()
+    names = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(table) - names)
+    if unknown:
+        raise ValueError(f"{where} has unknown {', '.join(unknown)}; expected some of {', '.join(sorted(names))}")
+    values = {}
+    for name, value in table.items():
+        current = getattr(default, name)
+        if dataclasses.is_dataclass(current):
+            values[name] = _build(type(current), value, f"{where}: {name}")
+        else:
+            values[name] = _convert(value, current, f"{where}: {name}")
+    return kind(**values)
+
+
+def _convert(value, current, where: str):
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(_convert(v, current[0], where) for v in value)
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if current is not None and type(value) is not type(current):
+        raise ValueError(f"{where} is {value!r}; expected {type(current).__name__}, like {current!r}")
+    return value

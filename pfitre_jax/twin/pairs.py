@@ -1,0 +1,87 @@
+"""From scenes to training batches: truth, simulated scan and first reconstruction, in one jitted program."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.hqs import HQS, HQSState
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.twin.instrument import Instrument, bin_down, draw_geometry, measure
+
+#: Scenes are drawn and projected this much finer than they are reconstructed.
+OVERSAMPLING = 2
+#: Image values may lie this factor above or below the scale of the scan: slices of one scan differ.
+SCALE_JITTER = 1.25
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Slices of one simulated scan and where the reconstruction loop stands on each.
+
+    problem: shared by the slices, but for the sinogram
+    sinograms: (slices, views, columns); truth: (slices, ny, nx); noise: (), relative noise level
+    state: state of the loop on every slice; rho: (); k: (), iterations done
+    """
+
+    problem: Problem
+    sinograms: Float[Array, "slices views columns"]
+    truth: Float[Array, "slices ny nx"]
+    noise: Float[Array, ""]
+    state: HQSState
+    rho: Float[Array, ""]
+    k: Float[Array, ""]
+
+    def each(self, function, *args):
+        """``function(problem, *slice_args)`` for every slice, vmapped."""
+        call = lambda y, *a: function(self.problem.with_sinogram(y), *a)  # noqa: E731
+        return jax.vmap(call)(self.sinograms, *args)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSettings:
+    """size: pixels and bins; slices: per scan; rho: range, log-uniform; cg_iterations: of a data step."""
+
+    size: int = 96
+    slices: int = 8
+    rho: tuple[float, float] = (0.005, 0.08)
+    cg_iterations: int = 5
+
+
+def simulate(key, scene, instrument: Instrument, settings: PairSettings, views: int, folded=True):
+    """One scan of ``settings.slices`` scenes: ``(problem, sinograms, truth, noise)``, not yet scaled.
+
+    scene: ``scene(key, n) -> (n, n)`` in [0, 1], resolution-independent
+    """
+    k_scene, k_geometry, k_measure = jax.random.split(key, 3)
+    n = settings.size
+    keys = jax.random.split(k_scene, settings.slices)
+    # One scene after the other: under vmap a choice between scenes would compute them all.
+    fine = jax.lax.map(lambda k: scene(k, OVERSAMPLING * n), keys)
+    geometry, wedge = draw_geometry(k_geometry, instrument, views, n, folded)
+    sinograms, noise = measure(k_measure, instrument, geometry, fine)
+    A = Projector(geometry, (n, n))
+    problem = Problem.create(A, sinograms[0], wedge=wedge)
+    truth = jax.vmap(functools.partial(bin_down, factor=OVERSAMPLING))(fine)
+    return problem, sinograms, truth, noise
+
+
+def start(key, scene, instrument: Instrument, settings: PairSettings, views: int) -> Batch:
+    """A fresh training batch: a simulated scan, scaled, with the loop's first data step done."""
+    k_scan, k_rho, k_jitter = jax.random.split(key, 3)
+    problem, sinograms, truth, noise = simulate(k_scan, scene, instrument, settings, views)
+    jitter = jnp.exp(jax.random.uniform(k_jitter, minval=-1, maxval=1) * jnp.log(SCALE_JITTER))
+    scale = reference_scale(problem, sinograms) * jitter
+    sinograms, truth = sinograms / scale, truth / scale
+    rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
+    loop = HQS(None, rho, settings.cg_iterations)
+    blank = jnp.zeros_like(truth)
+    batch = Batch(problem, sinograms, truth, noise, None, rho, jnp.array(0))
+    return dataclasses.replace(batch, state=batch.each(loop.init, blank))
