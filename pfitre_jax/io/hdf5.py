@@ -1,0 +1,156 @@
+"""HDF5 scans: DXchange (APS) and NXtomo (NeXus).
+
+DXchange  ``/exchange/data``, ``data_white``, ``data_dark``, ``theta`` (degrees)
+NXtomo    an entry with ``image_key`` (0 projection, 1 flat, 2 dark, others left out), the frames ``data``
+          beside it, and ``rotation_angle`` for each frame or each projection, with its ``units``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pfitre_jax.io.angles import read_angles, to_radians
+from pfitre_jax.io.raw import RawScan
+
+_PROJECTION, _FLAT, _DARK = 0, 1, 2
+
+
+def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = None) -> RawScan:
+    """DXchange or NXtomo file ``path``.
+
+    angles: CSV file whose angles replace those of the file
+    unit: "deg" or "rad"; default what the file says, else degrees
+    kind: default "counts" where there are flats, else "absorption"
+
+    Raises ``FileNotFoundError``; ``ValueError`` for a file that is not HDF5 or damaged, that holds neither
+    layout, or that has no angles (0 to 180 degrees is never assumed).
+    """
+    path = Path(path)
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); expected an HDF5 file (DXchange or NXtomo)")
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path} is not an HDF5 file; expected DXchange or NXtomo, a TIFF stack, or .npz")
+    try:
+        with h5py.File(path, "r") as file:
+            datasets = dict(_datasets(file))
+            if "exchange/data" in datasets:
+                read = _dxchange(datasets)
+            else:
+                read = _nxtomo(path, datasets)
+    except OSError as error:
+        raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
+    projections, flat, dark, theta, stored_unit, layout, where = read
+    if angles is not None:
+        theta_rad = read_angles(angles, unit or "deg")
+        where = str(angles)
+    elif theta is None:
+        raise ValueError(
+            f"{path} ({layout}) holds no angles, looked for {where}; "
+            "give them as a CSV file, one for each view (--angles CSV)"
+        )
+    else:
+        theta_rad = to_radians(theta, unit or stored_unit or "deg")
+    provenance = {"file": str(path), "format": layout, "angles": where}
+    return RawScan.create(projections, theta_rad, kind=kind, flat=flat, dark=dark, provenance=provenance)
+
+
+def _datasets(group: h5py.Group, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset by its path, through links too; a group that links to one above itself is not entered."""
+    address = h5py.h5o.get_info(group.id).addr
+    if address in above:
+        return
+    for name in group:
+        try:
+            item = group[name]
+        except KeyError:  # a link whose target is missing
+            continue
+        if isinstance(item, h5py.Group):
+            yield from _datasets(item, f"{prefix}{name}/", (*above, address))
+        elif isinstance(item, h5py.Dataset):
+            yield prefix + name, item
+
+
+def _dxchange(datasets):
+    def get(name):
+        item = datasets.get(f"exchange/{name}")
+        return None if item is None else item[()]
+
+    theta = datasets.get("exchange/theta")
+    return (
+        get("data"),
+        get("data_white"),
+        get("data_dark"),
+        None if theta is None else theta[()],
+        None if theta is None else _unit(theta),
+        "DXchange",
+        "/exchange/theta",
+    )
+
+
+def _nxtomo(path: Path, datasets):
+    keys = [name for name in datasets if name.rsplit("/", 1)[-1] == "image_key"]
+    frames = {key: _beside(datasets, key, "data", 3) for key in keys}
+    keys = [key for key in keys if frames[key] is not None]
+    if not keys:
+        raise ValueError(
+            f"{path} holds neither /exchange/data (DXchange) nor frames with an image_key (NXtomo); "
+            f"expected one of them, found {', '.join('/' + name for name in list(datasets)[:8]) or 'nothing'}"
+        )
+    key = keys[0]
+    image_key = np.asarray(datasets[key][()]).ravel()
+    data = datasets[frames[key]]
+    if image_key.size != data.shape[0]:
+        raise ValueError(
+            f"{path}: /{key} names {image_key.size} frames but /{frames[key]} holds {data.shape[0]}; "
+            "expected one image key for each frame"
+        )
+    if not np.any(image_key == _PROJECTION):
+        raise ValueError(f"{path}: /{key} names no projection (image_key 0)")
+    stack = {which: data[image_key == which] for which in (_PROJECTION, _FLAT, _DARK) if which in image_key}
+    where = _beside(datasets, key, "rotation_angle", 1)
+    theta = unit = None
+    if where is not None:
+        theta, unit = datasets[where][()], _unit(datasets[where])
+        if theta.size == image_key.size:
+            theta = theta[image_key == _PROJECTION]
+    return (
+        stack[_PROJECTION],
+        stack.get(_FLAT),
+        stack.get(_DARK),
+        theta,
+        unit,
+        "NXtomo",
+        "rotation_angle" if where is None else "/" + where,
+    )
+
+
+def _beside(datasets, key: str, name: str, ndim: int) -> str | None:
+    """The dataset ``name`` that shares the longest path with ``key``, at least its entry."""
+    entry = key.split("/")
+    best, depth = None, 0
+    for candidate, item in datasets.items():
+        parts = candidate.split("/")
+        if parts[-1] != name or item.ndim != ndim:
+            continue
+        shared = next((i for i, (a, b) in enumerate(zip(parts, entry, strict=False)) if a != b), len(parts))
+        if shared > depth:
+            best, depth = candidate, shared
+    return best
+
+
+def _unit(dataset: h5py.Dataset) -> str | None:
+    unit = dataset.attrs.get("units", dataset.attrs.get("unit"))
+    if unit is None:
+        return None
+    unit = np.asarray(unit).ravel()[0]
+    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+    word = unit.strip().lower()
+    if word.startswith("deg") or word == "°":
+        return "deg"
+    if word.startswith("rad"):
+        return "rad"
+    return None

@@ -1,0 +1,83 @@
+"""What a file held, before flat field and logarithm."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pfitre_jax.scan import check_stack
+
+#: Kinds of data: detector counts with flat and dark frames, transmission p/p0, line integrals.
+KINDS = ("counts", "transmission", "absorption")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RawScan:
+    """Contents of a scan file. Use :meth:`create`, which validates.
+
+    projections: (views, rows, columns), as stored
+    theta_rad: (views,), radians
+    kind: one of :data:`KINDS`
+    flat, dark: (rows, columns), mean frames; only for counts
+    center: detector index of the rotation axis, where the file names one
+    provenance: file, format and origin of the angles, in words
+    """
+
+    projections: np.ndarray
+    theta_rad: np.ndarray
+    kind: str
+    flat: np.ndarray | None
+    dark: np.ndarray | None
+    center: float | None
+    provenance: dict[str, str]
+
+    @classmethod
+    def create(
+        cls,
+        projections,
+        theta_rad,
+        *,
+        kind: str | None = None,
+        flat=None,
+        dark=None,
+        center: float | None = None,
+        provenance: dict[str, str] | None = None,
+    ) -> RawScan:
+        """Validated contents; ``kind`` defaults to counts where there are flats, else to absorption.
+
+        flat, dark: (rows, columns), or frames (n, rows, columns) that are averaged
+
+        Raises ``ValueError`` for an unknown kind, counts without flat or dark, frames that do not fit.
+        """
+        projections = check_stack(projections)
+        if kind is None:
+            kind = "absorption" if flat is None else "counts"
+        if kind not in KINDS:
+            raise ValueError(f"the data kind is {kind!r}; expected one of {', '.join(KINDS)}")
+        if kind == "counts":
+            flat = _mean_frame(flat, projections.shape[1:], "flat")
+            dark = _mean_frame(dark, projections.shape[1:], "dark")
+        else:
+            flat = dark = None
+        provenance = {**(provenance or {}), "data": kind}
+        return cls(projections, np.asarray(theta_rad, float), kind, flat, dark, center, provenance)
+
+
+def _mean_frame(frames, shape: tuple[int, int], name: str) -> np.ndarray:
+    if frames is None:
+        raise ValueError(
+            f"the data are counts but there is no {name} frame; counts need flat and dark "
+            "(a dark of zeros, where the detector has none): add it, or say 'transmission' or 'absorption'"
+        )
+    frames = np.asarray(frames, float)
+    if frames.ndim == 3 and len(frames):
+        frames = frames.mean(axis=0)
+    if frames.shape != shape:
+        raise ValueError(
+            f"the {name} has shape {frames.shape}; expected {shape} (rows, columns) as the "
+            "projections, or such frames one after the other"
+        )
+    if not np.all(np.isfinite(frames)):
+        raise ValueError(f"the {name} holds NaN or infinity; expected finite values: mend the file")
+    return frames

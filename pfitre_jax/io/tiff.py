@@ -1,0 +1,72 @@
+"""TIFF stacks: one page for each view, the angles in a CSV file beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from pfitre_jax.io.angles import read_angles
+from pfitre_jax.io.raw import RawScan
+
+
+def read_tiff(path, angles, unit: str = "deg", kind: str | None = None) -> RawScan:
+    """TIFF stack ``path`` (views, rows, columns) with the angles of the CSV file ``angles``.
+
+    kind: "transmission" or "absorption" (default); a stack has no flat frames, so "counts" is refused
+
+    Raises ``FileNotFoundError``; ``ValueError`` for no angles, a file that is not TIFF, is truncated, empty
+    or not a stack.
+    """
+    if angles is None:
+        raise ValueError(
+            f"{path}: a TIFF stack holds no angles; give them as a CSV file, one for each view (--angles CSV)"
+        )
+    stack = read_stack(path)
+    theta_rad = read_angles(angles, unit)
+    provenance = {"file": str(path), "format": "TIFF", "angles": str(angles)}
+    return RawScan.create(stack, theta_rad, kind=kind, provenance=provenance)
+
+
+def read_stack(path) -> np.ndarray:
+    """TIFF stack ``(views, rows, columns)``; ``ValueError`` where it is none."""
+    path = Path(path)
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); expected a TIFF stack (views, rows, columns)")
+    with _complaints() as complaints:
+        try:
+            with tifffile.TiffFile(path) as tiff:
+                shapes = [series.shape for series in tiff.series]
+                stacks = [series.asarray() for series in tiff.series]
+        except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
+            raise ValueError(f"{path} is not a TIFF file or truncated ({error}); copy it again") from error
+    if complaints:
+        raise ValueError(f"{path} is damaged or truncated ({complaints[0]}); copy it again")
+    if len(stacks) > 1 and len(set(shapes)) == 1 and len(shapes[0]) == 2:
+        return np.stack(stacks)
+    if len(stacks) != 1 or stacks[0].ndim != 3 or stacks[0].size == 0:
+        raise ValueError(
+            f"{path} holds images of shape {', '.join(map(str, shapes)) or 'none'}; expected one stack "
+            "(views, rows, columns): save the views as the pages of one TIFF file, in grey"
+        )
+    return stacks[0]
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What tifffile logs as an error (a page chain that breaks off, for one) instead of raising it."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("tifffile")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate

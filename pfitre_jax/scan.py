@@ -1,0 +1,242 @@
+"""A measured scan: line integrals, which bins are valid, the angles, and where it all came from.
+
+Host data (numpy): a scan is read and checked once, and only sinograms and geometry travel to the device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from pfitre_jax.geometry import ParallelGeometry, Wedge, check_theta_rad
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scan:
+    """Line integrals of a parallel-beam scan. Use :meth:`create`, which validates.
+
+    projections: (views, rows, columns) float32, line integrals in image value times pixel; 0 where invalid
+    mask: (views, rows, columns) bool, True where a bin is valid
+    theta_rad: (views,) float64, radians
+    center: detector index of the rotation axis at the middle row, or None where it is not known yet
+    roll_deg: in-plane roll of the axis already corrected, degrees
+    pixel_size: length of a detector bin, or None
+    row0: row of the raw stack that is row 0 here
+    raw_rows: rows of the raw stack
+    provenance: where the data came from, in words
+    """
+
+    projections: np.ndarray
+    mask: np.ndarray
+    theta_rad: np.ndarray
+    center: float | None
+    roll_deg: float
+    pixel_size: float | None
+    row0: int
+    raw_rows: int
+    provenance: dict[str, str]
+
+    @classmethod
+    def create(
+        cls,
+        projections,
+        theta_rad,
+        *,
+        mask=None,
+        center: float | None = None,
+        roll_deg: float = 0.0,
+        pixel_size: float | None = None,
+        row0: int = 0,
+        raw_rows: int | None = None,
+        provenance: Mapping[str, str] | None = None,
+        mask_nan: bool = False,
+    ) -> Scan:
+        """Validated scan.
+
+        projections: (views, rows, columns) line integrals; ``theta_rad``: (views,), radians
+        mask: (views, rows, columns), True where valid; default all valid
+        mask_nan: mask bins that are NaN or infinite instead of refusing them
+
+        Raises ``ValueError`` for a stack that is not 3D or is empty; angles that are not finite, look like
+        degrees or differ in number from the views; NaN or infinity in valid bins; a centre outside the
+        detector; a pixel size that is not positive; no valid bin at all.
+
+        >>> Scan.create(np.ones((3, 2, 5)), [0.0, 0.5, 1.0]).projections.shape
+        (3, 2, 5)
+        """
+        projections = check_stack(projections).astype(np.float32)
+        views, rows, columns = projections.shape
+        theta = check_theta_rad(theta_rad)
+        if theta.size != views:
+            raise ValueError(
+                f"{theta.size} angles for {views} views; expected one angle for each view: give the "
+                f"angles of this scan (stack of shape {projections.shape}, read as (views, rows, columns))"
+            )
+        mask = np.ones(projections.shape, bool) if mask is None else np.asarray(mask).astype(bool)
+        if mask.shape != projections.shape:
+            raise ValueError(f"the mask has shape {mask.shape}; expected {projections.shape} as the stack")
+        mask = mask & check_finite(projections, mask, mask_nan)
+        if not mask.any():
+            raise ValueError("no valid bin is left in the scan; expected at least one that is measured")
+        raw_rows = row0 + rows if raw_rows is None else raw_rows
+        if row0 < 0 or row0 + rows > raw_rows:
+            raise ValueError(f"rows {row0}:{row0 + rows} do not fit into a raw stack of {raw_rows} rows")
+        if not np.isfinite(roll_deg) or abs(roll_deg) >= 90:
+            raise ValueError(f"the roll is {roll_deg!r}; expected degrees between -90 and 90")
+        if pixel_size is not None and not (np.isfinite(pixel_size) and pixel_size > 0):
+            raise ValueError(f"the pixel size is {pixel_size!r}; expected a positive length")
+        return cls(
+            np.where(mask, projections, np.float32(0)),
+            mask,
+            theta,
+            None if center is None else check_center(center, columns),
+            float(roll_deg),
+            None if pixel_size is None else float(pixel_size),
+            int(row0),
+            int(raw_rows),
+            dict(provenance or {}),
+        )
+
+    @property
+    def views(self) -> int:
+        return self.projections.shape[0]
+
+    @property
+    def rows(self) -> int:
+        return self.projections.shape[1]
+
+    @property
+    def columns(self) -> int:
+        return self.projections.shape[2]
+
+    @property
+    def wedge(self) -> Wedge:
+        """The missing wedge of the views that are left."""
+        return Wedge.from_angles(self.theta_rad)
+
+    def geometry(self) -> ParallelGeometry:
+        """Parallel geometry of every row; needs a known centre."""
+        if self.center is None:
+            raise ValueError("the scan has no rotation centre yet; give one (--center) or use find_center")
+        return ParallelGeometry.create(self.theta_rad, self.columns, self.center)
+
+    def with_center(self, center: float) -> Scan:
+        """The same scan with the rotation axis at detector index ``center``."""
+        return dataclasses.replace(self, center=check_center(center, self.columns))
+
+    def select_views(self, selection: slice | str) -> Scan:
+        """Only the views ``A:B[:S]``; ``ValueError`` where they lie outside the scan or none is left."""
+        return self._with_views(resolve(selection, self.views, "views"))
+
+    def exclude_views(self, selection: slice | str) -> Scan:
+        """All views but ``A:B[:S]``; ``ValueError`` where they lie outside the scan or none is left."""
+        keep = np.setdiff1d(np.arange(self.views), resolve(selection, self.views, "views to leave out"))
+        if keep.size == 0:
+            raise ValueError(f"leaving out {selection} of {self.views} views leaves none; keep at least one")
+        return self._with_views(keep)
+
+    def select_rows(self, selection: slice | str) -> Scan:
+        """Only the rows ``A:B`` (counted in this scan); ``row0`` follows.
+
+        ``ValueError`` where they lie outside the scan, none is left, or the step is not 1.
+        """
+        keep = resolve(selection, self.rows, "rows")
+        if keep.size > 1 and keep[1] - keep[0] != 1:
+            raise ValueError(f"the rows {selection} have a step; expected neighbouring rows A:B")
+        rows = slice(keep[0], keep[-1] + 1)
+        return dataclasses.replace(
+            self,
+            projections=self.projections[:, rows],
+            mask=self.mask[:, rows],
+            row0=self.row0 + int(keep[0]),
+        )
+
+    def _with_views(self, keep: np.ndarray) -> Scan:
+        return dataclasses.replace(
+            self, projections=self.projections[keep], mask=self.mask[keep], theta_rad=self.theta_rad[keep]
+        )
+
+
+def check_stack(projections) -> np.ndarray:
+    """``projections`` as an array ``(views, rows, columns)`` of real numbers, or a ``ValueError``."""
+    projections = np.asarray(projections)
+    if projections.dtype.kind not in "fiub":
+        raise ValueError(f"the projections are of type {projections.dtype}; expected real numbers")
+    if projections.ndim != 3:
+        raise ValueError(
+            f"the projections have shape {projections.shape}; expected a stack (views, rows, columns), "
+            "a single sinogram being (views, 1, columns)"
+        )
+    if projections.size == 0:
+        raise ValueError(
+            f"the projections have shape {projections.shape}, no bin at all; expected (views, rows, columns)"
+        )
+    return projections
+
+
+def check_finite(
+    projections: np.ndarray, mask: np.ndarray | None = None, mask_nan: bool = False
+) -> np.ndarray:
+    """Which bins are finite; ``ValueError`` where a valid one is not, unless ``mask_nan``."""
+    finite = np.isfinite(projections)
+    bad = ~finite if mask is None else ~finite & mask
+    if bad.any() and not mask_nan:
+        view, row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{int(bad.sum())} bins are NaN or infinite, first at view {view}, row {row}, column {column}; "
+            "expected finite values: mend the file, or leave these bins out with mask_nan=True"
+        )
+    return finite
+
+
+def check_center(center, columns: int) -> float:
+    """``center`` as a float inside the detector, or a ``ValueError``."""
+    center = float(center)
+    if not 0 <= center <= columns - 1:
+        raise ValueError(
+            f"the centre {center:g} is outside the detector; expected a detector index between 0 and "
+            f"{columns - 1} (bins are counted from 0)"
+        )
+    return center
+
+
+def parse_slice(text: str) -> slice:
+    """``"A:B"`` or ``"A:B:S"`` as a slice: from A up to but without B, every S-th.
+
+    A, B and S are whole numbers counted from 0; A and B may be left out (``"10:"``, ``":40"``). Negative
+    numbers, which Python would count from the end, are refused: on a command line they read as options.
+
+    >>> parse_slice("40:80:2")
+    slice(40, 80, 2)
+    """
+    expected = "expected A:B or A:B:S with whole numbers from 0, such as 40:80 or 0:51:4"
+    parts = text.strip().split(":")
+    if len(parts) == 1 and parts[0].isdecimal():
+        raise ValueError(f"{text!r} is one number; for a single one write {text}:{int(text) + 1}")
+    if len(parts) not in (2, 3) or any(part.strip() and not part.strip().isdecimal() for part in parts):
+        raise ValueError(f"{text!r} is not a selection; {expected}")
+    start, stop, *step = (int(part) if part.strip() else None for part in parts)
+    if step and step[0] == 0:
+        raise ValueError(f"{text!r} has the step 0; {expected}")
+    return slice(start, stop, step[0] if step else None)
+
+
+def resolve(selection: slice | str, count: int, what: str) -> np.ndarray:
+    """Indices that ``selection`` names among ``count`` items called ``what``.
+
+    Stricter than Python, which cuts a selection to what is there: ``ValueError`` where it reaches outside
+    ``0:count``, counts from the end, or is empty.
+    """
+    selection = parse_slice(selection) if isinstance(selection, str) else selection
+    start = 0 if selection.start is None else selection.start
+    stop = count if selection.stop is None else selection.stop
+    step = 1 if selection.step is None else selection.step
+    name = f"{start}:{stop}" + (f":{step}" if step != 1 else "")
+    if start < 0 or stop < 0 or step < 1 or start >= count or stop > count:
+        raise ValueError(f"the {what} {name} lie outside the scan; expected A:B within 0:{count}")
+    keep = np.arange(start, stop, step)
+    if keep.size == 0:
+        raise ValueError(f"the {what} {name} are none; expected A:B with A below B, within 0:{count}")
+    return keep
