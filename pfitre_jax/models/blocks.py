@@ -1,0 +1,86 @@
+"""Building blocks of the networks: convolutions conditioned by FiLM, and residual dense blocks.
+
+Images are ``(ny, nx, channels)``; outside the image is air, so convolutions pad with zeros. There is no
+normalisation over the batch and no dropout: a network is a pure function of its parameters and one image.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+#: The tanh form, two to three times cheaper on a CPU than the one with the error function.
+gelu = functools.partial(nnx.gelu, approximate=True)
+
+
+def convolution(inputs: int, outputs: int, *, rngs: nnx.Rngs, dilation: int = 1, **kwargs) -> nnx.Conv:
+    """A 3x3 convolution ``(ny, nx, inputs) -> (ny, nx, outputs)``, zeros outside the image."""
+    return nnx.Conv(inputs, outputs, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=rngs, **kwargs)
+
+
+def halve(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Conv:
+    """A 2x2 convolution with stride 2: ``(ny, nx, inputs) -> (ny/2, nx/2, outputs)``, even sizes."""
+    return nnx.Conv(inputs, outputs, (2, 2), strides=2, padding="VALID", rngs=rngs)
+
+
+def double(x: Float[Array, "ny nx channels"]) -> Float[Array, "2*ny 2*nx channels"]:
+    """Nearest-neighbour upsampling; the 3x3 convolution after it leaves no checkerboard."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=0), 2, axis=1)
+
+
+def pad_to_multiple(x: Float[Array, "ny nx channels"], multiple: int) -> Float[Array, "ny2 nx2 channels"]:
+    """Air (zeros) below and to the right until both sizes are multiples of ``multiple``."""
+    ny, nx = x.shape[:2]
+    return jnp.pad(x, ((0, -ny % multiple), (0, -nx % multiple), (0, 0)))
+
+
+class FiLM(nnx.Module):
+    """``x * (1 + scale(e)) + shift(e)`` with one scale and one shift for each channel.
+
+    Perez et al., AAAI 2018. The embedding ``e`` of the condition is shared by all levels.
+    """
+
+    def __init__(self, embedding: int, channels: int, *, rngs: nnx.Rngs):
+        self.dense = nnx.Linear(embedding, 2 * channels, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "ny nx c"], embedding: Float[Array, " e"]) -> Float[Array, "ny nx c"]:
+        scale, shift = jnp.split(self.dense(embedding), 2)
+        return x * (1 + scale) + shift
+
+
+class ConditionedConvolution(nnx.Module):
+    """``gelu(FiLM(conv3x3(x)))``."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, *, rngs: nnx.Rngs):
+        self.convolution = convolution(inputs, outputs, rngs=rngs)
+        self.film = FiLM(embedding, outputs, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "ny nx c"], embedding: Float[Array, " e"]) -> Float[Array, "ny nx d"]:
+        return gelu(self.film(self.convolution(x), embedding))
+
+
+class ResidualDenseBlock(nnx.Module):
+    """``x + weight * fuse([x, y_1, ..., y_n])``, ``y_k = gelu(conv([x, y_1, ..., y_(k-1)]))``, dilated 3x3.
+
+    Zhang et al., CVPR 2018, with dilations; the channels stay the same. Its receptive field is
+    ``sum(dilations)`` pixels to each side.
+    """
+
+    def __init__(
+        self, channels: int, growth: int, dilations: tuple[int, ...], *, weight: float = 1.0, rngs: nnx.Rngs
+    ):
+        self.weight = weight
+        self.convolutions = nnx.List(
+            convolution(channels + k * growth, growth, dilation=dilation, rngs=rngs)
+            for k, dilation in enumerate(dilations)
+        )
+        self.fuse = nnx.Linear(channels + len(dilations) * growth, channels, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "ny nx c"]) -> Float[Array, "ny nx c"]:
+        features = x
+        for layer in self.convolutions:
+            features = jnp.concatenate([features, gelu(layer(features))], axis=-1)
+        return x + self.weight * self.fuse(features)
