@@ -77,9 +77,7 @@ def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], fac
     reconstruction is judged on its own discretisation. Lengths in detector bins.
     """
     center = factor * geometry.center + (factor - 1) / 2
-    fine = ParallelGeometry(
-        geometry.theta_rad, center, factor * geometry.shifts, factor * geometry.columns
-    )
+    fine = ParallelGeometry(geometry.theta_rad, center, factor * geometry.shifts, factor * geometry.columns)
     rays = Projector(fine, image.shape)(image) / factor
     return rays.reshape(geometry.views, geometry.columns, factor).mean(axis=2)
 
