@@ -1,0 +1,212 @@
+"""Procedural circuits: slices in the plane of a chip's copper wiring, or across it.
+
+One key gives one scene. Four wiring layers (:mod:`pfitre_jax.twin.scenes.tracks`) share a frame of any
+orientation, are gated to areas of the sample, weighted as a row that straddles neighbouring layers would, and
+joined; blocks (pads, rails, substrate), defects, the sample's outline, matrix and capping layer follow.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pfitre_jax.twin.scenes import outlines, tracks
+from pfitre_jax.twin.scenes.shapes import Draw, box, coordinates, inside, support
+
+#: What a scene is mainly made of, and how often.
+KINDS = {
+    "tracks": 0.16,  # one direction, a few wires across
+    "patches": 0.16,  # both directions, each in its own area
+    "layered": 0.16,  # both directions above each other
+    "maze": 0.12,  # both directions on one grid, corners and tees
+    "section": 0.16,  # vertical cut: layers above each other, vias
+    "sparse": 0.07,  # a few isolated wires
+    "arrays": 0.07,  # via and fill arrays
+    "mixed": 0.10,  # anything beside anything
+}
+LAYERS = 4
+BLOCKS = 5
+DEFECTS = 4
+RANDOM = LAYERS * tracks.RANDOM + 300
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def circuits(key, n: int) -> Float[Array, "n n"]:
+    """One scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
+
+    Pure and seeded by ``key``; ``vmap`` over keys. Lengths are fractions of the field, so a key gives the
+    same picture at every ``n`` (pitch 0.027 to 0.2 of the field: 3 to 24 pixels at ``n = 112``).
+
+    >>> circuits(jax.random.key(0), 64).shape
+    (64, 64)
+    """
+    return _compose(_draw(key), None, n)
+
+
+def kind_of(key) -> Int[Array, ""]:
+    """Index into :data:`KINDS` of the scene that :func:`circuits` draws for ``key``."""
+    return _draw(key).choice(list(KINDS.values()))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
+    """A scene like :func:`circuits`, of the kind with this index into :data:`KINDS`."""
+    return _compose(_draw(key), kind, n)
+
+
+def _draw(key) -> Draw:
+    return Draw(jax.random.uniform(key, (RANDOM,)))
+
+
+def _compose(d: Draw, kind, n: int) -> Float[Array, "n n"]:
+    drawn = d.choice(list(KINDS.values()))
+    kind = drawn if kind is None else kind
+    x, y = coordinates(n)
+    soft = d.chance(0.3) * d.log(0.003, 0.02)
+    width = 1.0 / n + soft
+    angle = jnp.pi * d.uniform()
+    along = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    across = jnp.stack([-along[1], along[0]])
+    u, v = x * across[0] + y * across[1], x * along[0] + y * along[1]
+
+    outline = outlines.outline(d, angle, x, y)
+    wiring = _wiring(d, kind, outline.size, u, v, width)
+    wiring, blocks = _blocks(d, wiring, u, v, width)
+
+    # Matrix between the wires, wiring that ends inside the outline, capping layer.
+    margin = d.chance(0.5) * d.log(0.005, 0.06)
+    matrix = d.chance(0.65) * d.uniform(0.0, 0.25)
+    wiring = wiring * inside(outline.depth - margin, width)
+    # Where chance left the sample bare: one wire through its middle.
+    lone = jnp.maximum(0.012, 0.1 * d.uniform() * outline.size)
+    du, dv = u - outline.middle @ across, v - outline.middle @ along
+    bare = (jnp.mean(wiring) < 0.012) & (jnp.mean(blocks) < 0.012)
+    wiring = jnp.maximum(wiring, bare * box(du, dv, lone, d.uniform(0.3, 0.9) * outline.size, width))
+    content = matrix + (1 - matrix) * jnp.maximum(wiring, blocks)
+    cap_depth = jnp.where(d.chance(0.5), outline.depth, outline.first_side)
+    cap = d.chance(0.22) * d.uniform(0.35, 1.0) * inside(d.log(0.008, 0.05) - cap_depth, width)
+    content = _defects(d, jnp.maximum(content, cap), matrix, u, v, width)
+
+    # Mild modulation, and a step in level between two regions.
+    wave = 4 * jnp.pi * (d.uniform(-1.0, 1.0) * x + d.uniform(-1.0, 1.0) * y)
+    content = content * (1 - d.chance(0.5) * d.uniform(0.0, 0.15) * (1 + jnp.cos(wave + 7 * d.uniform())))
+    step = inside(jnp.where(d.chance(0.7), v, x) - d.uniform(-0.25, 0.25), width)
+    content = content * (1 - d.chance(0.2) * d.uniform(0.1, 0.6) * step)
+    bright = jnp.where(d.chance(0.7), 1.0, d.uniform(0.6, 1.0))
+    image = bright * content * inside(outline.depth, width) * support(x, y, 1.0 / n)
+    return jnp.clip(image, 0.0, 1.0)
+
+
+def _wiring(d: Draw, kind, size, u, v, width):
+    """The four layers, joined; in [0, 1]."""
+    is_kind = [kind == i for i in range(len(KINDS))]
+    one_way, patches, layered, maze, cut, sparse, arrays, mixed = is_kind
+    values = d.array(LAYERS, tracks.RANDOM)
+
+    # No pitch so coarse that the sample shows two wires only; fine ones as often as coarse ones.
+    coarsest = jnp.minimum(0.2, 0.42 * size)
+    pitch = jnp.where(sparse, d.log(0.05, 0.2), d.log(0.027, coarsest))
+    scale = jnp.stack([1.0, d.log(0.6, 1.7), d.log(0.7, 3.0), d.log(0.5, 2.0)])
+    pitches = jnp.clip(pitch * scale, 0.027, 1.2 * coarsest)
+    fill = 0.25 + 0.5 * d.array(LAYERS)
+    full = d.array(LAYERS) < 0.15
+    on = jnp.where(full, 1.0, 0.25 + 0.65 * d.array(LAYERS))
+    on = on.at[0].set(jnp.where(sparse, d.uniform(0.2, 0.5), on[0]))
+    on = on.at[1].set(jnp.where(one_way | sparse, d.uniform(0.03, 0.25), on[1]))
+    run = pitches * 0.8 * 12.0 ** d.array(LAYERS)
+    square = jnp.stack([arrays, arrays & d.chance(0.3), mixed | arrays, d.chance(0.8)])
+    stretch = jnp.where(d.chance(0.7), 1.0, d.log(1.0, 4.0))
+    run = jnp.where(square, 0.5 * pitches * stretch, jnp.clip(run, 0.02, 0.6))
+    on = jnp.where(square, jnp.maximum(on, 0.45), on)
+    layers = jax.vmap(lambda r, p, f, o, l, s: tracks.wires(Draw(r), p, fill=f, on=o, run=l, square=s))(
+        values, pitches, fill, on, run, square
+    )
+    # Kinds exclude each other, so that they can share the first layer's numbers.
+    kept = d.uniform(0.55, 1.0)
+    grid = tracks.lattice(Draw(values[0]), jnp.clip(0.6 * pitch, 0.027, 0.1), fill=fill[0], on=kept)
+    levels = tracks.section(Draw(values[0]), 0.6 * jnp.clip(pitch, 0.027, 0.1), fill=fill[0], on=on[0])
+    special = jax.tree.map(
+        lambda g, s, w: jnp.where(maze, jnp.stack(g), jnp.where(cut, jnp.stack(s), w[:2])),
+        *(jax.tree.map(lambda a, b: (a, b), *pair) for pair in (grid, levels)), layers,
+        is_leaf=lambda a: isinstance(a, tuple),
+    )  # fmt: skip
+    layers = jax.tree.map(lambda a, w: jnp.concatenate([a, w[2:]]), special, layers)
+
+    # Frames: along, across, either, either; a diagonal now and then; mazes need the exchanged frame.
+    turn = jnp.stack([False, ~cut, d.chance(0.5), d.chance(0.5)])
+    diagonal = jnp.stack([False, False, d.chance(0.12), False])
+    slanted_u, slanted_v = (u - v) * jnp.sqrt(0.5), (u + v) * jnp.sqrt(0.5)
+
+    # Areas: two half planes or a rectangle, and the rest.
+    edge_u, edge_v = d.uniform(-0.2, 0.2), d.uniform(-0.2, 0.2)
+    half_u, half_v = d.uniform(0.1, 0.3), d.uniform(0.1, 0.3)
+    gap = d.chance(0.6) * d.log(0.003, 0.03)
+    distance = jnp.select(
+        [d.uniform() < 0.3, d.uniform() < 0.4],
+        [u - edge_u, v - edge_v],
+        jnp.minimum(half_u - jnp.abs(u - edge_u), half_v - jnp.abs(v - edge_v)),
+    )
+    first, rest = inside(distance - gap, width), inside(-distance - gap, width)
+
+    # How strongly each layer shows: a row that straddles layers fades from one to the next.
+    slope = d.uniform(-2.0, 2.0) * v + d.uniform(-2.0, 2.0) * u
+    fade = jnp.clip(0.5 + d.uniform(-0.4, 0.4) + d.chance(0.5) * slope, 0.0, 1.0)
+    share = jnp.where(d.chance(0.2), 1.0, d.uniform(0.2, 1.0))
+    areas = patches | mixed
+    both = jnp.where(arrays, share, 1.0)
+    third, fourth = (mixed | d.chance(0.3)) & ~cut, d.chance(0.25) & ~cut
+    gates = [
+        jnp.where(areas, first, jnp.where(layered, jnp.minimum(1.0, 2 * fade), 1.0)),
+        jnp.where(areas, rest, jnp.where(layered, share * jnp.minimum(1.0, 2 - 2 * fade), both)),
+        third * d.uniform(0.3, 1.0) * jnp.where(mixed, first, rest),
+        fourth * d.uniform(0.3, 1.0) * jnp.where(d.chance(0.5), first, 1.0),
+    ]
+
+    # A scan, not a sum of vmapped images: the compiler would compute each layer once per use of it.
+    def join(images, given):
+        union, dark = images
+        layer, turn, diagonal, gate = given
+        a, b = jnp.where(diagonal, slanted_u, u), jnp.where(diagonal, slanted_v, v)
+        image = gate * tracks.draw(layer, jnp.where(turn, b, a), jnp.where(turn, a, b), width)
+        return (jnp.maximum(union, image), dark * (1 - image)), None
+
+    gates = jnp.stack([jnp.broadcast_to(gate, u.shape) for gate in gates])
+    start = (jnp.zeros_like(u), jnp.ones_like(u))
+    (union, dark), _ = jax.lax.scan(join, start, (layers, turn, diagonal, gates))
+    return jnp.where(d.chance(0.5) & ~maze & ~cut, 1 - dark, union)
+
+
+def _blocks(d: Draw, wiring, u, v, width):
+    """Rectangles along the wiring (pads, wide rails, a substrate), with the wires cleared around them."""
+    draws = d.array(8, BLOCKS, 1, 1)
+    present = draws[0] < jnp.array([0.22, 0.18, 0.14, 0.1, 0.08])[:, None, None]
+    long = draws[1] < 0.4
+    # A long block crosses the field; a short one is a pad.
+    size = 0.012 * (0.14 / 0.012) ** draws[2]
+    other = jnp.where(long, 1.0, size * (1 + draws[3]))
+    flip = draws[4] < 0.5
+    half_u, half_v = jnp.where(flip, size, other), jnp.where(flip, other, size)
+    du = u - 0.8 * (draws[5] - 0.5)
+    dv = v - 0.8 * (draws[6] - 0.5)
+    clear = 0.01 + 0.02 * draws[7]
+    level = jnp.where(draws[7] < 0.5, 1.0, draws[3]) * present
+    depth = jnp.minimum(half_u - jnp.abs(du), half_v - jnp.abs(dv))
+    free = 1 - jnp.max(present * inside(depth + clear, width), axis=0)
+    return wiring * free, jnp.max(level * inside(depth, width), axis=0)
+
+
+def _defects(d: Draw, content, matrix, u, v, width):
+    """Voids and breaks (down to the matrix) and bridges or particles (up to 1): small ellipses."""
+    draws = d.array(6, DEFECTS, 1, 1)
+    present = draws[0] < 0.12
+    size = 0.006 * (0.04 / 0.006) ** draws[1]
+    du, dv = u - 0.7 * (draws[2] - 0.5), v - 0.7 * (draws[3] - 0.5)
+    stretch = 1 + 2 * draws[4]
+    radius = jnp.sqrt((du / stretch) ** 2 + dv**2)
+    spot = present * inside(size - radius, width)
+    void = jnp.max(spot * (draws[5] < 0.7), axis=0)
+    particle = jnp.max(spot * (draws[5] >= 0.7), axis=0)
+    return jnp.maximum(content * (1 - void) + matrix * void, particle)

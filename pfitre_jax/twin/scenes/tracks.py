@@ -1,0 +1,238 @@
+"""A wiring layer as a table: parallel tracks cut into cells, looked up per pixel, never drawn wire by wire.
+
+In a layer's frame the tracks run along ``v`` and follow each other along ``u``. Track ``k`` has its middle
+line at ``centre[k]``; its cells are ``length[k]`` long, and the boundary ``c`` between cells ``c-1`` and
+``c`` sits at ``v = offset[k] + (c + shift[k, c]) length[k]`` with ``abs(shift) < 1/2``, so that a pixel is
+near one boundary only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pfitre_jax.twin.scenes.shapes import Draw, box, inside, stripe
+
+#: Tracks and cells of a table (even: patterns of alternating cells wrap around).
+TRACKS = 48
+CELLS = 48
+#: The frame's first edge: beyond the disc, with room for a phase and a bundle's jog.
+START = -0.62
+#: Bins of the table that says which track a ``u`` belongs to.
+BINS = 1024
+#: Random numbers that one table may use.
+RANDOM = 5 * TRACKS * CELLS + 7 * TRACKS + 100
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrackLayer:
+    """One layer of wiring; lengths in fractions of the field.
+
+    edges: (TRACKS,), increasing; track ``k`` reaches from ``edges[k-1]`` to ``edges[k]``
+    centre, length, offset: (TRACKS,), see the module
+    shift: (TRACKS, CELLS), boundaries' displacement, in cells
+    half: (TRACKS, CELLS), half width of the wire in a cell, 0 for none
+    level: (TRACKS, CELLS), grey level of a cell
+    pad: (TRACKS, CELLS), half side of a square pad at a boundary, 0 for none
+    taper: (), how much narrower a wire's length is per unit of ``u`` (side walls of a cut wire)
+    jog: (3,), a bundle's jog: where along ``v`` it begins, how long it is, by how much ``u`` moves
+    """
+
+    edges: Float[Array, " tracks"]
+    centre: Float[Array, " tracks"]
+    length: Float[Array, " tracks"]
+    offset: Float[Array, " tracks"]
+    shift: Float[Array, "tracks cells"]
+    half: Float[Array, "tracks cells"]
+    level: Float[Array, "tracks cells"]
+    pad: Float[Array, "tracks cells"]
+    taper: Float[Array, ""]
+    jog: Float[Array, " 3"]
+
+
+def draw(layer: TrackLayer, u, v, width) -> Float[Array, "n n"]:
+    """Image of the layer at the frame's coordinates ``u, v (n, n)``, with edges ``width`` wide."""
+    begin, reach, move = layer.jog
+    along = (v - begin) / reach
+    u = u - move * jnp.clip(along, 0.0, 1.0)
+    # Inside a jog the tracks are slanted: distances across them shrink.
+    across = jnp.where((along > 0) & (along < 1), jax.lax.rsqrt(1 + (move / reach) ** 2), 1.0)
+
+    track = _bin_to_track(layer.edges)[_bin(u)]
+    rows = jnp.stack([layer.centre, layer.length, layer.offset], axis=1)[track]
+    centre, length, offset = rows[..., 0], rows[..., 1], rows[..., 2]
+    cell = (v - offset) / length
+    near = jnp.round(cell)
+    right = jnp.mod(near, CELLS).astype(jnp.int32)
+    left = jnp.where(right == 0, CELLS - 1, right - 1)
+    at_right = track * CELLS + right
+    at_left = track * CELLS + left
+    half, level = layer.half.ravel(), layer.level.ravel()
+    half_left, half_right = half[at_left], half[at_right]
+
+    du = (u - centre) * across
+    dv = (cell - near - layer.shift.ravel()[at_right]) * length
+    dv_wall = dv + layer.taper * jnp.sign(half_left - half_right) * du
+    mix = inside(dv_wall, width)
+    wires = (1 - mix) * level[at_left] * stripe(jnp.abs(du), half_left, width)
+    wires += mix * level[at_right] * stripe(jnp.abs(du), half_right, width)
+    pad = layer.pad.ravel()[at_right]
+    return jnp.maximum(wires, jnp.maximum(level[at_left], level[at_right]) * box(du, dv, pad, pad, width))
+
+
+def _bin(u) -> Int[Array, "n n"]:
+    return jnp.clip((u - START) * (BINS / (-2 * START)), 0, BINS - 1).astype(jnp.int32)
+
+
+def _bin_to_track(edges) -> Int[Array, " bins"]:
+    middles = START - 2 * START * (jnp.arange(BINS) + 0.5) / BINS
+    return jnp.minimum(jnp.searchsorted(edges, middles), TRACKS - 1)
+
+
+def wires(d: Draw, pitch, *, fill, on, run, square) -> TrackLayer:
+    """A random layer.
+
+    d: at least :data:`RANDOM` numbers
+    pitch: median distance of the tracks
+    fill: width of a wire over the pitch
+    on: share of the cells that carry a wire
+    run: cell's length; a wire is a run of cells that are on
+    square: 1 for a regular array of squares or bars (vias, fill), 0 for wires
+    """
+    track_noise = d.normal(5, TRACKS)
+    cell_uniform = d.array(4, TRACKS, CELLS)
+    local = d.normal(TRACKS, CELLS)
+    smooth = jax.image.resize(d.normal(6, 6), (TRACKS, CELLS), "linear")
+    index = jnp.arange(TRACKS)
+
+    # Tracks: equal, alternating, with a wide rail every few, or of random pitch.
+    kind = jnp.where(square, 0, d.choice([0.5, 0.15, 0.2, 0.15]))
+    every = jnp.round(d.log(3, 12))
+    rail = (kind == 2) & (jnp.mod(index + jnp.round(12 * d.uniform()), every) == 0)
+    ratio = d.log(1.3, 2.5)
+    spacing = jnp.select(
+        [kind == 1, rail, kind == 3],
+        [jnp.where(index % 2 == 0, ratio, 1.0), 1.5 * ratio, jnp.exp(0.4 * track_noise[0])],
+        1.0,
+    )
+    spacing = pitch * spacing
+    upper = START + jnp.cumsum(spacing) - d.uniform() * pitch
+    centre = upper - spacing / 2
+    vary = d.chance(0.35) * d.uniform(0.0, 0.25)
+    share = jnp.clip(fill * jnp.exp(vary * track_noise[1]), 0.15, 0.85)
+    half_track = 0.5 * spacing * jnp.where(rail, jnp.maximum(share, 0.7), share)
+
+    # Cells: boundaries shared by all tracks, or each track's own.
+    aligned = jnp.where(square, ~d.chance(0.15), d.chance(0.25))
+    length = run * jnp.where(aligned, 1.0, jnp.exp(0.3 * track_noise[2]))
+    offset = START - jnp.where(aligned, d.uniform(), 5 * track_noise[3]) * length
+    jitter = jnp.where(d.chance(0.5), 0.4, 0.1) * jnp.where(square, 0.0, 1.0)
+    along = cell_uniform[0]
+    along = jnp.where(d.chance(0.5) & aligned, along[:1], along)
+    shift = jitter * (2 * along - 1)
+
+    # Which cells are on: noise of a cell, of the track, and of the neighbourhood (dense and empty areas).
+    clump, lane = 0.9 * d.uniform(), d.uniform(0.0, 0.6)
+    score = (local + clump * smooth + lane * track_noise[4][:, None]) / jnp.sqrt(1 + clump**2 + lane**2)
+    carries = (score < jnp.sqrt(2.0) * jax.lax.erf_inv(jnp.clip(2 * on - 1, -0.998, 0.998))) | rail[:, None]
+    carries |= on > 0.99
+    even = (jnp.arange(CELLS) % 2 == 0)[None]
+    carries &= jnp.where(square, even, True)
+    shift = jnp.where(square, (0.5 - jnp.clip(fill, 0.2, 0.7)) * jnp.where(even, 1.0, -1.0), shift)
+
+    bold = (cell_uniform[2] < 0.5 * d.chance(0.25)) & ~rail[:, None]
+    half = jnp.where(bold, jnp.minimum(1.5 * half_track, 0.45 * spacing)[:, None], half_track[:, None])
+    half = jnp.where(carries, half, 0.0)
+    dim = d.chance(0.35) * d.uniform(0.0, 0.6)
+    per_track = d.chance(0.5)
+    level = 1 - dim * jnp.where(per_track, cell_uniform[3][:, :1], cell_uniform[3])
+
+    touches = carries | jnp.roll(carries, 1, axis=1)
+    ends = carries != jnp.roll(carries, 1, axis=1)
+    share_pads, share_ends = d.chance(0.3) * d.uniform(0.0, 0.3), d.chance(0.3) * d.uniform(0.3, 1.0)
+    has_pad = cell_uniform[1] < jnp.where(ends, jnp.maximum(share_pads, share_ends), share_pads)
+    pad_half = jnp.minimum(half_track * d.uniform(1.2, 2.2), 0.49 * spacing)
+    pad = jnp.where(has_pad & touches & (square == 0) & ~rail[:, None], pad_half[:, None], 0.0)
+
+    reach = d.log(0.02, 0.4)
+    move = jnp.where(d.chance(0.5), 1.0, -1.0) * jnp.minimum(reach, 0.15) * (d.chance(0.2) & (square == 0))
+    jog = jnp.stack([d.uniform(-0.3, 0.2), reach, move])
+    return TrackLayer(upper, centre, length, offset, shift, half, level, pad, jnp.zeros(()), jog)
+
+
+def lattice(d: Draw, pitch, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
+    """Two orthogonal layers on one grid, whose wires meet in corners, tees and jogs (maze routing).
+
+    The second layer's frame is the first with ``u`` and ``v`` exchanged. Each node is joined to its neighbour
+    along ``v`` or along ``u`` (a binary-tree maze), then edges are dropped so that a share ``on`` remains.
+    """
+    edge = d.array(4, TRACKS, CELLS)
+    wobble = 0.36 * d.chance(0.5) * (d.array(2, TRACKS) - 0.5)
+    pitches = pitch * jnp.stack([1.0, d.log(0.7, 1.6)])
+    half = 0.5 * jnp.min(pitches) * jnp.clip(fill, 0.2, 0.6)
+    bias = d.uniform(0.3, 0.85)
+    joined = edge[0] < bias
+    loops = d.chance(0.5) * 0.2
+    along_v = (joined | (edge[1] < loops)) & (edge[2] < on)
+    along_u = (~joined | (edge[1] > 1 - loops)) & (edge[3] < on)
+    pad_share = d.chance(0.4) * d.uniform(0.02, 0.4)
+    pad = jnp.where(edge[1] < pad_share, jnp.minimum(1.6 * half, 0.45 * jnp.min(pitches)), 0.0)
+
+    def layer(states, pad, own, other):
+        middle = (jnp.arange(TRACKS) + wobble[own]) * pitches[own] + START
+        edges = jnp.append((middle[1:] + middle[:-1]) / 2, middle[-1] + pitches[own] / 2)
+        before = jnp.roll(states, 1, axis=1)
+        # A wire's end reaches over the middle line of the wire that it meets: square corners.
+        over = half / pitches[other] * (before.astype(jnp.float32) - states)
+        full = jnp.ones((TRACKS,))
+        return TrackLayer(
+            edges, middle, full * pitches[other], full * START, wobble[other][None] + over,
+            jnp.where(states, half, 0.0), jnp.ones((TRACKS, CELLS)),
+            jnp.where(states | before, pad, 0.0), jnp.zeros(()), jnp.array([0.0, 1.0, 0.0]),
+        )  # fmt: skip
+
+    return layer(along_v, pad, 0, 1), layer(along_u.T, jnp.zeros_like(pad), 1, 0)
+
+
+def section(d: Draw, thickness, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
+    """A vertical cut: metal layers above each other (``u`` is the height), and the vias between them.
+
+    Each metal layer is cut along its wires (long runs) or across them (regular rectangles), its thickness
+    growing upwards; ``thickness`` is the lowest layer's.
+    """
+    noise = d.array(6, TRACKS)
+    cell = d.array(3, TRACKS, CELLS)
+    index = jnp.arange(TRACKS)
+    level_of = jnp.minimum(index, 14)
+    metal = jnp.minimum(thickness * d.uniform(1.0, 1.18) ** level_of * jnp.exp(0.3 * (noise[0] - 0.5)), 0.14)
+    gap = metal * d.log(0.4, 1.4) * jnp.exp(0.3 * (noise[1] - 0.5))
+    top = START + 0.1 * d.uniform() + jnp.cumsum(metal + gap)
+    middle = top - gap - metal / 2
+    across = noise[2] < d.uniform(0.2, 0.9)
+    period = metal * jnp.exp(noise[3] * jnp.log(3.0)) * d.log(0.9, 1.8) + 0.01
+    length = jnp.where(across, period / 2, d.log(0.06, 0.3) * jnp.exp(noise[3]))
+    even = (jnp.arange(CELLS) % 2 == 0)[None]
+    states = (cell[0] < jnp.where(across, jnp.maximum(on, 0.5), on)[:, None]) & (even | ~across[:, None])
+    gapless = jnp.where(even, 1.0, -1.0) * (0.5 - jnp.clip(fill, 0.25, 0.7))
+    shift = jnp.where(across[:, None], gapless, 0.7 * (cell[1] - 0.5))
+    taper = d.chance(0.5) * d.uniform(-0.25, 0.1)
+    level = 1 - d.chance(0.3) * 0.5 * noise[4][:, None] * jnp.ones((1, CELLS))
+    no_jog = jnp.array([0.0, 1.0, 0.0])
+    metals = TrackLayer(
+        top - gap / 2, middle, length, START - 3 * noise[5] * length, shift,
+        jnp.where(states, metal[:, None] / 2, 0.0), level, jnp.zeros((TRACKS, CELLS)), taper, no_jog,
+    )  # fmt: skip
+
+    size = jnp.maximum(metal * d.log(0.5, 1.2), 0.008)
+    via = cell[2] < d.uniform(0.1, 0.7)
+    upper = middle + metal / 2 + gap + 0.5 * jnp.roll(metal, -1)
+    vias = TrackLayer(
+        upper, top - gap / 2, size, START - 3 * noise[0] * size,
+        jnp.zeros((TRACKS, CELLS)), jnp.where(via & even, gap[:, None] / 2 + 0.3 * metal[:, None], 0.0),
+        jnp.full((TRACKS, CELLS), d.uniform(0.6, 1.0)), jnp.zeros((TRACKS, CELLS)), taper, no_jog,
+    )  # fmt: skip
+    return metals, vias
