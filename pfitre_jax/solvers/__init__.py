@@ -1,0 +1,26 @@
+"""Iterative reconstruction of one slice; batches of slices come from ``jax.vmap``."""
+
+from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
+from pfitre_jax.solvers.cgls import CGLS, cgls
+from pfitre_jax.solvers.fista import FISTATV, fista_tv
+from pfitre_jax.solvers.hqs import HQS, hqs
+from pfitre_jax.solvers.original import Original, pfitre_original
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.sirt import SIRT, sirt
+
+__all__ = [
+    "ADMM",
+    "CGLS",
+    "FISTATV",
+    "HQS",
+    "SIRT",
+    "Original",
+    "Problem",
+    "admm",
+    "admm_tv",
+    "cgls",
+    "fista_tv",
+    "hqs",
+    "pfitre_original",
+    "sirt",
+]
