@@ -15,8 +15,8 @@ from pfitre_jax.solvers.cg import conjugate_gradients
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
 
-#: The published code smooths with scikit-image's ``denoise_tv_bregman(weight=200, eps=0.05)``, which minimises
-#: ``TV(x) + weight/2 |x - v|^2``: a prox of strength 1/200.
+#: The published code smooths with scikit-image's ``denoise_tv_bregman(weight=200, eps=0.05)``, which
+#: minimises ``TV(x) + weight/2 |x - v|^2``: a prox of strength 1/200.
 TV_STRENGTH = 1 / 200
 
 
