@@ -48,7 +48,7 @@ class FiLM(nnx.Module):
 
     def __call__(self, x: Float[Array, "ny nx c"], embedding: Float[Array, " e"]) -> Float[Array, "ny nx c"]:
         scale, shift = jnp.split(self.dense(embedding), 2)
-        return x * (1 + scale) + shift
+        return x * (1 + scale)[None, None] + shift[None, None]
 
 
 class ConditionedConvolution(nnx.Module):

@@ -1,0 +1,296 @@
+"""The learned prior: a U-Net that knows the missing wedge, and the file that holds its weights.
+
+The file is one ``.npz``: the parameters as ``params/...`` and ``card``, a JSON text with what a user must
+know of them (layout, training range, operator, hash, how they were made).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.models import unet
+from pfitre_jax.models.unet import UNetConfig
+
+#: Of the weights file; another number means another meaning of its contents.
+FORMAT = 1
+#: The operator and the scaling of the inputs that weights are trained with: Joseph's projector, images with
+#: values of about [0, 1], rho relative to norm(A)^2 = 1, the condition of :func:`condition`. Weights made
+#: with another are refused.
+OPERATOR = "joseph-1"
+#: Length of :func:`condition`.
+CONDITIONS = 4
+
+_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+_PREFIX = "params/"
+
+
+class Card(dict):
+    """A JSON-able dict that may be a static field: hashed and compared by its content. Not to be changed."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._hash = hash(json.dumps(self, sort_keys=True))
+
+    def __hash__(self):
+        return self._hash
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NetworkPrior:
+    """A U-Net as the prior of half-quadratic splitting; a pytree whose leaves are the parameters.
+
+    It is a restoration, not the prox of a function. The image is turned so that the centre of the wedge
+    lies in [0, 45] degrees (:func:`fold_wedge`): one network, one orientation to learn.
+
+    params: nested dict of arrays
+    config: layout of the network, static
+    card: what is known of the weights, a JSON-able dict, static
+    """
+
+    params: Any
+    config: UNetConfig = dataclasses.field(metadata={"static": True})
+    card: Card = dataclasses.field(default_factory=Card, metadata={"static": True})
+
+    def __post_init__(self):
+        object.__setattr__(self, "card", Card(self.card))
+
+    @classmethod
+    def create(cls, config: UNetConfig, key: Array, card: dict | None = None) -> NetworkPrior:
+        """A prior with random parameters, which starts as the identity.
+
+        Raises ``ValueError`` for a layout whose inputs are not those of :meth:`denoise`.
+        """
+        _check_config(config)
+        return cls(unet.init(config, key), config, Card(card or {}))
+
+    def denoise(
+        self, v: Float[Array, "ny nx"], *, gradient: Float[Array, "ny nx"], wedge: Wedge, rho
+    ) -> Float[Array, "ny nx"]:
+        """The image that the network proposes for ``v``.
+
+        v: (ny, nx), the current image, values of about [0, 1]
+        gradient: (ny, nx), the data gradient ``A^T M (y - A v) / (norm(A)^2 rho)``, in the units of ``v``
+        wedge: the missing wedge; may be traced
+        rho: (), relative to ``norm(A)^2 = 1``
+
+        Commutes exactly with the quarter turns and reflections that carry one wedge to another; a half turn
+        leaves the wedge as it is, and the network need not commute with it.
+        """
+        turns, flip, center = fold_wedge(wedge)
+        image = jnp.stack([v, gradient][: self.config.in_channels], axis=-1)
+        image = fold(_square(image), turns, flip)
+        proposed = unet.apply(
+            self.config, self.params, image, condition(center, wedge.width_rad, rho).astype(v.dtype)
+        )
+        return _cut(unfold(proposed, turns, flip), v.shape)
+
+
+def condition(folded_center, width_rad, rho) -> Float[Array, " 4"]:
+    """What the network is told: ``(sin 2c, cos 2c, (width - 75 deg)/45 deg, log10(rho) + 2)``.
+
+    folded_center: (), radians in [0, pi/4], of :func:`fold_wedge`; width_rad: (), radians
+    rho: (), relative to ``norm(A)^2 = 1``
+
+    Of order one for wedges of 30 to 120 degrees and rho from 0.001 to 0.1.
+    """
+    c = jnp.asarray(folded_center)
+    width = (jnp.rad2deg(jnp.asarray(width_rad, c.dtype)) - 75) / 45
+    return jnp.stack([jnp.sin(2 * c), jnp.cos(2 * c), width, jnp.log10(jnp.asarray(rho, c.dtype)) + 2])
+
+
+def fold_wedge(wedge: Wedge) -> tuple[Array, Array, Array]:
+    """``(turns, flip, folded_center)``: how :func:`fold` brings the centre of the wedge to [0, pi/4].
+
+    turns: (), 0 or 1, quarter turns counter-clockwise, each of which adds 90 degrees to a view angle
+    flip: (), bool, then transpose the image, which takes a view angle ``phi`` to ``90 deg - phi``
+    folded_center: (), radians
+
+    Angles are those of a wedge: modulo 180 degrees. Works on traced values.
+    """
+    center = jnp.mod(jnp.asarray(wedge.center_rad, jnp.result_type(float)), jnp.pi)
+    turns = center >= jnp.pi / 2
+    center = jnp.where(turns, center - jnp.pi / 2, center)
+    flip = center > jnp.pi / 4
+    center = jnp.where(flip, jnp.pi / 2 - center, center)
+    return turns.astype(int), flip, center
+
+
+def fold(image: Float[Array, "n n ..."], turns, flip) -> Float[Array, "n n ..."]:
+    """A square image turned and transposed as :func:`fold_wedge` says; pixels move, none is interpolated."""
+    image = jnp.where(turns > 0, jnp.rot90(image), image)
+    return jnp.where(flip, jnp.swapaxes(image, 0, 1), image)
+
+
+def unfold(image: Float[Array, "n n ..."], turns, flip) -> Float[Array, "n n ..."]:
+    """The inverse of :func:`fold`."""
+    image = jnp.where(flip, jnp.swapaxes(image, 0, 1), image)
+    return jnp.where(turns > 0, jnp.rot90(image, -1), image)
+
+
+def _margins(ny: int, nx: int) -> tuple[int, int]:
+    # Rows above and columns to the left that centre the image in the square.
+    n = max(ny, nx)
+    return (n - ny) // 2, (n - nx) // 2
+
+
+def _square(image: Float[Array, "ny nx channels"]) -> Float[Array, "n n channels"]:
+    ny, nx = image.shape[:2]
+    n = max(ny, nx)
+    top, left = _margins(ny, nx)
+    return jnp.pad(image, ((top, n - ny - top), (left, n - nx - left), (0, 0)))
+
+
+def _cut(image: Float[Array, "n n"], shape: tuple[int, int]) -> Float[Array, "ny nx"]:
+    top, left = _margins(*shape)
+    return image[top : top + shape[0], left : left + shape[1]]
+
+
+def available() -> list[str]:
+    """Names of the priors that the package ships."""
+    return sorted(path.stem for path in _WEIGHTS.glob("*.npz"))
+
+
+def pretrained(name_or_path: str | os.PathLike) -> NetworkPrior:
+    """A shipped prior by its name, or one from a file that :func:`save` wrote.
+
+    Raises ``ValueError`` for an unknown name or a file that is not a prior.
+    """
+    if str(name_or_path) in available():
+        return load(_WEIGHTS / f"{name_or_path}.npz")
+    if Path(name_or_path).is_file():
+        return load(name_or_path)
+    raise ValueError(
+        f"no prior {str(name_or_path)!r}; expected the path of a weights file (.npz, from `pfitre train`) or "
+        f"one of: {', '.join(available()) or '(none is shipped)'}"
+    )
+
+
+def save(path: str | os.PathLike, prior: NetworkPrior) -> NetworkPrior:
+    """Write a prior as one ``.npz`` and return it as :func:`load` will, its card completed.
+
+    Adds ``format``, ``operator``, ``network`` (the layout), ``parameters`` (their number) and ``sha256`` (of
+    the arrays) to the card. The file appears whole or not at all. Parameters are stored in their own dtype.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ValueError(f"the weights file is called {path.name}; expected a name that ends in .npz")
+    _check_config(prior.config)
+    arrays = _flatten(prior.params)
+    facts = {
+        "format": FORMAT,
+        "operator": OPERATOR,
+        "network": dataclasses.asdict(prior.config),
+        "parameters": sum(array.size for array in arrays.values()),
+        "sha256": _digest(arrays),
+    }
+    # As JSON gives it back: tuples become lists.
+    card = json.loads(json.dumps(dict(prior.card) | facts))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, card=np.array(json.dumps(card)), **{_PREFIX + k: v for k, v in arrays.items()})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return dataclasses.replace(prior, card=Card(card))
+
+
+def load(path: str | os.PathLike) -> NetworkPrior:
+    """Read what :func:`save` wrote.
+
+    Raises ``FileNotFoundError`` for no file; ``ValueError``, with the cause and the remedy, for a file that
+    is no prior, is pickled, is of another format or operator, lacks arrays or has unknown ones, or whose
+    arrays do not match its hash.
+    """
+    path = Path(path)
+    remedy = "expected a weights file written by `pfitre train`"
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path} is not an .npz file; {remedy}")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            contents = {name: content[name] for name in content.files}
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
+    try:
+        card = json.loads(contents.pop("card").item())
+        version, operator = card["format"], card["operator"]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} has no card that says what it holds; {remedy}") from error
+    if version != FORMAT:
+        raise ValueError(
+            f"{path} has format {version!r}; this version reads format {FORMAT}: train it again, or use the "
+            "version of pfitre_jax that wrote it"
+        )
+    if operator != OPERATOR:
+        raise ValueError(
+            f"{path} was trained with operator {operator!r}; expected {OPERATOR!r}: train it again"
+        )
+    try:
+        config = UNetConfig.from_json(json.dumps(card["network"]))
+        _check_config(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a network that cannot be built ({error}); {remedy}") from error
+    params = _unflatten(path, config, contents)
+    if card.get("sha256") != _digest(_flatten(params)):
+        raise ValueError(f"the arrays in {path} do not match their hash; the file was changed: copy it again")
+    return NetworkPrior(params, config, Card(card))
+
+
+def _check_config(config: UNetConfig) -> None:
+    if config.in_channels not in (1, 2) or config.condition != CONDITIONS:
+        raise ValueError(
+            f"the network takes {config.in_channels} channels and {config.condition} conditions; expected 1 "
+            f"(image) or 2 (image, data gradient) channels and {CONDITIONS} conditions"
+        )
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _flatten(params) -> dict[str, np.ndarray]:
+    return {_name(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _unflatten(path: Path, config: UNetConfig, contents: dict[str, np.ndarray]):
+    expected = jax.eval_shape(lambda: unet.init(config, jax.random.key(0)))
+    names = {_PREFIX + _name(key) for key, _ in jax.tree_util.tree_leaves_with_path(expected)}
+    if names != set(contents):
+        missing, unknown = sorted(names - set(contents)), sorted(set(contents) - names)
+        raise ValueError(
+            f"{path} lacks the arrays {missing} and has the unknown arrays {unknown}; expected those of its "
+            "network's layout: use a file written by `pfitre train`"
+        )
+
+    def take(key, leaf):
+        array = contents[_PREFIX + _name(key)]
+        if array.shape != leaf.shape or not np.issubdtype(array.dtype, np.floating):
+            raise ValueError(
+                f"{path}: {_name(key)} is {array.dtype} {array.shape}; expected floats of shape {leaf.shape}"
+            )
+        return jnp.asarray(array)
+
+    return jax.tree_util.tree_map_with_path(take, expected)
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
