@@ -1,0 +1,71 @@
+"""The mixture of scenes that a prior is trained on: one config, one key, a batch of ground truth."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pfitre_jax.twin.scenes import patterns
+from pfitre_jax.twin.scenes.circuits import circuits
+
+#: Families of scenes; those of a family are equally likely.
+FAMILIES = {
+    "circuits": (circuits,),
+    "patterns": (
+        patterns.ellipses,
+        patterns.bars,
+        patterns.siemens_star,
+        patterns.line_pairs,
+        patterns.voronoi,
+    ),
+    "blobs": (patterns.random_field, patterns.particles),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneMixture:
+    """How often each family of :data:`FAMILIES` is drawn (relative weights); static and hashable.
+
+    Raises ``ValueError`` for a negative weight or if all are 0.
+    """
+
+    circuits: float = 0.6
+    patterns: float = 0.2
+    blobs: float = 0.2
+
+    def __post_init__(self):
+        weights = dataclasses.astuple(self)
+        if not all(np.isfinite(w) and w >= 0 for w in weights) or sum(weights) == 0:
+            raise ValueError(
+                f"the mixture's weights are {dataclasses.asdict(self)}; expected finite ones of at least 0, "
+                "one of them positive"
+            )
+
+
+def sample(mixture: SceneMixture, key, n: int) -> Float[Array, "n n"]:
+    """One scene ``(n, n)`` float32 in [0, 1] for ``key``. For many use :func:`batch`: under ``vmap`` this
+    would draw every scene of every family and keep one.
+    """
+    pairs = [
+        (scene, getattr(mixture, name) / len(scenes))
+        for name, scenes in FAMILIES.items()
+        for scene in scenes
+        if getattr(mixture, name) > 0
+    ]
+    edges = np.cumsum([weight for _, weight in pairs])
+    key_kind, key_scene = jax.random.split(key)
+    kind = jnp.sum(jax.random.uniform(key_kind) * edges[-1] >= edges[:-1])
+    return jax.lax.switch(kind, [lambda k, scene=scene: scene(k, n) for scene, _ in pairs], key_scene)
+
+
+def batch(mixture: SceneMixture, key, count: int, n: int) -> Float[Array, "count n n"]:
+    """``count`` scenes ``(count, n, n)``, drawn one after the other: each costs what its own kind costs.
+
+    >>> batch(SceneMixture(), jax.random.key(0), 2, 32).shape
+    (2, 32, 32)
+    """
+    return jax.lax.map(lambda k: sample(mixture, k, n), jax.random.split(key, count))
