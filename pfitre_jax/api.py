@@ -1,0 +1,278 @@
+"""From a file to a reconstruction in two calls: :func:`load_scan` and :func:`reconstruct`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine.compiled import compiled
+from pfitre_jax.engine.scale import estimate_scale, sample_rows
+from pfitre_jax.engine.support import image_support
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.io.read import read
+from pfitre_jax.io.results import StoredResult, result_writers, versions, write_files
+from pfitre_jax.loop import Status
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.preprocess import correct_roll, to_scan, truncated_views
+from pfitre_jax.scan import Scan, resolve
+
+
+def load_scan(
+    path,
+    *,
+    angles=None,
+    angle_unit: str | None = None,
+    data: str | None = None,
+    center: float | None = None,
+    roll: float = 0.0,
+    pixel_size: float | None = None,
+    views: slice | str | None = None,
+    exclude_views: slice | str | None = None,
+    mask_nan: bool = False,
+) -> Scan:
+    """Read a scan and bring it to line integrals: logarithm, masks, roll, selection of views.
+
+    path: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``
+    angles: CSV file with one angle for each view; a TIFF stack needs it
+    angle_unit: "deg" or "rad", of the file's angles; default what the file says, else degrees
+    data: "counts", "transmission" or "absorption"; default counts where the file holds flats, else absorption
+    center: detector index of the rotation axis; default what the file says, else :func:`reconstruct` finds it
+    roll: in-plane roll of the rotation axis, degrees; the projections are turned by it
+    pixel_size: of a detector bin, micrometres
+    views, exclude_views: ``slice`` or "A:B[:S]", which views to use; both count the views of the file
+    mask_nan: leave out NaN and infinite bins instead of refusing them
+
+    Raises ``FileNotFoundError``, ``OSError`` and ``ValueError`` with the fix in the message.
+    """
+    raw = read(path, angles, angle_unit, data)
+    scan = to_scan(raw, center=center, pixel_size=pixel_size, mask_nan=mask_nan)
+    keep = _kept_views(scan.views, views, exclude_views)
+    if roll:
+        scan = correct_roll(scan, roll)
+    if keep.size == scan.views:
+        return scan
+    return dataclasses.replace(
+        scan,
+        projections=scan.projections[keep],
+        mask=scan.mask[keep],
+        theta_rad=scan.theta_rad[keep],
+    )
+
+
+def _kept_views(count: int, views, exclude) -> np.ndarray:
+    keep = np.arange(count) if views is None else resolve(views, count, "views")
+    if exclude is not None:
+        keep = np.setdiff1d(keep, resolve(exclude, count, "views to leave out"))
+    if keep.size == 0:
+        raise ValueError(f"no view is left of {count} after leaving out {exclude}; keep at least one")
+    return keep
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """Reconstructed rows of a scan.
+
+    volume: (rows, ny, nx) float32; per pixel, or per micrometre where the scan has a pixel size
+    rows: (rows,), their numbers in the raw stack
+    status: (rows,) int, :class:`pfitre_jax.loop.Status`
+    stats: ``iterations`` (rows,); ``residual`` and ``change`` (rows, iterations), NaN where a loop had stopped
+    residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the volume
+    scale: what image values were divided by while they were solved for, per pixel
+    sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
+    method, parameters: its name and settings; warnings: in words
+    timings: ``seconds_compile``, ``seconds_run``
+    scan: what was reconstructed, all its rows; geometry: of each row
+    """
+
+    volume: np.ndarray
+    rows: np.ndarray
+    status: np.ndarray
+    stats: dict[str, np.ndarray]
+    residual: np.ndarray
+    scale: float
+    sinogram: np.ndarray
+    misfit: np.ndarray
+    method: str
+    parameters: dict[str, Any]
+    warnings: list[str]
+    timings: dict[str, float]
+    scan: Scan
+    geometry: ParallelGeometry
+
+    @property
+    def units(self) -> str:
+        return self.stored().units
+
+    @property
+    def middle(self) -> int:
+        """Index of the middle row in the volume, the one that ``misfit`` shows."""
+        return len(self.rows) // 2
+
+    def stored(self) -> StoredResult:
+        """As it is written to ``recon.h5``."""
+        return StoredResult(
+            self.volume,
+            self.scan.theta_rad,
+            float(self.geometry.center),
+            self.scan.roll_deg,
+            self.scan.columns,
+            int(self.rows[0]),
+            self.scan.raw_rows,
+            self.scan.pixel_size,
+            self.method,
+            self.parameters,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` says; lists have an entry for each row."""
+        wedge = self.scan.wedge
+        device = jax.devices()[0]
+        return {
+            "method": self.method,
+            "parameters": self.parameters,
+            "rows": self.rows,
+            "residual": self.residual,
+            "status": [Status(int(status)).text for status in self.status],
+            "iterations": self.stats["iterations"],
+            "center": float(self.geometry.center),
+            "roll_deg": self.scan.roll_deg,
+            "wedge_deg": wedge.width_deg,
+            "wedge_center_deg": wedge.center_deg,
+            "views": self.scan.views,
+            "scale": self.scale,
+            "units": self.units,
+            **self.timings,
+            "device": f"{device.platform}: {device.device_kind}",
+            "versions": versions(),
+            "warnings": self.warnings,
+            "scan": self.scan.provenance,
+        }
+
+    def save(self, folder, *, command: str = "", writers: dict[str, Callable[[Path], None]] | None = None):
+        """Write ``recon.h5``, ``recon.tif``, ``summary.json`` into ``folder`` and return their paths.
+
+        All appear or none. command: recorded in ``recon.h5``; writers: of further files, by name
+
+        Raises ``NotADirectoryError`` or another ``OSError`` where the folder cannot be written.
+        """
+        files = result_writers(self.stored(), self.summary(), command) | (writers or {})
+        return write_files(folder, files)
+
+
+def reconstruct(
+    scan: Scan,
+    method: str = "pfitre",
+    *,
+    rows: slice | str | None = None,
+    prior: Any = None,
+    iterations: int | None = None,
+    rho: float | None = None,
+    weight: float | str | None = None,
+    scale: float | None = None,
+    chunk: int = slices.CHUNK,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Result:
+    """Reconstruct rows of a scan, each as a slice of its own.
+
+    method: one of :data:`pfitre_jax.engine.methods.METHODS`
+    rows: ``slice`` or "A:B", default all
+    prior: of the methods with a learned one: a name or path for :func:`pfitre_jax.priors.network.pretrained`,
+        or a prior itself
+    iterations, rho, weight: of the method, default its own; a setting that it does not take is refused
+    scale: default :func:`pfitre_jax.engine.scale.estimate_scale` of the whole scan
+    chunk: rows solved together at most
+    progress: called with rows done and rows in all
+
+    The rotation axis is looked for where the scan does not know it. Rows that fail say so in ``status``.
+
+    Raises ``ValueError`` for an unknown method, a setting that makes no sense, rows outside the scan.
+    """
+    settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight)
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
+    picked = scan if rows is None else scan.select_rows(rows)
+    geometry = scan.geometry()
+    truncated = np.isin(np.arange(scan.views), truncated_views(scan))
+    support = image_support(geometry, truncated)
+    problem, seconds_compile = slices.shared_problem(geometry, support)
+    if scale is None:
+        scale, seconds = _scan_scale(scan, problem)
+        seconds_compile += seconds
+    sinograms, masks = np.moveaxis(picked.projections, 1, 0), np.moveaxis(picked.mask, 1, 0)
+    arguments = {name: value for name, value in settings.items() if name != "iterations"}
+    solved = slices.reconstruct_rows(
+        methods.METHODS[method].build(**arguments),
+        problem,
+        sinograms,
+        masks,
+        scale=scale,
+        iterations=settings.get("iterations", 1),
+        chunk=chunk,
+        progress=progress,
+    )
+    middle = len(solved.volume) // 2
+    predicted = np.asarray(_project(problem.A, solved.volume[middle]))
+    unit = np.float32(1 if scan.pixel_size is None else scan.pixel_size)
+    return Result(
+        solved.volume / unit,
+        picked.row0 + np.arange(picked.rows),
+        solved.status,
+        solved.stats,
+        solved.residual,
+        scale,
+        sinograms[middle],
+        np.where(masks[middle], predicted - sinograms[middle], 0),
+        method,
+        settings,
+        _warnings(scan, picked, truncated, support.shape, solved),
+        {"seconds_compile": seconds_compile + solved.seconds_compile, "seconds_run": solved.seconds_run},
+        scan,
+        geometry,
+    )
+
+
+@jax.jit
+def _project(A: Projector, image):
+    return A(image)
+
+
+def _scan_scale(scan: Scan, problem) -> tuple[float, float]:
+    """The scan's scale, and the seconds its compilation took."""
+    rows = sample_rows(scan.rows)
+    sinograms = np.ascontiguousarray(np.moveaxis(scan.projections[:, rows], 1, 0))
+    masks = np.moveaxis(scan.mask[:, rows], 1, 0).astype(np.float32)
+    field = image_support(scan.geometry())
+    margin = (problem.support.shape[0] - field.shape[0]) // 2
+    region = np.pad(field, margin) * np.asarray(problem.support)
+    executable, seconds = compiled(estimate_scale, problem, sinograms, masks, region)
+    return float(executable(problem, sinograms, masks, region)), seconds
+
+
+def _warnings(scan: Scan, picked: Scan, truncated, shape, solved) -> list[str]:
+    said = []
+    if truncated.any():
+        said.append(
+            f"{_ranges(np.flatnonzero(truncated))} of {scan.views} views run out of the field of view; the image "
+            f"is extended to {shape[1]} x {shape[0]} pixels, and is less certain near and beyond the field's edge"
+        )
+    blind = np.flatnonzero(~picked.mask.any(axis=(0, 2)))
+    if blind.size:
+        said.append(f"rows {_ranges(picked.row0 + blind)} have no valid bin; their slices are 0")
+    failed = np.flatnonzero(solved.status == int(Status.DIVERGED))
+    if failed.size:
+        said.append(
+            f"rows {_ranges(picked.row0 + failed)} diverged; their slices are the last finite iterates"
+        )
+    return said
+
+
+def _ranges(numbers) -> str:
+    """``27-35, 40``: neighbouring numbers as ranges."""
+    groups = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return ", ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else f"{g[0]}" for g in groups)

@@ -1,0 +1,147 @@
+"""The reconstruction methods by name: what each is, what it can be told, and its defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pfitre_jax.loop import Solution, Status, run
+from pfitre_jax.operators.fbp import fbp
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.cgls import CGLS
+from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.original import Original
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.sirt import SIRT
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One method.
+
+    summary: what it does, in a line
+    build: ``build(**settings)`` -> the solver, a pytree for :func:`solve_slice`
+    defaults: every setting the method takes, with its default
+    """
+
+    summary: str
+    build: Callable[..., Any]
+    defaults: dict[str, Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FBP:
+    """Filtered backprojection in the place of an iterative method."""
+
+    filter: str = dataclasses.field(default="shepp-logan", metadata={"static": True})
+
+
+METHODS: dict[str, Recipe] = {
+    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}),
+    "sirt": Recipe("non-negative SIRT", lambda: SIRT(), {"iterations": 200}),
+    "cgls": Recipe("conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}),
+    "fista-tv": Recipe(
+        "non-negative, total variation, FISTA",
+        lambda weight: FISTATV(weight),
+        {"iterations": 300, "weight": "auto"},
+    ),
+    "admm-tv": Recipe(
+        "non-negative, total variation, ADMM",
+        lambda weight, rho: ADMM(TV(weight), rho),
+        {"iterations": 50, "weight": "auto", "rho": 0.02},
+    ),
+    "pfitre": Recipe(
+        "half-quadratic splitting with a learned prior",
+        lambda prior, rho: HQS(prior, rho),
+        {"iterations": 8, "rho": 0.02, "prior": "circuits"},
+    ),
+    "pfitre-original": Recipe(
+        "the published ADMM loop, rho not relative to norm(A)^2",
+        lambda prior, rho: Original(prior, rho),
+        {"iterations": 10, "rho": 10.0, "prior": "circuits"},
+    ),
+}
+
+
+def recipe(method: str) -> Recipe:
+    """The recipe called ``method``; ``ValueError`` that lists the names for any other."""
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def settings(method: str, **asked) -> dict[str, Any]:
+    """The settings of ``method``: its defaults, replaced by those ``asked`` that are not None.
+
+    Raises ``ValueError`` for an unknown method, for a setting that the method does not take, and for
+    iterations, a rho or a weight that make no sense.
+    """
+    taken = recipe(method).defaults
+    given = {name: value for name, value in asked.items() if value is not None}
+    stray = [name for name in given if name not in taken]
+    if stray:
+        takes = f"it takes {', '.join(taken)}" if taken else "it takes none"
+        raise ValueError(
+            f"method {method!r} has no setting {', '.join(stray)}; {takes}: leave the others out"
+        )
+    if "iterations" in given:
+        iterations = given["iterations"]
+        if isinstance(iterations, bool) or int(iterations) != iterations or iterations < 1:
+            raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
+    for name in ("rho", "weight"):
+        if name in given and given[name] != "auto":
+            _check_positive(name, given[name], or_zero=name == "weight")
+    return {**taken, **given}
+
+
+def _check_positive(name: str, value, or_zero: bool) -> None:
+    lowest = "0 or more" if or_zero else "more than 0"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}; expected a number, {lowest}") from None
+    if not (0 < number < float("inf") or (or_zero and number == 0)):
+        raise ValueError(f"{name} is {number:g}; expected a finite number, {lowest}")
+
+
+def solve_slice(solver, problem: Problem, *, iterations: int, tolerance) -> Solution:
+    """One slice by an iterative method, started from 0, or by :class:`FBP`. Pure."""
+    if isinstance(solver, FBP):
+        return _solve_fbp(solver, problem)
+    zero = jnp.zeros(problem.A.shape, problem.sinogram.dtype)
+    return run(solver, problem, zero, iterations=iterations, tolerance=tolerance)
+
+
+def _solve_fbp(solver: FBP, problem: Problem) -> Solution:
+    image = fbp(problem.A, fill_invalid(problem.sinogram, problem.mask), solver.filter)
+    image = problem.support * image
+    stats = {
+        "iterations": jnp.array(1),
+        "residual": problem.residual(image)[None],
+        "change": jnp.full((1,), jnp.nan, image.dtype),
+    }
+    return Solution(image, jnp.array(int(Status.ITERATIONS)), stats)
+
+
+def fill_invalid(sinogram, mask):
+    """Invalid bins of ``sinogram (views, columns)`` by linear interpolation between the valid ones of a view.
+
+    For FBP, which cannot leave a bin out. Beyond the last valid bin its value goes on; a view without any is 0.
+    """
+    columns = sinogram.shape[1]
+    index = jnp.arange(columns)[None, :]
+    before = jax.lax.cummax(jnp.where(mask > 0, index, -1), axis=1)
+    after = jax.lax.cummin(jnp.where(mask > 0, index, columns), axis=1, reverse=True)
+    left = jnp.where(before < 0, jnp.minimum(after, columns - 1), before)
+    right = jnp.where(after >= columns, left, after)
+    part = jnp.clip((index - left) / jnp.maximum(right - left, 1), 0, 1).astype(sinogram.dtype)
+    values = sinogram * mask
+    below, above = (jnp.take_along_axis(values, k, axis=1) for k in (left, right))
+    return (1 - part) * below + part * above
