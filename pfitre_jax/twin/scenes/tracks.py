@@ -174,7 +174,7 @@ def lattice(d: Draw, pitch, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
     wobble = 0.36 * d.chance(0.5) * (d.array(2, TRACKS) - 0.5)
     pitches = pitch * jnp.stack([1.0, d.log(0.7, 1.6)])
     half = 0.5 * jnp.min(pitches) * jnp.clip(fill, 0.2, 0.6)
-    bias = d.uniform(0.3, 0.85)
+    bias = d.uniform(0.15, 0.95)
     joined = edge[0] < bias
     loops = d.chance(0.5) * 0.2
     along_v = (joined | (edge[1] < loops)) & (edge[2] < on)
@@ -212,7 +212,7 @@ def section(d: Draw, thickness, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
     gap = metal * d.log(0.4, 1.4) * jnp.exp(0.3 * (noise[1] - 0.5))
     top = START + 0.1 * d.uniform() + jnp.cumsum(metal + gap)
     middle = top - gap - metal / 2
-    across = noise[2] < d.uniform(0.2, 0.9)
+    across = noise[2] < d.uniform(0.1, 0.75)
     period = metal * jnp.exp(noise[3] * jnp.log(3.0)) * d.log(0.9, 1.8) + 0.01
     length = jnp.where(across, period / 2, d.log(0.06, 0.3) * jnp.exp(noise[3]))
     even = (jnp.arange(CELLS) % 2 == 0)[None]
