@@ -15,6 +15,10 @@ from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
 
+#: ``rho`` over the weight of TV at which 50 iterations get closest to the minimum: 10 to 30 of 1 to 100, for
+#: weights 1e-4 and 1e-3.
+TV_RHO = 20.0
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +89,7 @@ def admm(
     sinogram,
     *,
     prior,
-    rho=0.005,
+    rho,
     iterations: int = 50,
     mask=None,
     support=None,
@@ -108,6 +112,10 @@ def admm(
     )
 
 
-def admm_tv(A: Projector, sinogram, *, weight, **settings) -> Solution:
-    """:func:`admm` with the prior ``TV(weight)``: the problem that ``fista_tv`` solves."""
-    return admm(A, sinogram, prior=TV(weight), **settings)
+def admm_tv(A: Projector, sinogram, *, weight, rho=None, **settings) -> Solution:
+    """:func:`admm` with the prior ``TV(weight)``: the problem that ``fista_tv`` solves.
+
+    rho: default ``TV_RHO * weight``
+    """
+    rho = TV_RHO * weight if rho is None else rho
+    return admm(A, sinogram, prior=TV(weight), rho=rho, **settings)

@@ -38,8 +38,8 @@ class Original:
     """``x = max((A^T A + rho)^-1 (A^T y + rho (z - u)), 0)``; ``z = max(TV(network(max(x + u, 0))), 0)``;
     ``u += x - z``; the result is ``x`` (Zhao et al., npj Comput. Mater. 11, 240, 2025).
 
-    Here ``rho`` is *not* relative to ``norm(A)^2``. The linear system is solved from ``z`` by preconditioned
-    conjugate gradients, where the published code runs GMRES on it: the same solution. The clip comes after
+    Here ``rho`` is *not* relative to ``norm(A)^2``. The linear system is solved from ``z`` by conjugate
+    gradients, where the published code runs GMRES on it: the same solution. The clip comes after
     the solve, as published; prefer :mod:`pfitre_jax.solvers.hqs`.
 
     prior: has ``denoise(v, *, gradient, wedge, rho)``; is given ``rho/norm(A)^2``
@@ -51,7 +51,7 @@ class Original:
     prior: Any
     rho: Any
     tv_strength: Any = 0.0
-    cg_iterations: int = dataclasses.field(default=30, metadata={"static": True})
+    cg_iterations: int = dataclasses.field(default=60, metadata={"static": True})
 
     def init(self, problem: Problem, x0) -> OriginalState:
         x = problem.support * x0
@@ -64,7 +64,6 @@ class Original:
             problem.back(problem.sinogram) + rho * (state.z - state.dual),
             state.z,
             iterations=self.cg_iterations,
-            precondition=lambda r: problem.precondition(r, rho),
         )
         x = jnp.maximum(x, 0)
         proposal = jnp.maximum(x + state.dual, 0)
@@ -85,7 +84,7 @@ def pfitre_original(
     mask=None,
     support=None,
     x0=None,
-    cg_iterations: int = 30,
+    cg_iterations: int = 60,
     tolerance: float = 0.0,
     differentiate=None,
 ) -> Solution:
