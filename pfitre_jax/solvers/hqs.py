@@ -42,11 +42,13 @@ class HQS:
     prior: Any
     rho: Any
     cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
-    start_iterations: int = dataclasses.field(default=12, metadata={"static": True})
+    start_iterations: int = dataclasses.field(default=8, metadata={"static": True})
 
     def init(self, problem: Problem, x0) -> HQSState:
         rho = jnp.asarray(self.rho, x0.dtype)
         x = data_step(problem, x0, rho, x0, iterations=self.start_iterations)
+        # Once more, now that it is known which pixels are held at 0.
+        x = data_step(problem, x0, rho, x, iterations=self.cg_iterations)
         return self._state(problem, x, x0, x0)
 
     def step(self, problem: Problem, state: HQSState) -> HQSState:

@@ -10,7 +10,7 @@ from typing import Any
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
-from pfitre_jax.twin.scenes.mixture import Mixture
+from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 #: Configurations that the package brings, by name.
 CONFIGS = Path(__file__).parent / "configs"
@@ -73,7 +73,7 @@ class TrainingConfig:
     network: UNetConfig = dataclasses.field(default_factory=UNetConfig)
     pairs: PairSettings = dataclasses.field(default_factory=PairSettings)
     instrument: Instrument = dataclasses.field(default_factory=Instrument)
-    scenes: Mixture = dataclasses.field(default_factory=Mixture)
+    scenes: SceneMixture = dataclasses.field(default_factory=SceneMixture)
     pool: Pool = dataclasses.field(default_factory=Pool)
     optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
     report: Report = dataclasses.field(default_factory=Report)

@@ -39,7 +39,9 @@ def make_optimiser(settings: Optimisation) -> optax.GradientTransformation:
 
 def start_state(prior: NetworkPrior, settings: Optimisation) -> TrainState:
     params = prior.params
-    return TrainState(jnp.array(0), params, params, make_optimiser(settings).init(params))
+    # A copy: the step gives its input's memory away, and may not give the same array away twice.
+    average = jax.tree.map(jnp.copy, params)
+    return TrainState(jnp.array(0), params, average, make_optimiser(settings).init(params))
 
 
 def propose(prior: NetworkPrior, batch: Batch):

@@ -1,0 +1,48 @@
+"""Training checkpoints (orbax)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+
+class Checkpoints:
+    """The last checkpoints of one training run, in one folder; a context manager.
+
+    state: any pytree of arrays; it is restored into the structure of an abstract one.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._manager = ocp.CheckpointManager(Path(folder).resolve(), options=options)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def latest(self) -> int | None:
+        """The step of the last complete checkpoint, or ``None``."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state) -> None:
+        """Write ``state`` in the background; complete or absent, never half."""
+        self._manager.save(step, args=ocp.args.StandardSave(state))
+
+    def restore(self, like):
+        """The last state, in the structure of ``like``.
+
+        Raises ``ValueError`` when the checkpoint has another structure (a changed configuration).
+        """
+        abstract = jax.eval_shape(lambda: like)
+        try:
+            return self._manager.restore(self.latest(), args=ocp.args.StandardRestore(abstract))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                "the checkpoint does not fit this configuration (was the network changed?); expected the one "
+                f"it was written with: train into another folder, or remove the checkpoints. {error}"
+            ) from error

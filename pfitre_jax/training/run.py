@@ -1,0 +1,213 @@
+"""The training run: a pool of scans whose loops advance with the network, log, pictures, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import pfitre_jax.models.unet as unet
+from pfitre_jax.metrics import psnr
+from pfitre_jax.priors import network
+from pfitre_jax.training import pictures
+from pfitre_jax.training.checkpoint import Checkpoints
+from pfitre_jax.training.config import Pool, TrainingConfig
+from pfitre_jax.training.step import TrainState, advance, propose, start_state, train_step
+from pfitre_jax.twin.pairs import Batch, start
+from pfitre_jax.twin.scenes.mixture import sample
+
+#: Keys of the validation scans are folded with this; training keys with the step, which stays below it.
+VALIDATION_KEY = 2**31 - 1
+
+
+def train(
+    config: TrainingConfig,
+    out: Path,
+    *,
+    command: str = "",
+    steps: int | None = None,
+    report: Callable[[dict], None] = lambda record: None,
+) -> Path:
+    """Train a prior as ``config`` says and return the path of its weights, ``out/NAME.npz``.
+
+    Goes on from the last checkpoint in ``out``. Writes ``log.jsonl`` (a record per ``log_every`` steps),
+    ``curve.png``, ``samples.png``, the weights with their model card ``NAME.json``, at each validation.
+
+    command: recorded in the model card
+    steps: stop after this many steps of the ones configured, to go on later
+    report: called with each record of the log
+
+    Raises ``FloatingPointError`` when the loss is no longer finite (the weights before are kept),
+    ``ValueError`` when checkpoints of another configuration lie in ``out``.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(config, out / "config.json")
+    key = jax.random.key(config.seed)
+    blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), card={"name": config.name})
+    state = start_state(blank, config.optimisation)
+    run = _Compiled(config, blank)
+    log = out / "log.jsonl"
+    last = min(config.optimisation.steps, steps or config.optimisation.steps)
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        if checkpoints.latest() is not None:
+            state = checkpoints.restore(state)
+            _cut_log(log, int(state.step))
+        validation = run.validation(key)
+        pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
+        generator = np.random.default_rng([config.seed, int(state.step)])
+        began, first = time.monotonic(), int(state.step)
+        for step in range(first, last):
+            views = int(generator.choice(config.pool.views))
+            batch, slot = _take(pool[views], config.pool, step / config.optimisation.steps, generator)
+            if batch is None:
+                batch = run.start(jax.random.fold_in(key, 1 + step), views)
+            state, batch, metrics = run.step(state, batch)
+            pool[views][slot : slot + 1] = [batch]
+            done = step + 1
+            if done % config.report.log_every == 0 or done == last:
+                record = {"step": done, "k": int(batch.k) - 1, "views": views}
+                record |= {name: float(value) for name, value in metrics.items()}
+                record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
+                record["steps"] = config.optimisation.steps
+                if not np.isfinite(record["loss"]):
+                    raise FloatingPointError(
+                        f"the loss at step {done} is {record['loss']}; the last checkpoint in "
+                        f"{out / 'checkpoints'} is good: lower optimisation.rate and go on from it"
+                    )
+                if done % config.report.validate_every == 0 or done == last:
+                    scores, images = run.validate(state, validation)
+                    record |= scores
+                    pictures.samples(images, out / "samples.png")
+                    export(config, state, scores, out, command)
+                with log.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+                if "validation_psnr" in record:
+                    pictures.curve(log, out / "curve.png")
+                report(record)
+            if done % config.report.checkpoint_every == 0 or done == last:
+                checkpoints.save(done, state)
+    return out / f"{config.name}.npz"
+
+
+def export(config: TrainingConfig, state: TrainState, scores: dict, out: Path, command: str) -> Path:
+    """Write the averaged weights as ``out/NAME.npz`` with the card inside, and beside it as ``NAME.json``."""
+    low, high = config.instrument.missing_deg
+    card = {
+        "name": config.name,
+        "command": command,
+        "steps": int(state.step),
+        "config": config.as_dict(),
+        "trained_on": {
+            "missing_deg": [low, high],
+            "views": [min(config.pool.views), max(config.pool.views)],
+            "noise": list(config.instrument.noise),
+            "rho": list(config.pairs.rho),
+            "size": config.pairs.size,
+        },
+        "training_scores": scores,
+    }
+    prior = network.NetworkPrior(state.average, config.network, card)
+    path = out / f"{config.name}.npz"
+    network.save(path, prior)
+    text = json.dumps(prior.card, indent=2) + "\n"
+    path.with_suffix(".json").write_text(text)
+    return path
+
+
+class _Compiled:
+    """The jitted programs of one configuration; one compilation for each view count."""
+
+    def __init__(self, config: TrainingConfig, prior: network.NetworkPrior):
+        self.config = config
+        self.prior = prior
+        scene = functools.partial(sample, config.scenes)
+        make = functools.partial(start, scene=scene, instrument=config.instrument, settings=config.pairs)
+        self._start = jax.jit(lambda key, views: make(key, views=views), static_argnums=1)
+        cg = config.pairs.cg_iterations
+        self._step = jax.jit(
+            lambda state, batch: train_step(prior, state, batch, config.optimisation, cg),
+            donate_argnums=(0,),
+        )
+        self._iterate = jax.jit(self._loop_iteration)
+
+    def start(self, key, views: int) -> Batch:
+        return self._start(key, views)
+
+    def step(self, state: TrainState, batch: Batch):
+        return self._step(state, batch)
+
+    def validation(self, key) -> list[Batch]:
+        keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
+        return [self.start(k, views) for views in self.config.pool.views for k in keys]
+
+    def validate(self, state: TrainState, batches: list[Batch]):
+        """Mean PSNR (range 1 after scaling) over the loop's iterations, and images of the first batch."""
+        start_db, one_shot, proposed_db, result_db = [], [], [], []
+        images = None
+        for first in batches:
+            batch = first
+            start_db.append(_mean_psnr(batch.state.x, batch))
+            for k in range(self.config.pool.iterations):
+                batch, z = self._iterate(state.average, batch)
+                if k == 0:
+                    one_shot.append(_mean_psnr(z, batch))
+            proposed_db.append(_mean_psnr(z, batch))
+            result_db.append(_mean_psnr(batch.state.x, batch))
+            if images is None:
+                images = {"truth": batch.truth, "start": first.state.x, "network": z, "result": batch.state.x}
+        scores = {
+            "validation_start": float(np.mean(start_db)),
+            "validation_one_shot": float(np.mean(one_shot)),
+            "validation_network": float(np.mean(proposed_db)),
+            "validation_psnr": float(np.mean(result_db)),
+        }
+        return scores, {name: np.asarray(value) for name, value in images.items()}
+
+    def _loop_iteration(self, params, batch: Batch):
+        z = propose(dataclasses.replace(self.prior, params=params), batch)
+        return advance(batch, z, self.config.pairs.cg_iterations), z
+
+
+def _mean_psnr(images, batch: Batch) -> float:
+    return float(jnp.mean(jax.vmap(lambda a, b: psnr(a, b, batch.problem.support))(images, batch.truth)))
+
+
+def _take(scans: list[Batch], pool: Pool, progress: float, generator):
+    """A scan of the pool to go on with and its slot, or ``None`` and the slot for a fresh one.
+
+    At first every scan is fresh; then the loops may run longer and longer, as the network learns.
+    """
+    grown = (progress - pool.alone_share) / max(2 * pool.alone_share, 1e-9)
+    allowed = 0 if progress < pool.alone_share else min(1 + int(grown * pool.iterations), pool.iterations)
+    if len(scans) < pool.scans:
+        return None, len(scans)
+    slot = int(generator.integers(len(scans)))
+    if int(scans[slot].k) > min(allowed, pool.iterations - 1):
+        return None, slot
+    return scans[slot], slot
+
+
+def _claim(config: TrainingConfig, path: Path) -> None:
+    """Refuse a folder that holds the run of another configuration."""
+    text = json.dumps(config.as_dict(), indent=2) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise ValueError(
+            f"{path.parent} holds a run of another configuration ({path.name} differs); expected the same "
+            "configuration to go on with it: choose another --out"
+        )
+    path.write_text(text)
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Leave out the records after the checkpoint that the run goes on from."""
+    if path.exists():
+        records = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
+        path.write_text("".join(line + "\n" for line in records))
