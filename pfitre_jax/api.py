@@ -11,15 +11,16 @@ import jax
 import numpy as np
 
 from pfitre_jax.engine import methods, slices
-from pfitre_jax.engine.compiled import compiled
-from pfitre_jax.engine.scale import estimate_scale, sample_rows
-from pfitre_jax.engine.support import image_support
+from pfitre_jax.engine.center import find_center, find_roll
+from pfitre_jax.engine.scale import scan_scale
+from pfitre_jax.engine.support import scan_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.io.read import read
 from pfitre_jax.io.results import StoredResult, result_writers, versions, write_files
 from pfitre_jax.loop import Status
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.preprocess import correct_roll, to_scan, truncated_views
+from pfitre_jax.preprocess import correct_roll, to_scan
+from pfitre_jax.report import Tile
 from pfitre_jax.scan import Scan, resolve
 
 
@@ -30,7 +31,7 @@ def load_scan(
     angle_unit: str | None = None,
     data: str | None = None,
     center: float | None = None,
-    roll: float = 0.0,
+    roll: float | str = 0.0,
     pixel_size: float | None = None,
     views: slice | str | None = None,
     exclude_views: slice | str | None = None,
@@ -43,7 +44,7 @@ def load_scan(
     angle_unit: "deg" or "rad", of the file's angles; default what the file says, else degrees
     data: "counts", "transmission" or "absorption"; default counts where the file holds flats, else absorption
     center: detector index of the rotation axis; default what the file says, else :func:`reconstruct` finds it
-    roll: in-plane roll of the rotation axis, degrees; the projections are turned by it
+    roll: in-plane roll of the rotation axis, degrees; the projections are turned by it. "auto" looks for it
     pixel_size: of a detector bin, micrometres
     views, exclude_views: ``slice`` or "A:B[:S]", which views to use; both count the views of the file
     mask_nan: leave out NaN and infinite bins instead of refusing them
@@ -53,16 +54,12 @@ def load_scan(
     raw = read(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center, pixel_size=pixel_size, mask_nan=mask_nan)
     keep = _kept_views(scan.views, views, exclude_views)
-    if roll:
-        scan = correct_roll(scan, roll)
-    if keep.size == scan.views:
-        return scan
-    return dataclasses.replace(
-        scan,
-        projections=scan.projections[keep],
-        mask=scan.mask[keep],
-        theta_rad=scan.theta_rad[keep],
+    scan = dataclasses.replace(
+        scan, projections=scan.projections[keep], mask=scan.mask[keep], theta_rad=scan.theta_rad[keep]
     )
+    if roll == "auto":
+        return with_roll(scan)
+    return correct_roll(scan, roll) if roll else scan
 
 
 def _kept_views(count: int, views, exclude) -> np.ndarray:
@@ -81,7 +78,7 @@ class Result:
     volume: (rows, ny, nx) float32; per pixel, or per micrometre where the scan has a pixel size
     rows: (rows,), their numbers in the raw stack
     status: (rows,) int, :class:`pfitre_jax.loop.Status`
-    stats: ``iterations`` (rows,); ``residual`` and ``change`` (rows, iterations), NaN where a loop had stopped
+    stats: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
     residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the volume
     scale: what image values were divided by while they were solved for, per pixel
     sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
@@ -185,29 +182,31 @@ def reconstruct(
     prior: of the methods with a learned one: a name or path for :func:`pfitre_jax.priors.network.pretrained`,
         or a prior itself
     iterations, rho, weight: of the method, default its own; a setting that it does not take is refused
-    scale: default :func:`pfitre_jax.engine.scale.estimate_scale` of the whole scan
+    scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
     chunk: rows solved together at most
     progress: called with rows done and rows in all
 
-    The rotation axis is looked for where the scan does not know it. Rows that fail say so in ``status``.
+    The rotation axis is looked for (:func:`with_center`) where the scan does not know it. Rows that fail say
+    so in ``status``.
 
-    Raises ``ValueError`` for an unknown method, a setting that makes no sense, rows outside the scan.
+    Raises ``ValueError`` for an unknown method, a setting that makes no sense, rows outside the scan, a scan
+    that does not tell its centre.
     """
     settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight)
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
+    solver = methods.build(method, settings)
     picked = scan if rows is None else scan.select_rows(rows)
+    scan = with_center(scan)
     geometry = scan.geometry()
-    truncated = np.isin(np.arange(scan.views), truncated_views(scan))
-    support = image_support(geometry, truncated)
+    support, truncated = scan_support(scan)
     problem, seconds_compile = slices.shared_problem(geometry, support)
     if scale is None:
-        scale, seconds = _scan_scale(scan, problem)
+        scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
     sinograms, masks = np.moveaxis(picked.projections, 1, 0), np.moveaxis(picked.mask, 1, 0)
-    arguments = {name: value for name, value in settings.items() if name != "iterations"}
     solved = slices.reconstruct_rows(
-        methods.METHODS[method].build(**arguments),
+        solver,
         problem,
         sinograms,
         masks,
@@ -220,21 +219,85 @@ def reconstruct(
     predicted = np.asarray(_project(problem.A, solved.volume[middle]))
     unit = np.float32(1 if scan.pixel_size is None else scan.pixel_size)
     return Result(
-        solved.volume / unit,
-        picked.row0 + np.arange(picked.rows),
-        solved.status,
-        solved.stats,
-        solved.residual,
-        scale,
-        sinograms[middle],
-        np.where(masks[middle], predicted - sinograms[middle], 0),
-        method,
-        settings,
-        _warnings(scan, picked, truncated, support.shape, solved),
-        {"seconds_compile": seconds_compile + solved.seconds_compile, "seconds_run": solved.seconds_run},
-        scan,
-        geometry,
+        volume=solved.volume / unit,
+        rows=picked.row0 + np.arange(picked.rows),
+        status=solved.status,
+        stats=solved.stats,
+        residual=solved.residual,
+        scale=scale,
+        sinogram=sinograms[middle],
+        misfit=np.where(masks[middle], predicted - sinograms[middle], 0),
+        method=method,
+        parameters={name: methods.describe(value) for name, value in settings.items()},
+        warnings=_warnings(picked, truncated, support.shape, solved),
+        timings={
+            "seconds_compile": seconds_compile + solved.seconds_compile,
+            "seconds_run": solved.seconds_run,
+        },
+        scan=scan,
+        geometry=geometry,
     )
+
+
+def with_center(scan: Scan) -> Scan:
+    """``scan`` with a known rotation axis: its own, else :func:`pfitre_jax.engine.center.find_center`'s.
+
+    ``provenance["center"]`` says how it was found. ``ValueError`` where the scan does not tell.
+    """
+    if scan.center is not None:
+        return scan
+    found = find_center(scan)
+    said = f"{found.value:.2f} +- {found.uncertainty:.2g}, found from {found.method}"
+    scan = scan.with_center(found.value)
+    return dataclasses.replace(scan, provenance={**scan.provenance, "center": said})
+
+
+def with_roll(scan: Scan) -> Scan:
+    """``scan`` turned by the roll that :func:`pfitre_jax.engine.center.find_roll` finds.
+
+    ``provenance["roll"]`` says how it was found. ``ValueError`` where the scan does not tell.
+    """
+    found = find_roll(scan)
+    said = f"{found.value:.2f} +- {found.uncertainty:.2g} degrees, found from {found.method}"
+    scan = correct_roll(scan, found.value)
+    return dataclasses.replace(scan, provenance={**scan.provenance, "roll": said})
+
+
+def try_values(
+    scan: Scan,
+    what: str,
+    values,
+    *,
+    row: int | None = None,
+    method: str = "cgls",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Tile]:
+    """One row reconstructed with each of several centres or rolls, to look at side by side.
+
+    what: "center", ``values`` being detector indices, or "roll", degrees by which the scan is turned further
+    row: default the middle one
+
+    Each tile is what :func:`reconstruct` makes of the scan with that value. Raises ``ValueError`` for a
+    centre outside the detector, a row outside the scan.
+    """
+    if what not in ("center", "roll"):
+        raise ValueError(f"what to try is {what!r}; expected 'center' or 'roll'")
+    row = scan.rows // 2 if row is None else row
+    if not 0 <= row < scan.rows:
+        raise ValueError(f"row {row} is outside the scan; expected 0 to {scan.rows - 1}")
+    if what == "center":
+        trials = [scan.with_center(value) for value in values]
+    else:
+        scan = with_center(scan)
+        trials = [correct_roll(scan, value) for value in values]
+    tiles, scale = [], None
+    for value, trial in zip(values, trials, strict=True):
+        result = reconstruct(trial, method, rows=slice(row, row + 1), scale=scale)
+        # The scale hardly depends on the axis: found once.
+        scale = result.scale
+        tiles.append(Tile(float(value), result.volume[0], float(result.residual[0])))
+        progress(len(tiles), len(trials))
+    return tiles
 
 
 @jax.jit
@@ -242,37 +305,26 @@ def _project(A: Projector, image):
     return A(image)
 
 
-def _scan_scale(scan: Scan, problem) -> tuple[float, float]:
-    """The scan's scale, and the seconds its compilation took."""
-    rows = sample_rows(scan.rows)
-    sinograms = np.ascontiguousarray(np.moveaxis(scan.projections[:, rows], 1, 0))
-    masks = np.moveaxis(scan.mask[:, rows], 1, 0).astype(np.float32)
-    field = image_support(scan.geometry())
-    margin = (problem.support.shape[0] - field.shape[0]) // 2
-    region = np.pad(field, margin) * np.asarray(problem.support)
-    executable, seconds = compiled(estimate_scale, problem, sinograms, masks, region)
-    return float(executable(problem, sinograms, masks, region)), seconds
-
-
-def _warnings(scan: Scan, picked: Scan, truncated, shape, solved) -> list[str]:
+def _warnings(picked: Scan, truncated, shape, solved: slices.Slices) -> list[str]:
     said = []
     if truncated.any():
         said.append(
-            f"{_ranges(np.flatnonzero(truncated))} of {scan.views} views run out of the field of view; the image "
-            f"is extended to {shape[1]} x {shape[0]} pixels, and is less certain near and beyond the field's edge"
+            f"views {ranges(np.flatnonzero(truncated))} of {picked.views} run out of the field of view; the "
+            f"image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond the "
+            "field's edge"
         )
     blind = np.flatnonzero(~picked.mask.any(axis=(0, 2)))
     if blind.size:
-        said.append(f"rows {_ranges(picked.row0 + blind)} have no valid bin; their slices are 0")
+        said.append(f"rows {ranges(picked.row0 + blind)} have no valid bin; their slices are 0")
     failed = np.flatnonzero(solved.status == int(Status.DIVERGED))
     if failed.size:
         said.append(
-            f"rows {_ranges(picked.row0 + failed)} diverged; their slices are the last finite iterates"
+            f"rows {ranges(picked.row0 + failed)} diverged; their slices are the last finite iterates"
         )
     return said
 
 
-def _ranges(numbers) -> str:
+def ranges(numbers) -> str:
     """``27-35, 40``: neighbouring numbers as ranges."""
     groups = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
     return ", ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else f"{g[0]}" for g in groups)

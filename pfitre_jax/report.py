@@ -230,11 +230,10 @@ def inspection(
 ) -> Figure:
     """The picture of a scan: a view, a sinogram with its invalid bins, edge signal, and the missing wedge.
 
-    projections, mask: (views, rows, columns); edge: (views, 2), signal at the detector's two edges relative to
-    the view's maximum
+    projections, mask: (views, rows, columns); theta_rad: (views,), radians
+    edge: (views, 2), signal at the detector's two edges relative to the view's maximum
     """
-    views, rows, columns = projections.shape
-    view, row = views // 2, rows // 2
+    view, row = (size // 2 for size in projections.shape[:2])
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(11.4, 6.9), layout="constrained", dpi=DPI)
         figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")

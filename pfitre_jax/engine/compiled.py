@@ -1,4 +1,4 @@
-"""Compilation apart from running: so that its time can be told, and a second scan of the same kind needs none."""
+"""Compilation apart from running, so that its time can be told and a second scan alike needs none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def compiled(function, *args, **static):
-    """Executable of the jitted ``function`` for arguments like ``args``, and the seconds its compilation took.
+    """Executable of the jitted ``function`` for arguments like ``args``, and the seconds to compile it.
 
     ``static`` are the function's static keyword arguments. Executables are kept: 0 seconds the next time.
 

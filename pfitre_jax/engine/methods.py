@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -88,9 +89,7 @@ def settings(method: str, **asked) -> dict[str, Any]:
     stray = [name for name in given if name not in taken]
     if stray:
         takes = f"it takes {', '.join(taken)}" if taken else "it takes none"
-        raise ValueError(
-            f"method {method!r} has no setting {', '.join(stray)}; {takes}: leave the others out"
-        )
+        raise ValueError(f"method {method!r} takes no {', '.join(stray)}; {takes}: leave the others out")
     if "iterations" in given:
         iterations = given["iterations"]
         if isinstance(iterations, bool) or int(iterations) != iterations or iterations < 1:
@@ -99,6 +98,25 @@ def settings(method: str, **asked) -> dict[str, Any]:
         if name in given and given[name] != "auto":
             _check_positive(name, given[name], or_zero=name == "weight")
     return {**taken, **given}
+
+
+def build(method: str, settings: dict[str, Any]):
+    """The solver of ``method`` with ``settings`` of :func:`settings`; a prior's name or path is loaded."""
+    arguments = {name: value for name, value in settings.items() if name != "iterations"}
+    if isinstance(arguments.get("prior"), (str, os.PathLike)):
+        # Flax is slow to import and only this needs it.
+        from pfitre_jax.priors.network import pretrained
+
+        arguments["prior"] = pretrained(arguments["prior"])
+    return METHODS[method].build(**arguments)
+
+
+def describe(value):
+    """A setting as it is recorded: numbers and text as they are, a prior by its name."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    name = getattr(value, "card", {}).get("name")
+    return name or (str(value) if isinstance(value, os.PathLike) else type(value).__name__)
 
 
 def _check_positive(name: str, value, or_zero: bool) -> None:
@@ -133,7 +151,7 @@ def _solve_fbp(solver: FBP, problem: Problem) -> Solution:
 def fill_invalid(sinogram, mask):
     """Invalid bins of ``sinogram (views, columns)`` by linear interpolation between the valid ones of a view.
 
-    For FBP, which cannot leave a bin out. Beyond the last valid bin its value goes on; a view without any is 0.
+    For FBP, which cannot leave a bin out. Beyond the last valid bin its value goes on; without any it is 0.
     """
     columns = sinogram.shape[1]
     index = jnp.arange(columns)[None, :]

@@ -21,9 +21,9 @@ def project_result(
 ) -> np.ndarray:
     """What a detector would measure: projections (views, raw_rows, columns), NaN where no row reaches.
 
-    The values are line integrals in the unit of the scan's data, and the rows those of its raw stack:
-    where the result was corrected for a roll, the projections are turned back by it, so that they compare with
-    the raw views. A raw bin between rows of which one was not reconstructed is NaN.
+    The values are line integrals in the unit of the scan's data, and the rows those of its raw stack: where
+    the result was corrected for a roll, the projections are turned back by it, so that they compare with the
+    raw views. A raw bin between rows of which one was not reconstructed is NaN.
 
     theta_rad: (views,), radians; default the measured angles
     center: detector index of the rotation axis; default that of the result, moved with the middle where

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pfitre_jax.engine.compiled import compiled
+from pfitre_jax.engine.support import image_support
+from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import SCALE_ITERATIONS, SCALE_QUANTILE, SCALE_RHO
@@ -46,3 +49,18 @@ def estimate_scale(
     images = jnp.where(region[None] > 0, jax.vmap(quick)(sinograms, masks), jnp.nan)
     scale, largest = jnp.nanquantile(images, SCALE_QUANTILE), jnp.nanmax(images)
     return jnp.where(scale > 0, scale, jnp.where(largest > 0, largest, 1.0))
+
+
+def scan_scale(scan: Scan, problem: Problem) -> tuple[float, float]:
+    """:func:`estimate_scale` of :func:`sample_rows` of a scan, and the seconds its compilation took.
+
+    Looks inside the disc that every view sees, also where the support of ``problem`` is wider.
+    """
+    rows = sample_rows(scan.rows)
+    sinograms = np.ascontiguousarray(np.moveaxis(scan.projections[:, rows], 1, 0))
+    masks = np.moveaxis(scan.mask[:, rows], 1, 0).astype(np.float32)
+    field = image_support(scan.geometry())
+    margin = (problem.support.shape[0] - field.shape[0]) // 2
+    region = np.pad(field, margin) * np.asarray(problem.support)
+    executable, seconds = compiled(estimate_scale, problem, sinograms, masks, region)
+    return float(executable(problem, sinograms, masks, region)), seconds

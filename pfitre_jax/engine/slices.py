@@ -28,7 +28,7 @@ class Slices:
 
     volume: (rows, ny, nx) float32, in units of the sinograms' values per pixel
     status: (rows,) int, :class:`pfitre_jax.loop.Status`
-    stats: ``iterations`` (rows,), and ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
+    stats: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
     residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the result
     seconds_compile, seconds_run: wall time
     chunk: rows solved together

@@ -5,32 +5,45 @@ from __future__ import annotations
 import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.preprocess import TRUNCATION_FRACTION, truncated_views
+from pfitre_jax.scan import Scan
 
 #: Side of the largest extended image, in units of the detector's columns.
 LIMIT = 1.5
 
 
+def scan_support(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Support (ny, nx) for the images of ``scan``, and which views (views,) run out of the field of view.
+
+    :func:`image_support`, extended where a view is truncated or where signal lies outside the disc's shadow
+    (an axis far from the detector's middle, and views from one side).
+    """
+    truncated = np.isin(np.arange(scan.views), truncated_views(scan))
+    extended = truncated.any() or _beyond_disc(scan) > TRUNCATION_FRACTION
+    return image_support(scan.geometry(), truncated if extended else None), truncated
+
+
 def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     """1 for the pixels that may differ from 0: support (ny, nx) float32, whose shape is that of the image.
 
-    Where no view is truncated: the disc about the rotation axis that every view sees whole, on an image of
-    (columns, columns). Where some are: their rays pass through matter outside the field of view, which needs
-    pixels of its own or it is pressed into the image's edge. The support is then every pixel that all the views
-    which are *not* truncated see inside the detector, within a disc of 1.5 times the columns across; the
-    image is the smallest square, of the columns' parity, that holds it.
+    By default the disc about the rotation axis that every view sees whole, on an image of (columns, columns).
 
-    truncated: (views,) bool, which views run out of the field of view; default none
+    truncated: (views,) bool, which views run out of the field of view. Their rays pass through matter beyond
+        it, which needs pixels of its own or it is pressed into the image's edge. The support is then every
+        pixel that all views which are *not* truncated see inside the detector, within a disc of
+        1.5 times the columns across; the image is the smallest square, of the columns' parity, that holds it.
     """
     columns = geometry.columns
     shifts = np.asarray(geometry.shifts, float)
     center = float(geometry.center)
-    truncated = np.zeros(geometry.views, bool) if truncated is None else np.asarray(truncated, bool)
-    if truncated.shape != (geometry.views,):
-        raise ValueError(f"truncated has shape {truncated.shape}; expected one flag for each of the views")
-    if not truncated.any():
+    if truncated is None:
         x, y = _grid(columns)
-        radius = min(center, columns - 1 - center) - np.abs(shifts).max() + 0.5
-        return (x**2 + y**2 <= radius**2).astype(np.float32)
+        return (x**2 + y**2 <= _disc_radius(center, columns, shifts) ** 2).astype(np.float32)
+    truncated = np.asarray(truncated, bool)
+    if truncated.shape != (geometry.views,):
+        raise ValueError(
+            f"truncated has shape {truncated.shape}; expected a flag for each of the {geometry.views} views"
+        )
     size = columns + 2 * int(np.ceil((LIMIT - 1) * columns / 2))
     x, y = _grid(size)
     support = x**2 + y**2 <= (size / 2) ** 2
@@ -42,6 +55,21 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     while size - 2 * (cut + 1) >= columns and not _frame(support, cut).any():
         cut += 1
     return support[cut : size - cut, cut : size - cut].astype(np.float32)
+
+
+def _disc_radius(center: float, columns: int, shifts=0.0) -> float:
+    return min(center, columns - 1 - center) - float(np.max(np.abs(shifts))) + 0.5
+
+
+def _beyond_disc(scan: Scan) -> float:
+    """Largest mean signal of a view outside the disc's shadow, relative to the view's maximum."""
+    distance = np.abs(np.arange(scan.columns) - scan.center)
+    outside = distance > _disc_radius(scan.center, scan.columns) + 1
+    valid = scan.mask[:, :, outside].sum(axis=(1, 2))
+    signal = scan.projections[:, :, outside].sum(axis=(1, 2)) / np.maximum(valid, 1)
+    profile = scan.projections.sum(axis=1) / np.maximum(scan.mask.sum(axis=1), 1)
+    highest = profile.max(axis=1)
+    return float(np.max(np.where(highest > 0, signal / np.where(highest > 0, highest, 1), 0)))
 
 
 def _grid(size: int):

@@ -33,7 +33,7 @@ class StoredResult:
     volume: (rows, ny, nx) float32; per pixel, or per micrometre where there is a pixel size
     theta_rad: (views,) float64, radians; center: detector index of the rotation axis
     roll_deg: in-plane roll that the projections were corrected for, degrees
-    columns: detector bins; row0: row of the raw stack that is row 0 of the volume; raw_rows: rows of that stack
+    columns: detector bins; row0: row of the raw stack that is row 0 here; raw_rows: rows of that stack
     pixel_size: micrometres, or None
     method: name of the method; parameters: its settings
     """
@@ -71,21 +71,21 @@ def check_folder(folder) -> Path:
         there = there.parent
     if not there.is_dir():
         raise NotADirectoryError(
-            f"the output folder {folder}: {there} is a file; expected a folder, give another --out"
+            f"the output folder {folder} cannot be made: {there} is a file; give another --out"
         )
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise type(error)(
-            f"the output folder {folder} cannot be written ({error.strerror}); expected a folder that you may "
-            "write to, give another --out"
+            f"the output folder {folder} cannot be written ({error.strerror}); expected a folder that you "
+            "may write to, give another --out"
         ) from error
     return folder
 
 
 def write_files(folder, writers: Mapping[str, Callable[[Path], None]]) -> list[Path]:
-    """Call each writer with a temporary path in ``folder`` (made if need be), then give the files their names.
+    """Call each writer with a temporary path in ``folder`` (made if need be), then name the files.
 
     writers: file name -> function that writes that file to the path it is given. All names appear, or none.
     """
@@ -139,26 +139,22 @@ def read_result(path) -> StoredResult:
     Raises ``FileNotFoundError``; ``ValueError`` for a file that is not one of :func:`result_writers`.
     """
     path = Path(path)
+    expected = "expected the recon.h5 of pfitre recon"
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; expected the recon.h5 of pfitre recon")
+        raise FileNotFoundError(f"{path} does not exist; {expected}")
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; expected the recon.h5 of pfitre recon in it")
+        raise IsADirectoryError(f"{path} is a folder; {expected} in it")
     try:
         with h5py.File(path, "r") as file:
             if DATASET not in file:
-                raise ValueError(f"{path} holds no {DATASET}; expected the recon.h5 of pfitre recon")
-            data = file[DATASET]
-            volume, attributes = data[()], dict(data.attrs)
+                raise ValueError(f"{path} holds no {DATASET}; {expected}")
+            volume, attributes = file[DATASET][()], dict(file[DATASET].attrs)
     except OSError as error:
-        raise ValueError(
-            f"{path} is not HDF5, or is truncated; expected the recon.h5 of pfitre recon"
-        ) from error
+        raise ValueError(f"{path} is not HDF5, or is truncated; {expected}") from error
     needed = ("theta_rad", "center", "roll_deg", "columns", "row0", "raw_rows", "method", "parameters")
     missing = [name for name in needed if name not in attributes]
     if missing or volume.ndim != 3:
-        raise ValueError(
-            f"{path} lacks {', '.join(missing) or 'a volume (rows, ny, nx)'}; expected the recon.h5 of pfitre recon"
-        )
+        raise ValueError(f"{path} lacks {', '.join(missing) or 'a volume (rows, ny, nx)'}; {expected}")
     pixel_size = attributes.get("pixel_size")
     return StoredResult(
         volume.astype(np.float32),

@@ -1,0 +1,586 @@
+"""The ``pfitre`` command: parse, call, save.
+
+Exit codes: 0 done; 2 bad input, in one line that says what came, what was expected and the fix; 1 a failure
+that names itself (``PFITRE_DEBUG=1`` shows its traceback); 130 interrupted.
+
+What a command needs is imported inside it, so that ``pfitre --help`` does not wait for JAX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+SAMPLES = Path(__file__).resolve().parent / "samples"
+_COMMAND = "pfitre.command"
+
+
+class _Commands(typer.core.TyperGroup):
+    """Turns exceptions into exit codes, and remembers the command line."""
+
+    def parse_args(self, ctx, args):
+        ctx.meta[_COMMAND] = shlex.join(["pfitre", *args])
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("interrupted", "yellow")
+            raise typer.Exit(130) from None
+        except (ValueError, OSError) as error:
+            _fail(error, _message(error), 2)
+        except (RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+            if isinstance(error, (typer.Exit, typer.Abort)):
+                raise
+            _fail(error, f"{type(error).__name__}: {_message(error)}", 1)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Limited-angle X-ray tomography with a learned prior.",
+)
+
+
+def main() -> None:
+    """Entry point of the ``pfitre`` command."""
+    app()
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(error: Exception, message: str, code: int):
+    if os.environ.get("PFITRE_DEBUG"):
+        traceback.print_exception(error)
+    _say(Text.assemble(("error: ", "bold red"), message))
+    raise typer.Exit(code) from error
+
+
+def _say(text, style: str | None = None) -> None:
+    """A line on stderr, not wrapped: messages are read by programs too."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, style=style, markup=False)
+
+
+def _warn(messages) -> None:
+    for message in messages:
+        _say(Text.assemble(("warning: ", "bold yellow"), message))
+
+
+@contextlib.contextmanager
+def _progress(what: str, unit: str = "rows"):
+    """A bar on stderr; gives the function ``(done, total)`` that moves it."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TextColumn(unit), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+# Options that several commands share.
+_Scan = Annotated[Path, typer.Argument(metavar="SCAN", help="TIFF stack, HDF5 (DXchange, NXtomo) or .npz")]
+_Angles = Annotated[Path | None, typer.Option(metavar="CSV", help="One angle for each view.")]
+_AngleUnit = Annotated[Literal["deg", "rad"] | None, typer.Option(help="Default: the file's, else deg.")]
+_Data = Annotated[
+    Literal["counts", "transmission", "absorption"] | None,
+    typer.Option(help="Default: counts where the file holds flats, else absorption (line integrals)."),
+]
+_Center = Annotated[
+    str, typer.Option(metavar="FLOAT|auto", help="Detector index of the rotation axis, bins counted from 0.")
+]
+_Roll = Annotated[
+    str, typer.Option(metavar="DEG|auto", help="In-plane roll of the rotation axis, mended first.")
+]
+_MaskNan = Annotated[bool, typer.Option("--mask-nan", help="Leave out NaN and infinite bins.")]
+_Views = Annotated[str | None, typer.Option(metavar="A:B[:S]", help="Views to use.")]
+_ExcludeViews = Annotated[str | None, typer.Option(metavar="A:B[:S]", help="Views to leave out.")]
+_PixelSize = Annotated[
+    float | None, typer.Option(metavar="UM", help="Detector bin, micrometres: values become 1/um.")
+]
+
+
+def _number(text: str, option: str, auto):
+    """A number, or ``auto`` for the word."""
+    if text.strip().lower() == "auto":
+        return auto
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{option} is {text!r}; expected a number or 'auto'") from None
+
+
+@app.command()
+def recon(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
+    scan: Annotated[Path | None, typer.Argument(metavar="[SCAN]", help="TIFF stack, HDF5 or .npz")] = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A scan that the package brings: chip.")
+    ] = None,
+    angles: _Angles = None,
+    angle_unit: _AngleUnit = None,
+    data: _Data = None,
+    center: _Center = "auto",
+    roll: _Roll = "0",
+    method: Annotated[
+        str, typer.Option(help="fbp, sirt, cgls, fista-tv, admm-tv, pfitre or pfitre-original.")
+    ] = "pfitre",
+    prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
+    iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
+    rho: Annotated[float | None, typer.Option(metavar="R", help="Pull towards the prior.")] = None,
+    weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
+    rows: Annotated[str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default all.")] = None,
+    views: _Views = None,
+    exclude_views: _ExcludeViews = None,
+    pixel_size: _PixelSize = None,
+    mask_nan: _MaskNan = False,
+) -> None:
+    """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR."""
+    from pfitre_jax.io.results import check_folder
+
+    if (scan is None) == (sample is None):
+        raise ValueError("expected either a SCAN or --sample chip: give one of them")
+    check_folder(out)
+    source = _sample_path(sample) if sample else scan
+    center_value, roll_value = _number(center, "--center", None), _number(roll, "--roll", "auto")
+    weight_value = None if weight is None else _number(weight, "--weight", "auto")
+
+    from pfitre_jax import api
+    from pfitre_jax.engine import methods
+
+    settings = dict(prior=prior, iterations=iterations, rho=rho, weight=weight_value)
+    methods.build(method, methods.settings(method, **settings))
+    loaded = api.load_scan(
+        source,
+        angles=angles,
+        angle_unit=angle_unit,
+        data=data,
+        center=center_value,
+        roll=roll_value,
+        pixel_size=pixel_size,
+        views=views,
+        exclude_views=exclude_views,
+        mask_nan=mask_nan,
+    )
+    if rows is not None:
+        loaded.select_rows(rows)
+    loaded = api.with_center(loaded)
+    _say(_describe(loaded))
+    with _progress(f"{method}, compiling") as progress:
+        result = api.reconstruct(loaded, method, rows=rows, progress=progress, **settings)
+    truth = _sample_truth(source, result) if sample else None
+    compared = None
+    if truth is not None and method != "fista-tv":
+        middle = int(result.rows[result.middle])
+        with _progress("fista-tv, to compare") as progress:
+            compared = api.reconstruct(
+                loaded, "fista-tv", rows=slice(middle, middle + 1), scale=result.scale, progress=progress
+            )
+    figure = _preview(result, truth, compared, source.name)
+    command = ctx.find_root().meta[_COMMAND]
+    paths = result.save(out, command=command, writers={"preview.png": lambda path: figure.savefig(path)})
+    _warn(result.warnings)
+    _print_result(result, paths)
+
+
+def _sample_path(name: str) -> Path:
+    path = SAMPLES / f"{name}.npz"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in SAMPLES.glob("*.npz"))) or "(none is shipped)"
+        raise ValueError(f"no sample {name!r}; expected one of: {there}")
+    return path
+
+
+def _sample_truth(path: Path, result):
+    """The true slice (ny, nx) of the result's middle row, or None where the sample does not tell."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        if "truth" not in arrays:
+            return None
+        return arrays["truth"][int(result.rows[result.middle])]
+
+
+def _describe(scan) -> str:
+    wedge = scan.wedge
+    center = scan.provenance.get("center", f"{scan.center:g}")
+    roll = scan.provenance.get("roll", f"{scan.roll_deg:g} degrees")
+    return (
+        f"{scan.views} views x {scan.rows} rows x {scan.columns} columns, {wedge.width_deg:.0f} degrees "
+        f"missing about {wedge.center_deg:.0f}; center {center}; roll {roll}"
+    )
+
+
+def _preview(result, truth, compared, name: str):
+    import numpy as np
+
+    from pfitre_jax import report
+
+    rows, middle = result.rows, result.middle
+    history = lambda r, k: r.stats["residual"][k]  # noqa: E731
+    if truth is None:
+        shown = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), report.PANELS)).round().astype(int))
+        panels = [
+            report.Panel(f"row {rows[k]}   residual {result.residual[k]:.3g}", result.volume[k])
+            for k in shown
+        ]
+        curves = {f"row {rows[k]}": history(result, k) for k in shown}
+    else:
+        images = {"fista-tv": compared.volume[0]} if compared else {}
+        images[result.method] = result.volume[middle]
+        panels = [report.Panel("truth", truth)] + [
+            report.Panel(f"{label}   PSNR {_psnr(image, truth):.1f} dB", image)
+            for label, image in images.items()
+        ]
+        curves = {"fista-tv": history(compared, 0)} if compared else {}
+        curves[result.method] = history(result, middle)
+    settings = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
+    return report.preview(
+        panels,
+        misfit=result.misfit,
+        row=int(rows[middle]),
+        curves=curves,
+        theta_rad=result.scan.theta_rad,
+        wedge=result.scan.wedge,
+        title=f"{result.method}: {name}",
+        facts=[
+            f"center {float(result.geometry.center):.4g}, roll {result.scan.roll_deg:.3g}°",
+            settings,
+            f"scale {result.scale:.3g}",
+            f"{result.timings['seconds_run']:.1f} s, compiling {result.timings['seconds_compile']:.1f} s",
+        ],
+        units=result.units,
+    )
+
+
+def _psnr(image, truth) -> float:
+    """PSNR, range 1, of images cut to the truth's shape, inside its disc."""
+    import numpy as np
+
+    from pfitre_jax.metrics import psnr
+
+    n = truth.shape[0]
+    margin = (image.shape[0] - n) // 2
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    disc = x**2 + y**2 <= (n / 2) ** 2
+    return float(psnr(image[margin : margin + n, margin : margin + n], truth, disc))
+
+
+def _print_result(result, paths) -> None:
+    from pfitre_jax.loop import Status
+
+    table = Table(title=f"{result.method}, {len(result.rows)} rows", title_justify="left")
+    for column in ("row", "residual", "status", "iterations"):
+        table.add_column(column, justify="left" if column == "status" else "right")
+    shown = range(len(result.rows))
+    if len(result.rows) > 12:
+        shown = [*range(5), None, *range(len(result.rows) - 5, len(result.rows))]
+    for k in shown:
+        if k is None:
+            table.add_row("...", "", "", "")
+            continue
+        status = Status(int(result.status[k]))
+        table.add_row(
+            str(result.rows[k]),
+            f"{result.residual[k]:.4f}",
+            Text(status.text, style="red" if status == Status.DIVERGED else ""),
+            str(int(result.stats["iterations"][k])),
+        )
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    times = result.timings
+    running, compiling = times["seconds_run"], times["seconds_compile"]
+    per_row = running / len(result.rows)
+    console.print(f"{running:.1f} s ({per_row:.2f} s a row) after {compiling:.1f} s of compiling")
+    for path in paths:
+        console.print(str(path), markup=False)
+
+
+@app.command()
+def project(
+    recon_h5: Annotated[Path, typer.Argument(metavar="RECON_H5", help="recon.h5 of pfitre recon")],
+    out: Annotated[Path, typer.Option(metavar="TIF", help="Sinogram stack (views, rows, columns).")],
+    angles: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Angles to project at; default the measured ones.")
+    ] = None,
+    angle_unit: Annotated[Literal["deg", "rad"], typer.Option()] = "deg",
+    center: Annotated[float | None, typer.Option(help="Default: the result's.")] = None,
+    roll: Annotated[float | None, typer.Option(metavar="DEG", help="Default: the result's.")] = None,
+    columns: Annotated[int | None, typer.Option(metavar="N", help="Default: the scan's.")] = None,
+) -> None:
+    """Forward-project a result at any angles, in the raw frame of the detector."""
+    from pfitre_jax.io.results import check_folder, read_result, write_files, write_tiff
+
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise ValueError(f"--out is {out}; expected a TIFF file, a name that ends in .tif")
+    if out.is_dir():
+        raise IsADirectoryError(f"--out is {out}, a folder; expected the name of a TIFF file")
+    check_folder(out.parent)
+    stored = read_result(recon_h5)
+
+    import numpy as np
+
+    from pfitre_jax.engine.reproject import project_result
+    from pfitre_jax.io.angles import read_angles
+
+    theta_rad = None if angles is None else read_angles(angles, angle_unit)
+    raw = project_result(stored, theta_rad, center=center, roll_deg=roll, columns=columns)
+    known = np.isfinite(raw).mean(axis=(0, 2))
+    whole, part = int(np.sum(known == 1)), int(np.sum((known > 0) & (known < 1)))
+    [path] = write_files(out.parent, {out.name: lambda path: write_tiff(path, raw)})
+    views, rows, bins = raw.shape
+    if whole < rows:
+        _warn(
+            [
+                f"of {rows} raw rows {whole} are predicted whole and {part} in part; bins that the "
+                f"reconstructed rows {stored.row0}:{stored.row0 + len(stored.volume)} do not reach are NaN"
+            ]
+        )
+    Console(soft_wrap=True, highlight=False).print(
+        f"{views} views x {rows} rows x {bins} columns\n{path}", markup=False
+    )
+
+
+#: What the picture of `pfitre inspect` says of a scan.
+_PICTURED = ("line integrals", "invalid bins", "truncated views")
+
+
+@app.command()
+def inspect(
+    scan: _Scan,
+    angles: _Angles = None,
+    angle_unit: _AngleUnit = None,
+    data: _Data = None,
+    mask_nan: _MaskNan = False,
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="Save a picture.")] = None,
+) -> None:
+    """Say what a scan holds: shape, angles, wedge, masks, truncated views."""
+    import numpy as np
+
+    from pfitre_jax import api
+    from pfitre_jax.io.results import check_folder, write_files
+    from pfitre_jax.preprocess import edge_signal, truncated_views
+
+    if out is not None:
+        if out.suffix.lower() != ".png":
+            raise ValueError(f"--out is {out}; expected a picture, a name that ends in .png")
+        check_folder(out.parent)
+    loaded = api.load_scan(scan, angles=angles, angle_unit=angle_unit, data=data, mask_nan=mask_nan)
+    theta = np.rad2deg(loaded.theta_rad)
+    valid = loaded.projections[loaded.mask]
+    truncated = truncated_views(loaded)
+    invalid = ~loaded.mask
+    wedge = loaded.wedge
+    missing = f"{wedge.width_deg:.1f} degrees about {wedge.center_deg:.1f}"
+    facts = {
+        "scan": str(scan),
+        "stack": f"{loaded.views} views x {loaded.rows} rows x {loaded.columns} columns",
+        "data": f"{loaded.provenance.get('data', '?')}, {loaded.provenance.get('format', '?')}",
+        "angles": f"{theta.min():g} to {theta.max():g} degrees",
+        "missing": missing if wedge.width_rad else "none",
+        "line integrals": f"{valid.min():.4g} to {valid.max():.4g}, median {np.median(valid):.4g}",
+        "center": "not in the file" if loaded.center is None else f"{loaded.center:g}, from the file",
+        "invalid bins": f"{int(invalid.sum())} ({100 * invalid.mean():.2f}%), in "
+        f"{int(invalid.any(axis=(1, 2)).sum())} views",
+        "truncated views": api.ranges(truncated) if truncated.size else "none",
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), Text(value))
+    Console(highlight=False).print(table)
+    warnings = []
+    if truncated.size:
+        warnings.append("views run out of the field of view: the reconstruction takes an image wider than it")
+    if (valid < 0).mean() > 0.2:
+        warnings.append(
+            f"{100 * (valid < 0).mean():.0f}% of the line integrals are negative; are these data really "
+            f"{loaded.provenance.get('data')}? Say --data counts or transmission where they are"
+        )
+    _warn(warnings)
+    if out is not None:
+        from pfitre_jax import report
+
+        figure = report.inspection(
+            loaded.projections,
+            loaded.mask,
+            loaded.theta_rad,
+            wedge,
+            edge=edge_signal(loaded),
+            title=scan.name,
+            facts=[f"{name}: {facts[name]}" for name in _PICTURED],
+        )
+        [path] = write_files(out.parent, {out.name: lambda path: figure.savefig(path)})
+        Console(soft_wrap=True, highlight=False).print(str(path), markup=False)
+
+
+@app.command()
+def center(
+    scan: _Scan,
+    angles: _Angles = None,
+    angle_unit: _AngleUnit = None,
+    data: _Data = None,
+    roll: _Roll = "0",
+    center: _Center = "auto",
+    try_: Annotated[
+        str | None, typer.Option("--try", metavar="A:B:S", help="Picture of these centres.")
+    ] = None,
+    try_roll: Annotated[str | None, typer.Option(metavar="A:B:S", help="Try these rolls, degrees.")] = None,
+    row: Annotated[
+        int | None, typer.Option(metavar="R", help="Row of the picture; default the middle.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Of the trials.")] = "cgls",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the trials' picture.")] = None,
+    views: _Views = None,
+    exclude_views: _ExcludeViews = None,
+    mask_nan: _MaskNan = False,
+) -> None:
+    """Find the rotation axis, or lay reconstructions with several centres or rolls side by side."""
+    from pfitre_jax.io.results import check_folder
+
+    if try_ is not None and try_roll is not None:
+        raise ValueError("both --try and --try-roll were given; expected one of them: centres or rolls")
+    asked = try_ if try_ is not None else try_roll
+    if asked is not None and out is None:
+        raise ValueError("no --out for the picture of the trials; expected a folder: give --out DIR")
+    if out is not None:
+        check_folder(out)
+    center_value, roll_value = _number(center, "--center", None), _number(roll, "--roll", "auto")
+
+    from pfitre_jax import api
+    from pfitre_jax.engine import methods
+    from pfitre_jax.engine.center import Undetermined, find_center, find_roll, parse_values
+
+    values = None if asked is None else parse_values(asked)
+    methods.recipe(method)
+    loaded = api.load_scan(
+        scan,
+        angles=angles,
+        angle_unit=angle_unit,
+        data=data,
+        center=center_value,
+        roll=roll_value,
+        views=views,
+        exclude_views=exclude_views,
+        mask_nan=mask_nan,
+    )
+    console = Console(soft_wrap=True, highlight=False)
+    if values is None:
+        found = find_center(loaded)
+        console.print(f"center {found.value:.2f} +- {found.uncertainty:.2g}, from {found.method}")
+        try:
+            tilt = find_roll(loaded.with_center(found.value))
+            value = loaded.roll_deg + tilt.value
+            console.print(f"roll {value:.2f} +- {tilt.uncertainty:.2g} degrees, from {tilt.method}")
+        except Undetermined as error:
+            console.print(f"roll unknown: {error}", markup=False)
+        return
+    what = "center" if try_roll is None else "roll"
+    with _progress(f"{method}, {len(values)} values of the {what}", "values") as progress:
+        tiles = api.try_values(loaded, what, values, row=row, method=method, progress=progress)
+    shown = loaded.rows // 2 if row is None else row
+    paths = _write_trials(out, tiles, what, f"{scan.name}, row {shown}, {method}")
+    best = min(tiles, key=lambda tile: tile.residual)
+    console.print(f"least residual {best.residual:.4g} at {what} {best.value:g}; the picture decides")
+    for path in paths:
+        console.print(str(path), markup=False)
+
+
+def _write_trials(out: Path, tiles, what: str, title: str) -> list[Path]:
+    from pfitre_jax import report
+    from pfitre_jax.io.results import write_files
+
+    figure = report.strip(tiles, name=what, title=title)
+    lines = [f"{what},residual", *(f"{report.label(tile.value)},{tile.residual:.8g}" for tile in tiles)]
+    return write_files(
+        out,
+        {
+            f"{what}.png": lambda path: figure.savefig(path),
+            f"{what}.csv": lambda path: path.write_text("\n".join(lines) + "\n"),
+        },
+    )
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    config: Annotated[str, typer.Option(metavar="NAME|TOML", help="Training configuration.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, log, pictures, weights.")],
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Stop after N of the configured steps, to go on later.")
+    ] = None,
+) -> None:
+    """Train a prior; goes on from the last checkpoint in DIR."""
+    from pfitre_jax.io.results import check_folder
+    from pfitre_jax.training.config import load_config
+    from pfitre_jax.training.run import train as run_training
+
+    check_folder(out)
+    if steps is not None and steps < 1:
+        raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
+    configuration = load_config(config)
+    with _progress("compiling", "steps") as progress:
+
+        def show(record: dict) -> None:
+            progress(record["step"], record["steps"])
+
+        path = run_training(
+            configuration, out, command=ctx.find_root().meta[_COMMAND], steps=steps, report=show
+        )
+    Console(soft_wrap=True, highlight=False).print(str(path), markup=False)
+
+
+@app.command()
+def info() -> None:
+    """Versions, devices, shipped priors and samples."""
+    import jax
+
+    from pfitre_jax.engine.methods import METHODS
+    from pfitre_jax.io.results import versions
+    from pfitre_jax.priors.network import available, pretrained
+
+    table = Table(show_header=False, box=None)
+    add = lambda name, text: table.add_row(Text(name, style="bold"), Text(text))  # noqa: E731
+    add("versions", ", ".join(f"{name} {version}" for name, version in versions().items()))
+    add("devices", ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices()))
+    for name, recipe in METHODS.items():
+        settings = ", ".join(f"{key} {value}" for key, value in recipe.defaults.items())
+        add(f"method {name}", recipe.summary + (f" ({settings})" if settings else ""))
+    for name in available():
+        card = pretrained(name).card
+        add(f"prior {name}", ", ".join(f"{key} {value}" for key, value in card.items() if key in _CARD))
+    for path in sorted(SAMPLES.glob("*.npz")):
+        add(f"sample {path.stem}", str(path))
+    add("data", os.environ.get("PFITRE_DATA", "set PFITRE_DATA to the folder of the test scans"))
+    Console(highlight=False).print(table)
+
+
+#: What `pfitre info` shows of a prior's model card.
+_CARD = ("parameters", "steps", "trained_on", "training_scores", "sha256")
+
+if __name__ == "__main__":
+    sys.exit(main())
