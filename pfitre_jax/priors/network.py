@@ -114,7 +114,7 @@ def condition(folded_center, width_rad, rho) -> Float[Array, " 4"]:
 def fold_wedge(wedge: Wedge) -> tuple[Array, Array, Array]:
     """``(turns, flip, folded_center)``: how :func:`fold` brings the centre of the wedge to [0, pi/4].
 
-    turns: (), 0 or 1, quarter turns counter-clockwise, each of which adds 90 degrees to a view angle
+    turns: (), 0 or 1, quarter turns clockwise, each of which takes 90 degrees off a view angle
     flip: (), bool, then transpose the image, which takes a view angle ``phi`` to ``90 deg - phi``
     folded_center: (), radians
 
@@ -130,14 +130,14 @@ def fold_wedge(wedge: Wedge) -> tuple[Array, Array, Array]:
 
 def fold(image: Float[Array, "n n ..."], turns, flip) -> Float[Array, "n n ..."]:
     """A square image turned and transposed as :func:`fold_wedge` says; pixels move, none is interpolated."""
-    image = jnp.where(turns > 0, jnp.rot90(image), image)
+    image = jnp.where(turns > 0, jnp.rot90(image, -1), image)
     return jnp.where(flip, jnp.swapaxes(image, 0, 1), image)
 
 
 def unfold(image: Float[Array, "n n ..."], turns, flip) -> Float[Array, "n n ..."]:
     """The inverse of :func:`fold`."""
     image = jnp.where(flip, jnp.swapaxes(image, 0, 1), image)
-    return jnp.where(turns > 0, jnp.rot90(image, -1), image)
+    return jnp.where(turns > 0, jnp.rot90(image), image)
 
 
 def _margins(ny: int, nx: int) -> tuple[int, int]:
