@@ -110,7 +110,8 @@ def _build(kind, table: dict, where: str):
     names = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(table) - names)
     if unknown:
-        raise ValueError(f"{where} has unknown {', '.join(unknown)}; expected some of {', '.join(sorted(names))}")
+        known = ", ".join(sorted(names))
+        raise ValueError(f"{where} has unknown {', '.join(unknown)}; expected some of {known}")
     values = {}
     for name, value in table.items():
         current = getattr(default, name)

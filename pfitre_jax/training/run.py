@@ -13,15 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import pfitre_jax.models.unet as unet
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors import network
 from pfitre_jax.training import pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, TrainingConfig
 from pfitre_jax.training.step import TrainState, advance, propose, start_state, train_step
-from pfitre_jax.twin.pairs import Batch, start
-from pfitre_jax.twin.scenes.mixture import sample
+from pfitre_jax.twin.pairs import Batch, draw, start
 
 #: Keys of the validation scans are folded with this; training keys with the step, which stays below it.
 VALIDATION_KEY = 2**31 - 1
@@ -51,7 +49,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     _claim(config, out / "config.json")
     key = jax.random.key(config.seed)
-    blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), card={"name": config.name})
+    blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
     state = start_state(blank, config.optimisation)
     run = _Compiled(config, blank)
     log = out / "log.jsonl"
@@ -128,9 +126,9 @@ class _Compiled:
     def __init__(self, config: TrainingConfig, prior: network.NetworkPrior):
         self.config = config
         self.prior = prior
-        scene = functools.partial(sample, config.scenes)
-        make = functools.partial(start, scene=scene, instrument=config.instrument, settings=config.pairs)
-        self._start = jax.jit(lambda key, views: make(key, views=views), static_argnums=1)
+        self._draw = jax.jit(functools.partial(draw, scenes=config.scenes, settings=config.pairs))
+        make = functools.partial(start, instrument=config.instrument, settings=config.pairs)
+        self._start = jax.jit(lambda key, fine, views: make(key, fine, views=views), static_argnums=2)
         cg = config.pairs.cg_iterations
         self._step = jax.jit(
             lambda state, batch: train_step(prior, state, batch, config.optimisation, cg),
@@ -139,7 +137,8 @@ class _Compiled:
         self._iterate = jax.jit(self._loop_iteration)
 
     def start(self, key, views: int) -> Batch:
-        return self._start(key, views)
+        k_scenes, k_scan = jax.random.split(key)
+        return self._start(k_scan, self._draw(k_scenes), views)
 
     def step(self, state: TrainState, batch: Batch):
         return self._step(state, batch)

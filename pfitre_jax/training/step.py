@@ -19,7 +19,7 @@ from pfitre_jax.twin.pairs import Batch
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """step: (); params: of the network; average: exponential moving average of them; optimiser: optax state."""
+    """step: (); params: of the network; average: their exponential moving average; optimiser: of optax."""
 
     step: jax.Array
     params: Any
@@ -61,7 +61,9 @@ def advance(batch: Batch, proposed, cg_iterations: int) -> Batch:
     return dataclasses.replace(batch, state=state, k=batch.k + 1)
 
 
-def train_step(prior: NetworkPrior, state: TrainState, batch: Batch, settings: Optimisation, cg_iterations: int):
+def train_step(
+    prior: NetworkPrior, state: TrainState, batch: Batch, settings: Optimisation, cg_iterations: int
+):
     """``(state, batch, metrics)`` after one gradient step and one iteration of the loop on the batch."""
 
     def loss(params):

@@ -14,6 +14,7 @@ from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.twin.instrument import Instrument, bin_down, draw_geometry, measure
+from pfitre_jax.twin.scenes.mixture import SceneMixture, batch
 
 #: Scenes are drawn and projected this much finer than they are reconstructed.
 OVERSAMPLING = 2
@@ -55,16 +56,15 @@ class PairSettings:
     cg_iterations: int = 5
 
 
-def simulate(key, scene, instrument: Instrument, settings: PairSettings, views: int, folded=True):
-    """One scan of ``settings.slices`` scenes: ``(problem, sinograms, truth, noise)``, not yet scaled.
+def draw(key, scenes: SceneMixture, settings: PairSettings) -> Float[Array, "slices fy fx"]:
+    """``settings.slices`` scenes in [0, 1], ``OVERSAMPLING`` times finer than they are reconstructed."""
+    return batch(scenes, key, settings.slices, OVERSAMPLING * settings.size)
 
-    scene: ``scene(key, n) -> (n, n)`` in [0, 1], resolution-independent
-    """
-    k_scene, k_geometry, k_measure = jax.random.split(key, 3)
-    n = settings.size
-    keys = jax.random.split(k_scene, settings.slices)
-    # One scene after the other: under vmap a choice between scenes would compute them all.
-    fine = jax.lax.map(lambda k: scene(k, OVERSAMPLING * n), keys)
+
+def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int, folded=True):
+    """One scan of the scenes ``fine``: ``(problem, sinograms, truth, noise)``, not yet scaled."""
+    k_geometry, k_measure = jax.random.split(key)
+    n = fine.shape[-1] // OVERSAMPLING
     geometry, wedge = draw_geometry(k_geometry, instrument, views, n, folded)
     sinograms, noise = measure(k_measure, instrument, geometry, fine)
     A = Projector(geometry, (n, n))
@@ -73,15 +73,16 @@ def simulate(key, scene, instrument: Instrument, settings: PairSettings, views: 
     return problem, sinograms, truth, noise
 
 
-def start(key, scene, instrument: Instrument, settings: PairSettings, views: int) -> Batch:
-    """A fresh training batch: a simulated scan, scaled, with the loop's first data step done."""
+def start(key, fine, instrument: Instrument, settings: PairSettings, views: int) -> Batch:
+    """A fresh training batch of the scenes ``fine`` (slices, fy, fx), see :func:`draw`: a simulated scan,
+    scaled, with the loop's first data step done."""
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
-    problem, sinograms, truth, noise = simulate(k_scan, scene, instrument, settings, views)
+    problem, sinograms, truth, noise = simulate(k_scan, fine, instrument, views)
     jitter = jnp.exp(jax.random.uniform(k_jitter, minval=-1, maxval=1) * jnp.log(SCALE_JITTER))
     scale = reference_scale(problem, sinograms) * jitter
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
     loop = HQS(None, rho, settings.cg_iterations)
     blank = jnp.zeros_like(truth)
-    batch = Batch(problem, sinograms, truth, noise, None, rho, jnp.array(0))
-    return dataclasses.replace(batch, state=batch.each(loop.init, blank))
+    fresh = Batch(problem, sinograms, truth, noise, None, rho, jnp.array(0))
+    return dataclasses.replace(fresh, state=fresh.each(loop.init, blank))
