@@ -33,37 +33,29 @@ DEFECTS = 4
 RANDOM = LAYERS * tracks.RANDOM + 300
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def circuits(key, n: int) -> Float[Array, "n n"]:
     """One scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
 
-    Pure and seeded by ``key``; ``vmap`` over keys. Lengths are fractions of the field, so a key gives the
-    same picture at every ``n`` (pitch 0.027 to 0.2 of the field: 3 to 24 pixels at ``n = 112``).
+    Pure, jitted and seeded by ``key``; ``n`` is static. Lengths are fractions of the field, so a key gives
+    the same picture at every ``n`` (pitch 0.027 to 0.2 of the field: 3 to 24 pixels at ``n = 112``). Many
+    scenes: ``vmap``, or ``lax.map``, which costs the same on a CPU.
 
     >>> circuits(jax.random.key(0), 64).shape
     (64, 64)
     """
-    return _compose(_draw(key), None, n)
+    return circuit_of_kind(key, kind_of(key), n)
 
 
+@jax.jit
 def kind_of(key) -> Int[Array, ""]:
     """Index into :data:`KINDS` of the scene that :func:`circuits` draws for ``key``."""
-    return _draw(key).choice(list(KINDS.values()))
+    return Draw(jax.random.uniform(jax.random.fold_in(key, 1), (1,))).choice(list(KINDS.values()))
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
-    """A scene like :func:`circuits`, of the kind with this index into :data:`KINDS`."""
-    return _compose(_draw(key), kind, n)
-
-
-def _draw(key) -> Draw:
-    return Draw(jax.random.uniform(key, (RANDOM,)))
-
-
-def _compose(d: Draw, kind, n: int) -> Float[Array, "n n"]:
-    drawn = d.choice(list(KINDS.values()))
-    kind = drawn if kind is None else kind
+    """A scene like those of :func:`circuits`, of the kind with this index into :data:`KINDS`."""
+    d = Draw(jax.random.uniform(key, (RANDOM,)))
     x, y = coordinates(n)
     soft = d.chance(0.3) * d.log(0.003, 0.02)
     width = 1.0 / n + soft
@@ -189,8 +181,8 @@ def _blocks(d: Draw, wiring, u, v, width):
     other = jnp.where(long, 1.0, size * (1 + draws[3]))
     flip = draws[4] < 0.5
     half_u, half_v = jnp.where(flip, size, other), jnp.where(flip, other, size)
-    du = u - 0.8 * (draws[5] - 0.5)
-    dv = v - 0.8 * (draws[6] - 0.5)
+    du = u[None] - 0.8 * (draws[5] - 0.5)
+    dv = v[None] - 0.8 * (draws[6] - 0.5)
     clear = 0.01 + 0.02 * draws[7]
     level = jnp.where(draws[7] < 0.5, 1.0, draws[3]) * present
     depth = jnp.minimum(half_u - jnp.abs(du), half_v - jnp.abs(dv))
@@ -203,7 +195,7 @@ def _defects(d: Draw, content, matrix, u, v, width):
     draws = d.array(6, DEFECTS, 1, 1)
     present = draws[0] < 0.12
     size = 0.006 * (0.04 / 0.006) ** draws[1]
-    du, dv = u - 0.7 * (draws[2] - 0.5), v - 0.7 * (draws[3] - 0.5)
+    du, dv = u[None] - 0.7 * (draws[2] - 0.5), v[None] - 0.7 * (draws[3] - 0.5)
     stretch = 1 + 2 * draws[4]
     radius = jnp.sqrt((du / stretch) ** 2 + dv**2)
     spot = present * inside(size - radius, width)
