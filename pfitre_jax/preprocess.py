@@ -99,27 +99,28 @@ def dead_columns(projections: np.ndarray) -> np.ndarray:
 def edge_signal(scan: Scan) -> np.ndarray:
     """Signal at the detector's edges ``(views, 2)``, left and right, relative to the view's maximum.
 
-    Both of the view's mean over its rows; an edge is the mean of the :data:`EDGE_COLUMNS` outermost valid
-    columns. Where the data were counts or transmission, a beam that changed since the flat was taken leaves
-    an offset in all rows alike: the lowest tenth of the rows at that edge, taken off (up to half the view's
+    Both are means over the rows; a row's edge is the mean of its :data:`EDGE_COLUMNS` outermost valid columns.
+    Rows that a roll's correction cut shorter than others by more than half of that are passed over: they end
+    inside. Where the data were counts or transmission, a beam that changed since the flat was taken leaves an
+    offset in all rows alike: the lowest tenth of the rows at that edge, taken off (up to half the view's
     maximum, in scans of eight rows or more; an object that fills every row equally looks the same).
     """
-    valid = scan.mask.any(axis=1)
     drifts = scan.provenance.get("data") in ("counts", "transmission") and scan.rows >= 8
+    valid = scan.mask.sum(axis=1)
+    peak = np.max(scan.projections.sum(axis=1) / np.maximum(valid, 1), axis=1)
     out = np.zeros((scan.views, 2))
-    for view in range(scan.views):
-        columns = np.flatnonzero(valid[view])
-        if columns.size == 0:
-            continue
-        p, weight = scan.projections[view], scan.mask[view]
-        profile = p[:, columns].sum(axis=0) / weight[:, columns].sum(axis=0)
-        for side, edge in enumerate((columns[:EDGE_COLUMNS], columns[-EDGE_COLUMNS:])):
-            counted = weight[:, edge].sum(axis=1)
-            rows = p[:, edge].sum(axis=1)[counted > 0] / counted[counted > 0]
-            offset = np.quantile(rows, 0.1) if drifts else 0.0
-            offset = np.clip(offset, 0, 0.5 * max(profile.max(), 0))
-            height = profile.max() - offset
-            out[view, side] = (rows.mean() - offset) / height if height > 0 else 0.0
+    starts = np.argmax(scan.mask, axis=2), np.argmax(scan.mask[..., ::-1], axis=2)
+    for side, (edge, start) in enumerate(zip(_edges(scan.mask, EDGE_COLUMNS), starts, strict=True)):
+        count = edge.sum(axis=2)
+        rows = np.sum(scan.projections * edge, axis=2) / np.maximum(count, 1)
+        for view in range(scan.views):
+            present = count[view] > 0
+            if not present.any() or peak[view] <= 0:
+                continue
+            outermost = start[view][present].min()
+            signal = rows[view][present & (start[view] <= outermost + EDGE_COLUMNS // 2)]
+            offset = np.clip(np.quantile(signal, 0.1), 0, 0.5 * peak[view]) if drifts else 0.0
+            out[view, side] = (signal.mean() - offset) / (peak[view] - offset)
     return out
 
 
@@ -201,9 +202,7 @@ def subtract_air(scan: Scan, columns: int = EDGE_COLUMNS) -> Scan:
     both edges is taken off. Right only where the object stays inside the field of view.
     """
     position = np.arange(scan.columns, dtype=float)
-    rank = np.cumsum(scan.mask, axis=2)
-    left = scan.mask & (rank <= columns)
-    right = scan.mask & (rank > rank[..., -1:] - columns)
+    left, right = _edges(scan.mask, columns)
     count = np.maximum(np.stack([left.sum(2), right.sum(2)]), 1)
     value = np.stack([(scan.projections * side).sum(2) for side in (left, right)]) / count
     where = np.stack([(position * side).sum(2) for side in (left, right)]) / count
@@ -211,3 +210,9 @@ def subtract_air(scan: Scan, columns: int = EDGE_COLUMNS) -> Scan:
     air = value[0][..., None] + slope[..., None] * (position - where[0][..., None])
     projections = np.where(scan.mask, scan.projections - air, 0).astype(np.float32)
     return dataclasses.replace(scan, projections=projections)
+
+
+def _edges(mask, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``columns`` outermost valid bins of each row of each view, on the left and on the right."""
+    rank = np.cumsum(mask, axis=2)
+    return mask & (rank <= columns), mask & (rank > rank[..., -1:] - columns)
