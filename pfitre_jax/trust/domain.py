@@ -1,0 +1,68 @@
+"""Does a scan look like what the prior was trained on? Answers in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.solvers.problem import Problem
+
+#: Below this width of the missing wedge a classical method does as well, and invents nothing.
+SMALL_WEDGE_DEG = 20.0
+#: View counts may leave the trained range by this factor before it is said.
+VIEWS_MARGIN = 1.5
+
+
+def disagreement(prior: Any, problem: Problem, x, rho):
+    """``norm(f(x) - x) / norm(x)``: how much the prior would still change a result ``x (ny, nx)``, ().
+
+    Small where the prior recognises what the data support. ``f`` is ``prior.denoise``.
+    """
+    gradient = problem.back(problem.misfit(x)) / rho
+    proposed = problem.support * prior.denoise(x, gradient=gradient, wedge=problem.wedge, rho=rho)
+    return jnp.linalg.norm(proposed - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
+
+
+def check_domain(card: dict, wedge: Wedge, views: int, disagreements: Sequence[float]) -> list[str]:
+    """Warnings, in words, about a learned reconstruction; none where the scan is like the training scans.
+
+    card: of the prior: ``trained_on`` (``missing_deg``, ``views``: ranges) and ``disagreement`` (``limit``:
+        what 95% of the scenes of its own evaluation stay below)
+    disagreements: :func:`disagreement` of each row looked at
+    """
+    said = []
+    name = card.get("name", "?")
+    trained = card.get("trained_on", {})
+    width = wedge.width_deg
+    if width < SMALL_WEDGE_DEG:
+        said.append(
+            f"the missing wedge is only {width:.0f} degrees wide: a classical method is the better choice, "
+            "it needs no prior knowledge (--method fista-tv)"
+        )
+    elif "missing_deg" in trained:
+        low, high = trained["missing_deg"]
+        if not low - 2 <= width <= high + 2:
+            said.append(
+                f"the missing wedge is {width:.0f} degrees wide; the prior {name!r} was trained on "
+                f"{low:.0f} to {high:.0f}: compare with --method fista-tv"
+            )
+    if "views" in trained:
+        low, high = trained["views"]
+        if not low / VIEWS_MARGIN <= views <= high * VIEWS_MARGIN:
+            said.append(
+                f"the scan has {views} views; the prior {name!r} was trained on {low} to {high}: compare "
+                "with --method fista-tv"
+            )
+    limit = card.get("disagreement", {}).get("limit")
+    typical = float(np.median(disagreements)) if len(disagreements) else 0.0
+    if limit is not None and typical > limit:
+        said.append(
+            f"the scan looks unlike what the prior {name!r} was trained on: it would still change the result "
+            f"by {typical:.0%} (usually less than {limit:.0%}); do not trust fine detail, and compare with "
+            "--method fista-tv"
+        )
+    return said
