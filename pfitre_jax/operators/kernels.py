@@ -115,7 +115,7 @@ def _gather_lines(theta, offset, image, *, columns):
     slope = jnp.where(by_rows, sin, -cos) / major
     # Position along line i of the ray at t: rows x = (t - (hy-i) sin)/cos, columns y = (t - (i-hx) cos)/sin.
     start = jnp.where(by_rows, hx - hy * slope, hy - hx * slope)
-    t = jnp.arange(columns, dtype=image.dtype) - offset[:, None]
+    t = jnp.arange(columns, dtype=image.dtype)[None, :] - offset[:, None]
     base = start[:, None] + t / major[:, None] + 2
     first = jnp.where(by_rows, 0, lines + 4)[:, None]
 
