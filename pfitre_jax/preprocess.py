@@ -99,7 +99,7 @@ def dead_columns(projections: np.ndarray) -> np.ndarray:
 def edge_signal(scan: Scan) -> np.ndarray:
     """Signal at the detector's edges ``(views, 2)``, left and right, relative to the view's maximum.
 
-    Both are means over the rows; a row's edge is the mean of its :data:`EDGE_COLUMNS` outermost valid columns.
+    Both are means over the rows; a row's edge is the mean of its :data:`EDGE_COLUMNS` outermost valid bins.
     Rows that a roll's correction cut shorter than others by more than half of that are passed over: they end
     inside. Where the data were counts or transmission, a beam that changed since the flat was taken leaves an
     offset in all rows alike: the lowest tenth of the rows at that edge, taken off (up to half the view's
