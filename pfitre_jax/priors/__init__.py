@@ -1,0 +1,30 @@
+"""Priors: classical ones with an exact prox, and learned ones."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pfitre_jax.priors.network import NetworkPrior as NetworkPrior
+    from pfitre_jax.priors.network import available as available
+    from pfitre_jax.priors.network import pretrained as pretrained
+    from pfitre_jax.priors.nonnegative import NonNegative as NonNegative
+    from pfitre_jax.priors.tv import TV as TV
+
+# Flax is slow to import, and only the learned priors need it.
+_HOMES = {
+    "TV": "tv",
+    "NetworkPrior": "network",
+    "NonNegative": "nonnegative",
+    "available": "network",
+    "pretrained": "network",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
