@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from pfitre_jax.priors.network import NetworkPrior as NetworkPrior
     from pfitre_jax.priors.network import available as available
     from pfitre_jax.priors.network import pretrained as pretrained
-    from pfitre_jax.priors.nonnegative import NonNegative as NonNegative
+    from pfitre_jax.priors.nonnegative import Nonnegative as Nonnegative
     from pfitre_jax.priors.tv import TV as TV
 
 # Flax is slow to import, and only the learned priors need it.
 _HOMES = {
     "TV": "tv",
     "NetworkPrior": "network",
-    "NonNegative": "nonnegative",
+    "Nonnegative": "nonnegative",
     "available": "network",
     "pretrained": "network",
 }
