@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pfitre_jax.models.blocks import convolution, halve, pad_to_multiple
+from pfitre_jax.models.blocks import convolution, halve, pad_to_multiple, random_parameters
 
 COLOURS = 3
 
@@ -89,10 +89,10 @@ class _Original(nnx.Module):
         return self.leave(_gelu(self.decode(jnp.concatenate([x, full], axis=-1))))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: OriginalConfig, key: Array) -> dict:
     """Random float32 parameters: a nested dict of arrays."""
-    _, state = nnx.split(_Original(config, rngs=nnx.Rngs(params=key)))
-    return nnx.to_pure_dict(state)
+    return random_parameters(_structure(config)[1], key)
 
 
 def apply(config: OriginalConfig, params: dict, image: Float[Array, "ny nx"]) -> Float[Array, "ny nx"]:
@@ -104,12 +104,15 @@ def apply(config: OriginalConfig, params: dict, image: Float[Array, "ny nx"]) ->
     padded = pad_to_multiple(image[..., None], 4)
     mean, std = padded.mean(), padded.std(ddof=1)
     std = jnp.where(std > 0, std, 1)
-    network = nnx.merge(_graph(config), nnx.State(jax.tree.map(lambda a: a.astype(image.dtype), params)))
+    network = nnx.merge(
+        _structure(config)[0], nnx.State(jax.tree.map(lambda a: a.astype(image.dtype), params))
+    )
     colours = jnp.repeat((padded - mean) / std, COLOURS, axis=-1)
     return network(colours).mean(axis=-1)[:ny, :nx] * std + mean
 
 
 @functools.lru_cache
-def _graph(config: OriginalConfig) -> nnx.GraphDef:
-    # The structure of the network without its arrays.
-    return nnx.split(nnx.eval_shape(lambda: _Original(config, rngs=nnx.Rngs(params=0))))[0]
+def _structure(config: OriginalConfig) -> tuple[nnx.GraphDef, dict]:
+    # The network without its arrays, and their shapes.
+    graph, state = nnx.split(nnx.eval_shape(lambda: _Original(config, rngs=nnx.Rngs(params=0))))
+    return graph, nnx.to_pure_dict(state)

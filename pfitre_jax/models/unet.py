@@ -23,6 +23,7 @@ from pfitre_jax.models.blocks import (
     gelu,
     halve,
     pad_to_multiple,
+    random_parameters,
 )
 
 #: A layer's outputs are scaled down at the end of a dense block, so that stacked blocks start near identity.
@@ -101,7 +102,7 @@ class _UNet(nnx.Module):
         self.decode_half = ConditionedConvolution(half, half, embedding, rngs=rngs)
         self.up_full = nnx.Linear(half, full, rngs=rngs)
         self.decode_full = ConditionedConvolution(full, full, embedding, rngs=rngs)
-        self.leave = convolution(full, 1, rngs=rngs, kernel_init=nnx.initializers.zeros_init())
+        self.leave = convolution(full, 1, rngs=rngs)
 
     def __call__(self, image: Float[Array, "ny nx channels"], condition: Float[Array, " k"]):
         ny, nx = image.shape[:2]
@@ -117,13 +118,14 @@ class _UNet(nnx.Module):
         return self.leave(full)[:ny, :nx, 0]
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: UNetConfig, key: Array) -> dict:
     """Random float32 parameters: a nested dict of arrays. :func:`apply` starts as the identity.
 
     The last layer is zero, so that the correction is.
     """
-    _, state = nnx.split(_UNet(config, rngs=nnx.Rngs(params=key)))
-    return nnx.to_pure_dict(state)
+    params = random_parameters(_structure(config)[1], key)
+    return params | {"leave": jax.tree.map(jnp.zeros_like, params["leave"])}
 
 
 def apply(
@@ -147,7 +149,7 @@ def apply(
         raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
     dtype = config.compute_dtype or image.dtype
     cast = functools.partial(jax.tree.map, lambda a: jnp.asarray(a, dtype))
-    network = nnx.merge(_graph(config), nnx.State(cast(params)))
+    network = nnx.merge(_structure(config)[0], nnx.State(cast(params)))
     return image[..., 0] + network(cast(image), cast(condition)).astype(image.dtype)
 
 
@@ -157,6 +159,7 @@ def count(params: dict) -> int:
 
 
 @functools.lru_cache
-def _graph(config: UNetConfig) -> nnx.GraphDef:
-    # The structure of the network without its arrays.
-    return nnx.split(nnx.eval_shape(lambda: _UNet(config, rngs=nnx.Rngs(params=0))))[0]
+def _structure(config: UNetConfig) -> tuple[nnx.GraphDef, dict]:
+    # The network without its arrays, and their shapes.
+    graph, state = nnx.split(nnx.eval_shape(lambda: _UNet(config, rngs=nnx.Rngs(params=0))))
+    return graph, nnx.to_pure_dict(state)
