@@ -7,6 +7,7 @@ from pfitre_jax.solvers.hqs import HQS, hqs
 from pfitre_jax.solvers.original import Original, pfitre_original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT, sirt
+from pfitre_jax.solvers.weight import automatic_weight
 
 __all__ = [
     "ADMM",
@@ -18,6 +19,7 @@ __all__ = [
     "Problem",
     "admm",
     "admm_tv",
+    "automatic_weight",
     "cgls",
     "fista_tv",
     "hqs",

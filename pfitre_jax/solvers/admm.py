@@ -14,6 +14,7 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.weight import resolve_weight
 
 #: ``rho`` over the weight of TV at which 50 iterations get closest to the minimum: 10 to 30 of 1 to 100, for
 #: weights 1e-4 and 1e-3.
@@ -112,10 +113,12 @@ def admm(
     )
 
 
-def admm_tv(A: Projector, sinogram, *, weight, rho=None, **settings) -> Solution:
+def admm_tv(A: Projector, sinogram, *, weight="auto", rho=None, mask=None, **settings) -> Solution:
     """:func:`admm` with the prior ``TV(weight)``: the problem that ``fista_tv`` solves.
 
+    weight: (), or "auto" for :func:`pfitre_jax.solvers.weight.automatic_weight`
     rho: default ``TV_RHO * weight``
     """
+    weight = resolve_weight(weight, A, sinogram, mask)
     rho = TV_RHO * weight if rho is None else rho
-    return admm(A, sinogram, prior=TV(weight), rho=rho, **settings)
+    return admm(A, sinogram, prior=TV(weight), rho=rho, mask=mask, **settings)

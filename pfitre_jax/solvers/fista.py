@@ -14,6 +14,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.weight import resolve_weight
 
 # The gradient's Lipschitz constant is 1 in the normalised problem, whose norm is known to 1% from below.
 STEP = 0.99
@@ -93,7 +94,7 @@ def fista_tv(
     A: Projector,
     sinogram,
     *,
-    weight,
+    weight="auto",
     iterations: int = 300,
     nonnegative: bool = True,
     mask=None,
@@ -104,9 +105,11 @@ def fista_tv(
 ) -> Solution:
     """Reconstruct one slice by :class:`FISTATV`; the other arguments are those of :func:`solve`.
 
-    weight: (), of TV; 1e-5 to 1e-2 are usual, more noise needs more
+    weight: (), of TV; 1e-5 to 1e-2 are usual, more noise needs more; "auto" asks
+        :func:`pfitre_jax.solvers.weight.automatic_weight`
     nonnegative: restrict to ``x >= 0``
     """
+    weight = resolve_weight(weight, A, sinogram, mask)
     return solve(
         FISTATV(weight, nonnegative),
         A,
