@@ -195,14 +195,17 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
 
 
 def _claim(config: TrainingConfig, path: Path) -> None:
-    """Refuse a folder that holds the run of another configuration."""
-    text = json.dumps(config.as_dict(), indent=2) + "\n"
-    if path.exists() and path.read_text() != text:
-        raise ValueError(
-            f"{path.parent} holds a run of another configuration ({path.name} differs); expected the same "
-            "configuration to go on with it: choose another --out"
-        )
-    path.write_text(text)
+    """Refuse a folder that holds the run of another configuration; a run may be made longer."""
+    new = json.loads(json.dumps(config.as_dict()))
+    if path.exists():
+        old = json.loads(path.read_text())
+        old["optimisation"]["steps"] = new["optimisation"]["steps"]
+        if old != new:
+            raise ValueError(
+                f"{path.parent} holds a run of another configuration ({path.name} differs); expected the "
+                "same, but for optimisation.steps, to go on with it: choose another --out"
+            )
+    path.write_text(json.dumps(new, indent=2) + "\n")
 
 
 def _cut_log(path: Path, step: int) -> None:
