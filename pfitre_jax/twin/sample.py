@@ -19,8 +19,10 @@ from pfitre_jax.twin.scenes.heldout import heldout
 PATH = Path(__file__).resolve().parent.parent / "samples" / "chip.npz"
 #: One scene for each row, of the generator that no prior is trained on.
 SCENES = (519, 501, 502, 521, 508, 510, 536, 528)
-COLUMNS = 128
-CENTER = 62.0
+#: The scenes' field is narrower than the detector: every view sees the whole object.
+FIELD = 128
+COLUMNS = 140
+CENTER = 68.2
 NOISE = 0.01
 GAIN = 0.01
 SHIFT = 0.15
@@ -34,7 +36,9 @@ def make() -> dict[str, np.ndarray]:
     k_noise, k_gain, k_shift = jax.random.split(jax.random.key(20), 3)
     shifts = draw_shifts(k_shift, THETA_DEG.size, SHIFT)
     geometry = ParallelGeometry.create(np.deg2rad(THETA_DEG), COLUMNS, CENTER, np.asarray(shifts))
-    fine = jnp.stack([heldout(seed, 2 * COLUMNS)[0] for seed in SCENES])
+    fine = jnp.stack([heldout(seed, 2 * FIELD)[0] for seed in SCENES])
+    air = COLUMNS - FIELD
+    fine = jnp.pad(fine, ((0, 0), (air, air), (air, air)))
     sinograms = jax.vmap(functools.partial(project_finely, geometry))(fine)
     sinograms = jax.vmap(lambda y: apply_gain(k_gain, y, GAIN))(sinograms)
     keys = jax.random.split(k_noise, len(SCENES))
