@@ -201,6 +201,8 @@ def _roll_by_residual(scan: Scan) -> Estimate | None:
         except Undetermined:
             return None
     work = _for_residual(scan)
+    # Turning interpolates, which smooths, which alone lowers the residual: smooth all alike beforehand.
+    smooth = opposite.smooth(work.projections, work.mask, (0, 1, 1))
     factor = -(-scan.columns // COLUMNS)
     # Rows far from the middle tell most, but the outermost are turned out of the frame.
     margin = int(np.ceil(np.tan(np.deg2rad(MAX_ROLL_DEG)) * scan.columns / 4))
@@ -210,7 +212,7 @@ def _roll_by_residual(scan: Scan) -> Estimate | None:
     def search(rolls):
         squares = []
         for roll in rolls:
-            projections, mask = apply_roll(work.projections, work.mask, roll)
+            projections, mask = apply_roll(smooth, work.mask, roll)
             y, m = np.moveaxis(projections[:, rows], 1, 0), np.moveaxis(mask[:, rows], 1, 0)
             y, m = _bin_columns(y, m, factor)
             # Turning changes which bins count, so each row is relative to its own.

@@ -89,19 +89,24 @@ def center_from_pairs(scan: Scan) -> Estimate | None:
     exact = [entry for entry in found if len(entry[1]) == 1] or found
     chosen = [exact[i] for i in np.unique(np.linspace(0, len(exact) - 1, VIEWS).round().astype(int))]
     rows = np.unique(np.linspace(0, scan.rows - 1, ROWS).round().astype(int))
-    centers, blocks, best = [], [], None
+    centers, spreads, best = [], [], None
     for view, partners in chosen:
-        pairs = ([view, other] for other, _ in partners)
-        matches = [_match(scan.projections[pair][:, rows], scan.mask[pair][:, rows]) for pair in pairs]
+        matches = []
+        for other, _ in partners:
+            p, m = scan.projections[[view, other]][:, rows], scan.mask[[view, other]][:, rows]
+            matches.append(_match(p, m))
+            spreads.append(_spread(matches[-1]))
         weights = _to_zero([distance for _, distance in partners])
-        centers.append(sum(w * match.value for w, match in zip(weights, matches, strict=True)))
-        blocks.append(max(match.uncertainty for match in matches))
+        centers.append(sum(w * match.center for w, match in zip(weights, matches, strict=True)))
         if best is None or matches[0].mismatch < best.mismatch:
             best = matches[0]
+    scatter = np.std(centers) / np.sqrt(len(centers))
+    spread = np.median(spreads) / np.sqrt(len(centers))
+    uncertainty = float(max(scatter, spread, 0.05))
     value = float(np.median(centers))
-    scatter = float(np.std(centers) / np.sqrt(len(centers)))
-    uncertainty = float(max(scatter, np.median(blocks) / np.sqrt(len(centers)), 0.05))
-    return dataclasses.replace(best, value=value, uncertainty=uncertainty)
+    return Estimate(
+        value, "opposite views", uncertainty, best.sums / 2, best.likeness.mismatch(), best.mismatch
+    )
 
 
 def roll_from_pairs(scan: Scan, largest_deg: float) -> Estimate | None:
@@ -124,16 +129,23 @@ def roll_from_pairs(scan: Scan, largest_deg: float) -> Estimate | None:
 
 def _roll_by_slope(p, m, largest_deg: float) -> Estimate | None:
     roll = 0.0
+    rows = p.shape[1]
+    whole = _match(p, m).center
+    reach = rows / 2 * np.tan(np.deg2rad(largest_deg)) + 4
+    near = np.arange(int(2 * (whole - reach)), int(2 * (whole + reach)) + 1)
+    near = near[(near >= 0) & (near <= 2 * p.shape[2] - 2)]
     for _ in range(2):
         # Rows of a rolled view mix along the columns: measured again on the views once turned.
         turned, valid = apply_roll(p, m, roll)
-        blocks = np.array_split(np.arange(p.shape[1]), max(p.shape[1] // BLOCK_ROWS, 1))
-        matches = [_match(turned[:, b], valid[:, b]) for b in blocks]
-        good = np.array([match.mismatch < BLOCK_MATCH for match in matches])
+        blocks = np.array_split(np.arange(rows), max(rows // BLOCK_ROWS, 1))
+        likeness = _compare(turned, valid, near)
+        curves = [likeness.mismatch(block) for block in blocks]
+        mismatch = np.array([_lowest(curve) for curve in curves])
+        good = mismatch < BLOCK_MATCH
         if good.sum() < 4 or np.ptp(np.flatnonzero(good)) < len(blocks) / 4:
             return None
         row = np.array([b.mean() for b in blocks])[good]
-        center = np.array([match.value for match in matches])[good]
+        center = np.array([vertex(near / 2, curve) for curve in curves])[good]
         (slope, start), covariance = np.polyfit(row, center, 1, cov=True)
         uncertainty = float(np.rad2deg(np.sqrt(covariance[0, 0])))
         if uncertainty > SLOPE_DEG:
@@ -141,21 +153,21 @@ def _roll_by_slope(p, m, largest_deg: float) -> Estimate | None:
         roll -= float(np.rad2deg(np.arctan(slope)))
         if abs(roll) > largest_deg:
             return None
-    mismatch = float(np.median([match.mismatch for match in np.array(matches)[good]]))
     candidates = roll + np.linspace(-1, 1, 9)
     # How far the blocks' centres are from one column after each turn, in columns.
     tilt = np.tan(np.deg2rad(candidates - roll))
     scores = np.sqrt(
         np.mean((center - start - slope * row - tilt[:, None] * (row - row.mean())) ** 2, axis=1)
     )
-    return Estimate(roll, "opposite views", max(uncertainty, 0.02), candidates, scores, mismatch)
+    return Estimate(
+        roll, "opposite views", max(uncertainty, 0.02), candidates, scores, float(np.median(mismatch[good]))
+    )
 
 
 def _roll_by_turning(projections, mask, largest_deg: float) -> Estimate | None:
     def mismatch(roll, sums):
         turned, valid = apply_roll(projections, mask, roll)
-        smooth = _smooth(turned, valid)
-        return _curve(smooth[0], valid[0], smooth[1], valid[1], sums)
+        return _compare(turned, valid, sums).mismatch()
 
     columns = projections.shape[2]
     sums = np.arange(columns // 2, 3 * columns // 2)
@@ -167,7 +179,7 @@ def _roll_by_turning(projections, mask, largest_deg: float) -> Estimate | None:
         return None
     sums = near(int(sums[np.argmin(curves[best])]))
     fine = coarse[best] + np.linspace(-0.75, 0.75, 13)
-    scores = np.array([mismatch(roll, sums).min() for roll in fine])
+    scores = np.array([_lowest(mismatch(roll, sums)) for roll in fine])
     value = vertex(fine, scores)
     # The turn at which the mismatch has doubled, for a match that was otherwise at its noise.
     floor = scores.min()
@@ -178,65 +190,106 @@ def _roll_by_turning(projections, mask, largest_deg: float) -> Estimate | None:
 
 def vertex(values, scores) -> float:
     """Where the parabola through the smallest score and its two neighbours has its minimum."""
+    best, shift, _ = _parabola(scores)
+    return float(values[best] + shift * (values[best + 1] - values[best]))
+
+
+def _lowest(scores) -> float:
+    """The value of that parabola's minimum, not below 0."""
+    return max(_parabola(scores)[2], 0.0)
+
+
+def _parabola(scores) -> tuple[int, float, float]:
+    """Index of the middle point, shift of the minimum from it (at most 1), and its value."""
     best = int(np.clip(np.argmin(scores), 1, len(scores) - 2))
-    low, middle, high = scores[best - 1 : best + 2]
+    low, middle, high = (float(score) for score in scores[best - 1 : best + 2])
     bend = low - 2 * middle + high
-    shift = 0.5 * (low - high) / bend if bend > 0 else 0.0
-    return float(values[best] + np.clip(shift, -1, 1) * (values[best + 1] - values[best]))
+    if bend <= 0:
+        return best, 0.0, min(low, middle, high)
+    shift = float(np.clip(0.5 * (low - high) / bend, -1, 1))
+    return best, shift, middle + 0.5 * (high - low) * shift + 0.5 * bend * shift**2
 
 
-def _match(p, m) -> Estimate:
-    """Centre at which the views ``p[0]`` and ``p[1]`` mirrored differ least; p, m: (2, rows, columns)."""
-    rows, columns = p.shape[1:]
-    factor = -(-columns // COLUMNS)
-    q, n = _shrink(p, m, factor, rows=False)
-    s = _smooth(q, n)
-    sums = np.arange(q.shape[2] // 2, 3 * q.shape[2] // 2)
-    coarse = int(sums[np.argmin(_curve(s[0], n[0], s[1], n[1], sums))])
-    # Column j of the shorter view lies at factor j + (factor-1)/2, so index sums go to factor s + factor-1.
-    middle, reach = factor * coarse + factor - 1, 3 * factor + 5
-    sums = np.arange(max(middle - reach, 0), min(middle + reach, 2 * columns - 2) + 1)
-    s = _smooth(p, m)
-    curve = _curve(s[0], m[0], s[1], m[1], sums)
-    value = vertex(sums / 2, curve)
-    blocks = [b for b in np.array_split(np.arange(rows), min(rows, 8)) if m[:, b].any()]
-    each = [vertex(sums / 2, _curve(s[0, b], m[0, b], s[1, b], m[1, b], sums)) for b in blocks]
-    weight = np.array([np.var(s[0, b]) for b in blocks])
-    if weight.sum() > 0:
-        spread = np.sqrt(np.average((np.array(each) - value) ** 2, weights=weight) / len(blocks))
-    else:
-        spread = columns / 4
-    return Estimate(value, "opposite views", float(spread), sums / 2, curve, float(curve.min()))
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Likeness:
+    """Energy (sums, rows) of a view and its mirrored opposite about their means, and the part in common."""
+
+    energy: np.ndarray
+    common: np.ndarray
+
+    def mismatch(self, rows=slice(None)) -> np.ndarray:
+        """``1 - r^2`` of ``rows``, weighted with their energies, for each index sum (sums,)."""
+        energy = self.energy[:, rows].sum(axis=1)
+        common = self.common[:, rows].sum(axis=1)
+        return 1 - np.divide(common, energy, out=np.zeros_like(energy), where=energy > 0)
 
 
-def _curve(a, valid_a, b, valid_b, sums) -> np.ndarray:
-    """Mismatch of the view ``a`` (rows, columns) with ``b`` mirrored, ``k -> s - k``, for each sum ``s``.
+def _compare(p, m, sums) -> _Likeness:
+    """The view ``p[0]`` with ``p[1]`` mirrored, ``k -> s - k``, for each index sum ``s``, row by row.
 
-    ``1 - r^2`` of the rows' bins about their means, weighted with the rows' energies: neither an offset
-    nor a gain of a row counts.
+    p, m: (2, rows, columns); about the rows' means, so that neither an offset nor a gain of a row counts
     """
-    columns = a.shape[1]
-    out = np.ones(len(sums))
+    columns = p.shape[2]
+    a, b = smooth(p, m)
+    energy, common = np.zeros((2, len(sums), p.shape[1]))
     for i, s in enumerate(sums):
         k = np.arange(max(0, s - columns + 1), min(columns, s + 1))
-        valid = valid_a[:, k] & valid_b[:, s - k]
+        valid = m[0][:, k] & m[1][:, s - k]
         count = np.maximum(valid.sum(axis=1, keepdims=True), 1)
-        x, y = a[:, k], b[:, s - k]
-        x = np.where(valid, x - np.sum(x * valid, axis=1, keepdims=True) / count, 0)
-        y = np.where(valid, y - np.sum(y * valid, axis=1, keepdims=True) / count, 0)
-        xx, yy, xy = np.sum(x * x, axis=1), np.sum(y * y, axis=1), np.maximum(np.sum(x * y, axis=1), 0)
-        common = np.sum(np.divide(xy**2, yy, out=np.zeros_like(xy), where=yy > 0))
-        reverse = np.sum(np.divide(xy**2, xx, out=np.zeros_like(xy), where=xx > 0))
-        total = xx.sum() + yy.sum()
-        if total > 0:
-            out[i] = 1 - (common + reverse) / total
-    return out
+        x, y = a[:, k] * valid, b[:, s - k] * valid
+        x = np.where(valid, x - x.sum(axis=1, keepdims=True) / count, 0)
+        y = np.where(valid, y - y.sum(axis=1, keepdims=True) / count, 0)
+        xx, yy = np.sum(x * x, axis=1), np.sum(y * y, axis=1)
+        xy = np.maximum(np.sum(x * y, axis=1), 0) ** 2
+        energy[i] = xx + yy
+        common[i] = np.divide(xy, yy, out=np.zeros_like(xy), where=yy > 0)
+        common[i] += np.divide(xy, xx, out=np.zeros_like(xy), where=xx > 0)
+    return _Likeness(energy, common)
 
 
-def _smooth(p, m, sigma: float = 1.0) -> np.ndarray:
-    """Gaussian mean of the valid bins along the columns: less noise, and the parabola fits."""
-    weight = ndimage.gaussian_filter1d(m.astype(float), sigma, axis=-1)
-    value = ndimage.gaussian_filter1d(np.where(m, p, 0).astype(float), sigma, axis=-1)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Match:
+    """How two views match for each index sum ``2 center``, and the centre at which they match best."""
+
+    center: float
+    mismatch: float
+    sums: np.ndarray
+    likeness: _Likeness
+
+
+def _match(p, m) -> _Match:
+    """Centre at which the views ``p[0]`` and ``p[1]`` mirrored differ least; p, m: (2, rows, columns).
+
+    Searched over the middle half of the detector, on coarse columns first.
+    """
+    columns = p.shape[2]
+    factor = -(-columns // COLUMNS)
+    q, n = _shrink(p, m, factor, rows=False)
+    sums = np.arange(q.shape[2] // 2, 3 * q.shape[2] // 2)
+    coarse = int(sums[np.argmin(_compare(q, n, sums).mismatch())])
+    # Column j of the shorter view lies at factor j + (factor-1)/2: index sums go to factor s + factor-1.
+    middle, reach = factor * coarse + factor - 1, 3 * factor + 5
+    sums = np.arange(max(middle - reach, 0), min(middle + reach, 2 * columns - 2) + 1)
+    likeness = _compare(p, m, sums)
+    curve = likeness.mismatch()
+    return _Match(vertex(sums / 2, curve), _lowest(curve), sums, likeness)
+
+
+def _spread(match: _Match) -> float:
+    """Standard error of the centre: how blocks of rows, matched by themselves, scatter."""
+    energy = match.likeness.energy.mean(axis=0)
+    blocks = np.array_split(np.arange(energy.size), min(energy.size, 8))
+    each = np.array([vertex(match.sums / 2, match.likeness.mismatch(block)) for block in blocks])
+    weight = np.array([energy[block].sum() for block in blocks])
+    if weight.sum() == 0:
+        return float(np.ptp(match.sums))
+    return float(np.sqrt(np.average((each - match.center) ** 2, weights=weight) / len(blocks)))
+
+
+def smooth(p, m, sigma=(0, 0, 1)) -> np.ndarray:
+    """Gaussian mean of the valid bins, ``sigma`` along views, rows, columns; 0 where none is near."""
+    weight = ndimage.gaussian_filter(m.astype(float), sigma)
+    value = ndimage.gaussian_filter(np.where(m, p, 0).astype(float), sigma)
     return np.divide(value, weight, out=np.zeros_like(value), where=weight > 1e-3)
 
 
