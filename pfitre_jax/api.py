@@ -12,7 +12,7 @@ import numpy as np
 
 from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.center import find_center, find_roll
-from pfitre_jax.engine.scale import scan_scale
+from pfitre_jax.engine.scale import scan_scale, scan_weight
 from pfitre_jax.engine.support import scan_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.io.read import read
@@ -195,7 +195,7 @@ def reconstruct(
     settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight)
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
-    solver = methods.build(method, settings)
+    settings = methods.with_prior(settings)
     picked = scan if rows is None else scan.select_rows(rows)
     scan = with_center(scan)
     geometry = scan.geometry()
@@ -204,9 +204,10 @@ def reconstruct(
     if scale is None:
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
+    settings = methods.with_numbers(settings, lambda: scan_weight(scan, problem, scale))
     sinograms, masks = np.moveaxis(picked.projections, 1, 0), np.moveaxis(picked.mask, 1, 0)
     solved = slices.reconstruct_rows(
-        solver,
+        methods.build(method, settings),
         problem,
         sinograms,
         masks,

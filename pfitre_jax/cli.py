@@ -23,6 +23,8 @@ from rich.text import Text
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
 _COMMAND = "pfitre.command"
+#: What Typer raises for options and arguments that it cannot read; the class has moved between versions.
+_UsageError = typer.BadParameter.__mro__[1]
 
 
 class _Commands(typer.core.TyperGroup):
@@ -38,6 +40,10 @@ class _Commands(typer.core.TyperGroup):
         except KeyboardInterrupt:
             _say("interrupted", "yellow")
             raise typer.Exit(130) from None
+        except _UsageError as error:
+            where = error.ctx.command_path.split()[-1:] if error.ctx and error.ctx.parent else []
+            hint = " ".join(["pfitre", *where, "--help"])
+            _fail(error, f"{' '.join(error.format_message().split()).rstrip('.')}; see {hint}", 2)
         except (ValueError, OSError) as error:
             _fail(error, _message(error), 2)
         except (RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
@@ -174,7 +180,7 @@ def recon(
     from pfitre_jax.engine import methods
 
     settings = dict(prior=prior, iterations=iterations, rho=rho, weight=weight_value)
-    methods.build(method, methods.settings(method, **settings))
+    settings = methods.with_prior(methods.settings(method, **settings))
     loaded = api.load_scan(
         source,
         angles=angles,

@@ -267,6 +267,4 @@ def inspection(
 
 
 def _masked_gray():
-    gray = matplotlib.colormaps["gray"].copy()
-    gray.set_bad("#d98c1f")
-    return gray
+    return matplotlib.colormaps["gray"].with_extremes(bad="#d98c1f")

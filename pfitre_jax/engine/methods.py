@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from pfitre_jax.loop import Solution, Status, run
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.admm import ADMM, TV_RHO
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
@@ -56,7 +56,7 @@ METHODS: dict[str, Recipe] = {
     "admm-tv": Recipe(
         "non-negative, total variation, ADMM",
         lambda weight, rho: ADMM(TV(weight), rho),
-        {"iterations": 50, "weight": "auto", "rho": 0.02},
+        {"iterations": 50, "weight": "auto", "rho": "auto"},
     ),
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
@@ -95,20 +95,34 @@ def settings(method: str, **asked) -> dict[str, Any]:
         if isinstance(iterations, bool) or int(iterations) != iterations or iterations < 1:
             raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
     for name in ("rho", "weight"):
-        if name in given and given[name] != "auto":
+        if name in given and not given[name] == taken[name] == "auto":
             _check_positive(name, given[name], or_zero=name == "weight")
     return {**taken, **given}
 
 
-def build(method: str, settings: dict[str, Any]):
-    """The solver of ``method`` with ``settings`` of :func:`settings`; a prior's name or path is loaded."""
-    arguments = {name: value for name, value in settings.items() if name != "iterations"}
-    if isinstance(arguments.get("prior"), (str, os.PathLike)):
-        # Flax is slow to import and only this needs it.
-        from pfitre_jax.priors.network import pretrained
+def with_prior(settings: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` whose prior, where a name or a path, is loaded; ``ValueError`` where there is none."""
+    if not isinstance(settings.get("prior"), (str, os.PathLike)):
+        return settings
+    # Flax is slow to import and only this needs it.
+    from pfitre_jax.priors.network import pretrained
 
-        arguments["prior"] = pretrained(arguments["prior"])
-    return METHODS[method].build(**arguments)
+    return {**settings, "prior": pretrained(settings["prior"])}
+
+
+def with_numbers(settings: dict[str, Any], weight: Callable[[], float]) -> dict[str, Any]:
+    """``settings`` with numbers for "auto": ``weight()``, and the rho that belongs to a weight."""
+    numbers = dict(settings)
+    if numbers.get("weight") == "auto":
+        numbers["weight"] = weight()
+    if numbers.get("rho") == "auto":
+        numbers["rho"] = TV_RHO * numbers["weight"]
+    return numbers
+
+
+def build(method: str, settings: dict[str, Any]):
+    """The solver of ``method`` with ``settings`` of :func:`with_prior` and :func:`with_numbers`."""
+    return METHODS[method].build(**{name: value for name, value in settings.items() if name != "iterations"})
 
 
 def describe(value):

@@ -1,4 +1,4 @@
-"""The scan's scale: one number from all its rows, whichever of them are asked for."""
+"""Numbers of a whole scan, from all its rows, whichever of them are asked for: scale, weight of TV."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import SCALE_ITERATIONS, SCALE_QUANTILE, SCALE_RHO
+from pfitre_jax.solvers.weight import automatic_weight
 
 #: At most this many rows, evenly spread over the scan, are looked at.
 SAMPLE_ROWS = 32
@@ -56,11 +57,25 @@ def scan_scale(scan: Scan, problem: Problem) -> tuple[float, float]:
 
     Looks inside the disc that every view sees, also where the support of ``problem`` is wider.
     """
-    rows = sample_rows(scan.rows)
-    sinograms = np.ascontiguousarray(np.moveaxis(scan.projections[:, rows], 1, 0))
-    masks = np.moveaxis(scan.mask[:, rows], 1, 0).astype(np.float32)
+    sinograms, masks = _sampled(scan)
     field = image_support(scan.geometry())
     margin = (problem.support.shape[0] - field.shape[0]) // 2
     region = np.pad(field, margin) * np.asarray(problem.support)
     executable, seconds = compiled(estimate_scale, problem, sinograms, masks, region)
     return float(executable(problem, sinograms, masks, region)), seconds
+
+
+def scan_weight(scan: Scan, problem: Problem, scale: float) -> float:
+    """The automatic weight of total variation, :func:`pfitre_jax.solvers.weight.automatic_weight`."""
+    sinograms, masks = _sampled(scan)
+    return float(_weight(problem.A, problem.norm_squared, sinograms / np.float32(scale), masks))
+
+
+_weight = jax.jit(automatic_weight)
+
+
+def _sampled(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Sinograms and masks (slices, views, columns) of :func:`sample_rows`."""
+    rows = sample_rows(scan.rows)
+    sinograms = np.ascontiguousarray(np.moveaxis(scan.projections[:, rows], 1, 0))
+    return sinograms, np.moveaxis(scan.mask[:, rows], 1, 0).astype(np.float32)

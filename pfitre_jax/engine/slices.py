@@ -95,7 +95,7 @@ def reconstruct_rows(
             _solve, solver, problem, *first, np.float32(tolerance), iterations=iterations
         )
         seconds_compile += seconds
-        needed, free = _memory(solve), free_memory()
+        needed, free = needed_memory(solve), free_memory()
         if free is None or needed < free:
             break
         if chunk == 1:
@@ -143,7 +143,7 @@ def _solve(solver, problem: Problem, sinograms, masks, tolerance, *, iterations:
     return jax.vmap(one)(sinograms, masks)
 
 
-def _memory(executable) -> int:
+def needed_memory(executable) -> int:
     """Bytes that a run of ``executable`` takes."""
     sizes = executable.memory_analysis()
     if sizes is None:
