@@ -1,0 +1,212 @@
+"""The virtual instrument against closed forms: angles, strip integrals, and the statistics of its errors."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from analytic import disc_image, disc_sinogram
+
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.twin import instrument as twin
+from pfitre_jax.twin.instrument import Instrument
+
+COLUMNS = 32
+THETA = np.deg2rad(np.linspace(4.0, 172.0, 24))
+#: x, y, radius (bins), value; well inside the detector, off its middle.
+DISCS = [(3.0, -2.0, 6.5, 0.8), (-5.5, 4.0, 3.0, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def fine():
+    """The discs, drawn twice as fine as the detector, (64, 64)."""
+    doubled = [(2 * x, 2 * y, 2 * radius, value) for x, y, radius, value in DISCS]
+    return jnp.asarray(disc_image(doubled, 2 * COLUMNS, fine=16), jnp.float32)
+
+
+@jax.jit
+def _scan(key, images, noise, gain, shift, probability):
+    strengths = Instrument(
+        noise=(noise, noise), gain=(gain, gain), shift=(shift, shift), probability=probability
+    )
+    return twin.measure(key, strengths, ParallelGeometry.create(THETA, COLUMNS, 14.75), images)
+
+
+def scan(seed, fine, noise=1e-6, gain=0.0, shift=0.0, probability=1.0):
+    """Sinograms (3, views, columns) and noise level of a scan of the discs, of them at half the value, and of
+    them turned over, whose imperfections have just these strengths."""
+    images = jnp.stack([fine, 0.5 * fine, fine.T])
+    sinograms, level = _scan(jax.random.key(seed), images, noise, gain, shift, probability)
+    return np.asarray(sinograms), float(level)
+
+
+def middles(sinograms):
+    """Centre of mass of every view, bins, (..., views)."""
+    sinograms = np.asarray(sinograms, float)
+    return sinograms @ np.arange(sinograms.shape[-1]) / sinograms.sum(axis=-1)
+
+
+# --- geometry
+
+
+@pytest.mark.parametrize("orientation_deg", [0.0, 30.0, 45.0, 89.0, 135.0, 179.5, 200.0])
+@pytest.mark.parametrize("missing_deg", [40.0, 96.0, 120.0])
+def test_wedge_is_that_of_the_angles(orientation_deg, missing_deg):
+    missing, orientation = np.deg2rad(missing_deg), np.deg2rad(orientation_deg)
+    geometry, wedge = twin.limited_angle_geometry(missing, orientation, 17, COLUMNS, 1.5)
+    measured = Wedge.from_angles(geometry.theta_rad)
+    np.testing.assert_allclose([wedge.width_rad, measured.width_rad], missing, atol=1e-5)
+    for center in (wedge.center_rad, measured.center_rad):
+        np.testing.assert_allclose(np.exp(2j * float(center)), np.exp(2j * orientation), atol=1e-5)
+    # None lies in the wedge, and they are evenly spread over the rest.
+    assert np.all(np.cos(2 * (geometry.theta_rad - orientation)) < np.cos(missing))
+    np.testing.assert_allclose(np.diff(geometry.theta_rad), (np.pi - missing) / 17, rtol=1e-4)
+    assert geometry.center == (COLUMNS - 1) / 2 + 1.5 and not np.any(geometry.shifts)
+
+
+def test_drawn_geometries_fill_their_ranges():
+    ranges = Instrument(missing_deg=(40.0, 110.0), core_deg=(60.0, 70.0), core_share=0.5, center=0.1)
+
+    count = 800
+    keys = jax.random.split(jax.random.key(1), count)
+    draw = lambda folded: jax.vmap(lambda key: twin.draw_geometry(key, ranges, 9, 40, folded))(keys)  # noqa: E731
+    drawn = jax.jit(lambda: [draw(False), draw(True)])()
+    for top, (geometry, wedge) in zip((np.pi, np.pi / 4), drawn, strict=True):
+        center = np.asarray(wedge.center_rad)
+        assert center.min() >= 0 and center.max() <= top * (1 + 1e-6)
+        # Uniform: quarters hold a quarter each, within 5 standard deviations.
+        parts = np.histogram(center, np.linspace(0, top * (1 + 1e-6), 5))[0] / count
+        np.testing.assert_allclose(parts, 0.25, atol=5 * (0.25 * 0.75 / count) ** 0.5)
+        width = np.rad2deg(wedge.width_rad)
+        assert width.min() >= 40 - 1e-3 and width.max() <= 110 + 1e-3
+        # Half of them in the core, and of the others a seventh.
+        share = 0.5 + 0.5 * 10 / 70
+        inside = np.mean((width >= 60) & (width <= 70))
+        np.testing.assert_allclose(inside, share, atol=5 * (share * (1 - share) / count) ** 0.5)
+        offset = np.asarray(geometry.center) - 19.5
+        assert np.abs(offset).max() <= 4 and np.abs(offset).max() > 3.8
+        for theta, one in zip(geometry.theta_rad[:20], wedge.width_rad[:20], strict=True):
+            np.testing.assert_allclose(Wedge.from_angles(theta).width_rad, one, atol=1e-5)
+
+
+# --- projection
+
+
+@pytest.mark.parametrize("center", [15.5, 13.2])
+def test_fine_projection_is_the_strip_integral(fine, center):
+    shifts = 0.8 * np.sin(3 * THETA)
+    geometry = ParallelGeometry.create(THETA, COLUMNS, center, shifts)
+    projected = np.asarray(jax.jit(twin.project_finely)(geometry, fine))
+    expected = np.concatenate(
+        [
+            disc_sinogram(DISCS, theta[None], COLUMNS, center + shift, fine=64)
+            for theta, shift in zip(THETA, shifts, strict=True)
+        ]
+    )
+    # A shift the wrong way, or an axis half a bin off, makes more than 0.1 of it.
+    assert np.linalg.norm(projected - expected) <= 0.01 * np.linalg.norm(expected)
+    area = sum(np.pi * radius**2 * value for *_, radius, value in DISCS)
+    np.testing.assert_allclose(projected.sum(axis=1), area, rtol=0.01)
+
+
+def test_bin_down_is_the_mean_of_blocks():
+    image = np.random.default_rng(0).random((12, 18)).astype(np.float32)
+    small = twin.bin_down(jnp.asarray(image), 3)
+    expected = [[image[i : i + 3, j : j + 3].mean() for j in range(0, 18, 3)] for i in range(0, 12, 3)]
+    np.testing.assert_allclose(small, expected, rtol=1e-6)
+
+
+def test_bin_down_leaves_things_where_they_are(fine):
+    np.testing.assert_allclose(twin.bin_down(fine), disc_image(DISCS, COLUMNS, fine=32), atol=1e-6)
+
+
+# --- what goes wrong
+
+
+def test_noise_has_no_mean_and_the_stated_deviation():
+    clean = jnp.full((300, 200), 1.5).at[7, 3].set(4.0)
+    noise = np.asarray(twin.add_noise(jax.random.key(3), clean, 0.02) - clean)
+    sigma = 0.02 * 4.0
+    assert abs(noise.mean()) < 5 * sigma / noise.size**0.5
+    np.testing.assert_allclose(noise.std(), sigma, rtol=5 / (2 * noise.size) ** 0.5)
+    # White: neighbours know nothing of one another.
+    for axis in (0, 1):
+        neighbour = np.roll(noise, 1, axis)
+        assert abs(np.mean(noise * neighbour)) < 5 * sigma**2 / noise.size**0.5
+
+
+def test_gain_is_one_factor_for_each_view():
+    clean = np.random.default_rng(1).uniform(1, 2, (2000, 6)).astype(np.float32)
+    gain = np.asarray(twin.apply_gain(jax.random.key(4), jnp.asarray(clean), 0.04)) / clean
+    np.testing.assert_allclose(gain, np.broadcast_to(gain[:, :1], gain.shape), rtol=1e-5)
+    np.testing.assert_allclose(gain[:, 0].std(), 0.04, rtol=5 / 4000**0.5)
+    assert abs(gain[:, 0].mean() - 1) < 5 * 0.04 / 2000**0.5
+
+
+def test_shifts_are_jitter_of_the_stated_deviation():
+    shifts = np.asarray(twin.draw_shifts(jax.random.key(5), 4000, 0.6))
+    np.testing.assert_allclose(shifts.std(), 0.6, rtol=5 / 8000**0.5)
+    assert abs(shifts.mean()) < 5 * 0.6 / 4000**0.5
+    assert abs(np.mean(shifts[1:] * shifts[:-1])) < 5 * 0.36 / 4000**0.5
+
+
+def test_a_scan_is_the_same_for_the_same_key(fine):
+    first, again, other = (scan(seed, fine, noise=0.01, gain=0.03, shift=0.5)[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
+
+
+def test_perfect_instrument_measures_the_projections(fine):
+    clean = scan(0, fine)[0]
+    expected = disc_sinogram(DISCS, THETA, COLUMNS, 14.75, fine=64)
+    assert np.linalg.norm(clean[0] - expected) <= 0.01 * np.linalg.norm(expected)
+    # Nothing of a strength that is 0, nor of one that never occurs, whatever the key.
+    for seed, off in ((1, {}), (2, {"gain": 0.2, "shift": 3.0, "probability": 0.0})):
+        np.testing.assert_allclose(scan(seed, fine, **off)[0], clean, atol=1e-4)
+
+
+def test_gain_is_that_of_the_view_in_all_slices(fine):
+    clean, gained = scan(0, fine)[0], scan(7, fine, gain=0.1)[0]
+    gain = np.sum(gained * clean, axis=2) / np.sum(clean**2, axis=2)
+    np.testing.assert_allclose(gained, gain[..., None] * clean, atol=1e-3)
+    np.testing.assert_allclose(gain[1:], gain[[0, 0]], rtol=1e-3)
+    np.testing.assert_allclose(gain[0].std(), 0.1, rtol=5 / (2 * len(THETA)) ** 0.5)
+
+
+def test_shift_moves_the_view_in_all_slices(fine):
+    clean, moved = scan(0, fine)[0], scan(7, fine, shift=0.6)[0]
+    shifts = middles(moved) - middles(clean)
+    np.testing.assert_allclose(shifts[1:], shifts[[0, 0]], atol=0.02)
+    np.testing.assert_allclose(shifts[0].std(), 0.6, rtol=5 / (2 * len(THETA)) ** 0.5)
+    # A view that is moved by s is the discs' closed form with its centre moved by s.
+    for view in range(0, len(THETA), 5):
+        expected = disc_sinogram(DISCS, THETA[view : view + 1], COLUMNS, 14.75 + shifts[0, view], fine=64)[0]
+        assert np.linalg.norm(moved[0, view] - expected) <= 0.02 * np.linalg.norm(expected)
+
+
+def test_noise_of_a_scan_has_its_level_in_every_slice(fine):
+    clean, (noisy, level) = scan(0, fine)[0], scan(8, fine, noise=0.05)
+    noise = noisy - clean
+    np.testing.assert_allclose(level, 0.05, rtol=1e-5)
+    sigma = 0.05 * clean.max(axis=(1, 2))
+    np.testing.assert_allclose(noise.std(axis=(1, 2)), sigma, rtol=5 / (2 * clean[0].size) ** 0.5)
+    # Drawn for each slice on its own.
+    assert np.abs(np.corrcoef(noise.reshape(3, -1)) - np.eye(3)).max() < 5 / clean[0].size ** 0.5
+
+
+def test_strengths_are_drawn_from_their_ranges():
+    ranges = Instrument(noise=(1e-5, 1e-3), gain=(0.02, 0.05), shift=(0.0, 0.0), probability=0.5)
+    # Straight through a square as wide as the detector: every clean bin is its side.
+    geometry, image, count = ParallelGeometry.create(np.zeros(64), 8), jnp.ones((1, 16, 16)), 300
+    scans = jax.jit(lambda keys: jax.lax.map(lambda key: twin.measure(key, ranges, geometry, image), keys))
+    sinograms, levels = (np.asarray(v) for v in scans(jax.random.split(jax.random.key(9), count)))
+    assert levels.min() >= 1e-5 * (1 - 1e-5) and levels.max() <= 1e-3 * (1 + 1e-5)
+    # Uniform in the logarithm: half below the geometric mean.
+    np.testing.assert_allclose(np.mean(levels < 1e-4), 0.5, atol=5 * 0.5 / count**0.5)
+    gain = sinograms[:, 0].mean(axis=2) / 8
+    spread = gain.std(axis=1)
+    on = spread > 2e-3
+    np.testing.assert_allclose(on.mean(), 0.5, atol=5 * 0.5 / count**0.5)
+    # The spread of 64 views is within 5 x 9% of the rms that was drawn.
+    assert spread[on].min() > 0.02 * 0.55 and spread[on].max() < 0.05 * 1.45

@@ -1,0 +1,111 @@
+"""Training pairs: truth and data belong together, and the loop goes on from them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pfitre_jax.training.step import advance
+from pfitre_jax.twin import pairs
+from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.twin.pairs import PairSettings
+from pfitre_jax.twin.scenes.heldout import heldout
+from pfitre_jax.twin.scenes.mixture import SceneMixture
+
+VIEWS, NOISE = 24, 0.02
+SETTINGS = PairSettings(size=32, slices=2, rho=(0.005, 0.05), cg_iterations=3)
+PLAIN = Instrument(
+    missing_deg=(60.0, 60.0), core_deg=(60.0, 60.0), noise=(NOISE, NOISE), probability=0.0, center=0.02
+)
+start = jax.jit(lambda key, fine: pairs.start(key, fine, PLAIN, SETTINGS, VIEWS))
+
+
+@pytest.fixture(scope="module")
+def fine():
+    """Scenes that nobody tabulated, a little blurred, so that the coarse grid can hold them: (2, 64, 64)."""
+    scenes = [heldout(seed, 2 * SETTINGS.size)[0] for seed in (5, 9)]
+    return jnp.asarray(np.stack([gaussian_filter(scene, 2) for scene in scenes]))
+
+
+@pytest.fixture(scope="module")
+def batch(fine):
+    return start(jax.random.key(2), fine)
+
+
+def test_truth_fits_the_data_to_the_noise(batch):
+    residual = np.asarray(batch.each(lambda problem, x: problem.residual(x), batch.truth))
+    sinograms = np.asarray(batch.sinograms)
+    np.testing.assert_allclose(batch.noise, NOISE, rtol=1e-5)
+    bins = sinograms[0].size
+    noise = NOISE * sinograms.max(axis=(1, 2)) * bins**0.5 / np.linalg.norm(sinograms, axis=(1, 2))
+    # The maximum of noisy data is a little higher; the coarse grid adds a little of its own.
+    assert np.all(residual > 0.8 * noise) and np.all(residual < 1.3 * noise)
+    # Each slice has its own data.
+    swapped = batch.each(lambda problem, x: problem.residual(x), batch.truth[::-1])
+    assert np.all(np.asarray(swapped) > 3 * noise)
+
+
+def test_truth_is_that_of_the_scenes_scaled(batch, fine):
+    means = np.asarray(fine).reshape(2, 32, 2, 32, 2).mean(axis=(2, 4))
+    scale = means.max() / float(batch.truth.max())
+    np.testing.assert_allclose(batch.truth, means / scale, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("brightness", [1.0, 400.0])
+def test_scale_brings_values_to_about_1_whatever_the_units(fine, brightness):
+    batch = start(jax.random.key(2), brightness * fine)
+    assert 0.6 < float(batch.truth.max()) < 1.6
+    assert float(batch.truth.min()) >= 0
+
+
+def test_settings_are_kept(batch):
+    assert batch.sinograms.shape == (2, VIEWS, 32) and batch.truth.shape == (2, 32, 32)
+    assert 0.005 <= float(batch.rho) <= 0.05 and int(batch.k) == 0
+    # The range that the network is shown.
+    assert 0 <= float(batch.problem.wedge.center_rad) <= np.pi / 4
+    np.testing.assert_allclose(np.rad2deg(batch.problem.wedge.width_rad), 60, rtol=1e-5)
+
+
+def test_same_key_same_batch(batch, fine):
+    again, other = start(jax.random.key(2), fine), start(jax.random.key(3), fine)
+    for a, b in zip(jax.tree.leaves(batch), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert float(jnp.abs(other.sinograms - batch.sinograms).max()) > 0.01
+    assert float(other.rho) != float(batch.rho)
+
+
+def test_first_state_is_a_reconstruction(batch):
+    state = batch.state
+    misfit = batch.each(lambda problem, x: problem.residual(x), state.x)
+    np.testing.assert_allclose(state.residual, misfit, rtol=1e-4)
+    assert np.all(np.asarray(state.residual) < 0.3)
+    assert float(state.x.min()) >= 0
+    error = jnp.linalg.norm(state.x - batch.truth, axis=(1, 2))
+    assert np.all(np.asarray(error) < 0.7 * np.linalg.norm(batch.truth, axis=(1, 2)))
+    # What is handed to the prior is the data gradient in image units.
+    x, problem = state.x[1], batch.problem.with_sinogram(batch.sinograms[1])
+    A = problem.A
+    expected = problem.support * A.T(batch.sinograms[1] - A(x)) / problem.norm_squared / batch.rho
+    np.testing.assert_allclose(state.gradient[1], expected, atol=1e-4 * float(jnp.abs(expected).max()))
+
+
+def test_a_better_proposal_makes_a_better_iterate(batch):
+    error = lambda b: np.linalg.norm(b.state.x - b.truth, axis=(1, 2))  # noqa: E731
+    step = jax.jit(lambda b, z: advance(b, z, SETTINGS.cg_iterations))
+    better = step(batch, batch.truth)
+    assert np.all(error(better) < 0.5 * error(batch))
+    assert int(better.k) == 1
+    # The data step starts from the proposal, not from where the loop was.
+    halfway = step(batch, (batch.truth + batch.state.x) / 2)
+    assert np.all(error(better) < error(halfway)) and np.all(error(halfway) < error(batch))
+
+
+def test_draw_makes_scenes_twice_as_fine():
+    mixture = SceneMixture(circuits=0, patterns=0, blobs=1)
+    fine = pairs.draw(jax.random.key(0), mixture, SETTINGS)
+    assert fine.shape == (2, 64, 64)
+    assert float(fine.min()) >= 0 and 0.3 < float(fine.max()) <= 1
+    assert float(jnp.abs(fine[0] - fine[1]).max()) > 0.1
