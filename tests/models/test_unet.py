@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.models import unet
+from pfitre_jax.models.unet import UNetConfig
+
+SMALL = UNetConfig(channels=(4, 6, 8), blocks=2, dilations=(1, 2), growth=4, embedding=8)
+#: Eager calls compile every operation for every shape.
+APPLY = jax.jit(unet.apply, static_argnums=0)
+CONDITION = jnp.array([0.5, 0.8, -0.3, 0.2])
+
+
+def perturbed(config: UNetConfig, seed: int = 0):
+    """Parameters as if trained: none is zero, the last layer is not the identity's."""
+    params = unet.init(config, jax.random.key(seed))
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: a + 0.2 * generator.standard_normal(a.shape, np.float32), params)
+
+
+def picture(*shape, seed: int = 2):
+    return jax.random.uniform(jax.random.key(seed), shape)
+
+
+def reach(image_to_image, shape, pixel):
+    """How far above and below ``pixel`` the input still moves that pixel of the result."""
+    gradient = jax.jit(jax.grad(lambda image: image_to_image(image)[pixel]))(picture(*shape))
+    rows = np.flatnonzero(np.abs(np.asarray(gradient)).reshape(shape[0], -1).max(axis=1))
+    return pixel[0] - rows.min(), rows.max() - pixel[0]
+
+
+@pytest.mark.parametrize("shape", [(17, 30), (1, 5), (13, 4)])
+def test_any_size_and_identity_before_training(shape):
+    image = picture(*shape, 2)
+    result = APPLY(SMALL, unet.init(SMALL, jax.random.key(0)), image, CONDITION)
+    np.testing.assert_array_equal(result, image[..., 0])
+    trained = APPLY(SMALL, perturbed(SMALL), image, CONDITION)
+    assert trained.shape == shape and np.all(np.isfinite(trained))
+    assert float(jnp.abs(trained - image[..., 0]).max()) > 1e-2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_dtype_of_the_image_is_kept(dtype):
+    with jax.enable_x64(True):
+        image = picture(12, 12, 2).astype(dtype)
+        assert APPLY(SMALL, perturbed(SMALL), image, CONDITION).dtype == dtype
+
+
+def test_compute_dtype_changes_the_precision_of_the_correction_only():
+    params, image = perturbed(SMALL), picture(16, 16, 2)
+    full = APPLY(SMALL, params, image, CONDITION)
+    half = APPLY(dataclasses.replace(SMALL, compute_dtype="bfloat16"), params, image, CONDITION)
+    assert half.dtype == jnp.float32
+    error = float(jnp.linalg.norm(half - full) / jnp.linalg.norm(full - image[..., 0]))
+    assert 1e-5 < error < 5e-2
+    blank = unet.init(SMALL, jax.random.key(0))
+    exact = APPLY(dataclasses.replace(SMALL, compute_dtype="bfloat16"), blank, image, CONDITION)
+    np.testing.assert_array_equal(exact, image[..., 0])
+
+
+def test_jit_is_eager_and_vmap_is_a_loop():
+    params, images = perturbed(SMALL), picture(3, 18, 21, 2)
+    conditions = picture(3, 4, seed=5)
+    loop = jnp.stack([APPLY(SMALL, params, i, c) for i, c in zip(images, conditions, strict=True)])
+    eager = unet.apply(SMALL, params, images[0], conditions[0])
+    batch = jax.vmap(lambda i, c: APPLY(SMALL, params, i, c))(images, conditions)
+    np.testing.assert_allclose(eager, loop[0], atol=1e-5)
+    np.testing.assert_allclose(batch, loop, atol=1e-5)
+
+
+def test_gradients_against_finite_differences():
+    with jax.enable_x64(True):
+        point = (
+            jax.tree.map(lambda a: a.astype(float), perturbed(SMALL)),
+            picture(9, 10, 2).astype(float),
+            CONDITION.astype(float),
+        )
+        generator = np.random.default_rng(7)
+        way = jax.tree.map(lambda a: generator.standard_normal(a.shape), point)
+        loss = jax.jit(lambda p: jnp.sum(unet.apply(SMALL, *p) ** 2))
+        along = lambda h: jax.tree.map(lambda a, b: a + h * b, point, way)  # noqa: E731
+        step = 1e-6
+        numeric = (loss(along(step)) - loss(along(-step))) / (2 * step)
+        gradient = jax.tree.leaves(jax.jit(jax.grad(loss))(point))
+        assert all(float(jnp.abs(g).max()) > 0 for g in gradient), "a parameter or input has no effect"
+        exact = sum(jnp.sum(g * b) for g, b in zip(gradient, jax.tree.leaves(way), strict=True))
+        np.testing.assert_allclose(exact, numeric, rtol=1e-6)
+
+
+@pytest.mark.parametrize("entry", range(4))
+def test_every_entry_of_the_condition_changes_the_result(entry):
+    params, image = perturbed(SMALL), picture(12, 12, 2)
+    other = APPLY(SMALL, params, image, CONDITION.at[entry].add(0.5))
+    assert float(jnp.abs(other - APPLY(SMALL, params, image, CONDITION)).max()) > 1e-3
+
+
+@pytest.mark.parametrize("config", [SMALL, UNetConfig(channels=(2, 2, 2), growth=2)])
+def test_receptive_field_is_what_the_docstring_says(config):
+    params = perturbed(config)
+    claimed = 4 * config.blocks * sum(config.dilations)
+    size = 2 * (claimed + 20)
+    above, below = reach(lambda image: APPLY(config, params, image, CONDITION), (size, 4, 2), (size // 2, 2))
+    assert claimed <= min(above, below) and max(above, below) <= claimed + 12
+
+
+def test_no_checkerboard_on_a_flat_image():
+    size, margin = 96, 36
+    result = APPLY(SMALL, perturbed(SMALL), jnp.full((size, size, 2), 0.7), CONDITION)
+    inside = np.asarray(result)[margin:-margin, margin:-margin]
+    np.testing.assert_allclose(inside, inside[0, 0], atol=1e-5)
+
+
+def test_shifting_by_four_pixels_shifts_the_result():
+    params, image = perturbed(SMALL), picture(96, 96, 2)
+    apply = lambda image: APPLY(SMALL, params, image, CONDITION)  # noqa: E731
+    there = apply(jnp.roll(image, (4, 8), axis=(0, 1)))
+    back = jnp.roll(there, (-4, -8), axis=(0, 1))
+    np.testing.assert_allclose(back[44:52, 44:52], apply(image)[44:52, 44:52], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "millions"),
+    [
+        (UNetConfig(), 0.33),
+        (UNetConfig(channels=(16, 32, 96), growth=48), 0.70),
+        (UNetConfig(channels=(32, 64, 128), growth=64), 1.30),
+    ],
+)
+def test_documented_sizes(config, millions):
+    params = jax.eval_shape(lambda: unet.init(config, jax.random.key(0)))
+    assert unet.count(params) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_config_is_static_and_survives_json():
+    config = dataclasses.replace(SMALL, compute_dtype="bfloat16")
+    assert UNetConfig.from_json(config.to_json()) == config
+    assert hash(UNetConfig(channels=[16, 32, 64])) == hash(UNetConfig())
+
+
+@pytest.mark.parametrize(
+    "fields", [{"channels": (8, 16)}, {"blocks": 0}, {"dilations": ()}, {"growth": 2.5}, {"in_channels": -1}]
+)
+def test_bad_config_is_refused(fields):
+    with pytest.raises(ValueError, match=f"{next(iter(fields))} is .*expected"):
+        UNetConfig(**fields)
+
+
+@pytest.mark.parametrize("text", ['{"width": 3}', "[1, 2]"])
+def test_json_of_something_else_is_refused(text):
+    with pytest.raises(ValueError, match="expected fields of"):
+        UNetConfig.from_json(text)
+
+
+def test_wrong_inputs_are_refused():
+    params = unet.init(SMALL, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"expected \(ny, nx, 2\)"):
+        APPLY(SMALL, params, picture(8, 8, 3), CONDITION)
+    with pytest.raises(ValueError, match=r"expected \(4,\)"):
+        APPLY(SMALL, params, picture(8, 8, 2), CONDITION[:3])

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors import network
+from pfitre_jax.priors.network import NetworkPrior
+
+SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
+#: One centre for each way to fold: none, transpose, turn, both.
+CENTERS = [0.3, 1.1, 1.9, 2.8]
+
+
+def random_prior(config: UNetConfig = SMALL, card: dict | None = None) -> NetworkPrior:
+    prior, generator = NetworkPrior.create(config, jax.random.key(0), card), np.random.default_rng(0)
+    return jax.tree.map(lambda a: a + 0.2 * generator.standard_normal(a.shape, np.float32), prior)
+
+
+def picture(*shape, seed=2):
+    return jax.random.uniform(jax.random.key(seed), shape)
+
+
+@jax.jit
+def denoise(prior, v, center, width=1.5, rho=0.01, gradient=None):
+    gradient = v[::-1] if gradient is None else gradient
+    return prior.denoise(v, gradient=gradient, wedge=Wedge(center, width), rho=rho)
+
+
+# --- folding
+
+
+@pytest.mark.parametrize("center", np.linspace(-4, 7, 23))
+def test_folded_centre_is_within_45_degrees(center):
+    turns, flip, folded = network.fold_wedge(Wedge(center, 1.0))
+    assert 0 <= folded <= np.pi / 4 + 1e-6
+    back = np.pi / 2 - folded if flip else folded
+    back = back + turns * np.pi / 2
+    np.testing.assert_allclose(np.exp(2j * back), np.exp(2j * center), atol=1e-5)
+
+
+def test_fold_wedge_is_the_same_on_traced_and_batched_values():
+    eager = [network.fold_wedge(Wedge(c, 1.0)) for c in CENTERS]
+    assert {(int(turns), bool(flip)) for turns, flip, _ in eager} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    traced = jax.jit(jax.vmap(lambda c: network.fold_wedge(Wedge(c, 1.0))))(jnp.array(CENTERS))
+    for k, expected in enumerate(eager):
+        np.testing.assert_allclose([v[k] for v in traced], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("center", CENTERS)
+@pytest.mark.parametrize("n", [6, 7])
+def test_folding_moves_pixels_and_unfolding_moves_them_back(center, n):
+    turns, flip, _ = network.fold_wedge(Wedge(center, 1.0))
+    image = picture(n, n, 2)
+    folded = network.fold(image, turns, flip)
+    np.testing.assert_array_equal(np.sort(folded, axis=None), np.sort(image, axis=None))
+    np.testing.assert_array_equal(network.unfold(folded, turns, flip), image)
+
+
+@pytest.mark.parametrize("center", CENTERS)
+def test_folded_image_has_the_same_sinogram_at_the_folded_angles(center):
+    n = 24
+    image = picture(n, n)
+    theta = center + np.linspace(np.deg2rad(50), np.deg2rad(130), 9)
+    turns, flip, folded_center = network.fold_wedge(Wedge.from_angles(theta))
+    folded_theta = theta - np.pi / 2 * int(turns)
+    # The transpose mirrors in the line at -45 degrees: x, y -> -y, -x.
+    folded_theta = -np.pi / 2 - folded_theta if flip else folded_theta
+    sinogram = Projector(ParallelGeometry.create(theta, n))(image)
+    same = Projector(ParallelGeometry.create(folded_theta, n))(network.fold(image, turns, flip))
+    np.testing.assert_allclose(same, sinogram, atol=2e-4)
+    center_there = Wedge.from_angles(folded_theta).center_rad
+    np.testing.assert_allclose(np.exp(2j * center_there), np.exp(2j * float(folded_center)), atol=1e-5)
+
+
+# --- the prior
+
+
+@pytest.mark.parametrize(
+    ("turn", "angle"),
+    [
+        (jnp.rot90, lambda phi: phi + np.pi / 2),
+        (jnp.transpose, lambda phi: np.pi / 2 - phi),
+        (jnp.flipud, lambda phi: np.pi - phi),
+    ],
+)
+@pytest.mark.parametrize("shape", [(12, 12), (9, 13)])
+def test_commutes_exactly_with_what_turns_the_wedge(turn, angle, shape):
+    prior, v, phi = random_prior(), picture(*shape), 0.3
+    there = denoise(prior, turn(v), angle(phi), gradient=turn(v[::-1]))
+    expected = turn(denoise(prior, v, phi))
+    # Exactly the same network input; the folded angle is rounded.
+    np.testing.assert_allclose(there, expected, atol=2e-5)
+    assert float(jnp.abs(expected - turn(v)).max()) > 1e-2
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (11, 18)])
+@pytest.mark.parametrize("center", CENTERS)
+def test_identity_before_training(shape, center):
+    v = picture(*shape)
+    np.testing.assert_array_equal(denoise(NetworkPrior.create(SMALL, jax.random.key(0)), v, center), v)
+
+
+def test_wedge_gradient_and_rho_matter():
+    prior, v = random_prior(), picture(12, 12)
+    reference = denoise(prior, v, 0.3)
+    for changed in (
+        denoise(prior, v, 0.5),
+        denoise(prior, v, 0.3, width=1.0),
+        denoise(prior, v, 0.3, rho=0.1),
+        denoise(prior, v, 0.3, gradient=v),
+    ):
+        assert float(jnp.abs(changed - reference).max()) > 1e-3
+
+
+def test_one_channel_network_does_not_see_the_gradient():
+    prior, v = random_prior(dataclasses.replace(SMALL, in_channels=1)), picture(12, 12)
+    np.testing.assert_array_equal(denoise(prior, v, 0.3), denoise(prior, v, 0.3, gradient=v))
+
+
+def test_condition_is_of_order_one_over_its_range():
+    low = network.condition(0.0, np.deg2rad(30), 1e-3)
+    high = network.condition(np.pi / 4, np.deg2rad(120), 1e-1)
+    np.testing.assert_allclose(low, [0, 1, -1, -1], atol=1e-6)
+    np.testing.assert_allclose(high, [1, 0, 1, 1], atol=1e-6)
+
+
+def test_jit_is_eager_and_vmap_is_a_loop_over_wedges():
+    prior, images, centers = random_prior(), picture(4, 10, 15), jnp.array(CENTERS)
+    loop = jnp.stack([denoise(prior, v, c) for v, c in zip(images, CENTERS, strict=True)])
+    v, wedge = images[2], Wedge(CENTERS[2], 1.5)
+    eager = prior.denoise(v, gradient=v[::-1], wedge=wedge, rho=0.01)
+    np.testing.assert_allclose(eager, loop[2], atol=1e-5)
+    np.testing.assert_allclose(jax.vmap(denoise, (None, 0, 0))(prior, images, centers), loop, atol=1e-5)
+
+
+def test_traces_once_for_other_weights_wedges_and_rho():
+    traces = []
+
+    @jax.jit
+    def call(prior, v, center, rho):
+        traces.append(1)
+        return denoise(prior, v, center, rho=rho)
+
+    prior, v = random_prior(card={"name": "a", "range": [1, 2]}), picture(8, 8)
+    other = dataclasses.replace(prior, params=jax.tree.map(lambda a: 2 * a, prior.params))
+    call(prior, v, 0.3, 0.01)
+    call(other, v, 2.0, 0.1)
+    assert len(traces) == 1
+
+
+def test_gradient_to_image_and_parameters_against_finite_differences():
+    with jax.enable_x64(True):
+        prior, v = jax.tree.map(lambda a: a.astype(float), random_prior()), picture(8, 9).astype(float)
+        loss = lambda prior, v: jnp.sum(denoise(prior, v, 1.9) ** 2)  # noqa: E731
+        way = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=float)).reshape(a.shape), (prior, v))
+        step = 1e-6
+        along = lambda h: loss(*jax.tree.map(lambda a, b: a + h * b, (prior, v), way))  # noqa: E731
+        gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))(prior, v)
+        exact = sum(
+            jnp.sum(a * b) for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(way), strict=True)
+        )
+        np.testing.assert_allclose(exact, (along(step) - along(-step)) / (2 * step), rtol=1e-6)
+        assert denoise(prior, v, 1.9).dtype == jnp.float64
+    assert denoise(random_prior(), picture(8, 9), 1.9).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("fields", [{"in_channels": 3}, {"condition": 2}])
+def test_a_network_with_other_inputs_is_refused(fields):
+    with pytest.raises(ValueError, match="expected 1"):
+        NetworkPrior.create(dataclasses.replace(SMALL, **fields), jax.random.key(0))
+
+
+# --- the weights file
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "mine.npz"
+    return path, network.save(path, random_prior(card={"name": "mine", "trained_on": {"views": (32, 80)}}))
+
+
+def test_file_gives_back_the_same_prior_bit_for_bit(saved):
+    path, prior = saved
+    loaded = network.load(path)
+    assert loaded.config == SMALL
+    assert loaded.card == prior.card
+    assert loaded.card["trained_on"] == {"views": [32, 80]} and loaded.card["parameters"] > 0
+    assert jax.tree.structure(loaded) == jax.tree.structure(prior)
+    for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(prior), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [p.name for p in path.parent.iterdir()] == ["mine.npz"]
+
+
+def test_a_failed_save_leaves_the_old_file(saved, monkeypatch):
+    path, prior = saved
+    before = path.read_bytes()
+
+    def full_disk(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        network.save(path, prior)
+    with pytest.raises(ValueError, match=r"ends in \.npz"):
+        network.save(path.with_suffix(".h5"), prior)
+    assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
+
+
+def rewrite(path, **changes):
+    """Replace entries of the file, or remove them for ``None``; ``card`` changes entries of the card."""
+    with np.load(path) as content:
+        entries = dict(content)
+    card = json.loads(entries["card"].item()) | changes.pop("card", {})
+    entries |= {"card": np.array(json.dumps(card))} | {f"params/{k}": v for k, v in changes.items()}
+    np.savez(path, **{name: value for name, value in entries.items() if value is not None})
+
+
+BIAS = "leave/bias"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_text("not weights"), "is not an .npz file"),
+        (lambda path: path.write_bytes(b""), "is not an .npz file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:2000]), "is not an .npz file"),
+        (lambda path: np.savez(path, a=np.zeros(3)), "has no card"),
+        (lambda path: np.savez(path, card=np.array("{}")), "has no card"),
+        (lambda path: np.savez(path, card=np.array([object()])), "cannot be read"),
+        (lambda path: rewrite(path, card={"format": 99}), "has format 99"),
+        (lambda path: rewrite(path, card={"operator": "strip-7"}), "trained with operator 'strip-7'"),
+        (lambda path: rewrite(path, card={"network": {"width": 3}}), "network that cannot be built"),
+        (lambda path: rewrite(path, **{BIAS: None}), "lacks the arrays .*leave/bias"),
+        (lambda path: rewrite(path, more=np.zeros(2)), "unknown arrays .*params/more"),
+        (lambda path: rewrite(path, **{BIAS: np.zeros((2,), np.float32)}), r"leave/bias is float32 \(2,\)"),
+        (lambda path: rewrite(path, **{BIAS: np.array([1])}), "leave/bias is int64"),
+        (lambda path: rewrite(path, **{BIAS: np.array([9], np.float32)}), "do not match their hash"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(saved, spoil, message):
+    path, _ = saved
+    spoil(path)
+    with pytest.raises(ValueError, match=message):
+        network.load(path)
+
+
+def test_a_npy_file_and_no_file(tmp_path):
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    (tmp_path / "a.npz").write_bytes(array.getvalue())
+    with pytest.raises(ValueError, match=r"is not an \.npz file"):
+        network.load(tmp_path / "a.npz")
+    with pytest.raises(FileNotFoundError):
+        network.load(tmp_path / "b.npz")
+
+
+def test_pretrained_by_name_and_by_path(saved, tmp_path, monkeypatch):
+    path, prior = saved
+    shipped = tmp_path / "weights"
+    shipped.mkdir()
+    shutil.copy(path, shipped / "circuits.npz")
+    monkeypatch.setattr(network, "_WEIGHTS", shipped)
+    assert network.available() == ["circuits"]
+    assert network.pretrained("circuits").card == network.pretrained(path).card == prior.card
+    with pytest.raises(ValueError, match=r"no prior 'nonesuch'.*one of: circuits"):
+        network.pretrained("nonesuch")
+
+
+@pytest.mark.parametrize("name", network.available())
+def test_shipped_priors_work_and_bring_their_card(name):
+    prior = network.pretrained(name)
+    v = picture(21, 30)
+    result = denoise(prior, v, 1.9, gradient=jnp.zeros_like(v))
+    assert result.shape == v.shape and np.all(np.isfinite(result))
+    beside = json.loads((network._WEIGHTS / f"{name}.json").read_text())
+    assert beside.items() <= prior.card.items()
+    assert (network._WEIGHTS / f"{name}.npz").stat().st_size < 10e6
