@@ -11,7 +11,6 @@ one-sided range of angles a wrong centre is nearly a shifted object, and the res
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +20,8 @@ from pfitre_jax.engine import opposite
 from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.preprocess import apply_roll, correct_roll, subtract_air, truncated_views
-from pfitre_jax.scan import Scan, check_center
+from pfitre_jax.preprocess import apply_roll, subtract_air, truncated_views
+from pfitre_jax.scan import Scan
 
 #: Opposite views that differ by less than this part of their energy fix the axis without the residual.
 GOOD_MATCH = 0.02
@@ -94,34 +93,6 @@ def find_roll(scan: Scan) -> Estimate:
     if found is None:
         raise Undetermined(message.format("no matching opposite views, and a residual that hardly changes"))
     return found
-
-
-def try_centers(scan: Scan, centers: Iterable[float], row: int, reconstruct: Callable):
-    """One row reconstructed with each of ``centers``.
-
-    reconstruct: ``(Projector, sinogram (views, columns), mask (views, columns)) -> image (ny, nx)``
-
-    Returns the images ``(n, ny, nx)`` float32 and the centres ``(n,)``. The axis is the middle of each image.
-    """
-    centers = np.array([check_center(center, scan.columns) for center in centers])
-    sinogram, mask = _sinogram(scan, row)
-    geometry = ParallelGeometry.create(scan.theta_rad, scan.columns)
-    images = []
-    for center in centers:
-        moved = dataclasses.replace(geometry, center=jnp.asarray(center, geometry.center.dtype))
-        images.append(np.asarray(reconstruct(Projector(moved), sinogram, mask), np.float32))
-    return np.stack(images), centers
-
-
-def try_rolls(scan: Scan, rolls_deg: Iterable[float], row: int, reconstruct: Callable):
-    """One row reconstructed after correcting each of ``rolls_deg``; the scan's centre must be known.
-
-    As :func:`try_centers`; returns the images ``(n, ny, nx)`` and the rolls ``(n,)`` in degrees.
-    """
-    rolls_deg = np.array([float(roll) for roll in rolls_deg])
-    A = Projector(scan.geometry())
-    images = [reconstruct(A, *_sinogram(correct_roll(scan, roll), row)) for roll in rolls_deg]
-    return np.stack([np.asarray(image, np.float32) for image in images]), rolls_deg
 
 
 def parse_values(text: str) -> np.ndarray:

@@ -35,7 +35,7 @@ def fbp(A: Projector, sinogram: Float[Array, "views columns"], filter: str = "ra
     n = np.fft.fftfreq(size, 1 / size)
     ramp = np.where(n == 0, 0.25, np.where(n % 2 == 1, -1 / (np.pi**2 * np.maximum(n**2, 1)), 0.0))
     response = np.fft.rfft(ramp).real * FILTERS[filter](np.fft.rfftfreq(size) * 2)
-    spectrum = jnp.fft.rfft(sinogram, size, axis=1) * jnp.asarray(response, sinogram.dtype)
+    spectrum = jnp.fft.rfft(sinogram, size, axis=1) * jnp.asarray(response, sinogram.dtype)[None, :]
     filtered = jnp.fft.irfft(spectrum, size, axis=1)[:, :columns]
     weights = angular_weights(A.geometry.theta_rad).astype(sinogram.dtype)
     return A.T((filtered * weights[:, None]).astype(sinogram.dtype))

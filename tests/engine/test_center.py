@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analytic import disc_sinogram
 from blobs import projections
 
 from pfitre_jax.engine import center as center_module
@@ -13,8 +12,6 @@ from pfitre_jax.engine.center import (
     find_center,
     find_roll,
     parse_values,
-    try_centers,
-    try_rolls,
 )
 from pfitre_jax.engine.opposite import center_from_pairs, opposite_views, roll_from_pairs, vertex
 from pfitre_jax.io.read import read
@@ -176,42 +173,6 @@ class TestRoll:
         noise = np.random.default_rng(0).standard_normal((46, 24, 40))
         found = roll_from_pairs(Scan.create(noise, WITH_OPPOSITE), 5.0)
         assert found is None or found.mismatch > 0.5
-
-
-class TestTry:
-    theta = np.deg2rad(np.arange(0.0, 180.0, 3.0))
-
-    def test_each_picture_is_made_with_the_value_beside_it(self):
-        """Backprojected with the true centre, 30.5, all views of a small disc meet, and in its place."""
-        sinogram = disc_sinogram([(6.5, -4.5, 1.5, 1.0)], self.theta, 64, 30.5)
-        scan = Scan.create(np.stack([0 * sinogram, sinogram], axis=1), self.theta)
-        images, centers = try_centers(scan, parse_values("27.5:33.5:1"), 1, backproject)
-        assert images.shape == (7, 64, 64) and images.dtype == np.float32
-        best = int(np.argmax(images.max(axis=(1, 2))))
-        assert centers[best] == 30.5
-        i, j = np.unravel_index(np.argmax(images[best]), (64, 64))
-        assert (j - 31.5, 31.5 - i) == (6.5, -4.5)
-        np.testing.assert_array_equal(images[2], try_centers(scan, [29.5], 1, backproject)[0][0])
-
-    def test_rolls(self):
-        """The images of the true roll are those of the upright scan."""
-        rolled, upright = (
-            blob_scan(self.theta, roll_deg=roll, reach=14).with_center(31.5) for roll in (3.0, 0)
-        )
-        images, rolls = try_rolls(rolled, [-3, 0, 3], 30, reconstruct)
-        truth, _ = try_rolls(upright, [0], 30, reconstruct)
-        assert rolls.tolist() == [-3, 0, 3]
-        error = np.abs(images - truth).mean(axis=(1, 2))
-        assert error.argmin() == 2 and error[2] < 0.35 * error[1]
-
-    def test_bad_input(self):
-        scan = blob_scan(self.theta[:4])
-        with pytest.raises(ValueError, match="outside the detector"):
-            try_centers(scan, [70.0], 0, None)
-        with pytest.raises(ValueError, match="row 40 is outside the scan; expected 0 to 39"):
-            try_centers(scan, [30.0], 40, None)
-        with pytest.raises(ValueError, match="--center"):
-            try_rolls(scan, [0.0], 0, None)
 
 
 def test_parse_values_holds_both_ends():
