@@ -17,18 +17,9 @@ from pfitre_jax.engine.opposite import center_from_pairs, opposite_views, roll_f
 from pfitre_jax.io.read import read
 from pfitre_jax.preprocess import correct_roll, to_scan
 from pfitre_jax.scan import Scan
-from pfitre_jax.solvers.cgls import cgls
 
 HALF_TURN = np.deg2rad(np.arange(0.0, 180.0, 4.0))
 WITH_OPPOSITE = np.deg2rad(np.arange(0.0, 180.1, 4.0))
-
-
-def reconstruct(A, sinogram, mask):
-    return cgls(A, sinogram, mask=mask, iterations=12).value
-
-
-def backproject(A, sinogram, mask):
-    return A.T(sinogram * mask)
 
 
 def blob_scan(theta, noise=0.0, **kwargs) -> Scan:
