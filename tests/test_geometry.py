@@ -1,0 +1,74 @@
+"""Validation of the geometry, and the wedge."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+
+
+def test_defaults():
+    g = ParallelGeometry.create([0.0, 0.5], 150)
+    assert (g.views, g.columns, float(g.center)) == (2, 150, 74.5)
+    np.testing.assert_array_equal(g.shifts, [0, 0])
+
+
+def test_arrays_are_leaves_and_sizes_are_not():
+    g = ParallelGeometry.create([0.0, 0.5], 150)
+    leaves, structure = jax.tree.flatten(g)
+    assert sorted(np.shape(leaf) for leaf in leaves) == [(), (2,), (2,)]
+    assert structure == jax.tree.structure(ParallelGeometry.create([1.0, 0.5], 150, center=3.0))
+    assert structure != jax.tree.structure(ParallelGeometry.create([0.0, 0.5], 151))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"theta_rad": [0.0, 90.0]}, "these look like degrees: expected radians"),
+        ({"theta_rad": [0.0, np.nan]}, "the angle of view 1 is nan; expected finite"),
+        ({"theta_rad": []}, r"shape \(0,\); expected one angle for each view"),
+        ({"theta_rad": [[0.0, 1.0]]}, r"shape \(1, 2\)"),
+        ({"columns": 0}, "columns is 0; expected the number of detector bins"),
+        ({"columns": 10.5}, "columns is 10.5"),
+        ({"center": 64.0}, "the centre 64 is outside the detector; .* between 0 and 63"),
+        ({"center": -0.5}, "the centre -0.5 is outside"),
+        ({"center": np.nan}, "the centre nan is outside"),
+        ({"shifts": [0.0]}, r"shape \(1,\); expected one finite shift .* of the 2 views"),
+        ({"shifts": [0.0, np.inf]}, "expected one finite shift"),
+    ],
+)
+def test_bad_input_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ParallelGeometry.create(**{"theta_rad": [0.0, 1.0], "columns": 64} | settings)
+
+
+def wedge_deg(theta_deg):
+    wedge = Wedge.from_angles(np.deg2rad(theta_deg))
+    return wedge.center_deg, wedge.width_deg
+
+
+@pytest.mark.parametrize(
+    ("theta_deg", "center", "width"),
+    [
+        (np.arange(0, 84, 2.0), 131.0, 96.0),
+        (np.arange(-42, 42, 1.0), 89.5, 96.0),
+        # modulo 180: the same views, half a turn on and shuffled
+        (np.random.default_rng(0).permutation(np.arange(0, 84, 2.0)) + 180.0, 131.0, 96.0),
+        # the gap goes through 180 degrees
+        (np.arange(40, 130, 1.0), 174.5, 90.0),
+        # two gaps: the larger counts
+        (np.r_[0:60:1.0, 80:120:1.0], 149.5, 60.0),
+        ([30.0], 120.0, 180.0),
+    ],
+)
+def test_wedge(theta_deg, center, width):
+    np.testing.assert_allclose(wedge_deg(theta_deg), (center, width), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "theta_deg", [np.arange(0, 180, 2.0), np.arange(0, 181, 2.0), np.arange(0, 360, 2.0)]
+)
+def test_a_full_scan_has_no_wedge(theta_deg):
+    assert wedge_deg(theta_deg)[1] == 0

@@ -1,0 +1,48 @@
+"""Measures against scikit-image and hand-made cases."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
+
+from pfitre_jax import metrics
+
+RNG = np.random.default_rng(0)
+TRUTH = RNG.random((40, 33)).astype(np.float32)
+IMAGE = (0.8 * TRUTH + 0.1 + 0.05 * RNG.standard_normal(TRUTH.shape)).astype(np.float32)
+
+
+def test_psnr():
+    theirs = peak_signal_noise_ratio(TRUTH, IMAGE, data_range=1)
+    np.testing.assert_allclose(metrics.psnr(jnp.asarray(IMAGE), jnp.asarray(TRUTH)), theirs, rtol=1e-5)
+
+
+def test_psnr_counts_the_support_only():
+    support = np.zeros((40, 33))
+    support[10:20] = 1
+    spoilt = np.where(support > 0, IMAGE, 99.0)
+    theirs = peak_signal_noise_ratio(TRUTH[10:20], IMAGE[10:20], data_range=1)
+    np.testing.assert_allclose(
+        metrics.psnr(jnp.asarray(spoilt), jnp.asarray(TRUTH), support), theirs, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sigma", [1.5, 1.0])
+def test_ssim(sigma):
+    theirs = structural_similarity(
+        TRUTH, IMAGE, data_range=1, gaussian_weights=True, sigma=sigma, use_sample_covariance=False
+    )
+    ours = metrics.ssim(jnp.asarray(IMAGE), jnp.asarray(TRUTH), sigma)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_nrmse():
+    theirs = normalized_root_mse(TRUTH, IMAGE, normalization="euclidean")
+    np.testing.assert_allclose(metrics.nrmse(jnp.asarray(IMAGE), jnp.asarray(TRUTH)), theirs, rtol=1e-5)
+
+
+def test_residual_is_over_valid_bins():
+    measured, predicted = jnp.array([[3.0, 4.0, 7.0]]), jnp.array([[3.0, 5.0, -70.0]])
+    np.testing.assert_allclose(metrics.residual(predicted, measured, jnp.array([[1, 1, 0]])), 1 / 5)
