@@ -114,9 +114,8 @@ def export(config: TrainingConfig, state: TrainState, scores: dict, out: Path, c
     }
     prior = network.NetworkPrior(state.average, config.network, card)
     path = out / f"{config.name}.npz"
-    network.save(path, prior)
-    text = json.dumps(prior.card, indent=2) + "\n"
-    path.with_suffix(".json").write_text(text)
+    saved = network.save(path, prior)
+    path.with_suffix(".json").write_text(json.dumps(saved.card, indent=2) + "\n")
     return path
 
 

@@ -81,7 +81,7 @@ def train_step(
         "loss": value,
         "l1": l1(proposed, batch.truth),
         "l1_before": l1(batch.state.x, batch.truth),
-        "gradient_norm": optax.global_norm(gradients),
+        "gradient_norm": optax.tree.norm(gradients),
     }
     new = TrainState(state.step + 1, params, average, optimiser)
     return new, advance(batch, proposed, cg_iterations), metrics
