@@ -1,0 +1,75 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from analytic import CENTER, COLUMNS, THETA, disc_image, disc_stack
+
+from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine.support import image_support
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.priors.nonnegative import Nonnegative
+
+DISC = [(2.0, -3.0, 7.0, 1.0)]
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_every_method_finds_the_disc(method):
+    geometry = ParallelGeometry.create(THETA, COLUMNS, CENTER)
+    problem, _ = slices.shared_problem(geometry, image_support(geometry))
+    sinograms = np.moveaxis(disc_stack(3 * [DISC]), 1, 0)
+    asked = {}
+    if "prior" in methods.METHODS[method].defaults:
+        asked["prior"] = Nonnegative()
+    settings = methods.with_numbers(methods.settings(method, **asked), lambda: 1e-3)
+    result = slices.reconstruct_rows(
+        methods.build(method, settings),
+        problem,
+        sinograms,
+        np.ones(sinograms.shape, bool),
+        scale=1.0,
+        iterations=min(settings.get("iterations", 1), 60),
+    )
+    truth = disc_image(DISC, COLUMNS)
+    assert np.linalg.norm(result.volume[0] - truth) < 0.25 * np.linalg.norm(truth)
+    assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)
+
+
+def test_an_unknown_method_lists_the_names():
+    with pytest.raises(ValueError, match="unknown method 'magic'; expected one of fbp, sirt, cgls"):
+        methods.settings("magic")
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "message"),
+    [
+        ("cgls", {"rho": 0.1}, "'cgls' takes no rho; it takes iterations"),
+        ("fbp", {"iterations": 5}, "takes no iterations; it takes none"),
+        ("sirt", {"iterations": 0}, "iterations is 0; expected a whole number of at least 1"),
+        ("sirt", {"iterations": 2.5}, "iterations is 2.5"),
+        ("pfitre", {"rho": -1.0}, "rho is -1; expected a finite number, more than 0"),
+        ("pfitre", {"rho": float("nan")}, "rho is nan"),
+        ("fista-tv", {"weight": -1e-3}, "weight is -0.001; expected a finite number, 0 or more"),
+        ("fista-tv", {"weight": "much"}, "weight is 'much'; expected a number"),
+        ("pfitre", {"prior": "no such prior"}, "no prior 'no such prior'"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
+    with pytest.raises(ValueError, match=message):
+        methods.with_prior(methods.settings(method, **asked))
+
+
+def test_what_is_asked_for_replaces_the_default():
+    assert methods.settings("cgls", iterations=3, rho=None) == {"iterations": 3}
+    assert methods.settings("cgls")["iterations"] == methods.METHODS["cgls"].defaults["iterations"]
+
+
+def test_invalid_bins_are_filled_as_numpy_interpolates():
+    generator = np.random.default_rng(0)
+    sinogram = generator.normal(size=(12, 30)).astype(np.float32)
+    mask = generator.random(sinogram.shape) > 0.4
+    mask[3], mask[4] = True, False
+    index = np.arange(30)
+    expected = np.stack(
+        [np.interp(index, index[m], y[m]) if m.any() else 0 * y for y, m in zip(sinogram, mask, strict=True)]
+    )
+    filled = methods.fill_invalid(jnp.asarray(sinogram), jnp.asarray(mask, jnp.float32))
+    np.testing.assert_allclose(filled, expected, atol=1e-5)

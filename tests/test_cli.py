@@ -1,0 +1,302 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
+from typer.testing import CliRunner
+
+from pfitre_jax import cli
+from pfitre_jax.io.results import read_result
+
+DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Good and bad scans; nothing but `out` folders may appear beside them."""
+    folder = tmp_path_factory.mktemp("scans")
+    stack = disc_stack(DISCS)
+    degrees = "\n".join(f"{a:g}" for a in THETA_DEG)
+    text = {
+        "angles.csv": f"angle\n{degrees}\n",
+        "few.csv": "angle\n0\n1\n2\n",
+        "words.csv": "angle\n" + degrees.replace("27", "north") + "\n",
+        "nan.csv": "angle\n" + degrees.replace("27", "nan") + "\n",
+        "radians.csv": "angle\n" + "\n".join(f"{a:g}" for a in np.deg2rad(THETA_DEG)) + "\n",
+        "empty.csv": "",
+        "file": "a file, not a folder",
+        "no.h5": "not HDF5",
+        "weights.npz": "no weights",
+        "empty.tiff": "",
+    }
+    for name, content in text.items():
+        (folder / name).write_text(content)
+    tifffile.imwrite(folder / "scan.tiff", stack)
+    tifffile.imwrite(folder / "flat.tiff", stack[0])
+    (folder / "truncated.tiff").write_bytes((folder / "scan.tiff").read_bytes()[:5000])
+    with h5py.File(folder / "no_theta.h5", "w") as file:
+        file["/exchange/data"] = stack
+    np.savez(folder / "scan.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER)
+    np.savez(folder / "no_angles.npz", projections=stack)
+    np.savez(folder / "rad_like_deg.npz", projections=stack, theta_rad=THETA_DEG)
+    np.savez(folder / "pickled.npz", projections=np.array([{"a": 1}], dtype=object), theta_deg=THETA_DEG)
+    spoiled = stack.copy()
+    spoiled[1, 1, 5] = np.nan
+    np.savez(folder / "nan.npz", projections=spoiled, theta_deg=THETA_DEG, center=CENTER)
+    spoiled[1, 1, 5] = np.inf
+    np.savez(folder / "inf.npz", projections=spoiled, theta_deg=THETA_DEG, center=CENTER)
+    return folder
+
+
+def pfitre(*args):
+    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+
+
+GOOD = "scan.npz --method cgls"
+BAD = {
+    "angle count": ("scan.tiff --angles few.csv", "3 angles for 20 views"),
+    "radians that look like degrees": ("rad_like_deg.npz", "look like degrees"),
+    "degrees that look like radians": ("scan.tiff --angles radians.csv", "look like radians"),
+    "degrees called radians": ("scan.tiff --angles angles.csv --angle-unit rad", "look like degrees"),
+    "NaN in the data": ("nan.npz", "first at view 1, row 1, column 5"),
+    "infinity in the data": ("inf.npz", "NaN or infinite"),
+    "NaN in the angles": ("scan.tiff --angles nan.csv", "finite"),
+    "no angles beside a TIFF": ("scan.tiff", "--angles"),
+    "no angles in the file": ("no_angles.npz", "no angles"),
+    "2D TIFF": ("flat.tiff --angles angles.csv", "shape"),
+    "empty TIFF": ("empty.tiff --angles angles.csv", "empty"),
+    "truncated TIFF": ("truncated.tiff --angles angles.csv", "truncated"),
+    "words in the CSV": ("scan.tiff --angles words.csv", "'north' is not a number"),
+    "empty CSV": ("scan.tiff --angles empty.csv", "no angles"),
+    "HDF5 without theta": ("no_theta.h5", "theta"),
+    "no HDF5": ("no.h5", "HDF5"),
+    "pickled archive": ("pickled.npz", "pickled"),
+    "no such file": ("nowhere.npz", "does not exist"),
+    "centre outside the detector": (f"{GOOD} --center 40", "outside the detector"),
+    "centre that is no number": (f"{GOOD} --center left", "--center is 'left'; expected a number or 'auto'"),
+    "roll that is no number": (f"{GOOD} --roll much", "--roll is 'much'"),
+    "rows outside the scan": (f"{GOOD} --rows 1:9", "lie outside the scan; expected A:B within 0:3"),
+    "no rows": (f"{GOOD} --rows 2:2", "are none"),
+    "rows that are no selection": (f"{GOOD} --rows two", "is not a selection"),
+    "views outside the scan": (f"{GOOD} --views 0:99", "lie outside the scan"),
+    "no views left": (f"{GOOD} --exclude-views 0:20", "no view is left"),
+    "unknown method": ("scan.npz --method magic", "unknown method 'magic'; expected one of fbp"),
+    "unknown prior": ("scan.npz --method pfitre --prior oracle", "no prior 'oracle'"),
+    "prior that is none": ("scan.npz --method pfitre --prior weights.npz", "weights.npz"),
+    "zero iterations": (f"{GOOD} --iterations 0", "iterations is 0; expected a whole number of at least 1"),
+    "negative iterations": (f"{GOOD} --iterations -3", "iterations is -3"),
+    "iterations that are no number": (f"{GOOD} --iterations few", "--iterations"),
+    "unknown option": (f"{GOOD} --iteration 3", "--iteration"),
+    "setting of another method": (f"{GOOD} --rho 0.1", "takes no rho"),
+    "negative pixel size": (f"{GOOD} --pixel-size -1", "pixel size"),
+    "unknown data kind": (f"{GOOD} --data photons", "photons"),
+    "counts without flat": (f"{GOOD} --data counts", "no flat frame"),
+    "scan and sample": (f"{GOOD} --sample chip", "expected either a SCAN or --sample"),
+    "neither scan nor sample": ("--method cgls", "expected either a SCAN or --sample"),
+    "unknown sample": ("--sample rock", "no sample 'rock'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_message_before_anything_is_written(folder, monkeypatch, case):
+    line, expected = BAD[case]
+    if not line.startswith("-") and "--method" not in line:
+        line += " --method cgls"
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    done = pfitre("recon", *line.split(), "--out", "out")
+    assert done.exit_code == 2, done.output
+    assert "Traceback" not in done.output and done.stdout == ""
+    assert expected in " ".join(done.stderr.split())
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/self/out"])
+def test_an_output_folder_that_cannot_be_written_is_refused_before_the_work(folder, monkeypatch, out):
+    if out.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("needs /proc, where nobody can write")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("pfitre_jax.api.load_scan", lambda *a, **k: pytest.fail("the scan was read"))
+    done = pfitre("recon", "scan.npz", "--method", "cgls", "--out", out)
+    assert done.exit_code == 2 and "give another --out" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def recon(folder) -> Path:
+    out = folder / "out"
+    done = pfitre(
+        "recon", folder / "scan.npz", "--method", "cgls", "--iterations", 15, "--rows", "0:2", "--out", out
+    )
+    assert done.exit_code == 0, done.output
+    (folder / "output.txt").write_text(done.stdout)
+    return out
+
+
+def test_recon_writes_what_the_contract_says(recon, folder):
+    assert sorted(p.name for p in recon.iterdir()) == ["preview.png", "recon.h5", "recon.tif", "summary.json"]
+    summary = json.loads((recon / "summary.json").read_text())
+    assert summary["method"] == "cgls" and summary["rows"] == [0, 1] and summary["center"] == CENTER
+    assert summary["iterations"] == [15, 15] and max(summary["residual"]) < 0.02
+    stored = read_result(recon / "recon.h5")
+    assert stored.volume.shape == (2, COLUMNS, COLUMNS) and stored.parameters == {"iterations": 15}
+    with h5py.File(recon / "recon.h5") as file:
+        command = file["/exchange/data"].attrs["command"]
+    assert re.fullmatch(
+        r"pfitre recon \S+scan.npz --method cgls --iterations 15 --rows 0:2 --out \S+out", command
+    )
+    np.testing.assert_array_equal(tifffile.imread(recon / "recon.tif"), stored.volume)
+    assert (recon / "preview.png").read_bytes().startswith(b"\x89PNG")
+    output = (folder / "output.txt").read_text()
+    assert all(str(recon / name) in output for name in ("recon.h5", "preview.png"))
+
+
+def test_project_gives_back_the_measured_sinogram(recon, folder, tmp_path):
+    out = tmp_path / "sinogram.tif"
+    done = pfitre("project", recon / "recon.h5", "--angles", folder / "angles.csv", "--out", out)
+    assert done.exit_code == 0, done.output
+    predicted = tifffile.imread(out)
+    measured = tifffile.imread(folder / "scan.tiff")
+    assert predicted.shape == measured.shape
+    summary = json.loads((recon / "summary.json").read_text())
+    for k, residual in zip(summary["rows"], summary["residual"], strict=True):
+        difference = np.linalg.norm(predicted[:, k] - measured[:, k]) / np.linalg.norm(measured[:, k])
+        assert difference == pytest.approx(residual, rel=1e-3)
+    assert np.isnan(predicted[:, 2]).all() and "NaN" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["scan.npz", "--out", "a.tif"], "is not HDF5"),
+        (["nowhere.h5", "--out", "a.tif"], "does not exist"),
+        (["out/recon.h5", "--out", "a.png"], "expected a TIFF file"),
+        (["out/recon.h5", "--out", "file/a.tif"], "is a file"),
+        (["out/recon.h5", "--angles", "words.csv", "--out", "a.tif"], "is not a number"),
+        (["out/recon.h5", "--center", "99", "--out", "a.tif"], "outside the detector"),
+        (["out/recon.h5", "--columns", "0", "--out", "a.tif"], "columns is 0"),
+    ],
+)
+def test_project_refuses_what_makes_no_sense(recon, folder, monkeypatch, args, message):
+    monkeypatch.chdir(folder)
+    done = pfitre("project", *args)
+    assert done.exit_code == 2 and message in done.stderr
+    assert not (folder / "a.tif").exists()
+
+
+def test_inspect_says_what_a_scan_holds_and_draws_it(folder, tmp_path):
+    out = tmp_path / "scan.png"
+    done = pfitre("inspect", folder / "scan.tiff", "--angles", folder / "angles.csv", "--out", out)
+    assert done.exit_code == 0, done.output
+    for words in ("20 views x 3 rows x 33 columns", "0 to 171 degrees", "absorption", "not in the file"):
+        assert words in done.stdout
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_center_is_found(folder):
+    done = pfitre("center", folder / "scan.tiff", "--angles", folder / "angles.csv")
+    assert done.exit_code == 0, done.output
+    assert float(re.search(r"center ([\d.]+) \+-", done.stdout)[1]) == pytest.approx(CENTER, abs=0.5)
+    assert "roll unknown" in done.stdout
+
+
+@pytest.mark.parametrize(("option", "what", "best"), [("--try", "center", 17), ("--try-roll", "roll", 0)])
+def test_trials_are_drawn_and_listed(folder, tmp_path, option, what, best):
+    values = f"{best - 2}:{best + 2}:2"
+    done = pfitre("center", folder / "scan.npz", option, values, "--row", 1, "--out", tmp_path / "try")
+    assert done.exit_code == 0, done.output
+    table = np.genfromtxt(tmp_path / "try" / f"{what}.csv", delimiter=",", names=True)
+    np.testing.assert_array_equal(table[what], [best - 2, best, best + 2])
+    assert table[what][np.argmin(table["residual"])] == best
+    assert (tmp_path / "try" / f"{what}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--try", "1:2:1"], "give --out DIR"),
+        (["--try", "1:2:1", "--try-roll", "1:2:1", "--out", "t"], "expected one of them"),
+        (["--try", "1:2", "--out", "t"], "is not a range of values"),
+        (["--try", "1:99:50", "--out", "t"], "outside the detector"),
+        (["--try", "16:17:1", "--row", "7", "--out", "t"], "row 7 is outside the scan"),
+    ],
+)
+def test_trials_that_make_no_sense_are_refused(folder, monkeypatch, args, message):
+    monkeypatch.chdir(folder)
+    done = pfitre("center", "scan.npz", *args)
+    assert done.exit_code == 2 and message in done.stderr
+    assert not (folder / "t").exists()
+
+
+def test_the_sample_shows_its_truth(tmp_path, monkeypatch):
+    stack = disc_stack(DISCS)
+    truth = np.stack([disc_image(discs, COLUMNS) for discs in DISCS]).astype(np.float32)
+    np.savez(tmp_path / "chip.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER, truth=truth)
+    monkeypatch.setattr(cli, "SAMPLES", tmp_path)
+    drawn = []
+    from pfitre_jax import report
+
+    real = report.preview
+    monkeypatch.setattr(report, "preview", lambda panels, **k: drawn.extend(panels) or real(panels, **k))
+    out = tmp_path / "out"
+    done = pfitre(
+        "recon",
+        "--sample",
+        "chip",
+        "--method",
+        "fista-tv",
+        "--weight",
+        "1e-3",
+        "--iterations",
+        40,
+        "--out",
+        out,
+    )
+    assert done.exit_code == 0, done.output
+    assert [panel.title.split()[0] for panel in drawn] == ["truth", "fista-tv"]
+    np.testing.assert_array_equal(drawn[0].image, truth[1])
+    shown = float(re.search(r"PSNR ([\d.]+) dB", drawn[1].title)[1])
+    k = np.arange(COLUMNS) - (COLUMNS - 1) / 2
+    disc = k[None, :] ** 2 + k[:, None] ** 2 <= (COLUMNS / 2) ** 2
+    error = np.mean((drawn[1].image - truth[1])[disc] ** 2)
+    assert shown == pytest.approx(-10 * np.log10(error), abs=0.06)
+
+
+def test_an_interruption_and_a_failure_have_their_own_exit_codes(folder, tmp_path, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("the device is gone")
+
+    args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
+    monkeypatch.setattr("pfitre_jax.api.reconstruct", stop)
+    assert pfitre(*args).exit_code == 130
+    monkeypatch.setattr("pfitre_jax.api.reconstruct", fail)
+    done = pfitre(*args)
+    assert done.exit_code == 1 and "error: RuntimeError: the device is gone" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_info_names_versions_devices_and_methods():
+    done = pfitre("info")
+    assert done.exit_code == 0, done.output
+    for words in ("versions", "jax", "devices", "method fista-tv", "method pfitre"):
+        assert words in done.stdout
+
+
+def test_the_command_runs_as_a_program(folder, tmp_path):
+    command = [sys.executable, "-m", "pfitre_jax.cli"]
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "recon" in done.stdout
+    bad = [*command, "recon", str(folder / "nowhere.npz"), "--method", "cgls", "--out", str(tmp_path / "out")]
+    done = subprocess.run(bad, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
