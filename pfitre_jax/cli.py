@@ -82,7 +82,7 @@ def _fail(error: Exception, message: str, code: int):
 
 def _say(text, style: str | None = None) -> None:
     """A line on stderr, not wrapped: messages are read by programs too."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(text, style=style, markup=False)
+    Console(stderr=True, soft_wrap=True, highlight=False, emoji=False).print(text, style=style, markup=False)
 
 
 def _warn(messages) -> None:
@@ -265,7 +265,8 @@ def _preview(result, truth, compared, name: str):
         ]
         curves = {"fista-tv": history(compared, 0)} if compared else {}
         curves[result.method] = history(result, middle)
-    settings = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
+    number = lambda value: f"{value:.3g}" if isinstance(value, float) else value  # noqa: E731
+    settings = ", ".join(f"{name} {number(value)}" for name, value in result.parameters.items())
     return report.preview(
         panels,
         misfit=result.misfit,
@@ -317,7 +318,7 @@ def _print_result(result, paths) -> None:
             Text(status.text, style="red" if status == Status.DIVERGED else ""),
             str(int(result.stats["iterations"][k])),
         )
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     console.print(table)
     times = result.timings
     running, compiling = times["seconds_run"], times["seconds_compile"]
@@ -367,7 +368,7 @@ def project(
                 f"reconstructed rows {stored.row0}:{stored.row0 + len(stored.volume)} do not reach are NaN"
             ]
         )
-    Console(soft_wrap=True, highlight=False).print(
+    Console(soft_wrap=True, highlight=False, emoji=False).print(
         f"{views} views x {rows} rows x {bins} columns\n{path}", markup=False
     )
 
@@ -418,7 +419,7 @@ def inspect(
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
         table.add_row(Text(name, style="bold"), Text(value))
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
     warnings = []
     if truncated.size:
         warnings.append("views run out of the field of view: the reconstruction takes an image wider than it")
@@ -441,7 +442,7 @@ def inspect(
             facts=[f"{name}: {facts[name]}" for name in _PICTURED],
         )
         [path] = write_files(out.parent, {out.name: lambda path: figure.savefig(path)})
-        Console(soft_wrap=True, highlight=False).print(str(path), markup=False)
+        Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)
 
 
 @app.command()
@@ -494,7 +495,7 @@ def center(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     if values is None:
         found = find_center(loaded)
         console.print(f"center {found.value:.2f} +- {found.uncertainty:.2g}, from {found.method}")
@@ -557,7 +558,7 @@ def train(
         path = run_training(
             configuration, out, command=ctx.find_root().meta[_COMMAND], steps=steps, report=show
         )
-    Console(soft_wrap=True, highlight=False).print(str(path), markup=False)
+    Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)
 
 
 @app.command()
@@ -582,7 +583,7 @@ def info() -> None:
     for path in sorted(SAMPLES.glob("*.npz")):
         add(f"sample {path.stem}", str(path))
     add("data", os.environ.get("PFITRE_DATA", "set PFITRE_DATA to the folder of the test scans"))
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
 
 
 #: What `pfitre info` shows of a prior's model card.

@@ -71,7 +71,9 @@ def preview(
 
 
 def _draw_slices(figure, panels: Sequence[Panel], units: str) -> None:
-    axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    if len(panels) == 1:
+        panels = [panels[0], Panel("its middle, enlarged", _middle(panels[0].image))]
+    axes = figure.subplots(1, len(panels))
     values = np.concatenate([panel.image.ravel() for panel in panels])
     values = values[np.isfinite(values)]
     low, high = _window(values)
@@ -83,6 +85,12 @@ def _draw_slices(figure, panels: Sequence[Panel], units: str) -> None:
     bar = figure.colorbar(shown, ax=list(axes), shrink=0.86, pad=0.01, aspect=28)
     bar.set_label(f"image value, {units.replace('um', 'µm')}")
     bar.outline.set_edgecolor(_FAINT)
+
+
+def _middle(image):
+    """The middle half of ``image (ny, nx)`` in each direction."""
+    ny, nx = (size // 4 for size in image.shape)
+    return image[ny : image.shape[0] - ny, nx : image.shape[1] - nx]
 
 
 def _window(values) -> tuple[float, float]:
@@ -110,7 +118,7 @@ def _draw_misfit(figure, misfit, row: int) -> None:
     shown = axis.imshow(
         misfit, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
     )
-    axis.set_title(f"residual sinogram of row {row}: predicted - measured", loc="left")
+    axis.set_title(f"row {row}: predicted - measured sinogram", loc="left")
     axis.set(xlabel="column", ylabel="view")
     bar = figure.colorbar(shown, ax=axis, pad=0.02, aspect=22)
     bar.outline.set_edgecolor(_FAINT)
