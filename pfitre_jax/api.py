@@ -12,9 +12,10 @@ import numpy as np
 
 from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.center import find_center, find_roll
+from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.scale import scan_scale, scan_weight
 from pfitre_jax.engine.support import scan_support
-from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.io.read import read
 from pfitre_jax.io.results import StoredResult, result_writers, versions, write_files
 from pfitre_jax.loop import Status
@@ -22,6 +23,10 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.preprocess import correct_roll, to_scan
 from pfitre_jax.report import Tile
 from pfitre_jax.scan import Scan, resolve
+from pfitre_jax.trust.domain import check_domain, disagreement
+
+#: Rows, evenly spread, on which a learned prior is asked whether it knows what it sees.
+DOMAIN_ROWS = 4
 
 
 def load_scan(
@@ -216,6 +221,15 @@ def reconstruct(
         chunk=chunk,
         progress=progress,
     )
+    seconds_compile += solved.seconds_compile
+    warnings = _warnings(picked, truncated, support.shape, solved)
+    if hasattr(settings.get("prior"), "card"):
+        relative = settings["rho"] / (float(problem.norm_squared) if method == "pfitre-original" else 1.0)
+        said, seconds = _domain_warnings(
+            settings["prior"], relative, problem, sinograms, masks, solved.volume, scale
+        )
+        warnings += said
+        seconds_compile += seconds
     middle = len(solved.volume) // 2
     predicted = np.asarray(_project(problem.A, solved.volume[middle]))
     unit = np.float32(1 if scan.pixel_size is None else scan.pixel_size)
@@ -230,11 +244,8 @@ def reconstruct(
         misfit=np.where(masks[middle], predicted - sinograms[middle], 0),
         method=method,
         parameters={name: methods.describe(value) for name, value in settings.items()},
-        warnings=_warnings(picked, truncated, support.shape, solved),
-        timings={
-            "seconds_compile": seconds_compile + solved.seconds_compile,
-            "seconds_run": solved.seconds_run,
-        },
+        warnings=warnings,
+        timings={"seconds_compile": seconds_compile, "seconds_run": solved.seconds_run},
         scan=scan,
         geometry=geometry,
     )
@@ -304,6 +315,27 @@ def try_values(
 @jax.jit
 def _project(A: Projector, image):
     return A(image)
+
+
+@jax.jit
+def _disagreements(prior, problem, sinograms, masks, images, rho):
+    def one(sinogram, mask, image):
+        row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
+        return disagreement(prior, row, image, rho)
+
+    return jax.vmap(one)(sinograms, masks, images)
+
+
+def _domain_warnings(prior, rho, problem, sinograms, masks, volume, scale) -> tuple[list[str], float]:
+    """What :func:`pfitre_jax.trust.domain.check_domain` says of a few rows, and the seconds to compile it."""
+    looked = np.unique(np.linspace(0, len(volume) - 1, DOMAIN_ROWS).round().astype(int))
+    mask = masks[looked].astype(np.float32)
+    sinogram, image = mask * sinograms[looked] / np.float32(scale), volume[looked] / np.float32(scale)
+    arguments = as_arrays((prior, problem, sinogram, mask, image, np.float32(rho)))
+    executable, seconds = compiled(_disagreements, *arguments)
+    found = np.asarray(executable(*arguments))
+    wedge = Wedge(float(problem.wedge.center_rad), float(problem.wedge.width_rad))
+    return check_domain(prior.card, wedge, sinograms.shape[1], found), seconds
 
 
 def _warnings(picked: Scan, truncated, shape, solved: slices.Slices) -> list[str]:
