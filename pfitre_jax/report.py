@@ -155,7 +155,12 @@ def _draw_curves(axis: Axes, curves: Mapping[str, np.ndarray]) -> None:
             axis.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 3, 5)))
             axis.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
         axis.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
+        ends = [line.get_xdata()[-1] for line in axis.get_lines() if len(line.get_xdata())]
+        if max(ends) > 5 * min(ends):
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+        else:
+            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
         axis.margins(x=0.12)
         axis.legend(frameon=False, fontsize=8, labelcolor=_INK)
 

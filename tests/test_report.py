@@ -42,7 +42,7 @@ def test_the_preview_shows_slices_residual_and_convergence(panels):
     figure = preview(panels)
     for k in range(panels):
         assert axes_with(figure, f"row {k}").images[0].get_array().shape == (30, 30)
-    assert axes_with(figure, "residual sinogram of row 7").images[0].get_array().shape == (21, 30)
+    assert axes_with(figure, "row 7: predicted - measured sinogram").images[0].get_array().shape == (21, 30)
     [curve] = axes_with(figure, "convergence").get_lines()
     np.testing.assert_array_equal(curve.get_xydata(), [[1, 0.5], [2, 0.2], [3, 0.1]])
     written = " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
