@@ -218,6 +218,7 @@ def reconstruct(
         masks,
         scale=scale,
         iterations=settings.get("iterations", 1),
+        tolerance=methods.recipe(method).tolerance,
         chunk=chunk,
         progress=progress,
     )

@@ -562,6 +562,46 @@ def train(
 
 
 @app.command()
+def evaluate(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="evaluation.json and evaluation.png.")],
+    prior: Annotated[str, typer.Option(metavar="NAME|PATH", help="Learned prior to judge.")] = "circuits",
+    quick: Annotated[bool, typer.Option("--quick", help="Two orientations of the wedge, not eight.")] = False,
+    missing: Annotated[float, typer.Option(metavar="DEG", help="Width of the missing wedge.")] = 96.0,
+    iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
+    rho: Annotated[float | None, typer.Option(metavar="R")] = None,
+    card: Annotated[bool, typer.Option("--card", help="Write the scores into the prior's card.")] = False,
+) -> None:
+    """Judge a prior on simulated circuits nobody trained on, beside FISTA-TV at its best weight."""
+    import dataclasses
+
+    from pfitre_jax import evaluate as judge
+    from pfitre_jax.engine import methods
+    from pfitre_jax.io.results import check_folder
+    from pfitre_jax.priors.network import pretrained
+
+    check_folder(out)
+    if not 0 < missing < 180:
+        raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
+    asked = methods.settings("pfitre", iterations=iterations, rho=rho)
+    parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
+    loaded = pretrained(prior)
+    settings = judge.EvaluationSettings(missing_deg=missing)
+    if quick:
+        settings = dataclasses.replace(settings, orientations=2)
+    with _progress("evaluating", "orientations") as progress:
+        records = judge.evaluate(loaded, settings, **parameters, progress=progress)
+    command = ctx.find_root().meta[_COMMAND]
+    paths = judge.save(records, settings, {**parameters, "prior": loaded.card.get("name")}, out)
+    if card:
+        paths += judge.write_card(prior, loaded, records, settings, parameters, command)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    console.print_json(data=judge.summarise(records))
+    for path in paths:
+        console.print(str(path), markup=False)
+
+
+@app.command()
 def info() -> None:
     """Versions, devices, shipped priors and samples."""
     import jax
@@ -587,7 +627,7 @@ def info() -> None:
 
 
 #: What `pfitre info` shows of a prior's model card.
-_CARD = ("parameters", "steps", "trained_on", "training_scores", "sha256")
+_CARD = ("parameters", "steps", "trained_on", "scores", "sha256")
 
 if __name__ == "__main__":
     sys.exit(main())

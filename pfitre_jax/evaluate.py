@@ -19,6 +19,7 @@ from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors import network
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.problem import Problem
@@ -29,6 +30,8 @@ from pfitre_jax.twin.scenes.heldout import KINDS, heldout
 
 #: Half decades; FISTA-TV is given the best of them, by PSNR, for every scene on its own.
 WEIGHTS = tuple(10.0 ** (-e / 2) for e in range(10, 3, -1))
+# What goes from the summary into a model card.
+_SCORES = ("scenes", "psnr", "gain", "gain_by_kind", "gain_by_orientation_deg", "residual_over_noise")
 _OTHER = ("residual", "noise_residual", "disagreement")
 
 
@@ -189,7 +192,35 @@ def save(records: list[dict], settings: EvaluationSettings, parameters: dict, fo
         "records": records,
     }
     writers = {
-        "evaluation.json": lambda path: path.write_text(json.dumps(content, indent=1) + "\n"),
+        "evaluation.json": lambda path: path.write_text(_text(content)),
         "evaluation.png": lambda path: figure(records, settings).savefig(path, dpi=110, format="png"),
     }
     return write_files(folder, writers)
+
+
+def write_card(
+    prior_path, prior, records: list[dict], settings, parameters: dict, command: str
+) -> list[Path]:
+    """Put the scores, and the limit of :func:`disagreement`, into a prior's file and the card beside it.
+
+    prior_path: name or path that ``prior`` was loaded from
+    """
+    summary = summarise(records)
+    card = {
+        **prior.card,
+        "scores": {
+            "command": command,
+            "settings": dataclasses.asdict(settings),
+            "parameters": parameters,
+            **{name: summary[name] for name in _SCORES},
+        },
+        "disagreement": summary["disagreement"],
+    }
+    path = network.locate(prior_path)
+    saved = network.save(path, dataclasses.replace(prior, card=card))
+    beside = path.with_suffix(".json")
+    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.card))})]
+
+
+def _text(content: dict) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -29,11 +29,13 @@ class Recipe:
     summary: what it does, in a line
     build: ``build(**settings)`` -> the solver, a pytree for :func:`solve_slice`
     defaults: every setting the method takes, with its default
+    tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
     """
 
     summary: str
     build: Callable[..., Any]
     defaults: dict[str, Any]
+    tolerance: float = 0.0
 
 
 @jax.tree_util.register_dataclass
@@ -52,6 +54,7 @@ METHODS: dict[str, Recipe] = {
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
         {"iterations": 300, "weight": "auto"},
+        tolerance=2e-4,
     ),
     "admm-tv": Recipe(
         "non-negative, total variation, ADMM",

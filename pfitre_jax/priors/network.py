@@ -168,10 +168,15 @@ def pretrained(name_or_path: str | os.PathLike) -> NetworkPrior:
 
     Raises ``ValueError`` for an unknown name or a file that is not a prior.
     """
+    return load(locate(name_or_path))
+
+
+def locate(name_or_path: str | os.PathLike) -> Path:
+    """The file of a shipped prior's name, or of a path; ``ValueError`` where there is neither."""
     if str(name_or_path) in available():
-        return load(_WEIGHTS / f"{name_or_path}.npz")
+        return _WEIGHTS / f"{name_or_path}.npz"
     if Path(name_or_path).is_file():
-        return load(name_or_path)
+        return Path(name_or_path)
     raise ValueError(
         f"no prior {str(name_or_path)!r}; expected the path of a weights file (.npz, from `pfitre train`) or "
         f"one of: {', '.join(available()) or '(none is shipped)'}"
