@@ -16,19 +16,29 @@ SCALE_ITERATIONS = 12
 SCALE_QUANTILE = 0.995
 
 
-def reference_scale(problem: Problem, sinograms: Float[Array, "slices views columns"]) -> Float[Array, ""]:
-    """The ``SCALE_QUANTILE`` of a damped, non-negative reconstruction of all ``sinograms`` together.
+def reference_scale(
+    problem: Problem,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"] | None = None,
+    region: Float[Array, "ny nx"] | None = None,
+) -> Float[Array, ""]:
+    """The quantile ``SCALE_QUANTILE`` of a damped, non-negative reconstruction of all slices together.
 
-    A quantile, not the maximum: one hot pixel must not rescale the image. ``problem`` supplies everything
-    but the sinogram. 1 for sinograms without signal.
+    A quantile, not the maximum: one hot pixel must not rescale the image. The maximum where the object is so
+    small that the quantile is 0; 1 for sinograms without signal.
+
+    problem: supplies everything but sinogram and mask
+    masks: 1 where a bin is valid, default the problem's
+    region: 1 for the pixels that count, default the problem's support
     """
+    masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
+    region = problem.support if region is None else region
     zero = jnp.zeros(problem.A.shape, sinograms.dtype)
 
-    def reconstruct(sinogram):
-        one = problem.with_sinogram(sinogram)
+    def quick(sinogram, mask):
+        one = problem.with_sinogram(sinogram, mask)
         return data_step(one, zero, SCALE_RHO, zero, iterations=SCALE_ITERATIONS)
 
-    images = jax.vmap(reconstruct)(sinograms)
-    inside = jnp.where(problem.support[None] > 0, images, jnp.nan)
-    scale = jnp.nanquantile(inside, SCALE_QUANTILE)
-    return jnp.where(scale > 0, scale, 1.0)
+    images = jnp.where(region[None] > 0, jax.vmap(quick)(sinograms, masks), jnp.nan)
+    scale, largest = jnp.nanquantile(images, SCALE_QUANTILE), jnp.nanmax(images)
+    return jnp.where(scale > 0, scale, jnp.where(largest > 0, largest, 1.0))
