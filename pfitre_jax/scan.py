@@ -186,7 +186,7 @@ def check_finite(
         view, row, column = (int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
             f"{int(bad.sum())} bins are NaN or infinite, first at view {view}, row {row}, column {column}; "
-            "expected finite values: mend the file, or leave these bins out with mask_nan=True"
+            "expected finite values: mend the file, or leave these bins out (--mask-nan; mask_nan=True)"
         )
     return finite
 
