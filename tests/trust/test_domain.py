@@ -1,0 +1,142 @@
+"""The domain check: says what it should, only then, and measures what it says it does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.trust.domain import check_domain, disagreement
+
+CARD = {
+    "name": "mine",
+    "trained_on": {"missing_deg": [30.0, 120.0], "views": [32, 80]},
+    "disagreement": {"limit": 0.05},
+}
+SMALL_WEDGE, WEDGE, VIEWS, UNLIKE = "is only", "was trained on 30 to 120", "was trained on 32 to 80", "unlike"
+
+
+def check(card=CARD, width_deg=96.0, views=51, disagreements=(0.03, 0.04)):
+    return check_domain(card, Wedge(0.3, np.deg2rad(width_deg)), views, disagreements)
+
+
+# --- what is said
+
+
+@pytest.mark.parametrize(
+    ("scan", "expected"),
+    [
+        ({}, []),
+        ({"width_deg": 10.0}, [SMALL_WEDGE]),
+        ({"width_deg": 0.0}, [SMALL_WEDGE]),
+        ({"width_deg": 19.9}, [SMALL_WEDGE]),
+        ({"width_deg": 20.1}, [WEDGE]),
+        ({"width_deg": 27.9}, [WEDGE]),
+        # Two degrees, and half as many views again, are not worth a word.
+        ({"width_deg": 28.1}, []),
+        ({"width_deg": 121.9}, []),
+        ({"width_deg": 122.1}, [WEDGE]),
+        ({"views": 21}, [VIEWS]),
+        ({"views": 22}, []),
+        ({"views": 120}, []),
+        ({"views": 121}, [VIEWS]),
+        ({"disagreements": ()}, []),
+        # The middle one of the rows counts, not one odd row.
+        ({"disagreements": (0.01, 0.02, 0.9)}, []),
+        ({"disagreements": (0.01, 0.06, 0.07)}, [UNLIKE]),
+        ({"width_deg": 150.0, "views": 8, "disagreements": (0.4,)}, [WEDGE, VIEWS, UNLIKE]),
+    ],
+)
+def test_warnings_are_said_exactly_when_they_should(scan, expected):
+    said = check(**scan)
+    assert len(said) == len(expected)
+    for sentence, part in zip(said, expected, strict=True):
+        assert part in sentence
+        # Every one tells what to do.
+        assert "--method fista-tv" in sentence
+
+
+def test_sentences_hold_the_numbers():
+    wedge, views, unlike = check(width_deg=140.0, views=300, disagreements=(0.4,))
+    assert "140 degrees" in wedge and "'mine'" in wedge
+    assert "300 views" in views and "'mine'" in views
+    assert "40%" in unlike and "5%" in unlike and "'mine'" in unlike
+
+
+@pytest.mark.parametrize("card", [{}, {"name": "mine"}, {"trained_on": {}, "disagreement": {}}])
+def test_a_card_that_says_nothing_warns_of_nothing_but_a_small_wedge(card):
+    far = {"width_deg": 170.0, "views": 3, "disagreements": (0.9,)}
+    assert check(card, **far) == []
+    assert len(check(card, **(far | {"width_deg": 5.0}))) == 1
+
+
+# --- what is measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Stub:
+    """``a v + b gradient``."""
+
+    a: float = 1.0
+    b: float = 0.0
+
+    def denoise(self, v, *, gradient, wedge, rho):
+        return self.a * v + self.b * gradient
+
+
+@pytest.fixture(scope="module")
+def problem():
+    geometry = ParallelGeometry.create(np.deg2rad(np.linspace(-60, 20, 9)), 16)
+    generator = np.random.default_rng(0)
+    mask = np.ones((9, 16), np.float32)
+    mask[:, 3] = 0
+    return Problem.create(Projector(geometry), generator.random((9, 16), np.float32), mask=mask)
+
+
+@pytest.fixture(scope="module")
+def x(problem):
+    return jax.random.uniform(jax.random.key(1), problem.A.shape) * problem.support
+
+
+def test_the_identity_has_nothing_to_say(problem, x):
+    assert float(disagreement(Stub(), problem, x, 0.01)) == 0
+    config = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
+    untrained = NetworkPrior.create(config, jax.random.key(0))
+    assert float(jax.jit(disagreement)(untrained, problem, x, jnp.asarray(0.01))) == 0
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.02, 3.0])
+def test_scaling_prior(problem, x, factor):
+    value = disagreement(Stub(a=factor), problem, x, 0.01)
+    np.testing.assert_allclose(value, abs(factor - 1), rtol=1e-4)
+    # In relation to the image: brighter slices say the same.
+    np.testing.assert_allclose(disagreement(Stub(a=factor), problem, 7 * x, 0.01), value, rtol=1e-4)
+
+
+def test_prior_is_handed_the_data_gradient_in_image_units(problem, x):
+    A, mask, rho = problem.A, problem.mask, 0.02
+    gradient = problem.support * A.T(mask * (problem.sinogram - A(x))) / (problem.norm_squared * rho)
+    expected = 0.3 * float(jnp.linalg.norm(gradient) / jnp.linalg.norm(x))
+    assert expected > 0.01
+    np.testing.assert_allclose(disagreement(Stub(b=0.3), problem, x, rho), expected, rtol=1e-4)
+
+
+def test_what_is_outside_the_support_does_not_count(problem, x):
+    @dataclasses.dataclass(frozen=True)
+    class Outside:
+        def denoise(self, v, *, gradient, wedge, rho):
+            return v + (1 - problem.support)
+
+    assert float(disagreement(Outside(), problem, x, 0.01)) == 0
+
+
+def test_an_empty_slice_is_no_disagreement(problem, x):
+    assert float(disagreement(Stub(a=2.0), problem, jnp.zeros_like(x), 0.01)) == 0
