@@ -115,9 +115,13 @@ class Wedge:
     def from_angles(cls, theta_rad) -> Wedge:
         """The largest angular gap of ``theta_rad (views,)`` modulo pi, less the median spacing.
 
+        Found on the host; traced angles, which are not validated, give traced values without a gradient.
+
         >>> round(float(np.rad2deg(Wedge.from_angles(np.deg2rad(np.arange(0.0, 90.0))).width_rad)))
         90
         """
+        if isinstance(theta_rad, jax.core.Tracer):
+            return cls(*_traced_wedge(jax.lax.stop_gradient(theta_rad)))
         theta = np.unique(np.round(np.mod(check_theta_rad(theta_rad), np.pi), 9))
         # An angle a hair below pi is the same view as 0.
         if theta.size > 1 and theta[0] + np.pi - theta[-1] < 1e-6:
@@ -138,3 +142,14 @@ class Wedge:
     @property
     def center_deg(self) -> float:
         return float(np.rad2deg(self.center_rad))
+
+
+def _traced_wedge(theta_rad):
+    """``center_rad, width_rad`` of :class:`Wedge` in JAX; views closer than 1e-5 rad count as one."""
+    theta = jnp.sort(jnp.mod(theta_rad, jnp.pi))
+    gaps = jnp.diff(theta, append=theta[:1] + jnp.pi)
+    distinct = gaps > 1e-5
+    k = jnp.argmax(gaps)
+    width = jnp.maximum(gaps[k] - jnp.nanmedian(jnp.where(distinct, gaps, jnp.nan)), 0)
+    width = jnp.where(jnp.sum(distinct) == 1, jnp.pi, jnp.where(width < 1e-5, 0, width))
+    return jnp.mod(theta[k] + gaps[k] / 2, jnp.pi), width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -72,3 +73,23 @@ def test_wedge(theta_deg, center, width):
 )
 def test_a_full_scan_has_no_wedge(theta_deg):
     assert wedge_deg(theta_deg)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "degrees",
+    [
+        np.arange(-72.0, 0.0, 2.0),
+        np.r_[np.arange(-72.0, 0.0, 2.0), np.arange(94.0, 109.0)],
+        np.linspace(0, 180, 60, endpoint=False),
+        np.array([30.0]),
+        np.array([10.0, 190.0, 20.0, 30.0]),
+    ],
+)
+def test_the_wedge_of_traced_angles_is_that_of_concrete_ones(degrees):
+    theta = np.deg2rad(degrees)
+    host = Wedge.from_angles(theta)
+    traced = jax.jit(Wedge.from_angles)(jnp.asarray(theta))
+    assert float(traced.width_rad) == pytest.approx(host.width_rad, abs=1e-4)
+    if host.width_rad > 0:
+        gap = np.mod(float(traced.center_rad) - host.center_rad + np.pi / 2, np.pi) - np.pi / 2
+        assert gap == pytest.approx(0, abs=1e-4)

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution, run
+from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
+from pfitre_jax.solvers.solve import solve
 
 
 @jax.tree_util.register_dataclass
@@ -95,7 +96,14 @@ def hqs(
     tolerance: stop when the relative change of ``x`` falls to it
     differentiate: see :func:`pfitre_jax.loop.run`
     """
-    problem = Problem.create(A, sinogram, mask, support)
-    x0 = jnp.zeros(A.shape, problem.sinogram.dtype) if x0 is None else jnp.asarray(x0)
-    method = HQS(prior, jnp.asarray(rho, problem.sinogram.dtype), cg_iterations)
-    return run(method, problem, x0, iterations=iterations, tolerance=tolerance, differentiate=differentiate)
+    return solve(
+        HQS(prior, rho, cg_iterations),
+        A,
+        sinogram,
+        iterations=iterations,
+        mask=mask,
+        support=support,
+        x0=x0,
+        tolerance=tolerance,
+        differentiate=differentiate,
+    )

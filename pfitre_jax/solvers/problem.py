@@ -44,7 +44,7 @@ class Problem:
 
         mask: default all bins valid; values under an invalid bin are ignored, NaN too
         support: default :func:`disc_support`
-        wedge: default from the angles of ``A``, which must then be concrete (not traced)
+        wedge: default from the angles of ``A``
 
         Raises ``ValueError`` when a shape does not fit.
         """
@@ -76,7 +76,7 @@ class Problem:
 
     def relative_residual(self, misfit):
         """``norm(M(Ax - y)) / norm(My)`` from :meth:`misfit`; 0 for an empty sinogram fitted exactly."""
-        return jnp.linalg.norm(misfit) / jnp.maximum(jnp.linalg.norm(self.sinogram), _tiny(misfit))
+        return _norm(misfit) / jnp.maximum(_norm(self.sinogram), _tiny(misfit))
 
     def residual(self, image):
         """``norm(M(Ax - y)) / norm(My)``: image (ny, nx) -> ()."""
@@ -114,7 +114,13 @@ def disc_support(A: Projector, dtype=jnp.float32) -> Float[Array, "ny nx"]:
 
 def relative_change(new, old):
     """``norm(new - old) / norm(new)``, 0 for two zero images."""
-    return jnp.linalg.norm(new - old) / jnp.maximum(jnp.linalg.norm(new), _tiny(new))
+    return _norm(new - old) / jnp.maximum(_norm(new), _tiny(new))
+
+
+def _norm(array):
+    """Euclidean norm whose gradient at 0 is 0, not NaN: a loop at rest stays differentiable."""
+    squared = jnp.sum(array**2)
+    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
 
 
 def _tiny(array):

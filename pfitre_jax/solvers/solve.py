@@ -34,10 +34,7 @@ def solve(
     """
     check_iterations(iterations)
     sinogram = jnp.asarray(sinogram)
-    theta = A.geometry.theta_rad
-    # The wedge is found on the host. Inside someone else's jit the angles may be traced; a method that asks
-    # for the wedge then needs `Problem.create(..., wedge=...)` and `run`.
-    wedge = Wedge(jnp.nan, jnp.nan) if isinstance(theta, jax.core.Tracer) else Wedge.from_angles(theta)
+    wedge = Wedge.from_angles(A.geometry.theta_rad)
     return _solve(method, A, sinogram, mask, support, wedge, x0, int(iterations), tolerance, differentiate)
 
 
