@@ -20,6 +20,8 @@ PADDING_FRACTION = 0.05
 TRUNCATION_FRACTION = 0.025
 #: Outermost valid columns that make up an edge.
 EDGE_COLUMNS = 4
+#: An object reaches the edge if the outermost of these columns carries this part of their mean.
+EDGE_REACH = 0.1
 
 
 def to_scan(
@@ -69,7 +71,8 @@ def padding(projections: np.ndarray) -> np.ndarray:
 
     In one view: a run of columns, from a detector edge inwards, that are exactly zero in all rows, at most
     :data:`PADDING_FRACTION` of the columns long, and ended by a column that is not. (A longer one is the
-    empty border of a scan without noise.)
+    empty border of a scan without noise.) A shift fills one side: in a scan of which more than half the views
+    end in zeros on both sides, zeros are air, and nothing is padding.
     """
     filled = np.any(projections != 0, axis=1)
     columns = filled.shape[1]
@@ -77,8 +80,11 @@ def padding(projections: np.ndarray) -> np.ndarray:
     left = np.argmax(filled, axis=1)[:, None]
     right = np.argmax(filled[:, ::-1], axis=1)[:, None]
     longest = PADDING_FRACTION * columns
+    has_signal = filled.any(axis=1, keepdims=True)
+    if np.sum(has_signal & (left > 0) & (right > 0)) > np.sum(has_signal) / 2:
+        return np.zeros(projections.shape, bool)
     pad = ((index < left) & (left <= longest)) | ((index >= columns - right) & (right <= longest))
-    return np.broadcast_to((pad & filled.any(axis=1, keepdims=True))[:, None, :], projections.shape)
+    return np.broadcast_to((pad & has_signal)[:, None, :], projections.shape)
 
 
 def dead_columns(projections: np.ndarray) -> np.ndarray:
@@ -99,28 +105,32 @@ def dead_columns(projections: np.ndarray) -> np.ndarray:
 def edge_signal(scan: Scan) -> np.ndarray:
     """Signal at the detector's edges ``(views, 2)``, left and right, relative to the view's maximum.
 
-    Both are means over the rows; a row's edge is the mean of its :data:`EDGE_COLUMNS` outermost valid bins.
-    Rows that a roll's correction cut shorter than others by more than half of that are passed over: they end
-    inside. Where the data were counts or transmission, a beam that changed since the flat was taken leaves an
-    offset in all rows alike: the lowest tenth of the rows at that edge, taken off (up to half the view's
-    maximum, in scans of eight rows or more; an object that fills every row equally looks the same).
+    The mean, over the rows, of the :data:`EDGE_COLUMNS` outermost valid bins; 0 where the outermost one has
+    less than :data:`EDGE_REACH` of that mean: there the object ends within these bins, inside the detector.
+    Rows that a roll's correction cut shorter than others by more than half of those bins are passed over:
+    they end inside. Where the data were counts or transmission, a beam that changed since the flat was taken
+    leaves an offset in all rows alike: the lowest tenth of the rows at that edge, taken off (up to half the
+    view's maximum, in scans of eight rows or more; an object that fills every row equally looks the same).
     """
     drifts = scan.provenance.get("data") in ("counts", "transmission") and scan.rows >= 8
     valid = scan.mask.sum(axis=1)
     peak = np.max(scan.projections.sum(axis=1) / np.maximum(valid, 1), axis=1)
     out = np.zeros((scan.views, 2))
     starts = np.argmax(scan.mask, axis=2), np.argmax(scan.mask[..., ::-1], axis=2)
-    for side, (edge, start) in enumerate(zip(_edges(scan.mask, EDGE_COLUMNS), starts, strict=True)):
-        count = edge.sum(axis=2)
-        rows = np.sum(scan.projections * edge, axis=2) / np.maximum(count, 1)
+    edges, outermost = _edges(scan.mask, EDGE_COLUMNS), _edges(scan.mask, 1)
+    for side, start in enumerate(starts):
+        present = edges[side].any(axis=2)
+        rows = np.sum(scan.projections * edges[side], axis=2) / np.maximum(edges[side].sum(axis=2), 1)
+        last = np.sum(scan.projections * outermost[side], axis=2)
         for view in range(scan.views):
-            present = count[view] > 0
-            if not present.any() or peak[view] <= 0:
+            if not present[view].any() or peak[view] <= 0:
                 continue
-            outermost = start[view][present].min()
-            signal = rows[view][present & (start[view] <= outermost + EDGE_COLUMNS // 2)]
-            offset = np.clip(np.quantile(signal, 0.1), 0, 0.5 * peak[view]) if drifts else 0.0
-            out[view, side] = (signal.mean() - offset) / (peak[view] - offset)
+            shortest = start[view][present[view]].min()
+            used = present[view] & (start[view] <= shortest + EDGE_COLUMNS // 2)
+            offset = np.clip(np.quantile(rows[view][used], 0.1), 0, 0.5 * peak[view]) if drifts else 0.0
+            signal = rows[view][used].mean() - offset
+            if last[view][used].mean() - offset >= EDGE_REACH * signal:
+                out[view, side] = signal / (peak[view] - offset)
     return out
 
 
