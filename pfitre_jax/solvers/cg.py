@@ -17,22 +17,27 @@ def conjugate_gradients(operator, rhs, x0, *, iterations: int, precondition=lamb
     residual = rhs - operator(x0)
     direction = precondition(residual)
     energy = jnp.vdot(residual, direction)
-    tiny = jnp.finfo(rhs.dtype).tiny
 
     def iterate(carry, _):
         x, residual, direction, energy = carry
         image = operator(direction)
         curvature = jnp.vdot(direction, image)
-        step = jnp.where(curvature > tiny, energy / jnp.maximum(curvature, tiny), 0)
+        step = ratio(energy, curvature)
         x = x + step * direction
         residual = residual - step * image
         steepest = precondition(residual)
         new = jnp.vdot(residual, steepest)
-        direction = steepest + jnp.where(energy > tiny, new / jnp.maximum(energy, tiny), 0) * direction
+        direction = steepest + ratio(new, energy) * direction
         return (x, residual, direction, new), None
 
     (x, *_), _ = jax.lax.scan(iterate, (x0, residual, direction, energy), length=iterations)
     return x
+
+
+def ratio(part, whole):
+    """``part / whole``, 0 where there is no whole; its gradient is finite there too."""
+    enough = whole > jnp.finfo(whole.dtype).tiny
+    return jnp.where(enough, part / jnp.where(enough, whole, 1), 0)
 
 
 def data_step(problem: Problem, target, rho, x, *, iterations: int):

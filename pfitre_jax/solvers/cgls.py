@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.cg import ratio
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
 
@@ -43,15 +44,14 @@ class CGLS:
         return CGLSState(x, misfit, steepest, jnp.sum(steepest**2), residual, jnp.zeros((), residual.dtype))
 
     def step(self, problem: Problem, state: CGLSState) -> CGLSState:
-        tiny = jnp.finfo(state.x.dtype).tiny
         projected = problem.mask * problem.A(state.direction)
         curvature = jnp.sum(projected**2) / problem.norm_squared
-        length = jnp.where(curvature > tiny, state.energy / jnp.maximum(curvature, tiny), 0)
+        length = ratio(state.energy, curvature)
         x = state.x + length * state.direction
         misfit = state.misfit - length * projected
         steepest = problem.back(misfit)
         energy = jnp.sum(steepest**2)
-        kept = jnp.where(state.energy > tiny, energy / jnp.maximum(state.energy, tiny), 0)
+        kept = ratio(energy, state.energy)
         return CGLSState(
             x,
             misfit,

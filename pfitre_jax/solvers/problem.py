@@ -76,7 +76,7 @@ class Problem:
 
     def relative_residual(self, misfit):
         """``norm(M(Ax - y)) / norm(My)`` from :meth:`misfit`; 0 for an empty sinogram fitted exactly."""
-        return _norm(misfit) / jnp.maximum(_norm(self.sinogram), _tiny(misfit))
+        return _ratio(_norm(misfit), _norm(self.sinogram))
 
     def residual(self, image):
         """``norm(M(Ax - y)) / norm(My)``: image (ny, nx) -> ()."""
@@ -114,7 +114,7 @@ def disc_support(A: Projector, dtype=jnp.float32) -> Float[Array, "ny nx"]:
 
 def relative_change(new, old):
     """``norm(new - old) / norm(new)``, 0 for two zero images."""
-    return _norm(new - old) / jnp.maximum(_norm(new), _tiny(new))
+    return _ratio(_norm(new - old), _norm(new))
 
 
 def _norm(array):
@@ -123,5 +123,6 @@ def _norm(array):
     return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
 
 
-def _tiny(array):
-    return jnp.finfo(array.dtype).tiny
+def _ratio(part, whole):
+    """``part / whole``, or ``part`` where there is no whole."""
+    return part / jnp.where(whole > 0, whole, 1)

@@ -1,0 +1,79 @@
+"""The noise estimate and the automatic weight."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax import solvers
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.weight import SMALLEST_WEIGHT, automatic_weight, noise_level
+
+THETA = np.deg2rad(np.linspace(-40, 40, 24))
+
+
+def smooth_sinograms(columns=64):
+    t = np.linspace(-1, 1, columns)
+    return np.stack([40 * np.sqrt(np.maximum(r**2 - t**2, 0)) for r in (0.8, 0.6)])[:, None].repeat(
+        24, axis=1
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.2, 2.0])
+def test_noise_is_found_under_a_smooth_object(sigma):
+    noise = np.random.default_rng(0).standard_normal((2, 24, 64))
+    y = jnp.asarray(smooth_sinograms() + sigma * noise, jnp.float32)
+    found = noise_level(y, jnp.ones_like(y))
+    assert abs(found / sigma - 1) < 0.25
+
+
+def test_invalid_bins_and_outliers_do_not_count():
+    rng = np.random.default_rng(1)
+    y = smooth_sinograms() + 0.5 * rng.standard_normal((2, 24, 64))
+    mask = np.ones_like(y)
+    mask[:, :, :30] = 0
+    y[:, :, :30] = 1e3 * rng.standard_normal((2, 24, 30))
+    y[:, ::6, 40] += 100.0
+    assert abs(noise_level(jnp.asarray(y), jnp.asarray(mask)) / 0.5 - 1) < 0.2
+    assert noise_level(jnp.asarray(y), jnp.zeros_like(jnp.asarray(mask))) == 0
+
+
+def weight(noise, views=THETA, columns=64):
+    A = Projector(ParallelGeometry.create(views, columns))
+    y = noise * np.random.default_rng(2).standard_normal((2, len(views), columns))
+    return float(automatic_weight(A, A.norm_squared(), jnp.asarray(y, jnp.float32)))
+
+
+def test_weight_is_the_noise_in_the_gradient():
+    """Measured on the gradient of pure noise itself, which has standard deviation weight/0.6."""
+    A = Projector(ParallelGeometry.create(THETA, 64))
+    y = jnp.asarray(3.0 * np.random.default_rng(2).standard_normal((24, 64)), jnp.float32)
+    gradient = np.asarray(A.T(y) / A.norm_squared())
+    middle = gradient[16:48, 16:48]
+    auto = automatic_weight(A, A.norm_squared(), y[None])
+    assert 0.75 < auto / (0.6 * middle.std()) < 1.35
+
+
+def test_weight_follows_the_noise_and_the_number_of_views():
+    assert abs(weight(2.0) / weight(1.0) - 2) < 1e-3
+    quarter = np.deg2rad(np.linspace(-40, 40, 96))
+    # Four times the views: noise in the gradient relative to norm(A)^2 halves.
+    assert abs(weight(1.0) / weight(1.0, quarter) - 2) < 0.15
+    np.testing.assert_allclose(weight(0.0), SMALLEST_WEIGHT)
+
+
+def test_it_is_the_default_and_close_to_the_best():
+    """On a noisy scan of blocks: within 1 dB of the best of the usual weights."""
+    A = Projector(ParallelGeometry.create(THETA, 48))
+    truth = np.zeros((48, 48), np.float32)
+    truth[12:30, 14:20], truth[20:26, 18:38], truth[32:36, 10:34] = 1.0, 0.8, 0.6
+    y = np.asarray(A(jnp.asarray(truth)))
+    y = jnp.asarray(y + 0.02 * y.max() * np.random.default_rng(3).standard_normal(y.shape), jnp.float32)
+
+    def error(**options):
+        return float(np.linalg.norm(solvers.fista_tv(A, y, iterations=100, **options).value - truth))
+
+    best = min(error(weight=w) for w in 10 ** np.arange(-5, -1.9, 0.5))
+    assert error() < best * 10 ** (1 / 20)
