@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from pfitre_jax.loop import Solution, Status, run
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.solvers.admm import ADMM, TV_RHO
+from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
@@ -119,7 +119,7 @@ def with_numbers(settings: dict[str, Any], weight: Callable[[], float]) -> dict[
     if numbers.get("weight") == "auto":
         numbers["weight"] = weight()
     if numbers.get("rho") == "auto":
-        numbers["rho"] = TV_RHO * numbers["weight"]
+        numbers["rho"] = float(tv_rho(numbers["weight"]))
     return numbers
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
@@ -19,6 +20,8 @@ from pfitre_jax.solvers.weight import resolve_weight
 #: ``rho`` over the weight of TV at which 50 iterations get closest to the minimum: 10 to 30 of 1 to 100, for
 #: weights 1e-4 and 1e-3.
 TV_RHO = 20.0
+#: A smaller weight than this gets the ``rho`` of this one: for weight 0, without TV, it must not be 0 too.
+TV_RHO_WEIGHT = 1e-4
 
 
 @jax.tree_util.register_dataclass
@@ -117,8 +120,14 @@ def admm_tv(A: Projector, sinogram, *, weight="auto", rho=None, mask=None, **set
     """:func:`admm` with the prior ``TV(weight)``: the problem that ``fista_tv`` solves.
 
     weight: (), or "auto" for :func:`pfitre_jax.solvers.weight.automatic_weight`
-    rho: default ``TV_RHO * weight``
+    rho: default :func:`tv_rho` of the weight
     """
     weight = resolve_weight(weight, A, sinogram, mask)
-    rho = TV_RHO * weight if rho is None else rho
+    rho = tv_rho(weight) if rho is None else rho
     return admm(A, sinogram, prior=TV(weight), rho=rho, mask=mask, **settings)
+
+
+def tv_rho(weight):
+    """The ``rho`` that belongs to a weight of TV, ``TV_RHO * max(weight, TV_RHO_WEIGHT)``: () -> ()."""
+    maximum = jnp.maximum if isinstance(weight, jax.Array) else np.maximum
+    return TV_RHO * maximum(weight, TV_RHO_WEIGHT)
