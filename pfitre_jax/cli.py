@@ -335,7 +335,7 @@ def project(
     angles: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Angles to project at; default the measured ones.")
     ] = None,
-    angle_unit: Annotated[Literal["deg", "rad"], typer.Option()] = "deg",
+    angle_unit: _AngleUnit = None,
     center: Annotated[float | None, typer.Option(help="Default: the result's.")] = None,
     roll: Annotated[float | None, typer.Option(metavar="DEG", help="Default: the result's.")] = None,
     columns: Annotated[int | None, typer.Option(metavar="N", help="Default: the scan's.")] = None,

@@ -172,6 +172,29 @@ def test_project_gives_back_the_measured_sinogram(recon, folder, tmp_path):
     assert np.isnan(predicted[:, 2]).all() and "NaN" in done.stderr
 
 
+def test_project_takes_the_unit_of_the_angles_from_their_header(recon, folder, tmp_path):
+    radians = "\n".join(map(str, np.deg2rad(THETA_DEG)))
+    (tmp_path / "named.csv").write_text(f"theta_rad\n{radians}\n")
+    (tmp_path / "bare.csv").write_text(f"{radians}\n")
+    runs = {
+        "degrees": (folder / "angles.csv",),
+        "named": (tmp_path / "named.csv",),
+        "said": (tmp_path / "bare.csv", "--angle-unit", "rad"),
+    }
+    predicted = {}
+    for name, angles in runs.items():
+        done = pfitre("project", recon / "recon.h5", "--angles", *angles, "--out", tmp_path / f"{name}.tif")
+        assert done.exit_code == 0, done.output
+        predicted[name] = tifffile.imread(tmp_path / f"{name}.tif")
+    np.testing.assert_allclose(predicted["named"], predicted["degrees"], atol=1e-3)
+    np.testing.assert_array_equal(predicted["named"], predicted["said"])
+    done = pfitre(
+        "project", recon / "recon.h5", "--angles", tmp_path / "named.csv", "--angle-unit", "deg",
+        "--out", tmp_path / "refused.tif",
+    )  # fmt: skip
+    assert done.exit_code == 2 and "'theta_rad' is in 'rad'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

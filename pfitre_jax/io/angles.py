@@ -36,15 +36,30 @@ def to_radians(values, unit: str = "deg") -> np.ndarray:
     return theta
 
 
-def read_angles(path, unit: str = "deg") -> np.ndarray:
+def agreed_unit(given: str | None, stated: str | None, where: str) -> str | None:
+    """The unit that the caller gave or else the one that the file states at ``where``; None without either.
+
+    ``ValueError`` where they contradict each other.
+    """
+    if given is not None and stated is not None and given != stated:
+        raise ValueError(
+            f"{where} is in {stated!r} but the angle unit is {given!r}; "
+            f"leave the unit out, or say {stated!r} (--angle-unit {stated})"
+        )
+    return given or stated
+
+
+def read_angles(path, unit: str | None = None) -> np.ndarray:
     """Angles of a text file as radians ``(views,)``: one line for each view, with or without a header line.
+
+    unit: "deg" or "rad"; default the one in the header's name, else degrees
 
     Values are separated by commas, semicolons or blanks; the angle is the column that the header calls
     ``angle`` or ``theta`` (``theta_deg``, ``angle_rad``, ... too), else the last one. Empty lines and lines
     that start with ``#`` are passed over.
 
     Raises ``FileNotFoundError``; ``ValueError`` for words, missing values, no values, and a header whose unit
-    is not ``unit``.
+    contradicts ``unit``.
     """
     path = Path(path)
     try:
@@ -59,7 +74,8 @@ def read_angles(path, unit: str = "deg") -> np.ndarray:
     header = lines[0][1]
     if not any(_is_number(word) for word in header):
         lines = lines[1:]
-        column = _angle_column(path, header, unit)
+        column, named = _angle_column(header)
+        unit = agreed_unit(unit, named, f"{path}: the column {header[column]!r}")
     if not lines:
         raise ValueError(f"{path} holds a header but no angles; expected one for each view, one a line")
     values = []
@@ -69,26 +85,22 @@ def read_angles(path, unit: str = "deg") -> np.ndarray:
             raise ValueError(f"{path}, line {n}: {word!r} is not a number; expected the angle of a view")
         values.append(float(word))
     try:
-        return to_radians(values, unit)
+        return to_radians(values, unit or "deg")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _angle_column(path: Path, header: list[str], unit: str) -> int:
-    found = [(k, m) for k, word in enumerate(header) if (m := _NAMES.fullmatch(word))]
-    if not found:
-        return -1
-    column, match = found[0]
-    named = match["unit"]
-    if named and named.lower() != unit:
-        raise ValueError(
-            f"{path}: the column {header[column]!r} is in {named.lower()} but the angle unit is {unit!r}; "
-            f"say the angle unit {named.lower()!r} (--angle-unit {named.lower()})"
-        )
-    return column
+def _angle_column(header: list[str]) -> tuple[int, str | None]:
+    """Which column holds the angles, and the unit that its name states."""
+    for column, word in enumerate(header):
+        if match := _NAMES.fullmatch(word):
+            return column, match["unit"].lower() if match["unit"] else None
+    return -1, None
 
 
 def _split(line: str) -> list[str]:
+    # A unit in brackets belongs to the name before it, also where blanks separate the columns.
+    line = re.sub(r"\s+(?=[\[(])", "", line)
     separator = next((s for s in ",;\t" if s in line), None)
     return [word.strip().strip("\"'") for word in line.split(separator)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pfitre_jax.io.angles import read_angles, to_radians
+from pfitre_jax.io.angles import agreed_unit, read_angles, to_radians
 from pfitre_jax.io.raw import RawScan
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2
@@ -27,7 +27,7 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
     kind: default "counts" where there are flats, else "absorption"
 
     Raises ``FileNotFoundError``; ``ValueError`` for a file that is not HDF5 or damaged, that holds neither
-    layout, or that has no angles (0 to 180 degrees is never assumed).
+    layout, whose ``units`` contradict ``unit``, or that has no angles (0 to 180 degrees is never assumed).
     """
     path = Path(path)
     if path.stat().st_size == 0:
@@ -45,7 +45,7 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
         raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
     projections, flat, dark, theta, stored_unit, layout, where = read
     if angles is not None:
-        theta_rad = read_angles(angles, unit or "deg")
+        theta_rad = read_angles(angles, unit)
         where = str(angles)
     elif theta is None:
         raise ValueError(
@@ -53,7 +53,7 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
             "give them as a CSV file, one for each view (--angles CSV)"
         )
     else:
-        theta_rad = to_radians(theta, unit or stored_unit or "deg")
+        theta_rad = to_radians(theta, agreed_unit(unit, stored_unit, f"{path}: {where}") or "deg")
     provenance = {"file": str(path), "format": layout, "angles": where}
     return RawScan.create(projections, theta_rad, kind=kind, flat=flat, dark=dark, provenance=provenance)
 

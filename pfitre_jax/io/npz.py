@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pfitre_jax.io.angles import read_angles, to_radians
+from pfitre_jax.io.angles import agreed_unit, read_angles, to_radians
 from pfitre_jax.io.raw import RawScan
 
 #: Names under which the angles may be stored, and their unit.
@@ -17,7 +17,8 @@ ANGLE_KEYS = {"theta_rad": "rad", "theta_deg": "deg", "angles_rad": "rad", "angl
 def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None) -> RawScan:
     """Archive ``path``; its angles' unit is in their name.
 
-    angles: CSV file, in ``unit`` (default degrees), whose angles replace those of the file
+    angles: CSV file whose angles replace those of the file
+    unit: "deg" or "rad"; default what the name or the CSV's header says, else degrees
     kind: default "counts" where there is a flat, else "absorption"
 
     Raises ``FileNotFoundError``; ``ValueError`` for a file that is not an archive, is damaged or pickled, or
@@ -29,7 +30,7 @@ def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None
     if "projections" not in arrays:
         raise ValueError(f"{path} holds {found}; expected 'projections' (views, rows, columns)")
     if angles is not None:
-        theta_rad, origin = read_angles(angles, unit or "deg"), str(angles)
+        theta_rad, origin = read_angles(angles, unit), str(angles)
     else:
         origin = next((key for key in ANGLE_KEYS if key in arrays), None)
         if origin is None:
@@ -37,12 +38,8 @@ def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None
                 f"{path} holds {found} but no angles; expected 'theta_deg' or 'theta_rad' (views,), "
                 "or give a CSV file (--angles CSV)"
             )
-        if unit is not None and unit != ANGLE_KEYS[origin]:
-            raise ValueError(
-                f"{path}: the angles are stored as {origin!r} but the angle unit is {unit!r}; "
-                "store them under the name of their unit, or leave the unit out"
-            )
-        theta_rad = to_radians(arrays[origin], ANGLE_KEYS[origin])
+        stated = agreed_unit(unit, ANGLE_KEYS[origin], f"{path}: the array {origin!r}")
+        theta_rad = to_radians(arrays[origin], stated)
     center = arrays.get("center")
     if center is not None and (center.size != 1 or center.dtype.kind not in "fiu"):
         raise ValueError(f"{path}: 'center' has shape {center.shape}; expected one detector index")

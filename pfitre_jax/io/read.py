@@ -50,4 +50,4 @@ def read(path, angles=None, angle_unit: str | None = None, data: str | None = No
         raise ValueError(
             f"{path} is none of the formats known; expected a TIFF stack, DXchange or NXtomo HDF5, or .npz"
         )
-    return reader(path, angles, angle_unit or "deg" if reader is read_tiff else angle_unit, data)
+    return reader(path, angles, angle_unit, data)

@@ -14,9 +14,10 @@ from pfitre_jax.io.angles import read_angles
 from pfitre_jax.io.raw import RawScan
 
 
-def read_tiff(path, angles, unit: str = "deg", kind: str | None = None) -> RawScan:
+def read_tiff(path, angles, unit: str | None = None, kind: str | None = None) -> RawScan:
     """TIFF stack ``path`` (views, rows, columns) with the angles of the CSV file ``angles``.
 
+    unit: "deg" or "rad"; default what the CSV's header says, else degrees
     kind: "transmission" or "absorption" (default); a stack has no flat frames, so "counts" is refused
 
     Raises ``FileNotFoundError``; ``ValueError`` for no angles, a file that is not TIFF, is truncated, empty

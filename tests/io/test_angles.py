@@ -41,6 +41,12 @@ def test_radians_are_taken_as_they_are(csv):
     np.testing.assert_allclose(read_angles(csv("theta_rad\n0\n1.5\n3\n"), "rad"), [0, 1.5, 3])
 
 
+@pytest.mark.parametrize("header", ["theta_rad", "Angle [radians]", "view;rotation_angle(rad)"])
+def test_the_header_names_the_unit(csv, header):
+    rows = "1;0\n2;1.5\n3;3\n" if ";" in header else "0\n1.5\n3\n"
+    np.testing.assert_allclose(read_angles(csv(f"{header}\n{rows}")), [0, 1.5, 3])
+
+
 @pytest.mark.parametrize(
     ("text", "unit", "message"),
     [
@@ -52,7 +58,8 @@ def test_radians_are_taken_as_they_are(csv):
         ("0\nnan\n", "deg", "angle of view 1"),
         ("0\ninf\n", "deg", "angle of view 1"),
         ("0\n45\n90\n", "rad", "look like degrees"),
-        ("theta_rad\n0\n1\n", "deg", "--angle-unit rad"),
+        ("theta_rad\n0\n1\n", "deg", "'theta_rad' is in 'rad'.*--angle-unit rad"),
+        ("theta_deg\n0\n1\n", "rad", "--angle-unit deg"),
         ("0\n45\n", "grad", "'deg' or 'rad'"),
         ("\n".join(str(k * np.pi / 60) for k in range(60)), "deg", "look like radians.*--angle-unit rad"),
     ],

@@ -196,6 +196,12 @@ class TestNXtomo:
         np.testing.assert_allclose(raw.theta_rad, THETA)
         assert raw.kind == "absorption"
 
+    def test_a_unit_against_the_attribute(self, tmp_path, stack):
+        path = nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, THETA, "rad")
+        np.testing.assert_allclose(read(path, angle_unit="rad").theta_rad, THETA)
+        with pytest.raises(ValueError, match=r"rotation_angle is in 'rad' but the angle unit is 'deg'"):
+            read(path, angle_unit="deg")
+
     def test_no_rotation_angle(self, tmp_path, stack, csv):
         path = nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, None)
         with pytest.raises(ValueError, match=r"NXtomo.*no angles.*rotation_angle.*--angles"):
@@ -300,6 +306,18 @@ class TestNpz:
         np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES)
         with pytest.raises(ValueError, match=r"theta_deg.*'rad'"):
             read(tmp_path / "scan.npz", angle_unit="rad")
+
+
+def test_every_reader_takes_the_unit_of_the_csv_header(tmp_path, stack):
+    csv = tmp_path / "angles.csv"
+    csv.write_text("theta_rad\n" + "\n".join(map(str, THETA)))
+    tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
+    np.savez(tmp_path / "scan.npz", projections=stack)
+    TestDXchange().write(tmp_path / "scan.h5", data=stack)
+    for name in ("scan.tif", "scan.npz", "scan.h5"):
+        np.testing.assert_allclose(read(tmp_path / name, csv).theta_rad, THETA)
+        with pytest.raises(ValueError, match="the angle unit is 'deg'"):
+            read(tmp_path / name, csv, angle_unit="deg")
 
 
 def test_missing_files_and_folders(tmp_path, stack):
