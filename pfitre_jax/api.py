@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from pfitre_jax.loop import Status
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.preprocess import correct_roll, to_scan
 from pfitre_jax.report import Tile
-from pfitre_jax.scan import Scan, resolve
+from pfitre_jax.scan import Scan, check_center, resolve
 from pfitre_jax.trust.domain import check_domain, disagreement
 
 #: Rows, evenly spread, on which a learned prior is asked whether it knows what it sees.
@@ -88,7 +89,8 @@ class Result:
     scale: what image values were divided by while they were solved for, per pixel
     sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
     method, parameters: its name and settings; warnings: in words
-    timings: ``seconds_compile``, ``seconds_run``
+    timings: wall time, ``seconds_compile`` of what :func:`reconstruct` compiles, ``seconds_run`` of the solve
+        of all rows, ``seconds_prepare`` of all else: axis, support, scale, weight, domain check
     scan: what was reconstructed, all its rows; geometry: of each row
     """
 
@@ -197,6 +199,7 @@ def reconstruct(
     Raises ``ValueError`` for an unknown method, a setting that makes no sense, rows outside the scan, a scan
     that does not tell its centre.
     """
+    began = time.perf_counter()
     settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight)
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
@@ -209,7 +212,10 @@ def reconstruct(
     if scale is None:
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
-    settings = methods.with_numbers(settings, lambda: scan_weight(scan, problem, scale))
+    if settings.get("weight") == "auto":
+        settings["weight"], seconds = scan_weight(scan, problem, scale)
+        seconds_compile += seconds
+    settings = methods.with_numbers(settings)
     sinograms, masks = np.moveaxis(picked.projections, 1, 0), np.moveaxis(picked.mask, 1, 0)
     solved = slices.reconstruct_rows(
         methods.build(method, settings),
@@ -234,6 +240,7 @@ def reconstruct(
     middle = len(solved.volume) // 2
     predicted = np.asarray(_project(problem.A, solved.volume[middle]))
     unit = np.float32(1 if scan.pixel_size is None else scan.pixel_size)
+    others = time.perf_counter() - began - seconds_compile - solved.seconds_run
     return Result(
         volume=solved.volume / unit,
         rows=picked.row0 + np.arange(picked.rows),
@@ -246,7 +253,11 @@ def reconstruct(
         method=method,
         parameters={name: methods.describe(value) for name, value in settings.items()},
         warnings=warnings,
-        timings={"seconds_compile": seconds_compile, "seconds_run": solved.seconds_run},
+        timings={
+            "seconds_prepare": others,
+            "seconds_compile": seconds_compile,
+            "seconds_run": solved.seconds_run,
+        },
         scan=scan,
         geometry=geometry,
     )
@@ -287,11 +298,31 @@ def try_values(
 ) -> list[Tile]:
     """One row reconstructed with each of several centres or rolls, to look at side by side.
 
-    what: "center", ``values`` being detector indices, or "roll", degrees by which the scan is turned further
+    what: "center", ``values`` being detector indices, or "roll", degrees, of a scan that is not turned yet
     row: default the middle one
 
-    Each tile is what :func:`reconstruct` makes of the scan with that value. Raises ``ValueError`` for a
-    centre outside the detector, a row outside the scan.
+    Each tile is what :func:`reconstruct` makes of the scan with that value. Raises ``ValueError`` as
+    :func:`check_trials` does.
+    """
+    row = check_trials(scan, what, values, row)
+    if what == "roll":
+        scan = with_center(scan)
+    tiles, scale = [], None
+    for value in values:
+        trial = scan.with_center(value) if what == "center" else correct_roll(scan, value)
+        result = reconstruct(trial, method, rows=slice(row, row + 1), scale=scale)
+        # The scale hardly depends on the axis: found once.
+        scale = result.scale
+        tiles.append(Tile(float(value), result.volume[0], float(result.residual[0])))
+        progress(len(tiles), len(values))
+    return tiles
+
+
+def check_trials(scan: Scan, what: str, values, row: int | None = None) -> int:
+    """The row that :func:`try_values` would show, if it can try these values at all.
+
+    Raises ``ValueError`` for a row outside the scan, a centre outside the detector, a roll of 90 degrees or
+    more, and rolls of a scan that was turned already: they would add to that turn.
     """
     if what not in ("center", "roll"):
         raise ValueError(f"what to try is {what!r}; expected 'center' or 'roll'")
@@ -299,18 +330,18 @@ def try_values(
     if not 0 <= row < scan.rows:
         raise ValueError(f"row {row} is outside the scan; expected 0 to {scan.rows - 1}")
     if what == "center":
-        trials = [scan.with_center(value) for value in values]
-    else:
-        scan = with_center(scan)
-        trials = [correct_roll(scan, value) for value in values]
-    tiles, scale = [], None
-    for value, trial in zip(values, trials, strict=True):
-        result = reconstruct(trial, method, rows=slice(row, row + 1), scale=scale)
-        # The scale hardly depends on the axis: found once.
-        scale = result.scale
-        tiles.append(Tile(float(value), result.volume[0], float(result.residual[0])))
-        progress(len(tiles), len(trials))
-    return tiles
+        for value in values:
+            check_center(value, scan.columns)
+        return row
+    if scan.roll_deg:
+        raise ValueError(
+            f"the scan was turned by {scan.roll_deg:g} degrees already; expected one that was not: load it "
+            "without a roll, rolls to try are of the scan as it was measured"
+        )
+    for value in values:
+        if not abs(value) < 90:
+            raise ValueError(f"the roll is {value:g}; expected degrees between -90 and 90")
+    return row
 
 
 @jax.jit

@@ -113,11 +113,9 @@ def with_prior(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "prior": pretrained(settings["prior"])}
 
 
-def with_numbers(settings: dict[str, Any], weight: Callable[[], float]) -> dict[str, Any]:
-    """``settings`` with numbers for "auto": ``weight()``, and the rho that belongs to a weight."""
+def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` whose weight is a number, with a rho that belongs to it for "auto"."""
     numbers = dict(settings)
-    if numbers.get("weight") == "auto":
-        numbers["weight"] = weight()
     if numbers.get("rho") == "auto":
         numbers["rho"] = float(tv_rho(numbers["weight"]))
     return numbers

@@ -39,10 +39,15 @@ def scan_scale(scan: Scan, problem: Problem) -> tuple[float, float]:
     return float(executable(problem, sinograms, masks, region)), seconds
 
 
-def scan_weight(scan: Scan, problem: Problem, scale: float) -> float:
-    """The automatic weight of total variation, :func:`pfitre_jax.solvers.weight.automatic_weight`."""
+def scan_weight(scan: Scan, problem: Problem, scale: float) -> tuple[float, float]:
+    """The automatic weight of total variation, and the seconds its compilation took.
+
+    :func:`pfitre_jax.solvers.weight.automatic_weight` of :func:`sample_rows`.
+    """
     sinograms, masks = _sampled(scan)
-    return float(_weight(problem.A, problem.norm_squared, sinograms / np.float32(scale), masks))
+    arguments = (problem.A, problem.norm_squared, sinograms / np.float32(scale), masks)
+    executable, seconds = compiled(_weight, *arguments)
+    return float(executable(*arguments)), seconds
 
 
 _weight = jax.jit(automatic_weight)
