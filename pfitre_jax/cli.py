@@ -117,7 +117,12 @@ _Data = Annotated[
     typer.Option(help="Default: counts where the file holds flats, else absorption (line integrals)."),
 ]
 _Center = Annotated[
-    str, typer.Option(metavar="FLOAT|auto", help="Detector index of the rotation axis, bins counted from 0.")
+    str,
+    typer.Option(
+        metavar="FLOAT|auto",
+        help="Detector index of the rotation axis, bins counted from 0; "
+        "auto: what the file says, and where it says nothing, searched for.",
+    ),
 ]
 _Roll = Annotated[
     str, typer.Option(metavar="DEG|auto", help="In-plane roll of the rotation axis, mended first.")
@@ -411,7 +416,7 @@ def inspect(
         "angles": f"{theta.min():g} to {theta.max():g} degrees",
         "missing": missing if wedge.width_rad else "none",
         "line integrals": f"{valid.min():.4g} to {valid.max():.4g}, median {np.median(valid):.4g}",
-        "center": "not in the file" if loaded.center is None else f"{loaded.center:g}, from the file",
+        "center": loaded.provenance.get("center", "not in the file"),
         "invalid bins": f"{int(invalid.sum())} ({100 * invalid.mean():.2f}%), in "
         f"{int(invalid.any(axis=(1, 2)).sum())} views",
         "truncated views": api.ranges(truncated) if truncated.size else "none",

@@ -32,18 +32,23 @@ def to_scan(
     Masked: counts at or below the dark, flat at or below the dark, transmission at or below 0, padding
     (:func:`padding`), dead columns (:func:`dead_columns`), and with ``mask_nan`` what is NaN or infinite.
 
-    center: detector index of the rotation axis; default what the file says
+    center: detector index of the rotation axis; default what the file says, and then
+        ``provenance["center"]`` tells so
     """
     finite = check_finite(raw.projections, mask_nan=mask_nan)
     line_integrals, valid = minus_log(raw)
     mask = finite & valid & ~padding(raw.projections) & ~dead_columns(raw.projections)[None, None, :]
+    provenance = dict(raw.provenance)
+    if center is None and raw.center is not None:
+        center = raw.center
+        provenance["center"] = f"{center:g}, from the file"
     return Scan.create(
         np.where(mask, line_integrals, 0),
         raw.theta_rad,
         mask=mask,
-        center=raw.center if center is None else center,
+        center=center,
         pixel_size=pixel_size,
-        provenance=raw.provenance,
+        provenance=provenance,
     )
 
 

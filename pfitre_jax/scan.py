@@ -123,8 +123,9 @@ class Scan:
         return ParallelGeometry.create(self.theta_rad, self.columns, self.center)
 
     def with_center(self, center: float) -> Scan:
-        """The same scan with the rotation axis at detector index ``center``."""
-        return dataclasses.replace(self, center=check_center(center, self.columns))
+        """The same scan with the rotation axis at detector index ``center``, wherever it was before."""
+        provenance = {name: said for name, said in self.provenance.items() if name != "center"}
+        return dataclasses.replace(self, center=check_center(center, self.columns), provenance=provenance)
 
     def select_views(self, selection: slice | str) -> Scan:
         """Only the views ``A:B[:S]``; ``ValueError`` where they lie outside the scan or none is left."""

@@ -223,6 +223,22 @@ def test_inspect_says_what_a_scan_holds_and_draws_it(folder, tmp_path):
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("center", [None, "auto", "16.5"])
+def test_recon_says_where_the_centre_comes_from(folder, tmp_path, center):
+    given = [] if center is None else ["--center", center]
+    done = pfitre(
+        "recon", folder / "scan.npz", "--method", "cgls", "--iterations", 1, *given, "--out", tmp_path / "out"
+    )
+    assert done.exit_code == 0, done.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    if center == "16.5":
+        assert summary["center"] == 16.5 and "center" not in summary["scan"]
+        assert "center 16.5;" in done.stderr
+    else:
+        assert summary["center"] == CENTER and summary["scan"]["center"] == "17, from the file"
+        assert "center 17, from the file;" in done.stderr
+
+
 def test_center_is_found(folder):
     done = pfitre("center", folder / "scan.tiff", "--angles", folder / "angles.csv")
     assert done.exit_code == 0, done.output

@@ -84,7 +84,14 @@ class TestLogarithm:
         assert scan.mask.all() and scan.center == 1.5 and scan.pixel_size == 0.2
 
     def test_the_centre_given_wins(self):
-        assert to_scan(RawScan.create(self.line_integrals, self.theta, center=1.5), center=2).center == 2
+        raw = RawScan.create(self.line_integrals, self.theta, center=1.5)
+        assert to_scan(raw, center=2).center == 2
+        assert "center" not in to_scan(raw, center=2).provenance
+
+    def test_a_centre_from_the_file_is_said_to_be_until_another_is_set(self):
+        scan = to_scan(RawScan.create(self.line_integrals, self.theta, center=1.5))
+        assert scan.center == 1.5 and scan.provenance["center"] == "1.5, from the file"
+        assert "center" not in scan.with_center(2).provenance
 
     def test_not_finite_counts_are_not_passed_off_as_dead(self):
         counts = np.full((3, 1, 2), 50.0)
