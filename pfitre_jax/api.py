@@ -16,14 +16,14 @@ from pfitre_jax.engine.center import find_center, find_roll
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.scale import scan_scale, scan_weight
 from pfitre_jax.engine.support import scan_support
-from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.geometry import ParallelGeometry, Wedge, check_center
 from pfitre_jax.io.read import read
 from pfitre_jax.io.results import StoredResult, result_writers, versions, write_files
 from pfitre_jax.loop import Status
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.preprocess import correct_roll, to_scan
 from pfitre_jax.report import Tile
-from pfitre_jax.scan import Scan, check_center, resolve
+from pfitre_jax.scan import Scan
 from pfitre_jax.trust.domain import check_domain, disagreement
 
 #: Rows, evenly spread, on which a learned prior is asked whether it knows what it sees.
@@ -59,22 +59,10 @@ def load_scan(
     """
     raw = read(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center, pixel_size=pixel_size, mask_nan=mask_nan)
-    keep = _kept_views(scan.views, views, exclude_views)
-    scan = dataclasses.replace(
-        scan, projections=scan.projections[keep], mask=scan.mask[keep], theta_rad=scan.theta_rad[keep]
-    )
+    scan = scan.select_views(slice(None) if views is None else views, exclude_views)
     if roll == "auto":
         return with_roll(scan)
     return correct_roll(scan, roll) if roll else scan
-
-
-def _kept_views(count: int, views, exclude) -> np.ndarray:
-    keep = np.arange(count) if views is None else resolve(views, count, "views")
-    if exclude is not None:
-        keep = np.setdiff1d(keep, resolve(exclude, count, "views to leave out"))
-    if keep.size == 0:
-        raise ValueError(f"no view is left of {count} after leaving out {exclude}; keep at least one")
-    return keep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

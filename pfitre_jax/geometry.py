@@ -62,12 +62,7 @@ class ParallelGeometry:
         if int(columns) != columns or columns < 1:
             raise ValueError(f"columns is {columns!r}; expected the number of detector bins, at least 1")
         columns = int(columns)
-        center = (columns - 1) / 2 if center is None else float(center)
-        if not 0 <= center <= columns - 1:
-            raise ValueError(
-                f"the centre {center:g} is outside the detector; expected a detector index between 0 and "
-                f"{columns - 1} (bins are counted from 0)"
-            )
+        center = (columns - 1) / 2 if center is None else check_center(center, columns)
         shifts = np.zeros(theta.size) if shifts is None else np.asarray(shifts, float)
         if shifts.shape != theta.shape or not np.all(np.isfinite(shifts)):
             raise ValueError(
@@ -80,6 +75,26 @@ class ParallelGeometry:
     @property
     def views(self) -> int:
         return self.theta_rad.shape[0]
+
+    @property
+    def disc_radius(self) -> Float[Array, ""]:
+        """Radius, in pixels, of the disc about the axis that every view sees whole, whatever its angle.
+
+        It reaches the outer side of the last bin at the nearer edge of the detector, less the largest shift.
+        """
+        reach = jnp.minimum(self.center, self.columns - 1 - self.center) + 0.5
+        return reach - jnp.max(jnp.abs(self.shifts))
+
+
+def check_center(center, columns: int) -> float:
+    """``center`` as a float inside the detector, or a ``ValueError``."""
+    center = float(center)
+    if not 0 <= center <= columns - 1:
+        raise ValueError(
+            f"the centre {center:g} is outside the detector; expected a detector index between 0 and "
+            f"{columns - 1} (bins are counted from 0)"
+        )
+    return center
 
 
 def check_theta_rad(theta_rad) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pfitre_jax.geometry import ParallelGeometry, Wedge, check_theta_rad
+from pfitre_jax.geometry import ParallelGeometry, Wedge, check_center, check_theta_rad
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,16 +127,25 @@ class Scan:
         provenance = {name: said for name, said in self.provenance.items() if name != "center"}
         return dataclasses.replace(self, center=check_center(center, self.columns), provenance=provenance)
 
-    def select_views(self, selection: slice | str) -> Scan:
-        """Only the views ``A:B[:S]``; ``ValueError`` where they lie outside the scan or none is left."""
-        return self._with_views(resolve(selection, self.views, "views"))
+    def select_views(self, selection: slice | str, exclude: slice | str | None = None) -> Scan:
+        """Only the views ``A:B[:S]``, without those in ``exclude``; both count the views of this scan.
+
+        ``ValueError`` where they lie outside the scan or none is left.
+        """
+        keep = resolve(selection, self.views, "views")
+        if exclude is not None:
+            keep = np.setdiff1d(keep, resolve(exclude, self.views, "views to leave out"))
+        if keep.size == 0:
+            raise ValueError(
+                f"no view is left of {self.views} after leaving out {exclude}; keep at least one"
+            )
+        return dataclasses.replace(
+            self, projections=self.projections[keep], mask=self.mask[keep], theta_rad=self.theta_rad[keep]
+        )
 
     def exclude_views(self, selection: slice | str) -> Scan:
         """All views but ``A:B[:S]``; ``ValueError`` where they lie outside the scan or none is left."""
-        keep = np.setdiff1d(np.arange(self.views), resolve(selection, self.views, "views to leave out"))
-        if keep.size == 0:
-            raise ValueError(f"leaving out {selection} of {self.views} views leaves none; keep at least one")
-        return self._with_views(keep)
+        return self.select_views(slice(None), selection)
 
     def select_rows(self, selection: slice | str) -> Scan:
         """Only the rows ``A:B`` (counted in this scan); ``row0`` follows.
@@ -152,11 +161,6 @@ class Scan:
             projections=self.projections[:, rows],
             mask=self.mask[:, rows],
             row0=self.row0 + int(keep[0]),
-        )
-
-    def _with_views(self, keep: np.ndarray) -> Scan:
-        return dataclasses.replace(
-            self, projections=self.projections[keep], mask=self.mask[keep], theta_rad=self.theta_rad[keep]
         )
 
 
@@ -190,17 +194,6 @@ def check_finite(
             "expected finite values: mend the file, or leave these bins out (--mask-nan; mask_nan=True)"
         )
     return finite
-
-
-def check_center(center, columns: int) -> float:
-    """``center`` as a float inside the detector, or a ``ValueError``."""
-    center = float(center)
-    if not 0 <= center <= columns - 1:
-        raise ValueError(
-            f"the centre {center:g} is outside the detector; expected a detector index between 0 and "
-            f"{columns - 1} (bins are counted from 0)"
-        )
-    return center
 
 
 def parse_slice(text: str) -> slice:

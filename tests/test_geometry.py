@@ -24,6 +24,14 @@ def test_arrays_are_leaves_and_sizes_are_not():
     assert structure != jax.tree.structure(ParallelGeometry.create([0.0, 0.5], 151))
 
 
+def test_the_disc_reaches_the_outer_side_of_the_last_bin_at_the_nearer_edge():
+    """Every view sees it whole: its shadow ends inside the bins' outer sides, and one of them is touched."""
+    g = ParallelGeometry.create([0.0, 0.5, 1.0], 40, center=14.0, shifts=[0.0, -1.5, 1.0])
+    left = 14.0 + np.asarray(g.shifts) - float(g.disc_radius)
+    right = 14.0 + np.asarray(g.shifts) + float(g.disc_radius)
+    assert left.min() == -0.5 and right.max() <= 39.5
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -83,6 +83,8 @@ def test_select_and_exclude_views():
     assert scan.exclude_views("1:3").projections[:, 0, 0].tolist() == [0, 300]
     np.testing.assert_array_equal(scan.exclude_views(slice(1, 3)).theta_rad, THETA[[0, 3]])
     assert scan.exclude_views("1:3").mask.shape == (2, 5, 6)
+    # Both count the views of the scan, not of what the other leaves.
+    assert scan.select_views("1:4", "1:3").projections[:, 0, 0].tolist() == [300]
 
 
 def test_select_rows_remembers_where_they_came_from():
@@ -101,7 +103,8 @@ def test_select_rows_remembers_where_they_came_from():
         (lambda s: s.select_rows(slice(-1, None)), "outside"),
         (lambda s: s.select_views("0:9"), "views 0:9 lie outside"),
         (lambda s: s.select_views("3:1"), "are none"),
-        (lambda s: s.exclude_views("0:4"), "leaves none"),
+        (lambda s: s.exclude_views("0:4"), "no view is left of 4"),
+        (lambda s: s.select_views("1:3", "0:3"), "no view is left of 4"),
         (lambda s: s.exclude_views("4:5"), "outside"),
     ],
 )

@@ -114,12 +114,6 @@ def parse_values(text: str) -> np.ndarray:
     return start + step * np.arange(count)
 
 
-def _sinogram(scan: Scan, row: int) -> tuple[jax.Array, jax.Array]:
-    if not 0 <= row < scan.rows:
-        raise ValueError(f"row {row} is outside the scan; expected 0 to {scan.rows - 1}")
-    return jnp.asarray(scan.projections[:, row]), jnp.asarray(scan.mask[:, row], jnp.float32)
-
-
 def _for_residual(scan: Scan) -> Scan:
     """At most :data:`VIEWS` views, none that runs out of the field of view if enough others do not."""
     truncated = truncated_views(scan)

@@ -34,11 +34,9 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
         1.5 times the columns across; the image is the smallest square, of the columns' parity, that holds it.
     """
     columns = geometry.columns
-    shifts = np.asarray(geometry.shifts, float)
-    center = float(geometry.center)
     if truncated is None:
         x, y = _grid(columns)
-        return (x**2 + y**2 <= _disc_radius(center, columns, shifts) ** 2).astype(np.float32)
+        return (x**2 + y**2 <= float(geometry.disc_radius) ** 2).astype(np.float32)
     truncated = np.asarray(truncated, bool)
     if truncated.shape != (geometry.views,):
         raise ValueError(
@@ -48,6 +46,8 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     x, y = _grid(size)
     support = x**2 + y**2 <= (size / 2) ** 2
     theta = np.asarray(geometry.theta_rad, float)
+    shifts = np.asarray(geometry.shifts, float)
+    center = float(geometry.center)
     for v in np.flatnonzero(~truncated):
         bins = x * np.cos(theta[v]) + y * np.sin(theta[v]) + center + shifts[v]
         support &= (bins >= -0.5) & (bins <= columns - 0.5)
@@ -57,14 +57,10 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     return support[cut : size - cut, cut : size - cut].astype(np.float32)
 
 
-def _disc_radius(center: float, columns: int, shifts=0.0) -> float:
-    return min(center, columns - 1 - center) - float(np.max(np.abs(shifts))) + 0.5
-
-
 def _beyond_disc(scan: Scan) -> float:
     """Largest mean signal of a view outside the disc's shadow, relative to the view's maximum."""
     distance = np.abs(np.arange(scan.columns) - scan.center)
-    outside = distance > _disc_radius(scan.center, scan.columns) + 1
+    outside = distance > float(scan.geometry().disc_radius) + 1
     valid = scan.mask[:, :, outside].sum(axis=(1, 2))
     signal = scan.projections[:, :, outside].sum(axis=(1, 2)) / np.maximum(valid, 1)
     profile = scan.projections.sum(axis=1) / np.maximum(scan.mask.sum(axis=1), 1)

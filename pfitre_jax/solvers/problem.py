@@ -100,12 +100,8 @@ class Problem:
 
 
 def disc_support(A: Projector, dtype=jnp.float32) -> Float[Array, "ny nx"]:
-    """1 for the pixels of ``A``'s image that every view sees whole, whatever its angle, else 0.
-
-    The disc about the rotation axis that reaches the nearer edge of the detector (less the largest shift).
-    """
-    g = A.geometry
-    radius = jnp.minimum(g.center, g.columns - 1 - g.center) - jnp.max(jnp.abs(g.shifts)) + 0.5
+    """1 for the pixels of ``A``'s image within its geometry's ``disc_radius`` of the axis, else 0."""
+    radius = A.geometry.disc_radius
     ny, nx = A.shape
     x = jnp.arange(nx) - (nx - 1) / 2
     y = (ny - 1) / 2 - jnp.arange(ny)
