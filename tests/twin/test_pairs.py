@@ -13,7 +13,6 @@ from pfitre_jax.twin import pairs
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.heldout import heldout
-from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 VIEWS, NOISE = 24, 0.02
 SETTINGS = PairSettings(size=32, slices=2, rho=(0.005, 0.05), cg_iterations=3)
@@ -101,11 +100,3 @@ def test_a_better_proposal_makes_a_better_iterate(batch):
     # The data step starts from the proposal, not from where the loop was.
     halfway = step(batch, (batch.truth + batch.state.x) / 2)
     assert np.all(error(better) < error(halfway)) and np.all(error(halfway) < error(batch))
-
-
-def test_draw_makes_scenes_twice_as_fine():
-    mixture = SceneMixture(circuits=0, patterns=0, blobs=1)
-    fine = pairs.draw(jax.random.key(0), mixture, SETTINGS)
-    assert fine.shape == (2, 64, 64)
-    assert float(fine.min()) >= 0 and 0.3 < float(fine.max()) <= 1
-    assert float(jnp.abs(fine[0] - fine[1]).max()) > 0.1
