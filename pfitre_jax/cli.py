@@ -1,7 +1,7 @@
 """The ``pfitre`` command: parse, call, save.
 
 Exit codes: 0 done; 2 bad input, in one line that says what came, what was expected and the fix; 1 a failure
-that names itself (``PFITRE_DEBUG=1`` shows its traceback); 130 interrupted.
+that names itself, such as any in :func:`_work` (``PFITRE_DEBUG=1`` shows its traceback); 130 interrupted.
 
 What a command needs is imported inside it, so that ``pfitre --help`` does not wait for JAX.
 """
@@ -12,6 +12,7 @@ import contextlib
 import os
 import shlex
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,12 +45,27 @@ class _Commands(typer.core.TyperGroup):
             where = error.ctx.command_path.split()[-1:] if error.ctx and error.ctx.parent else []
             hint = " ".join(["pfitre", *where, "--help"])
             _fail(error, f"{' '.join(error.format_message().split()).rstrip('.')}; see {hint}", 2)
+        except (typer.Exit, typer.Abort):
+            raise
         except (ValueError, OSError) as error:
             _fail(error, _message(error), 2)
-        except (RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
-            if isinstance(error, (typer.Exit, typer.Abort)):
-                raise
-            _fail(error, f"{type(error).__name__}: {_message(error)}", 1)
+        except _Failure as failure:
+            _fail(failure.__cause__, _named(failure.__cause__), 1)
+        except Exception as error:
+            _fail(error, _named(error), 1)
+
+
+class _Failure(Exception):
+    """What went wrong, its cause, is not the input's fault."""
+
+
+@contextlib.contextmanager
+def _work():
+    """Solving and writing, once the input is checked: whatever goes wrong here is a failure, exit code 1."""
+    try:
+        yield
+    except Exception as error:
+        raise _Failure from error
 
 
 app = typer.Typer(
@@ -73,7 +89,11 @@ def _message(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _fail(error: Exception, message: str, code: int):
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {_message(error)}"
+
+
+def _fail(error: BaseException, message: str, code: int):
     if os.environ.get("PFITRE_DEBUG"):
         traceback.print_exception(error)
     _say(Text.assemble(("error: ", "bold red"), message))
@@ -186,6 +206,7 @@ def recon(
 
     settings = dict(prior=prior, iterations=iterations, rho=rho, weight=weight_value)
     settings = methods.with_prior(methods.settings(method, **settings))
+    began = time.perf_counter()
     loaded = api.load_scan(
         source,
         angles=angles,
@@ -201,20 +222,23 @@ def recon(
     if rows is not None:
         loaded.select_rows(rows)
     loaded = api.with_center(loaded)
+    seconds = time.perf_counter() - began
     _say(_describe(loaded))
-    with _progress(f"{method}, compiling") as progress:
+    with _work(), _progress(f"{method}, compiling") as progress:
         result = api.reconstruct(loaded, method, rows=rows, progress=progress, **settings)
+    result.timings["seconds_prepare"] += seconds
     truth = _sample_truth(source, result) if sample else None
     compared = None
     if truth is not None and method != "fista-tv":
         middle = int(result.rows[result.middle])
-        with _progress("fista-tv, to compare") as progress:
+        with _work(), _progress("fista-tv, to compare") as progress:
             compared = api.reconstruct(
                 loaded, "fista-tv", rows=slice(middle, middle + 1), scale=result.scale, progress=progress
             )
-    figure = _preview(result, truth, compared, source.name)
     command = ctx.find_root().meta[_COMMAND]
-    paths = result.save(out, command=command, writers={"preview.png": lambda path: figure.savefig(path)})
+    with _work():
+        figure = _preview(result, truth, compared, source.name)
+        paths = result.save(out, command=command, writers={"preview.png": lambda path: figure.savefig(path)})
     _warn(result.warnings)
     _print_result(result, paths)
 
@@ -262,10 +286,12 @@ def _preview(result, truth, compared, name: str):
         ]
         curves = {f"row {rows[k]}": history(result, k) for k in shown}
     else:
+        # The truth is per pixel, a result in its own unit.
+        unit = 1 if result.scan.pixel_size is None else result.scan.pixel_size
         images = {"fista-tv": compared.volume[0]} if compared else {}
         images[result.method] = result.volume[middle]
-        panels = [report.Panel("truth", truth)] + [
-            report.Panel(f"{label}   PSNR {_psnr(image, truth):.1f} dB", image)
+        panels = [report.Panel("truth", truth / unit)] + [
+            report.Panel(f"{label}   PSNR {_psnr(image * unit, truth):.1f} dB", image)
             for label, image in images.items()
         ]
         curves = {"fista-tv": history(compared, 0)} if compared else {}
@@ -328,7 +354,10 @@ def _print_result(result, paths) -> None:
     times = result.timings
     running, compiling = times["seconds_run"], times["seconds_compile"]
     per_row = running / len(result.rows)
-    console.print(f"{running:.1f} s ({per_row:.2f} s a row) after {compiling:.1f} s of compiling")
+    console.print(
+        f"{running:.1f} s ({per_row:.2f} s a row) after {compiling:.1f} s of compiling and "
+        f"{times['seconds_prepare']:.1f} s of preparation"
+    )
     for path in paths:
         console.print(str(path), markup=False)
 
@@ -364,7 +393,8 @@ def project(
     raw = project_result(stored, theta_rad, center=center, roll_deg=roll, columns=columns)
     known = np.isfinite(raw).mean(axis=(0, 2))
     whole, part = int(np.sum(known == 1)), int(np.sum((known > 0) & (known < 1)))
-    [path] = write_files(out.parent, {out.name: lambda path: write_tiff(path, raw)})
+    with _work():
+        [path] = write_files(out.parent, {out.name: lambda path: write_tiff(path, raw)})
     views, rows, bins = raw.shape
     if whole < rows:
         _warn(
@@ -437,16 +467,17 @@ def inspect(
     if out is not None:
         from pfitre_jax import report
 
-        figure = report.inspection(
-            loaded.projections,
-            loaded.mask,
-            loaded.theta_rad,
-            wedge,
-            edge=edge_signal(loaded),
-            title=scan.name,
-            facts=[f"{name}: {facts[name]}" for name in _PICTURED],
-        )
-        [path] = write_files(out.parent, {out.name: lambda path: figure.savefig(path)})
+        with _work():
+            figure = report.inspection(
+                loaded.projections,
+                loaded.mask,
+                loaded.theta_rad,
+                wedge,
+                edge=edge_signal(loaded),
+                title=scan.name,
+                facts=[f"{name}: {facts[name]}" for name in _PICTURED],
+            )
+            [path] = write_files(out.parent, {out.name: lambda path: figure.savefig(path)})
         Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)
 
 
@@ -465,30 +496,46 @@ def center(
     row: Annotated[
         int | None, typer.Option(metavar="R", help="Row of the picture; default the middle.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Of the trials.")] = "cgls",
+    method: Annotated[str | None, typer.Option(help="Of the trials; default cgls.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the trials' picture.")] = None,
     views: _Views = None,
     exclude_views: _ExcludeViews = None,
     mask_nan: _MaskNan = False,
 ) -> None:
-    """Find the rotation axis, or lay reconstructions with several centres or rolls side by side."""
+    """Find the rotation axis, or lay reconstructions with several centres or rolls side by side.
+
+    With --center only the roll is looked for.
+    """
     from pfitre_jax.io.results import check_folder
 
     if try_ is not None and try_roll is not None:
         raise ValueError("both --try and --try-roll were given; expected one of them: centres or rolls")
     asked = try_ if try_ is not None else try_roll
+    if asked is None:
+        trial = {"--out": out, "--row": row, "--method": method}
+        stray = ", ".join(name for name, value in trial.items() if value is not None)
+        if stray:
+            raise ValueError(f"{stray} without trials; expected --try A:B:S or --try-roll A:B:S with it")
     if asked is not None and out is None:
         raise ValueError("no --out for the picture of the trials; expected a folder: give --out DIR")
     if out is not None:
         check_folder(out)
     center_value, roll_value = _number(center, "--center", None), _number(roll, "--roll", "auto")
+    if try_ is not None and center_value is not None:
+        raise ValueError("both --try and --center were given; expected one of them: centres or a centre")
+    if try_roll is not None and roll_value != 0:
+        raise ValueError(
+            "both --try-roll and --roll were given; expected one of them: rolls to try are of the scan as it "
+            "was measured, leave --roll out"
+        )
 
     from pfitre_jax import api
     from pfitre_jax.engine import methods
     from pfitre_jax.engine.center import Undetermined, find_center, find_roll, parse_values
 
     values = None if asked is None else parse_values(asked)
-    methods.recipe(method)
+    method = "cgls" if method is None else method
+    methods.with_prior(methods.settings(method))
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -502,20 +549,26 @@ def center(
     )
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     if values is None:
-        found = find_center(loaded)
-        console.print(f"center {found.value:.2f} +- {found.uncertainty:.2g}, from {found.method}")
+        if center_value is None:
+            found = find_center(loaded)
+            console.print(f"center {found.value:.2f} +- {found.uncertainty:.2g}, from {found.method}")
+            loaded = loaded.with_center(found.value)
+        else:
+            console.print(f"center {center_value:g}, given")
         try:
-            tilt = find_roll(loaded.with_center(found.value))
+            tilt = find_roll(loaded)
             value = loaded.roll_deg + tilt.value
             console.print(f"roll {value:.2f} +- {tilt.uncertainty:.2g} degrees, from {tilt.method}")
         except Undetermined as error:
             console.print(f"roll unknown: {error}", markup=False)
         return
     what = "center" if try_roll is None else "roll"
-    with _progress(f"{method}, {len(values)} values of the {what}", "values") as progress:
-        tiles = api.try_values(loaded, what, values, row=row, method=method, progress=progress)
-    shown = loaded.rows // 2 if row is None else row
-    paths = _write_trials(out, tiles, what, f"{scan.name}, row {shown}, {method}")
+    shown = api.check_trials(loaded, what, values, row)
+    loaded = api.with_center(loaded) if what == "roll" else loaded
+    with _work(), _progress(f"{method}, {len(values)} values of the {what}", "values") as progress:
+        tiles = api.try_values(loaded, what, values, row=shown, method=method, progress=progress)
+    with _work():
+        paths = _write_trials(out, tiles, what, f"{scan.name}, row {shown}, {method}")
     best = min(tiles, key=lambda tile: tile.residual)
     console.print(f"least residual {best.residual:.4g} at {what} {best.value:g}; the picture decides")
     for path in paths:
@@ -549,13 +602,15 @@ def train(
     """Train a prior; goes on from the last checkpoint in DIR."""
     from pfitre_jax.io.results import check_folder
     from pfitre_jax.training.config import load_config
+    from pfitre_jax.training.run import claim
     from pfitre_jax.training.run import train as run_training
 
     check_folder(out)
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     configuration = load_config(config)
-    with _progress("compiling", "steps") as progress:
+    claim(configuration, out)
+    with _work(), _progress("compiling", "steps") as progress:
 
         def show(record: dict) -> None:
             progress(record["step"], record["steps"])
@@ -594,12 +649,13 @@ def evaluate(
     settings = judge.EvaluationSettings(missing_deg=missing)
     if quick:
         settings = dataclasses.replace(settings, orientations=2)
-    with _progress("evaluating", "orientations") as progress:
+    with _work(), _progress("evaluating", "orientations") as progress:
         records = judge.evaluate(loaded, settings, **parameters, progress=progress)
     command = ctx.find_root().meta[_COMMAND]
-    paths = judge.save(records, settings, {**parameters, "prior": loaded.card.get("name")}, out)
-    if card:
-        paths += judge.write_card(prior, loaded, records, settings, parameters, command)
+    with _work():
+        paths = judge.save(records, settings, {**parameters, "prior": loaded.card.get("name")}, out)
+        if card:
+            paths += judge.write_card(prior, loaded, records, settings, parameters, command)
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     console.print_json(data=judge.summarise(records))
     for path in paths:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -110,6 +111,26 @@ def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
     assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.1)
 
 
+def test_rolls_of_a_scan_that_was_turned_are_refused(scan):
+    from pfitre_jax.preprocess import correct_roll
+
+    with pytest.raises(ValueError, match=r"was turned by 1\.5 degrees already"):
+        api.try_values(correct_roll(scan, 1.5), "roll", [0.0, 0.5])
+
+
+def test_the_times_add_up_to_the_wall_time(scan):
+    began = time.perf_counter()
+    result = pf.reconstruct(scan, "fista-tv", iterations=2)
+    wall = time.perf_counter() - began
+    assert set(result.timings) == {"seconds_prepare", "seconds_compile", "seconds_run"}
+    assert all(seconds > 0 for seconds in result.timings.values())
+    assert 0.9 * wall < sum(result.timings.values()) <= wall
+    # The second time everything is compiled, also the automatic weight.
+    again = pf.reconstruct(scan, "fista-tv", iterations=2)
+    assert again.timings["seconds_compile"] < 0.1 * result.timings["seconds_compile"]
+    assert again.parameters == result.parameters
+
+
 def test_what_cannot_be_tried_is_refused(scan):
     with pytest.raises(ValueError, match="expected 'center' or 'roll'"):
         api.try_values(scan, "tilt", [1.0])
@@ -117,6 +138,8 @@ def test_what_cannot_be_tried_is_refused(scan):
         api.try_values(scan, "center", [17.0], row=9)
     with pytest.raises(ValueError, match="the centre 99 is outside the detector"):
         api.try_values(scan, "center", [99.0])
+    with pytest.raises(ValueError, match="the roll is 90; expected degrees between -90 and 90"):
+        api.try_values(scan, "roll", [0.0, 90.0])
 
 
 def test_the_summary_has_an_entry_for_each_row(scan):
@@ -124,7 +147,7 @@ def test_the_summary_has_an_entry_for_each_row(scan):
     for name in ("rows", "residual", "status", "iterations"):
         assert len(summary[name]) == 3
     expected = {"method", "center", "roll_deg", "wedge_deg", "scale", "seconds_compile", "seconds_run"}
-    assert expected | {"device", "versions", "warnings"} <= set(summary)
+    assert expected | {"seconds_prepare", "device", "versions", "warnings"} <= set(summary)
     assert summary["center"] == CENTER and summary["wedge_deg"] == pytest.approx(0, abs=1e-6)
 
 

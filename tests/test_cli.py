@@ -12,6 +12,7 @@ from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
 from typer.testing import CliRunner
 
 from pfitre_jax import cli
+from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
@@ -265,16 +266,45 @@ def test_trials_are_drawn_and_listed(folder, tmp_path, option, what, best):
         (["--try", "1:2", "--out", "t"], "is not a range of values"),
         (["--try", "1:99:50", "--out", "t"], "outside the detector"),
         (["--try", "16:17:1", "--row", "7", "--out", "t"], "row 7 is outside the scan"),
+        (["--try-roll", "0:100:50", "--out", "t"], "the roll is 100"),
+        (["--try-roll", "0:2:1", "--roll", "1.5", "--out", "t"], "leave --roll out"),
+        (["--try-roll", "0:2:1", "--roll", "auto", "--out", "t"], "leave --roll out"),
+        (["--try", "16:17:1", "--center", "17", "--out", "t"], "both --try and --center"),
+        (["--out", "t"], "--out without trials"),
+        (["--row", "1", "--method", "fbp"], "--row, --method without trials; expected --try A:B:S"),
+        (["--center", "17", "--row", "0"], "--row without trials"),
+        (["--try", "16:17:1", "--method", "magic", "--out", "t"], "unknown method 'magic'"),
     ],
 )
 def test_trials_that_make_no_sense_are_refused(folder, monkeypatch, args, message):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(cli, "_progress", lambda *a, **k: pytest.fail("a bar was opened"))
     done = pfitre("center", "scan.npz", *args)
-    assert done.exit_code == 2 and message in done.stderr
+    assert done.exit_code == 2 and message in done.stderr, done.output
+    assert len(done.stderr.splitlines()) == 1
     assert not (folder / "t").exists()
 
 
-def test_the_sample_shows_its_truth(tmp_path, monkeypatch):
+def test_a_given_center_is_not_looked_for(folder, monkeypatch):
+    def fail(*args):
+        pytest.fail("the centre was looked for")
+
+    asked = []
+
+    def find_roll(scan):
+        asked.append(scan.center)
+        return Estimate(0.25, "pairs", 0.1, np.zeros(1), np.zeros(1), 0.0)
+
+    monkeypatch.setattr("pfitre_jax.engine.center.find_center", fail)
+    monkeypatch.setattr("pfitre_jax.engine.center.find_roll", find_roll)
+    done = pfitre("center", folder / "scan.npz", "--center", CENTER - 2)
+    assert done.exit_code == 0, done.output
+    assert asked == [CENTER - 2]
+    assert f"center {CENTER - 2:g}, given" in done.stdout and "roll 0.25 +-" in done.stdout
+
+
+@pytest.mark.parametrize("pixel_size", [None, 0.25])
+def test_the_sample_shows_its_truth(tmp_path, monkeypatch, pixel_size):
     stack = disc_stack(DISCS)
     truth = np.stack([disc_image(discs, COLUMNS) for discs in DISCS]).astype(np.float32)
     np.savez(tmp_path / "chip.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER, truth=truth)
@@ -297,14 +327,16 @@ def test_the_sample_shows_its_truth(tmp_path, monkeypatch):
         40,
         "--out",
         out,
+        *([] if pixel_size is None else ["--pixel-size", pixel_size]),
     )
     assert done.exit_code == 0, done.output
     assert [panel.title.split()[0] for panel in drawn] == ["truth", "fista-tv"]
-    np.testing.assert_array_equal(drawn[0].image, truth[1])
+    unit = 1 if pixel_size is None else pixel_size
+    np.testing.assert_array_equal(drawn[0].image, truth[1] / unit)
     shown = float(re.search(r"PSNR ([\d.]+) dB", drawn[1].title)[1])
     k = np.arange(COLUMNS) - (COLUMNS - 1) / 2
     disc = k[None, :] ** 2 + k[:, None] ** 2 <= (COLUMNS / 2) ** 2
-    error = np.mean((drawn[1].image - truth[1])[disc] ** 2)
+    error = np.mean((drawn[1].image * unit - truth[1])[disc] ** 2)
     assert shown == pytest.approx(-10 * np.log10(error), abs=0.06)
 
 
@@ -322,6 +354,40 @@ def test_an_interruption_and_a_failure_have_their_own_exit_codes(folder, tmp_pat
     done = pfitre(*args)
     assert done.exit_code == 1 and "error: RuntimeError: the device is gone" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("failure", [ValueError("shapes differ"), AssertionError(), OSError(28, "No space")])
+def test_a_failing_solve_is_a_failure_that_names_itself(folder, tmp_path, monkeypatch, failure):
+    def fail(*args, **kwargs):
+        raise failure
+
+    monkeypatch.setattr("pfitre_jax.engine.slices.reconstruct_rows", fail)
+    args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
+    done = pfitre(*args)
+    assert done.exit_code == 1 and "Traceback" not in done.output
+    assert f"error: {type(failure).__name__}: " in done.stderr
+    monkeypatch.setenv("PFITRE_DEBUG", "1")
+    done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    assert done.exit_code == 1 and "Traceback" in done.output and "reconstruct_rows" in done.output
+
+
+def test_a_full_disk_is_a_failure_that_leaves_nothing(folder, tmp_path, monkeypatch):
+    def full(path, *args, **kwargs):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("tifffile.imwrite", full)
+    done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
+    assert done.exit_code == 1 and "error: OSError: " in done.stderr
+    assert "No space left on device" in done.stderr and "Traceback" not in done.output
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_broken_installation_is_a_failure_without_traceback(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pfitre_jax.preprocess", None)
+    done = pfitre("inspect", folder / "scan.npz")
+    assert done.exit_code == 1 and done.stderr.startswith("error: ModuleNotFoundError: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_info_names_versions_devices_and_methods():

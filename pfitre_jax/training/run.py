@@ -46,8 +46,7 @@ def train(
     ``ValueError`` when checkpoints of another configuration lie in ``out``.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    _claim(config, out / "config.json")
+    claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
     state = start_state(blank, config.optimisation)
@@ -193,8 +192,13 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
     return scans[slot], slot
 
 
-def _claim(config: TrainingConfig, path: Path) -> None:
-    """Refuse a folder that holds the run of another configuration; a run may be made longer."""
+def claim(config: TrainingConfig, out: Path) -> None:
+    """Make ``out`` the folder of this configuration's run, ``config.json`` in it.
+
+    ``ValueError`` where it holds the run of another configuration; a run may be made longer.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "config.json"
     new = json.loads(json.dumps(config.as_dict()))
     if path.exists():
         old = json.loads(path.read_text())
