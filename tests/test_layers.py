@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,10 @@ def test_every_file_has_a_layer():
 def test_an_upward_import_is_seen():
     assert upward("loop.py", {"pfitre_jax.solvers.cg"}) == ["pfitre_jax.solvers.cg"]
     assert upward("operators/fbp.py", {"pfitre_jax.operators.projector", "pfitre_jax.geometry", "jax"}) == []
+
+
+def test_the_package_data_that_pyproject_names_is_there():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    named = project["tool"]["setuptools"]["package-data"]["pfitre_jax"]
+    files = [name for name in named if "*" not in name]
+    assert "py.typed" in files and all((PACKAGE / name).is_file() for name in files)
