@@ -628,6 +628,10 @@ def evaluate(
     prior: Annotated[str, typer.Option(metavar="NAME|PATH", help="Learned prior to judge.")] = "circuits",
     quick: Annotated[bool, typer.Option("--quick", help="Two orientations of the wedge, not eight.")] = False,
     missing: Annotated[float, typer.Option(metavar="DEG", help="Width of the missing wedge.")] = 96.0,
+    scenes: Annotated[
+        Literal["heldout", "circuits"],
+        typer.Option(help="Circuits by other rules than the training's, or unseen ones by the same rules."),
+    ] = "heldout",
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R")] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the scores into the prior's card.")] = False,
@@ -646,7 +650,7 @@ def evaluate(
     asked = methods.settings("pfitre", iterations=iterations, rho=rho)
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     loaded = pretrained(prior)
-    settings = judge.EvaluationSettings(missing_deg=missing)
+    settings = judge.EvaluationSettings(missing_deg=missing, source=scenes)
     if quick:
         settings = dataclasses.replace(settings, orientations=2)
     with _work(), _progress("evaluating", "orientations") as progress:
