@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.training.config import CONFIGS, TrainingConfig, load_config
+from pfitre_jax.twin.instrument import Instrument
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_values_are_read_and_the_others_are_defaults(written):
+    text = """
+    name = "mine"
+    seed = 7
+    [network]
+    channels = [4, 4, 8]
+    [pairs]
+    rho = [1, 0.5]
+    [pool]
+    views = [12]
+    [optimisation]
+    rate = 1
+    """
+    config = load_config(written(text))
+    default = TrainingConfig()
+    expected = dataclasses.replace(
+        default,
+        name="mine",
+        seed=7,
+        network=UNetConfig(channels=(4, 4, 8)),
+        pairs=dataclasses.replace(default.pairs, rho=(1.0, 0.5)),
+        pool=dataclasses.replace(default.pool, views=(12,)),
+        optimisation=dataclasses.replace(default.optimisation, rate=1.0),
+    )
+    assert config == expected
+    # Whole numbers are taken for floats where floats are meant.
+    assert isinstance(config.optimisation.rate, float) and isinstance(config.pairs.rho[0], float)
+    assert hash(config) == hash(expected)
+
+
+def test_empty_file_is_the_default(written):
+    assert load_config(written("")) == TrainingConfig()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configurations_load_by_name_and_by_path(path):
+    config = load_config(path.stem)
+    assert config == load_config(path) == load_config(str(path))
+    assert config.name == path.stem
+    json.dumps(config.as_dict())
+
+
+def test_dictionary_is_the_file_again(written):
+    config = load_config("circuits")
+
+    def table(name, values):
+        simple = {k: v for k, v in values.items() if not isinstance(v, dict) and v is not None}
+        lines = [f"[{name}]"] * bool(name) + [f"{k} = {json.dumps(v)}" for k, v in simple.items()]
+        nested = [table(k, v) for k, v in values.items() if isinstance(v, dict)]
+        return "\n".join(lines + nested)
+
+    assert load_config(written(table("", config.as_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nmae = 'x'", "unknown nmae; expected some of"),
+        ("[optimisation]\nlearning_rate = 1.0", "optimisation has unknown learning_rate; expected some of"),
+        ("[networks]\nblocks = 1", "unknown networks"),
+        ("seed = '0'", "seed is '0'; expected int"),
+        ("seed = 1.5", "seed is 1.5; expected int"),
+        ("seed = true", "seed is True; expected int"),
+        ("name = 3", "name is 3; expected str"),
+        ("pool = 3", "pool is 3; expected a table"),
+        ("[optimisation]\nrate = 'fast'", "rate is 'fast'; expected float"),
+        ("[optimisation]\nrate = true", "rate is True; expected float"),
+        ("[pool]\nviews = 51", "views is 51; expected tuple"),
+        ("[pool]\nviews = [51.5]", "views is 51.5; expected int"),
+        ("[instrument]\nnoise = ['low', 'high']", "noise is 'low'; expected float"),
+        ("[network]\nblocks = 0", "blocks is 0"),
+        ("[network]\nchannels = [4, 4]", "channels"),
+        ("[scenes]\ncircuits = -1", "weights"),
+        ("name = ", "not TOML"),
+    ],
+)
+def test_bad_values_are_named(written, text, said):
+    with pytest.raises(ValueError, match=said) as error:
+        load_config(written(text))
+    assert "\n" not in str(error.value)
+
+
+def test_other_kinds_of_file_are_refused(tmp_path):
+    path = tmp_path / "image.toml"
+    path.write_bytes(b"\x93NUMPY\xff\xfe")
+    with pytest.raises(ValueError, match="not TOML"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.toml", "."])
+def test_missing_file_names_the_shipped_ones(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"expected a TOML file, or one of: .*circuits"):
+        load_config(name)
+
+
+def test_a_folder_of_that_name_is_not_the_shipped_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "circuits").mkdir()
+    with pytest.raises(FileNotFoundError):
+        load_config("circuits")
+
+
+def test_defaults_of_the_instrument_are_ordered():
+    for field in dataclasses.fields(Instrument):
+        value = getattr(Instrument(), field.name)
+        if isinstance(value, tuple):
+            assert value[0] <= value[1], field.name

@@ -1,0 +1,236 @@
+"""A whole training run, tiny: its files, going on after an interruption, and refusing what it cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors import network
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.training import pictures, run, step
+from pfitre_jax.training.checkpoint import Checkpoints
+from pfitre_jax.training.config import Optimisation, Pool, Report, TrainingConfig
+from pfitre_jax.twin.pairs import PairSettings
+from pfitre_jax.twin.scenes.mixture import SceneMixture
+
+STOP = 3
+
+
+def read_log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def last_state(config, blank, out):
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        return checkpoints.restore(step.start_state(blank, config.optimisation))
+
+
+def files(out):
+    """Contents of all files of a run."""
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def check_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope="module")
+def config() -> TrainingConfig:
+    return TrainingConfig(
+        name="tiny",
+        seed=3,
+        network=UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8),
+        pairs=PairSettings(size=32, slices=2, cg_iterations=2),
+        scenes=SceneMixture(circuits=0, patterns=0, blobs=1),
+        pool=Pool(views=(16,), scans=1, iterations=2, alone_share=0.15),
+        # The rate is the same from its warm-up on, however long one trains.
+        optimisation=Optimisation(steps=8, rate=0.01, final_rate=0.01, warm_up=2, clip=0.02, ema=0.9),
+        report=Report(log_every=1, validate_every=8, checkpoint_every=2, validation=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def blank(config) -> NetworkPrior:
+    """The network that a run of ``config`` starts with."""
+    return NetworkPrior.create(config.network, jax.random.fold_in(jax.random.key(config.seed), 0))
+
+
+class Programs:
+    """The compiled programs of a run, for many runs.
+
+    Arrays that come out of a checkpoint are bound to their device, for which JAX would compile again.
+    """
+
+    def __init__(self, programs):
+        self.programs = programs
+        self.start, self.validation = programs.start, programs.validation
+
+    def step(self, state, batch):
+        return self.programs.step(_copy(state), _copy(batch))
+
+    def validate(self, state, batches):
+        return self.programs.validate(_copy(state), batches)
+
+
+def _copy(tree):
+    return jax.tree.map(lambda a: jnp.array(np.asarray(a)), tree)
+
+
+@pytest.fixture(scope="module")
+def compiled(config, blank) -> Programs:
+    """The programs of the run: compiling them is what takes the time."""
+    return Programs(run._Compiled(config, blank))
+
+
+@pytest.fixture(scope="module")
+def train(compiled):
+    """``run.train`` with the programs that are compiled already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_Compiled", lambda config, prior: compiled)
+        yield run.train
+
+
+@pytest.fixture(scope="module")
+def stopped(config, train, tmp_path_factory):
+    """Folder of a run that was stopped after ``STOP`` of 8 steps."""
+    out = tmp_path_factory.mktemp("runs") / "stopped"
+    train(config, out, steps=STOP, command="pfitre train")
+    return out
+
+
+@pytest.fixture(scope="module")
+def resumed(config, train, stopped):
+    """Folder of the same run, gone on with to its end."""
+    out = stopped.parent / "resumed"
+    shutil.copytree(stopped, out)
+    # As if it had been killed between the log and the next checkpoint.
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"step": STOP + 1, "loss": 123.0}) + "\n")
+    reported = []
+    path = train(config, out, command="pfitre train", report=reported.append)
+    assert path == out / "tiny.npz"
+    assert [record["step"] for record in reported] == list(range(STOP + 1, 9))
+    return out
+
+
+def test_stopped_run_leaves_all_its_files(config, blank, stopped):
+    names = {path.name for path in stopped.iterdir()}
+    expected = {
+        "config.json",
+        "log.jsonl",
+        "tiny.npz",
+        "tiny.json",
+        "curve.png",
+        "samples.png",
+        "checkpoints",
+    }
+    assert names == expected
+    assert json.loads((stopped / "config.json").read_text()) == json.loads(json.dumps(config.as_dict()))
+    for name in ("curve.png", "samples.png"):
+        assert (stopped / name).read_bytes().startswith(b"\x89PNG")
+    log = read_log(stopped)
+    assert [record["step"] for record in log] == [1, 2, 3]
+    assert all(np.isfinite(value) for record in log for value in record.values())
+    # Validated where it stopped, and nowhere else so far.
+    assert ["validation_psnr" in record for record in log] == [False, False, True]
+    state = last_state(config, blank, stopped)
+    assert int(state.step) == STOP
+    changed = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.params, blank.params)
+    assert max(jax.tree.leaves(changed)) > 1e-3
+
+
+def test_resumed_run_goes_on_where_it_stopped(config, blank, stopped, resumed):
+    log = read_log(resumed)
+    assert [record["step"] for record in log] == list(range(1, 9))
+    assert log[:STOP] == read_log(stopped)
+    assert [r["step"] for r in log if "validation_psnr" in r] == [STOP, 8]
+    assert int(last_state(config, blank, resumed).step) == 8
+    kept = sorted(int(path.name) for path in (resumed / "checkpoints").iterdir() if path.name.isdigit())
+    assert kept == [6, 8]
+
+
+def test_resumed_run_is_the_uninterrupted_one(config, blank, train, resumed, tmp_path):
+    train(config, tmp_path)
+    ours, theirs = read_log(resumed), read_log(tmp_path)
+    # It stopped where a fresh scan was due: the pool of scans is not part of a checkpoint.
+    assert [record["k"] for record in ours] == [record["k"] for record in theirs]
+    for name in ("loss", "l1", "l1_before", "gradient_norm"):
+        np.testing.assert_array_equal([r[name] for r in ours], [r[name] for r in theirs])
+    check_equal(last_state(config, blank, resumed), last_state(config, blank, tmp_path))
+
+
+def test_loops_run_on_once_the_network_has_learned_alone(resumed):
+    iterations = [record["k"] for record in read_log(resumed)]
+    # Fresh scans for the first 15% of 8 steps, then each for two iterations, and one left from stopping.
+    assert iterations == [0, 0, 1, 0, 1, 0, 1, 0]
+
+
+def test_run_that_is_done_stays_as_it_is(config, train, resumed):
+    before = files(resumed)
+    assert train(config, resumed) == resumed / "tiny.npz"
+    assert files(resumed) == before
+
+
+def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, resumed):
+    state, loaded = last_state(config, blank, resumed), network.load(resumed / "tiny.npz")
+    check_equal(loaded.params, state.average)
+    batch, propose = compiled.start(jax.random.key(8), config.pool.views[0]), jax.jit(step.propose)
+    # Another card would be another compilation.
+    proposed = propose(dataclasses.replace(loaded, card=blank.card), batch)
+    averaged, last = (
+        propose(dataclasses.replace(blank, params=params), batch) for params in (state.average, state.params)
+    )
+    np.testing.assert_array_equal(proposed, averaged)
+    assert not np.array_equal(proposed, last)
+
+
+def test_card_says_what_the_prior_was_trained_on(config, resumed):
+    card, beside = network.load(resumed / "tiny.npz").card, json.loads((resumed / "tiny.json").read_text())
+    assert beside == {name: card[name] for name in beside} and "trained_on" in beside
+    assert card["name"] == "tiny" and card["steps"] == 8 and card["command"] == "pfitre train"
+    assert card["config"] == json.loads(json.dumps(config.as_dict()))
+    assert card["trained_on"]["missing_deg"] == list(config.instrument.missing_deg)
+    assert card["trained_on"]["views"] == [16, 16] and card["trained_on"]["size"] == 32
+    scores = {name: value for name, value in read_log(resumed)[-1].items() if name.startswith("validation")}
+    assert card["training_scores"] == scores and len(scores) == 4
+
+
+def test_folder_of_another_configuration_is_refused(config, train, stopped):
+    before = files(stopped)
+    with pytest.raises(ValueError, match="another configuration") as error:
+        train(dataclasses.replace(config, seed=4), stopped)
+    assert "choose another --out" in str(error.value)
+    assert files(stopped) == before
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(
+    config, blank, train, stopped, tmp_path
+):
+    out = tmp_path / "diverged"
+    shutil.copytree(stopped, out)
+    state = last_state(config, blank, out)
+    spoiled = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), state.params)
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        checkpoints.save(4, dataclasses.replace(state, params=spoiled, step=state.step + 1))
+    with pytest.raises(FloatingPointError, match="the loss at step 5 is nan"):
+        train(config, out)
+    assert (out / "tiny.npz").read_bytes() == (stopped / "tiny.npz").read_bytes()
+    assert read_log(out) == read_log(stopped)
+    assert int(last_state(config, blank, out).step) == 4
+
+
+def test_curve_of_a_long_log(tmp_path):
+    records = [{"step": step, "loss": 1 / step} for step in range(1, 60)]
+    names = ("validation_start", "validation_one_shot", "validation_network", "validation_psnr")
+    records[-1] |= dict.fromkeys(names, 20.0)
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    pictures.curve(log, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,160 @@
+"""One training step: the loss it reports, what it does to the weights, and where it leaves the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.solvers.hqs import HQSState
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.training.config import Optimisation
+from pfitre_jax.training.step import make_optimiser, propose, start_state, train_step
+from pfitre_jax.twin.pairs import Batch
+from pfitre_jax.twin.scenes.heldout import heldout
+
+STEPS, SIZE, RHO = 60, 24, 0.02
+#: The rate is the same from its warm-up on.
+SETTINGS = Optimisation(steps=8, rate=0.01, final_rate=0.01, warm_up=2, clip=0.02, ema=0.9, gradient_loss=0.3)
+PRIOR = NetworkPrior.create(
+    UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
+)
+step = jax.jit(lambda state, batch: train_step(PRIOR, state, batch, SETTINGS, 2))
+propose = jax.jit(propose)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Two scenes, their exact data over 90 degrees, and blurred images that the loop is said to be at."""
+    A = Projector(ParallelGeometry.create(np.deg2rad(np.arange(0.0, 90.0, 6.0)), SIZE))
+    truth = np.stack([heldout(seed, SIZE)[0] for seed in (1, 3)])
+    blurred = np.stack([gaussian_filter(scene, 1.5) for scene in truth])
+    sinograms = jax.jit(jax.vmap(A))(truth)
+    problem = Problem.create(A, sinograms[0])
+
+    @jax.jit
+    def state(sinogram, x):
+        misfit = problem.with_sinogram(sinogram).misfit(x)
+        zero = jnp.zeros(())
+        return HQSState(x, jnp.zeros_like(x), problem.back(misfit) / RHO, zero, zero)
+
+    states = jax.vmap(state)(sinograms, blurred * np.asarray(problem.support))
+    return Batch(problem, sinograms, jnp.asarray(truth), jnp.array(0.0), states, jnp.array(RHO), jnp.array(0))
+
+
+@pytest.fixture(scope="module")
+def trained(batch):
+    """The states after 0, 1, ... STEPS steps on one batch, and what was reported."""
+    states, reports = [start_state(PRIOR, SETTINGS)], []
+    for _ in range(STEPS):
+        state, _, metrics = step(states[-1], batch)
+        states.append(state)
+        reports.append({name: float(value) for name, value in metrics.items()})
+    return states, reports
+
+
+def norm(tree):
+    return np.sqrt(sum(np.sum(np.square(leaf, dtype=float)) for leaf in jax.tree.leaves(tree)))
+
+
+def change(old, new):
+    return norm(jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), old, new))
+
+
+def check_average(old, new, decay):
+    expected = jax.tree.map(
+        lambda a, b: decay * np.asarray(a) + (1 - decay) * np.asarray(b), old.average, new.params
+    )
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), new.average, expected)
+
+
+def test_reported_loss_is_that_of_the_proposal(batch, trained):
+    states, reports = trained
+    metrics = reports[-1]
+    prior = dataclasses.replace(PRIOR, params=states[-2].params)
+    difference = np.asarray(propose(prior, batch)) - np.asarray(batch.truth)
+    np.testing.assert_allclose(metrics["l1"], np.abs(difference).mean(), rtol=1e-4)
+    steps = sum(np.abs(np.diff(difference, axis=axis)).sum() for axis in (1, 2)) / (2 * difference.size)
+    np.testing.assert_allclose(metrics["loss"], np.abs(difference).mean() + 0.3 * steps, rtol=1e-4)
+    before = np.abs(np.asarray(batch.state.x) - np.asarray(batch.truth)).mean()
+    np.testing.assert_allclose(metrics["l1_before"], before, rtol=1e-4)
+
+
+def test_an_untrained_network_proposes_what_it_was_given(trained):
+    np.testing.assert_allclose(trained[1][0]["l1"], trained[1][0]["l1_before"], rtol=1e-5)
+
+
+def test_loss_falls_on_one_batch(trained):
+    losses = [report["loss"] for report in trained[1]]
+    assert np.all(np.isfinite(losses))
+    assert np.mean(losses[-5:]) < 0.8 * losses[0]
+
+
+def test_steps_are_counted_and_the_rate_starts_at_zero(trained):
+    states, _ = trained
+    assert [int(state.step) for state in states] == list(range(STEPS + 1))
+    jax.tree.map(np.testing.assert_array_equal, states[0].params, states[1].params)
+    assert change(states[1].params, states[2].params) > 0
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, 59])
+def test_average_follows_the_weights_quickly_at_first(trained, number):
+    decay = (1 + number) / (10 + number)
+    assert decay < SETTINGS.ema
+    check_average(trained[0][number], trained[0][number + 1], decay)
+
+
+def test_average_keeps_to_its_decay_later(batch, trained):
+    old = dataclasses.replace(trained[0][-1], step=trained[0][-1].step + 5000)
+    new, _, _ = step(old, batch)
+    assert change(old.params, new.params) > 0
+    check_average(old, new, SETTINGS.ema)
+
+
+def test_gradients_are_clipped_to_the_global_norm(trained):
+    states, reports = trained
+    assert reports[0]["gradient_norm"] > SETTINGS.clip
+    # Adam's first moment after one step is a tenth of the gradient that it was given.
+    moments = [leaf.mu for leaf in jax.tree.leaves(states[1].optimiser, is_leaf=_is_adam) if _is_adam(leaf)]
+    np.testing.assert_allclose(norm(moments), 0.1 * SETTINGS.clip, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(0.01, 0.01), (50.0, 0.02)])
+def test_clipping_keeps_the_direction_and_what_is_small(size, kept):
+    gradients = {"a": size * np.array([0.6, 0.0], np.float32), "b": size * np.array([[0.8]], np.float32)}
+    params = jax.tree.map(np.zeros_like, gradients)
+    optimiser = make_optimiser(SETTINGS)
+    _, state = jax.jit(lambda g, p: optimiser.update(g, optimiser.init(p), p))(gradients, params)
+    (adam,) = [leaf for leaf in jax.tree.leaves(state, is_leaf=_is_adam) if _is_adam(leaf)]
+    np.testing.assert_allclose(adam.mu["a"], 0.1 * kept * np.array([0.6, 0.0]), rtol=1e-5)
+    np.testing.assert_allclose(adam.mu["b"], 0.1 * kept * np.array([[0.8]]), rtol=1e-5)
+
+
+def _is_adam(node):
+    return hasattr(node, "mu") and hasattr(node, "nu")
+
+
+def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
+    state, support = trained[0][-1], np.asarray(batch.problem.support)
+    proposed = np.asarray(propose(dataclasses.replace(PRIOR, params=state.params), batch))
+    assert np.any(proposed) and not np.any(proposed[:, support == 0])
+    _, after, _ = step(state, batch)
+    assert int(after.k) == int(batch.k) + 1
+    np.testing.assert_allclose(after.state.z, proposed, atol=2e-4)
+    # The data step changes the proposal towards the data.
+    x = np.asarray(after.state.x)
+    assert np.abs(x - proposed).max() > 1e-3 and x.min() >= 0 and not np.any(x[:, support == 0])
+    A, misfit = jax.vmap(batch.problem.A), lambda image: np.asarray(A(image)) - np.asarray(batch.sinograms)
+    assert np.all(np.linalg.norm(misfit(x), axis=(1, 2)) < np.linalg.norm(misfit(proposed), axis=(1, 2)))
+    # Data and truth stay.
+    np.testing.assert_array_equal(after.sinograms, batch.sinograms)
+    np.testing.assert_array_equal(after.truth, batch.truth)
