@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,23 @@ def _build(kind, table: dict, where: str):
     if unknown:
         known = ", ".join(sorted(names))
         raise ValueError(f"{where} has unknown {', '.join(unknown)}; expected some of {known}")
-    values = {}
+    values, hints = {}, typing.get_type_hints(kind)
     for name, value in table.items():
         current = getattr(default, name)
         if dataclasses.is_dataclass(current):
             values[name] = _build(type(current), value, f"{where}: {name}")
         else:
             values[name] = _convert(value, current, f"{where}: {name}")
+            _check_length(values[name], hints[name], f"{where}: {name}")
     return kind(**values)
+
+
+def _check_length(value, hint, where: str) -> None:
+    # tuple[float, float] is a range; tuple[int, ...] is one value or more.
+    kinds = typing.get_args(hint)
+    if isinstance(value, tuple) and (not value or (... not in kinds and len(value) != len(kinds))):
+        number = "at least 1 value" if ... in kinds else f"{len(kinds)} values"
+        raise ValueError(f"{where} is {list(value)}; expected {number}")
 
 
 def _convert(value, current, where: str):
