@@ -51,6 +51,8 @@ def check(card=CARD, width_deg=96.0, views=51, disagreements=(0.03, 0.04)):
         ({"disagreements": ()}, []),
         # The middle one of the rows counts, not one odd row.
         ({"disagreements": (0.01, 0.02, 0.9)}, []),
+        ({"disagreements": (0.05,)}, []),
+        ({"disagreements": (0.0501,)}, [UNLIKE]),
         ({"disagreements": (0.01, 0.06, 0.07)}, [UNLIKE]),
         ({"width_deg": 150.0, "views": 8, "disagreements": (0.4,)}, [WEDGE, VIEWS, UNLIKE]),
     ],
