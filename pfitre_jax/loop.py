@@ -85,7 +85,7 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
         raise ValueError(f"differentiate is {differentiate!r}; expected one of {DIFFERENTIATE}")
     if differentiate == "implicit":
         state, status, stats = _implicit(method, iterations, tolerance, problem, x0)
-        return Solution(state.x, status, stats)
+        return Solution(_finite_or(state.x, x0), status, stats)
     carry = _start(method, problem, x0, iterations)
     advance = functools.partial(_advance, method, problem, tolerance)
     if differentiate is None:
@@ -93,7 +93,12 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
     else:
         body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
         carry, _ = jax.lax.scan(lambda c, _: (body(c), None), carry, length=iterations)
-    return Solution(carry.state.x, carry.status, _stats(carry))
+    return Solution(_finite_or(carry.state.x, x0), carry.status, _stats(carry))
+
+
+def _finite_or(x, x0):
+    # A method's first state may be the one that is not finite already: then x0 is the last finite iterate.
+    return jnp.where(jnp.all(jnp.isfinite(x)), x, x0)
 
 
 def check_iterations(iterations: int) -> None:

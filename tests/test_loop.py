@@ -81,6 +81,16 @@ def test_all_ways_give_the_same_solution(differentiate):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_first_state_that_is_not_finite_gives_the_start():
+    class Broken(Affine):
+        def init(self, problem, x0):
+            return dataclasses.replace(super().init(problem, x0), x=x0 * jnp.nan)
+
+    done = run(Broken(), 3.0, X0, iterations=5)
+    np.testing.assert_array_equal(done.value, X0)
+    assert done.status == Status.DIVERGED and done.stats["iterations"] == 1
+
+
 def test_under_vmap_each_slice_ends_its_own_way():
     breaks = jnp.array([1000, 2, 1000])
     starts = jnp.stack([X0, X0, 6 + 0.01 * X0])
