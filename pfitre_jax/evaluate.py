@@ -27,7 +27,7 @@ from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.trust.domain import disagreement
 from pfitre_jax.twin.instrument import add_noise, bin_down, limited_angle_geometry, project_finely
 from pfitre_jax.twin.scenes import circuits
-from pfitre_jax.twin.scenes.heldout import heldout
+from pfitre_jax.twin.scenes.heldout import KINDS, heldout
 
 #: Half decades; FISTA-TV is given the best of them, by PSNR, for every scene on its own.
 WEIGHTS = tuple(10.0 ** (-e / 2) for e in range(10, 3, -1))
@@ -179,7 +179,9 @@ def summarise(records: list[dict]) -> dict:
 
 
 def _kinds(records: list[dict]) -> list[str]:
-    return sorted({r["kind"] for r in records})
+    present = {r["kind"] for r in records}
+    order = [*KINDS, *circuits.KINDS]
+    return [kind for kind in dict.fromkeys(order) if kind in present]
 
 
 def figure(records: list[dict], settings: EvaluationSettings) -> Figure:
