@@ -1,0 +1,258 @@
+"""Every iterative solver: one list, one contract."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from contract import check_close, check_gradient, random_like
+
+from pfitre_jax import solvers
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.loop import Status, run
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.cgls import CGLS
+from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.original import Original
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.sirt import SIRT
+
+N = 12
+THETA = [0.1, 0.7, 1.3, 2.0, 2.9]
+STEPS = 3
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Shrink:
+    """A linear, contractive denoiser: ``factor`` times the image, smoothed a little."""
+
+    factor: Any
+
+    def denoise(self, v, *, gradient, wedge, rho):
+        return self.factor * (0.8 * v + 0.1 * (jnp.roll(v, 1, 0) + jnp.roll(v, -1, 0)))
+
+
+METHODS = {
+    "sirt": SIRT(),
+    "cgls": CGLS(),
+    "fista-tv": FISTATV(jnp.asarray(1e-3), prox_iterations=4),
+    "admm-tv": ADMM(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.02), 3, 4),
+    "hqs-tv": HQS(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.05), 3, 4),
+    "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, 4),
+    "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
+}
+
+
+@pytest.fixture(params=METHODS, name="method")
+def _method(request):
+    return METHODS[request.param]
+
+
+def projector(center=5.8) -> Projector:
+    return Projector(ParallelGeometry.create(THETA, N, center))
+
+
+def scene():
+    image = np.zeros((N, N))
+    image[3:8, 4:7] = 1.0
+    image[6:9, 6:10] = 0.5
+    return jnp.asarray(image, jnp.result_type(float))
+
+
+project = jax.jit(lambda A, x: A(x))
+
+
+def measured(A, noise=0.02):
+    y = project(A, scene())
+    return y + noise * jnp.max(y) * random_like(y, 3)
+
+
+WEDGE = Wedge.from_angles(THETA)
+
+# Compiled once: a bare call compiles its loops anew.
+create = jax.jit(lambda A, y, mask=None: Problem.create(A, y, mask, wedge=WEDGE))
+
+
+def problem(center=5.8) -> Problem:
+    A = projector(center)
+    return create(A, measured(A))
+
+
+@jax.jit
+def solve(method, problem, x0):
+    return run(method, problem, x0, iterations=STEPS)
+
+
+blank = lambda: jnp.zeros((N, N), jnp.result_type(float))  # noqa: E731
+
+
+def test_jit_equals_eager_and_traces_once(method):
+    traces = []
+
+    @jax.jit
+    def counted(method, problem, x0):
+        traces.append(1)
+        return run(method, problem, x0, iterations=STEPS)
+
+    first = counted(method, problem(), blank())
+    again = dataclasses.replace(problem(), A=projector(6.1), sinogram=2 * problem().sinogram)
+    counted(jax.tree.map(lambda a: 1.1 * a, method), again, blank())
+    assert len(traces) == 1
+    check_close(first, run(method, problem(), blank(), iterations=STEPS), 1e-3)
+
+
+def test_vmap_equals_loop_and_a_bad_slice_leaves_the_others_alone(method):
+    p = problem()
+    good = jnp.stack([p.sinogram, 0.5 * p.sinogram[::-1]])
+    bad = p.sinogram.at[2, 3].set(jnp.nan)[None]
+    batch = jnp.concatenate([good[:1], bad, good[1:]])
+    mapped = jax.jit(jax.vmap(lambda y: run(method, p.with_sinogram(y), blank(), iterations=STEPS)))(batch)
+    assert list(mapped.status) == [Status.ITERATIONS, Status.DIVERGED, Status.ITERATIONS]
+    assert np.all(np.isfinite(mapped.value))
+    for k, y in ((0, good[0]), (2, good[1])):
+        one = solve(method, p.with_sinogram(y), blank())
+        check_close(mapped.value[k], one.value, 1e-3)
+        check_close(mapped.stats["residual"][k], one.stats["residual"], 1e-3)
+
+
+def test_gradients_are_finite_differences(method):
+    """To the data, to the centre, and to the method's own numbers, all at once."""
+    with jax.enable_x64(True):
+        method = jax.tree.map(lambda a: a.astype(jnp.float64), method)
+        A = projector()
+
+        def loss(arguments):
+            method, y, center = arguments
+            moved = dataclasses.replace(A, geometry=dataclasses.replace(A.geometry, center=center))
+            p = Problem.create(moved, y, wedge=WEDGE)
+            return jnp.sum(jnp.sin(run(method, p, blank(), iterations=STEPS, differentiate="unroll").value))
+
+        # Scaled so that a step of 1e-6 in a weight of 1e-3 stays a small one.
+        logs = jax.tree.map(jnp.log, method)
+        check_gradient(
+            lambda a: loss((jax.tree.map(jnp.exp, a[0]), a[1], a[2])),
+            (logs, measured(A), A.geometry.center),
+            rtol=1e-5,
+        )
+
+
+def test_checkpoint_gives_the_gradient_of_unroll(method):
+    p = problem()
+
+    def slope(differentiate):
+        def loss(y):
+            return jnp.sum(
+                run(method, p.with_sinogram(y), blank(), iterations=STEPS, differentiate=differentiate).value
+                ** 2
+            )
+
+        return jax.jit(jax.grad(loss))(p.sinogram)
+
+    check_close(slope("checkpoint"), slope("unroll"))
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_dtype_is_kept(method, x64):
+    with jax.enable_x64(x64):
+        method = jax.tree.map(lambda a: a.astype(jnp.result_type(float)), method)
+        p = jax.eval_shape(create, projector(), measured(projector()))
+        out = jax.eval_shape(lambda p: run(method, p, blank(), iterations=2), p)
+        assert out.value.dtype == out.stats["residual"].dtype == jnp.result_type(float)
+
+
+def test_status_says_how_it_ended(method):
+    loose = jax.jit(lambda p: run(method, p, blank(), iterations=40, tolerance=0.05))(problem())
+    k = int(loose.stats["iterations"])
+    assert loose.status == Status.CONVERGED and 1 <= k < 40
+    change = np.asarray(loose.stats["change"])
+    assert change[k - 1] <= 0.05 and np.all(change[: k - 1] > 0.05) and np.all(np.isnan(change[k:]))
+    assert solve(method, problem(), blank()).status == Status.ITERATIONS
+
+
+def test_the_residual_is_that_of_the_result(method):
+    p = problem()
+    done = solve(method, p, blank())
+    np.testing.assert_allclose(done.stats["residual"][-1], p.residual(done.value), rtol=1e-3)
+    assert done.stats["residual"][-1] < 0.6
+
+
+def test_invalid_bins_are_ignored(method):
+    A = projector()
+    y = measured(A)
+    mask = jnp.ones_like(y).at[1, 4:6].set(0)
+    values = [solve(method, create(A, y.at[1, 4:6].set(v), mask), blank()).value for v in (0.0, jnp.nan)]
+    np.testing.assert_array_equal(*values)
+    without = solve(method, problem(), blank()).value
+    assert np.abs(values[0] - without).max() > 1e-3, "the mask changes nothing: nothing was checked"
+
+
+def test_implicit_agrees_with_unroll_at_a_fixed_point():
+    with jax.enable_x64(True):
+        method = HQS(Shrink(0.7), jnp.asarray(0.05), 12, 12)
+        A = projector()
+
+        def slope(differentiate):
+            def loss(rho, y, center):
+                moved = dataclasses.replace(A, geometry=dataclasses.replace(A.geometry, center=center))
+                p = Problem.create(moved, y, wedge=WEDGE)
+                m = dataclasses.replace(method, rho=rho)
+                done = run(m, p, blank(), iterations=60, differentiate=differentiate)
+                return jnp.sum(done.value**2 * scene())
+
+            return jax.jit(jax.grad(loss, (0, 1, 2)))(jnp.asarray(0.05), measured(A), A.geometry.center)
+
+        unrolled, implicit = slope("unroll"), slope("implicit")
+        assert all(np.all(np.isfinite(g)) and np.any(g != 0) for g in unrolled)
+        check_close(implicit, unrolled, 1e-5)
+
+
+CALLS = {
+    "sirt": lambda A, y, **k: solvers.sirt(A, y, **k),
+    "cgls": lambda A, y, **k: solvers.cgls(A, y, **k),
+    "fista_tv": lambda A, y, **k: solvers.fista_tv(A, y, **k),
+    "admm_tv": lambda A, y, **k: solvers.admm_tv(A, y, **k),
+    "admm": lambda A, y, **k: solvers.admm(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "hqs": lambda A, y, **k: solvers.hqs(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "pfitre_original": lambda A, y, **k: solvers.pfitre_original(A, y, prior=Shrink(0.9), **k),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_public_functions(call):
+    A = projector()
+    y = measured(A)
+    done = call(A, y, iterations=2)
+    assert done.value.shape == (N, N) and done.stats["residual"].shape == (2,)
+    assert done.stats["residual"][-1] < 1
+    with pytest.raises(ValueError, match="iterations is 0"):
+        call(A, y, iterations=0)
+    with pytest.raises(ValueError, match=r"sinogram has shape \(12, 5\); expected \(5, 12\)"):
+        call(A, y.T, iterations=2)
+
+
+def test_a_public_function_traces_once_per_shape(monkeypatch):
+    from pfitre_jax.solvers import sirt as module
+
+    traces = []
+    step = module.SIRT.step
+    monkeypatch.setattr(module.SIRT, "step", lambda *a: traces.append(1) or step(*a))
+    for center in (5.2, 5.9, 6.3):
+        # A number of iterations that no other test uses.
+        solvers.sirt(projector(center), measured(projector(center)), iterations=7)
+    # The loop's body is traced more than once inside one compilation.
+    first = len(traces)
+    solvers.sirt(projector(5.0), measured(projector()), iterations=7)
+    assert first > 0 and len(traces) == first
+
+
+def test_a_weight_in_words_must_be_auto():
+    with pytest.raises(ValueError, match="'automatic'; expected a number or 'auto'"):
+        solvers.fista_tv(projector(), measured(projector()), weight="automatic")
