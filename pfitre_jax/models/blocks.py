@@ -16,11 +16,50 @@ from jaxtyping import Array, Float, PyTree
 
 #: The tanh form, two to three times cheaper on a CPU than the one with the error function.
 gelu = functools.partial(nnx.gelu, approximate=True)
+#: Input channels from which a convolution's own gradient is the faster one.
+WIDE = 64
 
 
 def convolution(inputs: int, outputs: int, *, rngs: nnx.Rngs, dilation: int = 1) -> nnx.Conv:
     """A 3x3 convolution ``(ny, nx, inputs) -> (ny, nx, outputs)``, zeros outside the image."""
-    return nnx.Conv(inputs, outputs, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=rngs)
+    kind = _WideConvolution if inputs >= WIDE else nnx.Conv
+    return kind(inputs, outputs, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=rngs)
+
+
+class _WideConvolution(nnx.Conv):
+    def __call__(self, x):
+        return _convolve(x, self.kernel[...], self.kernel_dilation) + self.bias[...][None, None]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve(x, kernel, dilation: int):
+    """``sum_ij kernel[i, j]^T x[p + dilation (i-1, j-1)]``, ``nnx.Conv`` with a gradient of its own.
+
+    XLA takes the gradient to the kernel as a convolution with a window as large as the image, which costs a
+    CPU four times the forward pass; one matrix product with the nine shifted cotangents costs one.
+    """
+    dims = ("NHWC", "HWIO", "NHWC")
+    steps = (dilation, dilation)
+    return jax.lax.conv_general_dilated(x[None], kernel, (1, 1), "SAME", None, steps, dims)[0]
+
+
+def _convolve_forward(x, kernel, dilation):
+    return _convolve(x, kernel, dilation), (x, kernel)
+
+
+def _convolve_backward(dilation, saved, cotangent):
+    x, kernel = saved
+    ny, nx = x.shape[:2]
+    padded = jnp.pad(cotangent, ((dilation, dilation), (dilation, dilation), (0, 0)))
+    corners = [(i * dilation, j * dilation) for i in (2, 1, 0) for j in (2, 1, 0)]
+    shifted = jnp.concatenate([padded[i : i + ny, j : j + nx] for i, j in corners], axis=-1)
+    products = jnp.einsum("hwi,hwo->io", x, shifted)
+    to_kernel = jnp.moveaxis(products.reshape(x.shape[-1], 3, 3, -1), 0, 2)
+    to_x = _convolve(cotangent, jnp.swapaxes(kernel[::-1, ::-1], 2, 3), dilation)
+    return to_x, to_kernel
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def halve(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Conv:

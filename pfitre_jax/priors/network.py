@@ -76,6 +76,11 @@ class NetworkPrior:
         _check_config(config)
         return cls(unet.init(config, key), config, Card(card or {}))
 
+    @property
+    def first_iterations(self) -> int:
+        """Of the first reconstruction that the loops of its training started from; 0: there was none."""
+        return int(self.card.get("trained_on", {}).get("first_iterations", 0))
+
     def denoise(
         self, v: Float[Array, "ny nx"], *, gradient: Float[Array, "ny nx"], wedge: Wedge, rho
     ) -> Float[Array, "ny nx"]:

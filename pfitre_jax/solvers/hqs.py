@@ -8,11 +8,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution
+from pfitre_jax.loop import Solution, run
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
+
+#: The first reconstruction: a few iterations of ADMM with total variation. After 10 it is 2 dB better on
+#: circuits than the data step alone, in less time than 80 iterations of FISTA, which get there too.
+FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 
 @jax.tree_util.register_dataclass
@@ -32,20 +38,28 @@ class HQSState:
 class HQS:
     """``z = prior(x)``; ``x = argmin_{x >= 0} 1/2 |M(Ax-y)|^2/norm(A)^2 + rho/2 |x - z|^2``.
 
-    Starts from the second line with ``z = x0``. The result is ``x``, which is consistent with the data
-    (Geman & Yang, IEEE TIP 4, 1995; with a denoiser as the prior: Zhang et al., CVPR 2017).
+    Starts from the second line, with ``z`` the first reconstruction :data:`FIRST` if there is one, else
+    ``z = x0``. The result is ``x``, which is consistent with the data (Geman & Yang, IEEE TIP 4, 1995; with a
+    denoiser as the prior: Zhang et al., CVPR 2017).
 
-    prior: has ``denoise(v, *, gradient, wedge, rho)``
+    prior: has ``denoise(v, *, gradient, wedge, rho)``, and may have ``first_iterations``
     rho: (), relative to ``norm(A)^2 = 1``
     cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
+    first_iterations: of :data:`FIRST`, 0 for none, ``None`` for as many as the prior was trained with
     """
 
     prior: Any
     rho: Any
     cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
     start_iterations: int = dataclasses.field(default=8, metadata={"static": True})
+    first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
     def init(self, problem: Problem, x0) -> HQSState:
+        first = self.first_iterations
+        first = getattr(self.prior, "first_iterations", 0) if first is None else first
+        if first:
+            # In a form that has gradients; forward it costs the same.
+            x0 = run(FIRST, problem, x0, iterations=first, differentiate="checkpoint").value
         rho = jnp.asarray(self.rho, x0.dtype)
         x = data_step(problem, x0, rho, x0, iterations=self.start_iterations)
         # Once more, now that it is known which pixels are held at 0.

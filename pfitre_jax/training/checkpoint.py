@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 
@@ -34,15 +35,17 @@ class Checkpoints:
         self._manager.save(step, args=ocp.args.StandardSave(state))
 
     def restore(self, like):
-        """The last state, in the structure of ``like``.
+        """The last state, in the structure of ``like``, as numpy arrays: orbax's are bound to a device, for
+        which the training step would be compiled once more.
 
         Raises ``ValueError`` when the checkpoint has another structure (a changed configuration).
         """
         abstract = jax.eval_shape(lambda: like)
         try:
-            return self._manager.restore(self.latest(), args=ocp.args.StandardRestore(abstract))
+            state = self._manager.restore(self.latest(), args=ocp.args.StandardRestore(abstract))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 "the checkpoint does not fit this configuration (was the network changed?); expected the one "
                 f"it was written with: train into another folder, or remove the checkpoints. {error}"
             ) from error
+        return jax.tree.map(np.asarray, state)

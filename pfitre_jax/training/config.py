@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
 import typing
 from pathlib import Path
@@ -18,20 +19,31 @@ CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclasses.dataclass(frozen=True)
-class Optimisation:
-    """AdamW with warm-up and cosine decay.
+class Stage:
+    """A part of the training, with a warm-up and a cosine decay of the learning rate of its own.
 
-    steps: gradient steps in all
+    steps: gradient steps
     rate, final_rate: learning rate at its peak and at the end; warm_up: steps
-    weight_decay, clip: of AdamW; global norm that gradients are clipped to
-    ema: decay of the average of the weights, which is what is shipped
-    gradient_loss: weight of the L1 of the image gradient beside the L1 of the image
+    first_iterations: of the first reconstruction that the loops start from (``solvers.hqs.FIRST``), 0 for
+        none; the shipped weights are used with that of the stage they come from
     """
 
     steps: int = 6000
     rate: float = 1e-3
     final_rate: float = 1e-5
     warm_up: int = 200
+    first_iterations: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """What all stages share.
+
+    weight_decay, clip: of AdamW; global norm that gradients are clipped to
+    ema: decay of the average of the weights, which is what is shipped
+    gradient_loss: weight of the L1 of the image gradient beside the L1 of the image
+    """
+
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
@@ -45,8 +57,8 @@ class Pool:
     views: view counts; each scan has one of them (a compilation each)
     scans: scans kept in the pool for each view count
     iterations: the loop runs this long on a scan before a fresh one takes its place
-    alone_share: of the steps, at the start, with fresh scans only (one-shot), before the loop's own
-        iterates come in, first 1, then more and more of them
+    alone_share: of the first stage's steps, at its start, with fresh scans only (one-shot), before the
+        loop's own iterates come in, first 1, then more and more of them
     """
 
     views: tuple[int, ...] = (32, 51, 80)
@@ -77,7 +89,18 @@ class TrainingConfig:
     scenes: SceneMixture = dataclasses.field(default_factory=SceneMixture)
     pool: Pool = dataclasses.field(default_factory=Pool)
     optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
+    stages: tuple[Stage, ...] = (Stage(),)
     report: Report = dataclasses.field(default_factory=Report)
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps in all."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> Stage:
+        """The stage that this step, counted from 0, belongs to; the last one beyond the end."""
+        ends = itertools.accumulate(stage.steps for stage in self.stages)
+        return next((s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1])
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -134,6 +157,8 @@ def _check_length(value, hint, where: str) -> None:
 
 def _convert(value, current, where: str):
     if isinstance(current, tuple) and isinstance(value, list):
+        if dataclasses.is_dataclass(current[0]):
+            return tuple(_build(type(current[0]), v, f"{where} {i + 1}") for i, v in enumerate(value))
         return tuple(_convert(v, current[0], where) for v in value)
     if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

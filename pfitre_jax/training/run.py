@@ -17,8 +17,15 @@ from pfitre_jax.metrics import psnr
 from pfitre_jax.priors import network
 from pfitre_jax.training import pictures
 from pfitre_jax.training.checkpoint import Checkpoints
-from pfitre_jax.training.config import Pool, TrainingConfig
-from pfitre_jax.training.step import TrainState, advance, propose, start_state, train_step
+from pfitre_jax.training.config import Pool, Stage, TrainingConfig
+from pfitre_jax.training.step import (
+    TrainState,
+    advance,
+    make_optimiser,
+    propose,
+    start_state,
+    train_step,
+)
 from pfitre_jax.twin.pairs import Batch, draw, start
 
 #: Keys of the validation scans are folded with this; training keys with the step, which stays below it.
@@ -49,36 +56,41 @@ def train(
     claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
-    state = start_state(blank, config.optimisation)
     run = _Compiled(config, blank)
+    state = start_state(blank, run.optimiser)
     log = out / "log.jsonl"
-    last = min(config.optimisation.steps, steps or config.optimisation.steps)
+    last = config.steps if steps is None else min(steps, config.steps)
     with Checkpoints(out / "checkpoints") as checkpoints:
         if checkpoints.latest() is not None:
             state = checkpoints.restore(state)
             _cut_log(log, int(state.step))
-        validation = run.validation(key)
-        pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
+        stage = None
         generator = np.random.default_rng([config.seed, int(state.step)])
         began, first = time.monotonic(), int(state.step)
         for step in range(first, last):
+            if stage != (stage := config.stage(step)):
+                # Loops of another stage started from other first reconstructions.
+                pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
+                validation = run.validation(key, stage)
             views = int(generator.choice(config.pool.views))
-            batch, slot = _take(pool[views], config.pool, step / config.optimisation.steps, generator)
+            batch, slot = _take(pool[views], config.pool, step / config.stages[0].steps, generator)
             if batch is None:
-                batch = run.start(jax.random.fold_in(key, 1 + step), views)
+                batch = run.start(jax.random.fold_in(key, 1 + step), views, stage)
             state, batch, metrics = run.step(state, batch)
             pool[views][slot : slot + 1] = [batch]
             done = step + 1
-            if done % config.report.log_every == 0 or done == last:
+            log_due = done % config.report.log_every == 0 or done == last
+            checkpoint_due = done % config.report.checkpoint_every == 0 or done == last
+            if (log_due or checkpoint_due) and not np.isfinite(metrics["loss"]):
+                raise FloatingPointError(
+                    f"the loss at step {done} is {float(metrics['loss'])}; the last checkpoint in "
+                    f"{out / 'checkpoints'} is good: lower the rate of its stage and go on from it"
+                )
+            if log_due:
                 record = {"step": done, "k": int(batch.k) - 1, "views": views}
                 record |= {name: float(value) for name, value in metrics.items()}
                 record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
-                record["steps"] = config.optimisation.steps
-                if not np.isfinite(record["loss"]):
-                    raise FloatingPointError(
-                        f"the loss at step {done} is {record['loss']}; the last checkpoint in "
-                        f"{out / 'checkpoints'} is good: lower optimisation.rate and go on from it"
-                    )
+                record["steps"] = config.steps
                 if done % config.report.validate_every == 0 or done == last:
                     scores, images = run.validate(state, validation)
                     record |= scores
@@ -89,7 +101,7 @@ def train(
                 if "validation_psnr" in record:
                     pictures.curve(log, out / "curve.png")
                 report(record)
-            if done % config.report.checkpoint_every == 0 or done == last:
+            if checkpoint_due:
                 checkpoints.save(done, state)
     return out / f"{config.name}.npz"
 
@@ -108,6 +120,7 @@ def export(config: TrainingConfig, state: TrainState, scores: dict, out: Path, c
             "noise": list(config.instrument.noise),
             "rho": list(config.pairs.rho),
             "size": config.pairs.size,
+            "first_iterations": config.stage(int(state.step) - 1).first_iterations,
         },
         "training_scores": scores,
     }
@@ -126,24 +139,28 @@ class _Compiled:
         self.prior = prior
         self._draw = jax.jit(functools.partial(draw, scenes=config.scenes, settings=config.pairs))
         make = functools.partial(start, instrument=config.instrument, settings=config.pairs)
-        self._start = jax.jit(lambda key, fine, views: make(key, fine, views=views), static_argnums=2)
+        self._start = jax.jit(
+            lambda key, fine, views, first: make(key, fine, views=views, first_iterations=first),
+            static_argnums=(2, 3),
+        )
+        self.optimiser = make_optimiser(config.optimisation, config.stages)
         cg = config.pairs.cg_iterations
         self._step = jax.jit(
-            lambda state, batch: train_step(prior, state, batch, config.optimisation, cg),
+            lambda state, batch: train_step(prior, state, batch, config.optimisation, self.optimiser, cg),
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
 
-    def start(self, key, views: int) -> Batch:
+    def start(self, key, views: int, stage: Stage) -> Batch:
         k_scenes, k_scan = jax.random.split(key)
-        return self._start(k_scan, self._draw(k_scenes), views)
+        return self._start(k_scan, self._draw(k_scenes), views, stage.first_iterations)
 
     def step(self, state: TrainState, batch: Batch):
         return self._step(state, batch)
 
-    def validation(self, key) -> list[Batch]:
+    def validation(self, key, stage: Stage) -> list[Batch]:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
-        return [self.start(k, views) for views in self.config.pool.views for k in keys]
+        return [self.start(k, views, stage) for views in self.config.pool.views for k in keys]
 
     def validate(self, state: TrainState, batches: list[Batch]):
         """Mean PSNR (range 1 after scaling) over the loop's iterations, and images of the first batch."""
@@ -195,24 +212,25 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
 def claim(config: TrainingConfig, out: Path) -> None:
     """Make ``out`` the folder of this configuration's run, ``config.json`` in it.
 
-    ``ValueError`` where it holds the run of another configuration; a run may be made longer.
+    ``ValueError`` where it holds the run of another configuration; stages may be made longer, or added.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / "config.json"
     new = json.loads(json.dumps(config.as_dict()))
     if path.exists():
         old = json.loads(path.read_text())
-        old["optimisation"]["steps"] = new["optimisation"]["steps"]
-        if old != new:
+        shape = lambda config: [{**s, "steps": 0} for s in config.get("stages", [])]  # noqa: E731
+        begun = shape(old)
+        if {**old, "stages": 0} != {**new, "stages": 0} or begun != shape(new)[: len(begun)]:
             raise ValueError(
                 f"{path.parent} holds a run of another configuration ({path.name} differs); expected the "
-                "same, but for optimisation.steps, to go on with it: choose another --out"
+                "same, but for longer or more stages, to go on with it: choose another --out"
             )
     path.write_text(json.dumps(new, indent=2) + "\n")
 
 
 def _cut_log(path: Path, step: int) -> None:
-    """Leave out the records after the checkpoint that the run goes on from."""
+    """Leave out the records after the checkpoint that the run goes on from, and a half-written last one."""
     if path.exists():
-        records = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        path.write_text("".join(line + "\n" for line in records))
+        *lines, _ = path.read_text().split("\n")
+        path.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))

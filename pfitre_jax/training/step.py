@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import optax
 
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.training.config import Optimisation
+from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import gradient_l1, l1
 from pfitre_jax.twin.pairs import Batch
 
@@ -27,9 +28,15 @@ class TrainState:
     optimiser: Any
 
 
-def make_optimiser(settings: Optimisation) -> optax.GradientTransformation:
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, settings.rate, min(settings.warm_up, settings.steps // 2), settings.steps, settings.final_rate
+def make_optimiser(settings: Optimisation, stages: tuple[Stage, ...]) -> optax.GradientTransformation:
+    schedule = optax.join_schedules(
+        [
+            optax.warmup_cosine_decay_schedule(
+                0.0, s.rate, min(s.warm_up, s.steps // 2), s.steps, s.final_rate
+            )
+            for s in stages
+        ],
+        list(itertools.accumulate(s.steps for s in stages))[:-1],
     )
     return optax.chain(
         optax.clip_by_global_norm(settings.clip),
@@ -37,11 +44,11 @@ def make_optimiser(settings: Optimisation) -> optax.GradientTransformation:
     )
 
 
-def start_state(prior: NetworkPrior, settings: Optimisation) -> TrainState:
+def start_state(prior: NetworkPrior, optimiser: optax.GradientTransformation) -> TrainState:
     params = prior.params
     # A copy: the step gives its input's memory away, and may not give the same array away twice.
     average = jax.tree.map(jnp.copy, params)
-    return TrainState(jnp.array(0), params, average, make_optimiser(settings).init(params))
+    return TrainState(jnp.array(0), params, average, optimiser.init(params))
 
 
 def propose(prior: NetworkPrior, batch: Batch):
@@ -62,7 +69,12 @@ def advance(batch: Batch, proposed, cg_iterations: int) -> Batch:
 
 
 def train_step(
-    prior: NetworkPrior, state: TrainState, batch: Batch, settings: Optimisation, cg_iterations: int
+    prior: NetworkPrior,
+    state: TrainState,
+    batch: Batch,
+    settings: Optimisation,
+    optimiser: optax.GradientTransformation,
+    cg_iterations: int,
 ):
     """``(state, batch, metrics)`` after one gradient step and one iteration of the loop on the batch."""
 
@@ -72,7 +84,7 @@ def train_step(
         return value, proposed
 
     (value, proposed), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
-    updates, optimiser = make_optimiser(settings).update(gradients, state.optimiser, state.params)
+    updates, moments = optimiser.update(gradients, state.optimiser, state.params)
     params = optax.apply_updates(state.params, updates)
     # The average follows quickly at first, so that it never drags the first weights along.
     decay = jnp.minimum(settings.ema, (1 + state.step) / (10 + state.step))
@@ -83,5 +95,5 @@ def train_step(
         "l1_before": l1(batch.state.x, batch.truth),
         "gradient_norm": optax.tree.norm(gradients),
     }
-    new = TrainState(state.step + 1, params, average, optimiser)
+    new = TrainState(state.step + 1, params, average, moments)
     return new, advance(batch, proposed, cg_iterations), metrics

@@ -73,16 +73,21 @@ def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, vi
     return problem, sinograms, truth, noise
 
 
-def start(key, fine, instrument: Instrument, settings: PairSettings, views: int) -> Batch:
+def start(
+    key, fine, instrument: Instrument, settings: PairSettings, views: int, first_iterations: int = 0
+) -> Batch:
     """A fresh training batch of the scenes ``fine`` (slices, fy, fx), see :func:`draw`: a simulated scan,
-    scaled, with the loop's first data step done."""
+    scaled, with the loop's first data step done.
+
+    first_iterations: of the first reconstruction before it, see :class:`HQS`
+    """
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
     problem, sinograms, truth, noise = simulate(k_scan, fine, instrument, views)
     jitter = jnp.exp(jax.random.uniform(k_jitter, minval=-1, maxval=1) * jnp.log(SCALE_JITTER))
     scale = reference_scale(problem, sinograms) * jitter
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
-    loop = HQS(None, rho, settings.cg_iterations)
+    loop = HQS(None, rho, settings.cg_iterations, first_iterations=first_iterations)
     blank = jnp.zeros_like(truth)
     fresh = Batch(problem, sinograms, truth, noise, None, rho, jnp.array(0))
     return dataclasses.replace(fresh, state=fresh.each(loop.init, blank))

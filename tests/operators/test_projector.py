@@ -220,7 +220,9 @@ def test_vmap_over_slices(slices):
     images = jnp.asarray(rng.random((slices, 20, 24)), jnp.float32)
     sinograms = jnp.asarray(rng.random((slices, 6, 22)), jnp.float32)
     np.testing.assert_allclose(jax.vmap(A)(images), [project(A, x) for x in images], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(jax.vmap(A.T)(sinograms), [backproject(A, y) for y in sinograms], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        jax.vmap(A.T)(sinograms), [backproject(A, y) for y in sinograms], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_vmap_reaches_the_batched_kernel(monkeypatch):
@@ -264,7 +266,9 @@ def test_vmap_over_geometries():
     mapped = jax.vmap(lambda c: at(c)(image))(centers)
     np.testing.assert_allclose(mapped, [project(at(c), image) for c in centers], rtol=1e-5, atol=1e-5)
     back = jax.vmap(lambda c: at(c).normal(image))(centers)
-    np.testing.assert_allclose(back, [backproject(at(c), project(at(c), image)) for c in centers], rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        back, [backproject(at(c), project(at(c), image)) for c in centers], rtol=1e-5, atol=1e-4
+    )
     both = jax.vmap(lambda c: jax.vmap(at(c))(image[None] * jnp.ones((2, 1, 1))))(centers)
     np.testing.assert_allclose(both[:, 1], mapped, rtol=1e-5, atol=1e-5)
 

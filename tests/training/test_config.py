@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.training.config import CONFIGS, TrainingConfig, load_config
+from pfitre_jax.training.config import CONFIGS, Stage, TrainingConfig, load_config
 from pfitre_jax.twin.instrument import Instrument
 
 
@@ -31,6 +31,10 @@ def test_values_are_read_and_the_others_are_defaults(written):
     [pool]
     views = [12]
     [optimisation]
+    clip = 1
+    [[stages]]
+    steps = 10
+    [[stages]]
     rate = 1
     """
     config = load_config(written(text))
@@ -42,12 +46,19 @@ def test_values_are_read_and_the_others_are_defaults(written):
         network=UNetConfig(channels=(4, 4, 8)),
         pairs=dataclasses.replace(default.pairs, rho=(1.0, 0.5)),
         pool=dataclasses.replace(default.pool, views=(12,)),
-        optimisation=dataclasses.replace(default.optimisation, rate=1.0),
+        optimisation=dataclasses.replace(default.optimisation, clip=1.0),
+        stages=(Stage(steps=10), Stage(rate=1.0)),
     )
     assert config == expected
     # Whole numbers are taken for floats where floats are meant.
-    assert isinstance(config.optimisation.rate, float) and isinstance(config.pairs.rho[0], float)
+    assert isinstance(config.stages[1].rate, float) and isinstance(config.pairs.rho[0], float)
     assert hash(config) == hash(expected)
+
+
+def test_steps_belong_to_their_stage():
+    config = TrainingConfig(stages=(Stage(steps=3), Stage(steps=2, rate=0.1)))
+    assert config.steps == 5
+    assert [config.stage(step).steps for step in range(6)] == [3, 3, 3, 2, 2, 2]
 
 
 def test_empty_file_is_the_default(written):
@@ -66,9 +77,13 @@ def test_dictionary_is_the_file_again(written):
     config = load_config("circuits")
 
     def table(name, values):
-        simple = {k: v for k, v in values.items() if not isinstance(v, dict) and v is not None}
+        lists = {k: v for k, v in values.items() if k == "stages"}
+        simple = {
+            k: v for k, v in values.items() if not isinstance(v, dict) and v is not None and k not in lists
+        }
         lines = [f"[{name}]"] * bool(name) + [f"{k} = {json.dumps(v)}" for k, v in simple.items()]
         nested = [table(k, v) for k, v in values.items() if isinstance(v, dict)]
+        nested += [table(f"[{k}]", v) for k, entries in lists.items() for v in entries]
         return "\n".join(lines + nested)
 
     assert load_config(written(table("", config.as_dict()))) == config
@@ -85,8 +100,13 @@ def test_dictionary_is_the_file_again(written):
         ("seed = true", "seed is True; expected int"),
         ("name = 3", "name is 3; expected str"),
         ("pool = 3", "pool is 3; expected a table"),
-        ("[optimisation]\nrate = 'fast'", "rate is 'fast'; expected float"),
-        ("[optimisation]\nrate = true", "rate is True; expected float"),
+        ("[optimisation]\nclip = 'fast'", "clip is 'fast'; expected float"),
+        ("[optimisation]\nclip = true", "clip is True; expected float"),
+        ("[[stages]]\n[[stages]]\nrate = 'fast'", "stages 2: rate is 'fast'; expected float"),
+        ("[[stages]]\nstep = 3", "stages 1 has unknown step; expected some of"),
+        ("stages = 3", "stages is 3; expected tuple"),
+        ("stages = []", r"stages is \[\]; expected at least 1 value"),
+        ("stages = [3]", "stages 1 is 3; expected a table"),
         ("[pool]\nviews = 51", "views is 51; expected tuple"),
         ("[pool]\nviews = [51.5]", "views is 51.5; expected int"),
         ("[instrument]\nnoise = ['low', 'high']", "noise is 'low'; expected float"),

@@ -16,7 +16,7 @@ from pfitre_jax.priors import network
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.training import pictures, run, step
 from pfitre_jax.training.checkpoint import Checkpoints
-from pfitre_jax.training.config import Optimisation, Pool, Report, TrainingConfig
+from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
@@ -29,7 +29,9 @@ def read_log(out):
 
 def last_state(config, blank, out):
     with Checkpoints(out / "checkpoints") as checkpoints:
-        return checkpoints.restore(step.start_state(blank, config.optimisation))
+        return checkpoints.restore(
+            step.start_state(blank, step.make_optimiser(config.optimisation, config.stages))
+        )
 
 
 def files(out):
@@ -51,7 +53,8 @@ def config() -> TrainingConfig:
         scenes=SceneMixture(circuits=0, patterns=0, blobs=1),
         pool=Pool(views=(16,), scans=1, iterations=2, alone_share=0.15),
         # The rate is the same from its warm-up on, however long one trains.
-        optimisation=Optimisation(steps=8, rate=0.01, final_rate=0.01, warm_up=2, clip=0.02, ema=0.9),
+        optimisation=Optimisation(clip=0.02, ema=0.9),
+        stages=(Stage(steps=8, rate=0.01, final_rate=0.01, warm_up=2),),
         report=Report(log_every=1, validate_every=8, checkpoint_every=2, validation=1),
     )
 
@@ -63,14 +66,11 @@ def blank(config) -> NetworkPrior:
 
 
 class Programs:
-    """The compiled programs of a run, for many runs.
-
-    Arrays that come out of a checkpoint are bound to their device, for which JAX would compile again.
-    """
+    """The compiled programs of a run, for many runs: they do not give their input's memory away."""
 
     def __init__(self, programs):
         self.programs = programs
-        self.start, self.validation = programs.start, programs.validation
+        self.start, self.validation, self.optimiser = programs.start, programs.validation, programs.optimiser
 
     def step(self, state, batch):
         return self.programs.step(_copy(state), _copy(batch))
@@ -112,7 +112,7 @@ def resumed(config, train, stopped):
     shutil.copytree(stopped, out)
     # As if it had been killed between the log and the next checkpoint.
     with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps({"step": STOP + 1, "loss": 123.0}) + "\n")
+        file.write(json.dumps({"step": STOP + 1, "loss": 123.0}) + '\n{"step": 5, "lo')
     reported = []
     path = train(config, out, command="pfitre train", report=reported.append)
     assert path == out / "tiny.npz"
@@ -181,7 +181,10 @@ def test_run_that_is_done_stays_as_it_is(config, train, resumed):
 def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, resumed):
     state, loaded = last_state(config, blank, resumed), network.load(resumed / "tiny.npz")
     check_equal(loaded.params, state.average)
-    batch, propose = compiled.start(jax.random.key(8), config.pool.views[0]), jax.jit(step.propose)
+    batch, propose = (
+        compiled.start(jax.random.key(8), config.pool.views[0], config.stages[0]),
+        jax.jit(step.propose),
+    )
     # Another card would be another compilation.
     proposed = propose(dataclasses.replace(loaded, card=blank.card), batch)
     averaged, last = (

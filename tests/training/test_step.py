@@ -17,18 +17,20 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.training.config import Optimisation
+from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.step import make_optimiser, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
 
 STEPS, SIZE, RHO = 60, 24, 0.02
 #: The rate is the same from its warm-up on.
-SETTINGS = Optimisation(steps=8, rate=0.01, final_rate=0.01, warm_up=2, clip=0.02, ema=0.9, gradient_loss=0.3)
+SETTINGS = Optimisation(clip=0.02, ema=0.9, gradient_loss=0.3)
+STAGE = Stage(steps=8, rate=0.01, final_rate=0.01, warm_up=2)
+OPTIMISER = make_optimiser(SETTINGS, (STAGE,))
 PRIOR = NetworkPrior.create(
     UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
 )
-step = jax.jit(lambda state, batch: train_step(PRIOR, state, batch, SETTINGS, 2))
+step = jax.jit(lambda state, batch: train_step(PRIOR, state, batch, SETTINGS, OPTIMISER, 2))
 propose = jax.jit(propose)
 
 
@@ -54,7 +56,7 @@ def batch():
 @pytest.fixture(scope="module")
 def trained(batch):
     """The states after 0, 1, ... STEPS steps on one batch, and what was reported."""
-    states, reports = [start_state(PRIOR, SETTINGS)], []
+    states, reports = [start_state(PRIOR, OPTIMISER)], []
     for _ in range(STEPS):
         state, _, metrics = step(states[-1], batch)
         states.append(state)
@@ -132,11 +134,26 @@ def test_gradients_are_clipped_to_the_global_norm(trained):
 def test_clipping_keeps_the_direction_and_what_is_small(size, kept):
     gradients = {"a": size * np.array([0.6, 0.0], np.float32), "b": size * np.array([[0.8]], np.float32)}
     params = jax.tree.map(np.zeros_like, gradients)
-    optimiser = make_optimiser(SETTINGS)
-    _, state = jax.jit(lambda g, p: optimiser.update(g, optimiser.init(p), p))(gradients, params)
+    _, state = jax.jit(lambda g, p: OPTIMISER.update(g, OPTIMISER.init(p), p))(gradients, params)
     (adam,) = [leaf for leaf in jax.tree.leaves(state, is_leaf=_is_adam) if _is_adam(leaf)]
     np.testing.assert_allclose(adam.mu["a"], 0.1 * kept * np.array([0.6, 0.0]), rtol=1e-5)
     np.testing.assert_allclose(adam.mu["b"], 0.1 * kept * np.array([[0.8]]), rtol=1e-5)
+
+
+def test_every_stage_has_a_warm_up_and_a_decay_of_its_own():
+    """The size of an Adam step for gradients that stay the same is the learning rate."""
+    stages = (Stage(4, rate=0.1, final_rate=0.01, warm_up=1), Stage(6, rate=0.5, final_rate=0.02, warm_up=2))
+    optimiser = make_optimiser(Optimisation(weight_decay=0.0), stages)
+    update = jax.jit(optimiser.update)
+    ones = jnp.ones(3)
+    state, rates = optimiser.init(ones), []
+    for _ in range(12):
+        moved, state = update(ones, state, ones)
+        rates.append(-float(moved[0]))
+    np.testing.assert_allclose(
+        [rates[i] for i in (0, 1, 4, 6, 10, 11)], [0, 0.1, 0, 0.5, 0.02, 0.02], atol=1e-4
+    )
+    assert rates[1] > rates[2] > rates[3] and rates[6] > rates[7] > rates[8] > rates[9]
 
 
 def _is_adam(node):
