@@ -123,10 +123,11 @@ def _solve_all(prior, key, fine, orientation, rho, *, settings: EvaluationSettin
     over_scenes = jax.vmap(fista, in_axes=(None, 0))
     best, best_residual = jax.vmap(over_scenes, in_axes=(0, None))(jnp.asarray(WEIGHTS), sinograms)
 
-    scale = reference_scale(problem, sinograms)
     loop = HQS(prior, rho)
 
     def pfitre(sinogram):
+        # Every scene is a scan of its own.
+        scale = reference_scale(problem, sinogram[None])
         one = problem.with_sinogram(sinogram / scale)
         first = loop.init(one, blank)
         proposed = prior.denoise(first.x, gradient=first.gradient, wedge=wedge, rho=rho)

@@ -22,7 +22,7 @@ class Instrument:
 
     missing_deg: width of the missing wedge, uniform
     core_deg, core_share: a sub-range of ``missing_deg`` and the share of scans drawn from it
-    noise: sigma of the Gaussian noise over the sinogram's maximum, log-uniform
+    noise: sigma of the Gaussian noise over the sinogram's maximum, log-uniform: (0, 0) or both positive
     gain: rms of the per-view gain error, uniform
     shift: rms of the per-view shift along the columns, bins, uniform
     center: largest distance of the (known) rotation centre from the detector's middle, share of the columns
@@ -37,6 +37,22 @@ class Instrument:
     shift: tuple[float, float] = (0.0, 0.6)
     center: float = 0.02
     probability: float = 0.5
+
+    def __post_init__(self):
+        for name in ("missing_deg", "core_deg", "noise", "gain", "shift"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high < float("inf"):
+                raise ValueError(f"{name} is ({low:g}, {high:g}); expected 0 <= low <= high")
+        if self.noise[0] == 0 < self.noise[1]:
+            raise ValueError(
+                f"noise is (0, {self.noise[1]:g}), drawn log-uniform; expected a positive lower end, or "
+                "(0, 0) for none"
+            )
+        if self.missing_deg[1] >= 180:
+            raise ValueError(f"missing_deg goes up to {self.missing_deg[1]:g}; expected less than 180")
+        for name in ("core_share", "probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
 
 
 def draw_geometry(
@@ -116,8 +132,8 @@ def measure(
     The true shifts are not in ``geometry``: they are errors that the reconstruction does not know.
     """
     k_level, k_noise, k_gain, k_gain_on, k_views, k_shift, k_shift_on, k_draw = jax.random.split(key, 8)
-    low, high = jnp.log(instrument.noise[0]), jnp.log(instrument.noise[1])
-    level = jnp.exp(jax.random.uniform(k_level, minval=low, maxval=high))
+    low, high = instrument.noise
+    level = low * (high / low) ** jax.random.uniform(k_level) if low else jnp.zeros(())
     gain = _switched(k_gain, k_gain_on, instrument.gain, instrument.probability)
     shift = _switched(k_shift, k_shift_on, instrument.shift, instrument.probability)
     shifts = draw_shifts(k_draw, geometry.views, shift)

@@ -7,7 +7,6 @@ import pytest
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.config import CONFIGS, Stage, TrainingConfig, load_config
-from pfitre_jax.twin.instrument import Instrument
 
 
 @pytest.fixture
@@ -111,6 +110,7 @@ def test_dictionary_is_the_file_again(written):
         ("[pool]\nviews = [51.5]", "views is 51.5; expected int"),
         ("[instrument]\nnoise = ['low', 'high']", "noise is 'low'; expected float"),
         ("[instrument]\nnoise = [0.01]", r"noise is \[0.01\]; expected 2 values"),
+        ("[instrument]\ngain = [0.2, 0.1]", r"gain is \(0.2, 0.1\); expected 0 <= low <= high"),
         ("[pairs]\nrho = [0.1, 0.2, 0.3]", "expected 2 values"),
         ("[pool]\nviews = []", r"views is \[\]; expected at least 1 value"),
         ("[network]\nblocks = 0", "blocks is 0"),
@@ -144,10 +144,3 @@ def test_a_folder_of_that_name_is_not_the_shipped_configuration(tmp_path, monkey
     (tmp_path / "circuits").mkdir()
     with pytest.raises(FileNotFoundError):
         load_config("circuits")
-
-
-def test_defaults_of_the_instrument_are_ordered():
-    for field in dataclasses.fields(Instrument):
-        value = getattr(Instrument(), field.name)
-        if isinstance(value, tuple):
-            assert value[0] <= value[1], field.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def fine():
     return jnp.asarray(disc_image(doubled, 2 * COLUMNS, fine=16), jnp.float32)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
 def _scan(key, images, noise, gain, shift, probability):
     strengths = Instrument(
         noise=(noise, noise), gain=(gain, gain), shift=(shift, shift), probability=probability
@@ -33,7 +35,7 @@ def _scan(key, images, noise, gain, shift, probability):
     return twin.measure(key, strengths, ParallelGeometry.create(THETA, COLUMNS, 14.75), images)
 
 
-def scan(seed, fine, noise=1e-6, gain=0.0, shift=0.0, probability=1.0):
+def scan(seed, fine, noise=0.0, gain=0.0, shift=0.0, probability=1.0):
     """Sinograms (3, views, columns) and noise level of a scan of the discs, of them at half the value, and of
     them turned over, whose imperfections have just these strengths."""
     images = jnp.stack([fine, 0.5 * fine, fine.T])
@@ -193,6 +195,20 @@ def test_noise_of_a_scan_has_its_level_in_every_slice(fine):
     np.testing.assert_allclose(noise.std(axis=(1, 2)), sigma, rtol=5 / (2 * clean[0].size) ** 0.5)
     # Drawn for each slice on its own.
     assert np.abs(np.corrcoef(noise.reshape(3, -1)) - np.eye(3)).max() < 5 / clean[0].size ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gain": (0.1, 0.05)}, r"gain is \(0.1, 0.05\); expected 0 <= low <= high"),
+        ({"noise": (0.0, 0.1)}, r"noise is \(0, 0.1\), drawn log-uniform"),
+        ({"missing_deg": (30.0, 180.0)}, "up to 180; expected less than 180"),
+        ({"probability": 1.5}, "probability is 1.5; expected 0 to 1"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        Instrument(**values)
 
 
 def test_strengths_are_drawn_from_their_ranges():
