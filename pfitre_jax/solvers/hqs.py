@@ -16,8 +16,8 @@ from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
 
-#: The first reconstruction: ADMM with total variation. Ten iterations of it are worth 3 dB to the loop's start
-#: (docs/design.md).
+#: The first reconstruction: ADMM with total variation. Ten iterations of it are worth 3 dB to the start of
+#: the loop (docs/design.md).
 FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 
