@@ -24,6 +24,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.preprocess import correct_roll, to_scan
 from pfitre_jax.report import Tile
 from pfitre_jax.scan import Scan
+from pfitre_jax.trust.consistency import split
 from pfitre_jax.trust.domain import check_domain, disagreement
 
 #: Rows, evenly spread, on which a learned prior is asked whether it knows what it sees.
@@ -74,11 +75,13 @@ class Result:
     status: (rows,) int, :class:`pfitre_jax.loop.Status`
     stats: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
     residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the volume
+    measured: (rows, ny, nx), the part of the volume that the data determine at the noise level, see
+        :mod:`pfitre_jax.trust.consistency`; supplied: (rows,), ``norm(volume - measured)/norm(volume)``
     scale: what image values were divided by while they were solved for, per pixel
     sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
     method, parameters: its name and settings; warnings: in words
     timings: wall time, ``seconds_compile`` of what :func:`reconstruct` compiles, ``seconds_run`` of the solve
-        of all rows, ``seconds_prepare`` of all else: axis, support, scale, weight, domain check
+        of all rows, ``seconds_prepare`` of all else: axis, support, scale, weight, what to trust
     scan: what was reconstructed, all its rows; geometry: of each row
     """
 
@@ -87,6 +90,8 @@ class Result:
     status: np.ndarray
     stats: dict[str, np.ndarray]
     residual: np.ndarray
+    measured: np.ndarray
+    supplied: np.ndarray
     scale: float
     sinogram: np.ndarray
     misfit: np.ndarray
@@ -119,6 +124,7 @@ class Result:
             self.scan.pixel_size,
             self.method,
             self.parameters,
+            self.measured,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -132,6 +138,7 @@ class Result:
             "residual": self.residual,
             "status": [Status(int(status)).text for status in self.status],
             "iterations": self.stats["iterations"],
+            "supplied": self.supplied,
             "center": float(self.geometry.center),
             "roll_deg": self.scan.roll_deg,
             "wedge_deg": wedge.width_deg,
@@ -225,6 +232,8 @@ def reconstruct(
         )
         warnings += said
         seconds_compile += seconds
+    parts = split(problem, sinograms, masks, solved.volume, solved.residual)
+    seconds_compile += parts.seconds_compile
     middle = len(solved.volume) // 2
     predicted = np.asarray(_project(problem.A, solved.volume[middle]))
     unit = np.float32(1 if scan.pixel_size is None else scan.pixel_size)
@@ -235,6 +244,8 @@ def reconstruct(
         status=solved.status,
         stats=solved.stats,
         residual=solved.residual,
+        measured=parts.measured / unit,
+        supplied=parts.supplied,
         scale=scale,
         sinogram=sinograms[middle],
         misfit=np.where(masks[middle], predicted - sinograms[middle], 0),

@@ -296,6 +296,9 @@ def _preview(result, truth, compared, name: str):
         ]
         curves = {"fista-tv": history(compared, 0)} if compared else {}
         curves[result.method] = history(result, middle)
+    image = result.volume[middle]
+    said = f"row {rows[middle]}   shaded: not measured, {result.supplied[middle]:.0%}"
+    panels.append(report.Panel(said, image, image - result.measured[middle]))
     number = lambda value: f"{value:.3g}" if isinstance(value, float) else value  # noqa: E731
     settings = ", ".join(f"{name} {number(value)}" for name, value in result.parameters.items())
     return report.preview(

@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from pfitre_jax.geometry import Wedge
 
 DPI = 130
-#: Images of a preview.
+#: Rows that a preview shows.
 PANELS = 4
+#: A part of this share of the gray scale, that the data do not determine, is shaded in full.
+_FULL_SHADE = 0.5
 _INK, _FAINT, _MEASURED, _MISSING = "#1f2430", "#8a90a0", "#2b6cb0", "#e4572e"
 _STYLE = {
     "font.size": 9,
@@ -32,10 +35,14 @@ _STYLE = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Panel:
-    """A labelled image: title, and image (ny, nx)."""
+    """A labelled image: title, and image (ny, nx).
+
+    supplied: (ny, nx), the part of the image that the data do not determine; shaded
+    """
 
     title: str
     image: np.ndarray
+    supplied: np.ndarray | None = None
 
 
 def preview(
@@ -52,7 +59,7 @@ def preview(
 ) -> Figure:
     """The picture beside a result: slices, residual sinogram of one row, convergence, and the missing wedge.
 
-    panels: at most :data:`PANELS` slices, on one gray scale
+    panels: slices, on one gray scale
     misfit: (views, columns), ``M(Ax - y)`` of row number ``row``
     curves: label -> residual at each iteration, NaN after the end
     theta_rad: (views,), radians
@@ -71,26 +78,23 @@ def preview(
 
 
 def _draw_slices(figure, panels: Sequence[Panel], units: str) -> None:
-    if len(panels) == 1:
-        panels = [panels[0], Panel("its middle, enlarged", _middle(panels[0].image))]
-    axes = figure.subplots(1, len(panels))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     values = np.concatenate([panel.image.ravel() for panel in panels])
     values = values[np.isfinite(values)]
     low, high = _window(values)
     for axis, panel in zip(axes, panels, strict=True):
         shown = axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        if panel.supplied is not None:
+            alpha = 0.8 * np.clip(np.abs(panel.supplied) / (_FULL_SHADE * (high - low)), 0, 1)
+            shade = np.empty((*alpha.shape, 4))
+            shade[..., :3], shade[..., 3] = to_rgb(_MISSING), alpha
+            axis.imshow(shade, interpolation="nearest")
         axis.set_title(panel.title, loc="left")
         axis.set(xticks=[], yticks=[])
         _scale_bar(axis, panel.image.shape[1])
     bar = figure.colorbar(shown, ax=list(axes), shrink=0.86, pad=0.01, aspect=28)
     bar.set_label(f"image value, {units.replace('um', 'µm')}")
     bar.outline.set_edgecolor(_FAINT)
-
-
-def _middle(image):
-    """The middle half of ``image (ny, nx)`` in each direction."""
-    ny, nx = (size // 4 for size in image.shape)
-    return image[ny : image.shape[0] - ny, nx : image.shape[1] - nx]
 
 
 def _window(values) -> tuple[float, float]:

@@ -16,10 +16,9 @@ def pixels(figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())
 
 
-def preview(panels=2, **changes):
-    generator = np.random.default_rng(0)
-    settings = dict(
-        misfit=generator.normal(size=(21, 30)),
+def _settings():
+    return dict(
+        misfit=np.random.default_rng(0).normal(size=(21, 30)),
         row=7,
         curves={"row 7": np.array([0.5, 0.2, 0.1, np.nan])},
         theta_rad=THETA,
@@ -28,8 +27,12 @@ def preview(panels=2, **changes):
         facts=["center 15", "scale 2"],
         units="1/um",
     )
+
+
+def preview(panels=2):
+    generator = np.random.default_rng(1)
     images = [report.Panel(f"row {k}", generator.random((30, 30))) for k in range(panels)]
-    return report.preview(images, **(settings | changes))
+    return report.preview(images, **_settings())
 
 
 def axes_with(figure, text):
@@ -55,6 +58,16 @@ def test_all_slices_share_one_gray_scale():
     figure = preview(3)
     limits = {axes_with(figure, f"row {k}").images[0].get_clim() for k in range(3)}
     assert len(limits) == 1
+
+
+def test_what_the_data_do_not_determine_is_shaded():
+    supplied = np.zeros((30, 30))
+    supplied[4, 5], supplied[6, 7] = -3.0, 0.1
+    panels = [report.Panel("first", np.ones((30, 30))), report.Panel("second", np.ones((30, 30)), supplied)]
+    figure = report.preview(panels, **_settings())
+    assert len(axes_with(figure, "first").images) == 1
+    shade = np.asarray(axes_with(figure, "second").images[1].get_array())[..., 3]
+    assert shade[4, 5] == 0.8 and 0 < shade[6, 7] < 0.8 and np.count_nonzero(shade) == 2
 
 
 def test_a_flat_result_and_a_curve_without_points_are_drawn():

@@ -22,6 +22,8 @@ import tifffile
 
 #: Where the volume lies in ``recon.h5``.
 DATASET = "/exchange/data"
+#: Where the part of it lies that the data determine.
+MEASURED = "/trust/measured"
 
 _PACKAGES = ("pfitre_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "h5py", "tifffile")
 
@@ -36,6 +38,7 @@ class StoredResult:
     columns: detector bins; row0: row of the raw stack that is row 0 here; raw_rows: rows of that stack
     pixel_size: micrometres, or None
     method: name of the method; parameters: its settings
+    measured: (rows, ny, nx), the part of the volume that the data determine, in its units; None: not known
     """
 
     volume: np.ndarray
@@ -48,6 +51,7 @@ class StoredResult:
     pixel_size: float | None
     method: str
     parameters: dict[str, Any]
+    measured: np.ndarray | None = None
 
     @property
     def units(self) -> str:
@@ -131,6 +135,12 @@ def _write_hdf5(path: Path, stored: StoredResult, command: str) -> None:
         data.attrs["parameters"] = json.dumps(plain(stored.parameters))
         data.attrs["versions"] = json.dumps(versions())
         data.attrs["command"] = command
+        if stored.measured is not None:
+            measured = file.create_dataset(
+                MEASURED, data=np.asarray(stored.measured, np.float32), chunks=True
+            )
+            measured.attrs["axes"] = "rows:y:x"
+            measured.attrs["units"] = stored.units
 
 
 def read_result(path) -> StoredResult:
@@ -149,6 +159,7 @@ def read_result(path) -> StoredResult:
             if DATASET not in file:
                 raise ValueError(f"{path} holds no {DATASET}; {expected}")
             volume, attributes = file[DATASET][()], dict(file[DATASET].attrs)
+            measured = file[MEASURED][()] if MEASURED in file else None
     except OSError as error:
         raise ValueError(f"{path} is not HDF5, or is truncated; {expected}") from error
     needed = ("theta_rad", "center", "roll_deg", "columns", "row0", "raw_rows", "method", "parameters")
@@ -167,6 +178,7 @@ def read_result(path) -> StoredResult:
         None if pixel_size is None else float(pixel_size),
         str(attributes["method"]),
         json.loads(attributes["parameters"]),
+        measured,
     )
 
 

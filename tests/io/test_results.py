@@ -13,7 +13,9 @@ from pfitre_jax.io.results import StoredResult, read_result, result_writers, wri
 def stored(views: int = 4, pixel_size: float | None = None) -> StoredResult:
     volume = np.random.default_rng(0).random((3, 5, 6)).astype(np.float32)
     theta = np.linspace(0, 1.5, views)
-    return StoredResult(volume, theta, 2.25, -1.5, 7, 10, 84, pixel_size, "cgls", {"iterations": 20})
+    return StoredResult(
+        volume, theta, 2.25, -1.5, 7, 10, 84, pixel_size, "cgls", {"iterations": 20}, volume / 3
+    )
 
 
 @pytest.mark.parametrize("pixel_size", [None, 0.5])
@@ -22,6 +24,7 @@ def test_a_result_comes_back_as_it_was_written(tmp_path, pixel_size):
     paths = write_files(tmp_path / "new" / "folder", result_writers(before, {"a": 1}, "pfitre recon x"))
     after = read_result(paths[0])
     np.testing.assert_array_equal(after.volume, before.volume)
+    np.testing.assert_array_equal(after.measured, before.measured)
     np.testing.assert_array_equal(after.theta_rad, before.theta_rad)
     for name in ("center", "roll_deg", "columns", "row0", "raw_rows", "pixel_size", "method", "parameters"):
         assert getattr(after, name) == getattr(before, name)
@@ -31,6 +34,7 @@ def test_a_result_comes_back_as_it_was_written(tmp_path, pixel_size):
         assert data.shape == (3, 5, 6) and data.dtype == np.float32
         assert data.attrs["units"] == ("1/pixel" if pixel_size is None else "1/um")
         assert data.attrs["command"] == "pfitre recon x"
+        assert file["/trust/measured"].attrs["units"] == data.attrs["units"]
         assert "jax" in json.loads(data.attrs["versions"])
 
 

@@ -1,0 +1,123 @@
+"""The measured part of an image against what the geometry says can be measured."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.trust.consistency import damping, measured_part, split
+
+N = 48
+#: 90 degrees measured, 0 to 90: the frequencies of direction 90 to 180 degrees are missing.
+THETA = np.deg2rad(np.arange(0.0, 90.0, 2.0))
+
+
+def problem(theta=THETA, mask=None) -> Problem:
+    A = Projector(ParallelGeometry.create(theta, N))
+    return Problem.create(A, jnp.zeros(A.sinogram_shape), mask)
+
+
+@jax.jit
+def measured(p, x, strength):
+    return measured_part(p, x, strength)
+
+
+def wave(direction_deg, cycles=6):
+    """A plane wave in a smooth window; its frequency points in this direction."""
+    i, j = np.indices((N, N))
+    x, y = j - (N - 1) / 2, (N - 1) / 2 - i
+    angle = np.deg2rad(direction_deg)
+    window = np.exp(-(x**2 + y**2) / (2 * (N / 7) ** 2))
+    return jnp.asarray(
+        window * np.cos(2 * np.pi * cycles / N * (x * np.cos(angle) + y * np.sin(angle))), jnp.float32
+    )
+
+
+def norm(x):
+    return float(np.linalg.norm(np.asarray(x, float)))
+
+
+@pytest.mark.parametrize("direction", [25, 45, 65])
+def test_a_wave_whose_frequency_was_measured_is_kept(direction):
+    x = wave(direction)
+    # A tenth: the window spreads the frequency.
+    assert norm(measured(problem(), x, 1e-3) - x) < 0.1 * norm(x)
+
+
+@pytest.mark.parametrize("direction", [115, 135, 155])
+def test_a_wave_in_the_missing_wedge_is_supplied(direction):
+    x = wave(direction)
+    assert norm(measured(problem(), x, 1e-3)) < 0.1 * norm(x)
+    full = problem(np.deg2rad(np.arange(0.0, 180.0, 2.0)))
+    assert norm(measured(full, x, 1e-3) - x) < 0.1 * norm(x)
+
+
+def test_it_is_the_solution_of_its_equation():
+    p = problem(THETA[::5])
+    x = jnp.asarray(np.random.default_rng(0).random((N, N)), jnp.float32) * p.support
+    m = measured(p, x, 0.02)
+    left, right = jax.jit(lambda m, x: (p.normal(m) + 0.02 * m, p.normal(x)))(m, x)
+    assert norm(left - right) < 1e-3 * norm(right)
+
+
+def test_more_noise_leaves_less_that_is_measured():
+    x = wave(45) + wave(135)
+    shares = [norm(measured(problem(), x, strength)) for strength in (1e-3, 0.1, 10.0)]
+    assert shares[0] > shares[1] > shares[2] and shares[2] < 0.1 * norm(x)
+
+
+def test_what_no_valid_bin_sees_is_supplied():
+    """Bins of the left half left out in all views but one: the image's left rim is known to nobody."""
+    mask = np.ones((len(THETA), N), np.float32)
+    mask[:, : N // 2 - 8] = 0
+    spot = np.zeros((N, N), np.float32)
+    spot[N // 2 + 8 : N // 2 + 12, 6:10] = 1.0
+    blind, seen = (measured(problem(mask=m), jnp.asarray(spot), 1e-3) for m in (mask, np.ones_like(mask)))
+    assert norm(blind) < 0.6 * norm(seen)
+
+
+def scan(noise, rows=3):
+    """Sinograms of waves with this noise, their images, and the residual of the truth."""
+    p = problem()
+    volume = np.stack([0.5 + 0.5 * np.asarray(wave(25 + 20 * k)) for k in range(rows)]) * np.asarray(
+        p.support
+    )
+    clean = np.asarray(jax.jit(jax.vmap(p.A))(volume))
+    sinograms = clean + noise * np.random.default_rng(1).standard_normal(clean.shape).astype(np.float32)
+    residual = np.linalg.norm(sinograms - clean, axis=(1, 2)) / np.linalg.norm(sinograms, axis=(1, 2))
+    return p, sinograms, np.ones(clean.shape, bool), volume, residual
+
+
+def test_damping_is_the_noise_over_the_signal():
+    p, sinograms, masks, volume, residual = scan(0.5)
+    inside = np.asarray(p.support) > 0
+    signal = np.mean(volume[:, inside] ** 2)
+    expected = 0.5**2 / (signal * float(p.norm_squared))
+    # The estimate takes sharp structure for noise: up to 1.4 times its standard deviation.
+    assert 0.95 < damping(p, sinograms, masks, volume, residual) / expected < 1.4**2
+    # Data that the volume does not explain count as noise.
+    assert damping(p, sinograms, masks, volume, 4 * residual) > 10 * expected
+
+
+def test_split_is_the_measured_part_of_every_row_whatever_the_units():
+    p, sinograms, masks, volume, residual = scan(0.5)
+    parts = split(p, sinograms, masks, volume, residual)
+    for k in range(len(volume)):
+        expected = measured(p, jnp.asarray(volume[k]), parts.damping)
+        assert norm(parts.measured[k] - expected) < 5e-3 * norm(expected)
+        share = norm(volume[k] - parts.measured[k]) / norm(volume[k])
+        np.testing.assert_allclose(parts.supplied[k], share, rtol=1e-3)
+    scaled = split(p, 300 * sinograms, masks, 300 * volume, residual)
+    assert norm(scaled.measured / 300 - parts.measured) < 5e-3 * norm(parts.measured)
+    np.testing.assert_allclose(scaled.supplied, parts.supplied, atol=2e-3)
+
+
+def test_an_empty_volume_has_nothing():
+    p, sinograms, masks, volume, residual = scan(0.5)
+    parts = split(p, 0 * sinograms, masks, 0 * volume, 0 * residual)
+    assert not parts.measured.any() and not parts.supplied.any()
