@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pfitre_jax.api import Result as Result
     from pfitre_jax.api import load_scan as load_scan
     from pfitre_jax.api import reconstruct as reconstruct
+    from pfitre_jax.api import with_center as with_center
+    from pfitre_jax.api import with_roll as with_roll
     from pfitre_jax.engine.reproject import project_result as project_result
     from pfitre_jax.geometry import ParallelGeometry as ParallelGeometry
     from pfitre_jax.geometry import Wedge as Wedge
@@ -45,6 +47,8 @@ _HOMES = {
     "project_result": "engine.reproject",
     "read_result": "io.results",
     "reconstruct": "api",
+    "with_center": "api",
+    "with_roll": "api",
 }
 
 __all__ = [*_MODULES, *_HOMES]

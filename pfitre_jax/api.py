@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +25,17 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.preprocess import correct_roll, to_scan
 from pfitre_jax.report import Tile
 from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.trust.consistency import split
 from pfitre_jax.trust.domain import check_domain, disagreement
 
-#: Rows, evenly spread, on which a learned prior is asked whether it knows what it sees.
+#: Rows, evenly spread over those with signal, on which a learned prior is asked whether it knows what it
+#: sees.
 DOMAIN_ROWS = 4
+#: A row has signal if its slice's norm is this share of the largest: in air everything is noise.
+SIGNAL_SHARE = 0.25
+#: So many truncated views are more likely data that are no line integrals.
+SUSPICIOUS_SHARE = 0.8
 
 
 def load_scan(
@@ -37,7 +44,7 @@ def load_scan(
     angles=None,
     angle_unit: str | None = None,
     data: str | None = None,
-    center: float | None = None,
+    center: float | str | None = None,
     roll: float | str = 0.0,
     pixel_size: float | None = None,
     views: slice | str | None = None,
@@ -50,7 +57,8 @@ def load_scan(
     angles: CSV file with one angle for each view; a TIFF stack needs it
     angle_unit: "deg" or "rad", of the file's angles; default what the file says, else degrees
     data: "counts", "transmission" or "absorption"; default counts where the file holds flats, else absorption
-    center: detector index of the rotation axis; default what the file says, else :func:`reconstruct` finds it
+    center: detector index of the rotation axis; default, or "auto": what the file says, else
+        :func:`reconstruct` finds it
     roll: in-plane roll of the rotation axis, degrees; the projections are turned by it. "auto" looks for it
     pixel_size: of a detector bin, micrometres
     views, exclude_views: ``slice`` or "A:B[:S]", which views to use; both count the views of the file
@@ -58,6 +66,10 @@ def load_scan(
 
     Raises ``FileNotFoundError``, ``OSError`` and ``ValueError`` with the fix in the message.
     """
+    center = None if center == "auto" else center
+    for name, value in (("center", center), ("roll", roll)):
+        if not (value is None or isinstance(value, numbers.Real) or (name, value) == ("roll", "auto")):
+            raise ValueError(f"{name} is {value!r}; expected a number or 'auto'")
     raw = read(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center, pixel_size=pixel_size, mask_nan=mask_nan)
     scan = scan.select_views(slice(None) if views is None else views, exclude_views)
@@ -104,6 +116,7 @@ class Result:
 
     @property
     def units(self) -> str:
+        """Of the volume: "1/pixel" or "1/um"."""
         return self.stored().units
 
     @property
@@ -196,6 +209,8 @@ def reconstruct(
     """
     began = time.perf_counter()
     settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight)
+    if scale is not None:
+        check_number("scale", scale)
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
     settings = methods.with_prior(settings)
@@ -359,14 +374,18 @@ def _disagreements(prior, problem, sinograms, masks, images, rho):
 
 def _domain_warnings(prior, rho, problem, sinograms, masks, volume, scale) -> tuple[list[str], float]:
     """What :func:`pfitre_jax.trust.domain.check_domain` says of a few rows, and the seconds to compile it."""
-    looked = np.unique(np.linspace(0, len(volume) - 1, DOMAIN_ROWS).round().astype(int))
+    size = np.linalg.norm(volume, axis=(1, 2))
+    strong = np.flatnonzero(size >= SIGNAL_SHARE * size.max())
+    looked = strong[np.unique(np.linspace(0, len(strong) - 1, DOMAIN_ROWS).round().astype(int))]
+    # Always so many, that no other number of rows is another compilation.
+    looked = np.resize(looked, DOMAIN_ROWS)
     mask = masks[looked].astype(np.float32)
     sinogram, image = mask * sinograms[looked] / np.float32(scale), volume[looked] / np.float32(scale)
     arguments = as_arrays((prior, problem, sinogram, mask, image, np.float32(rho)))
     executable, seconds = compiled(_disagreements, *arguments)
     found = np.asarray(executable(*arguments))
     wedge = Wedge(float(problem.wedge.center_rad), float(problem.wedge.width_rad))
-    return check_domain(prior.card, wedge, sinograms.shape[1], found), seconds
+    return check_domain(prior.card, wedge, sinograms.shape[1], rho, found), seconds
 
 
 def _warnings(picked: Scan, truncated, shape, solved: slices.Slices) -> list[str]:
@@ -376,6 +395,11 @@ def _warnings(picked: Scan, truncated, shape, solved: slices.Slices) -> list[str
             f"views {ranges(np.flatnonzero(truncated))} of {picked.views} run out of the field of view; the "
             f"image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond the "
             "field's edge"
+        )
+    if truncated.mean() > SUSPICIOUS_SHARE and picked.provenance.get("data") == "absorption":
+        said.append(
+            "nearly all views have signal at their edges: if these data are no line integrals, say --data "
+            "counts or --data transmission"
         )
     blind = np.flatnonzero(~picked.mask.any(axis=(0, 2)))
     if blind.size:

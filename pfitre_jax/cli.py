@@ -192,17 +192,20 @@ def recon(
     mask_nan: _MaskNan = False,
 ) -> None:
     """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR."""
-    from pfitre_jax.io.results import check_folder
+    from pfitre_jax.io.results import NAMES, check_folder
 
     if (scan is None) == (sample is None):
         raise ValueError("expected either a SCAN or --sample chip: give one of them")
-    check_folder(out)
+    check_folder(out, [*NAMES, "preview.png"])
     source = _sample_path(sample) if sample else scan
     center_value, roll_value = _number(center, "--center", None), _number(roll, "--roll", "auto")
     weight_value = None if weight is None else _number(weight, "--weight", "auto")
 
+    import numpy as np
+
     from pfitre_jax import api
     from pfitre_jax.engine import methods
+    from pfitre_jax.loop import Status
 
     settings = dict(prior=prior, iterations=iterations, rho=rho, weight=weight_value)
     settings = methods.with_prior(methods.settings(method, **settings))
@@ -241,6 +244,8 @@ def recon(
         paths = result.save(out, command=command, writers={"preview.png": lambda path: figure.savefig(path)})
     _warn(result.warnings)
     _print_result(result, paths)
+    if np.all(result.status == int(Status.DIVERGED)):
+        raise _Failure from FloatingPointError("every row diverged; the slices are the last finite iterates")
 
 
 def _sample_path(name: str) -> Path:
@@ -385,6 +390,8 @@ def project(
     if out.is_dir():
         raise IsADirectoryError(f"--out is {out}, a folder; expected the name of a TIFF file")
     check_folder(out.parent)
+    if out.resolve() == recon_h5.resolve().with_name("recon.tif"):
+        raise ValueError(f"--out is {out}, the slices of this result; expected another name for the sinogram")
     stored = read_result(recon_h5)
 
     import numpy as np
@@ -454,10 +461,7 @@ def inspect(
         f"{int(invalid.any(axis=(1, 2)).sum())} views",
         "truncated views": api.ranges(truncated) if truncated.size else "none",
     }
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(value))
-    Console(highlight=False, emoji=False).print(table)
+    _print_facts(facts)
     warnings = []
     if truncated.size:
         warnings.append("views run out of the field of view: the reconstruction takes an image wider than it")
@@ -678,24 +682,40 @@ def info() -> None:
     from pfitre_jax.io.results import versions
     from pfitre_jax.priors.network import available, pretrained
 
-    table = Table(show_header=False, box=None)
-    add = lambda name, text: table.add_row(Text(name, style="bold"), Text(text))  # noqa: E731
-    add("versions", ", ".join(f"{name} {version}" for name, version in versions().items()))
-    add("devices", ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices()))
+    facts = {
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "devices": ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices()),
+    }
     for name, recipe in METHODS.items():
         settings = ", ".join(f"{key} {value}" for key, value in recipe.defaults.items())
-        add(f"method {name}", recipe.summary + (f" ({settings})" if settings else ""))
+        facts[f"method {name}"] = recipe.summary + (f" ({settings})" if settings else "")
     for name in available():
-        card = pretrained(name).card
-        add(f"prior {name}", ", ".join(f"{key} {value}" for key, value in card.items() if key in _CARD))
+        facts[f"prior {name}"] = _describe_prior(pretrained(name).card)
     for path in sorted(SAMPLES.glob("*.npz")):
-        add(f"sample {path.stem}", str(path))
-    add("data", os.environ.get("PFITRE_DATA", "set PFITRE_DATA to the folder of the test scans"))
-    Console(highlight=False, emoji=False).print(table)
+        facts[f"sample {path.stem}"] = str(path)
+    facts["data"] = os.environ.get("PFITRE_DATA", "set PFITRE_DATA to the folder of the test scans")
+    _print_facts(facts)
 
 
-#: What `pfitre info` shows of a prior's model card.
-_CARD = ("parameters", "steps", "trained_on", "scores", "sha256")
+def _describe_prior(card: dict) -> str:
+    """What `pfitre info` says of a prior: size, range, worth, and the hash of its weights."""
+    said = [f"{card['parameters'] / 1e6:.2f} M parameters", f"{card.get('steps', '?')} steps"]
+    for name, (low, high) in ((k, v) for k, v in card.get("trained_on", {}).items() if isinstance(v, list)):
+        said.append(f"{name} {low:g} to {high:g}")
+    if "scores" in card:
+        gain = card["scores"]["gain"]
+        spread = f"{gain['smallest']:+.1f} to {gain['largest']:+.1f}"
+        said.append(f"{gain['mean']:+.1f} dB ({spread}) over FISTA-TV")
+    return ", ".join([*said, f"sha256 {card['sha256']}"])
+
+
+def _print_facts(facts: dict[str, str]) -> None:
+    """A line for each fact, whole also where it is piped into a file."""
+    width = max(map(len, facts))
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    for name, text in facts.items():
+        console.print(Text.assemble((name.ljust(width), "bold"), "  ", text))
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -61,7 +61,7 @@ class Scan:
 
         Raises ``ValueError`` for a stack that is not 3D or is empty; angles that are not finite, look like
         degrees or differ in number from the views; NaN or infinity in valid bins; a centre outside the
-        detector; a pixel size that is not positive; no valid bin at all.
+        detector; a pixel size that is not positive; no valid bin at all; projections that are all 0.
 
         >>> Scan.create(np.ones((3, 2, 5)), [0.0, 0.5, 1.0]).projections.shape
         (3, 2, 5)
@@ -80,6 +80,11 @@ class Scan:
         mask = mask & check_finite(projections, mask, mask_nan)
         if not mask.any():
             raise ValueError("no valid bin is left in the scan; expected at least one that is measured")
+        if not projections[mask].any():
+            raise ValueError(
+                "all projections are 0; expected line integrals of a sample: is this the right dataset, or a "
+                "dark or an empty scan?"
+            )
         raw_rows = row0 + rows if raw_rows is None else raw_rows
         if row0 < 0 or row0 + rows > raw_rows:
             raise ValueError(f"rows {row0}:{row0 + rows} do not fit into a raw stack of {raw_rows} rows")
@@ -101,14 +106,17 @@ class Scan:
 
     @property
     def views(self) -> int:
+        """Number of projections."""
         return self.projections.shape[0]
 
     @property
     def rows(self) -> int:
+        """Number of detector rows, each one slice."""
         return self.projections.shape[1]
 
     @property
     def columns(self) -> int:
+        """Number of detector bins across the axis."""
         return self.projections.shape[2]
 
     @property
@@ -119,7 +127,10 @@ class Scan:
     def geometry(self) -> ParallelGeometry:
         """Parallel geometry of every row; needs a known centre."""
         if self.center is None:
-            raise ValueError("the scan has no rotation centre yet; give one (--center) or use find_center")
+            raise ValueError(
+                "the scan has no rotation centre yet; give one (center=...) or look for it with "
+                "pf.with_center(scan)"
+            )
         return ParallelGeometry.create(self.theta_rad, self.columns, self.center)
 
     def with_center(self, center: float) -> Scan:
@@ -224,6 +235,10 @@ def resolve(selection: slice | str, count: int, what: str) -> np.ndarray:
     ``0:count``, counts from the end, or is empty.
     """
     selection = parse_slice(selection) if isinstance(selection, str) else selection
+    if not isinstance(selection, slice):
+        raise ValueError(
+            f"the {what} are {selection!r}; expected slice(A, B) or 'A:B' of whole numbers from 0"
+        )
     start = 0 if selection.start is None else selection.start
     stop = count if selection.stop is None else selection.stop
     step = 1 if selection.step is None else selection.step

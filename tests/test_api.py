@@ -3,6 +3,7 @@ import sys
 import time
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tifffile
@@ -85,6 +86,56 @@ def test_the_misfit_is_that_of_the_middle_row(scan):
     np.testing.assert_array_equal(result.sinogram, scan.projections[:, 1])
     relative = np.linalg.norm(result.misfit) / np.linalg.norm(result.sinogram)
     assert relative == pytest.approx(result.residual[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"center": "left"}, "center is 'left'; expected a number or 'auto'"),
+        ({"roll": "much"}, "roll is 'much'; expected a number or 'auto'"),
+    ],
+)
+def test_words_in_the_place_of_numbers_are_refused(tmp_path, stack, settings, said):
+    path, _ = write_all(tmp_path, stack)["npz"]
+    assert pf.load_scan(path, center="auto").center is None
+    with pytest.raises(ValueError, match=said):
+        pf.load_scan(path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scale": 0.0}, "scale is 0; expected a finite number, more than 0"),
+        ({"rows": 1}, "the rows are 1; expected slice"),
+        ({"chunk": 0}, "chunk is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(scan, settings, said):
+    with pytest.raises(ValueError, match=said):
+        pf.reconstruct(scan, "cgls", **settings)
+
+
+def test_rows_of_air_are_not_asked_whether_the_prior_knows_them(scan, monkeypatch):
+    class Prior:
+        """Changes what is faint by much and what is strong by nothing."""
+
+        card = {"name": "stub", "disagreement": {"limit": 0.1}}
+
+        def denoise(self, v, *, gradient, wedge, rho):
+            return jnp.where(jnp.max(v) < 0.3, 2 * v, v)
+
+    projections = np.concatenate([1e-2 * scan.projections] * 4 + [scan.projections], axis=1)
+    mostly_air = Scan.create(projections, THETA, center=CENTER)
+    result = pf.reconstruct(mostly_air, "pfitre", prior=Prior(), iterations=1, scale=1.0)
+    assert not any("unlike" in warning for warning in result.warnings)
+    faint = pf.reconstruct(
+        Scan.create(projections[:, :12], THETA, center=CENTER),
+        "pfitre",
+        prior=Prior(),
+        iterations=1,
+        scale=1.0,
+    )
+    assert any("unlike" in warning for warning in faint.warnings)
 
 
 def test_the_axis_is_found_where_the_scan_does_not_know_it(stack):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,8 +13,10 @@ from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
 from typer.testing import CliRunner
 
 from pfitre_jax import cli
+from pfitre_jax.engine import slices
 from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
+from pfitre_jax.loop import Status
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -146,6 +149,8 @@ def test_recon_writes_what_the_contract_says(recon, folder):
     summary = json.loads((recon / "summary.json").read_text())
     assert summary["method"] == "cgls" and summary["rows"] == [0, 1] and summary["center"] == CENTER
     assert summary["iterations"] == [15, 15] and max(summary["residual"]) < 0.02
+    contract = "roll_deg wedge_deg scale status supplied seconds_compile seconds_run device versions".split()
+    assert set(contract) <= set(summary) and len(summary["supplied"]) == 2
     stored = read_result(recon / "recon.h5")
     assert stored.volume.shape == (2, COLUMNS, COLUMNS) and stored.parameters == {"iterations": 15}
     with h5py.File(recon / "recon.h5") as file:
@@ -153,6 +158,7 @@ def test_recon_writes_what_the_contract_says(recon, folder):
     assert re.fullmatch(
         r"pfitre recon \S+scan.npz --method cgls --iterations 15 --rows 0:2 --out \S+out", command
     )
+    assert stored.measured.shape == stored.volume.shape
     np.testing.assert_array_equal(tifffile.imread(recon / "recon.tif"), stored.volume)
     assert (recon / "preview.png").read_bytes().startswith(b"\x89PNG")
     output = (folder / "output.txt").read_text()
@@ -203,6 +209,7 @@ def test_project_takes_the_unit_of_the_angles_from_their_header(recon, folder, t
         (["nowhere.h5", "--out", "a.tif"], "does not exist"),
         (["out/recon.h5", "--out", "a.png"], "expected a TIFF file"),
         (["out/recon.h5", "--out", "file/a.tif"], "is a file"),
+        (["out/recon.h5", "--out", "out/recon.tif"], "the slices of this result"),
         (["out/recon.h5", "--angles", "words.csv", "--out", "a.tif"], "is not a number"),
         (["out/recon.h5", "--center", "99", "--out", "a.tif"], "outside the detector"),
         (["out/recon.h5", "--columns", "0", "--out", "a.tif"], "columns is 0"),
@@ -369,6 +376,27 @@ def test_a_failing_solve_is_a_failure_that_names_itself(folder, tmp_path, monkey
     monkeypatch.setenv("PFITRE_DEBUG", "1")
     done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
     assert done.exit_code == 1 and "Traceback" in done.output and "reconstruct_rows" in done.output
+
+
+def test_all_rows_diverging_is_a_failure_but_the_result_is_kept(folder, tmp_path, monkeypatch):
+    solve = slices.reconstruct_rows
+
+    def diverge(*args, **kwargs):
+        solved = solve(*args, **kwargs)
+        return dataclasses.replace(solved, status=np.full_like(solved.status, int(Status.DIVERGED)))
+
+    monkeypatch.setattr(slices, "reconstruct_rows", diverge)
+    done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
+    assert done.exit_code == 1 and "every row diverged" in done.stderr
+    assert (tmp_path / "out" / "recon.h5").exists()
+
+
+def test_a_folder_in_the_place_of_a_result_is_refused_before_the_work(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("pfitre_jax.api.load_scan", lambda *a, **k: pytest.fail("the scan was read"))
+    (tmp_path / "recon.tif").mkdir()
+    done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path)
+    assert done.exit_code == 2 and "recon.tif is a folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["recon.tif"]
 
 
 def test_a_full_disk_is_a_failure_that_leaves_nothing(folder, tmp_path, monkeypatch):

@@ -28,9 +28,23 @@ def test_create_keeps_the_values_and_fills_in_the_rest():
 def test_the_centre_may_be_unknown_until_it_is_needed():
     scan = Scan.create(np.ones((4, 1, 6)), THETA)
     assert scan.center is None
-    with pytest.raises(ValueError, match="--center"):
+    with pytest.raises(ValueError, match="with_center"):
         scan.geometry()
     assert float(scan.with_center(3.25).geometry().center) == 3.25
+
+
+def test_projections_without_any_signal_are_refused():
+    with pytest.raises(ValueError, match="all projections are 0"):
+        Scan.create(np.zeros((4, 1, 6)), THETA)
+    only_invalid = np.zeros((4, 1, 6))
+    only_invalid[0, 0, 0] = 5.0
+    with pytest.raises(ValueError, match="all projections are 0"):
+        Scan.create(only_invalid, THETA, mask=only_invalid == 0)
+
+
+def test_a_number_is_no_selection():
+    with pytest.raises(ValueError, match=r"the rows are 1; expected slice\(A, B\) or 'A:B'"):
+        numbered().select_rows(1)
 
 
 def test_wedge_is_what_the_views_left_over_do_not_cover():

@@ -21,7 +21,7 @@ class Config:
     rows: tuple[int, ...] = (15, 25, 40, 55)
     rolls_deg: tuple[float, ...] = (0.0, 1.5)
     center: float = 75.0
-    weights: tuple[float, ...] = tuple(10.0 ** (-e / 2) for e in range(8, 3, -1))
+    weights: tuple[float, ...] = tuple(10.0 ** (-e / 2) for e in range(10, 3, -1))
     fista_iterations: int = 300
     leave_out: int = 4
 

@@ -20,6 +20,7 @@ from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT
+from pfitre_jax.solvers.solve import check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ def settings(method: str, **asked) -> dict[str, Any]:
             raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
     for name in ("rho", "weight"):
         if name in given and not given[name] == taken[name] == "auto":
-            _check_positive(name, given[name], or_zero=name == "weight")
+            check_number(name, given[name], or_zero=name == "weight")
     return {**taken, **given}
 
 
@@ -132,16 +133,6 @@ def describe(value):
         return value
     name = getattr(value, "card", {}).get("name")
     return name or (str(value) if isinstance(value, os.PathLike) else type(value).__name__)
-
-
-def _check_positive(name: str, value, or_zero: bool) -> None:
-    lowest = "0 or more" if or_zero else "more than 0"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; expected a number, {lowest}") from None
-    if not (0 < number < float("inf") or (or_zero and number == 0)):
-        raise ValueError(f"{name} is {number:g}; expected a finite number, {lowest}")
 
 
 def solve_slice(solver, problem: Problem, *, iterations: int, tolerance) -> Solution:

@@ -138,7 +138,9 @@ def _solve(solver, problem: Problem, sinograms, masks, tolerance, *, iterations:
     def one(sinogram, mask):
         row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
         solution = solve_slice(solver, row, iterations=iterations, tolerance=tolerance)
-        return solution, row.residual(solution.value)
+        # Without any signal there is nothing to reconstruct, and a learned prior would make something up.
+        value = jnp.where(jnp.any(sinogram != 0), solution.value, 0)
+        return dataclasses.replace(solution, value=value), row.residual(value)
 
     return jax.vmap(one)(sinograms, masks)
 

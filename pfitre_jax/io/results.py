@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ import tifffile
 
 #: Where the volume lies in ``recon.h5``.
 DATASET = "/exchange/data"
+#: The files of :func:`result_writers`.
+NAMES = ("recon.h5", "recon.tif", "summary.json")
 #: Where the part of it lies that the data determine.
 MEASURED = "/trust/measured"
 
@@ -63,11 +65,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
 
 
-def check_folder(folder) -> Path:
-    """``folder`` as a path that results can be written to; it is not made yet.
+def check_folder(folder, names: Sequence[str] = ()) -> Path:
+    """``folder`` as a path that results called ``names`` can be written to; it is not made yet.
 
     For the time before a long computation. ``NotADirectoryError`` where it, or a part of it, is a file;
-    ``PermissionError`` or ``OSError`` where nothing can be written.
+    ``IsADirectoryError`` where a name in it is a folder; ``PermissionError`` or ``OSError`` where nothing can
+    be written.
     """
     folder = Path(folder)
     there = folder
@@ -85,6 +88,11 @@ def check_folder(folder) -> Path:
             f"the output folder {folder} cannot be written ({error.strerror}); expected a folder that you "
             "may write to, give another --out"
         ) from error
+    for name in names:
+        if (folder / name).is_dir():
+            raise IsADirectoryError(
+                f"{folder / name} is a folder; expected to write a file there: move it, or give another --out"
+            )
     return folder
 
 
@@ -93,7 +101,7 @@ def write_files(folder, writers: Mapping[str, Callable[[Path], None]]) -> list[P
 
     writers: file name -> function that writes that file to the path it is given. All names appear, or none.
     """
-    folder = check_folder(folder)
+    folder = check_folder(folder, list(writers))
     folder.mkdir(parents=True, exist_ok=True)
     partial = {name: folder / f".partial-{os.getpid()}-{name}" for name in writers}
     try:
@@ -177,9 +185,17 @@ def read_result(path) -> StoredResult:
         int(attributes["raw_rows"]),
         None if pixel_size is None else float(pixel_size),
         str(attributes["method"]),
-        json.loads(attributes["parameters"]),
+        _parameters(path, attributes["parameters"]),
         measured,
     )
+
+
+def _parameters(path: Path, text) -> dict[str, Any]:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError) as error:
+        expected = "expected the recon.h5 of pfitre recon"
+        raise ValueError(f"{path}: its parameters are no JSON; {expected}") from error
 
 
 def write_tiff(path, stack) -> None:

@@ -7,6 +7,7 @@ from pfitre_jax.solvers.hqs import HQS, hqs
 from pfitre_jax.solvers.original import Original, pfitre_original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT, sirt
+from pfitre_jax.solvers.solve import solve
 from pfitre_jax.solvers.weight import automatic_weight
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "hqs",
     "pfitre_original",
     "sirt",
+    "solve",
 ]

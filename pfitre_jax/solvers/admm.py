@@ -14,7 +14,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.solve import check_number, solve
 from pfitre_jax.solvers.weight import resolve_weight
 
 #: ``rho`` over the weight of TV at which 50 iterations get closest to the minimum: 10 to 30 of 1 to 100, for
@@ -102,7 +102,14 @@ def admm(
     tolerance: float = 0.0,
     differentiate=None,
 ) -> Solution:
-    """Reconstruct one slice by :class:`ADMM`; the other arguments are those of :func:`solve`."""
+    """Reconstruct one slice by :class:`ADMM`; the other arguments are those of :func:`solve`.
+
+    prior: has ``denoise(v, *, gradient, wedge, rho)``, such as :class:`pfitre_jax.priors.TV`; a network must
+        have been trained on ``x + u``
+    rho: (), relative to ``norm(A)^2 = 1``: sets the speed, not the solution
+    cg_iterations: conjugate gradients in each data step
+    """
+    check_number("rho", rho)
     return solve(
         ADMM(prior, rho, cg_iterations),
         A,
@@ -123,6 +130,7 @@ def admm_tv(A: Projector, sinogram, *, weight="auto", rho=None, mask=None, **set
     rho: default :func:`tv_rho` of the weight
     """
     weight = resolve_weight(weight, A, sinogram, mask)
+    check_number("weight", weight, or_zero=True)
     rho = tv_rho(weight) if rho is None else rho
     return admm(A, sinogram, prior=TV(weight), rho=rho, mask=mask, **settings)
 

@@ -13,7 +13,7 @@ from pfitre_jax.operators.gradient import total_variation
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.solve import check_number, solve
 from pfitre_jax.solvers.weight import resolve_weight
 
 # The gradient's Lipschitz constant is 1 in the normalised problem, whose norm is known to 1% from below.
@@ -110,6 +110,7 @@ def fista_tv(
     nonnegative: restrict to ``x >= 0``
     """
     weight = resolve_weight(weight, A, sinogram, mask)
+    check_number("weight", weight, or_zero=True)
     return solve(
         FISTATV(weight, nonnegative),
         A,

@@ -14,7 +14,7 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.solve import check_number, solve
 
 #: The first reconstruction: ADMM with total variation. Ten iterations of it are worth 3 dB to the start of
 #: the loop (docs/design.md).
@@ -102,14 +102,15 @@ def hqs(
     tolerance: float = 0.0,
     differentiate=None,
 ) -> Solution:
-    """Reconstruct one slice by half-quadratic splitting, see :class:`HQS`.
+    """Reconstruct one slice by :class:`HQS`; the other arguments are those of :func:`solve`.
 
-    sinogram: (views, columns), line integrals of an image with values of about [0, 1]
-    mask, support: see :meth:`Problem.create`
-    x0: (ny, nx), start, default 0
-    tolerance: stop when the relative change of ``x`` falls to it
-    differentiate: see :func:`pfitre_jax.loop.run`
+    prior: has ``denoise(v, *, gradient, wedge, rho)``: :func:`pfitre_jax.priors.pretrained` ("circuits"), a
+        :class:`pfitre_jax.priors.TV`, or your own
+    rho: (), the pull towards the prior, relative to ``norm(A)^2 = 1``; the shipped prior knows 0.003 to 0.05
+    iterations: of prior and data step in turns, at most
+    cg_iterations: conjugate gradients in each data step
     """
+    check_number("rho", rho)
     return solve(
         HQS(prior, rho, cg_iterations),
         A,

@@ -13,7 +13,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.cg import conjugate_gradients
 from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.solve import check_number, solve
 
 #: The published code smooths with scikit-image's ``denoise_tv_bregman(weight=200, eps=0.05)``, which
 #: minimises ``TV(x) + weight/2 |x - v|^2``: a prox of strength 1/200.
@@ -90,9 +90,13 @@ def pfitre_original(
 ) -> Solution:
     """Reconstruct one slice by :class:`Original`; the other arguments are those of :func:`solve`.
 
+    prior: has ``denoise(v, *, gradient, wedge, rho)``
+    rho: (), not relative to ``norm(A)^2``, as published
     tv_strength: 0 for no TV step, :data:`TV_STRENGTH` for the published one
+    cg_iterations: conjugate gradients in each data step
     support: default everywhere: the published method knows none
     """
+    check_number("rho", rho)
     support = jnp.ones(A.shape) if support is None else support
     return solve(
         Original(prior, rho, tv_strength, cg_iterations),

@@ -27,19 +27,42 @@ def solve(
 ) -> Solution:
     """Run ``method`` on one slice, compiled once per shape: a new sinogram, angle or centre does not retrace.
 
+    method: a pytree with ``init(problem, x0)`` and ``step(problem, state)``: :class:`HQS`, or your own
     sinogram: (views, columns), line integrals of an image with values of about [0, 1]
-    mask, support: see :meth:`Problem.create`
+    iterations: at most
+    mask: (views, columns), 1 for a valid bin, 0 for one to ignore; default all valid
+    support: (ny, nx), 1 where the image may differ from 0; default the disc that every view sees
     x0: (ny, nx), start, default 0
-    iterations, tolerance, differentiate: see :func:`pfitre_jax.loop.run`
+    tolerance: stop when the relative change of the image falls to it; 0: never
+    differentiate: ``None``, "unroll", "checkpoint" or "implicit", see :func:`pfitre_jax.loop.run`
+
+    Raises ``ValueError`` for a shape that does not fit, iterations below 1, an unknown ``differentiate``.
     """
     check_iterations(iterations)
     sinogram = jnp.asarray(sinogram)
+    if not jnp.issubdtype(sinogram.dtype, jnp.floating):
+        sinogram = sinogram.astype(jnp.result_type(float))
+    if x0 is not None and jnp.shape(x0) != A.shape:
+        raise ValueError(f"x0 has shape {jnp.shape(x0)}; expected {A.shape} (ny, nx)")
     wedge = Wedge.from_angles(A.geometry.theta_rad)
     return _solve(method, A, sinogram, mask, support, wedge, x0, int(iterations), tolerance, differentiate)
+
+
+def check_number(name: str, value, or_zero: bool = False) -> None:
+    """``ValueError`` for a number that is not finite and positive (``or_zero``: or 0); traced ones pass."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    lowest = "0 or more" if or_zero else "more than 0"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}; expected a number, {lowest}") from None
+    if not (0 < number < float("inf") or (or_zero and number == 0)):
+        raise ValueError(f"{name} is {number:g}; expected a finite number, {lowest}")
 
 
 @functools.partial(jax.jit, static_argnums=(7, 8, 9))
 def _solve(method, A, sinogram, mask, support, wedge, x0, iterations, tolerance, differentiate):
     problem = Problem.create(A, sinogram, mask, support, wedge)
-    x0 = jnp.zeros(A.shape, problem.sinogram.dtype) if x0 is None else jnp.asarray(x0)
+    x0 = jnp.zeros(A.shape, problem.sinogram.dtype) if x0 is None else jnp.asarray(x0, problem.sinogram.dtype)
     return run(method, problem, x0, iterations=iterations, tolerance=tolerance, differentiate=differentiate)

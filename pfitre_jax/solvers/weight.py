@@ -8,8 +8,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.operators.projector import Projector
 
-#: Weight of TV over the noise in a pixel of the data term's gradient, calibrated on simulated circuits: loses
-#: 0.3 dB in the mean, 0.9 at most, to the best weight (table in docs/design.md).
+#: Weight of TV over the noise in a pixel of the data term's gradient, calibrated on simulated circuits.
 WEIGHT_PER_NOISE = 0.6
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
 #: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 5e-5.

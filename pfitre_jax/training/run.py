@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pfitre_jax.io.results import write_files
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors import network
 from pfitre_jax.training import pictures
@@ -92,10 +93,10 @@ def train(
                 record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
                 record["steps"] = config.steps
                 if done % config.report.validate_every == 0 or done == last:
-                    scores, images = run.validate(state, validation)
+                    scores, disagreement, images = run.validate(state, validation)
                     record |= scores
                     pictures.samples(images, out / "samples.png")
-                    export(config, state, scores, out, command)
+                    export(config, state, scores, disagreement, out, command)
                 with log.open("a") as file:
                     file.write(json.dumps(record) + "\n")
                 if "validation_psnr" in record:
@@ -106,8 +107,14 @@ def train(
     return out / f"{config.name}.npz"
 
 
-def export(config: TrainingConfig, state: TrainState, scores: dict, out: Path, command: str) -> Path:
-    """Write the averaged weights as ``out/NAME.npz`` with the card inside, and beside it as ``NAME.json``."""
+def export(
+    config: TrainingConfig, state: TrainState, scores: dict, disagreement: dict, out: Path, command: str
+) -> Path:
+    """Write the averaged weights as ``out/NAME.npz`` with the card inside, and beside it as ``NAME.json``.
+
+    disagreement: ``median`` and ``limit`` of how much the prior would change its own results, see
+        :func:`pfitre_jax.trust.domain.check_domain`
+    """
     low, high = config.instrument.missing_deg
     card = {
         "name": config.name,
@@ -123,6 +130,7 @@ def export(config: TrainingConfig, state: TrainState, scores: dict, out: Path, c
             "first_iterations": config.stage(int(state.step) - 1).first_iterations,
         },
         "training_scores": scores,
+        "disagreement": disagreement,
     }
     prior = network.NetworkPrior(state.average, config.network, card)
     path = out / f"{config.name}.npz"
@@ -163,8 +171,9 @@ class _Compiled:
         return [self.start(k, views, stage) for views in self.config.pool.views for k in keys]
 
     def validate(self, state: TrainState, batches: list[Batch]):
-        """Mean PSNR (range 1 after scaling) over the loop's iterations, and images of the first batch."""
-        start_db, one_shot, proposed_db, result_db = [], [], [], []
+        """Mean PSNR (range 1 after scaling) over the loop's iterations; how much the prior would still change
+        the results; and images of the first batch."""
+        start_db, one_shot, proposed_db, result_db, changes = [], [], [], [], []
         images = None
         for first in batches:
             batch = first
@@ -175,6 +184,9 @@ class _Compiled:
                     one_shot.append(_mean_psnr(z, batch))
             proposed_db.append(_mean_psnr(z, batch))
             result_db.append(_mean_psnr(batch.state.x, batch))
+            x = np.asarray(batch.state.x)
+            change = np.asarray(self._iterate(state.average, batch)[1]) - x
+            changes.extend(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(x, axis=(1, 2)))
             if images is None:
                 images = {"truth": batch.truth, "start": first.state.x, "network": z, "result": batch.state.x}
         scores = {
@@ -183,7 +195,8 @@ class _Compiled:
             "validation_network": float(np.mean(proposed_db)),
             "validation_psnr": float(np.mean(result_db)),
         }
-        return scores, {name: np.asarray(value) for name, value in images.items()}
+        disagreement = {"median": float(np.median(changes)), "limit": float(np.quantile(changes, 0.95))}
+        return scores, disagreement, {name: np.asarray(value) for name, value in images.items()}
 
     def _loop_iteration(self, params, batch: Batch):
         z = propose(dataclasses.replace(self.prior, params=params), batch)
@@ -218,7 +231,13 @@ def claim(config: TrainingConfig, out: Path) -> None:
     path = out / "config.json"
     new = json.loads(json.dumps(config.as_dict()))
     if path.exists():
-        old = json.loads(path.read_text())
+        try:
+            old = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is no JSON ({error}); expected the configuration of the run in this folder: choose "
+                "another --out"
+            ) from error
         shape = lambda config: [{**s, "steps": 0} for s in config.get("stages", [])]  # noqa: E731
         begun = shape(old)
         if {**old, "stages": 0} != {**new, "stages": 0} or begun != shape(new)[: len(begun)]:
@@ -226,7 +245,7 @@ def claim(config: TrainingConfig, out: Path) -> None:
                 f"{path.parent} holds a run of another configuration ({path.name} differs); expected the "
                 "same, but for longer or more stages, to go on with it: choose another --out"
             )
-    path.write_text(json.dumps(new, indent=2) + "\n")
+    write_files(out, {path.name: lambda path: path.write_text(json.dumps(new, indent=2) + "\n")})
 
 
 def _cut_log(path: Path, step: int) -> None:

@@ -15,6 +15,8 @@ from pfitre_jax.solvers.problem import Problem
 SMALL_WEDGE_DEG = 20.0
 #: View counts may leave the trained range by this factor before it is said.
 VIEWS_MARGIN = 1.5
+#: And rho by this one.
+RHO_MARGIN = 3.0
 
 
 def disagreement(prior: Any, problem: Problem, x, rho):
@@ -27,11 +29,14 @@ def disagreement(prior: Any, problem: Problem, x, rho):
     return jnp.linalg.norm(proposed - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 
-def check_domain(card: dict, wedge: Wedge, views: int, disagreements: Sequence[float]) -> list[str]:
+def check_domain(
+    card: dict, wedge: Wedge, views: int, rho: float, disagreements: Sequence[float]
+) -> list[str]:
     """Warnings, in words, about a learned reconstruction; none where the scan is like the training scans.
 
-    card: of the prior: ``trained_on`` (``missing_deg``, ``views``: ranges) and ``disagreement`` (``limit``:
-        what 95% of the scenes of its own evaluation stay below)
+    card: of the prior: ``trained_on`` (``missing_deg``, ``views``, ``rho``: ranges) and ``disagreement``
+        (``limit``: what 95% of the scenes of its own evaluation stay below)
+    rho: relative to ``norm(A)^2 = 1``
     disagreements: :func:`disagreement` of each row looked at
     """
     said = []
@@ -56,6 +61,13 @@ def check_domain(card: dict, wedge: Wedge, views: int, disagreements: Sequence[f
             said.append(
                 f"the scan has {views} views; the prior {name!r} was trained on {low} to {high}: compare "
                 "with --method fista-tv"
+            )
+    if "rho" in trained:
+        low, high = trained["rho"]
+        if not low / RHO_MARGIN <= rho <= high * RHO_MARGIN:
+            said.append(
+                f"rho is {rho:.2g}; the prior {name!r} was trained on {low:g} to {high:g}: leave --rho out, "
+                "or compare with --method fista-tv"
             )
     limit = card.get("disagreement", {}).get("limit")
     typical = float(np.median(disagreements)) if len(disagreements) else 0.0

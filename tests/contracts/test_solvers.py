@@ -241,6 +241,35 @@ def test_public_functions(call):
         call(A, y.T, iterations=2)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda A, y: solvers.fista_tv(A, y, weight=-1.0),
+            "weight is -1; expected a finite number, 0 or more",
+        ),
+        (lambda A, y: solvers.admm_tv(A, y, weight=float("nan")), "weight is nan"),
+        (
+            lambda A, y: solvers.hqs(A, y, prior=Shrink(0.9), rho=0),
+            "rho is 0; expected a finite number, more",
+        ),
+        (lambda A, y: solvers.hqs(A, y, prior=Shrink(0.9), rho="much"), "rho is 'much'; expected a number"),
+        (lambda A, y: solvers.cgls(A, y, x0=np.zeros((3, 3))), r"x0 has shape \(3, 3\); expected \(12, 12\)"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(call, said):
+    A = projector()
+    with pytest.raises(ValueError, match=said):
+        call(A, measured(A))
+
+
+def test_whole_numbers_are_data_too():
+    A = projector()
+    y = jnp.round(10 * project(A, scene())).astype(int)
+    whole, real = solvers.cgls(A, y, iterations=2), solvers.cgls(A, y.astype(jnp.float32), iterations=2)
+    np.testing.assert_array_equal(whole.value, real.value)
+
+
 def test_a_public_function_traces_once_per_shape(monkeypatch):
     traces = []
     step = SIRT.step

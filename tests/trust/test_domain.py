@@ -18,14 +18,15 @@ from pfitre_jax.trust.domain import check_domain, disagreement
 
 CARD = {
     "name": "mine",
-    "trained_on": {"missing_deg": [30.0, 120.0], "views": [32, 80]},
+    "trained_on": {"missing_deg": [30.0, 120.0], "views": [32, 80], "rho": [0.003, 0.05]},
     "disagreement": {"limit": 0.05},
 }
 SMALL_WEDGE, WEDGE, VIEWS, UNLIKE = "is only", "was trained on 30 to 120", "was trained on 32 to 80", "unlike"
+RHO = "was trained on 0.003 to 0.05"
 
 
-def check(card=CARD, width_deg=96.0, views=51, disagreements=(0.03, 0.04)):
-    return check_domain(card, Wedge(0.3, np.deg2rad(width_deg)), views, disagreements)
+def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.04)):
+    return check_domain(card, Wedge(0.3, np.deg2rad(width_deg)), views, rho, disagreements)
 
 
 # --- what is said
@@ -48,6 +49,11 @@ def check(card=CARD, width_deg=96.0, views=51, disagreements=(0.03, 0.04)):
         ({"views": 22}, []),
         ({"views": 120}, []),
         ({"views": 121}, [VIEWS]),
+        # rho may leave the trained range by a factor of three.
+        ({"rho": 0.0011}, []),
+        ({"rho": 0.0009}, [RHO]),
+        ({"rho": 0.14}, []),
+        ({"rho": 0.16}, [RHO]),
         ({"disagreements": ()}, []),
         # The middle one of the rows counts, not one odd row.
         ({"disagreements": (0.01, 0.02, 0.9)}, []),
