@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from pfitre_jax.io.angles import agreed_unit, read_angles, to_radians
+from pfitre_jax.io.angles import agreed_unit, check_numbers, read_angles, to_radians
 from pfitre_jax.io.raw import RawScan
 
 #: Names under which the angles may be stored, and their unit.
@@ -39,7 +40,7 @@ def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None
                 "or give a CSV file (--angles CSV)"
             )
         stated = agreed_unit(unit, ANGLE_KEYS[origin], f"{path}: the array {origin!r}")
-        theta_rad = to_radians(arrays[origin], stated)
+        theta_rad = to_radians(check_numbers(arrays[origin], f"{path}: {origin}"), stated)
     center = arrays.get("center")
     if center is not None and (center.size != 1 or center.dtype.kind not in "fiu"):
         raise ValueError(f"{path}: 'center' has shape {center.shape}; expected one detector index")
@@ -68,7 +69,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
                 arrays[name] = archive[name] if name in wanted else np.empty(0)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    # RuntimeError: a damaged header that asks for a password or an unknown method
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); copy it again") from error
     except ValueError as error:
         if "allow_pickle" not in str(error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def read_tiff(path, angles, unit: str | None = None, kind: str | None = None) ->
     unit: "deg" or "rad"; default what the CSV's header says, else degrees
     kind: "transmission" or "absorption" (default); a stack has no flat frames, so "counts" is refused
 
-    Raises ``FileNotFoundError``; ``ValueError`` for no angles, a file that is not TIFF, is truncated, empty
-    or not a stack.
+    Raises ``FileNotFoundError``; ``ValueError`` for no angles, a file that is not TIFF, is truncated, empty,
+    in colour or not a stack, or whose compression needs imagecodecs where that is not installed.
     """
     if angles is None:
         raise ValueError(
@@ -42,11 +43,21 @@ def read_stack(path) -> np.ndarray:
         try:
             with tifffile.TiffFile(path) as tiff:
                 shapes = [series.shape for series in tiff.series]
-                stacks = [series.asarray() for series in tiff.series]
+                colour = any(map(_is_colour, tiff.series))
+                stacks = [] if colour else [series.asarray() for series in tiff.series]
         except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
+            # "<COMPRESSION.LZW: 5> requires the 'imagecodecs' package"
+            if match := re.search(r"<?(?P<kind>\w+)\.(?P<name>\w+).* requires the 'imagecodecs'", str(error)):
+                raise ValueError(
+                    f"{path} is compressed ({match['name']}): pip install imagecodecs, or save it uncompressed"
+                ) from error
             raise ValueError(f"{path} is not a TIFF file or truncated ({error}); copy it again") from error
     if complaints:
         raise ValueError(f"{path} is damaged or truncated ({complaints[0]}); copy it again")
+    if colour:
+        raise ValueError(
+            f"{path} is a colour picture; expected a stack (views, rows, columns) of grey values"
+        )
     if len(stacks) > 1 and len(set(shapes)) == 1 and len(shapes[0]) == 2:
         return np.stack(stacks)
     if len(stacks) != 1 or stacks[0].ndim != 3 or stacks[0].size == 0:
@@ -55,6 +66,10 @@ def read_stack(path) -> np.ndarray:
             "(views, rows, columns): save the views as the pages of one TIFF file, in grey"
         )
     return stacks[0]
+
+
+def _is_colour(series: tifffile.TiffPageSeries) -> bool:
+    return "S" in series.axes or series.keyframe.photometric == tifffile.PHOTOMETRIC.RGB
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def load(path: str | os.PathLike) -> NetworkPrior:
     try:
         with np.load(path, allow_pickle=False) as content:
             contents = {name: content[name] for name in content.files}
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
     try:
         card = json.loads(contents.pop("card").item())
