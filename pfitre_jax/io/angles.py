@@ -101,7 +101,9 @@ def read_angles(path, unit: str | None = None) -> np.ndarray:
     for n, words in rows:
         value = _number(words[column])
         if value is None:
-            raise ValueError(f"{path}, line {n}: {words[column]!r} is not a number; expected the angle of a view")
+            raise ValueError(
+                f"{path}, line {n}: {words[column]!r} is not a number; expected the angle of a view"
+            )
         values.append(value)
     try:
         return to_radians(values, unit or "deg")
@@ -151,7 +153,7 @@ def _decimal_hint(separator: str | None, line: str) -> str:
 
 def _is_header(words: list[str]) -> bool:
     # Not just "no number": a typing error in the first angle ("-72.O") must not pass for a header.
-    if any(_number(word) is not None for word in words):
+    if not any(words) or any(_number(word) is not None for word in words):
         return False
     return any(map(_NAMES.fullmatch, words)) or all(re.match(r"[^\W\d]", word) for word in words if word)
 

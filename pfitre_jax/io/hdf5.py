@@ -2,21 +2,27 @@
 
 DXchange  ``/exchange/data``, ``data_white``, ``data_dark``, ``theta`` (degrees)
 NXtomo    an entry with ``image_key`` (0 projection, 1 flat, 2 dark, others left out), the frames ``data``
-          beside it, and ``rotation_angle`` for each frame or each projection, with its ``units``
+          beside it, and ``rotation_angle`` for each frame or each projection, with its ``units``;
+          of several entries the one that the root's attribute ``default`` names
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from pfitre_jax.io.angles import agreed_unit, read_angles, to_radians
+from pfitre_jax.io.angles import agreed_unit, check_numbers, read_angles, to_radians
 from pfitre_jax.io.raw import RawScan
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2
+
+#: Compression filters that detectors write and that files often leave unnamed.
+_FILTERS = {32001: "blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32026: "blosc2"}
 
 
 def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = None) -> RawScan:
@@ -26,8 +32,9 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
     unit: "deg" or "rad"; default what the file says, else degrees
     kind: default "counts" where there are flats, else "absorption"
 
-    Raises ``FileNotFoundError``; ``ValueError`` for a file that is not HDF5 or damaged, that holds neither
-    layout, whose ``units`` contradict ``unit``, or that has no angles (0 to 180 degrees is never assumed).
+    Raises ``FileNotFoundError``; ``ValueError`` for a file that is not HDF5 or damaged, that is compressed
+    with a filter that is not installed, that holds neither layout or several tomographies, whose ``units``
+    contradict ``unit``, or that has no angles (0 to 180 degrees is never assumed).
     """
     path = Path(path)
     if path.stat().st_size == 0:
@@ -38,9 +45,9 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
         with h5py.File(path, "r") as file:
             datasets = dict(_datasets(file))
             if "exchange/data" in datasets:
-                read = _dxchange(datasets)
+                read = _dxchange(path, datasets)
             else:
-                read = _nxtomo(path, datasets)
+                read = _nxtomo(path, file, datasets)
     except OSError as error:
         raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
     projections, flat, dark, theta, stored_unit, layout, where = read
@@ -53,6 +60,7 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
             "give them as a CSV file, one for each view (--angles CSV)"
         )
     else:
+        theta = check_numbers(theta, f"{path}: {where}")
         theta_rad = to_radians(theta, agreed_unit(unit, stored_unit, f"{path}: {where}") or "deg")
     provenance = {"file": str(path), "format": layout, "angles": where}
     return RawScan.create(projections, theta_rad, kind=kind, flat=flat, dark=dark, provenance=provenance)
@@ -74,24 +82,51 @@ def _datasets(group: h5py.Group, prefix: str = "", above: tuple = ()) -> Iterato
             yield prefix + name, item
 
 
-def _dxchange(datasets):
+def _values(path: Path, dataset: h5py.Dataset, which=()) -> np.ndarray:
+    """``dataset[which]``; ``ValueError`` where it needs a filter that is not there."""
+    if _missing_filters(dataset):
+        with contextlib.suppress(ImportError):
+            importlib.import_module("hdf5plugin")  # registers its filters
+    try:
+        return dataset[which]
+    except OSError as error:
+        missing = _missing_filters(dataset)
+        if not missing:
+            raise
+        raise ValueError(
+            f"{path}: {dataset.name} is compressed with HDF5 filter {', '.join(missing)}, which is not "
+            "installed: pip install hdf5plugin, or repack the file where the filter is (h5repack -f NONE)"
+        ) from error
+
+
+def _missing_filters(dataset: h5py.Dataset) -> list[str]:
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    return [
+        f"{code} ({_FILTERS.get(code) or name.decode(errors='replace') or 'unnamed'})"
+        for code, _, _, name in filters
+        if not h5py.h5z.filter_avail(code)
+    ]
+
+
+def _dxchange(path: Path, datasets):
     def get(name):
         item = datasets.get(f"exchange/{name}")
-        return None if item is None else item[()]
+        return None if item is None else _values(path, item)
 
     theta = datasets.get("exchange/theta")
     return (
         get("data"),
         get("data_white"),
         get("data_dark"),
-        None if theta is None else theta[()],
+        get("theta"),
         None if theta is None else _unit(theta),
         "DXchange",
         "/exchange/theta",
     )
 
 
-def _nxtomo(path: Path, datasets):
+def _nxtomo(path: Path, file: h5py.File, datasets):
     keys = [name for name in datasets if name.rsplit("/", 1)[-1] == "image_key"]
     frames = {key: _beside(datasets, key, "data", 3) for key in keys}
     keys = [key for key in keys if frames[key] is not None]
@@ -100,8 +135,9 @@ def _nxtomo(path: Path, datasets):
             f"{path} holds neither /exchange/data (DXchange) nor frames with an image_key (NXtomo); "
             f"expected one of them, found {', '.join('/' + name for name in list(datasets)[:8]) or 'nothing'}"
         )
-    key = keys[0]
-    image_key = np.asarray(datasets[key][()]).ravel()
+    image_keys = {key: np.asarray(_values(path, datasets[key])).ravel() for key in keys}
+    key = _one_tomography(path, file, datasets, frames, image_keys)
+    image_key = image_keys[key]
     data = datasets[frames[key]]
     if image_key.size != data.shape[0]:
         raise ValueError(
@@ -110,11 +146,15 @@ def _nxtomo(path: Path, datasets):
         )
     if not np.any(image_key == _PROJECTION):
         raise ValueError(f"{path}: /{key} names no projection (image_key 0)")
-    stack = {which: data[image_key == which] for which in (_PROJECTION, _FLAT, _DARK) if which in image_key}
+    stack = {
+        which: _values(path, data, image_key == which)
+        for which in (_PROJECTION, _FLAT, _DARK)
+        if which in image_key
+    }
     where = _beside(datasets, key, "rotation_angle", 1)
     theta = unit = None
     if where is not None:
-        theta, unit = datasets[where][()], _unit(datasets[where])
+        theta, unit = np.asarray(_values(path, datasets[where])), _unit(datasets[where])
         if theta.size == image_key.size:
             theta = theta[image_key == _PROJECTION]
     return (
@@ -126,6 +166,34 @@ def _nxtomo(path: Path, datasets):
         "NXtomo",
         "rotation_angle" if where is None else "/" + where,
     )
+
+
+def _one_tomography(path: Path, file: h5py.File, datasets, frames, image_keys) -> str:
+    """The image key to read, one of ``image_keys``; ``ValueError`` where several entries hold projections."""
+    keys = [key for key, values in image_keys.items() if np.any(values == _PROJECTION)] or list(image_keys)
+    default = _word(file.attrs.get("default", "")).strip("/")
+    marked = [key for key in keys if default and key.startswith(default + "/")]
+    # Links show one tomography in several places: an entry is another one only if its frames are, too.
+    found = {}
+    for key in marked or keys:
+        entry = _entry(file, key)
+        data = datasets[frames[key]]
+        if not any(file[entry] == file[other] or data == datasets[frames[k]] for other, k in found.items()):
+            found[entry] = key
+    if len(found) > 1:
+        raise ValueError(
+            f"{path} holds {len(found)} tomographies ({', '.join('/' + entry for entry in found)}); expected "
+            "one: name it in the attribute 'default' of the file's root, or copy it to a file of its own (h5copy)"
+        )
+    return next(iter(found.values()))
+
+
+def _entry(file: h5py.File, key: str) -> str:
+    """The innermost NeXus entry around ``key``, else the outermost group."""
+    parts = key.split("/")[:-1]
+    groups = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    marked = (g for g in groups if _word(file[g].attrs.get("NX_class", "")) in ("NXentry", "NXsubentry"))
+    return next(marked, groups[-1] if groups else "/")
 
 
 def _beside(datasets, key: str, name: str, ndim: int) -> str | None:
@@ -146,11 +214,15 @@ def _unit(dataset: h5py.Dataset) -> str | None:
     unit = dataset.attrs.get("units", dataset.attrs.get("unit"))
     if unit is None:
         return None
-    unit = np.asarray(unit).ravel()[0]
-    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
-    word = unit.strip().lower()
+    word = _word(unit).lower()
     if word.startswith("deg") or word == "°":
         return "deg"
     if word.startswith("rad"):
         return "rad"
     return None
+
+
+def _word(attribute) -> str:
+    """Text attribute, as bytes, as a string or as an array of one."""
+    word = np.asarray(attribute).ravel()[0]
+    return (word.decode(errors="replace") if isinstance(word, bytes) else str(word)).strip()

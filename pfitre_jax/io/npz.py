@@ -69,7 +69,6 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
                 arrays[name] = archive[name] if name in wanted else np.empty(0)
-    # RuntimeError: a damaged header that asks for a password or an unknown method
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); copy it again") from error
     except ValueError as error:

@@ -46,10 +46,10 @@ def read_stack(path) -> np.ndarray:
                 colour = any(map(_is_colour, tiff.series))
                 stacks = [] if colour else [series.asarray() for series in tiff.series]
         except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
-            # "<COMPRESSION.LZW: 5> requires the 'imagecodecs' package"
-            if match := re.search(r"<?(?P<kind>\w+)\.(?P<name>\w+).* requires the 'imagecodecs'", str(error)):
+            # tifffile says: <COMPRESSION.LZW: 5> requires the 'imagecodecs' package
+            if match := re.search(r"\.(\w+): \d+> requires the 'imagecodecs'", str(error)):
                 raise ValueError(
-                    f"{path} is compressed ({match['name']}): pip install imagecodecs, or save it uncompressed"
+                    f"{path} is compressed ({match[1]}): pip install imagecodecs, or save it uncompressed"
                 ) from error
             raise ValueError(f"{path} is not a TIFF file or truncated ({error}); copy it again") from error
     if complaints:

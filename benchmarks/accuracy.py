@@ -1,0 +1,92 @@
+"""The projector against ASTRA's ``linear``, its adjoint, and its gradients against finite differences.
+
+    python -m benchmarks.accuracy             # half a minute
+
+The tests hold the same figures to their limits; this prints them. ``pip install -e .[bench]`` brings ASTRA.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from benchmarks.timing import table
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.checks import dot_test
+from pfitre_jax.operators.projector import Projector
+
+#: Size, views and centre of the two scans that are compared; each axis lies off the detector's middle.
+SCANS = ((152, 51, 75.0), (256, 180, 130.8))
+STEP = 1e-6
+
+
+def astra_projection(image, theta_rad, center: float):
+    """ASTRA's ``linear`` sinogram (views, columns) of an image as wide as the detector.
+
+    Its rays are ``x cos + y sin = t`` too; its axis is at the middle bin, so that the detector is moved.
+    """
+    import astra
+
+    columns = image.shape[1]
+    shift = (columns - 1) / 2 - center
+    cos, sin = np.cos(theta_rad), np.sin(theta_rad)
+    # ray direction, detector's middle, step from bin to bin
+    vectors = np.stack([sin, -cos, shift * cos, shift * sin, cos, sin], axis=1)
+    geometry = astra.create_proj_geom("parallel_vec", columns, vectors)
+    projector = astra.create_projector("linear", geometry, astra.create_vol_geom(*image.shape))
+    return astra.OpTomo(projector).FP(np.asarray(image, np.float32))
+
+
+def against_astra(n: int, views: int, center: float) -> list[str]:
+    """Relative differences on a random and a smooth image, and the dot test, as text."""
+    theta = np.linspace(-0.7, np.pi - 0.7, views, endpoint=False)
+    A = Projector(ParallelGeometry.create(theta, n, center))
+    noise = np.random.default_rng(0).random((n, n)).astype(np.float32)
+    numbers = []
+    for image in (noise, gaussian_filter(noise, 3)):
+        theirs = astra_projection(image, theta, center)
+        numbers.append(np.linalg.norm(np.asarray(A(jnp.asarray(image))) - theirs) / np.linalg.norm(theirs))
+    numbers.append(dot_test(A, A.T, A.shape, A.sinogram_shape))
+    return [f"{number:.1e}" for number in numbers]
+
+
+def gradient_errors() -> dict[str, float]:
+    """Relative difference between gradient and central difference along a random direction, in x64."""
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(3)
+        theta = np.deg2rad([3.0, 31.0, 58.0, 97.0, 131.0, 166.0])
+        A = Projector(ParallelGeometry.create(theta, 30, 14.23, shifts=np.linspace(-0.31, 0.47, 6)), (28, 30))
+        image = jnp.asarray(gaussian_filter(rng.random((28, 30)), 2))
+
+        def loss(image, geometry):
+            return jnp.sum(jnp.sin(dataclasses.replace(A, geometry=geometry)(image) / 3))
+
+        def error(function, point):
+            direction = rng.standard_normal(np.shape(point))
+            slope = float(jnp.sum(jax.grad(function)(point) * direction))
+            ahead, behind = (float(function(point + s * STEP * direction)) for s in (1, -1))
+            return abs(slope / ((ahead - behind) / (2 * STEP)) - 1)
+
+        errors = {"image": error(lambda x: loss(x, A.geometry), image)}
+        for name, label in (("theta_rad", "angles"), ("center", "centre"), ("shifts", "shifts")):
+            point = getattr(A.geometry, name)
+            along = lambda v, name=name: loss(image, dataclasses.replace(A.geometry, **{name: v}))  # noqa: E731
+            errors[label] = error(along, point)
+        return errors
+
+
+def main() -> None:
+    rows = [
+        [f"{n}^2/{views}, centre {center:g}", *against_astra(n, views, center)] for n, views, center in SCANS
+    ]
+    print(table(["", "random image", "smooth image", "dot test"], rows) + "\n")
+    rows = [[name, f"{value:.1e}"] for name, value in gradient_errors().items()]
+    print(table(["gradient to", "against finite differences"], rows))
+
+
+if __name__ == "__main__":
+    main()
