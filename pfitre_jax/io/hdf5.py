@@ -84,18 +84,20 @@ def _datasets(group: h5py.Group, prefix: str = "", above: tuple = ()) -> Iterato
 
 def _values(path: Path, dataset: h5py.Dataset, which=()) -> np.ndarray:
     """``dataset[which]``; ``ValueError`` where it needs a filter that is not there."""
-    if _missing_filters(dataset):
+    if dataset.is_virtual or _missing_filters(dataset):
         with contextlib.suppress(ImportError):
             importlib.import_module("hdf5plugin")  # registers its filters
     try:
         return dataset[which]
     except OSError as error:
         missing = _missing_filters(dataset)
-        if not missing:
+        # A virtual dataset has no filters itself; HDF5 then looks for a plugin for those of its sources.
+        if not missing and not (dataset.is_virtual and "plugin" in str(error)):
             raise
         raise ValueError(
-            f"{path}: {dataset.name} is compressed with HDF5 filter {', '.join(missing)}, which is not "
-            "installed: pip install hdf5plugin, or repack the file where the filter is (h5repack -f NONE)"
+            f"{path}: {dataset.name} is compressed with an HDF5 filter that is not installed "
+            f"({', '.join(missing) or 'of a linked file'}): pip install hdf5plugin, or repack the file where the "
+            "filter is installed (h5repack -f NONE)"
         ) from error
 
 
@@ -103,7 +105,7 @@ def _missing_filters(dataset: h5py.Dataset) -> list[str]:
     plist = dataset.id.get_create_plist()
     filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
     return [
-        f"{code} ({_FILTERS.get(code) or name.decode(errors='replace') or 'unnamed'})"
+        f"{code} {_FILTERS.get(code) or name.decode(errors='replace')}".strip()
         for code, _, _, name in filters
         if not h5py.h5z.filter_avail(code)
     ]
@@ -183,7 +185,7 @@ def _one_tomography(path: Path, file: h5py.File, datasets, frames, image_keys) -
     if len(found) > 1:
         raise ValueError(
             f"{path} holds {len(found)} tomographies ({', '.join('/' + entry for entry in found)}); expected "
-            "one: name it in the attribute 'default' of the file's root, or copy it to a file of its own (h5copy)"
+            "one: name it in the attribute 'default' of the root, or copy it to a file of its own (h5copy)"
         )
     return next(iter(found.values()))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,17 +38,19 @@ def read_stack(path) -> np.ndarray:
     path = Path(path)
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); expected a TIFF stack (views, rows, columns)")
+    compression = ""
     with _complaints() as complaints:
         try:
             with tifffile.TiffFile(path) as tiff:
                 shapes = [series.shape for series in tiff.series]
+                compression = ", ".join(sorted({_compression(series) for series in tiff.series}))
                 colour = any(map(_is_colour, tiff.series))
                 stacks = [] if colour else [series.asarray() for series in tiff.series]
         except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
-            # tifffile says: <COMPRESSION.LZW: 5> requires the 'imagecodecs' package
-            if match := re.search(r"\.(\w+): \d+> requires the 'imagecodecs'", str(error)):
+            # Without imagecodecs tifffile names it, or the module of a newer Python that could do instead.
+            if compression and ("imagecodecs" in str(error) or isinstance(error, ImportError)):
                 raise ValueError(
-                    f"{path} is compressed ({match[1]}): pip install imagecodecs, or save it uncompressed"
+                    f"{path} is compressed ({compression}): pip install imagecodecs, or save it uncompressed"
                 ) from error
             raise ValueError(f"{path} is not a TIFF file or truncated ({error}); copy it again") from error
     if complaints:
@@ -70,6 +71,11 @@ def read_stack(path) -> np.ndarray:
 
 def _is_colour(series: tifffile.TiffPageSeries) -> bool:
     return "S" in series.axes or series.keyframe.photometric == tifffile.PHOTOMETRIC.RGB
+
+
+def _compression(series: tifffile.TiffPageSeries) -> str:
+    compression = series.keyframe.compression
+    return getattr(compression, "name", str(compression))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
+import sys
+import zipfile
 
 import h5py
 import numpy as np
@@ -11,6 +14,7 @@ import tifffile
 
 from pfitre_jax.io.raw import RawScan
 from pfitre_jax.io.read import read
+from pfitre_jax.priors import network
 
 DEGREES = np.array([0.0, 40.0, 80.0, 120.0])
 THETA = np.deg2rad(DEGREES)
@@ -75,11 +79,38 @@ class TestTiff:
         with pytest.raises(ValueError, match="--angles"):
             read(tmp_path / "scan.tif")
 
-    @pytest.mark.parametrize("shape", [(5, 6), (4, 5, 6, 3)])
+    @pytest.mark.parametrize("shape", [(5, 6), (2, 4, 5, 6)])
     def test_no_stack(self, tmp_path, csv, shape):
-        rgb = {"photometric": "rgb"} if len(shape) == 4 else {"photometric": "minisblack"}
-        tifffile.imwrite(tmp_path / "scan.tif", np.ones(shape, np.uint8), **rgb)
+        tifffile.imwrite(tmp_path / "scan.tif", np.ones(shape, np.uint8), photometric="minisblack")
         with pytest.raises(ValueError, match=r"expected one stack \(views, rows, columns\)"):
+            read(tmp_path / "scan.tif", csv)
+
+    @pytest.mark.parametrize(
+        ("shape", "planar"),
+        [((4, 6, 3), "contig"), ((4, 6, 4), "contig"), ((3, 5, 6), "separate"), ((4, 5, 6, 3), "contig")],
+    )
+    def test_colour(self, tmp_path, csv, shape, planar):
+        tifffile.imwrite(
+            tmp_path / "scan.tif", np.ones(shape, np.uint8), photometric="rgb", planarconfig=planar
+        )
+        with pytest.raises(
+            ValueError, match=r"colour picture; expected a stack \(views, rows, columns\) of grey"
+        ):
+            read(tmp_path / "scan.tif", csv)
+
+    @pytest.mark.skipif(
+        importlib.util.find_spec("imagecodecs") is not None, reason="imagecodecs is installed"
+    )
+    @pytest.mark.parametrize("code", [tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.ZSTD])
+    def test_compression_that_needs_a_package(self, tmp_path, stack, csv, code):
+        if code == tifffile.COMPRESSION.ZSTD and sys.version_info >= (3, 14):
+            pytest.skip("this Python reads it")
+        tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
+        with tifffile.TiffFile(tmp_path / "scan.tif", mode="r+b") as tiff:
+            tiff.pages[0].tags["Compression"].overwrite(int(code))
+        with pytest.raises(
+            ValueError, match=rf"compressed \({code.name}\): pip install imagecodecs, or save it unc"
+        ):
             read(tmp_path / "scan.tif", csv)
 
     def test_empty(self, tmp_path, csv):
@@ -217,7 +248,100 @@ class TestNXtomo:
             read(nxtomo(tmp_path / "scan.nxs", stack, [0] * 3, DEGREES))
 
 
+class TestSeveralEntries:
+    """An NXtomo file with two scans, as ESRF writes one."""
+
+    @pytest.fixture
+    def path(self, tmp_path, stack):
+        with h5py.File(tmp_path / "scan.nxs", "w") as file:
+            for n in range(2):
+                entry = file.create_group(f"entry000{n}")
+                entry.attrs["NX_class"] = "NXentry"
+                entry["instrument/detector/data"] = stack + n
+                entry["instrument/detector/image_key"] = [0] * 4
+                entry["sample/rotation_angle"] = DEGREES + n
+                entry["data/data"] = entry["instrument/detector/data"]
+                entry["data/image_key"] = entry["instrument/detector/image_key"]
+        return tmp_path / "scan.nxs"
+
+    def test_none_is_guessed(self, path):
+        with pytest.raises(ValueError, match=r"2 tomographies \(/entry0000, /entry0001\).*'default'.*h5copy"):
+            read(path)
+
+    @pytest.mark.parametrize("default", ["entry0001", b"/entry0001"])
+    def test_the_default_is_read(self, path, stack, default):
+        with h5py.File(path, "a") as file:
+            file.attrs["default"] = default
+        raw = read(path)
+        np.testing.assert_array_equal(raw.projections, stack + 1)
+        np.testing.assert_allclose(raw.theta_rad, np.deg2rad(DEGREES + 1))
+
+    def test_a_default_that_is_none_of_them(self, path):
+        with h5py.File(path, "a") as file:
+            file.attrs["default"] = "entry0002"
+        with pytest.raises(ValueError, match="2 tomographies"):
+            read(path)
+
+    def test_entries_inside_one(self, path):
+        with h5py.File(path, "a") as file:
+            for n in range(2):
+                file.move(f"entry000{n}", f"all/entry000{n}")
+        with pytest.raises(ValueError, match="/all/entry0000, /all/entry0001"):
+            read(path)
+
+    def test_an_entry_of_flats_is_none(self, path, stack):
+        with h5py.File(path, "a") as file:
+            file["entry0000/instrument/detector/image_key"][:] = 1
+        np.testing.assert_array_equal(read(path).projections, stack + 1)
+
+    def test_a_link_to_an_entry_is_the_same_one(self, path, stack):
+        with h5py.File(path, "a") as file:
+            del file["entry0000"]
+            file["a_link"] = h5py.SoftLink("/entry0001")
+            file["entry_of_links/data"] = file["entry0001/data"]
+            file["entry_of_links"].attrs["NX_class"] = "NXentry"
+        np.testing.assert_array_equal(read(path).projections, stack + 1)
+
+
 class TestHDF5:
+    @pytest.mark.parametrize(("code", "name"), [(32008, "bitshuffle"), (32004, "LZ4"), (40000, "")])
+    @pytest.mark.parametrize("linked", [False, True])
+    def test_a_filter_that_is_not_installed(self, tmp_path, monkeypatch, code, name, linked):
+        with h5py.File(tmp_path / "raw.h5", "w") as file:
+            data = file.create_dataset(
+                "exchange/data",
+                (4, 5, 6),
+                "f4",
+                chunks=(4, 5, 6),
+                compression=code,
+                allow_unknown_filter=True,
+            )
+            data.id.write_direct_chunk((0, 0, 0), b"compressed")
+            file["exchange/theta"] = DEGREES
+        layout = h5py.VirtualLayout((4, 5, 6), "f4")
+        layout[:] = h5py.VirtualSource(tmp_path / "raw.h5", "exchange/data", (4, 5, 6))
+        with h5py.File(tmp_path / "linked.h5", "w") as file:
+            file.create_virtual_dataset("exchange/data", layout)
+            file["exchange/theta"] = DEGREES
+        # A plugin package without this filter.
+        (tmp_path / "hdf5plugin.py").write_text("")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "hdf5plugin", raising=False)
+        what = "of a linked file" if linked else f"{code} {name}".strip()
+        with pytest.raises(
+            ValueError, match=rf"/exchange/data .* HDF5 filter .* \({what}\):.*hdf5plugin.*h5repack"
+        ):
+            read(tmp_path / ("linked.h5" if linked else "raw.h5"))
+        assert sys.modules.pop("hdf5plugin").__file__ == str(tmp_path / "hdf5plugin.py")
+
+    def test_angles_that_are_text(self, tmp_path, stack, csv):
+        path = TestDXchange().write(tmp_path / "scan.h5", data=stack, theta=["0", "40", "80", "120"])
+        with pytest.raises(
+            ValueError, match=r"scan\.h5: /exchange/theta is text; expected numbers.*--angles CSV"
+        ):
+            read(path)
+        np.testing.assert_allclose(read(path, csv).theta_rad, THETA)
+
     def test_text_called_hdf5(self, tmp_path):
         (tmp_path / "scan.h5").write_text("no")
         with pytest.raises(ValueError, match="not an HDF5 file"):
@@ -287,10 +411,36 @@ class TestNpz:
         with pytest.raises(ValueError, match="damaged"):
             read(tmp_path / "scan.npz")
 
+    @pytest.mark.parametrize("kind", ["data", "method", "password"])
+    def test_damaged_and_compressed(self, tmp_path, stack, kind):
+        path = tmp_path / "scan.npz"
+        np.savez_compressed(path, projections=stack, theta_deg=DEGREES)
+        with zipfile.ZipFile(path) as archive:
+            directory = archive.start_dir
+        content = bytearray(path.read_bytes())
+        if kind == "data":
+            content[200:220] = b"\xff" * 20
+        elif kind == "method":
+            content[directory + 10] = 97
+        else:
+            content[directory + 8] |= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"damaged \(.*copy it again"):
+            read(path)
+        with pytest.raises(ValueError, match=r"cannot be read .*pfitre train"):
+            network.load(path)
+
+    @pytest.mark.parametrize("angles", [["-72", "-70", "-68", "-66"], [b"a", b"b", b"c", b"d"]])
+    def test_angles_that_are_text(self, tmp_path, stack, angles):
+        np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=angles)
+        with pytest.raises(ValueError, match=r"scan\.npz: theta_deg is text; expected numbers.*--angles CSV"):
+            read(tmp_path / "scan.npz")
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
             ({"projections": None}, "expected 'projections'"),
+            ({"theta_deg": DEGREES * 1j}, "theta_deg is of type complex128"),
             ({"theta_deg": None}, "no angles"),
             ({"center": np.ones(2)}, "one detector index"),
             ({"projections": np.ones((5, 6))}, r"expected a stack \(views, rows, columns\)"),
