@@ -25,7 +25,9 @@ from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.trust.domain import disagreement
-from pfitre_jax.twin.instrument import add_noise, bin_down, limited_angle_geometry, project_finely
+from pfitre_jax.twin.artifacts import add_noise
+from pfitre_jax.twin.instrument import limited_angle_geometry
+from pfitre_jax.twin.projecting import bin_down, project_finely
 from pfitre_jax.twin.scenes import circuits
 from pfitre_jax.twin.scenes.heldout import KINDS, heldout
 

@@ -1,7 +1,7 @@
 """The virtual instrument: how a scan is taken and what goes wrong with it. Jitted, seeded by keys.
 
-Each imperfection is a function of its own with one strength; :class:`Instrument` holds the ranges they are
-drawn from.
+:class:`Instrument` holds the ranges that the imperfections of :mod:`pfitre_jax.twin.artifacts` are drawn
+from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.operators.projector import Projector
+from pfitre_jax.twin import artifacts
+from pfitre_jax.twin.projecting import project_absorbed, project_finely
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,37 +23,75 @@ class Instrument:
 
     missing_deg: width of the missing wedge, uniform
     core_deg, core_share: a sub-range of ``missing_deg`` and the share of scans drawn from it
-    noise: sigma of the Gaussian noise over the sinogram's maximum, log-uniform: (0, 0) or both positive
-    gain: rms of the per-view gain error, uniform
-    shift: rms of the per-view shift along the columns, bins, uniform
     center: largest distance of the (known) rotation centre from the detector's middle, share of the columns
-    probability: that gain, and that shift, occur in a scan
+    noise: sigma of the Gaussian noise over the sinogram's maximum, log-uniform, in every scan
+    counts: photons in the brightest bin, log-uniform; Poisson noise before the Gaussian one
+    probability: that each of the following occurs in a scan; then its strength is uniform
+    gain: rms of the per-view gain error
+    equalised: 1, 1 for views scaled to the same sum
+    shift, drift: rms of per-view shifts along the columns, independent and slow, bins
+    outliers: share of views that slipped by up to 5 bins
+    sample_drift: straight way of the sample during the scan, bins
+    center_error: of the centre that the reconstruction is told, either way, bins
+    angle_error: rms of the view angles, degrees
+    absorption: of fluorescence in the sample, see :func:`pfitre_jax.twin.projecting.project_absorbed`
+    blur: sigma of the point spread, bins
+    stripes: rms of the columns' offsets over the sinogram's maximum
+    dead, hot: share of the columns; zingers: share of the bins
+    truncation: share of the columns that a run of views loses at one side; those bins are known to be missing
     """
 
     missing_deg: tuple[float, float] = (30.0, 120.0)
     core_deg: tuple[float, float] = (80.0, 110.0)
     core_share: float = 0.5
-    noise: tuple[float, float] = (0.003, 0.05)
-    gain: tuple[float, float] = (0.0, 0.05)
-    shift: tuple[float, float] = (0.0, 0.6)
     center: float = 0.02
+    noise: tuple[float, float] = (0.003, 0.05)
+    counts: tuple[float, float] = (0.0, 0.0)
     probability: float = 0.5
+    gain: tuple[float, float] = (0.0, 0.05)
+    equalised: tuple[float, float] = (0.0, 0.0)
+    shift: tuple[float, float] = (0.0, 0.6)
+    drift: tuple[float, float] = (0.0, 0.0)
+    outliers: tuple[float, float] = (0.0, 0.0)
+    sample_drift: tuple[float, float] = (0.0, 0.0)
+    center_error: tuple[float, float] = (0.0, 0.0)
+    angle_error: tuple[float, float] = (0.0, 0.0)
+    absorption: tuple[float, float] = (0.0, 0.0)
+    blur: tuple[float, float] = (0.0, 0.0)
+    stripes: tuple[float, float] = (0.0, 0.0)
+    dead: tuple[float, float] = (0.0, 0.0)
+    hot: tuple[float, float] = (0.0, 0.0)
+    zingers: tuple[float, float] = (0.0, 0.0)
+    truncation: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
-        for name in ("missing_deg", "core_deg", "noise", "gain", "shift"):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1] < float("inf"):
+                low, high = value
+                raise ValueError(f"{field.name} is ({low:g}, {high:g}); expected 0 <= low <= high")
+        for name in ("noise", "counts"):
             low, high = getattr(self, name)
-            if not 0 <= low <= high < float("inf"):
-                raise ValueError(f"{name} is ({low:g}, {high:g}); expected 0 <= low <= high")
-        if self.noise[0] == 0 < self.noise[1]:
-            raise ValueError(
-                f"noise is (0, {self.noise[1]:g}), drawn log-uniform; expected a positive lower end, or "
-                "(0, 0) for none"
-            )
+            if low == 0 < high:
+                raise ValueError(
+                    f"{name} is (0, {high:g}), drawn log-uniform; expected a positive lower end, or "
+                    "(0, 0) for none"
+                )
         if self.missing_deg[1] >= 180:
             raise ValueError(f"missing_deg goes up to {self.missing_deg[1]:g}; expected less than 180")
+        for name in ("outliers", "dead", "hot", "zingers", "truncation", "equalised"):
+            if getattr(self, name)[1] > 1:
+                raise ValueError(f"{name} goes up to {getattr(self, name)[1]:g}; expected a share, at most 1")
         for name in ("core_share", "probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
+
+
+#: Imperfections that occur in some scans.
+SWITCHED = (
+    *("gain", "equalised", "shift", "drift", "outliers", "sample_drift", "center_error", "angle_error"),
+    *("absorption", "blur", "stripes", "dead", "hot", "zingers", "truncation"),
+)
 
 
 def draw_geometry(
@@ -86,64 +125,98 @@ def limited_angle_geometry(
     return geometry, Wedge(jnp.asarray(orientation_rad, theta.dtype), jnp.asarray(missing_rad, theta.dtype))
 
 
-def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], factor: int = 2):
-    """Line integrals of an image drawn ``factor`` times finer than the detector, (views, columns).
-
-    Rays are ``factor`` times finer too and averaged over each bin: strip integrals, so that no
-    reconstruction is judged on its own discretisation. Lengths in detector bins.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """sinograms: (slices, views, columns); mask: (views, columns), 0 for bins known to be missing
+    noise: (), standard deviation of the Gaussian noise over each sinogram's maximum
     """
-    center = factor * geometry.center + (factor - 1) / 2
-    fine = ParallelGeometry(geometry.theta_rad, center, factor * geometry.shifts, factor * geometry.columns)
-    rays = Projector(fine, image.shape)(image) / factor
-    return rays.reshape(geometry.views, geometry.columns, factor).mean(axis=2)
 
-
-def bin_down(image: Float[Array, "fy fx"], factor: int = 2) -> Float[Array, "ny nx"]:
-    """Mean over blocks of ``factor x factor`` pixels."""
-    ny, nx = (size // factor for size in image.shape)
-    return image.reshape(ny, factor, nx, factor).mean(axis=(1, 3))
-
-
-def add_noise(key, sinogram, level):
-    """Gaussian noise of sigma ``level * max(sinogram)`` in every bin."""
-    return sinogram + level * jnp.max(sinogram) * jax.random.normal(key, sinogram.shape, sinogram.dtype)
-
-
-def apply_gain(key, sinogram, rms):
-    """Each view times ``1 + rms * normal``."""
-    gain = 1 + rms * jax.random.normal(key, (sinogram.shape[0], 1), sinogram.dtype)
-    return sinogram * gain
-
-
-def draw_shifts(key, views: int, rms):
-    """Per-view shifts along the columns, bins, (views,): independent jitter of standard deviation ``rms``.
-
-    A combination of 1, cos and sin of the view angle is a change of centre and of the object's place, not an
-    error; jitter contains little of it and it is left in.
-    """
-    return rms * jax.random.normal(key, (views,))
+    sinograms: Float[Array, "slices views columns"]
+    mask: Float[Array, "views columns"]
+    noise: Float[Array, ""]
 
 
 def measure(
     key, instrument: Instrument, geometry: ParallelGeometry, images: Float[Array, "slices fy fx"]
-) -> tuple[Float[Array, "slices views columns"], Float[Array, ""]]:
-    """One scan of several slices: noise, gain and shifts drawn once per scan. Returns sinograms, noise level.
+) -> Measured:
+    """One scan of several slices: what belongs to the scan is drawn once.
 
-    The true shifts are not in ``geometry``: they are errors that the reconstruction does not know.
+    Errors of angles, centre and shifts are not in ``geometry``: the reconstruction does not know of them.
     """
-    k_level, k_noise, k_gain, k_gain_on, k_views, k_shift, k_shift_on, k_draw = jax.random.split(key, 8)
-    low, high = instrument.noise
-    level = low * (high / low) ** jax.random.uniform(k_level) if low else jnp.zeros(())
-    gain = _switched(k_gain, k_gain_on, instrument.gain, instrument.probability)
-    shift = _switched(k_shift, k_shift_on, instrument.shift, instrument.probability)
-    shifts = draw_shifts(k_draw, geometry.views, shift)
-    moved = dataclasses.replace(geometry, shifts=geometry.shifts + shifts)
-    sinograms = jax.vmap(lambda image: project_finely(moved, image))(images)
-    sinograms = jax.vmap(lambda y: apply_gain(k_views, y, gain))(sinograms)
-    keys = jax.random.split(k_noise, images.shape[0])
-    return jax.vmap(add_noise, in_axes=(0, 0, None))(keys, sinograms, level), level
+    draw = _Draws(key, instrument)
+    views, columns = geometry.views, geometry.columns
+    shifts, theta = geometry.shifts, geometry.theta_rad
+    for name, jitter in (
+        ("shift", lambda k, s: artifacts.draw_shifts(k, views, s)),
+        ("drift", lambda k, s: artifacts.draw_drift(k, views, s)),
+        ("outliers", lambda k, s: artifacts.draw_outliers(k, views, s)),
+        ("sample_drift", lambda k, s: artifacts.draw_sample_drift(k, theta, s)),
+        ("center_error", lambda k, s: s * jnp.where(jax.random.uniform(k) < 0.5, 1.0, -1.0)),
+    ):
+        if draw.on(name):
+            shifts = shifts + jitter(draw.key(name), draw.strength(name))
+    if draw.on("angle_error"):
+        rms = draw.strength("angle_error")
+        theta = theta + artifacts.draw_angle_errors(draw.key("angle_error"), views, rms)
+    true = dataclasses.replace(geometry, theta_rad=theta, shifts=shifts)
+    if draw.on("absorption"):
+        y = jax.lax.map(lambda image: project_absorbed(true, image, draw.strength("absorption")), images)
+    else:
+        y = jax.vmap(lambda image: project_finely(true, image))(images)
+    for name, spoil in (
+        ("blur", lambda k, y, s: artifacts.blur(y, s)),
+        ("gain", artifacts.apply_gain),
+    ):
+        if draw.on(name):
+            y = spoil(draw.key(name), y, draw.strength(name))
+    each = lambda noise, name, y, s: jax.vmap(noise, (0, 0, None))(  # noqa: E731
+        jax.random.split(draw.key(name), len(y)), y, s
+    )
+    if draw.on("counts"):
+        y = each(artifacts.count_photons, "counts", y, draw.logarithmic("counts"))
+    level = draw.logarithmic("noise") if draw.on("noise") else jnp.zeros(())
+    if draw.on("noise"):
+        y = each(artifacts.add_noise, "noise", y, level)
+    for name, spoil in (
+        ("stripes", artifacts.add_stripes),
+        ("hot", artifacts.heat_columns),
+        ("dead", artifacts.kill_columns),
+        ("zingers", artifacts.add_zingers),
+    ):
+        if draw.on(name):
+            y = spoil(draw.key(name), y, draw.strength(name))
+    mask = jnp.ones((views, columns), y.dtype)
+    if draw.on("truncation"):
+        mask = artifacts.narrow_field(draw.key("truncation"), views, columns, draw.strength("truncation"))
+    if draw.on("equalised"):
+        y = jnp.where(draw.strength("equalised") > 0, artifacts.equalise(y * mask[None]), y)
+    return Measured(y * mask[None], mask.astype(y.dtype), level)
 
 
-def _switched(key, key_on, bounds, probability):
-    value = jax.random.uniform(key, minval=bounds[0], maxval=bounds[1])
-    return jnp.where(jax.random.uniform(key_on) < probability, value, 0.0)
+class _Draws:
+    """Keys and strengths by name: what one imperfection draws does not depend on which others are on."""
+
+    def __init__(self, key, instrument: Instrument):
+        names = ["noise", "counts", *SWITCHED]
+        self._keys = {name: jax.random.fold_in(key, number) for number, name in enumerate(names)}
+        self._instrument = instrument
+
+    def on(self, name: str) -> bool:
+        """Whether it can occur at all; known before anything is drawn."""
+        return getattr(self._instrument, name)[1] > 0
+
+    def key(self, name: str):
+        return jax.random.fold_in(self._keys[name], 0)
+
+    def strength(self, name: str):
+        """Uniform in its range, or 0 where it does not occur in this scan."""
+        low, high = getattr(self._instrument, name)
+        k_size, k_on = jax.random.split(jax.random.fold_in(self._keys[name], 1))
+        size = jax.random.uniform(k_size, minval=low, maxval=high)
+        return jnp.where(jax.random.uniform(k_on) < self._instrument.probability, size, 0.0)
+
+    def logarithmic(self, name: str):
+        """Log-uniform in its range, in every scan."""
+        low, high = getattr(self._instrument, name)
+        return low * (high / low) ** jax.random.uniform(jax.random.fold_in(self._keys[name], 1))

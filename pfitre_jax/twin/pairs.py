@@ -13,7 +13,8 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
-from pfitre_jax.twin.instrument import Instrument, bin_down, draw_geometry, measure
+from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
+from pfitre_jax.twin.projecting import bin_down
 from pfitre_jax.twin.scenes.mixture import SceneMixture, batch
 
 #: Scenes are drawn and projected this much finer than they are reconstructed.
@@ -62,15 +63,18 @@ def draw(key, scenes: SceneMixture, settings: PairSettings) -> Float[Array, "sli
 
 
 def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int, folded=True):
-    """One scan of the scenes ``fine``: ``(problem, sinograms, truth, noise)``, not yet scaled."""
+    """One scan of the scenes ``fine``: ``(problem, sinograms, truth, noise)``, not yet scaled.
+
+    The problem has the mask of the scan and the sinogram of the first slice.
+    """
     k_geometry, k_measure = jax.random.split(key)
     n = fine.shape[-1] // OVERSAMPLING
     geometry, wedge = draw_geometry(k_geometry, instrument, views, n, folded)
-    sinograms, noise = measure(k_measure, instrument, geometry, fine)
+    scan = measure(k_measure, instrument, geometry, fine)
     A = Projector(geometry, (n, n))
-    problem = Problem.create(A, sinograms[0], wedge=wedge)
+    problem = Problem.create(A, scan.sinograms[0], scan.mask, wedge=wedge)
     truth = jax.vmap(functools.partial(bin_down, factor=OVERSAMPLING))(fine)
-    return problem, sinograms, truth, noise
+    return problem, scan.sinograms, truth, scan.noise
 
 
 def start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -32,7 +33,8 @@ def _scan(key, images, noise, gain, shift, probability):
     strengths = Instrument(
         noise=(noise, noise), gain=(gain, gain), shift=(shift, shift), probability=probability
     )
-    return twin.measure(key, strengths, ParallelGeometry.create(THETA, COLUMNS, 14.75), images)
+    scan = twin.measure(key, strengths, ParallelGeometry.create(THETA, COLUMNS, 14.75), images)
+    return scan.sinograms, scan.noise
 
 
 def scan(seed, fine, noise=0.0, gain=0.0, shift=0.0, probability=1.0):
@@ -92,65 +94,7 @@ def test_drawn_geometries_fill_their_ranges():
             np.testing.assert_allclose(Wedge.from_angles(theta).width_rad, one, atol=1e-5)
 
 
-# --- projection
-
-
-@pytest.mark.parametrize("center", [15.5, 13.2])
-def test_fine_projection_is_the_strip_integral(fine, center):
-    shifts = 0.8 * np.sin(3 * THETA)
-    geometry = ParallelGeometry.create(THETA, COLUMNS, center, shifts)
-    projected = np.asarray(jax.jit(twin.project_finely)(geometry, fine))
-    expected = np.concatenate(
-        [
-            disc_sinogram(DISCS, theta[None], COLUMNS, center + shift, fine=64)
-            for theta, shift in zip(THETA, shifts, strict=True)
-        ]
-    )
-    # A shift the wrong way, or an axis half a bin off, makes more than 0.1 of it.
-    assert np.linalg.norm(projected - expected) <= 0.01 * np.linalg.norm(expected)
-    area = sum(np.pi * radius**2 * value for *_, radius, value in DISCS)
-    np.testing.assert_allclose(projected.sum(axis=1), area, rtol=0.01)
-
-
-def test_bin_down_is_the_mean_of_blocks():
-    image = np.random.default_rng(0).random((12, 18)).astype(np.float32)
-    small = twin.bin_down(jnp.asarray(image), 3)
-    expected = [[image[i : i + 3, j : j + 3].mean() for j in range(0, 18, 3)] for i in range(0, 12, 3)]
-    np.testing.assert_allclose(small, expected, rtol=1e-6)
-
-
-def test_bin_down_leaves_things_where_they_are(fine):
-    np.testing.assert_allclose(twin.bin_down(fine), disc_image(DISCS, COLUMNS, fine=32), atol=1e-6)
-
-
-# --- what goes wrong
-
-
-def test_noise_has_no_mean_and_the_stated_deviation():
-    clean = jnp.full((300, 200), 1.5).at[7, 3].set(4.0)
-    noise = np.asarray(twin.add_noise(jax.random.key(3), clean, 0.02) - clean)
-    sigma = 0.02 * 4.0
-    assert abs(noise.mean()) < 5 * sigma / noise.size**0.5
-    np.testing.assert_allclose(noise.std(), sigma, rtol=5 / (2 * noise.size) ** 0.5)
-    # White: neighbours know nothing of one another.
-    for axis in (0, 1):
-        neighbour = np.roll(noise, 1, axis)
-        assert abs(np.mean(noise * neighbour)) < 5 * sigma**2 / noise.size**0.5
-
-
-def test_gain_is_one_factor_for_each_view():
-    clean = np.random.default_rng(1).uniform(1, 2, (2000, 6)).astype(np.float32)
-    gain = np.asarray(twin.apply_gain(jax.random.key(4), jnp.asarray(clean), 0.04)) / clean
-    np.testing.assert_allclose(gain, np.broadcast_to(gain[:, :1], gain.shape), rtol=1e-5)
-    np.testing.assert_allclose(gain[:, 0].std(), 0.04, rtol=5 / 4000**0.5)
-    assert abs(gain[:, 0].mean() - 1) < 5 * 0.04 / 2000**0.5
-
-
-def test_shifts_are_jitter_of_the_stated_deviation():
-    shifts = np.asarray(twin.draw_shifts(jax.random.key(5), 4000, 0.6))
-    np.testing.assert_allclose(shifts.std(), 0.6, rtol=5 / 8000**0.5)
-    assert abs(shifts.mean()) < 5 * 0.6 / 4000**0.5
-    assert abs(np.mean(shifts[1:] * shifts[:-1])) < 5 * 0.36 / 4000**0.5
+# --- a scan
 
 
 def test_a_scan_is_the_same_for_the_same_key(fine):
@@ -197,9 +141,51 @@ def test_noise_of_a_scan_has_its_level_in_every_slice(fine):
     assert np.abs(np.corrcoef(noise.reshape(3, -1)) - np.eye(3)).max() < 5 / clean[0].size ** 0.5
 
 
+def test_what_one_imperfection_draws_does_not_depend_on_the_others(fine):
+    """A switch changes what it switches and nothing else."""
+    geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
+    plain = Instrument(noise=(0.02, 0.02), gain=(0.0, 0.0), shift=(0.5, 0.5), probability=1.0)
+    key, images = jax.random.key(3), fine[None]
+    before = np.asarray(twin.measure(key, plain, geometry, images).sinograms)
+    dead = np.asarray(
+        twin.measure(key, dataclasses.replace(plain, dead=(0.2, 0.2)), geometry, images).sinograms
+    )
+    gone = np.all(dead == 0, axis=(0, 1))
+    assert 0 < gone.sum() < COLUMNS
+    np.testing.assert_array_equal(dead[..., ~gone], before[..., ~gone])
+
+
+@pytest.mark.parametrize("name", twin.SWITCHED)
+def test_every_imperfection_reaches_the_data(fine, name):
+    geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
+    quiet = Instrument(noise=(0.0, 0.0), gain=(0.0, 0.0), shift=(0.0, 0.0), probability=1.0)
+    strength = (
+        2.0 if name in ("shift", "drift", "sample_drift", "center_error", "angle_error", "blur") else 0.3
+    )
+    key = jax.random.key(5)
+    clean = twin.measure(key, quiet, geometry, fine[None])
+    # A scan that lacks nothing in any view has nothing to equalise.
+    narrow = {"truncation": (0.3, 0.3)} if name == "equalised" else {}
+    before = twin.measure(key, dataclasses.replace(quiet, **narrow), geometry, fine[None])
+    after = twin.measure(
+        key, dataclasses.replace(quiet, **narrow, **{name: (strength, strength)}), geometry, fine[None]
+    )
+    assert np.all(np.isfinite(after.sinograms))
+    gap = np.linalg.norm(after.sinograms - before.sinograms) / np.linalg.norm(clean.sinograms)
+    assert gap > 0.01
+    assert (name == "truncation") == bool(np.any(np.asarray(after.mask) != np.asarray(before.mask)))
+    never = dataclasses.replace(quiet, **narrow, **{name: (strength, strength)}, probability=0.0)
+    if not narrow:
+        np.testing.assert_allclose(
+            twin.measure(key, never, geometry, fine[None]).sinograms, clean.sinograms, atol=1e-4
+        )
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"dead": (0.0, 1.5)}, "dead goes up to 1.5; expected a share"),
+        ({"counts": (0.0, 100.0)}, r"counts is \(0, 100\), drawn log-uniform"),
         ({"gain": (0.1, 0.05)}, r"gain is \(0.1, 0.05\); expected 0 <= low <= high"),
         ({"noise": (0.0, 0.1)}, r"noise is \(0, 0.1\), drawn log-uniform"),
         ({"missing_deg": (30.0, 180.0)}, "up to 180; expected less than 180"),
@@ -216,7 +202,8 @@ def test_strengths_are_drawn_from_their_ranges():
     # Straight through a square as wide as the detector: every clean bin is its side.
     geometry, image, count = ParallelGeometry.create(np.zeros(64), 8), jnp.ones((1, 16, 16)), 300
     scans = jax.jit(lambda keys: jax.lax.map(lambda key: twin.measure(key, ranges, geometry, image), keys))
-    sinograms, levels = (np.asarray(v) for v in scans(jax.random.split(jax.random.key(9), count)))
+    drawn = scans(jax.random.split(jax.random.key(9), count))
+    sinograms, levels = np.asarray(drawn.sinograms), np.asarray(drawn.noise)
     assert levels.min() >= 1e-5 * (1 - 1e-5) and levels.max() <= 1e-3 * (1 + 1e-5)
     # Uniform in the logarithm: half below the geometric mean.
     np.testing.assert_allclose(np.mean(levels < 1e-4), 0.5, atol=5 * 0.5 / count**0.5)

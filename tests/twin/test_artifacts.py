@@ -1,0 +1,181 @@
+"""Every imperfection has the statistics that it says it has."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.twin import artifacts
+
+KEY = jax.random.key(11)
+
+
+def smooth(slices=2, views=40, columns=60):
+    """Positive sinograms without steps, (slices, views, columns)."""
+    k = np.arange(columns)
+    lines = [2 + np.sin(0.2 * k + 0.1 * v + s) for s in range(slices) for v in range(views)]
+    return jnp.asarray(np.reshape(lines, (slices, views, columns)), jnp.float32)
+
+
+def test_noise_has_no_mean_and_the_stated_deviation():
+    clean = jnp.full((300, 200), 1.5).at[7, 3].set(4.0)
+    noise = np.asarray(artifacts.add_noise(jax.random.key(3), clean, 0.02) - clean)
+    sigma = 0.02 * 4.0
+    assert abs(noise.mean()) < 5 * sigma / noise.size**0.5
+    np.testing.assert_allclose(noise.std(), sigma, rtol=5 / (2 * noise.size) ** 0.5)
+    # White: neighbours know nothing of one another.
+    for axis in (0, 1):
+        neighbour = np.roll(noise, 1, axis)
+        assert abs(np.mean(noise * neighbour)) < 5 * sigma**2 / noise.size**0.5
+
+
+def test_gain_is_one_factor_for_each_view():
+    clean = np.random.default_rng(1).uniform(1, 2, (2000, 6)).astype(np.float32)
+    gain = np.asarray(artifacts.apply_gain(jax.random.key(4), jnp.asarray(clean), 0.04)) / clean
+    np.testing.assert_allclose(gain, np.broadcast_to(gain[:, :1], gain.shape), rtol=1e-5)
+    np.testing.assert_allclose(gain[:, 0].std(), 0.04, rtol=5 / 4000**0.5)
+    assert abs(gain[:, 0].mean() - 1) < 5 * 0.04 / 2000**0.5
+
+
+def test_shifts_are_jitter_of_the_stated_deviation():
+    shifts = np.asarray(artifacts.draw_shifts(jax.random.key(5), 4000, 0.6))
+    np.testing.assert_allclose(shifts.std(), 0.6, rtol=5 / 8000**0.5)
+    assert abs(shifts.mean()) < 5 * 0.6 / 4000**0.5
+    assert abs(np.mean(shifts[1:] * shifts[:-1])) < 5 * 0.36 / 4000**0.5
+
+
+def test_gain_is_shared_by_the_slices():
+    clean = smooth()
+    gain = np.asarray(artifacts.apply_gain(KEY, clean, 0.1) / clean)
+    np.testing.assert_allclose(gain, np.broadcast_to(gain[:1, :, :1], gain.shape), rtol=1e-5)
+    assert gain.std() > 0.05
+
+
+@pytest.mark.parametrize("counts", [3.0, 400.0])
+def test_photons_replace_the_signal(counts):
+    """The mean stays; in counts the variance is the mean; counts are whole."""
+    clean = jnp.broadcast_to(jnp.linspace(0.0, 5.0, 6), (40000, 6))
+    drawn = np.asarray(jax.jit(artifacts.count_photons)(KEY, clean, counts), float) * counts / 5
+    np.testing.assert_allclose(drawn, np.round(drawn), atol=1e-2)
+    mean = counts * np.linspace(0, 1, 6)
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=5 * (counts / 40000) ** 0.5)
+    # The variance of a sample variance of Poisson numbers is about (2 m^2 + m)/N.
+    np.testing.assert_allclose(drawn.var(axis=0), mean, atol=5 * ((2 * counts**2 + counts) / 40000) ** 0.5)
+    assert not drawn[:, 0].any()
+
+
+def test_equalised_views_have_one_sum_and_their_shape():
+    clean = smooth() * jnp.linspace(0.5, 1.5, 40)[None, :, None]
+    out = np.asarray(artifacts.equalise(clean))
+    sums = out.sum(axis=2)
+    np.testing.assert_allclose(
+        sums, np.broadcast_to(clean.sum(axis=2).mean(axis=1)[:, None], sums.shape), rtol=1e-5
+    )
+    ratio = out / np.asarray(clean)
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[..., :1], ratio.shape), rtol=1e-4)
+    assert not np.asarray(artifacts.equalise(0 * clean)).any()
+
+
+def test_drift_is_slow_has_its_rms_and_no_mean():
+    drifts = np.asarray(jax.vmap(lambda key: artifacts.draw_drift(key, 50, 0.8))(jax.random.split(KEY, 3000)))
+    np.testing.assert_allclose(np.sqrt(np.mean(drifts**2)), 0.8, rtol=0.05)
+    assert np.abs(drifts.mean(axis=1)).max() < 1e-5
+    steps = np.diff(drifts, axis=1)
+    assert np.sqrt(np.mean(steps**2)) < 0.15 * 0.8
+
+
+def test_outliers_are_as_many_and_as_far_as_they_say():
+    shifts = np.asarray(artifacts.draw_outliers(KEY, 20000, 0.03, 4.0))
+    share = np.mean(shifts != 0)
+    np.testing.assert_allclose(share, 0.03, atol=5 * (0.03 / 20000) ** 0.5)
+    assert 3.8 < np.abs(shifts).max() <= 4.0 and abs(shifts.mean()) < 0.05
+
+
+def test_a_drifting_sample_moves_straight():
+    """``s_v = a_v . (cos, sin)`` with the place ``a_v`` moving along one line by the distance."""
+    theta = np.deg2rad(np.arange(0.0, 180.0, 2.0))
+    shifts = np.asarray(artifacts.draw_sample_drift(KEY, jnp.asarray(theta), 3.0), float)
+    time = np.arange(90) / 90 - 0.5
+    basis = np.stack([time * np.cos(theta), time * np.sin(theta)], axis=1)
+    velocity, gap, *_ = np.linalg.lstsq(basis, shifts, rcond=None)
+    assert gap.sum() < 1e-6
+    np.testing.assert_allclose(np.linalg.norm(velocity), 3.0, rtol=1e-4)
+
+
+def test_angle_errors_are_degrees():
+    errors = np.rad2deg(artifacts.draw_angle_errors(KEY, 5000, 0.3))
+    np.testing.assert_allclose(errors.std(), 0.3, rtol=5 / 10000**0.5)
+    assert abs(errors.mean()) < 5 * 0.3 / 5000**0.5
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.5])
+def test_blur_keeps_the_sum_and_widens_a_point_to_its_sigma(sigma):
+    point = jnp.zeros((2, 3, 41)).at[:, :, 20].set(2.0)
+    out = np.asarray(artifacts.blur(point, sigma), float)
+    np.testing.assert_allclose(out.sum(axis=2), 2.0, rtol=1e-5)
+    spread = np.sqrt(out[0, 0] @ (np.arange(41) - 20.0) ** 2 / 2)
+    np.testing.assert_allclose(spread, sigma, rtol=0.01)
+
+
+def test_no_blur_changes_nothing():
+    np.testing.assert_allclose(artifacts.blur(smooth(), 0.0), smooth(), atol=1e-6)
+
+
+def test_stripes_stand_in_all_views_and_slices():
+    clean = smooth(columns=4000)
+    stripes = np.asarray(artifacts.add_stripes(KEY, clean, 0.05) - clean)
+    np.testing.assert_allclose(stripes, np.broadcast_to(stripes[:1, :1], stripes.shape), atol=1e-5)
+    np.testing.assert_allclose(stripes[0, 0].std(), 0.05 * clean.max(), rtol=5 / 8000**0.5)
+
+
+def test_dead_columns_are_dead_and_hot_ones_hot():
+    clean = smooth(columns=4000)
+    dead, hot = (np.asarray(f(KEY, clean, 0.02)) for f in (artifacts.kill_columns, artifacts.heat_columns))
+    gone = np.all(dead == 0, axis=(0, 1))
+    np.testing.assert_allclose(gone.mean(), 0.02, atol=5 * (0.02 / 4000) ** 0.5)
+    np.testing.assert_array_equal(dead[..., ~gone], clean[..., ~gone])
+    full = np.all(hot == float(clean.max()), axis=(0, 1))
+    np.testing.assert_allclose(full.mean(), 0.02, atol=5 * (0.02 / 4000) ** 0.5)
+    np.testing.assert_array_equal(hot[..., ~full], clean[..., ~full])
+
+
+def test_zingers_are_rare_and_bright():
+    clean = smooth(views=200, columns=200)
+    added = np.asarray(artifacts.add_zingers(KEY, clean, 0.01) - clean)
+    hit = added != 0
+    np.testing.assert_allclose(hit.mean(), 0.01, atol=5 * (0.01 / hit.size) ** 0.5)
+    assert added[hit].min() >= 0.999 * clean.max() and added[hit].max() <= 3.001 * clean.max()
+
+
+def test_a_narrow_field_takes_one_side_of_neighbouring_views():
+    draw = jax.jit(lambda key: artifacts.narrow_field(key, 40, 50, 0.2))
+    masks = np.stack([np.asarray(draw(key)) for key in jax.random.split(KEY, 40)])
+    assert set(np.unique(masks)) == {0.0, 1.0}
+    sides = set()
+    for mask in masks:
+        views = np.flatnonzero((mask == 0).any(axis=1))
+        if not views.size:
+            continue
+        assert np.array_equal(views, np.arange(views[0], views[-1] + 1))
+        for view in views:
+            lost = np.flatnonzero(mask[view] == 0)
+            assert np.array_equal(lost, np.arange(10)) or np.array_equal(lost, np.arange(40, 50))
+            sides.add(int(lost[0]))
+    assert sides == {0, 40}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda y: artifacts.add_noise(KEY, y, 0.0),
+        lambda y: artifacts.apply_gain(KEY, y, 0.0),
+        lambda y: artifacts.add_stripes(KEY, y, 0.0),
+        lambda y: artifacts.kill_columns(KEY, y, 0.0),
+        lambda y: artifacts.heat_columns(KEY, y, 0.0),
+        lambda y: artifacts.add_zingers(KEY, y, 0.0),
+    ],
+)
+def test_strength_zero_is_off(spoil):
+    np.testing.assert_array_equal(spoil(smooth()), smooth())

@@ -1,0 +1,72 @@
+"""Projection on the fine grid against closed forms."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from analytic import disc_image, disc_sinogram
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.twin import projecting
+
+COLUMNS = 32
+THETA = np.deg2rad(np.linspace(4.0, 172.0, 24))
+#: x, y, radius (bins), value; well inside the detector, off its middle.
+DISCS = [(3.0, -2.0, 6.5, 0.8), (-5.5, 4.0, 3.0, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def fine():
+    """The discs, drawn twice as fine as the detector, (64, 64)."""
+    doubled = [(2 * x, 2 * y, 2 * radius, value) for x, y, radius, value in DISCS]
+    return jnp.asarray(disc_image(doubled, 2 * COLUMNS, fine=16), jnp.float32)
+
+
+@pytest.mark.parametrize("center", [15.5, 13.2])
+def test_fine_projection_is_the_strip_integral(fine, center):
+    shifts = 0.8 * np.sin(3 * THETA)
+    geometry = ParallelGeometry.create(THETA, COLUMNS, center, shifts)
+    projected = np.asarray(jax.jit(projecting.project_finely)(geometry, fine))
+    expected = np.concatenate(
+        [
+            disc_sinogram(DISCS, theta[None], COLUMNS, center + shift, fine=64)
+            for theta, shift in zip(THETA, shifts, strict=True)
+        ]
+    )
+    # A shift the wrong way, or an axis half a bin off, makes more than 0.1 of it.
+    assert np.linalg.norm(projected - expected) <= 0.01 * np.linalg.norm(expected)
+    area = sum(np.pi * radius**2 * value for *_, radius, value in DISCS)
+    np.testing.assert_allclose(projected.sum(axis=1), area, rtol=0.01)
+
+
+def test_bin_down_is_the_mean_of_blocks():
+    image = np.random.default_rng(0).random((12, 18)).astype(np.float32)
+    small = projecting.bin_down(jnp.asarray(image), 3)
+    expected = [[image[i : i + 3, j : j + 3].mean() for j in range(0, 18, 3)] for i in range(0, 12, 3)]
+    np.testing.assert_allclose(small, expected, rtol=1e-6)
+
+
+def test_bin_down_leaves_things_where_they_are(fine):
+    np.testing.assert_allclose(projecting.bin_down(fine), disc_image(DISCS, COLUMNS, fine=32), atol=1e-6)
+
+
+def test_absorption_weakens_a_point_by_its_depth():
+    """A point on its way round is counted most where it is nearest to the detector."""
+    n, radius, strength = 48, 14.0, 1.2
+    theta = np.deg2rad(np.arange(0.0, 360.0, 15.0))
+    spot = [(2 * radius, 0.0, 5.0, 1.0)]
+    image = jnp.asarray(disc_image(spot, 2 * n, fine=4), jnp.float32)
+    geometry = ParallelGeometry.create(theta, n)
+    absorbed = np.asarray(jax.jit(projecting.project_absorbed)(geometry, image, strength)).sum(axis=1)
+    clean = np.asarray(jax.jit(projecting.project_finely)(geometry, image)).sum(axis=1)
+    # The detector looks along (-sin, cos): a point at (r, 0) is -r sin(theta) in front of the middle.
+    expected = np.exp(-strength * (1 + radius * np.sin(theta) / (n / 2)) / 2)
+    np.testing.assert_allclose(absorbed / clean, expected, rtol=0.01)
+
+
+def test_without_absorption_nothing_is_absorbed(fine):
+    geometry = ParallelGeometry.create(THETA, COLUMNS, 14.5, 0.4 * np.cos(THETA))
+    absorbed = jax.jit(projecting.project_absorbed)(geometry, fine, 0.0)
+    np.testing.assert_allclose(absorbed, jax.jit(projecting.project_finely)(geometry, fine), atol=1e-4)
