@@ -83,7 +83,7 @@ def read_angles(path, unit: str | None = None) -> np.ndarray:
     """
     path = Path(path)
     separator, rows = _table(path)
-    n, first = rows[0]
+    first = rows[0][1]
     column = 0
     if _is_header(first):
         column, named = _angle_column(path, first)
@@ -162,7 +162,9 @@ def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
     """Which column holds the angles, and the unit that its name states."""
     matches = {column: match for column, word in enumerate(header) if (match := _NAMES.fullmatch(word))}
     if len(matches) > 1:  # "angle" beside the names of other axes
-        named = {column: match for column, match in matches.items() if match["name"].lower() == "angle"}
+        named = {
+            column: match for column, match in matches.items() if match["name"].lower() in ("angle", "angles")
+        }
         matches = named or matches
     if len(matches) == 1:
         ((column, match),) = matches.items()

@@ -96,7 +96,7 @@ def _values(path: Path, dataset: h5py.Dataset, which=()) -> np.ndarray:
             raise
         raise ValueError(
             f"{path}: {dataset.name} is compressed with an HDF5 filter that is not installed "
-            f"({', '.join(missing) or 'of a linked file'}): pip install hdf5plugin, or repack the file where the "
+            f"({', '.join(missing) or 'of a linked file'}): pip install hdf5plugin, or repack it where the "
             "filter is installed (h5repack -f NONE)"
         ) from error
 

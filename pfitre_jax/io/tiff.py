@@ -48,7 +48,7 @@ def read_stack(path) -> np.ndarray:
                 stacks = [] if colour else [series.asarray() for series in tiff.series]
         except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
             # Without imagecodecs tifffile names it, or the module of a newer Python that could do instead.
-            if compression and ("imagecodecs" in str(error) or isinstance(error, ImportError)):
+            if compression and ("'imagecodecs' package" in str(error) or isinstance(error, ImportError)):
                 raise ValueError(
                     f"{path} is compressed ({compression}): pip install imagecodecs, or save it uncompressed"
                 ) from error

@@ -101,6 +101,9 @@ class TestTiff:
     @pytest.mark.skipif(
         importlib.util.find_spec("imagecodecs") is not None, reason="imagecodecs is installed"
     )
+    @pytest.mark.skipif(
+        importlib.util.find_spec("imagecodecs") is not None, reason="imagecodecs is installed"
+    )
     @pytest.mark.parametrize("code", [tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.ZSTD])
     def test_compression_that_needs_a_package(self, tmp_path, stack, csv, code):
         if code == tifffile.COMPRESSION.ZSTD and sys.version_info >= (3, 14):
