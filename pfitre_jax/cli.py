@@ -598,6 +598,67 @@ def _write_trials(out: Path, tiles, what: str, title: str) -> list[Path]:
 
 
 @app.command()
+def simulate(
+    ctx: typer.Context,
+    out: Annotated[Path | None, typer.Option(metavar="H5", help="DXchange file of the scan.")] = None,
+    scene: Annotated[str, typer.Option(metavar="NAME", help="What is scanned; an unknown one lists all.")] = (
+        "circuits"
+    ),
+    config: Annotated[
+        str, typer.Option(metavar="NAME|TOML", help="Training configuration whose [instrument] is used.")
+    ] = "circuits",
+    rows: Annotated[int, typer.Option(metavar="N", help="Scenes, drawn independently.")] = 4,
+    columns: Annotated[int, typer.Option(metavar="N", help="Detector bins.")] = 128,
+    views: Annotated[int, typer.Option(metavar="N")] = 51,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed, the same scan.")] = 0,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Pictures of every scene and every imperfection instead."),
+    ] = None,
+) -> None:
+    """Simulate a scan with its truth, or draw what the digital twin can do."""
+    from pfitre_jax.io.results import check_folder, write_files
+
+    if (out is None) == (gallery is None):
+        raise ValueError("expected either --out scan.h5 or --gallery DIR: give one of them")
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    if gallery is not None:
+        check_folder(gallery, ["scenes.png", "artifacts.png"])
+        from pfitre_jax.gallery import draw_artifacts, draw_scenes
+
+        with _work():
+            writers = {
+                "scenes.png": lambda path: draw_scenes(columns, seed).savefig(path),
+                "artifacts.png": lambda path: draw_artifacts(columns, views, seed).savefig(path),
+            }
+            for path in write_files(gallery, writers):
+                console.print(str(path), markup=False)
+        return
+    if out.suffix.lower() not in (".h5", ".hdf5"):
+        raise ValueError(f"--out is {out}; expected an HDF5 file, a name that ends in .h5")
+    check_folder(out.parent, [out.name])
+    from pfitre_jax.io.hdf5 import write_dxchange
+    from pfitre_jax.training.config import load_config
+    from pfitre_jax.twin.simulate import simulate_scan
+
+    instrument = load_config(config).instrument
+    made = simulate_scan(scene, instrument, rows=rows, columns=columns, views=views, seed=seed)
+    facts = {"center": made.center, "command": ctx.find_root().meta[_COMMAND]}
+    with _work():
+        [path] = write_files(
+            out.parent,
+            {
+                out.name: lambda path: write_dxchange(
+                    path, made.projections, made.theta_rad, truth=made.truth, attributes=facts
+                )
+            },
+        )
+    console.print(
+        f"{views} views x {rows} rows x {columns} columns, center {made.center:.2f}\n{path}", markup=False
+    )
+
+
+@app.command()
 def train(
     ctx: typer.Context,
     config: Annotated[str, typer.Option(metavar="NAME|TOML", help="Training configuration.")],

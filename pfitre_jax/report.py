@@ -242,6 +242,21 @@ def strip(tiles: Sequence[Tile], *, name: str, title: str, columns: int = 5) -> 
     return figure
 
 
+def gallery(rows: Sequence[Sequence[Panel]], *, title: str) -> Figure:
+    """Rows of labelled images, each on its own gray scale."""
+    columns = max(len(row) for row in rows)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(2.3 * columns, 2.55 * len(rows) + 0.4), layout="constrained", dpi=DPI)
+        figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+        for line, panels in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
+            for axis in line:
+                axis.set_axis_off()
+            for axis, panel in zip(line, panels, strict=False):
+                axis.imshow(panel.image, cmap="gray", aspect="auto", interpolation="nearest")
+                axis.set_title(panel.title, loc="left")
+    return figure
+
+
 def inspection(
     projections, mask, theta_rad, wedge: Wedge, *, title: str, facts: Sequence[str], edge
 ) -> Figure:

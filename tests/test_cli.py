@@ -337,7 +337,9 @@ def test_the_sample_shows_its_truth(tmp_path, monkeypatch, pixel_size):
         *([] if pixel_size is None else ["--pixel-size", pixel_size]),
     )
     assert done.exit_code == 0, done.output
-    assert [panel.title.split()[0] for panel in drawn] == ["truth", "fista-tv"]
+    assert [panel.title.split()[0] for panel in drawn] == ["truth", "fista-tv", "row"]
+    stored = read_result(out / "recon.h5")
+    np.testing.assert_allclose(drawn[2].supplied, stored.volume[1] - stored.measured[1], atol=1e-6)
     unit = 1 if pixel_size is None else pixel_size
     np.testing.assert_array_equal(drawn[0].image, truth[1] / unit)
     shown = float(re.search(r"PSNR ([\d.]+) dB", drawn[1].title)[1])
@@ -416,6 +418,33 @@ def test_a_broken_installation_is_a_failure_without_traceback(folder, monkeypatc
     done = pfitre("inspect", folder / "scan.npz")
     assert done.exit_code == 1 and done.stderr.startswith("error: ModuleNotFoundError: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_simulated_scan_is_reconstructed_and_holds_its_truth(tmp_path):
+    path = tmp_path / "scan.h5"
+    done = pfitre("simulate", "--out", path, "--rows", 2, "--columns", 32, "--views", 12)
+    assert done.exit_code == 0, done.output
+    with h5py.File(path) as file:
+        assert file["/truth/data"].shape == (2, 32, 32)
+        center = file["/exchange/data"].attrs["center"]
+    done = pfitre("recon", path, "--method", "cgls", "--center", center, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "expected either --out scan.h5 or --gallery DIR"),
+        (["--out", "a.h5", "--gallery", "b"], "expected either --out scan.h5 or --gallery DIR"),
+        (["--out", "a.tif"], "expected an HDF5 file"),
+        (["--out", "a.h5", "--scene", "clouds"], "unknown scene 'clouds'; expected one of circuits"),
+        (["--out", "a.h5", "--config", "nowhere"], "no training configuration at nowhere"),
+    ],
+)
+def test_simulate_refuses_what_makes_no_sense(tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    done = pfitre("simulate", *args)
+    assert done.exit_code == 2 and message in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_info_names_versions_devices_and_methods():

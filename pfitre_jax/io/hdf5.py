@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
@@ -64,6 +64,22 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
         theta_rad = to_radians(theta, agreed_unit(unit, stored_unit, f"{path}: {where}") or "deg")
     provenance = {"file": str(path), "format": layout, "angles": where}
     return RawScan.create(projections, theta_rad, kind=kind, flat=flat, dark=dark, provenance=provenance)
+
+
+def write_dxchange(
+    path, projections, theta_rad, *, truth=None, attributes: Mapping[str, object] = {}
+) -> None:
+    """Write line integrals as DXchange: ``/exchange/data`` (views, rows, columns), ``/exchange/theta``, deg.
+
+    truth: (rows, ny, nx), of a simulated scan, as ``/truth/data``; attributes: of the data
+    """
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("exchange/data", data=np.asarray(projections, np.float32))
+        data.attrs.update({"axes": "theta:y:x", **attributes})
+        theta = file.create_dataset("exchange/theta", data=np.rad2deg(np.asarray(theta_rad, float)))
+        theta.attrs["units"] = "deg"
+        if truth is not None:
+            file.create_dataset("truth/data", data=np.asarray(truth, np.float32)).attrs["axes"] = "rows:y:x"
 
 
 def _datasets(group: h5py.Group, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, h5py.Dataset]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +13,9 @@ from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
-from pfitre_jax.twin.projecting import bin_down
+from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.mixture import SceneMixture, batch
 
-#: Scenes are drawn and projected this much finer than they are reconstructed.
-OVERSAMPLING = 2
 #: Image values may lie this factor above or below the scale of the scan: slices of one scan differ.
 SCALE_JITTER = 1.25
 
@@ -73,7 +70,7 @@ def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, vi
     scan = measure(k_measure, instrument, geometry, fine)
     A = Projector(geometry, (n, n))
     problem = Problem.create(A, scan.sinograms[0], scan.mask, wedge=wedge)
-    truth = jax.vmap(functools.partial(bin_down, factor=OVERSAMPLING))(fine)
+    truth = jax.vmap(bin_down)(fine)
     return problem, scan.sinograms, truth, scan.noise
 
 

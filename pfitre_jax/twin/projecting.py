@@ -9,11 +9,13 @@ from jaxtyping import Array, Float
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 
+#: Scenes are drawn and projected this much finer than the detector.
+OVERSAMPLING = 2
 #: The detector turned against the beam, radians: where fluorescence leaves the sample to be counted.
 DETECTOR_RAD = jnp.pi / 2
 
 
-def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], factor: int = 2):
+def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], factor: int = OVERSAMPLING):
     """Line integrals of an image drawn ``factor`` times finer than the detector, (views, columns).
 
     Rays are ``factor`` times finer too and averaged over each bin: strip integrals. Lengths in detector bins.
@@ -24,7 +26,9 @@ def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], fac
     return rays.reshape(geometry.views, geometry.columns, factor).mean(axis=2)
 
 
-def project_absorbed(geometry: ParallelGeometry, image: Float[Array, "fy fx"], strength, factor: int = 2):
+def project_absorbed(
+    geometry: ParallelGeometry, image: Float[Array, "fy fx"], strength, factor: int = OVERSAMPLING
+):
     """:func:`project_finely` of fluorescence that the sample itself absorbs on its way to the detector.
 
     A point's signal is weakened by ``exp(-strength (1 + d)/2)``, ``d`` in [-1, 1] its distance behind the
@@ -45,7 +49,7 @@ def project_absorbed(geometry: ParallelGeometry, image: Float[Array, "fy fx"], s
     return jax.lax.map(lambda args: view(*args), (geometry.theta_rad, geometry.shifts))
 
 
-def bin_down(image: Float[Array, "fy fx"], factor: int = 2) -> Float[Array, "ny nx"]:
+def bin_down(image: Float[Array, "fy fx"], factor: int = OVERSAMPLING) -> Float[Array, "ny nx"]:
     """Mean over blocks of ``factor x factor`` pixels."""
     ny, nx = (size // factor for size in image.shape)
     return image.reshape(ny, factor, nx, factor).mean(axis=(1, 3))

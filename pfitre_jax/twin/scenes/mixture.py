@@ -12,17 +12,22 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.scenes import patterns
 from pfitre_jax.twin.scenes.circuits import circuits
 
+#: Every scene by its name.
+SCENES = {
+    "circuits": circuits,
+    "ellipses": patterns.ellipses,
+    "bars": patterns.bars,
+    "siemens_star": patterns.siemens_star,
+    "line_pairs": patterns.line_pairs,
+    "voronoi": patterns.voronoi,
+    "random_field": patterns.random_field,
+    "particles": patterns.particles,
+}
 #: Families of scenes; those of a family are equally likely.
 FAMILIES = {
-    "circuits": (circuits,),
-    "patterns": (
-        patterns.ellipses,
-        patterns.bars,
-        patterns.siemens_star,
-        patterns.line_pairs,
-        patterns.voronoi,
-    ),
-    "blobs": (patterns.random_field, patterns.particles),
+    "circuits": ("circuits",),
+    "patterns": ("ellipses", "bars", "siemens_star", "line_pairs", "voronoi"),
+    "blobs": ("random_field", "particles"),
 }
 
 
@@ -51,7 +56,7 @@ def sample(mixture: SceneMixture, key, n: int) -> Float[Array, "n n"]:
     would draw every scene of every family and keep one.
     """
     pairs = [
-        (scene, getattr(mixture, name) / len(scenes))
+        (SCENES[scene], getattr(mixture, name) / len(scenes))
         for name, scenes in FAMILIES.items()
         for scene in scenes
         if getattr(mixture, name) > 0

@@ -1,0 +1,80 @@
+"""Pictures of what the digital twin can do: its scenes, and its imperfections before and after."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from pfitre_jax.report import Panel, gallery
+from pfitre_jax.twin.instrument import SWITCHED, Instrument, draw_geometry, measure
+from pfitre_jax.twin.projecting import OVERSAMPLING
+from pfitre_jax.twin.scenes.mixture import SCENES
+
+#: Examples of each scene.
+EXAMPLES = 6
+#: Strengths that a picture shows, well above what a good scan has.
+STRENGTHS = {
+    "noise": 0.04,
+    "counts": 60.0,
+    "gain": 0.15,
+    "equalised": 1.0,
+    "shift": 1.5,
+    "drift": 3.0,
+    "outliers": 0.15,
+    "sample_drift": 8.0,
+    "center_error": 4.0,
+    "angle_error": 2.0,
+    "absorption": 2.0,
+    "blur": 2.0,
+    "stripes": 0.05,
+    "dead": 0.03,
+    "hot": 0.03,
+    "zingers": 0.005,
+    "truncation": 0.3,
+}
+QUIET = Instrument(
+    missing_deg=(96.0, 96.0),
+    core_deg=(96.0, 96.0),
+    noise=(0.0, 0.0),
+    gain=(0.0, 0.0),
+    shift=(0.0, 0.0),
+    probability=1.0,
+)
+
+
+def draw_scenes(size: int, seed: int) -> Figure:
+    """A row of examples, ``size`` pixels wide, for each scene."""
+    keys = jax.random.split(jax.random.key(seed), EXAMPLES)
+    rows = [
+        [Panel(name if k == 0 else "", np.asarray(scene(key, size))) for k, key in enumerate(keys)]
+        for name, scene in SCENES.items()
+    ]
+    return gallery(rows, title="scenes of the digital twin")
+
+
+def draw_artifacts(columns: int, views: int, seed: int) -> Figure:
+    """The sinogram of one circuit as it should be, with each imperfection alone, and what that changes."""
+    k_scene, k_geometry, k_scan = jax.random.split(jax.random.key(seed), 3)
+    fine = SCENES["circuits"](k_scene, OVERSAMPLING * columns)[None]
+    geometry, _ = draw_geometry(k_geometry, QUIET, views, columns)
+    scan = jax.jit(measure, static_argnums=1)
+
+    def sinogram(**strengths):
+        given = {name: (value, value) for name, value in strengths.items()}
+        drawn = scan(k_scan, dataclasses.replace(QUIET, **given), geometry, fine)
+        return np.asarray(drawn.sinograms[0])
+
+    clean = sinogram()
+    rows = []
+    for name in ("noise", "counts", *SWITCHED):
+        # A scan that lacks nothing in any view has nothing to equalise.
+        base = {"truncation": STRENGTHS["truncation"]} if name == "equalised" else {}
+        before = sinogram(**base) if base else clean
+        after = sinogram(**base, **{name: STRENGTHS[name]})
+        panels = (("before", before), (f"{name} {STRENGTHS[name]:g}", after), ("change", after - before))
+        rows.append([Panel(title, image) for title, image in panels])
+    paired = [left + right for left, right in zip(rows[::2], [*rows[1::2], []], strict=False)]
+    return gallery(paired, title="imperfections of the virtual instrument (views down, columns across)")

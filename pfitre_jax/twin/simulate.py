@@ -1,0 +1,53 @@
+"""A simulated scan with its truth, as the virtual instrument would deliver it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
+from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
+from pfitre_jax.twin.scenes.mixture import SCENES
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Simulated:
+    """projections: (views, rows, columns) float32, line integrals in bins, 0 where a bin is missing
+    theta_rad: (views,); center: what the reconstruction would be told, without the instrument's errors
+    truth: (rows, ny, nx) float32 in [0, 1]
+    """
+
+    projections: np.ndarray
+    theta_rad: np.ndarray
+    center: float
+    truth: np.ndarray
+
+
+def simulate_scan(
+    scene: str, instrument: Instrument, *, rows: int = 4, columns: int = 128, views: int = 51, seed: int = 0
+) -> Simulated:
+    """A scan of ``rows`` scenes of one kind, drawn independently, ``columns`` pixels wide.
+
+    scene: one of :data:`SCENES`
+    seed: of everything drawn; the same seed, the same scan
+
+    Raises ``ValueError`` for an unknown scene and for sizes below 1.
+    """
+    if scene not in SCENES:
+        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join(SCENES)}")
+    for name, value, least in (("rows", rows, 1), ("columns", columns, 16), ("views", views, 2)):
+        if value < least:
+            raise ValueError(f"{name} is {value}; expected at least {least}")
+    k_scene, k_geometry, k_measure = jax.random.split(jax.random.key(seed), 3)
+    fine = jax.lax.map(lambda k: SCENES[scene](k, OVERSAMPLING * columns), jax.random.split(k_scene, rows))
+    geometry, _ = draw_geometry(k_geometry, instrument, views, columns)
+    scan = jax.jit(measure, static_argnums=1)(k_measure, instrument, geometry, fine)
+    truth = jax.vmap(bin_down)(fine)
+    return Simulated(
+        np.moveaxis(np.asarray(scan.sinograms, np.float32), 0, 1),
+        np.asarray(geometry.theta_rad, float),
+        float(geometry.center),
+        np.asarray(truth, np.float32),
+    )

@@ -1,0 +1,32 @@
+"""The gallery shows every scene and every imperfection."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+
+from pfitre_jax import gallery
+from pfitre_jax.twin.instrument import SWITCHED
+from pfitre_jax.twin.scenes.mixture import SCENES
+
+
+def panels(figure):
+    """Title -> image of every panel with a title that is said once."""
+    axes = [a for a in figure.findobj(matplotlib.axes.Axes) if a.images]
+    return {a.get_title("left"): np.asarray(a.images[0].get_array()) for a in axes}
+
+
+def test_every_scene_is_drawn():
+    shown = panels(gallery.draw_scenes(24, 0))
+    assert set(shown) - {""} == set(SCENES)
+    assert all(image.shape == (24, 24) for image in shown.values())
+
+
+def test_every_imperfection_is_drawn_and_seen():
+    shown = panels(gallery.draw_artifacts(24, 10, 0))
+    names = {title.split()[0]: image for title, image in shown.items()}
+    assert {"noise", "counts", *SWITCHED} <= set(names)
+    clean = names["before"]
+    assert clean.shape == (10, 24)
+    for name in ("noise", "gain", "shift", "stripes", "center_error"):
+        assert np.linalg.norm(names[name] - clean) > 0.02 * np.linalg.norm(clean)

@@ -1,0 +1,61 @@
+"""A simulated scan belongs to its truth, and comes back from its file as it was made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pfitre_jax as pf
+from pfitre_jax.io.hdf5 import write_dxchange
+from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.twin.scenes.mixture import FAMILIES, SCENES
+from pfitre_jax.twin.simulate import simulate_scan
+
+QUIET = Instrument(noise=(0.0, 0.0), gain=(0.0, 0.0), shift=(0.0, 0.0))
+SIZES = dict(rows=2, columns=32, views=12)
+
+
+def test_projections_are_those_of_the_truth():
+    made = simulate_scan("circuits", QUIET, **SIZES, seed=2)
+    assert made.projections.shape == (12, 2, 32) and made.truth.shape == (2, 32, 32)
+    assert made.truth.min() >= 0 and made.truth.max() <= 1
+    A = pf.Projector(pf.ParallelGeometry.create(made.theta_rad, 32, made.center))
+    for row in range(2):
+        predicted = np.asarray(A(made.truth[row]))
+        gap = np.linalg.norm(predicted - made.projections[:, row]) / np.linalg.norm(predicted)
+        # The truth is what is left of twice as fine a grid.
+        assert gap < 0.1
+        other = np.asarray(A(made.truth[1 - row]))
+        assert np.linalg.norm(other - made.projections[:, row]) > 0.2 * np.linalg.norm(predicted)
+
+
+def test_the_same_seed_is_the_same_scan():
+    first, again, other = (simulate_scan("bars", Instrument(), **SIZES, seed=seed) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first.projections, again.projections)
+    assert np.abs(first.projections - other.projections).max() > 0.1
+
+
+def test_a_written_scan_is_read_back(tmp_path):
+    made = simulate_scan("particles", Instrument(), **SIZES)
+    write_dxchange(tmp_path / "scan.h5", made.projections, made.theta_rad, truth=made.truth)
+    scan = pf.load_scan(tmp_path / "scan.h5", center=made.center)
+    np.testing.assert_array_equal(scan.projections, made.projections)
+    np.testing.assert_allclose(scan.theta_rad, made.theta_rad, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scene": "clouds"}, "unknown scene 'clouds'; expected one of circuits"),
+        ({"rows": 0}, "rows is 0; expected at least 1"),
+        ({"columns": 4}, "columns is 4; expected at least 16"),
+        ({"views": 1}, "views is 1; expected at least 2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        simulate_scan(**{"scene": "circuits", "instrument": QUIET, **SIZES, **settings})
+
+
+def test_every_family_is_made_of_scenes():
+    assert {name for names in FAMILIES.values() for name in names} == set(SCENES)
