@@ -221,8 +221,8 @@ def test_siemens_star_has_edges_in_every_direction():
 def test_mixture_draws_families_as_often_as_weighted(monkeypatch):
     level = {"circuits": 0.1, "patterns": 0.2, "blobs": 0.3}
     constant = lambda value: lambda key, n: jnp.full((n, n), value)  # noqa: E731
-    families = {name: (constant(value), constant(value)) for name, value in level.items()}
-    monkeypatch.setattr(mixture, "FAMILIES", families)
+    monkeypatch.setattr(mixture, "SCENES", {name: constant(value) for name, value in level.items()})
+    monkeypatch.setattr(mixture, "FAMILIES", {name: (name, name) for name in level})
     drawn = np.asarray(
         mixture.batch(SceneMixture(circuits=3, patterns=1, blobs=0), jax.random.key(0), 2000, 1)
     )
@@ -231,7 +231,7 @@ def test_mixture_draws_families_as_often_as_weighted(monkeypatch):
 
 
 def test_mixture_hands_each_scene_its_own_key(monkeypatch):
-    monkeypatch.setattr(mixture, "FAMILIES", {"circuits": (patterns.siemens_star,)})
+    monkeypatch.setattr(mixture, "FAMILIES", {"circuits": ("siemens_star",)})
     images = np.asarray(mixture.batch(SceneMixture(1, 0, 0), jax.random.key(5), 4, 32))
     check_images(images, 32)
     expected = patterns.siemens_star(jax.random.split(jax.random.split(jax.random.key(5), 4)[2])[1], 32)
