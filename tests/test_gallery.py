@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import matplotlib
 import numpy as np
+import pytest
 
 from pfitre_jax import gallery
 from pfitre_jax.twin.instrument import SWITCHED
 from pfitre_jax.twin.scenes.mixture import SCENES
+
+pytestmark = pytest.mark.slow
 
 
 def panels(figure):

@@ -45,7 +45,6 @@ METHODS = {
     "cgls": CGLS(),
     "fista-tv": FISTATV(jnp.asarray(1e-3), prox_iterations=4),
     "admm-tv": ADMM(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.02), 3, 4),
-    "hqs-tv": HQS(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.05), 3, 4),
     "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, 4, first_iterations=2),
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, 4),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
