@@ -37,21 +37,16 @@ def solve(scan, rows, method: str, **settings):
     return result.volume, np.asarray(result.residual, float), result.timings
 
 
-def prediction_error(config: Config, roll: float, views: str, method: str, **settings) -> float:
-    """Relative error on ``views``, which the reconstruction did not see, all rows together.
+def prediction_error(seen, hidden, rows, method: str, **settings) -> float:
+    """Relative error, on the views of ``hidden``, of what is reconstructed from ``seen``, all rows together.
 
     In the frame of the mended roll: it compares methods and weights with one another.
     """
-    everything = load(config, roll)
-    left_out = np.zeros(everything.views, bool)
-    left_out[slice(*(int(part) if part else None for part in views.split(":")))] = True
-    images, *_ = solve(load(config, roll, exclude_views=views), config.rows, method, **settings)
-    geometry = pf.ParallelGeometry.create(everything.theta_rad[left_out], everything.columns, config.center)
-    A = pf.Projector(geometry, images.shape[1:])
+    images, *_ = solve(seen, rows, method, **settings)
+    A = pf.Projector(hidden.geometry(), images.shape[1:])
     error = power = 0.0
-    for row, image in zip(config.rows, images, strict=True):
-        measured = everything.projections[left_out, row]
-        mask = everything.mask[left_out, row]
+    for row, image in zip(rows, images, strict=True):
+        measured, mask = hidden.projections[:, row], hidden.mask[:, row]
         error += np.sum((mask * (np.asarray(A(image)) - measured)) ** 2)
         power += np.sum((mask * measured) ** 2)
     return float(np.sqrt(error / power))
@@ -65,7 +60,7 @@ def run(config: Config) -> tuple[dict, dict]:
         first = pf.reconstruct(scan, "cgls", rows=slice(config.rows[0], config.rows[0] + 1))
         predicted = {}
         for name, views in config.left_out.items():
-            case = (config, roll, views)
+            case = (load(config, roll, exclude_views=views), load(config, roll, views=views), config.rows)
             many = {"iterations": config.fista_iterations, "scale": first.scale}
             errors = {w: prediction_error(*case, "fista-tv", weight=w, **many) for w in config.weights}
             weight = min(errors, key=errors.get)

@@ -55,19 +55,15 @@ def check_domain(
                 f"the missing wedge is {width:.0f} degrees wide; the prior {name!r} was trained on "
                 f"{low:.0f} to {high:.0f}: compare with --method fista-tv"
             )
-    if "views" in trained:
-        low, high = trained["views"]
-        if not low / VIEWS_MARGIN <= views <= high * VIEWS_MARGIN:
+    for key, value, margin, what, remedy in (
+        ("views", views, VIEWS_MARGIN, f"the scan has {views} views", ""),
+        ("rho", rho, RHO_MARGIN, f"rho is {rho:.2g}", "leave --rho out, or "),
+    ):
+        low, high = trained.get(key, (value, value))
+        if not low / margin <= value <= high * margin:
             said.append(
-                f"the scan has {views} views; the prior {name!r} was trained on {low} to {high}: compare "
-                "with --method fista-tv"
-            )
-    if "rho" in trained:
-        low, high = trained["rho"]
-        if not low / RHO_MARGIN <= rho <= high * RHO_MARGIN:
-            said.append(
-                f"rho is {rho:.2g}; the prior {name!r} was trained on {low:g} to {high:g}: leave --rho out, "
-                "or compare with --method fista-tv"
+                f"{what}; the prior {name!r} was trained on {low:g} to {high:g}: {remedy}compare with "
+                "--method fista-tv"
             )
     limit = card.get("disagreement", {}).get("limit")
     typical = float(np.median(disagreements)) if len(disagreements) else 0.0

@@ -9,23 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from analytic import disc_image, disc_sinogram
+from analytic import disc_sinogram
+from two_discs import COLUMNS, DISCS, THETA
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.twin import instrument as twin
 from pfitre_jax.twin.instrument import Instrument
-
-COLUMNS = 32
-THETA = np.deg2rad(np.linspace(4.0, 172.0, 24))
-#: x, y, radius (bins), value; well inside the detector, off its middle.
-DISCS = [(3.0, -2.0, 6.5, 0.8), (-5.5, 4.0, 3.0, 0.5)]
-
-
-@pytest.fixture(scope="module")
-def fine():
-    """The discs, drawn twice as fine as the detector, (64, 64)."""
-    doubled = [(2 * x, 2 * y, 2 * radius, value) for x, y, radius, value in DISCS]
-    return jnp.asarray(disc_image(doubled, 2 * COLUMNS, fine=16), jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
