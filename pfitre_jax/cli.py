@@ -666,9 +666,17 @@ def train(
     steps: Annotated[
         int | None, typer.Option(metavar="N", help="Stop after N of the configured steps, to go on later.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Where DIR holds no checkpoint: take the run up from a prior that an earlier part of it left.",
+        ),
+    ] = None,
 ) -> None:
     """Train a prior; goes on from the last checkpoint in DIR."""
     from pfitre_jax.io.results import check_folder
+    from pfitre_jax.priors.network import pretrained
     from pfitre_jax.training.config import load_config
     from pfitre_jax.training.run import claim
     from pfitre_jax.training.run import train as run_training
@@ -677,6 +685,7 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     configuration = load_config(config)
+    prior = None if weights is None else pretrained(weights)
     claim(configuration, out)
     with _work(), _progress("compiling", "steps") as progress:
 
@@ -684,7 +693,7 @@ def train(
             progress(record["step"], record["steps"])
 
         path = run_training(
-            configuration, out, command=ctx.find_root().meta[_COMMAND], steps=steps, report=show
+            configuration, out, command=ctx.find_root().meta[_COMMAND], steps=steps, weights=prior, report=show
         )
     Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)
 

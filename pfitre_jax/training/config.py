@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 #: Configurations that the package brings, by name.
 CONFIGS = Path(__file__).parent / "configs"
+#: What a stage may have of its own.
+INHERITED = ("instrument", "scenes", "losses")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Stage:
     rate, final_rate: learning rate at its peak and at the end; warm_up: steps
     first_iterations: of the first reconstruction that the loops start from (``solvers.hqs.FIRST``), 0 for
         none; the shipped weights are used with that of the stage they come from
+    instrument, scenes, losses: of this stage; ``None`` for those of the configuration. In a file, what
+        ``[stages.instrument]`` leaves out is as in ``[instrument]``, and so on: a curriculum says what changes
     """
 
     steps: int = 6000
@@ -33,6 +38,9 @@ class Stage:
     final_rate: float = 1e-5
     warm_up: int = 200
     first_iterations: int = 0
+    instrument: Instrument | None = None
+    scenes: SceneMixture | None = None
+    losses: LossWeights | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +49,11 @@ class Optimisation:
 
     weight_decay, clip: of AdamW; global norm that gradients are clipped to
     ema: decay of the average of the weights, which is what is shipped
-    gradient_loss: weight of the L1 of the image gradient beside the L1 of the image
     """
 
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
-    gradient_loss: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +93,7 @@ class TrainingConfig:
     pairs: PairSettings = dataclasses.field(default_factory=PairSettings)
     instrument: Instrument = dataclasses.field(default_factory=Instrument)
     scenes: SceneMixture = dataclasses.field(default_factory=SceneMixture)
+    losses: LossWeights = dataclasses.field(default_factory=LossWeights)
     pool: Pool = dataclasses.field(default_factory=Pool)
     optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
     stages: tuple[Stage, ...] = (Stage(),)
@@ -98,9 +105,13 @@ class TrainingConfig:
         return sum(stage.steps for stage in self.stages)
 
     def stage(self, step: int) -> Stage:
-        """The stage that this step, counted from 0, belongs to; the last one beyond the end."""
+        """The stage that this step, counted from 0, belongs to; the last one beyond the end. Complete: its
+        instrument, scenes and losses are those of the configuration where it has none of its own.
+        """
         ends = itertools.accumulate(stage.steps for stage in self.stages)
-        return next((s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1])
+        stage = next((s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1])
+        inherited = {name: getattr(self, name) for name in INHERITED if getattr(stage, name) is None}
+        return dataclasses.replace(stage, **inherited)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -124,7 +135,21 @@ def load_config(path_or_name) -> TrainingConfig:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
-    return _build(TrainingConfig, table, str(path))
+    return _build(TrainingConfig, _inherit(table), str(path))
+
+
+def _inherit(table: dict) -> dict:
+    """The table with what its stages change completed by what they leave as it is."""
+    stages = table.get("stages")
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        return table
+
+    def complete(stage: dict) -> dict:
+        own = {name: stage[name] for name in INHERITED if isinstance(stage.get(name), dict)}
+        given = {name: table[name] for name in own if isinstance(table.get(name), dict)}
+        return stage | {name: given.get(name, {}) | values for name, values in own.items()}
+
+    return table | {"stages": [complete(stage) for stage in stages]}
 
 
 def _build(kind, table: dict, where: str):
@@ -139,7 +164,10 @@ def _build(kind, table: dict, where: str):
     values, hints = {}, typing.get_type_hints(kind)
     for name, value in table.items():
         current = getattr(default, name)
-        if dataclasses.is_dataclass(current):
+        optional = [kind for kind in typing.get_args(hints[name]) if dataclasses.is_dataclass(kind)]
+        if current is None and optional:
+            values[name] = _build(optional[0], value, f"{where}: {name}")
+        elif dataclasses.is_dataclass(current):
             values[name] = _build(type(current), value, f"{where}: {name}")
         else:
             values[name] = _convert(value, current, f"{where}: {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 import time
 from collections.abc import Callable
@@ -39,6 +40,7 @@ def train(
     *,
     command: str = "",
     steps: int | None = None,
+    weights: network.NetworkPrior | None = None,
     report: Callable[[dict], None] = lambda record: None,
 ) -> Path:
     """Train a prior as ``config`` says and return the path of its weights, ``out/NAME.npz``.
@@ -48,17 +50,20 @@ def train(
 
     command: recorded in the model card
     steps: stop after this many steps of the ones configured, to go on later
+    weights: a prior that an earlier part of such a run left; where ``out`` holds no checkpoint, the run is
+        taken up after the steps that its card tells, with the moments of the optimiser anew
     report: called with each record of the log
 
-    Raises ``FloatingPointError`` when the loss is no longer finite (the weights before are kept),
-    ``ValueError`` when checkpoints of another configuration lie in ``out``.
+    Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
+    and its batch is written to ``out/bad_batch.npz``. ``ValueError`` when checkpoints of another
+    configuration lie in ``out``, or ``weights`` are of another network.
     """
     out = Path(out)
     claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
     run = _Compiled(config, blank)
-    state = start_state(blank, run.optimiser)
+    state = start_state(blank, run.optimiser) if weights is None else _take_up(weights, config, run)
     log = out / "log.jsonl"
     last = config.steps if steps is None else min(steps, config.steps)
     with Checkpoints(out / "checkpoints") as checkpoints:
@@ -74,19 +79,16 @@ def train(
                 pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
                 validation = run.validation(key, stage)
             views = int(generator.choice(config.pool.views))
-            batch, slot = _take(pool[views], config.pool, step / config.stages[0].steps, generator)
-            if batch is None:
-                batch = run.start(jax.random.fold_in(key, 1 + step), views, stage)
-            state, batch, metrics = run.step(state, batch)
+            given, slot = _take(pool[views], config.pool, step / config.stages[0].steps, generator)
+            if given is None:
+                given = run.start(jax.random.fold_in(key, 1 + step), views, stage)
+            state, batch, metrics = run.step(state, given, stage)
             pool[views][slot : slot + 1] = [batch]
             done = step + 1
             log_due = done % config.report.log_every == 0 or done == last
             checkpoint_due = done % config.report.checkpoint_every == 0 or done == last
-            if (log_due or checkpoint_due) and not np.isfinite(metrics["loss"]):
-                raise FloatingPointError(
-                    f"the loss at step {done} is {float(metrics['loss'])}; the last checkpoint in "
-                    f"{out / 'checkpoints'} is good: lower the rate of its stage and go on from it"
-                )
+            if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
+                raise FloatingPointError(_save_bad(given, metrics, done, out))
             if log_due:
                 record = {"step": done, "k": int(batch.k) - 1, "views": views}
                 record |= {name: float(value) for name, value in metrics.items()}
@@ -115,7 +117,8 @@ def export(
     disagreement: ``median`` and ``limit`` of how much the prior would change its own results, see
         :func:`pfitre_jax.trust.domain.check_domain`
     """
-    low, high = config.instrument.missing_deg
+    stage = config.stage(int(state.step) - 1)
+    low, high = stage.instrument.missing_deg
     card = {
         "name": config.name,
         "command": command,
@@ -124,10 +127,10 @@ def export(
         "trained_on": {
             "missing_deg": [low, high],
             "views": [min(config.pool.views), max(config.pool.views)],
-            "noise": list(config.instrument.noise),
+            "noise": list(stage.instrument.noise),
             "rho": list(config.pairs.rho),
             "size": config.pairs.size,
-            "first_iterations": config.stage(int(state.step) - 1).first_iterations,
+            "first_iterations": stage.first_iterations,
         },
         "training_scores": scores,
         "disagreement": disagreement,
@@ -145,26 +148,34 @@ class _Compiled:
     def __init__(self, config: TrainingConfig, prior: network.NetworkPrior):
         self.config = config
         self.prior = prior
-        self._draw = jax.jit(functools.partial(draw, scenes=config.scenes, settings=config.pairs))
-        make = functools.partial(start, instrument=config.instrument, settings=config.pairs)
+        self._draw = jax.jit(functools.partial(draw, settings=config.pairs), static_argnames="scenes")
         self._start = jax.jit(
-            lambda key, fine, views, first: make(key, fine, views=views, first_iterations=first),
-            static_argnums=(2, 3),
+            functools.partial(start, settings=config.pairs),
+            static_argnames=("instrument", "views", "first_iterations"),
         )
         self.optimiser = make_optimiser(config.optimisation, config.stages)
         cg = config.pairs.cg_iterations
         self._step = jax.jit(
-            lambda state, batch: train_step(prior, state, batch, config.optimisation, self.optimiser, cg),
+            lambda state, batch, weights: train_step(
+                prior, state, batch, config.optimisation, weights, self.optimiser, cg
+            ),
+            static_argnums=2,
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
 
     def start(self, key, views: int, stage: Stage) -> Batch:
         k_scenes, k_scan = jax.random.split(key)
-        return self._start(k_scan, self._draw(k_scenes), views, stage.first_iterations)
+        return self._start(
+            k_scan,
+            self._draw(k_scenes, scenes=stage.scenes),
+            instrument=stage.instrument,
+            views=views,
+            first_iterations=stage.first_iterations,
+        )
 
-    def step(self, state: TrainState, batch: Batch):
-        return self._step(state, batch)
+    def step(self, state: TrainState, batch: Batch, stage: Stage):
+        return self._step(state, batch, stage.losses)
 
     def validation(self, key, stage: Stage) -> list[Batch]:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
@@ -220,6 +231,41 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
     if int(scans[slot].k) > min(allowed, pool.iterations - 1):
         return None, slot
     return scans[slot], slot
+
+
+def _take_up(prior: network.NetworkPrior, config: TrainingConfig, run: _Compiled) -> TrainState:
+    if prior.config != config.network:
+        raise ValueError(
+            f"the weights are of a network {prior.config}; expected the configuration's, {config.network}"
+        )
+    return start_state(prior, run.optimiser, int(prior.card.get("steps", 0)))
+
+
+def _save_bad(batch: Batch, metrics: dict, step: int, out: Path) -> str:
+    """Write the batch of a failed step and say so."""
+    path = out / "bad_batch.npz"
+    arrays = {
+        "sinograms": batch.sinograms,
+        "truth": batch.truth,
+        "mask": batch.problem.mask,
+        "theta_rad": batch.problem.A.geometry.theta_rad,
+        "center": batch.problem.A.geometry.center,
+        "x": batch.state.x,
+        "gradient": batch.state.gradient,
+        "rho": batch.rho,
+    }
+    write_files(out, {path.name: lambda p: p.write_bytes(_packed(arrays))})
+    return (
+        f"the loss at step {step} is {float(metrics['loss'])}, the norm of its gradient "
+        f"{float(metrics['gradient_norm'])}; its batch is in {path}, and the last checkpoint in "
+        f"{out / 'checkpoints'} is good: lower the rate of its stage and go on from it"
+    )
+
+
+def _packed(arrays: dict) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.asarray(value) for name, value in arrays.items()})
+    return buffer.getvalue()
 
 
 def claim(config: TrainingConfig, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ import optax
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Stage
-from pfitre_jax.training.losses import gradient_l1, l1
+from pfitre_jax.training.losses import LossWeights, compare, l1
 from pfitre_jax.twin.pairs import Batch
 
 
@@ -28,7 +29,29 @@ class TrainState:
     optimiser: Any
 
 
-def make_optimiser(settings: Optimisation, stages: tuple[Stage, ...]) -> optax.GradientTransformation:
+@dataclasses.dataclass(frozen=True)
+class Optimiser:
+    """AdamW on clipped gradients, with the learning rate of the run's step: what it keeps does not know
+    where the run is, so that a run may be taken up from its weights alone.
+
+    transform: of optax, without the learning rate
+    rate: step -> learning rate
+    """
+
+    transform: optax.GradientTransformation
+    rate: Callable
+
+    def init(self, params):
+        return self.transform.init(params)
+
+    def update(self, gradients, moments, params, step):
+        """``(params, moments)`` after one step."""
+        updates, moments = self.transform.update(gradients, moments, params)
+        updates = jax.tree.map(lambda u: -self.rate(step) * u, updates)
+        return optax.apply_updates(params, updates), moments
+
+
+def make_optimiser(settings: Optimisation, stages: tuple[Stage, ...]) -> Optimiser:
     schedule = optax.join_schedules(
         [
             optax.warmup_cosine_decay_schedule(
@@ -38,17 +61,20 @@ def make_optimiser(settings: Optimisation, stages: tuple[Stage, ...]) -> optax.G
         ],
         list(itertools.accumulate(s.steps for s in stages))[:-1],
     )
-    return optax.chain(
+    transform = optax.chain(
         optax.clip_by_global_norm(settings.clip),
-        optax.adamw(schedule, weight_decay=settings.weight_decay),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(settings.weight_decay),
     )
+    return Optimiser(transform, schedule)
 
 
-def start_state(prior: NetworkPrior, optimiser: optax.GradientTransformation) -> TrainState:
+def start_state(prior: NetworkPrior, optimiser: Optimiser, step: int = 0) -> TrainState:
+    """The state after ``step`` steps that led to the prior's parameters; the moments start anew."""
     params = prior.params
     # A copy: the step gives its input's memory away, and may not give the same array away twice.
     average = jax.tree.map(jnp.copy, params)
-    return TrainState(jnp.array(0), params, average, optimiser.init(params))
+    return TrainState(jnp.array(step), params, average, optimiser.init(params))
 
 
 def propose(prior: NetworkPrior, batch: Batch):
@@ -68,32 +94,58 @@ def advance(batch: Batch, proposed, cg_iterations: int) -> Batch:
     return dataclasses.replace(batch, state=state, k=batch.k + 1)
 
 
+def _looked_at_again(batch: Batch, proposed) -> Batch:
+    """The batch with the proposals in the place of the loop's images, and the data gradient there."""
+
+    def one(problem, state, z):
+        return dataclasses.replace(state, x=z, gradient=problem.back(problem.misfit(z)) / batch.rho)
+
+    return dataclasses.replace(batch, state=batch.each(one, batch.state, proposed))
+
+
 def train_step(
     prior: NetworkPrior,
     state: TrainState,
     batch: Batch,
     settings: Optimisation,
-    optimiser: optax.GradientTransformation,
+    weights: LossWeights,
+    optimiser: Optimiser,
     cg_iterations: int,
 ):
-    """``(state, batch, metrics)`` after one gradient step and one iteration of the loop on the batch."""
+    """``(state, batch, metrics)`` after one gradient step and one iteration of the loop on the batch.
+
+    Where the loss or its gradient is not finite the state stays as it is, but for its step.
+    """
 
     def loss(params):
-        proposed = propose(dataclasses.replace(prior, params=params), batch)
-        value = l1(proposed, batch.truth) + settings.gradient_loss * gradient_l1(proposed, batch.truth)
+        given = dataclasses.replace(prior, params=params)
+        proposed = propose(given, batch)
+        value = compare(weights, proposed, batch.truth)
+        if weights.idempotence:
+            value += weights.idempotence * l1(propose(given, _looked_at_again(batch, proposed)), proposed)
+        if weights.consistency:
+            residual = batch.each(lambda problem, z: problem.residual(z), proposed)
+            value += weights.consistency * jnp.mean(residual)
         return value, proposed
 
     (value, proposed), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
-    updates, moments = optimiser.update(gradients, state.optimiser, state.params)
-    params = optax.apply_updates(state.params, updates)
+    params, moments = optimiser.update(gradients, state.optimiser, state.params, state.step)
     # The average follows quickly at first, so that it never drags the first weights along.
     decay = jnp.minimum(settings.ema, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, params)
+    size = optax.tree.norm(gradients)
+    good = jnp.isfinite(value) & jnp.isfinite(size)
+    keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)  # noqa: E731
     metrics = {
         "loss": value,
         "l1": l1(proposed, batch.truth),
         "l1_before": l1(batch.state.x, batch.truth),
-        "gradient_norm": optax.tree.norm(gradients),
+        "gradient_norm": size,
     }
-    new = TrainState(state.step + 1, params, average, moments)
+    new = TrainState(
+        state.step + 1,
+        keep(params, state.params),
+        keep(average, state.average),
+        keep(moments, state.optimiser),
+    )
     return new, advance(batch, proposed, cg_iterations), metrics

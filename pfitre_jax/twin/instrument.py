@@ -26,7 +26,8 @@ class Instrument:
     center: largest distance of the (known) rotation centre from the detector's middle, share of the columns
     noise: sigma of the Gaussian noise over the sinogram's maximum, log-uniform, in every scan
     counts: photons in the brightest bin, log-uniform; Poisson noise before the Gaussian one
-    probability: that each of the following occurs in a scan; then its strength is uniform
+    clean_share: of scans that have none of the following
+    probability: that each of the following occurs in one of the other scans; then its strength is uniform
     gain: rms of the per-view gain error
     equalised: 1, 1 for views scaled to the same sum
     shift, drift: rms of per-view shifts along the columns, independent and slow, bins
@@ -47,6 +48,7 @@ class Instrument:
     center: float = 0.02
     noise: tuple[float, float] = (0.003, 0.05)
     counts: tuple[float, float] = (0.0, 0.0)
+    clean_share: float = 0.0
     probability: float = 0.5
     gain: tuple[float, float] = (0.0, 0.05)
     equalised: tuple[float, float] = (0.0, 0.0)
@@ -82,7 +84,7 @@ class Instrument:
         for name in ("outliers", "dead", "hot", "zingers", "truncation", "equalised"):
             if getattr(self, name)[1] > 1:
                 raise ValueError(f"{name} goes up to {getattr(self, name)[1]:g}; expected a share, at most 1")
-        for name in ("core_share", "probability"):
+        for name in ("core_share", "clean_share", "probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
 
@@ -201,6 +203,8 @@ class _Draws:
         names = ["noise", "counts", *SWITCHED]
         self._keys = {name: jax.random.fold_in(key, number) for number, name in enumerate(names)}
         self._instrument = instrument
+        clean = jax.random.uniform(jax.random.fold_in(key, len(names))) < instrument.clean_share
+        self._probability = jnp.where(clean, 0.0, instrument.probability)
 
     def on(self, name: str) -> bool:
         """Whether it can occur at all; known before anything is drawn."""
@@ -214,7 +218,7 @@ class _Draws:
         low, high = getattr(self._instrument, name)
         k_size, k_on = jax.random.split(jax.random.fold_in(self._keys[name], 1))
         size = jax.random.uniform(k_size, minval=low, maxval=high)
-        return jnp.where(jax.random.uniform(k_on) < self._instrument.probability, size, 0.0)
+        return jnp.where(jax.random.uniform(k_on) < self._probability, size, 0.0)
 
     def logarithmic(self, name: str):
         """Log-uniform in its range, in every scan."""

@@ -24,7 +24,7 @@ from pfitre_jax.twin.scenes.heldout import heldout
 
 STEPS, SIZE, RHO = 60, 24, 0.02
 #: The rate is the same from its warm-up on.
-SETTINGS = Optimisation(clip=0.02, ema=0.9, gradient_loss=0.3)
+SETTINGS = Optimisation(clip=0.02, ema=0.9)
 STAGE = Stage(steps=8, rate=0.01, final_rate=0.01, warm_up=2)
 OPTIMISER = make_optimiser(SETTINGS, (STAGE,))
 PRIOR = NetworkPrior.create(
