@@ -670,7 +670,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="Where DIR holds no checkpoint: take the run up from a prior that an earlier part of it left.",
+            help="Where DIR holds no checkpoint: take the run up from the prior that it left.",
         ),
     ] = None,
 ) -> None:
@@ -693,7 +693,12 @@ def train(
             progress(record["step"], record["steps"])
 
         path = run_training(
-            configuration, out, command=ctx.find_root().meta[_COMMAND], steps=steps, weights=prior, report=show
+            configuration,
+            out,
+            command=ctx.find_root().meta[_COMMAND],
+            steps=steps,
+            weights=prior,
+            report=show,
         )
     Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)
 

@@ -6,7 +6,8 @@ A method is a frozen dataclass (a pytree) with pure functions::
     step(problem, State) -> State
 
 ``residual`` is the relative data residual and ``change`` what the stopping rule compares with its
-tolerance (usually the relative change of ``x``). Both are scalars.
+tolerance (usually the relative change of ``x``). Both are scalars. The result is the last ``x``, or what
+``finish(problem, State)`` makes of the last state where the method has it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
         raise ValueError(f"differentiate is {differentiate!r}; expected one of {DIFFERENTIATE}")
     if differentiate == "implicit":
         state, status, stats = _implicit(method, iterations, tolerance, problem, x0)
-        return Solution(_finite_or(state.x, x0), status, stats)
+        return Solution(_result(method, problem, state, x0), status, stats)
     carry = _start(method, problem, x0, iterations)
     advance = functools.partial(_advance, method, problem, tolerance)
     if differentiate is None:
@@ -93,10 +94,11 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
     else:
         body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
         carry, _ = jax.lax.scan(lambda c, _: (body(c), None), carry, length=iterations)
-    return Solution(_finite_or(carry.state.x, x0), carry.status, _stats(carry))
+    return Solution(_result(method, problem, carry.state, x0), carry.status, _stats(carry))
 
 
-def _finite_or(x, x0):
+def _result(method, problem, state, x0):
+    x = method.finish(problem, state) if hasattr(method, "finish") else state.x
     # A method's first state may be the one that is not finite already: then x0 is the last finite iterate.
     return jnp.where(jnp.all(jnp.isfinite(x)), x, x0)
 

@@ -29,8 +29,8 @@ def ms_ssim(image: Float[Array, "ny nx"], truth: Float[Array, "ny nx"]) -> Float
     """Structural similarity over scales, range 1 (Wang, Simoncelli & Bovik, Asilomar 2003).
 
     The product of the contrast-structure terms at each scale and of :func:`ssim` at the coarsest, to the
-    powers of the paper; each scale is the mean over 2 x 2 pixels of the one before. As many of its five scales
-    as leave 16 pixels to the shorter side, with their powers made to sum to 1. Negative terms count as 0.
+    powers of the paper; each scale is the mean over 2 x 2 pixels of the one before. As many of its five
+    scales as leave 16 pixels to the shorter side, with powers that sum to 1. Negative terms count as 0.
     """
     # ny, nx are static: the number of scales is, too.
     scales = max(1, min(5, int(np.log2(min(image.shape) / 16)) + 1))

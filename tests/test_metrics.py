@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
 from pfitre_jax import metrics
@@ -36,6 +37,36 @@ def test_ssim(sigma):
     )
     ours = metrics.ssim(jnp.asarray(IMAGE), jnp.asarray(TRUTH), sigma)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_ms_ssim_of_one_scale_is_ssim():
+    image, truth = jnp.asarray(IMAGE[:31, :31]), jnp.asarray(TRUTH[:31, :31])
+    np.testing.assert_allclose(metrics.ms_ssim(image, truth), metrics.ssim(image, truth), rtol=1e-5)
+
+
+def test_ms_ssim_is_the_product_over_scales():
+    """Of two scales, from scikit-image's maps: contrast and structure at the finer one."""
+    truth = RNG.random((48, 40))
+    image = 0.7 * truth + 0.2 + 0.1 * RNG.standard_normal(truth.shape)
+
+    def halved(a):
+        return a.reshape(24, 2, 20, 2).mean(axis=(1, 3))
+
+    def theirs(a, b):
+        options = dict(data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        return structural_similarity(a, b, full=True, **options)
+
+    # Luminance from the Gaussian means, and what is left of the whole is contrast and structure.
+    whole = theirs(image, truth)[1]
+    mx, my = (gaussian_filter(a, 1.5, truncate=3.5) for a in (image, truth))
+    luminance = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
+    inner = (slice(5, -5), slice(5, -5))
+    contrast = (whole / luminance)[inner].mean()
+    powers = np.array([0.0448, 0.2856]) / (0.0448 + 0.2856)
+    expected = contrast ** powers[0] * theirs(halved(image), halved(truth))[0] ** powers[1]
+    ours = metrics.ms_ssim(jnp.asarray(image, jnp.float32), jnp.asarray(truth, jnp.float32))
+    # Two scales: 40 pixels halved once leave 20, twice 10.
+    np.testing.assert_allclose(ours, expected, rtol=1e-4)
 
 
 def test_nrmse():

@@ -20,6 +20,9 @@ from pfitre_jax.solvers.solve import check_number, solve
 #: the loop (docs/design.md).
 FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
+#: How much more the last data step believes the prior than those of the loop do (docs/design.md).
+CLOSING = 6.0
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +42,21 @@ class HQS:
     """``z = prior(x)``; ``x = argmin_{x >= 0} 1/2 |M(Ax-y)|^2/norm(A)^2 + rho/2 |x - z|^2``.
 
     Starts from the second line, with ``z`` the first reconstruction :data:`FIRST` if there is one, else
-    ``z = x0``. The result is ``x``, which is consistent with the data (Geman & Yang, IEEE TIP 4, 1995; with a
-    denoiser as the prior: Zhang et al., CVPR 2017).
+    ``z = x0``. The result is one more second line, towards the last ``z`` with ``closing * rho``: the loop
+    follows the data closely, noise included, so that the prior sees them whole; the result need not (Geman &
+    Yang, IEEE TIP 4, 1995; with a denoiser as the prior: Zhang et al., CVPR 2017).
 
     prior: has ``denoise(v, *, gradient, wedge, rho)``, and may have ``first_iterations``
     rho: (), relative to ``norm(A)^2 = 1``
     cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
+    closing: factor of ``rho`` in the last data step; 0 for the loop's own ``x``
     first_iterations: of :data:`FIRST`, 0 for none, ``None`` for as many as the prior was trained with
     """
 
     prior: Any
     rho: Any
     cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
+    closing: float = dataclasses.field(default=CLOSING, metadata={"static": True})
     start_iterations: int = dataclasses.field(default=8, metadata={"static": True})
     first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
@@ -76,6 +82,12 @@ class HQS:
         rho = jnp.asarray(self.rho, state.x.dtype)
         x = data_step(problem, z, rho, state.x, iterations=self.cg_iterations)
         return self._state(problem, x, z, state.x)
+
+    def finish(self, problem: Problem, state: HQSState):
+        if not self.closing:
+            return state.x
+        rho = self.closing * jnp.asarray(self.rho, state.x.dtype)
+        return data_step(problem, state.z, rho, state.x, iterations=self.cg_iterations)
 
     def _state(self, problem, x, z, previous) -> HQSState:
         misfit = problem.misfit(x)

@@ -30,7 +30,7 @@ class Stage:
     first_iterations: of the first reconstruction that the loops start from (``solvers.hqs.FIRST``), 0 for
         none; the shipped weights are used with that of the stage they come from
     instrument, scenes, losses: of this stage; ``None`` for those of the configuration. In a file, what
-        ``[stages.instrument]`` leaves out is as in ``[instrument]``, and so on: a curriculum says what changes
+        ``[stages.instrument]`` leaves out is as in ``[instrument]``: a curriculum says what changes
     """
 
     steps: int = 6000

@@ -17,6 +17,7 @@ import numpy as np
 from pfitre_jax.io.results import write_files
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors import network
+from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training import pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig
@@ -163,6 +164,7 @@ class _Compiled:
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
+        self._finish = jax.jit(lambda batch: batch.each(HQS(None, batch.rho, cg).finish, batch.state))
 
     def start(self, key, views: int, stage: Stage) -> Batch:
         k_scenes, k_scan = jax.random.split(key)
@@ -194,12 +196,13 @@ class _Compiled:
                 if k == 0:
                     one_shot.append(_mean_psnr(z, batch))
             proposed_db.append(_mean_psnr(z, batch))
-            result_db.append(_mean_psnr(batch.state.x, batch))
+            result = self._finish(batch)
+            result_db.append(_mean_psnr(result, batch))
             x = np.asarray(batch.state.x)
             change = np.asarray(self._iterate(state.average, batch)[1]) - x
             changes.extend(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(x, axis=(1, 2)))
             if images is None:
-                images = {"truth": batch.truth, "start": first.state.x, "network": z, "result": batch.state.x}
+                images = {"truth": batch.truth, "start": first.state.x, "network": z, "result": result}
         scores = {
             "validation_start": float(np.mean(start_db)),
             "validation_one_shot": float(np.mean(one_shot)),

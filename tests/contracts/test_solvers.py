@@ -45,8 +45,8 @@ METHODS = {
     "cgls": CGLS(),
     "fista-tv": FISTATV(jnp.asarray(1e-3), prox_iterations=4),
     "admm-tv": ADMM(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.02), 3, 4),
-    "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, 4, first_iterations=2),
-    "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, 4),
+    "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4, first_iterations=2),
+    "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
 }
 
@@ -198,7 +198,7 @@ def test_invalid_bins_are_ignored(method):
 
 def test_implicit_agrees_with_unroll_at_a_fixed_point():
     with jax.enable_x64(True):
-        method = HQS(Shrink(0.7), jnp.asarray(0.05), 12, 12)
+        method = HQS(Shrink(0.7), jnp.asarray(0.05), 12, start_iterations=12)
         A = projector()
 
         def slope(differentiate):

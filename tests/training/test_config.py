@@ -60,6 +60,33 @@ def test_steps_belong_to_their_stage():
     assert [config.stage(step).steps for step in range(6)] == [3, 3, 3, 2, 2, 2]
 
 
+def test_a_stage_says_what_changes(written):
+    text = """
+    [instrument]
+    shift = [0.1, 0.2]
+    [losses]
+    rms = 2
+    [[stages]]
+    steps = 3
+    [[stages]]
+    steps = 4
+    [stages.instrument]
+    noise = [0.02, 0.03]
+    [stages.scenes]
+    circuits = 0
+    [stages.losses]
+    l1 = 0
+    """
+    config = load_config(written(text))
+    first, second = config.stage(0), config.stage(3)
+    assert first.instrument == config.instrument and first.losses == config.losses
+    assert first.scenes == config.scenes
+    assert second.instrument == dataclasses.replace(config.instrument, noise=(0.02, 0.03))
+    assert second.instrument.shift == (0.1, 0.2)
+    assert second.scenes.circuits == 0 and second.losses == dataclasses.replace(config.losses, l1=0.0)
+    assert second.losses.rms == 2.0
+
+
 def test_empty_file_is_the_default(written):
     assert load_config(written("")) == TrainingConfig()
 
@@ -81,7 +108,8 @@ def test_dictionary_is_the_file_again(written):
             k: v for k, v in values.items() if not isinstance(v, dict) and v is not None and k not in lists
         }
         lines = [f"[{name}]"] * bool(name) + [f"{k} = {json.dumps(v)}" for k, v in simple.items()]
-        nested = [table(k, v) for k, v in values.items() if isinstance(v, dict)]
+        inside = f"{name.strip('[]')}." if name else ""
+        nested = [table(inside + k, v) for k, v in values.items() if isinstance(v, dict)]
         nested += [table(f"[{k}]", v) for k, entries in lists.items() for v in entries]
         return "\n".join(lines + nested)
 
@@ -116,6 +144,10 @@ def test_dictionary_is_the_file_again(written):
         ("[network]\nblocks = 0", "blocks is 0"),
         ("[network]\nchannels = [4, 4]", "channels"),
         ("[scenes]\ncircuits = -1", "weights"),
+        ("[losses]\nrms = -1", "rms.*expected finite ones of at least 0"),
+        ("[losses]\nl1 = 0", "expected l1, rms or ms_ssim to be positive"),
+        ("[[stages]]\n[stages.losses]\nl2 = 1", "stages 1: losses has unknown l2; expected some of"),
+        ("[[stages]]\nlosses = 3", "stages 1: losses is 3; expected a table"),
         ("name = ", "not TOML"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from pfitre_jax.training import losses
 
 l1, gradient_l1 = jax.jit(losses.l1), jax.jit(losses.gradient_l1)
+rms, structure = jax.jit(losses.rms), jax.jit(losses.structure)
 BLANK = np.zeros((2, 6, 6), np.float32)
 
 
@@ -33,11 +34,50 @@ def test_gradient_l1_does_not_see_an_offset_and_l1_does():
     np.testing.assert_allclose(l1(image, truth), 0.25, rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [l1, gradient_l1], ids=["l1", "gradient_l1"])
+def test_rms_is_the_mean_over_slices_and_has_a_gradient_where_it_is_zero():
+    image = BLANK.copy()
+    image[0, 2, 2], image[1] = 6.0, 3.0
+    np.testing.assert_allclose(rms(image, BLANK), (1 + 3) / 2, rtol=1e-6)
+    assert np.all(np.isfinite(jax.grad(losses.rms)(BLANK, BLANK)))
+
+
+def test_the_best_guess_of_rms_is_the_mean_and_of_l1_the_median():
+    """Of one pixel that is 1 in three of eight cases and 0 in the others."""
+    cases = np.zeros((8, 1, 1), np.float32)
+    cases[:3] = 1.0
+    guesses = np.linspace(0, 1, 65, dtype=np.float32)
+    # One slice of eight pixels: all have the same guess.
+    squares = [float(rms(np.full((1, 8, 1), g), cases.reshape(1, 8, 1))) for g in guesses]
+    absolute = [float(l1(np.full_like(cases, g), cases)) for g in guesses]
+    np.testing.assert_allclose(guesses[np.argmin(squares)], 3 / 8, atol=1e-6)
+    assert guesses[np.argmin(absolute)] == 0
+
+
+def test_structure_is_zero_for_the_truth_and_has_gradients():
+    rng = np.random.default_rng(2)
+    truth = rng.random((1, 48, 48), np.float32)
+    assert abs(float(structure(truth, truth))) < 1e-5
+    noisy = truth + 0.2 * rng.standard_normal(truth.shape).astype(np.float32)
+    noisier = truth + 2 * (noisy - truth)
+    assert 0.01 < float(structure(noisy, truth)) < float(structure(noisier, truth)) < 1
+    assert np.all(np.isfinite(jax.grad(losses.structure)(noisy, truth)))
+    # An image without any likeness has gradients too.
+    assert np.all(np.isfinite(jax.grad(losses.structure)(1 - truth, truth)))
+
+
+def test_compare_is_the_weighted_sum():
+    image, truth = np.random.default_rng(1).random((2, 1, 32, 32), np.float32)
+    weights = losses.LossWeights(l1=0.5, rms=2.0, gradient=0.3, ms_ssim=0.7)
+    expected = 0.5 * l1(image, truth) + 2 * rms(image, truth)
+    expected += 0.3 * gradient_l1(image, truth) + 0.7 * structure(image, truth)
+    np.testing.assert_allclose(losses.compare(weights, image, truth), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [l1, gradient_l1, rms], ids=["l1", "gradient_l1", "rms"])
 def test_loss_does_not_depend_on_the_number_of_slices(loss):
     image, truth = np.random.default_rng(1).random((2, *BLANK.shape), np.float32)
     both = float(loss(image, truth))
-    assert both > 0 and float(loss(truth, truth)) == 0
+    assert both > 0 and float(loss(truth, truth)) <= 1.1e-4
     np.testing.assert_allclose(loss(np.tile(image, (4, 1, 1)), np.tile(truth, (4, 1, 1))), both, rtol=1e-5)
     each = [float(loss(image[i : i + 1], truth[i : i + 1])) for i in range(2)]
     np.testing.assert_allclose(np.mean(each), both, rtol=1e-5)

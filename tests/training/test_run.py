@@ -72,8 +72,8 @@ class Programs:
         self.programs = programs
         self.start, self.validation, self.optimiser = programs.start, programs.validation, programs.optimiser
 
-    def step(self, state, batch):
-        return self.programs.step(_copy(state), _copy(batch))
+    def step(self, state, batch, stage):
+        return self.programs.step(_copy(state), _copy(batch), stage)
 
     def validate(self, state, batches):
         return self.programs.validate(_copy(state), batches)
@@ -182,7 +182,7 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
     state, loaded = last_state(config, blank, resumed), network.load(resumed / "tiny.npz")
     check_equal(loaded.params, state.average)
     batch, propose = (
-        compiled.start(jax.random.key(8), config.pool.views[0], config.stages[0]),
+        compiled.start(jax.random.key(8), config.pool.views[0], config.stage(0)),
         jax.jit(step.propose),
     )
     # Another card would be another compilation.
@@ -224,9 +224,30 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(
         checkpoints.save(4, dataclasses.replace(state, params=spoiled, step=state.step + 1))
     with pytest.raises(FloatingPointError, match="the loss at step 5 is nan"):
         train(config, out)
+    with np.load(out / "bad_batch.npz") as saved:
+        assert saved["sinograms"].shape[0] == saved["truth"].shape[0] == saved["x"].shape[0]
+        assert np.isfinite(saved["sinograms"]).all() and saved["theta_rad"].size == saved["mask"].shape[0]
     assert (out / "tiny.npz").read_bytes() == (stopped / "tiny.npz").read_bytes()
     assert read_log(out) == read_log(stopped)
     assert int(last_state(config, blank, out).step) == 4
+
+
+def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, stopped, tmp_path):
+    weights = network.load(stopped / "tiny.npz")
+    train(config, tmp_path, weights=weights, steps=STOP + 1)
+    assert [record["step"] for record in read_log(tmp_path)] == [STOP + 1]
+    assert network.load(tmp_path / "tiny.npz").card["steps"] == STOP + 1
+    # One step of Adam, whose moments are new, moves a weight by the rate at most (and its decay).
+    rate = config.stage(STOP).rate
+    last = last_state(config, blank, tmp_path)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), last.params, weights.params)
+    assert 0 < max(jax.tree.leaves(moved)) <= 1.01 * rate
+
+
+def test_weights_of_another_network_are_refused(config, train, tmp_path):
+    other = NetworkPrior.create(dataclasses.replace(config.network, growth=8), jax.random.key(0))
+    with pytest.raises(ValueError, match=r"the weights are of a network .*; expected the configuration's"):
+        train(config, tmp_path, weights=other)
 
 
 def test_curve_of_a_long_log(tmp_path):

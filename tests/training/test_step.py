@@ -18,6 +18,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.training.config import Optimisation, Stage
+from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.training.step import make_optimiser, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
@@ -26,11 +27,12 @@ STEPS, SIZE, RHO = 60, 24, 0.02
 #: The rate is the same from its warm-up on.
 SETTINGS = Optimisation(clip=0.02, ema=0.9)
 STAGE = Stage(steps=8, rate=0.01, final_rate=0.01, warm_up=2)
+LOSSES = LossWeights(gradient=0.3)
 OPTIMISER = make_optimiser(SETTINGS, (STAGE,))
 PRIOR = NetworkPrior.create(
     UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
 )
-step = jax.jit(lambda state, batch: train_step(PRIOR, state, batch, SETTINGS, OPTIMISER, 2))
+step = jax.jit(lambda state, batch: train_step(PRIOR, state, batch, SETTINGS, LOSSES, OPTIMISER, 2))
 propose = jax.jit(propose)
 
 
@@ -134,7 +136,7 @@ def test_gradients_are_clipped_to_the_global_norm(trained):
 def test_clipping_keeps_the_direction_and_what_is_small(size, kept):
     gradients = {"a": size * np.array([0.6, 0.0], np.float32), "b": size * np.array([[0.8]], np.float32)}
     params = jax.tree.map(np.zeros_like, gradients)
-    _, state = jax.jit(lambda g, p: OPTIMISER.update(g, OPTIMISER.init(p), p))(gradients, params)
+    _, state = jax.jit(lambda g, p: OPTIMISER.update(g, OPTIMISER.init(p), p, 1))(gradients, params)
     (adam,) = [leaf for leaf in jax.tree.leaves(state, is_leaf=_is_adam) if _is_adam(leaf)]
     np.testing.assert_allclose(adam.mu["a"], 0.1 * kept * np.array([0.6, 0.0]), rtol=1e-5)
     np.testing.assert_allclose(adam.mu["b"], 0.1 * kept * np.array([[0.8]]), rtol=1e-5)
@@ -147,9 +149,9 @@ def test_every_stage_has_a_warm_up_and_a_decay_of_its_own():
     update = jax.jit(optimiser.update)
     ones = jnp.ones(3)
     state, rates = optimiser.init(ones), []
-    for _ in range(12):
-        moved, state = update(ones, state, ones)
-        rates.append(-float(moved[0]))
+    for number in range(12):
+        moved, state = update(ones, state, ones, number)
+        rates.append(1 - float(moved[0]))
     np.testing.assert_allclose(
         [rates[i] for i in (0, 1, 4, 6, 10, 11)], [0, 0.1, 0, 0.5, 0.02, 0.02], atol=1e-4
     )
@@ -175,3 +177,35 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
     # Data and truth stay.
     np.testing.assert_array_equal(after.sinograms, batch.sinograms)
     np.testing.assert_array_equal(after.truth, batch.truth)
+
+
+@pytest.mark.parametrize("name", ["idempotence", "consistency"])
+def test_terms_that_look_at_the_proposal_again(name, batch, trained):
+    """Each adds what it is said to measure, and nothing to what the step reports as the comparison."""
+    state = trained[0][-2]
+    weights = dataclasses.replace(LOSSES, **{name: 0.5})
+    copied = jax.tree.map(jnp.array, state)
+    one = jax.jit(lambda s, b: train_step(PRIOR, s, b, SETTINGS, weights, OPTIMISER, 2))
+    _, _, metrics = one(copied, batch)
+    prior = dataclasses.replace(PRIOR, params=state.params)
+    z = propose(prior, batch)
+    pairs = zip(batch.sinograms, z, strict=True)
+    misfits = [np.asarray(batch.problem.with_sinogram(y).misfit(i)) for y, i in pairs]
+    if name == "consistency":
+        sizes = [np.linalg.norm(np.asarray(y)) for y in batch.sinograms]
+        term = np.mean([np.linalg.norm(m) / s for m, s in zip(misfits, sizes, strict=True)])
+    else:
+        gradients = jnp.stack([batch.problem.back(jnp.asarray(m)) / RHO for m in misfits])
+        again = dataclasses.replace(batch, state=dataclasses.replace(batch.state, x=z, gradient=gradients))
+        term = np.abs(np.asarray(propose(prior, again)) - np.asarray(z)).mean()
+    assert term > 1e-3
+    np.testing.assert_allclose(metrics["loss"] - trained[1][-1]["loss"], 0.5 * term, rtol=2e-3)
+
+
+def test_a_batch_that_is_not_finite_leaves_the_weights(batch, trained):
+    state = trained[0][5]
+    spoiled = dataclasses.replace(batch, truth=batch.truth.at[0, 3, 3].set(jnp.nan))
+    new, _, metrics = step(state, spoiled)
+    assert not np.isfinite(metrics["loss"]) and int(new.step) == int(state.step) + 1
+    for kept in ("params", "average", "optimiser"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(new, kept), getattr(state, kept))

@@ -202,3 +202,18 @@ def test_strengths_are_drawn_from_their_ranges():
     np.testing.assert_allclose(on.mean(), 0.5, atol=5 * 0.5 / count**0.5)
     # The spread of 64 views is within 5 x 9% of the rms that was drawn.
     assert spread[on].min() > 0.02 * 0.55 and spread[on].max() < 0.05 * 1.45
+
+
+def test_some_scans_are_clean(fine):
+    """Of many scans with an imperfection that is sure to occur, the given share has none."""
+    spoilt = Instrument(noise=(0.0, 0.0), gain=(0.1, 0.1), shift=(0.0, 0.0), probability=1.0, clean_share=0.3)
+    geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
+
+    def drawn(instrument, keys):
+        one = jax.vmap(lambda k: twin.measure(k, instrument, geometry, fine[None]).sinograms)
+        return np.asarray(jax.jit(one)(keys))
+
+    keys = jax.random.split(jax.random.key(4), 200)
+    clean = drawn(dataclasses.replace(spoilt, clean_share=1.0), keys[:1])[0]
+    share = np.mean([np.allclose(one, clean, rtol=1e-4, atol=1e-4) for one in drawn(spoilt, keys)])
+    assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 200)
