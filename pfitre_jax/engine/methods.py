@@ -65,7 +65,7 @@ METHODS: dict[str, Recipe] = {
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
         lambda prior, rho: HQS(prior, rho),
-        {"iterations": 8, "rho": 0.01, "prior": "circuits"},
+        {"iterations": 8, "rho": 0.005, "prior": "circuits"},
     ),
     "pfitre-original": Recipe(
         "the published ADMM loop, rho not relative to norm(A)^2",

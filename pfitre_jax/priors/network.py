@@ -59,11 +59,14 @@ class NetworkPrior:
     params: nested dict of arrays
     config: layout of the network, static
     card: what is known of the weights, a JSON-able dict, static
+    half_turn: the mean over the image and its half turn, which leaves the wedge as it is; static. Twice the
+        cost; training does without
     """
 
     params: Any
     config: UNetConfig = dataclasses.field(metadata={"static": True})
     card: Card = dataclasses.field(default_factory=Card, metadata={"static": True})
+    half_turn: bool = dataclasses.field(default=True, metadata={"static": True})
 
     def __post_init__(self):
         object.__setattr__(self, "card", Card(self.card))
@@ -92,15 +95,17 @@ class NetworkPrior:
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
-        Commutes exactly with the quarter turns and reflections that carry one wedge to another; a half turn
-        leaves the wedge as it is, and the network need not commute with it.
+        Commutes exactly with the quarter turns and reflections that carry one wedge to another, and with
+        ``half_turn`` of a square image with half turns.
         """
         turns, flip, center = fold_wedge(wedge)
         image = jnp.stack([v, gradient][: self.config.in_channels], axis=-1)
         image = fold(_square(image), turns, flip)
-        proposed = unet.apply(
-            self.config, self.params, image, condition(center, wedge.width_rad, rho).astype(v.dtype)
-        )
+        told = condition(center, wedge.width_rad, rho).astype(v.dtype)
+        proposed = unet.apply(self.config, self.params, image, told)
+        if self.half_turn:
+            turned = unet.apply(self.config, self.params, image[::-1, ::-1], told)
+            proposed = 0.5 * (proposed + turned[::-1, ::-1])
         return _cut(unfold(proposed, turns, flip), v.shape)
 
 

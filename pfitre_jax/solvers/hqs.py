@@ -21,7 +21,7 @@ from pfitre_jax.solvers.solve import check_number, solve
 FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 #: How much more the last data step believes the prior than those of the loop do (docs/design.md).
-CLOSING = 6.0
+CLOSING = 10.0
 
 
 @jax.tree_util.register_dataclass

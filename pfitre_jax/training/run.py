@@ -63,6 +63,8 @@ def train(
     claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
+    # What is learned from an image is learned from its half turn another time.
+    blank = dataclasses.replace(blank, half_turn=False)
     run = _Compiled(config, blank)
     state = start_state(blank, run.optimiser) if weights is None else _take_up(weights, config, run)
     log = out / "log.jsonl"

@@ -286,3 +286,23 @@ def test_shipped_priors_work_and_bring_their_card(name):
     beside = json.loads((network._WEIGHTS / f"{name}.json").read_text())
     assert beside.items() <= prior.card.items()
     assert (network._WEIGHTS / f"{name}.npz").stat().st_size < 10e6
+
+
+@pytest.mark.parametrize("size", [16, 18])
+def test_half_turns_of_the_image_are_half_turns_of_the_proposal(size):
+    """Exactly, though 18 is not a multiple of the network's strides; without ``half_turn`` they are not."""
+    config = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
+    key = jax.random.key(3)
+    prior = NetworkPrior.create(config, key)
+    leave = jax.tree.map(lambda a: 0.3 * jax.random.normal(key, a.shape), prior.params["leave"])
+    prior = dataclasses.replace(prior, params=prior.params | {"leave": leave})
+    v, gradient = jax.random.uniform(key, (2, size, size))
+    wedge = Wedge(jnp.asarray(0.4), jnp.asarray(1.6))
+
+    def difference(prior):
+        propose = jax.jit(lambda v, g: prior.denoise(v, gradient=g, wedge=wedge, rho=0.01))
+        turned = propose(v[::-1, ::-1], gradient[::-1, ::-1])[::-1, ::-1]
+        return float(jnp.abs(turned - propose(v, gradient)).max())
+
+    assert difference(prior) < 1e-5
+    assert difference(dataclasses.replace(prior, half_turn=False)) > 1e-3
