@@ -86,7 +86,7 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
         raise ValueError(f"differentiate is {differentiate!r}; expected one of {DIFFERENTIATE}")
     if differentiate == "implicit":
         state, status, stats = _implicit(method, iterations, tolerance, problem, x0)
-        return Solution(_result(method, problem, state, x0), status, stats)
+        return _solution(method, problem, state, status, stats, x0)
     carry = _start(method, problem, x0, iterations)
     advance = functools.partial(_advance, method, problem, tolerance)
     if differentiate is None:
@@ -94,13 +94,19 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
     else:
         body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
         carry, _ = jax.lax.scan(lambda c, _: (body(c), None), carry, length=iterations)
-    return Solution(_result(method, problem, carry.state, x0), carry.status, _stats(carry))
+    return _solution(method, problem, carry.state, carry.status, _stats(carry), x0)
 
 
-def _result(method, problem, state, x0):
-    x = method.finish(problem, state) if hasattr(method, "finish") else state.x
+def _solution(method, problem, state, status, stats, x0) -> Solution:
+    x = state.x
+    if hasattr(method, "finish"):
+        x = method.finish(problem, state)
+        # The last residual is that of the result; a step that diverged keeps what it left.
+        residual, last = stats["residual"], stats["iterations"] - 1
+        ours = jnp.where(status == int(Status.DIVERGED), residual[last], problem.residual(x))
+        stats = stats | {"residual": residual.at[last].set(ours)}
     # A method's first state may be the one that is not finite already: then x0 is the last finite iterate.
-    return jnp.where(jnp.all(jnp.isfinite(x)), x, x0)
+    return Solution(jnp.where(jnp.all(jnp.isfinite(x)), x, x0), status, stats)
 
 
 def check_iterations(iterations: int) -> None:
