@@ -772,6 +772,21 @@ def info() -> None:
     _print_facts(facts)
 
 
+@app.command()
+def priors(
+    prior: Annotated[
+        str | None, typer.Argument(metavar="NAME|PATH", help="Check this one and show its whole card.")
+    ] = None,
+) -> None:
+    """The shipped priors; or the model card of one, or of a weights file, once it has passed its checks."""
+    from pfitre_jax.priors.network import available, pretrained
+
+    if prior is None:
+        _print_facts({name: _describe_prior(pretrained(name).card) for name in available()})
+    else:
+        Console(soft_wrap=True, highlight=False, emoji=False).print_json(data=dict(pretrained(prior).card))
+
+
 def _describe_prior(card: dict) -> str:
     """What `pfitre info` says of a prior: size, range, worth, and the hash of its weights."""
     said = [f"{card['parameters'] / 1e6:.2f} M parameters", f"{card.get('steps', '?')} steps"]

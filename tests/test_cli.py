@@ -17,6 +17,7 @@ from pfitre_jax.engine import slices
 from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
 from pfitre_jax.loop import Status
+from pfitre_jax.priors.network import available, locate, pretrained
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -462,3 +463,26 @@ def test_the_command_runs_as_a_program(folder, tmp_path):
     done = subprocess.run(bad, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_priors_are_listed_with_their_hash_and_one_with_its_card():
+    listed = pfitre("priors")
+    assert listed.exit_code == 0
+    names = available()
+    assert [line.split()[0] for line in listed.output.strip().splitlines()] == names
+    for name in names:
+        card = pretrained(name).card
+        assert card["sha256"] in listed.output
+        shown = json.loads(pfitre("priors", name).output)
+        assert shown == dict(card)
+
+
+def test_a_prior_with_other_weights_than_its_hash_says_so(tmp_path):
+    with np.load(locate(available()[0])) as file:
+        content = dict(file)
+    changed = next(name for name in content if name.startswith("params/") and content[name].size > 9)
+    content[changed] = content[changed] + 1
+    np.savez(tmp_path / "mine.npz", **content)
+    done = pfitre("priors", tmp_path / "mine.npz")
+    assert done.exit_code == 2 and "hash" in done.output and "Traceback" not in done.output
+    assert len(done.output.strip().splitlines()) == 1
