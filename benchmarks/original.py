@@ -28,27 +28,27 @@ PRODUCTS = 51
 RHO = 10.0
 
 
-def original_cost(n: int, views: int, theta_rad) -> tuple[float, float]:
-    """Seconds of one data step by GMRES on ASTRA's operator, and of one pass of the original's network."""
-    peer = astra_operator(n, theta_rad)
-    rng = np.random.default_rng(0)
-    rhs = peer.BP(rng.random((views, n), np.float32)).ravel()
-    products = 0
+def data_step(peer, sinogram, n: int, products: list | None = None):
+    """The original's: GMRES on ASTRA's operator; ``products`` grows by one for each product."""
 
     def normal(x):
-        nonlocal products
-        products += 1
+        if products is not None:
+            products.append(None)
         image = x.reshape(n, n).astype(np.float32)
         return (peer.BP(peer.FP(image)) + RHO * image).ravel()
 
     operator = LinearOperator((n * n, n * n), matvec=normal, dtype=np.float32)
+    # A tolerance of 0 is never met: all iterations are made, as in the original, which ignores the flag.
+    return gmres(operator, peer.BP(sinogram).ravel(), rtol=0, atol=0, restart=PRODUCTS - 1, maxiter=1)[0]
 
-    def data_step():
-        # A tolerance of 0 is never met: all iterations are made, as in the original, which ignores the flag.
-        return gmres(operator, rhs, rtol=0, atol=0, restart=PRODUCTS - 1, maxiter=1)[0]
 
-    step = seconds(data_step, repeats=1)
-    print(f"products with A^T A in one data step: {products // 2}")
+def original_cost(n: int, views: int, theta_rad) -> tuple[float, float]:
+    """Seconds of one data step by GMRES on ASTRA's operator, and of one pass of the original's network."""
+    peer = astra_operator(n, theta_rad)
+    rng = np.random.default_rng(0)
+    sinogram, products = rng.random((views, n), np.float32), []
+    step = seconds(lambda: data_step(peer, sinogram, n, products), repeats=1)
+    print(f"products with A^T A in one data step: {len(products) // 2}")
     params = original.init(original.OriginalConfig(), jax.random.key(0))
     network = jax.jit(lambda p, x: original.apply(original.OriginalConfig(), p, x))
     return step, seconds(network, params, jnp.ones((n, n)), repeats=2)

@@ -16,10 +16,9 @@ import functools
 
 import jax
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, gmres
 
 from benchmarks.operators import astra_operator
-from benchmarks.original import PRODUCTS, RHO
+from benchmarks.original import data_step
 from benchmarks.timing import seconds, table
 from pfitre_jax.training.config import load_config
 from pfitre_jax.twin.pairs import draw, start
@@ -32,17 +31,11 @@ def original_cost(n: int, views: int) -> float:
     image = np.array(circuits(jax.random.key(0), n))
     rng = np.random.default_rng(0)
 
-    def normal(x):
-        x = x.reshape(n, n).astype(np.float32)
-        return (peer.BP(peer.FP(x)) + RHO * x).ravel()
-
-    operator = LinearOperator((n * n, n * n), matvec=normal, dtype=np.float32)
-
     def pair():
         sinogram = peer.FP(image)
         sinogram = sinogram + 0.01 * sinogram.max() * rng.standard_normal(sinogram.shape, np.float32)
         moved = np.stack([np.roll(v, s) for v, s in zip(sinogram, rng.integers(-2, 3, views), strict=True)])
-        return gmres(operator, peer.BP(moved).ravel(), rtol=0, atol=0, restart=PRODUCTS - 1, maxiter=1)[0]
+        return data_step(peer, moved, n)
 
     return seconds(pair, repeats=2)
 

@@ -678,7 +678,7 @@ def train(
     from pfitre_jax.io.results import check_folder
     from pfitre_jax.priors.network import pretrained
     from pfitre_jax.training.config import load_config
-    from pfitre_jax.training.run import claim
+    from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 
     check_folder(out)
@@ -686,6 +686,8 @@ def train(
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     configuration = load_config(config)
     prior = None if weights is None else pretrained(weights)
+    if prior is not None:
+        check_weights(configuration, prior, steps)
     claim(configuration, out)
     with _work(), _progress("compiling", "steps") as progress:
 

@@ -486,3 +486,17 @@ def test_a_prior_with_other_weights_than_its_hash_says_so(tmp_path):
     done = pfitre("priors", tmp_path / "mine.npz")
     assert done.exit_code == 2 and "hash" in done.output and "Traceback" not in done.output
     assert len(done.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[network]\nblocks = 1", "the weights are of a network"), (None, "add a stage")],
+    ids=["another network", "all steps made"],
+)
+def test_weights_that_do_not_fit_are_refused_before_anything_is_written(text, said, tmp_path):
+    config, out = tmp_path / "mine.toml", tmp_path / "run"
+    config.write_text(text or "")
+    named = "circuits" if text is None else config
+    done = pfitre("train", "--config", named, "--weights", "circuits", "--out", out)
+    assert done.exit_code == 2 and said in done.output and len(done.output.strip().splitlines()) == 1
+    assert not out.exists()

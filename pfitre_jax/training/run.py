@@ -57,16 +57,19 @@ def train(
 
     Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
     and its batch is written to ``out/bad_batch.npz``. ``ValueError`` when checkpoints of another
-    configuration lie in ``out``, or ``weights`` are of another network.
+    configuration lie in ``out``, or for ``weights`` that :func:`check_weights` refuses.
     """
     out = Path(out)
+    if weights is not None:
+        check_weights(config, weights, steps)
     claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
     # What is learned from an image is learned from its half turn another time.
     blank = dataclasses.replace(blank, half_turn=False)
     run = _Compiled(config, blank)
-    state = start_state(blank, run.optimiser) if weights is None else _take_up(weights, config, run)
+    begin = blank if weights is None else weights
+    state = start_state(begin, run.optimiser, _steps_made(begin))
     log = out / "log.jsonl"
     last = config.steps if steps is None else min(steps, config.steps)
     with Checkpoints(out / "checkpoints") as checkpoints:
@@ -238,12 +241,23 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
     return scans[slot], slot
 
 
-def _take_up(prior: network.NetworkPrior, config: TrainingConfig, run: _Compiled) -> TrainState:
+def check_weights(config: TrainingConfig, prior: network.NetworkPrior, steps: int | None = None) -> None:
+    """``ValueError`` where a run of ``config`` cannot be taken up from ``prior``: it is of another network,
+    or has made all the steps asked for."""
     if prior.config != config.network:
         raise ValueError(
             f"the weights are of a network {prior.config}; expected the configuration's, {config.network}"
         )
-    return start_state(prior, run.optimiser, int(prior.card.get("steps", 0)))
+    last, made = config.steps if steps is None else min(steps, config.steps), _steps_made(prior)
+    if made >= last:
+        raise ValueError(
+            f"the weights have made {made} steps and the run ends after {last}; expected fewer: add a "
+            "stage to the configuration, or make one longer"
+        )
+
+
+def _steps_made(prior: network.NetworkPrior) -> int:
+    return int(prior.card.get("steps", 0))
 
 
 def _save_bad(batch: Batch, metrics: dict, step: int, out: Path) -> str:
