@@ -52,7 +52,7 @@ class UNetConfig:
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     growth: int = 32
     in_channels: int = 2
-    condition: int = 4
+    condition: int = 2
     embedding: int = 32
     compute_dtype: str | None = None
 
@@ -134,7 +134,17 @@ def apply(
     image: Float[Array, "ny nx channels"],
     condition: Float[Array, " k"],
 ) -> Float[Array, "ny nx"]:
-    """``image[..., 0] + correction(image, condition)``, of the image's dtype.
+    """``image[..., 0] + correct(image, condition)``."""
+    return image[..., 0] + correct(config, params, image, condition)
+
+
+def correct(
+    config: UNetConfig,
+    params: dict,
+    image: Float[Array, "ny nx channels"],
+    condition: Float[Array, " k"],
+) -> Float[Array, "ny nx"]:
+    """What the network adds to an image, of the image's dtype.
 
     image: (ny, nx, in_channels), any size; the current image first, then what the prior adds (the
         data-gradient image)
@@ -150,7 +160,7 @@ def apply(
     dtype = config.compute_dtype or image.dtype
     cast = functools.partial(jax.tree.map, lambda a: jnp.asarray(a, dtype))
     network = nnx.merge(_structure(config)[0], nnx.State(cast(params)))
-    return image[..., 0] + network(cast(image), cast(condition)).astype(image.dtype)
+    return network(cast(image), cast(condition)).astype(image.dtype)
 
 
 def count(params: dict) -> int:

@@ -7,6 +7,7 @@ know of them (layout, training range, operator, hash, how they were made).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -23,15 +24,16 @@ from jaxtyping import Array, Float
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models import unet
 from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.operators.rotation import rotate
 
 #: Of the weights file; another number means another meaning of its contents.
-FORMAT = 1
+FORMAT = 2
 #: The operator and the scaling of the inputs that weights are trained with: Joseph's projector, images with
 #: values of about [0, 1], rho relative to norm(A)^2 = 1, the condition of :func:`condition`. Weights made
 #: with another are refused.
 OPERATOR = "joseph-1"
 #: Length of :func:`condition`.
-CONDITIONS = 4
+CONDITIONS = 2
 
 _WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 _PREFIX = "params/"
@@ -53,20 +55,21 @@ class Card(dict):
 class NetworkPrior:
     """A U-Net as the prior of half-quadratic splitting; a pytree whose leaves are the parameters.
 
-    It is a restoration, not the prox of a function. The image is turned so that the centre of the wedge
-    lies in [0, 45] degrees (:func:`fold_wedge`): one network, one orientation to learn.
+    It is a restoration, not the prox of a function. It works in the frame of the wedge: the image is
+    turned so that the wedge's centre is at 0, and what the network adds is turned back; one orientation to
+    learn.
 
     params: nested dict of arrays
     config: layout of the network, static
     card: what is known of the weights, a JSON-able dict, static
-    half_turn: the mean over the image and its half turn, which leaves the wedge as it is; static. Twice the
-        cost; training does without
+    symmetric: the mean over the image, its two mirror images and its half turn, which leave the wedge as it
+        is; static. Four times the cost; training does without
     """
 
     params: Any
     config: UNetConfig = dataclasses.field(metadata={"static": True})
     card: Card = dataclasses.field(default_factory=Card, metadata={"static": True})
-    half_turn: bool = dataclasses.field(default=True, metadata={"static": True})
+    symmetric: bool = dataclasses.field(default=True, metadata={"static": True})
 
     def __post_init__(self):
         object.__setattr__(self, "card", Card(self.card))
@@ -95,60 +98,46 @@ class NetworkPrior:
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
-        Commutes exactly with the quarter turns and reflections that carry one wedge to another, and with
-        ``half_turn`` of a square image with half turns.
+        Commutes exactly with the quarter turns, and with ``symmetric`` also with the reflections, that carry
+        one wedge to another.
         """
-        turns, flip, center = fold_wedge(wedge)
-        image = jnp.stack([v, gradient][: self.config.in_channels], axis=-1)
-        image = fold(_square(image), turns, flip)
-        told = condition(center, wedge.width_rad, rho).astype(v.dtype)
-        proposed = unet.apply(self.config, self.params, image, told)
-        if self.half_turn:
-            turned = unet.apply(self.config, self.params, image[::-1, ::-1], told)
-            proposed = 0.5 * (proposed + turned[::-1, ::-1])
-        return _cut(unfold(proposed, turns, flip), v.shape)
+        turns, angle = turn_to_wedge(wedge)
+        turn = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
+        image = jnp.stack([turn(_square(c)) for c in (v, gradient)[: self.config.in_channels]], axis=-1)
+        told = condition(wedge.width_rad, rho).astype(v.dtype)
+        correct = functools.partial(unet.correct, self.config, self.params, condition=told)
+        added = _mean_over_mirrors(correct, image) if self.symmetric else correct(image)
+        # Only what is added is turned back: what it is added to keeps its finest detail.
+        added = rotate(added, angle)
+        return v + _cut(jnp.where(turns > 0, jnp.rot90(added), added), v.shape)
 
 
-def condition(folded_center, width_rad, rho) -> Float[Array, " 4"]:
-    """What the network is told: ``(sin 2c, cos 2c, (width - 75 deg)/45 deg, log10(rho) + 2)``.
+def _mean_over_mirrors(function, image: Float[Array, "n n channels"]) -> Float[Array, "n n"]:
+    """The mean of ``function`` over the image's mirror images, each mirrored back."""
+    mirrors = [lambda a: a, lambda a: a[::-1], lambda a: a[:, ::-1], lambda a: a[::-1, ::-1]]
+    results = jax.vmap(function)(jnp.stack([mirror(image) for mirror in mirrors]))
+    return sum(mirror(result) for mirror, result in zip(mirrors, results, strict=True)) / len(mirrors)
 
-    folded_center: (), radians in [0, pi/4], of :func:`fold_wedge`; width_rad: (), radians
-    rho: (), relative to ``norm(A)^2 = 1``
+
+def condition(width_rad, rho) -> Float[Array, " 2"]:
+    """What the network is told: ``((width - 75 deg)/45 deg, log10(rho) + 2)``.
+
+    width_rad: (), of the wedge, radians; rho: (), relative to ``norm(A)^2 = 1``
 
     Of order one for wedges of 30 to 120 degrees and rho from 0.001 to 0.1.
     """
-    c = jnp.asarray(folded_center)
-    width = (jnp.rad2deg(jnp.asarray(width_rad, c.dtype)) - 75) / 45
-    return jnp.stack([jnp.sin(2 * c), jnp.cos(2 * c), width, jnp.log10(jnp.asarray(rho, c.dtype)) + 2])
+    width = (jnp.rad2deg(jnp.asarray(width_rad, jnp.result_type(float))) - 75) / 45
+    return jnp.stack([width, jnp.log10(jnp.asarray(rho, width.dtype)) + 2])
 
 
-def fold_wedge(wedge: Wedge) -> tuple[Array, Array, Array]:
-    """``(turns, flip, folded_center)``: how :func:`fold` brings the centre of the wedge to [0, pi/4].
+def turn_to_wedge(wedge: Wedge) -> tuple[Array, Array]:
+    """``(turns, angle)``: the centre of the wedge is at ``turns * pi/2 + angle``, modulo pi.
 
-    turns: (), 0 or 1, quarter turns clockwise, each of which takes 90 degrees off a view angle
-    flip: (), bool, then transpose the image, which takes a view angle ``phi`` to ``90 deg - phi``
-    folded_center: (), radians
-
-    Angles are those of a wedge: modulo 180 degrees. Works on traced values.
+    turns: (), 0 or 1; angle: (), radians in [-pi/4, pi/4]. Works on traced values.
     """
     center = jnp.mod(jnp.asarray(wedge.center_rad, jnp.result_type(float)), jnp.pi)
-    turns = center >= jnp.pi / 2
-    center = jnp.where(turns, center - jnp.pi / 2, center)
-    flip = center > jnp.pi / 4
-    center = jnp.where(flip, jnp.pi / 2 - center, center)
-    return turns.astype(int), flip, center
-
-
-def fold(image: Float[Array, "n n ..."], turns, flip) -> Float[Array, "n n ..."]:
-    """A square image turned and transposed as :func:`fold_wedge` says; pixels move, none is interpolated."""
-    image = jnp.where(turns > 0, jnp.rot90(image, -1), image)
-    return jnp.where(flip, jnp.swapaxes(image, 0, 1), image)
-
-
-def unfold(image: Float[Array, "n n ..."], turns, flip) -> Float[Array, "n n ..."]:
-    """The inverse of :func:`fold`."""
-    image = jnp.where(flip, jnp.swapaxes(image, 0, 1), image)
-    return jnp.where(turns > 0, jnp.rot90(image), image)
+    quarters = jnp.round(center / (jnp.pi / 2))
+    return jnp.mod(quarters, 2).astype(int), center - quarters * (jnp.pi / 2)
 
 
 def _margins(ny: int, nx: int) -> tuple[int, int]:
@@ -157,11 +146,11 @@ def _margins(ny: int, nx: int) -> tuple[int, int]:
     return (n - ny) // 2, (n - nx) // 2
 
 
-def _square(image: Float[Array, "ny nx channels"]) -> Float[Array, "n n channels"]:
-    ny, nx = image.shape[:2]
+def _square(image: Float[Array, "ny nx"]) -> Float[Array, "n n"]:
+    ny, nx = image.shape
     n = max(ny, nx)
     top, left = _margins(ny, nx)
-    return jnp.pad(image, ((top, n - ny - top), (left, n - nx - left), (0, 0)))
+    return jnp.pad(image, ((top, n - ny - top), (left, n - nx - left)))
 
 
 def _cut(image: Float[Array, "n n"], shape: tuple[int, int]) -> Float[Array, "ny nx"]:

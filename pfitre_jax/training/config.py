@@ -47,13 +47,20 @@ class Stage:
 class Optimisation:
     """What all stages share.
 
-    weight_decay, clip: of AdamW; global norm that gradients are clipped to
+    method: "adamw" (Loshchilov & Hutter, ICLR 2019), or "muon", whose steps of every kernel are orthogonal
+        matrices (Jordan et al., 2024) and of the other parameters AdamW's
+    weight_decay, clip: of either; global norm that gradients are clipped to
     ema: decay of the average of the weights, which is what is shipped
     """
 
+    method: str = "adamw"
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
+
+    def __post_init__(self):
+        if self.method not in ("adamw", "muon"):
+            raise ValueError(f"the optimiser is {self.method!r}; expected adamw or muon")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,8 +65,8 @@ def train(
     claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
-    # What is learned from an image is learned from its half turn another time.
-    blank = dataclasses.replace(blank, half_turn=False)
+    # What is learned from an image is learned from its mirror images another time.
+    blank = dataclasses.replace(blank, symmetric=False)
     run = _Compiled(config, blank)
     begin = blank if weights is None else weights
     state = start_state(begin, run.optimiser, _steps_made(begin))

@@ -31,10 +31,10 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Optimiser:
-    """AdamW on clipped gradients, with the learning rate of the run's step: what it keeps does not know
+    """A step of unit learning rate, and the learning rate of the run's step: what it keeps does not know
     where the run is, so that a run may be taken up from its weights alone.
 
-    transform: of optax, without the learning rate
+    transform: of optax, with the learning rate 1
     rate: step -> learning rate
     """
 
@@ -47,7 +47,7 @@ class Optimiser:
     def update(self, gradients, moments, params, step):
         """``(params, moments)`` after one step."""
         updates, moments = self.transform.update(gradients, moments, params)
-        updates = jax.tree.map(lambda u: -self.rate(step) * u, updates)
+        updates = jax.tree.map(lambda u: self.rate(step) * u, updates)
         return optax.apply_updates(params, updates), moments
 
 
@@ -61,12 +61,29 @@ def make_optimiser(settings: Optimisation, stages: tuple[Stage, ...]) -> Optimis
         ],
         list(itertools.accumulate(s.steps for s in stages))[:-1],
     )
-    transform = optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.scale_by_adam(),
-        optax.add_decayed_weights(settings.weight_decay),
+    kind = {"adamw": _adamw, "muon": _muon}[settings.method]
+    return Optimiser(optax.chain(optax.clip_by_global_norm(settings.clip), kind(settings)), schedule)
+
+
+def _adamw(settings: Optimisation) -> optax.GradientTransformation:
+    return optax.adamw(1.0, weight_decay=settings.weight_decay)
+
+
+def _muon(settings: Optimisation) -> optax.GradientTransformation:
+    # Updates as large as AdamW's (rms 0.2), so that both take the same rates.
+    return optax.contrib.muon(
+        1.0,
+        weight_decay=settings.weight_decay,
+        muon_weight_dimension_numbers=lambda params: jax.tree.map(_as_matrix, params),
+        consistent_rms=0.2,
     )
-    return Optimiser(transform, schedule)
+
+
+def _as_matrix(kernel) -> optax.contrib.MuonDimensionNumbers | None:
+    """A kernel ``(..., inputs, outputs)`` as a matrix to the outputs; none for biases and for one output."""
+    if kernel.ndim < 2 or kernel.shape[-1] == 1:
+        return None
+    return optax.contrib.MuonDimensionNumbers(tuple(range(kernel.ndim - 1)), kernel.ndim - 1)
 
 
 def start_state(prior: NetworkPrior, optimiser: Optimiser, step: int = 0) -> TrainState:

@@ -96,19 +96,13 @@ SWITCHED = (
 )
 
 
-def draw_geometry(
-    key, instrument: Instrument, views: int, columns: int, folded: bool = False
-) -> tuple[ParallelGeometry, Wedge]:
-    """Evenly spaced views around a missing wedge of random width and orientation.
-
-    folded: orientations in [0, 45] degrees only, the range that the learned prior sees (the others are its
-    mirror images)
-    """
+def draw_geometry(key, instrument: Instrument, views: int, columns: int) -> tuple[ParallelGeometry, Wedge]:
+    """Evenly spaced views around a missing wedge of random width and orientation."""
     k_width, k_core, k_which, k_orientation, k_center = jax.random.split(key, 5)
     wide = jax.random.uniform(k_width, minval=instrument.missing_deg[0], maxval=instrument.missing_deg[1])
     core = jax.random.uniform(k_core, minval=instrument.core_deg[0], maxval=instrument.core_deg[1])
     missing = jnp.where(jax.random.uniform(k_which) < instrument.core_share, core, wide)
-    orientation = jax.random.uniform(k_orientation, maxval=jnp.pi / 4 if folded else jnp.pi)
+    orientation = jax.random.uniform(k_orientation, maxval=jnp.pi)
     offset = jax.random.uniform(k_center, minval=-1, maxval=1) * instrument.center * columns
     return limited_angle_geometry(jnp.deg2rad(missing), orientation, views, columns, offset)
 

@@ -59,14 +59,14 @@ def draw(key, scenes: SceneMixture, settings: PairSettings) -> Float[Array, "sli
     return batch(scenes, key, settings.slices, OVERSAMPLING * settings.size)
 
 
-def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int, folded=True):
+def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int):
     """One scan of the scenes ``fine``: ``(problem, sinograms, truth, noise)``, not yet scaled.
 
     The problem has the mask of the scan and the sinogram of the first slice.
     """
     k_geometry, k_measure = jax.random.split(key)
     n = fine.shape[-1] // OVERSAMPLING
-    geometry, wedge = draw_geometry(k_geometry, instrument, views, n, folded)
+    geometry, wedge = draw_geometry(k_geometry, instrument, views, n)
     scan = measure(k_measure, instrument, geometry, fine)
     A = Projector(geometry, (n, n))
     problem = Problem.create(A, scan.sinograms[0], scan.mask, wedge=wedge)

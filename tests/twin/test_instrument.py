@@ -63,24 +63,22 @@ def test_drawn_geometries_fill_their_ranges():
 
     count = 800
     keys = jax.random.split(jax.random.key(1), count)
-    draw = lambda folded: jax.vmap(lambda key: twin.draw_geometry(key, ranges, 9, 40, folded))(keys)  # noqa: E731
-    drawn = jax.jit(lambda: [draw(False), draw(True)])()
-    for top, (geometry, wedge) in zip((np.pi, np.pi / 4), drawn, strict=True):
-        center = np.asarray(wedge.center_rad)
-        assert center.min() >= 0 and center.max() <= top * (1 + 1e-6)
-        # Uniform: quarters hold a quarter each, within 5 standard deviations.
-        parts = np.histogram(center, np.linspace(0, top * (1 + 1e-6), 5))[0] / count
-        np.testing.assert_allclose(parts, 0.25, atol=5 * (0.25 * 0.75 / count) ** 0.5)
-        width = np.rad2deg(wedge.width_rad)
-        assert width.min() >= 40 - 1e-3 and width.max() <= 110 + 1e-3
-        # Half of them in the core, and of the others a seventh.
-        share = 0.5 + 0.5 * 10 / 70
-        inside = np.mean((width >= 60) & (width <= 70))
-        np.testing.assert_allclose(inside, share, atol=5 * (share * (1 - share) / count) ** 0.5)
-        offset = np.asarray(geometry.center) - 19.5
-        assert np.abs(offset).max() <= 4 and np.abs(offset).max() > 3.8
-        for theta, one in zip(geometry.theta_rad[:20], wedge.width_rad[:20], strict=True):
-            np.testing.assert_allclose(Wedge.from_angles(theta).width_rad, one, atol=1e-5)
+    geometry, wedge = jax.jit(jax.vmap(lambda key: twin.draw_geometry(key, ranges, 9, 40)))(keys)
+    center = np.asarray(wedge.center_rad)
+    assert center.min() >= 0 and center.max() <= np.pi * (1 + 1e-6)
+    # Uniform: quarters hold a quarter each, within 5 standard deviations.
+    parts = np.histogram(center, np.linspace(0, np.pi * (1 + 1e-6), 5))[0] / count
+    np.testing.assert_allclose(parts, 0.25, atol=5 * (0.25 * 0.75 / count) ** 0.5)
+    width = np.rad2deg(wedge.width_rad)
+    assert width.min() >= 40 - 1e-3 and width.max() <= 110 + 1e-3
+    # Half of them in the core, and of the others a seventh.
+    share = 0.5 + 0.5 * 10 / 70
+    inside = np.mean((width >= 60) & (width <= 70))
+    np.testing.assert_allclose(inside, share, atol=5 * (share * (1 - share) / count) ** 0.5)
+    offset = np.asarray(geometry.center) - 19.5
+    assert np.abs(offset).max() <= 4 and np.abs(offset).max() > 3.8
+    for theta, one in zip(geometry.theta_rad[:20], wedge.width_rad[:20], strict=True):
+        np.testing.assert_allclose(Wedge.from_angles(theta).width_rad, one, atol=1e-5)
 
 
 # --- a scan
