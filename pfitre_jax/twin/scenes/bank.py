@@ -18,6 +18,8 @@ from pfitre_jax.twin.scenes.shapes import SUPPORT, Draw, coordinates, inside, su
 SIDE = 256
 #: Sides of the field that a scene shows, as shares of its tile's; log-uniform.
 FIELD = (0.7, 1.0)
+#: Share of the scenes that are cut to an outline.
+FRAMED = 0.7
 #: Standard deviation of a tile's values in [0, 1] below which there is nothing on it to see.
 FLAT = 0.03
 
@@ -49,8 +51,9 @@ def bank_scene(bank: Bank, key, n: int) -> Float[Array, "n n"]:
     """One scene ``(n, n)`` float32 in [0, 1] from a random tile, 0 outside the disc of radius ``0.48 n``.
 
     The tile is turned by any angle, mirrored, enlarged and moved (:data:`FIELD`), its greys bent, inverted
-    and levelled, and it is cut to the outline of a sample with nothing around it, as PFITRE's own training
-    pictures are. Pure, seeded by ``key``; ``n`` is static, and a key gives the same picture at every ``n``.
+    and levelled, and mostly it is cut to the outline of a sample (:data:`FRAMED`). There is nothing around
+    it, as around PFITRE's own training pictures. Pure, seeded by ``key``; ``n`` is static, and a key gives
+    the same picture at every ``n``.
 
     >>> bank_scene(Bank.create(jnp.ones((1, 32, 32))), jax.random.key(0), 48).shape
     (48, 48)
@@ -70,7 +73,8 @@ def bank_scene(bank: Bank, key, n: int) -> Float[Array, "n n"]:
     picture = dark + (bright - dark) * picture
 
     outline = outlines.outline(d, angle, x, y)
-    image = picture * inside(outline.depth, 1.0 / n)
+    sample = jnp.where(d.chance(FRAMED), inside(outline.depth, 1.0 / n), 1.0)
+    image = picture * sample
     # Where chance left the scene bare: a disc.
     disc = inside(0.12 - jnp.hypot(x - outline.middle[0], y - outline.middle[1]), 1.0 / n)
     image = jnp.where(jnp.mean(image) < 0.015, jnp.maximum(image, bright * disc), image)

@@ -11,6 +11,12 @@ from pfitre_jax.twin.scenes.bank import SIDE, Bank
 
 #: Maker of a bank for each family of scenes that comes from files.
 MAKERS = {"layouts": layouts.bank, "images": images.bank, "volumes": volumes.bank}
+#: Files of a folder that each of them reads.
+SUFFIXES = {
+    "layouts": (".gds", ".gz", ".npz"),
+    "images": (".png", ".jpg", ".jpeg", ".tif", ".tiff"),
+    "volumes": (".npz", ".npy", ".tif", ".tiff"),
+}
 #: Under the data folder: what priors are judged by and no training may see; a name without a suffix is a
 #: folder with all that is in it.
 HELD_OUT = (
@@ -36,8 +42,9 @@ def data_folder() -> Path:
     return Path(os.environ.get("PFITRE_DATA") or default)
 
 
-def find(patterns: Sequence[str]) -> list[Path]:
-    """The files that paths or globs name, in order, each once; relative ones lie under :func:`data_folder`.
+def find(family: str, patterns: Sequence[str]) -> list[Path]:
+    """The files that paths or globs name, in order, each once; relative ones lie under :func:`data_folder`,
+    and a folder stands for the files in it that the family can be read from.
 
     Raises ``FileNotFoundError`` for a pattern that nothing fits.
     """
@@ -46,11 +53,14 @@ def find(patterns: Sequence[str]) -> list[Path]:
         path = Path(pattern).expanduser()
         base = Path(path.anchor) if path.is_absolute() else data_folder()
         inner = str(path.relative_to(base)) if path.is_absolute() else str(path)
-        files = [p for p in sorted(base.glob(inner)) if p.is_file()] if base.is_dir() else []
+        named = sorted(base.glob(inner)) if base.is_dir() else []
+        files = [p for p in named if p.is_file()]
+        for folder in (p for p in named if p.is_dir()):
+            files += [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES[family]]
         if not files:
             where = "" if path.is_absolute() else f" in {data_folder()}"
             fix = "" if path.is_absolute() else "; set PFITRE_DATA to the folder of the data"
-            raise FileNotFoundError(f"no file {pattern}{where}{fix}")
+            raise FileNotFoundError(f"no file for {family} at {pattern}{where}{fix}")
         found |= dict.fromkeys(files)
     return list(found)
 
@@ -71,10 +81,10 @@ def refuse_held_out(paths: Sequence) -> None:
 
 
 def make_banks(
-    files: Mapping[str, Sequence[str]], count: int, side: int = SIDE, seed: int = 0
+    files: Mapping[str, Sequence[Path]], count: int, side: int = SIDE, seed: int = 0
 ) -> dict[str, Bank]:
-    """A bank of ``count`` tiles for each family of :data:`MAKERS`, from the files that its patterns name.
+    """A bank of ``count`` tiles for each family of :data:`MAKERS`, from its files.
 
-    The same files and seed, the same tiles. Raises what :func:`find` and the readers raise.
+    The same files and seed, the same tiles. Raises what the readers raise.
     """
-    return {name: MAKERS[name](find(patterns), count, side, seed) for name, patterns in files.items()}
+    return {name: MAKERS[name](paths, count, side, seed) for name, paths in files.items()}

@@ -48,7 +48,7 @@ def read_image(path) -> Float[np.ndarray, "ny nx"]:
 
 
 def normalised(array, where: str):
-    """The values with their darkest and brightest 0.2% at 0 and 1; ``ValueError`` where there is one value."""
+    """The values with their darkest and brightest 0.2% at 0 and 1; ``ValueError`` for one value only."""
     low, high = np.quantile(array, [0.002, 0.998])
     if high <= low:
         low, high = float(array.min()), float(array.max())

@@ -6,6 +6,7 @@ Lengths in micrometres. Reading GDSII needs gdstk: ``pip install 'pfitre_jax[lay
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import tempfile
 from collections.abc import Sequence
@@ -26,8 +27,9 @@ HEIGHT = (0.45, 1.1)
 SECTIONS = 0.4
 #: Rows of standard cells that are placed where a file is a library of them.
 CELL_ROWS = 14
-#: A cut shows no less metal than this, on average over the tile, and no shorter edges, in sides of the tile.
-METAL, EDGES = 0.08, 8.0
+#: A cut in the plane, and a vertical one, show no less metal than this, on average over the tile, and no
+#: shorter edges, in sides of the tile.
+METAL, EDGES = (0.08, 0.03), (8.0, 4.0)
 # How often a cut is tried before a layout is given up as empty.
 _TRIALS = 100
 
@@ -141,7 +143,7 @@ class Polygons:
     boxes: tuple[Float[np.ndarray, "count 4"], ...]
     bounds: tuple[float, float, float, float]
 
-    @property
+    @functools.cached_property
     def drawn(self) -> list[int]:
         """The stack's layers that hold something."""
         return [k for k, polygons in enumerate(self.polygons) if polygons]
@@ -168,7 +170,7 @@ class Masks:
     pixel: float
     bounds: tuple[float, float, float, float]
 
-    @property
+    @functools.cached_property
     def drawn(self) -> list[int]:
         return [k for k, layer in enumerate(self.packed) if layer.any()]
 
@@ -239,10 +241,11 @@ def tile(layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE):
 
     Raises ``ValueError`` where the layout is next to empty.
     """
+    # One layer has nothing above it.
+    vertical = rng.random() < SECTIONS and len(layout.drawn) > 2
     for _ in range(_TRIALS):
-        cut = _section if rng.random() < SECTIONS else _slice
-        image = cut(layout, rng, side)
-        if image.mean() > METAL and _edges(image) > EDGES:
+        image = (_section if vertical else _slice)(layout, rng, side)
+        if image.mean() > METAL[vertical] and _edges(image) > EDGES[vertical]:
             return image
     raise ValueError(
         f"{_TRIALS} cuts of a {layout.stack.name} layout are bare; expected one with wiring on it"
@@ -401,10 +404,12 @@ def _read_masks(path: Path) -> Masks:
             f"{path} holds no layer masks ({error}); expected packed, width, pixel_um, layer_names, "
             "z_bottom_um and z_top_um"
         ) from error
-    known = {layer.name: (stack, layer.gds) for stack in STACKS.values() for layer in stack.layers}
-    owner = next((known[name][0] for name in map(str, names) if name in known), STACKS["sky130"])
+    gds = {stack: {layer.name: layer.gds for layer in stack.layers} for stack in STACKS.values()}
+    owner = max(gds, key=lambda stack: sum(str(name) in gds[stack] for name in names))
+    if not any(str(name) in gds[owner] for name in names):
+        raise ValueError(f"{path} has the layers {', '.join(names)}; expected those of {', '.join(STACKS)}")
     layers = tuple(
-        Layer(str(name), known.get(str(name), (owner, (0, 0)))[1], float(z0), float(z1 - z0))
+        Layer(str(name), gds[owner].get(str(name), (0, 0)), float(z0), float(z1 - z0))
         for name, z0, z1 in zip(names, bottom, top, strict=True)
     )
     stack = dataclasses.replace(owner, layers=layers)

@@ -43,8 +43,8 @@ def _edges(corners):
 
 
 def _cells(edges, ny: int):
-    """The edges cut at the grid's lines, inside its rows: ``row, column, rise``, and share of the pixel right of
-    each piece."""
+    """The edges cut at the grid's lines, inside its rows: ``row, column, rise``, and share of the pixel
+    right of each piece."""
     edges = edges[edges[:, 1] != edges[:, 3]]
     edges = _cut(_cut(edges, 1), 0)
     middle = (edges[:, :2] + edges[:, 2:]) / 2
@@ -86,8 +86,8 @@ def averaging(begin: float, extent: float, size: int, count: int) -> Float[np.nd
 
 
 def resample(image, top: float, left: float, extent: float, side: int) -> Float[np.ndarray, "side side"]:
-    """The square ``extent`` wide at ``(top, left)`` of an image as ``(side, side)``: averaged where it shrinks
-    and linear between pixels' centres where it grows.
+    """The square ``extent`` wide at ``(top, left)`` of an image as ``(side, side)``: averaged where it
+    shrinks, linear between pixels' centres where it grows.
     """
     ny, nx = image.shape
     if extent >= side:
