@@ -64,7 +64,7 @@ def tile(image: Float[np.ndarray, "ny nx"], rng: np.random.Generator, side: int 
     """
     shorter = min(image.shape)
     for _ in range(_TRIALS):
-        extent = np.exp(rng.uniform(np.log(min(side, shorter)), np.log(shorter)))
+        extent = min(np.exp(rng.uniform(np.log(min(side, shorter)), np.log(shorter))), shorter)
         top, left = (rng.uniform(0, size - extent) for size in image.shape)
         cut = resample(image, top, left, extent, side).astype(np.float32)
         if cut.std() > FLAT:

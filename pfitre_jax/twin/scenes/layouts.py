@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import gzip
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -399,7 +400,7 @@ def _read_masks(path: Path) -> Masks:
         with np.load(path, allow_pickle=False) as arrays:
             packed, width, pixel = arrays["packed"], int(arrays["width"]), float(arrays["pixel_um"])
             names, bottom, top = arrays["layer_names"], arrays["z_bottom_um"], arrays["z_top_um"]
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} holds no layer masks ({error}); expected packed, width, pixel_um, layer_names, "
             "z_bottom_um and z_top_um"

@@ -30,7 +30,8 @@ def coverage(polygons, x: float, y: float, pixel: tuple[float, float], shape: tu
         size = total.size
         total += np.bincount(at, rise * right, size).reshape(total.shape)
         total += np.bincount(at + 1, rise * (1 - right), size + 1)[:size].reshape(total.shape)
-    return np.clip(np.cumsum(total[:, :nx], axis=1), 0.0, 1.0).astype(np.float32)
+    # Rounded, so that what is bare is exactly so.
+    return np.clip(np.cumsum(total[:, :nx], axis=1).round(9), 0.0, 1.0).astype(np.float32)
 
 
 def _edges(corners):

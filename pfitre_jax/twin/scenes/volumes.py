@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def read_volume(path) -> Volume:
         raise FileNotFoundError(f"no volume at {path}; expected a .npz, .npy or TIFF file")
     try:
         values = _READERS.get(path.suffix.lower(), _unknown)(path)
-    except (OSError, EOFError, KeyError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        if str(path) in str(error):
+            raise
         raise ValueError(f"{path} cannot be read ({error}); expected a volume") from error
     if values.ndim != 3 or min(values.shape) < 2 or values.dtype.kind not in "biuf":
         raise ValueError(
@@ -66,7 +69,7 @@ def tile(volume: Volume, rng: np.random.Generator, side: int = SIDE) -> Float[np
         axis = int(rng.integers(3))
         plane = np.take(volume.values, int(rng.integers(volume.values.shape[axis])), axis)
         shorter = min(plane.shape)
-        extent = np.exp(rng.uniform(np.log(min(LEAST, shorter)), np.log(shorter)))
+        extent = min(np.exp(rng.uniform(np.log(min(LEAST, shorter)), np.log(shorter))), shorter)
         top, left = (rng.uniform(0, size - extent) for size in plane.shape)
         if volume.labels is None:
             image = resample(plane, top, left, extent, side)
