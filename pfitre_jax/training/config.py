@@ -233,7 +233,8 @@ def _build(kind, table: dict, where: str):
             values[name] = _build(type(current), value, f"{where}: {name}")
         else:
             values[name] = _convert(value, _example(current, hints[name]), f"{where}: {name}")
-            _check_length(values[name], hints[name], f"{where}: {name}")
+            if values[name] != current:
+                _check_length(values[name], hints[name], f"{where}: {name}")
     return kind(**values)
 
 
