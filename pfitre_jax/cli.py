@@ -607,6 +607,14 @@ def simulate(
     config: Annotated[
         str, typer.Option(metavar="NAME|TOML", help="Training configuration whose [instrument] is used.")
     ] = "circuits",
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="For --scene layouts, images or volumes: file, folder or glob to cut scenes from, any "
+            "number of times. Default: those of the configuration's [banks].",
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option(metavar="N", help="Scenes, drawn independently.")] = 4,
     columns: Annotated[int, typer.Option(metavar="N", help="Detector bins.")] = 128,
     views: Annotated[int, typer.Option(metavar="N")] = 51,
@@ -624,11 +632,12 @@ def simulate(
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     if gallery is not None:
         check_folder(gallery, ["scenes.png", "artifacts.png"])
-        from pfitre_jax.gallery import draw_artifacts, draw_scenes
+        from pfitre_jax.gallery import draw_artifacts, draw_scenes, find_banks
 
         with _work():
+            banks = find_banks(seed)
             writers = {
-                "scenes.png": lambda path: draw_scenes(columns, seed).savefig(path),
+                "scenes.png": lambda path: draw_scenes(columns, seed, banks).savefig(path),
                 "artifacts.png": lambda path: draw_artifacts(columns, views, seed).savefig(path),
             }
             for path in write_files(gallery, writers):
@@ -641,8 +650,11 @@ def simulate(
     from pfitre_jax.training.config import load_config
     from pfitre_jax.twin.simulate import simulate_scan
 
-    instrument = load_config(config).instrument
-    made = simulate_scan(scene, instrument, rows=rows, columns=columns, views=views, seed=seed)
+    configuration = load_config(config)
+    bank = _bank(scene, files, configuration, rows, seed)
+    made = simulate_scan(
+        scene, configuration.instrument, bank=bank, rows=rows, columns=columns, views=views, seed=seed
+    )
     facts = {"center": made.center, "command": ctx.find_root().meta[_COMMAND]}
     with _work():
         [path] = write_files(
@@ -656,6 +668,25 @@ def simulate(
     console.print(
         f"{views} views x {rows} rows x {columns} columns, center {made.center:.2f}\n{path}", markup=False
     )
+
+
+def _bank(scene: str, files: list[str] | None, configuration, rows: int, seed: int):
+    """The bank that a scene is drawn from, or None for one that needs none."""
+    from pfitre_jax.twin.scenes.files import find, make_banks
+    from pfitre_jax.twin.scenes.mixture import BANKED
+
+    if scene not in BANKED:
+        if files:
+            raise ValueError(f"--files with --scene {scene}; expected one of {', '.join(BANKED)} with them")
+        return None
+    # What is there is meant before what the data folder has.
+    here = [str(Path(name).absolute()) if Path(name).exists() else name for name in files or ()]
+    patterns = here or getattr(configuration.banks, scene)
+    if not patterns:
+        raise ValueError(
+            f"--scene {scene} is cut from files; expected some in --files, or in the configuration's [banks]"
+        )
+    return make_banks({scene: find(scene, patterns)}, 4 * max(rows, 1), seed=seed)[scene]
 
 
 @app.command()
@@ -688,6 +719,7 @@ def train(
     prior = None if weights is None else pretrained(weights)
     if prior is not None:
         check_weights(configuration, prior, steps)
+    configuration.bank_files()
     claim(configuration, out)
     with _work(), _progress("compiling", "steps") as progress:
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
 
 from pfitre_jax.report import Panel, gallery
+from pfitre_jax.training.config import load_config
 from pfitre_jax.twin.instrument import SWITCHED, Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING
-from pfitre_jax.twin.scenes.mixture import SCENES
+from pfitre_jax.twin.scenes.bank import Bank, bank_scene
+from pfitre_jax.twin.scenes.files import find, make_banks
+from pfitre_jax.twin.scenes.mixture import BANKED, SCENES
 
 #: Examples of each scene.
 EXAMPLES = 6
@@ -45,12 +50,26 @@ QUIET = Instrument(
 )
 
 
-def draw_scenes(size: int, seed: int) -> Figure:
-    """A row of examples, ``size`` pixels wide, for each scene."""
+def find_banks(seed: int) -> dict[str, Bank]:
+    """Banks of the files that the configuration ``general`` trains on, as far as they are there."""
+    found = {}
+    for name in BANKED:
+        try:
+            found |= make_banks(
+                {name: find(name, getattr(load_config("general").banks, name))}, 24, seed=seed
+            )
+        except (FileNotFoundError, ImportError):
+            continue
+    return found
+
+
+def draw_scenes(size: int, seed: int, banks: Mapping[str, Bank]) -> Figure:
+    """A row of examples, ``size`` pixels wide, for each scene, and for each of the ``banks``."""
     keys = jax.random.split(jax.random.key(seed), EXAMPLES)
+    scenes = SCENES | {name: functools.partial(bank_scene, bank) for name, bank in banks.items()}
     rows = [
         [Panel(name if k == 0 else "", np.asarray(scene(key, size))) for k, key in enumerate(keys)]
-        for name, scene in SCENES.items()
+        for name, scene in scenes.items()
     ]
     return gallery(rows, title="scenes of the digital twin")
 

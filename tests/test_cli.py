@@ -432,6 +432,23 @@ def test_a_simulated_scan_is_reconstructed_and_holds_its_truth(tmp_path):
     assert done.exit_code == 0, done.output
 
 
+def test_a_scan_is_simulated_of_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("cube.npy", np.indices((20, 20, 20))[1] // 10)
+    options = ("--scene", "volumes", "--files", "cube.npy", "--rows", 1, "--columns", 32, "--views", 12)
+    done = pfitre("simulate", "--out", tmp_path / "scan.h5", *options)
+    assert done.exit_code == 0, done.output
+    with h5py.File("scan.h5") as file:
+        assert file["/truth/data"].shape == (1, 32, 32)
+
+
+def test_training_without_its_files_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("PFITRE_DATA", str(tmp_path / "data"))
+    done = pfitre("train", "--config", "general", "--out", tmp_path / "run")
+    assert done.exit_code == 2 and not (tmp_path / "run").exists()
+    assert f"in {tmp_path}/data; set PFITRE_DATA" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -440,6 +457,15 @@ def test_a_simulated_scan_is_reconstructed_and_holds_its_truth(tmp_path):
         (["--out", "a.tif"], "expected an HDF5 file"),
         (["--out", "a.h5", "--scene", "clouds"], "unknown scene 'clouds'; expected one of circuits"),
         (["--out", "a.h5", "--config", "nowhere"], "no training configuration at nowhere"),
+        (
+            ["--out", "a.h5", "--scene", "images"],
+            "expected some in --files, or in the configuration's [banks]",
+        ),
+        (
+            ["--out", "a.h5", "--scene", "volumes", "--files", "none.npy"],
+            "no file for volumes at none.npy in",
+        ),
+        (["--out", "a.h5", "--files", "a.png"], "--files with --scene circuits; expected one of layouts"),
     ],
 )
 def test_simulate_refuses_what_makes_no_sense(tmp_path, monkeypatch, args, message):

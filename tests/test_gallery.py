@@ -8,7 +8,8 @@ import pytest
 
 from pfitre_jax import gallery
 from pfitre_jax.twin.instrument import SWITCHED
-from pfitre_jax.twin.scenes.mixture import SCENES
+from pfitre_jax.twin.scenes.bank import Bank
+from pfitre_jax.twin.scenes.mixture import BANKED, SCENES
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +21,15 @@ def panels(figure):
 
 
 def test_every_scene_is_drawn():
-    shown = panels(gallery.draw_scenes(24, 0))
-    assert set(shown) - {""} == set(SCENES)
+    banks = {name: Bank.create(np.ones((1, 16, 16))) for name in BANKED}
+    shown = panels(gallery.draw_scenes(24, 0, banks))
+    assert set(shown) - {""} == {*SCENES, *BANKED}
     assert all(image.shape == (24, 24) for image in shown.values())
+
+
+def test_banks_are_made_of_the_files_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PFITRE_DATA", str(tmp_path))
+    assert gallery.find_banks(0) == {}
 
 
 def test_every_imperfection_is_drawn_and_seen():

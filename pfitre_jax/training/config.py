@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import tomllib
 import typing
 from pathlib import Path
@@ -13,7 +14,9 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
-from pfitre_jax.twin.scenes.mixture import SceneMixture
+from pfitre_jax.twin.scenes.bank import SIDE
+from pfitre_jax.twin.scenes.files import find, refuse_held_out
+from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
 #: Configurations that the package brings, by name.
 CONFIGS = Path(__file__).parent / "configs"
@@ -91,6 +94,27 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True)
+class Banks:
+    """Where the scenes that come from files come from.
+
+    layouts, images, volumes: files, folders or globs, below ``PFITRE_DATA`` where they are relative
+    count, side: tiles of each family, and pixels along a side of a tile
+    """
+
+    layouts: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    count: int = 400
+    side: int = SIDE
+
+    def __post_init__(self):
+        if self.count < 1 or self.side < 16:
+            raise ValueError(
+                f"banks have count {self.count} and side {self.side}; expected at least 1 and 16"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """name: of the prior; seed: of everything drawn."""
 
@@ -100,6 +124,7 @@ class TrainingConfig:
     pairs: PairSettings = dataclasses.field(default_factory=PairSettings)
     instrument: Instrument = dataclasses.field(default_factory=Instrument)
     scenes: SceneMixture = dataclasses.field(default_factory=SceneMixture)
+    banks: Banks = dataclasses.field(default_factory=Banks)
     losses: LossWeights = dataclasses.field(default_factory=LossWeights)
     pool: Pool = dataclasses.field(default_factory=Pool)
     optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
@@ -119,6 +144,25 @@ class TrainingConfig:
         stage = next((s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1])
         inherited = {name: getattr(self, name) for name in INHERITED if getattr(stage, name) is None}
         return dataclasses.replace(stage, **inherited)
+
+    def bank_files(self) -> dict[str, list[Path]]:
+        """The files of each family that is drawn from files, in any stage.
+
+        Raises ``ValueError`` where ``banks`` names none, or one that is held out, ``FileNotFoundError`` where
+        they are not there.
+        """
+        mixtures = [self.scenes, *(stage.scenes for stage in self.stages if stage.scenes is not None)]
+        found = {}
+        for name in BANKED:
+            if any(name in mixture.banked for mixture in mixtures):
+                if not (patterns := getattr(self.banks, name)):
+                    raise ValueError(
+                        f"{self.name} gives the scenes {name} a weight, but names no files for them; "
+                        f"expected some in [banks], {name} = [...], or the weight 0"
+                    )
+                found[name] = find(name, patterns)
+                refuse_held_out(found[name])
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -143,6 +187,24 @@ def load_config(path_or_name) -> TrainingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     return _build(TrainingConfig, _inherit(table), str(path))
+
+
+def completed(table: dict) -> dict:
+    """A configuration as :meth:`TrainingConfig.as_dict` gives it, with the defaults of what it lacks."""
+    default = json.loads(json.dumps(TrainingConfig().as_dict()))
+    blank = json.loads(json.dumps(dataclasses.asdict(Stage())))
+    own = lambda stage: {name: default[name] for name in INHERITED if isinstance(stage.get(name), dict)}  # noqa: E731
+    stages = [_filled(stage, blank | own(stage)) for stage in table.get("stages", [])]
+    return _filled(table, default) | {"stages": stages}
+
+
+def _filled(table: dict, default: dict) -> dict:
+    inner = {
+        name: _filled(value, default[name])
+        for name, value in table.items()
+        if isinstance(value, dict) and isinstance(default.get(name), dict)
+    }
+    return {**default, **table, **inner}
 
 
 def _inherit(table: dict) -> dict:
@@ -177,9 +239,15 @@ def _build(kind, table: dict, where: str):
         elif dataclasses.is_dataclass(current):
             values[name] = _build(type(current), value, f"{where}: {name}")
         else:
-            values[name] = _convert(value, current, f"{where}: {name}")
-            _check_length(values[name], hints[name], f"{where}: {name}")
+            values[name] = _convert(value, _example(current, hints[name]), f"{where}: {name}")
+            if values[name] != current:
+                _check_length(values[name], hints[name], f"{where}: {name}")
     return kind(**values)
+
+
+def _example(current, hint):
+    """A value like those expected: what is there, or one of the kind where that is an empty tuple."""
+    return current if current != () else (typing.get_args(hint)[0](),)
 
 
 def _check_length(value, hint, where: str) -> None:

@@ -20,7 +20,7 @@ from pfitre_jax.priors import network
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training import pictures
 from pfitre_jax.training.checkpoint import Checkpoints
-from pfitre_jax.training.config import Pool, Stage, TrainingConfig
+from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
 from pfitre_jax.training.step import (
     TrainState,
     advance,
@@ -30,6 +30,7 @@ from pfitre_jax.training.step import (
     train_step,
 )
 from pfitre_jax.twin.pairs import Batch, draw, start
+from pfitre_jax.twin.scenes.files import make_banks
 
 #: Keys of the validation scans are folded with this; training keys with the step, which stays below it.
 VALIDATION_KEY = 2**31 - 1
@@ -57,9 +58,11 @@ def train(
 
     Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
     and its batch is written to ``out/bad_batch.npz``. ``ValueError`` when checkpoints of another
-    configuration lie in ``out``, or for ``weights`` that :func:`check_weights` refuses.
+    configuration lie in ``out``, for ``weights`` that :func:`check_weights` refuses, and what
+    :meth:`TrainingConfig.bank_files` raises.
     """
     out = Path(out)
+    config.bank_files()
     if weights is not None:
         check_weights(config, weights, steps)
     claim(config, out)
@@ -154,6 +157,7 @@ class _Compiled:
     def __init__(self, config: TrainingConfig, prior: network.NetworkPrior):
         self.config = config
         self.prior = prior
+        self.banks = make_banks(config.bank_files(), config.banks.count, config.banks.side, config.seed)
         self._draw = jax.jit(functools.partial(draw, settings=config.pairs), static_argnames="scenes")
         self._start = jax.jit(
             functools.partial(start, settings=config.pairs),
@@ -175,7 +179,7 @@ class _Compiled:
         k_scenes, k_scan = jax.random.split(key)
         return self._start(
             k_scan,
-            self._draw(k_scenes, scenes=stage.scenes),
+            self._draw(k_scenes, scenes=stage.scenes, banks=self.banks),
             instrument=stage.instrument,
             views=views,
             first_iterations=stage.first_iterations,
@@ -297,7 +301,8 @@ def claim(config: TrainingConfig, out: Path) -> None:
     new = json.loads(json.dumps(config.as_dict()))
     if path.exists():
         try:
-            old = json.loads(path.read_text())
+            # What a run that is older than an option does not tell has that option's default.
+            old = completed(json.loads(path.read_text()))
         except ValueError as error:
             raise ValueError(
                 f"{path} is no JSON ({error}); expected the configuration of the run in this folder: choose "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
+from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.mixture import SceneMixture, batch
 
 #: Image values may lie this factor above or below the scale of the scan: slices of one scan differ.
@@ -54,9 +56,14 @@ class PairSettings:
     cg_iterations: int = 5
 
 
-def draw(key, scenes: SceneMixture, settings: PairSettings) -> Float[Array, "slices fy fx"]:
-    """``settings.slices`` scenes in [0, 1], ``OVERSAMPLING`` times finer than they are reconstructed."""
-    return batch(scenes, key, settings.slices, OVERSAMPLING * settings.size)
+def draw(
+    key, scenes: SceneMixture, settings: PairSettings, banks: Mapping[str, Bank] | None = None
+) -> Float[Array, "slices fy fx"]:
+    """``settings.slices`` scenes in [0, 1], ``OVERSAMPLING`` times finer than they are reconstructed.
+
+    banks: of the families that come from files, see :func:`pfitre_jax.twin.scenes.mixture.sample`
+    """
+    return batch(scenes, key, settings.slices, OVERSAMPLING * settings.size, banks)
 
 
 def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
-from pfitre_jax.twin.scenes.mixture import SCENES
+from pfitre_jax.twin.scenes.bank import Bank, bank_scene
+from pfitre_jax.twin.scenes.mixture import BANKED, SCENES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,22 +28,35 @@ class Simulated:
 
 
 def simulate_scan(
-    scene: str, instrument: Instrument, *, rows: int = 4, columns: int = 128, views: int = 51, seed: int = 0
+    scene: str,
+    instrument: Instrument,
+    *,
+    bank: Bank | None = None,
+    rows: int = 4,
+    columns: int = 128,
+    views: int = 51,
+    seed: int = 0,
 ) -> Simulated:
     """A scan of ``rows`` scenes of one kind, drawn independently, ``columns`` pixels wide.
 
-    scene: one of :data:`SCENES`
+    scene: one of :data:`SCENES`, or of :data:`BANKED` with its ``bank``
     seed: of everything drawn; the same seed, the same scan
 
-    Raises ``ValueError`` for an unknown scene and for sizes below 1.
+    Raises ``ValueError`` for an unknown scene, one that lacks its bank, and for sizes below 1.
     """
-    if scene not in SCENES:
-        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join(SCENES)}")
+    if scene not in (*SCENES, *BANKED):
+        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join([*SCENES, *BANKED])}")
+    if (scene in BANKED) != (bank is not None):
+        raise ValueError(
+            f"scene {scene!r} with{'out' if bank is None else ''} a bank; expected one with, and only with, "
+            f"{', '.join(BANKED)}"
+        )
+    draw = SCENES[scene] if bank is None else functools.partial(bank_scene, bank)
     for name, value, least in (("rows", rows, 1), ("columns", columns, 16), ("views", views, 2)):
         if value < least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
     k_scene, k_geometry, k_measure = jax.random.split(jax.random.key(seed), 3)
-    fine = jax.lax.map(lambda k: SCENES[scene](k, OVERSAMPLING * columns), jax.random.split(k_scene, rows))
+    fine = jax.lax.map(lambda k: draw(k, OVERSAMPLING * columns), jax.random.split(k_scene, rows))
     geometry, _ = draw_geometry(k_geometry, instrument, views, columns)
     scan = jax.jit(measure, static_argnums=1)(k_measure, instrument, geometry, fine)
     truth = jax.vmap(bin_down)(fine)

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.training.config import CONFIGS, Stage, TrainingConfig, load_config
+from pfitre_jax.training.config import CONFIGS, Banks, Stage, TrainingConfig, completed, load_config
+from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 
 @pytest.fixture
@@ -144,6 +145,9 @@ def test_dictionary_is_the_file_again(written):
         ("[network]\nblocks = 0", "blocks is 0"),
         ("[network]\nchannels = [4, 4]", "channels"),
         ("[scenes]\ncircuits = -1", "weights"),
+        ("[banks]\nimages = 'a.png'", "images is 'a.png'; expected tuple"),
+        ("[banks]\nimages = [3]", "images is 3; expected str"),
+        ("[banks]\nside = 4", "banks have count 400 and side 4; expected at least 1 and 16"),
         ("[losses]\nrms = -1", "rms.*expected finite ones of at least 0"),
         ("[losses]\nl1 = 0", "expected l1, rms or ms_ssim to be positive"),
         ("[[stages]]\n[stages.losses]\nl2 = 1", "stages 1: losses has unknown l2; expected some of"),
@@ -155,6 +159,74 @@ def test_bad_values_are_named(written, text, said):
     with pytest.raises(ValueError, match=said) as error:
         load_config(written(text))
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A data folder with two pictures, one of them held out."""
+    monkeypatch.setenv("PFITRE_DATA", str(tmp_path))
+    (tmp_path / "kodak24").mkdir()
+    for name in ("kodak24/20.png", "kodak24/21.png"):
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_files_are_those_of_the_families_drawn_in_any_stage(written, data):
+    text = """
+    [banks]
+    images = ["kodak24/2*.png"]
+    layouts = ["nowhere.gds"]
+    [[stages]]
+    [[stages]]
+    [stages.scenes]
+    images = 0.5
+    """
+    config = load_config(written(text))
+    assert config.banks == Banks(images=("kodak24/2*.png",), layouts=("nowhere.gds",))
+    (data / "kodak24/21.png").rename(data / "kodak24/201.png")
+    assert config.bank_files() == {"images": [data / "kodak24/20.png", data / "kodak24/201.png"]}
+    # What no stage draws is not looked for.
+    assert dataclasses.replace(config, stages=(Stage(),)).bank_files() == {}
+
+
+@pytest.mark.parametrize(
+    ("banks", "error", "said"),
+    [
+        (Banks(), ValueError, r"gives the scenes images a weight, but names no files.*\[banks\], images ="),
+        (Banks(images=("kodak24/21.png",)), ValueError, "kodak24/21.png: held out"),
+        (Banks(images=("kodak24",)), ValueError, "kodak24/21.png: held out"),
+        (Banks(images=("sky/*.png",)), FileNotFoundError, r"sky/\*.png in .*; set PFITRE_DATA"),
+    ],
+)
+def test_files_that_cannot_be_trained_on_are_refused(data, banks, error, said):
+    config = TrainingConfig(scenes=SceneMixture(images=1), banks=banks)
+    with pytest.raises(error, match=said):
+        config.bank_files()
+
+
+def test_shipped_configurations_train_on_files_that_are_there(data_dir, monkeypatch):
+    monkeypatch.setenv("PFITRE_DATA", str(data_dir))
+    found = load_config("general").bank_files()
+    assert set(found) == {"layouts", "images", "volumes"} and load_config("circuits").bank_files() == {}
+    # Seven layouts; Kodak 01 to 20, and three of batteries; three volumes.
+    assert [len(found[name]) for name in ("layouts", "images", "volumes")] == [7, 23, 3]
+
+
+def test_an_older_configuration_has_the_defaults_of_what_it_lacks():
+    config = dataclasses.replace(
+        load_config("circuits"), stages=(Stage(steps=3), Stage(scenes=SceneMixture(circuits=1)))
+    )
+    new = json.loads(json.dumps(config.as_dict()))
+    old = json.loads(json.dumps(new))
+    del (
+        old["banks"],
+        old["scenes"]["materials"],
+        old["stages"][1]["scenes"]["images"],
+        old["stages"][0]["losses"],
+    )
+    assert completed(old) == completed(new) == new
+    old["scenes"]["circuits"] = 0.1
+    assert completed(old) != new
 
 
 def test_other_kinds_of_file_are_refused(tmp_path):

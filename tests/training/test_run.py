@@ -16,11 +16,13 @@ from pfitre_jax.priors import network
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.training import pictures, run, step
 from pfitre_jax.training.checkpoint import Checkpoints
-from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
+from pfitre_jax.training.config import Banks, Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 STOP = 3
+# Runs of this module share one, see `train`.
+new_programs = run._Compiled
 
 
 def read_log(out):
@@ -211,6 +213,26 @@ def test_folder_of_another_configuration_is_refused(config, train, stopped):
         train(dataclasses.replace(config, seed=4), stopped)
     assert "choose another --out" in str(error.value)
     assert files(stopped) == before
+
+
+def test_a_run_that_is_older_than_an_option_goes_on(config, tmp_path):
+    table = json.loads(json.dumps(config.as_dict()))
+    del table["banks"], table["scenes"]["images"]
+    (tmp_path / "config.json").write_text(json.dumps(table))
+    run.claim(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(config.as_dict()))
+
+
+def test_scenes_of_files_are_trained_on(config, blank, tmp_path, monkeypatch):
+    np.save(tmp_path / "cube.npy", np.indices((20, 20, 20))[2] // 10)
+    scenes = SceneMixture(circuits=0, patterns=0, blobs=0, volumes=1)
+    files = Banks(volumes=(str(tmp_path / "cube.npy"),), count=2, side=32)
+    config = dataclasses.replace(config, scenes=scenes, banks=files)
+    # The scenes alone are looked at.
+    monkeypatch.setattr(run, "start", lambda key, fine, **settings: fine)
+    drawn = [new_programs(config, blank).start(jax.random.key(4), 16, config.stage(0)) for _ in range(2)]
+    assert drawn[0].shape == (2, 64, 64) and float(drawn[0].max()) > 0.2
+    check_equal(*drawn)
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(

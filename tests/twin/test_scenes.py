@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import pfitre_jax
-from pfitre_jax.twin.scenes import mixture, patterns, tracks
+from pfitre_jax.twin.scenes import materials, mixture, patterns, tracks
+from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.circuits import KINDS, circuit_of_kind, circuits, kind_of
 from pfitre_jax.twin.scenes.heldout import KINDS as HELDOUT_KINDS
 from pfitre_jax.twin.scenes.heldout import heldout
@@ -24,6 +25,9 @@ PATTERNS = (
     patterns.voronoi,
     patterns.random_field,
     patterns.particles,
+    materials.packing,
+    materials.foam,
+    materials.fibres,
 )
 N = 64
 COUNT = 160
@@ -236,6 +240,27 @@ def test_mixture_hands_each_scene_its_own_key(monkeypatch):
     check_images(images, 32)
     expected = patterns.siemens_star(jax.random.split(jax.random.split(jax.random.key(5), 4)[2])[1], 32)
     np.testing.assert_allclose(images[2], expected, atol=1e-4)
+
+
+def test_mixture_draws_from_the_bank_of_each_family():
+    # A white tile for each family, as wide as it is bright.
+    banks = {name: Bank.create(np.full((1, 16, 16), 1.0)) for name in mixture.BANKED}
+    weights = SceneMixture(0, 0, 0, layouts=1, images=2)
+    assert weights.banked == ("layouts", "images")
+    draw = jax.jit(lambda banks: mixture.batch(weights, jax.random.key(1), 6, 32, banks))
+    white = np.asarray(draw(banks))
+    check_images(white, 32)
+    # Another bank needs no other program, and shows: half of the tiles as bright.
+    grey = np.asarray(draw(banks | {"images": Bank.create(np.full((1, 16, 16), 0.5))}))
+    assert draw._cache_size() == 1
+    changed = [bool(np.abs(a - b).max() > 0.01) for a, b in zip(white, grey, strict=True)]
+    kinds = [jax.random.uniform(jax.random.split(key)[0]) for key in keys(6, 1)]
+    assert changed == [bool(3 * kind >= 1) for kind in kinds]
+
+
+def test_mixture_refuses_a_family_without_its_bank():
+    with pytest.raises(ValueError, match="draws images, volumes, without banks"):
+        mixture.sample(SceneMixture(images=0.1, volumes=0.1), jax.random.key(0), 16, {"layouts": None})
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1)])

@@ -8,6 +8,7 @@ import pytest
 import pfitre_jax as pf
 from pfitre_jax.io.hdf5 import write_dxchange
 from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.mixture import FAMILIES, SCENES
 from pfitre_jax.twin.simulate import simulate_scan
 
@@ -29,6 +30,17 @@ def test_projections_are_those_of_the_truth():
         assert np.linalg.norm(other - made.projections[:, row]) > 0.2 * np.linalg.norm(predicted)
 
 
+def test_a_scan_of_scenes_from_a_bank():
+    # A bright square in the middle of the tile is found in the middle of the scan.
+    tile = np.zeros((1, 32, 32))
+    tile[0, 12:20, 12:20] = 1
+    made = simulate_scan("images", QUIET, bank=Bank.create(tile), **SIZES)
+    A = pf.Projector(pf.ParallelGeometry.create(made.theta_rad, 32, made.center))
+    for row in range(2):
+        predicted = np.asarray(A(made.truth[row]))
+        assert np.linalg.norm(predicted - made.projections[:, row]) < 0.1 * np.linalg.norm(predicted)
+
+
 def test_the_same_seed_is_the_same_scan():
     first, again, other = (simulate_scan("bars", Instrument(), **SIZES, seed=seed) for seed in (4, 4, 5))
     np.testing.assert_array_equal(first.projections, again.projections)
@@ -47,6 +59,8 @@ def test_a_written_scan_is_read_back(tmp_path):
     ("settings", "said"),
     [
         ({"scene": "clouds"}, "unknown scene 'clouds'; expected one of circuits"),
+        ({"scene": "images"}, "scene 'images' without a bank"),
+        ({"bank": Bank.create(np.ones((1, 16, 16)))}, "scene 'circuits' with a bank"),
         ({"rows": 0}, "rows is 0; expected at least 1"),
         ({"columns": 4}, "columns is 4; expected at least 16"),
         ({"views": 1}, "views is 1; expected at least 2"),

@@ -6,14 +6,11 @@ Each function gives one scene ``(n, n)`` float32 in [0, 1] for one key, 0 outsid
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from pfitre_jax.twin.scenes import outlines
-from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
+from pfitre_jax.twin.scenes.drawing import framed, paint, turned
+from pfitre_jax.twin.scenes.shapes import Draw, inside
 
 ELLIPSES = 12
 BARS = 14
@@ -24,53 +21,13 @@ PARTICLES = 30
 FIELD_NODES = 96
 
 
-def _scene(draw_scene, count: int):
-    """A public scene from ``draw_scene(d, x, y, width)``, which may use ``count`` random numbers."""
-
-    @functools.partial(jax.jit, static_argnums=1)
-    @functools.wraps(draw_scene, assigned=("__name__", "__doc__"))
-    def scene(key, n: int) -> Float[Array, "n n"]:
-        d = Draw(jax.random.uniform(key, (count + 100,)))
-        x, y = coordinates(n)
-        width = 1.0 / n + d.chance(0.25) * d.log(0.003, 0.02)
-        outline = outlines.outline(d, jnp.pi * d.uniform(), x, y)
-        framed = jnp.where(d.chance(0.3), inside(outline.depth, width), 1.0)
-        matrix = d.chance(0.3) * d.uniform(0.0, 0.25)
-        bright = jnp.where(d.chance(0.7), 1.0, d.uniform(0.5, 1.0))
-        image = framed * draw_scene(d, x, y, width)
-        # Where chance left the scene bare: a disc.
-        disc = inside(0.12 - jnp.hypot(x - outline.middle[0], y - outline.middle[1]), width)
-        image = jnp.where(jnp.mean(image) < 0.015, jnp.maximum(image, framed * disc), image)
-        image = bright * (matrix * framed + (1 - matrix) * image) * support(x, y, 1.0 / n)
-        return jnp.clip(image, 0.0, 1.0)
-
-    return scene
-
-
-def _paint(shape, x, parameters):
-    """Shapes laid over each other, the last on top: ``shape(p) -> (coverage, level)`` for each row ``p``."""
-
-    def lay(image, p):
-        coverage, level = shape(p)
-        return image * (1 - coverage) + level * coverage, None
-
-    return jax.lax.scan(lay, jnp.zeros_like(x), parameters)[0]
-
-
-def _turned(x, y, p, reach=0.6):
-    """``x, y`` in the frame with its origin at ``reach ((p[0], p[1]) - 1/2)`` and turned by ``pi p[2]``."""
-    dx, dy = x - reach * (p[0] - 0.5), y - reach * (p[1] - 0.5)
-    c, s = jnp.cos(jnp.pi * p[2]), jnp.sin(jnp.pi * p[2])
-    return c * dx + s * dy, c * dy - s * dx
-
-
 def _ellipses(d: Draw, x, y, width):
     """Random ellipses, laid over each other or added."""
     rows = d.array(ELLIPSES, 7)
     added, share = d.chance(0.4), d.uniform(0.4, 1.0)
 
     def shape(p):
-        a, b = _turned(x, y, p)
+        a, b = turned(x, y, p)
         radius = 0.015 * (0.25 / 0.015) ** p[3]
         aspect = 1 + 1.5 * p[4]
         q = jnp.sqrt((a / aspect) ** 2 + b**2)
@@ -84,7 +41,7 @@ def _ellipses(d: Draw, x, y, width):
     # A large first ellipse so that no scene is empty.
     rows = rows.at[0].set(jnp.stack([0.5, 0.5, rows[0, 2], 0.75 + 0.25 * rows[0, 3], 0.3, 0.9, 0.0]))
     summed = jax.lax.scan(add, jnp.zeros_like(x), rows)[0]
-    return jnp.where(added, jnp.minimum(summed, 1.0), _paint(shape, x, rows))
+    return jnp.where(added, jnp.minimum(summed, 1.0), paint(shape, x, rows))
 
 
 def _bars(d: Draw, x, y, width):
@@ -95,14 +52,14 @@ def _bars(d: Draw, x, y, width):
     rows = rows.at[0, 7].set(0.0)
 
     def shape(p):
-        a, b = _turned(x, y, p)
+        a, b = turned(x, y, p)
         half_a = 0.008 * (0.15 / 0.008) ** p[3]
         half_b = jnp.where(p[4] < 0.5, half_a * (1 + p[4]), 0.1 + 0.4 * p[4])
         coverage = inside(jnp.minimum(half_a - jnp.abs(a), half_b - jnp.abs(b)), width)
         return coverage * (p[7] < share), jnp.where(p[5] < 0.12, 0.0, 0.25 + 0.75 * p[6])
 
     rows = rows.at[0, 3:6].set(jnp.stack([0.5 + 0.5 * rows[0, 3], rows[0, 4], 0.5]))
-    return _paint(shape, x, rows)
+    return paint(shape, x, rows)
 
 
 def _star(d: Draw, x, y, width):
@@ -130,7 +87,7 @@ def _line_pairs(d: Draw, x, y, width):
     fixed = d.chance(0.5)
 
     def shape(p):
-        a, b = _turned(x, y, p)
+        a, b = turned(x, y, p)
         pitch = 0.022 * (0.12 / 0.022) ** p[3]
         half_a = pitch * (1 + jnp.round(4 * p[4])) + 0.02
         half_b = jnp.maximum(half_a * (0.5 + p[5]), 0.05)
@@ -139,7 +96,7 @@ def _line_pairs(d: Draw, x, y, width):
         area = inside(jnp.minimum(half_a - jnp.abs(a), half_b - jnp.abs(b)), width)
         return area, lines * (0.6 + 0.4 * p[7])
 
-    return _paint(shape, x, rows)
+    return paint(shape, x, rows)
 
 
 def _voronoi(d: Draw, x, y, width):
@@ -147,7 +104,7 @@ def _voronoi(d: Draw, x, y, width):
     seeds = d.array(VORONOI_SEEDS, 3)
     used = jnp.arange(VORONOI_SEEDS) < 7 + d.uniform() * (VORONOI_SEEDS - 7)
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 4.0), 1.0)
-    a, b = _turned(x, y, d.array(3))
+    a, b = turned(x, y, d.array(3))
     empty, binary = d.chance(0.4) * d.uniform(0.2, 0.6), d.chance(0.3)
     grey = jnp.where(seeds[:, 2] < empty, 0.0, jnp.where(binary, 1.0, 0.2 + 0.8 * seeds[:, 2]))
     place_a, place_b = 1.2 * (seeds[:, 0] - 0.5), 1.2 * (seeds[:, 1] - 0.5) * stretch
@@ -180,7 +137,7 @@ def _field(d: Draw, x, y, width):
     noise = d.normal(FIELD_NODES, FIELD_NODES)
     k = jnp.fft.fftfreq(FIELD_NODES) * FIELD_NODES
     kx, ky = jnp.meshgrid(k[: FIELD_NODES // 2 + 1].at[-1].multiply(-1.0), k)
-    ka, kb = _turned(kx, ky, jnp.stack([0.5, 0.5, d.uniform()]))
+    ka, kb = turned(kx, ky, jnp.stack([0.5, 0.5, d.uniform()]))
     scale = d.log(0.018, 0.12)
     aspect = jnp.where(d.chance(0.35), d.log(1.0, 5.0), 1.0)
     q2 = (2 * jnp.pi * scale) ** 2 * ((ka * aspect) ** 2 + (kb / jnp.sqrt(aspect)) ** 2)
@@ -209,7 +166,7 @@ def _particles(d: Draw, x, y, width):
     crack = d.chance(0.3)
 
     def shape(p):
-        a, b = _turned(x, y, p, reach=0.85)
+        a, b = turned(x, y, p, reach=0.85)
         radius = largest * jnp.exp(-spread * 1.5 * p[3])
         depth = radius - jnp.sqrt((a / (1 + 0.6 * p[4])) ** 2 + b**2)
         core = 1 - (p[5] < hollow) * inside(depth - radius * (0.2 + 0.5 * p[6]), width)
@@ -218,13 +175,13 @@ def _particles(d: Draw, x, y, width):
         coverage = inside(depth, width) * (p[3] * 0.999 < share)
         return coverage, (0.4 + 0.6 * p[7]) * core * rim * line
 
-    return _paint(shape, x, rows)
+    return paint(shape, x, rows)
 
 
-ellipses = _scene(_ellipses, ELLIPSES * 7)
-bars = _scene(_bars, BARS * 8)
-siemens_star = _scene(_star, 0)
-line_pairs = _scene(_line_pairs, CHART_GROUPS * 8)
-voronoi = _scene(_voronoi, VORONOI_SEEDS * 3)
-random_field = _scene(_field, FIELD_NODES**2)
-particles = _scene(_particles, PARTICLES * 8)
+ellipses = framed(_ellipses, ELLIPSES * 7)
+bars = framed(_bars, BARS * 8)
+siemens_star = framed(_star, 0)
+line_pairs = framed(_line_pairs, CHART_GROUPS * 8)
+voronoi = framed(_voronoi, VORONOI_SEEDS * 3)
+random_field = framed(_field, FIELD_NODES**2)
+particles = framed(_particles, PARTICLES * 8)

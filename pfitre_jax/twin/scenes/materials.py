@@ -1,0 +1,183 @@
+"""Procedural materials: packings of touching particles, foams, fibres.
+
+Each function gives one scene ``(n, n)`` float32 in [0, 1] for one key, as those of
+:mod:`pfitre_jax.twin.scenes.patterns` do. Cells sit on a jittered hexagonal lattice, so that a pixel has to
+look at the nine around it only.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pfitre_jax.twin.scenes.drawing import framed, paint, turned
+from pfitre_jax.twin.scenes.shapes import Draw, inside
+
+#: Cells along a side of the lattice: the smallest still cover the support.
+CELLS = 28
+#: Distance of neighbouring cells, as a fraction of the field.
+SPACING = (0.05, 0.2)
+FIBRES = 26
+#: Rows of a hexagonal lattice are this much closer than the cells of a row.
+_ROWS = 0.5 * 3**0.5
+_OFFSETS = jnp.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)])
+
+
+def lattice(jitter: Float[Array, "2 cells cells"]) -> Float[Array, "2 cells cells"]:
+    """Middles of the cells in units of their spacing, ``[:, j, i]`` in row ``j``; jitter: shifts, in [-1, 1].
+
+    At the most their distances are those of the regular lattice, plus or minus 0.6.
+    """
+    k = jnp.arange(CELLS) - CELLS // 2
+    i, j = jnp.meshgrid(k, k)
+    regular = jnp.stack([i + 0.5 * jnp.mod(j, 2) + 0.5, (j + 0.5) * _ROWS])
+    return regular + 0.3 * jitter
+
+
+def touching_radii(
+    points: Float[Array, "2 cells cells"], size: Float[Array, "cells cells"]
+) -> Float[Array, "cells cells"]:
+    """Radii of discs around ``points``, as large as they can be and not overlap.
+
+    Two neighbours would share their distance as their ``size``; the closest one decides.
+    """
+    radius = jnp.full_like(size, 9.0)
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            if (i, j) != (0, 0):
+                other, theirs = jnp.roll(points, (j, i), (1, 2)), jnp.roll(size, (j, i), (0, 1))
+                apart = jnp.hypot(*(points - other))
+                radius = jnp.minimum(radius, apart * size / (size + theirs))
+    return radius
+
+
+def _around(a, b, offset):
+    """Index ``(j, i)`` of the cell that ``a, b`` (in spacings) lie in, and of those around it."""
+    j = jnp.floor(b / _ROWS).astype(int)
+    i = jnp.floor(a - 0.5 * jnp.mod(j, 2)).astype(int)
+    place = lambda k, step: jnp.clip(k + step + CELLS // 2, 0, CELLS - 1)  # noqa: E731
+    return place(j, offset[1]), place(i, offset[0])
+
+
+def _packing(d: Draw, x, y, width):
+    """A packing of touching particles, round or not, of one size or many; pores and cracks inside them."""
+    values = d.array(10, CELLS, CELLS)
+    spacing, spread, present = d.log(*SPACING), d.uniform(0.0, 0.8), d.uniform(0.75, 1.0)
+    disorder, gap = d.uniform(0.2, 1.0), d.chance(0.5) * d.uniform(0.0, 0.12)
+    porous, cracked, angular = d.chance(0.5), d.chance(0.5) * d.uniform(0.2, 0.8), d.chance(0.5)
+    # Fibres or flakes cut across lie longer one way.
+    stretch = jnp.where(d.chance(0.3), d.log(1.0, 2.5), 1.0)
+    a, b = turned(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
+    a = a / (spacing * stretch)
+    b = b / spacing
+    points = lattice(disorder * (2 * values[:2] - 1))
+    radius = (1 - gap) * touching_radii(points, jnp.exp(spread * (values[2] - 0.5)))
+    radius = radius * (values[3] < present)
+
+    def nearer(best, offset):
+        j, i = _around(a, b, offset)
+        depth = radius[j, i] - jnp.hypot(a - points[0, j, i], b - points[1, j, i])
+        first = depth > best[0]
+        return tuple(jnp.where(first, new, old) for new, old in zip((depth, j, i), best, strict=True)), None
+
+    none = (jnp.full_like(a, -9.0), jnp.zeros_like(a, int), jnp.zeros_like(a, int))
+    (depth, j, i), _ = jax.lax.scan(nearer, none, _OFFSETS)
+    r, own, (pa, pb) = radius[j, i], values[4:, j, i], points[:, j, i]
+    da, db = a - pa, b - pb
+    angle = jnp.arctan2(db, da)
+    # Only inwards of the disc, so that neighbours still do not overlap.
+    bumps = 0.5 - 0.3 * jnp.cos(3 * angle + 7 * own[0]) - 0.2 * jnp.cos(5 * angle + 7 * own[1])
+    depth = depth - angular * 0.22 * r * bumps
+    blur = width / spacing
+    solid = inside(depth, blur)
+    # A pore in the particle, and a crack: a wavy line through it, open to one side or to both.
+    turn = 2 * jnp.pi * own[2]
+    along, across = da * jnp.cos(turn) + db * jnp.sin(turn), db * jnp.cos(turn) - da * jnp.sin(turn)
+    hole = r * (0.1 + 0.25 * own[3]) - jnp.hypot(along - 0.35 * r, across)
+    wavy = jnp.abs(across - 0.12 * r * jnp.sin(5 * along / (r + 1e-6) + 7 * own[4]))
+    open_to = jnp.where(own[4] < 0.4, 9.0, along + r * (own[5] - 0.5))
+    crack = jnp.minimum(r * (0.03 + 0.07 * own[3]) - wavy, open_to)
+    holed = porous * (own[1] < 0.6) * inside(hole, blur)
+    split = (own[0] < cracked) * inside(crack, blur)
+    level = jnp.where(d.chance(0.4), 1.0, 0.45 + 0.55 * own[5])
+    rim = 1 - d.chance(0.3) * 0.5 * inside(0.15 * r - depth, blur)
+    return solid * level * rim * (1 - holed) * (1 - split)
+
+
+def _foam(d: Draw, x, y, width):
+    """A foam: walls of varied thickness between cells, thicker where three meet, some of them broken."""
+    values = d.array(4, CELLS, CELLS)
+    spacing, thick, varied = d.log(*SPACING), d.log(0.06, 0.4), d.uniform(0.0, 0.9)
+    border, broken, filled = d.uniform(0.0, 1.2), d.chance(0.4) * d.uniform(0.0, 0.5), d.chance(0.3)
+    stretch = jnp.where(d.chance(0.3), d.log(1.0, 2.5), 1.0)
+    a, b = turned(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
+    a = a / (spacing * stretch)
+    b = b / spacing
+    points = lattice(d.uniform(0.3, 1.0) * (2 * values[:2] - 1))
+    wall, corner, one, two = walls(points, values[2], a, b)
+    # A number of the wall, the same seen from both its cells.
+    own = jnp.mod(7 * (one + two), 1.0)
+    half = 0.5 * thick * (1 + varied * (own - 0.5))
+    half = half * (1 + border * jnp.exp(-corner / 0.15))
+    blur = width / spacing
+    solid = inside(half - wall, blur) * ((own > broken) | (corner < 0.15))
+    # Some cells are full.
+    full = filled * (one > 0.8)
+    return jnp.maximum(solid, full * 0.6 * inside(wall - half, blur))
+
+
+def walls(points: Float[Array, "2 cells cells"], values: Float[Array, "cells cells"], a, b):
+    """Distance to the wall half way to the next cell, how much nearer the nearest cell is than the third, and
+    the ``values`` of the nearest and the next, at ``a, b`` in spacings."""
+
+    def nearer(best, offset):
+        j, i = _around(a, b, offset)
+        pa, pb = points[0, j, i], points[1, j, i]
+        new = (jnp.hypot(a - pa, b - pb), pa, pb, values[j, i])
+        one, two, three = best
+        before = [new[0] < old[0] for old in (one, two, three)]
+        one_ = tuple(jnp.where(before[0], u, v) for u, v in zip(new, one, strict=True))
+        two_ = tuple(
+            jnp.where(before[0], w, jnp.where(before[1], u, v)) for u, v, w in zip(new, two, one, strict=True)
+        )
+        three_ = tuple(
+            jnp.where(before[1], w, jnp.where(before[2], u, v))
+            for u, v, w in zip(new, three, two, strict=True)
+        )
+        return (one_, two_, three_), None
+
+    none = (jnp.full_like(a, 9.0),) + (jnp.zeros_like(a),) * 3
+    (one, two, three), _ = jax.lax.scan(nearer, (none, none, none), _OFFSETS)
+    apart = jnp.hypot(one[1] - two[1], one[2] - two[2]) + 1e-6
+    return (two[0] ** 2 - one[0] ** 2) / (2 * apart), three[0] - one[0], one[3], two[3]
+
+
+def _fibres(d: Draw, x, y, width):
+    """Fibres in the plane: aligned, in two directions or in any, straight or wavy, some of them hollow."""
+    rows = d.array(FIBRES, 8)
+    way, cross = d.choice([0.4, 0.3, 0.3]), d.uniform(0.25, 0.5)
+    frame, fan, wavy = d.uniform(), 0.06 * d.uniform(), d.chance(0.6) * d.uniform(0.2, 1.0)
+    half, spread, share = d.log(0.006, 0.035), d.uniform(0.0, 1.2), d.uniform(0.4, 1.0)
+    hollow = d.chance(0.3)
+    two = frame + cross * (rows[:, 2] > 0.5)
+    aligned = jnp.where(way == 0, frame, two) + fan * (rows[:, 3] - 0.5)
+    angle = jnp.where(way == 2, rows[:, 2], aligned)
+    rows = rows.at[:, 2].set(angle).at[0, 7].set(0.0)
+
+    def shape(p):
+        a, b = turned(x, y, p, reach=0.9)
+        wave = 2 * jnp.pi * (1 + 4 * p[3])
+        rise = 0.25 * wavy * (p[4] + 0.2) / wave
+        line = rise * jnp.sin(wave * a + 7 * p[5])
+        slope = rise * wave * jnp.cos(wave * a + 7 * p[5])
+        depth = half * jnp.exp(spread * (p[4] - 0.5)) - jnp.abs(b - line) / jnp.sqrt(1 + slope**2)
+        core = 1 - hollow * (p[5] < 0.6) * inside(depth - 0.5 * half, width)
+        return inside(depth, width) * (p[7] < share), (0.5 + 0.5 * p[6]) * core
+
+    return paint(shape, x, rows)
+
+
+packing = framed(_packing, 10 * CELLS**2)
+foam = framed(_foam, 4 * CELLS**2)
+fibres = framed(_fibres, FIBRES * 8)
