@@ -18,6 +18,7 @@ from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
 from pfitre_jax.loop import Status
 from pfitre_jax.priors.network import available, locate, pretrained
+from pfitre_jax.twin.instrument import ROWWISE, SWITCHED
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -430,6 +431,21 @@ def test_a_simulated_scan_is_reconstructed_and_holds_its_truth(tmp_path):
         center = file["/exchange/data"].attrs["center"]
     done = pfitre("recon", path, "--method", "cgls", "--center", center, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
+
+
+def test_every_imperfection_can_be_switched_by_a_file_with_an_instrument_only(tmp_path):
+    """All of them at once, on a volume; a scene of independent slices refuses those of rows."""
+    config, path = tmp_path / "mine.toml", tmp_path / "scan.h5"
+    lines = [f"{name} = [0.1, 0.2]" for name in (*SWITCHED, *ROWWISE)]
+    config.write_text("\n".join(["[instrument]", "counts = [50, 80]", "probability = 1", *lines]))
+    args = ("simulate", "--config", config, "--out", path, "--columns", 24, "--views", 6)
+    refused = pfitre(*args)
+    assert refused.exit_code == 2 and "rows of one volume" in refused.stderr and not path.exists()
+    done = pfitre(*args, "--scene", "circuits3d", "--rows", 4)
+    assert done.exit_code == 0, done.output
+    with h5py.File(path) as file:
+        assert file["/truth/data"].shape == (4, 24, 24)
+        assert np.all(np.isfinite(file["/exchange/data"]))
 
 
 @pytest.mark.parametrize(

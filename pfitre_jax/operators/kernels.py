@@ -36,7 +36,7 @@ def adjoint(theta, offset, sinogram, shape: tuple[int, int]):
 
 
 def forward_exponential(theta, offset, images, columns: int, mu):
-    """``images (slices, ny, nx)`` -> ``(slices, views, columns)``: :func:`forward` with ``exp(mu l)`` along rays.
+    """``images (slices, ny, nx)`` -> ``(slices, views, columns)``: :func:`forward` weighted by ``exp(mu l)``.
 
     ``l`` is the way along the ray from its point nearest to the axis, in pixels: the point is
     ``t (cos, sin) + l (-sin, cos)``. The exponential X-ray transform (Tretiak & Metz, SIAM J. Appl. Math. 39,

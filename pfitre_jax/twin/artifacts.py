@@ -118,8 +118,8 @@ def draw_line_walks(key, rows: int, views: int, rms) -> Float[Array, "rows views
 def move_rows(key, volume_scan: Float[Array, "rows views columns"], rms):
     """Each view moved along the rows by ``rms * normal`` bins, as a stage that jitters along the axis.
 
-    Detector row ``i`` sees row ``i - s``, the weighted mean of the two that it straddles; beyond its first and
-    last row the object goes on unchanged.
+    Detector row ``i`` sees row ``i - s``, the weighted mean of the two that it straddles; beyond its first
+    and last row the object goes on unchanged.
     """
     rows, views, _ = volume_scan.shape
     shifts = rms * jax.random.normal(key, (views,))

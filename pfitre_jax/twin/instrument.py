@@ -101,14 +101,13 @@ class Instrument:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
 
-
     def require_rows(self, volume: bool) -> None:
         """Raise ``ValueError`` if an imperfection of :data:`ROWWISE` may occur and slices are no rows."""
         names = [name for name in ROWWISE if getattr(self, name)[1] > 0]
         if names and not volume:
             raise ValueError(
-                f"{', '.join(names)} need slices that are rows of one volume, and these scenes are independent; "
-                f"leave out {', '.join(names)}, or simulate a volume (pfitre simulate --scene circuits3d)"
+                f"{', '.join(names)} need slices that are rows of one volume, and these are independent; "
+                "leave them out, or simulate a volume (pfitre simulate --scene circuits3d)"
             )
 
 
@@ -241,7 +240,7 @@ def measure(
 
 
 def _project(geometry, images, absorption, lines):
-    """Sinograms (slices, views, columns); lines: (slices, views), shifts of each slice of its own, or None."""
+    """Sinograms (slices, views, columns); lines: (slices, views), each slice's own shifts, or None."""
 
     def project(geometry, images):
         if absorption is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
-from pfitre_jax.twin.scenes.mixture import SCENES
+from pfitre_jax.twin.scenes.mixture import SCENES, VOLUMES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,22 +28,30 @@ class Simulated:
 def simulate_scan(
     scene: str, instrument: Instrument, *, rows: int = 4, columns: int = 128, views: int = 51, seed: int = 0
 ) -> Simulated:
-    """A scan of ``rows`` scenes of one kind, drawn independently, ``columns`` pixels wide.
+    """A scan of ``rows`` slices, ``columns`` pixels wide, of one kind of scene.
 
-    scene: one of :data:`SCENES`
+    scene: one of :data:`SCENES`, drawn independently for each row, or of :data:`VOLUMES`, whose rows are
+        those of one volume, as high as a bin is wide
     seed: of everything drawn; the same seed, the same scan
 
-    Raises ``ValueError`` for an unknown scene and for sizes below 1.
+    Raises ``ValueError`` for an unknown scene, for sizes that are too small, and where the instrument has
+    imperfections that independent slices cannot have.
     """
-    if scene not in SCENES:
-        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join(SCENES)}")
+    if scene not in SCENES | VOLUMES:
+        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join(SCENES | VOLUMES)}")
     for name, value, least in (("rows", rows, 1), ("columns", columns, 16), ("views", views, 2)):
         if value < least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
+    volume = scene in VOLUMES
+    instrument.require_rows(volume)
     k_scene, k_geometry, k_measure = jax.random.split(jax.random.key(seed), 3)
-    fine = jax.lax.map(lambda k: SCENES[scene](k, OVERSAMPLING * columns), jax.random.split(k_scene, rows))
+    n = OVERSAMPLING * columns
+    if volume:
+        fine = VOLUMES[scene](k_scene, rows, n, 1 / columns)
+    else:
+        fine = jax.lax.map(lambda k: SCENES[scene](k, n), jax.random.split(k_scene, rows))
     geometry, _ = draw_geometry(k_geometry, instrument, views, columns)
-    scan = jax.jit(measure, static_argnums=1)(k_measure, instrument, geometry, fine)
+    scan = jax.jit(measure, static_argnums=(1, 4))(k_measure, instrument, geometry, fine, volume)
     truth = jax.vmap(bin_down)(fine)
     return Simulated(
         np.moveaxis(np.asarray(scan.sinograms, np.float32), 0, 1),

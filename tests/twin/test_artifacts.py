@@ -137,7 +137,7 @@ def test_a_single_row_does_not_drift_against_itself(draw):
 
 
 def test_moved_rows_see_the_row_that_is_that_far_off():
-    """Of a ramp along the rows, ``i``, row ``i`` of a view moved by ``s`` shows ``i - s``, up to the edges."""
+    """Of a ramp along the rows, ``i``, row ``i`` of a view moved by ``s`` shows ``i - s``."""
     rows, views = 9, 4000
     ramp = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.float32)[:, None, None], (rows, views, 3))
     moved = np.asarray(artifacts.move_rows(KEY, ramp, 0.7))

@@ -48,7 +48,9 @@ def test_absorption_weakens_a_point_by_its_depth():
     spot = [(2 * radius, 0.0, 5.0, 1.0)]
     image = jnp.asarray(disc_image(spot, 2 * n, fine=4), jnp.float32)
     geometry = ParallelGeometry.create(theta, n)
-    absorbed = np.asarray(jax.jit(projecting.project_absorbed)(geometry, image[None], strength))[0].sum(axis=1)
+    absorbed = np.asarray(jax.jit(projecting.project_absorbed)(geometry, image[None], strength))[0].sum(
+        axis=1
+    )
     clean = np.asarray(jax.jit(projecting.project_finely)(geometry, image)).sum(axis=1)
     # The detector looks along (-sin, cos): a point at (r, 0) is -r sin(theta) in front of the middle.
     expected = np.exp(-strength * (1 + radius * np.sin(theta) / (n / 2)) / 2)
@@ -57,7 +59,7 @@ def test_absorption_weakens_a_point_by_its_depth():
 
 @pytest.mark.parametrize("slices", [1, 20])
 def test_absorbed_projection_is_that_of_the_weighted_images(slices):
-    """For each view the image, weakened pixel by pixel as the definition says, projected without absorption."""
+    """For each view: the image, weakened pixel by pixel as the definition says, projected."""
     n, strength = 24, 1.5
     images = jnp.asarray(np.random.default_rng(0).random((slices, 2 * n, 2 * n)), jnp.float32)
     x = (np.arange(2 * n) - n + 0.5) / n

@@ -1,6 +1,6 @@
 """Procedural circuits in three dimensions: a stack of wiring layers joined by vias, cut into rows.
 
-In the wafer's frame ``(u, v, w)`` metal layer ``l`` fills ``bottom[l] < w < top[l]`` with the wires of a track
+In the wafer's frame ``(u, v, w)`` metal layer ``l`` fills ``bottom[l] < w < top[l]`` with the wires of a
 table (:mod:`pfitre_jax.twin.scenes.tracks`), the same at every height; every other layer runs across. Between
 two layers stand vias, where a wire of one crosses a wire of the next. A rotation carries the rows' frame
 ``(x, y, z)`` into the wafer's: rows in its plane, tilted against it, or cutting it upright.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -188,9 +187,7 @@ def metal_at(stack: Stack, x, y, z, spacing) -> Float[Array, "n n"]:
         return (content + metal * image + gap * via, image, track), None
 
     start = jnp.zeros_like(u), jnp.zeros_like(u), jnp.zeros(u.shape, jnp.int32)
-    (content, *_), _ = jax.lax.scan(
-        add, start, (stack.wires, stack.across, stack.vias, metal, gap, needed)
-    )
+    (content, *_), _ = jax.lax.scan(add, start, (stack.wires, stack.across, stack.vias, metal, gap, needed))
     return content
 
 

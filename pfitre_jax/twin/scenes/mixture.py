@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.twin.scenes import patterns
 from pfitre_jax.twin.scenes.circuits import circuits
+from pfitre_jax.twin.scenes.circuits3d import circuits3d
 
 #: Every scene by its name.
 SCENES = {
@@ -23,6 +24,8 @@ SCENES = {
     "random_field": patterns.random_field,
     "particles": patterns.particles,
 }
+#: Scenes whose slices are the rows of one volume.
+VOLUMES = {"circuits3d": circuits3d}
 #: Families of scenes; those of a family are equally likely.
 FAMILIES = {
     "circuits": ("circuits",),
