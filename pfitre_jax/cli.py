@@ -605,7 +605,10 @@ def simulate(
         "circuits"
     ),
     config: Annotated[
-        str, typer.Option(metavar="NAME|TOML", help="Training configuration whose [instrument] is used.")
+        str,
+        typer.Option(
+            metavar="NAME|TOML", help="File with an [instrument], such as a training configuration."
+        ),
     ] = "circuits",
     files: Annotated[
         list[str] | None,
@@ -615,7 +618,7 @@ def simulate(
             "number of times. Default: those of the configuration's [banks].",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(metavar="N", help="Scenes, drawn independently.")] = 4,
+    rows: Annotated[int, typer.Option(metavar="N", help="Of one volume (circuits3d), or independent.")] = 4,
     columns: Annotated[int, typer.Option(metavar="N", help="Detector bins.")] = 128,
     views: Annotated[int, typer.Option(metavar="N")] = 51,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed, the same scan.")] = 0,

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from pfitre_jax.report import Panel, gallery
 from pfitre_jax.training.config import load_config
-from pfitre_jax.twin.instrument import SWITCHED, Instrument, draw_geometry, measure
+from pfitre_jax.twin.instrument import ROWWISE, SWITCHED, Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
 from pfitre_jax.twin.scenes.files import find, make_banks
-from pfitre_jax.twin.scenes.mixture import BANKED, SCENES
+from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
 
 #: Examples of each scene.
 EXAMPLES = 6
@@ -39,6 +39,10 @@ STRENGTHS = {
     "hot": 0.03,
     "zingers": 0.005,
     "truncation": 0.3,
+    "roll": 4.0,
+    "row_shift": 2.0,
+    "line_drift": 2.0,
+    "line_walk": 2.0,
 }
 QUIET = Instrument(
     missing_deg=(96.0, 96.0),
@@ -64,36 +68,63 @@ def find_banks(seed: int) -> dict[str, Bank]:
 
 
 def draw_scenes(size: int, seed: int, banks: Mapping[str, Bank]) -> Figure:
-    """A row of examples, ``size`` pixels wide, for each scene, and for each of the ``banks``."""
+    """A row of examples, ``size`` pixels wide, for each scene, and for each of the ``banks``; of a volume
+    four of its rows and two cuts."""
     keys = jax.random.split(jax.random.key(seed), EXAMPLES)
     scenes = SCENES | {name: functools.partial(bank_scene, bank) for name, bank in banks.items()}
     rows = [
         [Panel(name if k == 0 else "", np.asarray(scene(key, size))) for k, key in enumerate(keys)]
         for name, scene in scenes.items()
     ]
+    for name, scene in VOLUMES.items():
+        volume = np.asarray(scene(keys[0], _height(size), size))
+        shown = np.linspace(0, len(volume) - 1, EXAMPLES - 2).astype(int)
+        panels = [Panel(f"{name}, row {row}" if row == 0 else f"row {row}", volume[row]) for row in shown]
+        cuts = [Panel("cut along x", volume[:, size // 2]), Panel("cut along y", volume[:, :, size // 2])]
+        rows.append(panels + cuts)
     return gallery(rows, title="scenes of the digital twin")
 
 
+def _height(columns: int) -> int:
+    """Rows of the volumes that are shown."""
+    return max(columns // 3, 4)
+
+
 def draw_artifacts(columns: int, views: int, seed: int) -> Figure:
-    """The sinogram of one circuit as it should be, with each imperfection alone, and what that changes."""
+    """A circuit's sinogram as it should be, with each imperfection alone, and what that changes.
+
+    Of imperfections of rows one view of a volume of circuits.
+    """
     k_scene, k_geometry, k_scan = jax.random.split(jax.random.key(seed), 3)
-    fine = SCENES["circuits"](k_scene, OVERSAMPLING * columns)[None]
     geometry, _ = draw_geometry(k_geometry, QUIET, views, columns)
-    scan = jax.jit(measure, static_argnums=1)
+    scan = jax.jit(measure, static_argnums=(1, 4))
+    slices = SCENES["circuits"](k_scene, OVERSAMPLING * columns)[None]
+    volume = VOLUMES["circuits3d"](k_scene, _height(columns), OVERSAMPLING * columns, 1 / columns)
 
     def sinogram(**strengths):
-        given = {name: (value, value) for name, value in strengths.items()}
-        drawn = scan(k_scan, dataclasses.replace(QUIET, **given), geometry, fine)
-        return np.asarray(drawn.sinograms[0])
+        return scanned(slices, False, strengths)[0]
 
-    clean = sinogram()
+    def view(**strengths):
+        return scanned(volume, True, strengths)[:, views // 3]
+
+    def scanned(fine, rows, strengths):
+        given = {name: (value, value) for name, value in strengths.items()}
+        drawn = scan(k_scan, dataclasses.replace(QUIET, **given), geometry, fine, rows)
+        return np.asarray(drawn.sinograms)
+
+    clean, clean_view = sinogram(), view()
     rows = []
-    for name in ("noise", "counts", *SWITCHED):
+    for name in ("noise", "counts", *SWITCHED, *ROWWISE):
         # A scan that lacks nothing in any view has nothing to equalise.
         base = {"truncation": STRENGTHS["truncation"]} if name == "equalised" else {}
-        before = sinogram(**base) if base else clean
-        after = sinogram(**base, **{name: STRENGTHS[name]})
-        panels = (("before", before), (f"{name} {STRENGTHS[name]:g}", after), ("change", after - before))
+        picture, before = (view, clean_view) if name in ROWWISE else (sinogram, clean)
+        before = picture(**base) if base else before
+        after = picture(**base, **{name: STRENGTHS[name]})
+        what = "view before" if name in ROWWISE else "before"
+        panels = ((what, before), (f"{name} {STRENGTHS[name]:g}", after), ("change", after - before))
         rows.append([Panel(title, image) for title, image in panels])
     paired = [left + right for left, right in zip(rows[::2], [*rows[1::2], []], strict=False)]
-    return gallery(paired, title="imperfections of the virtual instrument (views down, columns across)")
+    return gallery(
+        paired,
+        title="imperfections of the virtual instrument (sinograms: views down; single views: rows down)",
+    )

@@ -18,6 +18,7 @@ from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
 from pfitre_jax.loop import Status
 from pfitre_jax.priors.network import available, locate, pretrained
+from pfitre_jax.twin.instrument import ROWWISE, SWITCHED
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -447,6 +448,21 @@ def test_training_without_its_files_is_refused_before_anything_is_written(tmp_pa
     done = pfitre("train", "--config", "general", "--out", tmp_path / "run")
     assert done.exit_code == 2 and not (tmp_path / "run").exists()
     assert f"in {tmp_path}/data; set PFITRE_DATA" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_every_imperfection_can_be_switched_by_a_file_with_an_instrument_only(tmp_path):
+    """All of them at once, on a volume; a scene of independent slices refuses those of rows."""
+    config, path = tmp_path / "mine.toml", tmp_path / "scan.h5"
+    lines = [f"{name} = [0.1, 0.2]" for name in (*SWITCHED, *ROWWISE)]
+    config.write_text("\n".join(["[instrument]", "counts = [50, 80]", "probability = 1", *lines]))
+    args = ("simulate", "--config", config, "--out", path, "--columns", 24, "--views", 6)
+    refused = pfitre(*args)
+    assert refused.exit_code == 2 and "rows of one volume" in refused.stderr and not path.exists()
+    done = pfitre(*args, "--scene", "circuits3d", "--rows", 4)
+    assert done.exit_code == 0, done.output
+    with h5py.File(path) as file:
+        assert file["/truth/data"].shape == (4, 24, 24)
+        assert np.all(np.isfinite(file["/exchange/data"]))
 
 
 @pytest.mark.parametrize(

@@ -91,22 +91,32 @@ class Projector:
         """``A^T A x``."""
         return self.T(self(image))
 
-    def norm_squared(self, iterations: int = 16) -> Float[Array, ""]:
-        """``norm(A)^2``, by power iteration from an image of ones.
+    def norm_squared(self, iterations: int = 5) -> Float[Array, ""]:
+        """``norm(A)^2``, by Lanczos' iteration from an image of ones.
 
-        ``A`` has no negative weight, so the start is not orthogonal to the leading vector; the estimate is
-        below the true value, after 16 iterations by less than 1%.
+        ``A`` has no negative weight, so the start is not orthogonal to the leading vector. The largest
+        eigenvalue of ``A^T A`` in the space of the first iterates: below the true one, after 5 iterations by
+        less than 1e-4 of it. (Lanczos, J. Res. NBS 45, 1950.)
         """
 
-        def iterate(image, _):
-            image = self.normal(image)
-            return image / jnp.linalg.norm(image), None
+        def iterate(carry, _):
+            image, previous, off_diagonal = carry
+            new = self.normal(image) - off_diagonal * previous
+            diagonal = jnp.sum(new * image)
+            new = new - diagonal * image
+            squared = jnp.sum(new**2)
+            # Nothing is left where the space holds no more: the rest of the matrix is 0.
+            more = squared > 1e-12 * diagonal**2
+            off_diagonal = jnp.where(more, jnp.sqrt(jnp.where(more, squared, 1)), 0)
+            new = jnp.where(more, new / jnp.where(more, off_diagonal, 1), 0)
+            return (new, image, off_diagonal), (diagonal, off_diagonal)
 
-        start = jnp.full(
-            self.shape, 1 / (self.shape[0] * self.shape[1]) ** 0.5, self.geometry.theta_rad.dtype
-        )
-        image, _ = jax.lax.scan(iterate, start, length=iterations)
-        return jnp.sum(self(image) ** 2)
+        dtype = self.geometry.theta_rad.dtype
+        start = jnp.full(self.shape, 1 / (self.shape[0] * self.shape[1]) ** 0.5, dtype)
+        first = start, jnp.zeros_like(start), jnp.zeros((), dtype)
+        _, (diagonal, beside) = jax.lax.scan(iterate, first, length=iterations)
+        matrix = jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
+        return jnp.linalg.eigvalsh(matrix)[-1]
 
     def _angles_and_offsets(self, dtype):
         g = self.geometry

@@ -8,13 +8,15 @@ import jax.numpy as jnp
 from pfitre_jax.solvers.problem import Problem
 
 
-def conjugate_gradients(operator, rhs, x0, *, iterations: int, precondition=lambda r: r):
+def conjugate_gradients(operator, rhs, x0, *, iterations: int, precondition=lambda r: r, residual=None):
     """Solve ``operator(x) = rhs`` for a symmetric positive ``operator`` by a fixed number of iterations.
 
-    rhs, x0: arrays of one shape. Differentiable by unrolling. A direction that no longer makes progress is
-    skipped, so more iterations than needed do no harm. (Hestenes & Stiefel, 1952.)
+    rhs, x0: arrays of one shape; residual: ``rhs - operator(x0)``, where it is known already
+
+    Differentiable by unrolling. A direction that no longer makes progress is skipped, so more iterations than
+    needed do no harm. (Hestenes & Stiefel, 1952.)
     """
-    residual = rhs - operator(x0)
+    residual = rhs - operator(x0) if residual is None else residual
     direction = precondition(residual)
     energy = jnp.vdot(residual, direction)
 
@@ -60,5 +62,7 @@ def data_step(problem: Problem, target, rho, x, *, iterations: int):
         free * x,
         iterations=iterations,
         precondition=lambda r: free * problem.precondition(free * r, rho),
+        # Every pixel above 0 is free, so that free * x is x.
+        residual=free * downhill,
     )
     return jnp.maximum(x, 0)

@@ -21,6 +21,7 @@ def reference_scale(
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"] | None = None,
     region: Float[Array, "ny nx"] | None = None,
+    iterations: int = SCALE_ITERATIONS,
 ) -> Float[Array, ""]:
     """The quantile ``SCALE_QUANTILE`` of a damped, non-negative reconstruction of all slices together.
 
@@ -30,6 +31,7 @@ def reference_scale(
     problem: supplies everything but sinogram and mask
     masks: 1 where a bin is valid, default the problem's
     region: 1 for the pixels that count, default the problem's support
+    iterations: of conjugate gradients; 4 are within 5% of 12, 6 within 1%
     """
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
     region = problem.support if region is None else region
@@ -37,7 +39,7 @@ def reference_scale(
 
     def quick(sinogram, mask):
         one = problem.with_sinogram(sinogram, mask)
-        return data_step(one, zero, SCALE_RHO, zero, iterations=SCALE_ITERATIONS)
+        return data_step(one, zero, SCALE_RHO, zero, iterations=iterations)
 
     images = jnp.where(region[None] > 0, jax.vmap(quick)(sinograms, masks), jnp.nan)
     scale, largest = jnp.nanquantile(images, SCALE_QUANTILE), jnp.nanmax(images)

@@ -1,13 +1,15 @@
 """What goes wrong in a scan, one function for each imperfection: pure, seeded by a key, of one strength.
 
 Sinograms are ``(..., views, columns)``: leading axes are slices of one scan, which share what belongs to the
-scan (gain, shifts, columns) and have noise of their own.
+scan (gain, shifts, columns) and have noise of their own. Where the slices are the rows of one volume, what
+mixes or moves rows takes ``(rows, views, columns)``.
 """
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
 from jax.scipy.signal import convolve
 from jaxtyping import Array, Float
 
@@ -91,6 +93,58 @@ def draw_sample_drift(key, theta_rad: Float[Array, " views"], distance):
 def draw_angle_errors(key, views: int, rms_deg):
     """Errors of the view angles, radians, (views,), independent, standard deviation ``rms_deg`` degrees."""
     return jnp.deg2rad(rms_deg) * jax.random.normal(key, (views,))
+
+
+def draw_line_ramps(key, rows: int, views: int, rms) -> Float[Array, "rows views"]:
+    """Shifts of each row in each view, bins: a stage that drifts steadily while a probe scans row after row.
+
+    Within a view the shifts are a straight line about 0, its slope normal and drawn for each view.
+    """
+    time = jnp.arange(rows) - (rows - 1) / 2
+    time = time / jnp.maximum(jnp.sqrt(jnp.mean(time**2)), 1e-6)
+    return rms * time[:, None] * jax.random.normal(key, (1, views))
+
+
+def draw_line_walks(key, rows: int, views: int, rms) -> Float[Array, "rows views"]:
+    """:func:`draw_line_ramps` of a stage whose shift is a random walk from row to row, with mean 0.
+
+    ``R`` unit steps are on average ``sqrt((R - 1/R) / 6)`` rms about their mean.
+    """
+    walks = jnp.cumsum(jax.random.normal(key, (rows, views)), axis=0)
+    size = jnp.sqrt(max(rows - 1 / rows, 1e-6) / 6)
+    return rms * (walks - jnp.mean(walks, axis=0, keepdims=True)) / size
+
+
+def move_rows(key, volume_scan: Float[Array, "rows views columns"], rms):
+    """Each view moved along the rows by ``rms * normal`` bins, as a stage that jitters along the axis.
+
+    Detector row ``i`` sees row ``i - s``, the weighted mean of the two that it straddles; beyond its first
+    and last row the object goes on unchanged.
+    """
+    rows, views, _ = volume_scan.shape
+    shifts = rms * jax.random.normal(key, (views,))
+    seen = jnp.clip(jnp.arange(rows)[:, None] - shifts[None, :], 0, rows - 1)
+    below = jnp.clip(jnp.floor(seen).astype(jnp.int32), 0, max(rows - 2, 0))
+    view, above = jnp.arange(views)[None, :], jnp.minimum(below + 1, rows - 1)
+    share = (seen - below)[..., None].astype(volume_scan.dtype)
+    return (1 - share) * volume_scan[below, view] + share * volume_scan[above, view]
+
+
+def roll_views(volume_scan: Float[Array, "rows views columns"], roll_deg):
+    """Each view as a detector sees it whose columns are rolled by ``roll_deg`` against the rotation axis.
+
+    ``scipy.ndimage.rotate(projections, +roll_deg, axes=(1, 2), reshape=False)`` of ``(views, rows, columns)``
+    mends it: this is the turn by ``-roll_deg`` about the middle of the detector, bilinear. Beyond its edges
+    the object goes on unchanged.
+    """
+    rows, _, columns = volume_scan.shape
+    i = (jnp.arange(rows) - (rows - 1) / 2)[:, None]
+    k = (jnp.arange(columns) - (columns - 1) / 2)[None, :]
+    angle = jnp.deg2rad(roll_deg)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    at = [(rows - 1) / 2 + cos * i - sin * k, (columns - 1) / 2 + sin * i + cos * k]
+    turn = lambda view: map_coordinates(view, at, order=1, mode="nearest")  # noqa: E731
+    return jax.vmap(turn, 1, 1)(volume_scan)
 
 
 def blur(sinogram, sigma):

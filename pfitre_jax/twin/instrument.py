@@ -40,6 +40,13 @@ class Instrument:
     stripes: rms of the columns' offsets over the sinogram's maximum
     dead, hot: share of the columns; zingers: share of the bins
     truncation: share of the columns that a run of views loses at one side; those bins are known to be missing
+
+    Of scans whose slices are rows of one volume only:
+
+    roll: of the rotation axis against the detector's columns, either way, degrees
+    row_shift: rms of per-view shifts along the rows, bins
+    line_drift, line_walk: rms of the rows' shifts along the columns inside each view, bins: a stage that
+        drifts steadily, or at random, while a probe scans a view row after row
     """
 
     missing_deg: tuple[float, float] = (30.0, 120.0)
@@ -65,6 +72,10 @@ class Instrument:
     hot: tuple[float, float] = (0.0, 0.0)
     zingers: tuple[float, float] = (0.0, 0.0)
     truncation: tuple[float, float] = (0.0, 0.0)
+    roll: tuple[float, float] = (0.0, 0.0)
+    row_shift: tuple[float, float] = (0.0, 0.0)
+    line_drift: tuple[float, float] = (0.0, 0.0)
+    line_walk: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -81,6 +92,8 @@ class Instrument:
                 )
         if self.missing_deg[1] >= 180:
             raise ValueError(f"missing_deg goes up to {self.missing_deg[1]:g}; expected less than 180")
+        if self.roll[1] >= 45:
+            raise ValueError(f"roll goes up to {self.roll[1]:g} degrees; expected less than 45")
         for name in ("outliers", "dead", "hot", "zingers", "truncation", "equalised"):
             if getattr(self, name)[1] > 1:
                 raise ValueError(f"{name} goes up to {getattr(self, name)[1]:g}; expected a share, at most 1")
@@ -88,12 +101,23 @@ class Instrument:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
 
+    def require_rows(self, volume: bool) -> None:
+        """Raise ``ValueError`` if an imperfection of :data:`ROWWISE` may occur and slices are no rows."""
+        names = [name for name in ROWWISE if getattr(self, name)[1] > 0]
+        if names and not volume:
+            raise ValueError(
+                f"{', '.join(names)} need slices that are rows of one volume, and these are independent; "
+                "leave them out, or simulate a volume (pfitre simulate --scene circuits3d)"
+            )
 
-#: Imperfections that occur in some scans.
+
+#: Imperfections that occur in some scans, whatever their slices are.
 SWITCHED = (
     *("gain", "equalised", "shift", "drift", "outliers", "sample_drift", "center_error", "angle_error"),
     *("absorption", "blur", "stripes", "dead", "hot", "zingers", "truncation"),
 )
+#: Imperfections that need slices that are rows of one volume.
+ROWWISE = ("roll", "row_shift", "line_drift", "line_walk")
 
 
 def draw_geometry(key, instrument: Instrument, views: int, columns: int) -> tuple[ParallelGeometry, Wedge]:
@@ -134,12 +158,21 @@ class Measured:
 
 
 def measure(
-    key, instrument: Instrument, geometry: ParallelGeometry, images: Float[Array, "slices fy fx"]
+    key,
+    instrument: Instrument,
+    geometry: ParallelGeometry,
+    images: Float[Array, "slices fy fx"],
+    volume: bool = False,
 ) -> Measured:
     """One scan of several slices: what belongs to the scan is drawn once.
 
     Errors of angles, centre and shifts are not in ``geometry``: the reconstruction does not know of them.
+
+    volume: whether the slices are the rows of one volume, in their order
+
+    Raises ``ValueError`` where an imperfection of :data:`ROWWISE` is on and they are not.
     """
+    instrument.require_rows(volume)
     draw = _Draws(key, instrument)
     views, columns = geometry.views, geometry.columns
     shifts, theta = geometry.shifts, geometry.theta_rad
@@ -148,7 +181,7 @@ def measure(
         ("drift", lambda k, s: artifacts.draw_drift(k, views, s)),
         ("outliers", lambda k, s: artifacts.draw_outliers(k, views, s)),
         ("sample_drift", lambda k, s: artifacts.draw_sample_drift(k, theta, s)),
-        ("center_error", lambda k, s: s * jnp.where(jax.random.uniform(k) < 0.5, 1.0, -1.0)),
+        ("center_error", lambda k, s: s * draw.sign("center_error")),
     ):
         if draw.on(name):
             shifts = shifts + jitter(draw.key(name), draw.strength(name))
@@ -156,10 +189,20 @@ def measure(
         rms = draw.strength("angle_error")
         theta = theta + artifacts.draw_angle_errors(draw.key("angle_error"), views, rms)
     true = dataclasses.replace(geometry, theta_rad=theta, shifts=shifts)
-    if draw.on("absorption"):
-        y = jax.lax.map(lambda image: project_absorbed(true, image, draw.strength("absorption")), images)
-    else:
-        y = jax.vmap(lambda image: project_finely(true, image))(images)
+    lines = None
+    for name, stray in (
+        ("line_drift", artifacts.draw_line_ramps),
+        ("line_walk", artifacts.draw_line_walks),
+    ):
+        if draw.on(name):
+            own = stray(draw.key(name), len(images), views, draw.strength(name))
+            lines = own if lines is None else lines + own
+    strength = draw.strength("absorption") if draw.on("absorption") else None
+    y = _project(true, images, strength, lines)
+    if draw.on("row_shift"):
+        y = artifacts.move_rows(draw.key("row_shift"), y, draw.strength("row_shift"))
+    if draw.on("roll"):
+        y = artifacts.roll_views(y, draw.sign("roll") * draw.strength("roll"))
     for name, spoil in (
         ("blur", lambda k, y, s: artifacts.blur(y, s)),
         ("gain", artifacts.apply_gain),
@@ -190,14 +233,29 @@ def measure(
     return Measured(y * mask[None], mask.astype(y.dtype), level)
 
 
+def _project(geometry, images, absorption, lines):
+    """Sinograms (slices, views, columns); lines: (slices, views), each slice's own shifts, or None."""
+
+    def project(geometry, images):
+        if absorption is not None:
+            return project_absorbed(geometry, images, absorption)
+        return jax.vmap(lambda image: project_finely(geometry, image))(images)
+
+    if lines is None:
+        return project(geometry, images)
+    moved = lambda extra: dataclasses.replace(geometry, shifts=geometry.shifts + extra)  # noqa: E731
+    return jax.lax.map(lambda row: project(moved(row[0]), row[1][None])[0], (lines, images))
+
+
 class _Draws:
     """Keys and strengths by name: what one imperfection draws does not depend on which others are on."""
 
     def __init__(self, key, instrument: Instrument):
-        names = ["noise", "counts", *SWITCHED]
+        # New ones come last, so that old seeds go on giving the same scans.
+        names = ["noise", "counts", *SWITCHED, "clean", *ROWWISE]
         self._keys = {name: jax.random.fold_in(key, number) for number, name in enumerate(names)}
         self._instrument = instrument
-        clean = jax.random.uniform(jax.random.fold_in(key, len(names))) < instrument.clean_share
+        clean = jax.random.uniform(self._keys["clean"]) < instrument.clean_share
         self._probability = jnp.where(clean, 0.0, instrument.probability)
 
     def on(self, name: str) -> bool:
@@ -206,6 +264,10 @@ class _Draws:
 
     def key(self, name: str):
         return jax.random.fold_in(self._keys[name], 0)
+
+    def sign(self, name: str):
+        """1 or -1."""
+        return jnp.where(jax.random.uniform(self.key(name)) < 0.5, 1.0, -1.0)
 
     def strength(self, name: str):
         """Uniform in its range, or 0 where it does not occur in this scan."""

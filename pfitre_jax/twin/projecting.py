@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.kernels import forward_exponential
 from pfitre_jax.operators.projector import Projector
 
 #: Scenes are drawn and projected this much finer than the detector.
 OVERSAMPLING = 2
-#: The detector turned against the beam, radians: where fluorescence leaves the sample to be counted.
-DETECTOR_RAD = jnp.pi / 2
 
 
 def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], factor: int = OVERSAMPLING):
@@ -20,33 +18,35 @@ def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], fac
 
     Rays are ``factor`` times finer too and averaged over each bin: strip integrals. Lengths in detector bins.
     """
-    center = factor * geometry.center + (factor - 1) / 2
-    fine = ParallelGeometry(geometry.theta_rad, center, factor * geometry.shifts, factor * geometry.columns)
-    rays = Projector(fine, image.shape)(image) / factor
-    return rays.reshape(geometry.views, geometry.columns, factor).mean(axis=2)
+    return _binned(Projector(_finer(geometry, factor), image.shape)(image), factor)
 
 
 def project_absorbed(
-    geometry: ParallelGeometry, image: Float[Array, "fy fx"], strength, factor: int = OVERSAMPLING
-):
+    geometry: ParallelGeometry, images: Float[Array, "slices fy fx"], strength, factor: int = OVERSAMPLING
+) -> Float[Array, "slices views columns"]:
     """:func:`project_finely` of fluorescence that the sample itself absorbs on its way to the detector.
 
     A point's signal is weakened by ``exp(-strength (1 + d)/2)``, ``d`` in [-1, 1] its distance behind the
     sample's middle as the detector sees it, which stands at 90 degrees to the beam, in units of the field's
     radius: a slab of even absorption. It depends on the view, so that views no longer agree on one image.
+
+    The way to a detector at 90 degrees changes along the ray and not across it, so that this is the
+    exponential X-ray transform.
     """
-    n = image.shape[0]
-    x, y = (jnp.arange(n) - (n - 1) / 2)[None, :], ((n - 1) / 2 - jnp.arange(n))[:, None]
+    fine = _finer(geometry, factor)
+    theta, offset = fine.theta_rad.astype(images.dtype), (fine.center + fine.shifts).astype(images.dtype)
+    rays = forward_exponential(theta, offset, images, fine.columns, strength / images.shape[-1])
+    return jnp.exp(-strength / 2) * _binned(rays, factor)
 
-    def view(theta, shift):
-        # The ray of view theta runs along (-sin, cos), and the detector's axis along (cos, sin).
-        direction = theta + DETECTOR_RAD
-        depth = -(x * jnp.cos(direction) + y * jnp.sin(direction)) / (n / 2)
-        weight = jnp.exp(-strength * (1 + jnp.clip(depth, -1, 1)) / 2)
-        one = ParallelGeometry(theta[None], geometry.center, shift[None], geometry.columns)
-        return project_finely(one, image * weight, factor)[0]
 
-    return jax.lax.map(lambda args: view(*args), (geometry.theta_rad, geometry.shifts))
+def _finer(geometry: ParallelGeometry, factor: int) -> ParallelGeometry:
+    center = factor * geometry.center + (factor - 1) / 2
+    return ParallelGeometry(geometry.theta_rad, center, factor * geometry.shifts, factor * geometry.columns)
+
+
+def _binned(rays, factor: int):
+    """Means over ``factor`` rays, lengths of fine pixels turned into bins: (..., views, columns)."""
+    return rays.reshape(*rays.shape[:-1], -1, factor).mean(axis=-1) / factor
 
 
 def bin_down(image: Float[Array, "fy fx"], factor: int = OVERSAMPLING) -> Float[Array, "ny nx"]:

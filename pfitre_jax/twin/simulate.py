@@ -11,7 +11,7 @@ import numpy as np
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
-from pfitre_jax.twin.scenes.mixture import BANKED, SCENES
+from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,28 +37,37 @@ def simulate_scan(
     views: int = 51,
     seed: int = 0,
 ) -> Simulated:
-    """A scan of ``rows`` scenes of one kind, drawn independently, ``columns`` pixels wide.
+    """A scan of ``rows`` slices, ``columns`` pixels wide, of one kind of scene.
 
-    scene: one of :data:`SCENES`, or of :data:`BANKED` with its ``bank``
+    scene: one of :data:`SCENES`, or of :data:`BANKED` with its ``bank``, drawn independently for each row, or
+        of :data:`VOLUMES`, whose rows are those of one volume, as high as a bin is wide
     seed: of everything drawn; the same seed, the same scan
 
-    Raises ``ValueError`` for an unknown scene, one that lacks its bank, and for sizes below 1.
+    Raises ``ValueError`` for an unknown scene, one that lacks its bank, for sizes that are too small, and where
+    the instrument has imperfections that independent slices cannot have.
     """
-    if scene not in (*SCENES, *BANKED):
-        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join([*SCENES, *BANKED])}")
+    known = [*SCENES, *VOLUMES, *BANKED]
+    if scene not in known:
+        raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join(known)}")
     if (scene in BANKED) != (bank is not None):
         raise ValueError(
             f"scene {scene!r} with{'out' if bank is None else ''} a bank; expected one with, and only with, "
             f"{', '.join(BANKED)}"
         )
-    draw = SCENES[scene] if bank is None else functools.partial(bank_scene, bank)
     for name, value, least in (("rows", rows, 1), ("columns", columns, 16), ("views", views, 2)):
         if value < least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
+    volume = scene in VOLUMES
+    instrument.require_rows(volume)
     k_scene, k_geometry, k_measure = jax.random.split(jax.random.key(seed), 3)
-    fine = jax.lax.map(lambda k: draw(k, OVERSAMPLING * columns), jax.random.split(k_scene, rows))
+    n = OVERSAMPLING * columns
+    if volume:
+        fine = VOLUMES[scene](k_scene, rows, n, 1 / columns)
+    else:
+        draw = SCENES[scene] if bank is None else functools.partial(bank_scene, bank)
+        fine = jax.lax.map(lambda k: draw(k, n), jax.random.split(k_scene, rows))
     geometry, _ = draw_geometry(k_geometry, instrument, views, columns)
-    scan = jax.jit(measure, static_argnums=1)(k_measure, instrument, geometry, fine)
+    scan = jax.jit(measure, static_argnums=(1, 4))(k_measure, instrument, geometry, fine, volume)
     truth = jax.vmap(bin_down)(fine)
     return Simulated(
         np.moveaxis(np.asarray(scan.sinograms, np.float32), 0, 1),

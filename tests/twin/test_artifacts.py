@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pfitre_jax.twin import artifacts
 
@@ -110,6 +111,62 @@ def test_angle_errors_are_degrees():
     assert abs(errors.mean()) < 5 * 0.3 / 5000**0.5
 
 
+def test_line_ramps_are_straight_in_each_view_and_have_their_rms():
+    ramps = np.asarray(artifacts.draw_line_ramps(KEY, 12, 3000, 0.5))
+    np.testing.assert_allclose(np.sqrt(np.mean(ramps**2)), 0.5, rtol=5 / 6000**0.5)
+    np.testing.assert_allclose(np.diff(ramps, n=2, axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(ramps.mean(axis=0), 0, atol=1e-5)
+    slopes = ramps[1] - ramps[0]
+    assert abs(np.corrcoef(slopes[1:], slopes[:-1])[0, 1]) < 5 / 3000**0.5
+
+
+def test_line_walks_take_independent_steps_and_have_their_rms():
+    rows = 9
+    walks = np.asarray(artifacts.draw_line_walks(KEY, rows, 8000, 0.5))
+    # Views are independent, rows of one view are not: the spread of a view's mean square is below its mean.
+    np.testing.assert_allclose(np.sqrt(np.mean(walks**2)), 0.5, rtol=5 / 8000**0.5)
+    np.testing.assert_allclose(walks.mean(axis=0), 0, atol=1e-5)
+    steps = np.diff(walks, axis=0)
+    assert np.abs(np.corrcoef(steps) - np.eye(rows - 1)).max() < 5 / 8000**0.5
+    np.testing.assert_allclose(steps.std(axis=1), steps.std(), rtol=5 / 16000**0.5)
+
+
+@pytest.mark.parametrize("draw", [artifacts.draw_line_ramps, artifacts.draw_line_walks])
+def test_a_single_row_does_not_drift_against_itself(draw):
+    assert not np.asarray(draw(KEY, 1, 5, 0.5)).any()
+
+
+def test_moved_rows_see_the_row_that_is_that_far_off():
+    """Of a ramp along the rows, ``i``, row ``i`` of a view moved by ``s`` shows ``i - s``."""
+    rows, views = 9, 4000
+    ramp = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.float32)[:, None, None], (rows, views, 3))
+    moved = np.asarray(artifacts.move_rows(KEY, ramp, 0.7))
+    np.testing.assert_array_equal(moved, np.broadcast_to(moved[..., :1], moved.shape))
+    shifts = 4 - moved[4, :, 0]
+    np.testing.assert_allclose(shifts.std(), 0.7, rtol=5 / 8000**0.5)
+    expected = np.clip(np.arange(rows)[:, None] - shifts[None], 0, rows - 1)
+    np.testing.assert_allclose(moved[..., 0], expected, atol=1e-5)
+    # Two rows are mixed by how much of each is seen.
+    step = (ramp > 4).astype(jnp.float32)
+    seen = np.asarray(artifacts.move_rows(KEY, step, 0.7))[4, :, 0]
+    np.testing.assert_allclose(seen, np.clip(-shifts, 0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("roll_deg", [1.5, -3.0])
+def test_a_roll_is_mended_by_the_turn_that_the_conventions_name(roll_deg):
+    rows, views, columns = 21, 3, 40
+    clean = np.random.default_rng(2).random((views, rows, columns)).astype(np.float32)
+    clean = ndimage.gaussian_filter(clean, (0, 3, 3)) - 0.5
+    rolled = np.asarray(artifacts.roll_views(jnp.moveaxis(jnp.asarray(clean), 0, 1), roll_deg))
+    rolled = np.moveaxis(rolled, 1, 0)
+    turn = dict(axes=(1, 2), order=1, reshape=False, mode="nearest")
+    np.testing.assert_allclose(rolled, ndimage.rotate(clean, -roll_deg, **turn), atol=1e-5)
+    inner = (slice(None), slice(4, -4), slice(4, -4))
+    gap = lambda a: np.linalg.norm((a - clean)[inner])  # noqa: E731
+    assert gap(ndimage.rotate(rolled, roll_deg, **turn)) < 0.3 * gap(rolled)
+    assert gap(ndimage.rotate(rolled, -roll_deg, **turn)) > 1.5 * gap(rolled)
+
+
 @pytest.mark.parametrize("sigma", [0.7, 1.5])
 def test_blur_keeps_the_sum_and_widens_a_point_to_its_sigma(sigma):
     point = jnp.zeros((2, 3, 41)).at[:, :, 20].set(2.0)
@@ -175,6 +232,8 @@ def test_a_narrow_field_takes_one_side_of_neighbouring_views():
         lambda y: artifacts.kill_columns(KEY, y, 0.0),
         lambda y: artifacts.heat_columns(KEY, y, 0.0),
         lambda y: artifacts.add_zingers(KEY, y, 0.0),
+        lambda y: artifacts.move_rows(KEY, y, 0.0),
+        lambda y: artifacts.roll_views(y, 0.0),
     ],
 )
 def test_strength_zero_is_off(spoil):

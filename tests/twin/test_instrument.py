@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from analytic import disc_sinogram
+from scipy import ndimage
 from two_discs import COLUMNS, DISCS, THETA
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
@@ -168,9 +169,79 @@ def test_every_imperfection_reaches_the_data(fine, name):
         )
 
 
+# --- rows of one volume
+
+
+def volume(fine):
+    """Rows of a volume, (7, 64, 64): the discs, brighter from row to row, and growing."""
+    dark, step = jnp.zeros_like(fine), jnp.where(fine > 0.6, fine, 0)
+    return jnp.stack([fine * (1 + 0.1 * k) + (step if k > 3 else dark) for k in range(7)])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def rows_scan(instrument, key, images):
+    return twin.measure(key, instrument, ParallelGeometry.create(THETA, COLUMNS, 14.75), images, True)
+
+
+QUIET = Instrument(noise=(0.0, 0.0), gain=(0.0, 0.0), shift=(0.0, 0.0), probability=1.0)
+
+
+def test_a_rolled_scan_is_the_rolled_stack_of_projections(fine):
+    """Either way, by the angle that was drawn; in the frame of the file, ``(views, rows, columns)``."""
+    images, signs = volume(fine), set()
+    clean = np.moveaxis(rows_scan(QUIET, jax.random.key(0), images).sinograms, 0, 1)
+    turned = {
+        sign: ndimage.rotate(clean, sign * -4.0, axes=(1, 2), order=1, reshape=False, mode="nearest")
+        for sign in (1, -1)
+    }
+    for seed in range(4):
+        rolled = rows_scan(dataclasses.replace(QUIET, roll=(4.0, 4.0)), jax.random.key(seed), images)
+        rolled = np.moveaxis(rolled.sinograms, 0, 1)
+        errors = {sign: np.abs(rolled - stack).max() for sign, stack in turned.items()}
+        signs.add(min(errors, key=errors.get))
+        assert min(errors.values()) < 1e-4 * clean.max() and max(errors.values()) > 0.05 * clean.max()
+    assert signs == {1, -1}
+
+
+@pytest.mark.parametrize("name", ["line_drift", "line_walk"])
+@pytest.mark.parametrize("absorbed", [False, True])
+def test_rows_of_a_view_drift_along_the_columns(fine, name, absorbed):
+    """Each row by its own shift, which its centre of mass shows, about 0 in each view."""
+    base = dataclasses.replace(QUIET, absorption=(0.4, 0.4)) if absorbed else QUIET
+    images, key = volume(fine), jax.random.key(3)
+    before, after = (
+        rows_scan(instrument, key, images).sinograms
+        for instrument in (base, dataclasses.replace(base, **{name: (0.8, 0.8)}))
+    )
+    shifts = middles(after) - middles(before)
+    np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.02)
+    # 24 views are independent.
+    np.testing.assert_allclose(np.sqrt(np.mean(shifts**2)), 0.8, rtol=5 / 48**0.5)
+    bent = np.abs(np.diff(shifts, n=2, axis=0)).max()
+    assert bent < 0.03 if name == "line_drift" else bent > 0.2
+
+
+def test_views_jitter_along_the_rows(fine):
+    images, key = volume(fine), jax.random.key(3)
+    clean = np.asarray(rows_scan(QUIET, key, images).sinograms)
+    moved = np.asarray(rows_scan(dataclasses.replace(QUIET, row_shift=(0.6, 0.6)), key, images).sinograms)
+    assert np.linalg.norm(moved - clean) > 0.02 * np.linalg.norm(clean)
+    # Every view's rows lie between those that they mix.
+    assert np.all(moved <= clean.max(axis=0) + 1e-4) and np.all(moved >= clean.min(axis=0) - 1e-4)
+
+
+@pytest.mark.parametrize("name", twin.ROWWISE)
+def test_what_needs_rows_is_refused_for_independent_slices(fine, name):
+    spoilt = dataclasses.replace(QUIET, **{name: (0.0, 1.0)})
+    geometry = ParallelGeometry.create(THETA, COLUMNS)
+    with pytest.raises(ValueError, match=f"{name} need slices that are rows of one volume"):
+        twin.measure(jax.random.key(0), spoilt, geometry, fine[None])
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"roll": (0.0, 60.0)}, "roll goes up to 60 degrees; expected less than 45"),
         ({"dead": (0.0, 1.5)}, "dead goes up to 1.5; expected a share"),
         ({"counts": (0.0, 100.0)}, r"counts is \(0, 100\), drawn log-uniform"),
         ({"gain": (0.1, 0.05)}, r"gain is \(0.1, 0.05\); expected 0 <= low <= high"),

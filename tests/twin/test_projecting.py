@@ -48,14 +48,34 @@ def test_absorption_weakens_a_point_by_its_depth():
     spot = [(2 * radius, 0.0, 5.0, 1.0)]
     image = jnp.asarray(disc_image(spot, 2 * n, fine=4), jnp.float32)
     geometry = ParallelGeometry.create(theta, n)
-    absorbed = np.asarray(jax.jit(projecting.project_absorbed)(geometry, image, strength)).sum(axis=1)
+    absorbed = np.asarray(jax.jit(projecting.project_absorbed)(geometry, image[None], strength))[0].sum(
+        axis=1
+    )
     clean = np.asarray(jax.jit(projecting.project_finely)(geometry, image)).sum(axis=1)
     # The detector looks along (-sin, cos): a point at (r, 0) is -r sin(theta) in front of the middle.
     expected = np.exp(-strength * (1 + radius * np.sin(theta) / (n / 2)) / 2)
     np.testing.assert_allclose(absorbed / clean, expected, rtol=0.01)
 
 
+@pytest.mark.parametrize("slices", [1, 20])
+def test_absorbed_projection_is_that_of_the_weighted_images(slices):
+    """For each view: the image, weakened pixel by pixel as the definition says, projected."""
+    n, strength = 24, 1.5
+    images = jnp.asarray(np.random.default_rng(0).random((slices, 2 * n, 2 * n)), jnp.float32)
+    x = (np.arange(2 * n) - n + 0.5) / n
+    x, y = x[None, :], -x[:, None]
+    images = images * (x**2 + y**2 < 0.9)[None]
+    theta = np.deg2rad([-100.0, 0.0, 20.0, 45.0, 80.0, 90.0, 170.0])
+    geometry = ParallelGeometry.create(theta, n, 11.0, 0.3 * np.arange(7))
+    absorbed = np.asarray(jax.jit(projecting.project_absorbed)(geometry, images, strength))
+    for view, angle in enumerate(theta):
+        depth = x * np.sin(angle) - y * np.cos(angle)
+        weighted = images[-1] * np.exp(-strength * (1 + depth) / 2)
+        expected = projecting.project_finely(geometry, weighted)[view]
+        assert np.linalg.norm(absorbed[-1, view] - expected) < 0.003 * np.linalg.norm(expected)
+
+
 def test_without_absorption_nothing_is_absorbed(fine):
     geometry = ParallelGeometry.create(THETA, COLUMNS, 14.5, 0.4 * np.cos(THETA))
-    absorbed = jax.jit(projecting.project_absorbed)(geometry, fine, 0.0)
+    absorbed = jax.jit(projecting.project_absorbed)(geometry, fine[None], 0.0)[0]
     np.testing.assert_allclose(absorbed, jax.jit(projecting.project_finely)(geometry, fine), atol=1e-4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,26 @@ def test_a_scan_of_scenes_from_a_bank():
     for row in range(2):
         predicted = np.asarray(A(made.truth[row]))
         assert np.linalg.norm(predicted - made.projections[:, row]) < 0.1 * np.linalg.norm(predicted)
+
+
+def test_rows_of_a_volume_are_cubes_of_it():
+    """As high as wide: twice the columns and rows are the same volume, twice as fine."""
+    made = simulate_scan("circuits3d", QUIET, rows=6, columns=24, views=4, seed=3)
+    assert made.projections.shape == (4, 6, 24) and made.truth.shape == (6, 24, 24)
+    finer = simulate_scan("circuits3d", QUIET, rows=12, columns=48, views=4, seed=3)
+    binned = finer.truth.reshape(6, 2, 24, 2, 24, 2).mean(axis=(1, 3, 5))
+    assert np.corrcoef(binned.ravel(), made.truth.ravel())[0, 1] > 0.95
+
+
+def test_imperfections_of_rows_need_a_volume():
+    rolled = dataclasses.replace(QUIET, roll=(2.0, 2.0), probability=1.0)
+    with pytest.raises(ValueError, match="roll need slices that are rows of one volume"):
+        simulate_scan("circuits", rolled, **SIZES)
+    sizes = SIZES | {"rows": 6}
+    clean = simulate_scan("circuits3d", QUIET, **sizes, seed=3)
+    made = simulate_scan("circuits3d", rolled, **sizes, seed=3)
+    np.testing.assert_array_equal(made.truth, clean.truth)
+    assert np.linalg.norm(made.projections - clean.projections) > 0.01 * np.linalg.norm(clean.projections)
 
 
 def test_the_same_seed_is_the_same_scan():

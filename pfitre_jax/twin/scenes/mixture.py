@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.scenes import materials, patterns
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
 from pfitre_jax.twin.scenes.circuits import circuits
+from pfitre_jax.twin.scenes.circuits3d import circuits3d
 
 #: Every scene that is drawn by rules, by its name.
 SCENES = {
@@ -29,6 +30,8 @@ SCENES = {
     "foam": materials.foam,
     "fibres": materials.fibres,
 }
+#: Scenes whose slices are the rows of one volume.
+VOLUMES = {"circuits3d": circuits3d}
 #: Families of scenes; those of a family are equally likely.
 FAMILIES = {
     "circuits": ("circuits",),

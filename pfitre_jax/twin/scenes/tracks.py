@@ -56,13 +56,12 @@ class TrackLayer:
 
 def draw(layer: TrackLayer, u, v, width) -> Float[Array, "n n"]:
     """Image of the layer at the frame's coordinates ``u, v (n, n)``, with edges ``width`` wide."""
-    begin, reach, move = layer.jog
-    along = (v - begin) / reach
-    u = u - move * jnp.clip(along, 0.0, 1.0)
+    u, along = _unjogged(layer, u, v)
+    _, reach, move = layer.jog
     # Inside a jog the tracks are slanted: distances across them shrink.
     across = jnp.where((along > 0) & (along < 1), jax.lax.rsqrt(1 + (move / reach) ** 2), 1.0)
 
-    track = _bin_to_track(layer.edges)[_bin(u)]
+    track = _track_at(layer, u)
     rows = jnp.stack([layer.centre, layer.length, layer.offset], axis=1)[track]
     centre, length, offset = rows[..., 0], rows[..., 1], rows[..., 2]
     cell = (v - offset) / length
@@ -82,6 +81,22 @@ def draw(layer: TrackLayer, u, v, width) -> Float[Array, "n n"]:
     wires += mix * level[at_right] * stripe(jnp.abs(du), half_right, width)
     pad = layer.pad.ravel()[at_right]
     return jnp.maximum(wires, jnp.maximum(level[at_left], level[at_right]) * box(du, dv, pad, pad, width))
+
+
+def track(layer: TrackLayer, u, v) -> Int[Array, "n n"]:
+    """Index of the track that the frame's coordinates ``u, v (n, n)`` lie on."""
+    return _track_at(layer, _unjogged(layer, u, v)[0])
+
+
+def _unjogged(layer: TrackLayer, u, v):
+    """``u`` with the bundle's jog taken off, and how far along the jog a point is, 0 to 1 inside it."""
+    begin, reach, move = layer.jog
+    along = (v - begin) / reach
+    return u - move * jnp.clip(along, 0.0, 1.0), along
+
+
+def _track_at(layer: TrackLayer, u) -> Int[Array, "n n"]:
+    return _bin_to_track(layer.edges)[_bin(u)]
 
 
 def _bin(u) -> Int[Array, "n n"]:
