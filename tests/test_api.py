@@ -129,11 +129,12 @@ class _Wary:
 
 def test_rows_of_air_are_not_asked_whether_the_prior_knows_them(scan):
     projections = np.concatenate([1e-2 * scan.projections] * 4 + [scan.projections], axis=1)
-    for rows, unlike in ((projections, False), (projections[:, :12], True)):
+    for rows, wary in ((projections, False), (projections[:, :12], True)):
         result = pf.reconstruct(
             Scan.create(rows, THETA, center=CENTER), "pfitre", prior=_Wary(), iterations=1, scale=1.0
         )
-        assert any("unlike" in warning for warning in result.warnings) == unlike
+        assert any("'wary' does not agree" in warning for warning in result.warnings) == wary
+        assert result.domain_score is None
 
 
 def test_the_axis_is_found_where_the_scan_does_not_know_it(stack):

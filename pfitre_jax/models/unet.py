@@ -104,12 +104,15 @@ class _UNet(nnx.Module):
         self.decode_full = ConditionedConvolution(full, full, embedding, rngs=rngs)
         self.leave = convolution(full, 1, rngs=rngs)
 
+    def encode(self, image: Float[Array, "ny nx channels"], e: Float[Array, " embedding"]):
+        full = self.enter(pad_to_multiple(image, 4), e)
+        half = self.encode_half(self.down_half(full), e)
+        return full, half, self.down_quarter(half)
+
     def __call__(self, image: Float[Array, "ny nx channels"], condition: Float[Array, " k"]):
         ny, nx = image.shape[:2]
         e = gelu(self.embed(condition))
-        full = self.enter(pad_to_multiple(image, 4), e)
-        half = self.encode_half(self.down_half(full), e)
-        quarter = self.down_quarter(half)
+        full, half, quarter = self.encode(image, e)
         for film, block in zip(self.films, self.blocks, strict=True):
             quarter = block(film(quarter, e))
         # Skips are added, not concatenated: at full resolution that halves the decoder's cost.
@@ -143,14 +146,33 @@ def apply(
     A pixel of the result sees ``4 * blocks * sum(dilations)`` pixels, and about 12 more, to each side: by
     default 120. ``ValueError`` for a wrong number of channels or of conditions.
     """
+    network, cast = _network(config, params, image, condition)
+    return image[..., 0] + network(cast(image), cast(condition)).astype(image.dtype)
+
+
+def features(
+    config: UNetConfig,
+    params: dict,
+    image: Float[Array, "ny nx channels"],
+    condition: Float[Array, " k"],
+) -> tuple[Array, Array, Array]:
+    """The encoder's maps at full, 1/2 and 1/4 resolution: ``(ny, nx, channels[0])`` and so on, in the
+    image's dtype; sizes are those of the image padded to a multiple of 4. Arguments of :func:`apply`.
+    """
+    network, cast = _network(config, params, image, condition)
+    maps = network.encode(cast(image), gelu(network.embed(cast(condition))))
+    return tuple(level.astype(image.dtype) for level in maps)
+
+
+def _network(config: UNetConfig, params: dict, image, condition):
+    # The network with its arrays, and the cast to what it calculates in.
     if image.ndim != 3 or image.shape[-1] != config.in_channels:
         raise ValueError(f"the image has shape {image.shape}; expected (ny, nx, {config.in_channels})")
     if condition.shape != (config.condition,):
         raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
     dtype = config.compute_dtype or image.dtype
     cast = functools.partial(jax.tree.map, lambda a: jnp.asarray(a, dtype))
-    network = nnx.merge(_structure(config)[0], nnx.State(cast(params)))
-    return image[..., 0] + network(cast(image), cast(condition)).astype(image.dtype)
+    return nnx.merge(_structure(config)[0], nnx.State(cast(params))), cast
 
 
 def count(params: dict) -> int:

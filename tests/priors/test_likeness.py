@@ -1,0 +1,81 @@
+"""The statistics that tell circuits from other images: values where those are known, and the distance."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pfitre_jax.priors.likeness import STATISTICS, reference, statistics, unlikeness
+
+measure = jax.jit(statistics)
+
+
+def look(image) -> dict[str, float]:
+    return dict(zip(STATISTICS, np.asarray(measure(np.asarray(image, np.float32))), strict=True))
+
+
+def shape(kind: str, n: int = 128, turn_deg: float = 0.0, width: float = 40.0):
+    """A smooth-edged square or disc of value 1 in air."""
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
+    u, v = c * x + s * y, -s * x + c * y
+    inside = np.maximum(abs(u), abs(v)) < width if kind == "square" else np.hypot(x, y) < width
+    return gaussian_filter(inside.astype(float), 1.5)
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 17.0, 45.0, 71.0])
+def test_order_is_one_for_right_angles_at_any_turn(turn_deg):
+    # Not quite, for its corners are round.
+    assert look(shape("square", turn_deg=turn_deg))["order"] > 0.93
+
+
+def test_order_is_zero_where_edges_run_in_all_directions():
+    assert look(shape("disc"))["order"] < 0.03
+
+
+def test_sharpness_of_a_wave():
+    """``sin(k x)`` has ``k^2`` of its power in its gradient."""
+    n, k = 256, 2 * np.pi / 32
+    wave = np.tile(np.sin(k * np.arange(n)), (n, 1))
+    assert look(wave)["sharpness"] == pytest.approx(2 * np.log(k), abs=0.1)
+    assert look(5 * wave)["sharpness"] == pytest.approx(look(wave)["sharpness"], abs=1e-3)
+
+
+def test_level_is_the_brightness_of_what_is_bright():
+    assert look(0.4 * shape("disc", width=40))["level"] == pytest.approx(np.log(0.4), abs=0.05)
+
+
+def test_spread_is_the_area_of_the_edges_over_that_of_the_material():
+    """A disc twice as large has twice the edge and four times the area."""
+    small, large = (look(shape("disc", n=256, width=w))["spread"] for w in (30, 60))
+    assert small - large == pytest.approx(np.log(2), abs=0.1)
+
+
+def test_air_around_and_quarter_turns_do_not_count():
+    image = shape("square", turn_deg=17.0) + 0.5 * shape("disc", width=30)
+    seen = list(look(image).values())
+    np.testing.assert_allclose(list(look(np.pad(image, 40)).values()), seen, atol=1e-3)
+    np.testing.assert_allclose(list(look(np.rot90(image)).values()), seen, atol=1e-3)
+
+
+def test_a_blank_image_has_finite_statistics():
+    assert np.all(np.isfinite(measure(np.zeros((16, 16), np.float32))))
+
+
+def test_distance_is_over_its_limit_for_5_percent_of_the_reference():
+    images = np.random.default_rng(0).normal(3, [1, 2, 0.5, 7], (400, 4))
+    known = reference(images)
+    assert np.mean(unlikeness(known, images) > 1) == pytest.approx(0.05, abs=0.005)
+    # Of 4 independent normal numbers, the root of the 95% quantile of chi squared.
+    assert known["limit"] == pytest.approx(9.488**0.5, rel=0.08)
+    np.testing.assert_allclose(unlikeness(known, [known["mean"]]), 0, atol=1e-9)
+    moved = np.array(known["mean"]) + np.array([0, 2 * known["limit"], 0, 0]) * known["deviation"]
+    np.testing.assert_allclose(unlikeness(known, [moved]), 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("images", [[], [[1, 2, 3, 4]], [[1, 2, 3]] * 5])
+def test_too_few_images_and_wrong_statistics_are_refused(images):
+    with pytest.raises(ValueError, match=r"statistics of shape .*; expected \(images, 4\), 2 or more"):
+        reference(images)
