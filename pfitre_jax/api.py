@@ -124,6 +124,13 @@ class Result:
         return self.stored().units
 
     @property
+    def label(self) -> str:
+        """The method, and whose prior stands in the published loop: it comes without one."""
+        if self.method == "pfitre-original":
+            return f"{self.method} with the prior {self.parameters['prior']}"
+        return self.method
+
+    @property
     def middle(self) -> int:
         """Index of the middle row in the volume, the one that ``misfit`` shows."""
         return len(self.rows) // 2
@@ -150,6 +157,7 @@ class Result:
         device = jax.devices()[0]
         return {
             "method": self.method,
+            "label": self.label,
             "parameters": self.parameters,
             "rows": self.rows,
             "residual": self.residual,

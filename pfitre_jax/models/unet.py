@@ -28,6 +28,8 @@ from pfitre_jax.models.blocks import (
 
 #: A layer's outputs are scaled down at the end of a dense block, so that stacked blocks start near identity.
 BLOCK_WEIGHT = 0.2
+_SWITCHES = ("fold", "conditioned")
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,9 @@ class UNetConfig:
     in_channels: channels of the input, the current image first
     condition: length of the condition vector
     embedding: length of the embedding of the condition
+    fold: whether images are turned so that the wedge's centre lies in [0, 45] degrees, see
+        :mod:`pfitre_jax.priors.network`; conditioned: whether the network is told the condition, else zeros.
+        Off to find out what they are worth; the caller does both, and they travel with the weights
     compute_dtype: what the network calculates in, e.g. ``"bfloat16"``; ``None`` is the image's own. The
         residual is added in the image's dtype.
 
@@ -54,6 +59,8 @@ class UNetConfig:
     in_channels: int = 2
     condition: int = 4
     embedding: int = 32
+    fold: bool = True
+    conditioned: bool = True
     compute_dtype: str | None = None
 
     def __post_init__(self):
@@ -64,7 +71,15 @@ class UNetConfig:
             raise ValueError(
                 f"channels is {self.channels}; expected three numbers, for full, 1/2 and 1/4 resolution"
             )
-        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "compute_dtype"}
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected true or false")
+        if self.compute_dtype not in (None, *_DTYPES):
+            raise ValueError(
+                f"compute_dtype is {self.compute_dtype!r}; expected none, or one of {', '.join(_DTYPES)}"
+            )
+        others = {"compute_dtype", *_SWITCHES}
+        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
         for name, value in sizes.items():
             numbers = value if isinstance(value, tuple) else (value,)
             if not numbers or any(not isinstance(n, int) or n < 1 for n in numbers):

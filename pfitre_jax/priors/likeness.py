@@ -69,7 +69,7 @@ def reference(of_images: Sequence[Sequence[float]]) -> dict[str, Any]:
         "statistics": list(STATISTICS),
         "mean": mean.tolist(),
         "deviation": deviation.tolist(),
-        "limit": float(np.quantile(distances, QUANTILE)),
+        "limit": max(float(np.quantile(distances, QUANTILE)), 1e-6),
         "images": len(values),
     }
 

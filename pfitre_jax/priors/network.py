@@ -95,13 +95,13 @@ class NetworkPrior:
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
-        Commutes exactly with the quarter turns and reflections that carry one wedge to another, and with
-        ``half_turn`` of a square image with half turns.
+        Commutes exactly with the quarter turns and reflections that carry one wedge to another where the
+        network folds, and with ``half_turn`` of a square image with half turns.
         """
-        turns, flip, center = fold_wedge(wedge)
+        turns, flip, center = fold_wedge(wedge) if self.config.fold else (0, False, wedge.center_rad)
         image = jnp.stack([v, gradient][: self.config.in_channels], axis=-1)
         image = fold(_square(image), turns, flip)
-        told = condition(center, wedge.width_rad, rho).astype(v.dtype)
+        told = self.config.conditioned * condition(center, wedge.width_rad, rho).astype(v.dtype)
         proposed = unet.apply(self.config, self.params, image, told)
         if self.half_turn:
             turned = unet.apply(self.config, self.params, image[::-1, ::-1], told)
@@ -112,7 +112,7 @@ class NetworkPrior:
 def condition(folded_center, width_rad, rho) -> Float[Array, " 4"]:
     """What the network is told: ``(sin 2c, cos 2c, (width - 75 deg)/45 deg, log10(rho) + 2)``.
 
-    folded_center: (), radians in [0, pi/4], of :func:`fold_wedge`; width_rad: (), radians
+    folded_center: (), radians in [0, pi/4], of :func:`fold_wedge`, or any without it; width_rad: (), radians
     rho: (), relative to ``norm(A)^2 = 1``
 
     Of order one for wedges of 30 to 120 degrees and rho from 0.001 to 0.1.

@@ -49,7 +49,7 @@ class Features:
         if self.config is None:
             return vgg.features(self.params, image)
         channels = [image, jnp.zeros_like(image)][: self.config.in_channels]
-        told = condition(0.0, np.deg2rad(75.0), 0.01).astype(image.dtype)
+        told = self.config.conditioned * condition(0.0, np.deg2rad(75.0), 0.01).astype(image.dtype)
         return unet.features(self.config, self.params, jnp.stack(channels, axis=-1), told)
 
 

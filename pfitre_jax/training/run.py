@@ -157,7 +157,7 @@ class _Compiled:
         self.prior = prior
         self._draw = jax.jit(functools.partial(draw, settings=config.pairs), static_argnames="scenes")
         self._start = jax.jit(
-            functools.partial(start, settings=config.pairs),
+            functools.partial(start, settings=config.pairs, folded=config.network.fold),
             static_argnames=("instrument", "views", "first_iterations"),
         )
         self.optimiser = make_optimiser(config.optimisation, config.stages)

@@ -75,15 +75,22 @@ def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, vi
 
 
 def start(
-    key, fine, instrument: Instrument, settings: PairSettings, views: int, first_iterations: int = 0
+    key,
+    fine,
+    instrument: Instrument,
+    settings: PairSettings,
+    views: int,
+    first_iterations: int = 0,
+    folded: bool = True,
 ) -> Batch:
     """A fresh training batch of the scenes ``fine`` (slices, fy, fx), see :func:`draw`: a simulated scan,
     scaled, with the loop's first data step done.
 
     first_iterations: of the first reconstruction before it, see :class:`HQS`
+    folded: see :func:`pfitre_jax.twin.instrument.draw_geometry`
     """
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
-    problem, sinograms, truth, noise = simulate(k_scan, fine, instrument, views)
+    problem, sinograms, truth, noise = simulate(k_scan, fine, instrument, views, folded)
     jitter = jnp.exp(jax.random.uniform(k_jitter, minval=-1, maxval=1) * jnp.log(SCALE_JITTER))
     scale = reference_scale(problem, sinograms) * jitter
     sinograms, truth = sinograms / scale, truth / scale

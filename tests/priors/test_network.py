@@ -19,6 +19,8 @@ from pfitre_jax.priors.network import NetworkPrior
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 #: One centre for each way to fold: none, transpose, turn, both.
 CENTERS = [0.3, 1.1, 1.9, 2.8]
+#: Centre, width and rho: each differs from the first in one.
+WEDGES = [(0.3, 1.5, 0.01), (0.5, 1.5, 0.01), (0.3, 2.0, 0.01), (0.3, 1.5, 0.03)]
 
 
 def random_prior(config: UNetConfig = SMALL, card: dict | None = None) -> NetworkPrior:
@@ -125,6 +127,36 @@ def test_wedge_gradient_and_rho_matter():
 def test_one_channel_network_does_not_see_the_gradient():
     prior, v = random_prior(dataclasses.replace(SMALL, in_channels=1)), picture(12, 12)
     np.testing.assert_array_equal(denoise(prior, v, 0.3), denoise(prior, v, 0.3, gradient=v))
+
+
+def test_a_network_told_nothing_and_not_folded_does_not_know_the_wedge():
+    v = picture(12, 12)
+    blind = random_prior(dataclasses.replace(SMALL, fold=False, conditioned=False))
+    told = dataclasses.replace(blind, config=dataclasses.replace(SMALL, fold=False))
+    folded = dataclasses.replace(blind, config=dataclasses.replace(SMALL, conditioned=False))
+    seen = [[np.asarray(denoise(p, v, c, width, rho)) for c, width, rho in WEDGES] for p in (blind, told)]
+    for other in seen[0][1:]:
+        np.testing.assert_array_equal(other, seen[0][0])
+    for other in seen[1][1:]:
+        assert np.abs(other - seen[1][0]).max() > 1e-3
+    # What is folded and not told depends on how it is folded only.
+    by_center = [np.asarray(denoise(folded, v, center)) for center in (0.3, 0.4, 1.1)]
+    np.testing.assert_array_equal(by_center[0], by_center[1])
+    assert np.abs(by_center[0] - by_center[2]).max() > 1e-3
+
+
+def test_switches_travel_with_the_weights_and_files_without_them_have_both_on(tmp_path):
+    config = dataclasses.replace(SMALL, fold=False, conditioned=False, in_channels=1)
+    network.save(tmp_path / "off.npz", NetworkPrior.create(config, jax.random.key(0)))
+    assert network.load(tmp_path / "off.npz").config == config
+    network.save(tmp_path / "on.npz", NetworkPrior.create(SMALL, jax.random.key(0)))
+    with np.load(tmp_path / "on.npz") as content:
+        arrays = dict(content)
+    card = json.loads(arrays["card"].item())
+    for name in ("fold", "conditioned"):
+        del card["network"][name]
+    np.savez(tmp_path / "old.npz", **arrays | {"card": np.array(json.dumps(card))})
+    assert network.load(tmp_path / "old.npz").config == SMALL
 
 
 def test_condition_is_of_order_one_over_its_range():
