@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+import dataclasses
 import types
 
 import h5py
@@ -198,6 +199,13 @@ def test_what_cannot_be_tried_is_refused(scan):
         api.try_values(scan, "center", [99.0])
     with pytest.raises(ValueError, match="the roll is 90; expected degrees between -90 and 90"):
         api.try_values(scan, "roll", [0.0, 90.0])
+
+
+def test_the_published_loop_says_whose_prior_it_has(scan):
+    result = pf.reconstruct(scan, "cgls", scale=1.0)
+    assert result.summary()["label"] == result.label == "cgls"
+    published = dataclasses.replace(result, method="pfitre-original", parameters={"prior": "circuits"})
+    assert published.summary()["label"] == published.label == "pfitre-original with the prior circuits"
 
 
 def test_the_summary_has_an_entry_for_each_row(scan):

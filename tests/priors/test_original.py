@@ -51,7 +51,7 @@ def state_dict(n=N, dtype=np.float64):
 
 @dataclasses.dataclass(frozen=True)
 class Framework:
-    """On (channels, y, x): ``conv(x, weight, bias, stride, dilation)``, ``spread(x, weight)``, and the rest."""
+    """On (channels, y, x): ``conv(x, weight, bias, stride, dilation)`` and ``spread(x, weight)``."""
 
     conv: Callable
     spread: Callable

@@ -213,6 +213,21 @@ def test_folder_of_another_configuration_is_refused(config, train, stopped):
     assert files(stopped) == before
 
 
+def test_folder_of_an_older_version_is_gone_on_with(config, tmp_path):
+    """It did not know of what is off by default."""
+    run.claim(config, tmp_path)
+    path = tmp_path / "config.json"
+    old = json.loads(path.read_text())
+    del old["perceptual"], old["losses"]["perceptual"], old["network"]["fold"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="another configuration"):
+        run.claim(
+            dataclasses.replace(config, network=dataclasses.replace(config.network, fold=False)), tmp_path
+        )
+    run.claim(config, tmp_path)
+    assert "perceptual" in json.loads(path.read_text())
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(
     config, blank, train, stopped, tmp_path
 ):
