@@ -181,7 +181,9 @@ def summarise(records: list[dict]) -> dict:
             "median": float(np.median([r["disagreement"] for r in records])),
             "limit": float(np.quantile([r["disagreement"] for r in records], 0.95)),
         },
-        "likeness": likeness.reference([r["statistics"] for r in records]) if len(records) > 1 else None,
+        "likeness": likeness.reference([r["statistics"] for r in records])
+        if len(records) > likeness.NEIGHBOURS
+        else None,
         "residual_over_noise": {"mean": float(ratio.mean()), "largest": float(ratio.max())},
     }
 

@@ -1,7 +1,7 @@
+import dataclasses
 import subprocess
 import sys
 import time
-import dataclasses
 import types
 
 import h5py

@@ -18,6 +18,8 @@ from jaxtyping import Array, Float
 STATISTICS = ("sharpness", "order", "level", "spread")
 #: Share of the reference images whose distance stays below the limit.
 QUANTILE = 0.95
+#: Images of the reference that an image is compared with.
+NEIGHBOURS = 3
 
 # Scharr's derivative: its direction is right to 0.2 degrees, Sobel's to 2.
 _SCHARR = np.outer([3, 10, 3], [1, 0, -1]) / 32
@@ -55,33 +57,36 @@ def statistics(x: Float[Array, "ny nx"]) -> Float[Array, " 4"]:
 def reference(of_images: Sequence[Sequence[float]]) -> dict[str, Any]:
     """What a card says of the images that a prior was judged on, from the :func:`statistics` of each.
 
-    mean, deviation: of each statistic; limit: distance (:func:`unlikeness`) that ``QUANTILE`` of the images
-    stay below; images: their number. ``ValueError`` for fewer than 2.
+    images: the statistics; deviation: of each over the images; limit: distance (:func:`unlikeness`) to the
+    others that ``QUANTILE`` of the images stay below. ``ValueError`` for no more than ``NEIGHBOURS``.
     """
     values = np.asarray(of_images, float)
-    if values.ndim != 2 or len(values) < 2 or values.shape[1] != len(STATISTICS):
+    if values.ndim != 2 or len(values) <= NEIGHBOURS or values.shape[1] != len(STATISTICS):
         raise ValueError(
-            f"statistics of shape {values.shape}; expected (images, {len(STATISTICS)}), 2 or more"
+            f"statistics of shape {values.shape}; expected (images, {len(STATISTICS)}), more than "
+            f"{NEIGHBOURS} images"
         )
-    mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0, ddof=1), 1e-6)
-    distances = _distance(values, mean, deviation)
+    deviation = np.maximum(values.std(axis=0, ddof=1), 1e-6)
+    others = [np.delete(values, k, axis=0) for k in range(len(values))]
+    found = [_distance(v[None], rest, deviation)[0] for v, rest in zip(values, others, strict=True)]
     return {
         "statistics": list(STATISTICS),
-        "mean": mean.tolist(),
+        "images": np.round(values, 4).tolist(),
         "deviation": deviation.tolist(),
-        "limit": max(float(np.quantile(distances, QUANTILE)), 1e-6),
-        "images": len(values),
+        "limit": max(float(np.quantile(found, QUANTILE)), 1e-6),
     }
 
 
 def unlikeness(reference: dict[str, Any], of_images: Sequence[Sequence[float]]) -> np.ndarray:
-    """Distance of images to a :func:`reference`, over its limit: above 1 for 5% of the reference itself.
+    """Distance of images to a :func:`reference`, over its limit: above 1 for 5% of images like those of it.
 
-    ``sqrt(sum ((s - mean)/deviation)^2) / limit`` with the :func:`statistics` ``s`` of each image.
+    The distance is the mean of those to the ``NEIGHBOURS`` nearest images of the reference, statistics in
+    units of their deviation: kinds of images that lie apart need no common mean.
     """
-    values = np.asarray(of_images, float)
-    return _distance(values, *(np.asarray(reference[k]) for k in ("mean", "deviation"))) / reference["limit"]
+    known, deviation = (np.asarray(reference[k], float) for k in ("images", "deviation"))
+    return _distance(np.asarray(of_images, float), known, deviation) / reference["limit"]
 
 
-def _distance(values, mean, deviation):
-    return np.sqrt(np.sum(((values - mean) / deviation) ** 2, axis=-1))
+def _distance(values, known, deviation):
+    to_each = np.linalg.norm((values[:, None] - known[None]) / deviation, axis=-1)
+    return np.sort(to_each, axis=1)[:, :NEIGHBOURS].mean(axis=1)

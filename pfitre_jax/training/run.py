@@ -219,7 +219,7 @@ class _Compiled:
         }
         disagreement = {"median": float(np.median(changes)), "limit": float(np.quantile(changes, 0.95))}
         trust = {"disagreement": disagreement}
-        if len(looks) > 1:
+        if len(looks) > likeness.NEIGHBOURS:
             trust["likeness"] = likeness.reference(looks)
         return scores, trust, {name: np.asarray(value) for name, value in images.items()}
 
