@@ -23,11 +23,12 @@ from pfitre_jax.io.results import StoredResult, result_writers, versions, write_
 from pfitre_jax.loop import Status
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.preprocess import correct_roll, to_scan
+from pfitre_jax.priors.likeness import statistics
 from pfitre_jax.report import Tile
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.trust.consistency import split
-from pfitre_jax.trust.domain import check_domain, disagreement
+from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 
 #: Rows, evenly spread over those with signal, on which a learned prior is asked whether it knows what it
 #: sees.
@@ -89,6 +90,8 @@ class Result:
     residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the volume
     measured: (rows, ny, nx), the part of the volume that the data determine at the noise level, see
         :mod:`pfitre_jax.trust.consistency`; supplied: (rows,), ``norm(volume - measured)/norm(volume)``
+    domain_score: how unlike the images that the prior was judged on the result looks, above 1 for 5% of
+        those; ``None`` without a prior, or one whose card does not tell
     scale: what image values were divided by while they were solved for, per pixel
     sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
     method, parameters: its name and settings; warnings: in words
@@ -104,6 +107,7 @@ class Result:
     residual: np.ndarray
     measured: np.ndarray
     supplied: np.ndarray
+    domain_score: float | None
     scale: float
     sinogram: np.ndarray
     misfit: np.ndarray
@@ -118,6 +122,13 @@ class Result:
     def units(self) -> str:
         """Of the volume: "1/pixel" or "1/um"."""
         return self.stored().units
+
+    @property
+    def label(self) -> str:
+        """The method, and whose prior stands in the published loop: it comes without one."""
+        if self.method == "pfitre-original":
+            return f"{self.method} with the prior {self.parameters['prior']}"
+        return self.method
 
     @property
     def middle(self) -> int:
@@ -146,12 +157,14 @@ class Result:
         device = jax.devices()[0]
         return {
             "method": self.method,
+            "label": self.label,
             "parameters": self.parameters,
             "rows": self.rows,
             "residual": self.residual,
             "status": [Status(int(status)).text for status in self.status],
             "iterations": self.stats["iterations"],
             "supplied": self.supplied,
+            "domain_score": self.domain_score,
             "center": float(self.geometry.center),
             "roll_deg": self.scan.roll_deg,
             "wedge_deg": wedge.width_deg,
@@ -240,9 +253,10 @@ def reconstruct(
     )
     seconds_compile += solved.seconds_compile
     warnings = _warnings(picked, truncated, support.shape, solved)
+    score = None
     if hasattr(settings.get("prior"), "card"):
         relative = settings["rho"] / (float(problem.norm_squared) if method == "pfitre-original" else 1.0)
-        said, seconds = _domain_warnings(
+        said, score, seconds = _check_domain(
             settings["prior"], relative, problem, sinograms, masks, solved.volume, scale
         )
         warnings += said
@@ -261,6 +275,7 @@ def reconstruct(
         residual=solved.residual,
         measured=parts.measured / unit,
         supplied=parts.supplied,
+        domain_score=score,
         scale=scale,
         sinogram=sinograms[middle],
         misfit=np.where(masks[middle], predicted - sinograms[middle], 0),
@@ -364,16 +379,17 @@ def _project(A: Projector, image):
 
 
 @jax.jit
-def _disagreements(prior, problem, sinograms, masks, images, rho):
+def _look(prior, problem, sinograms, masks, images, rho):
     def one(sinogram, mask, image):
         row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
-        return disagreement(prior, row, image, rho)
+        return disagreement(prior, row, image, rho), statistics(image)
 
     return jax.vmap(one)(sinograms, masks, images)
 
 
-def _domain_warnings(prior, rho, problem, sinograms, masks, volume, scale) -> tuple[list[str], float]:
-    """What :func:`pfitre_jax.trust.domain.check_domain` says of a few rows, and the seconds to compile it."""
+def _check_domain(prior, rho, problem, sinograms, masks, volume, scale):
+    """What :func:`pfitre_jax.trust.domain.check_domain` says of a few rows, their
+    :func:`pfitre_jax.trust.domain.domain_score`, and the seconds to compile it."""
     size = np.linalg.norm(volume, axis=(1, 2))
     strong = np.flatnonzero(size >= SIGNAL_SHARE * size.max())
     looked = strong[np.unique(np.linspace(0, len(strong) - 1, DOMAIN_ROWS).round().astype(int))]
@@ -382,10 +398,11 @@ def _domain_warnings(prior, rho, problem, sinograms, masks, volume, scale) -> tu
     mask = masks[looked].astype(np.float32)
     sinogram, image = mask * sinograms[looked] / np.float32(scale), volume[looked] / np.float32(scale)
     arguments = as_arrays((prior, problem, sinogram, mask, image, np.float32(rho)))
-    executable, seconds = compiled(_disagreements, *arguments)
-    found = np.asarray(executable(*arguments))
+    executable, seconds = compiled(_look, *arguments)
+    found, looks = jax.tree.map(np.asarray, executable(*arguments))
     wedge = Wedge(float(problem.wedge.center_rad), float(problem.wedge.width_rad))
-    return check_domain(prior.card, wedge, sinograms.shape[1], rho, found), seconds
+    score = domain_score(prior.card, looks)
+    return check_domain(prior.card, wedge, sinograms.shape[1], rho, found, score), score, seconds
 
 
 def _warnings(picked: Scan, truncated, shape, solved: slices.Slices) -> list[str]:

@@ -181,7 +181,9 @@ def recon(
     method: Annotated[
         str, typer.Option(help="fbp, sirt, cgls, fista-tv, admm-tv, pfitre or pfitre-original.")
     ] = "pfitre",
-    prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
+    prior: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Learned prior; .pth: the published network's.")
+    ] = None,
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R", help="Pull towards the prior.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
@@ -313,7 +315,7 @@ def _preview(result, truth, compared, name: str):
         curves=curves,
         theta_rad=result.scan.theta_rad,
         wedge=result.scan.wedge,
-        title=f"{result.method}: {name}",
+        title=f"{result.label}: {name}",
         facts=[
             f"center {float(result.geometry.center):.4g}, roll {result.scan.roll_deg:.3g}°",
             settings,
@@ -340,7 +342,7 @@ def _psnr(image, truth) -> float:
 def _print_result(result, paths) -> None:
     from pfitre_jax.loop import Status
 
-    table = Table(title=f"{result.method}, {len(result.rows)} rows", title_justify="left")
+    table = Table(title=f"{result.label}, {len(result.rows)} rows", title_justify="left")
     for column in ("row", "residual", "status", "iterations"):
         table.add_column(column, justify="left" if column == "status" else "right")
     shown = range(len(result.rows))
@@ -712,6 +714,7 @@ def train(
     from pfitre_jax.io.results import check_folder
     from pfitre_jax.priors.network import pretrained
     from pfitre_jax.training.config import load_config
+    from pfitre_jax.training.perceptual import load_features
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 
@@ -723,6 +726,8 @@ def train(
     if prior is not None:
         check_weights(configuration, prior, steps)
     configuration.bank_files()
+    if configuration.perceptual_stages:
+        load_features(configuration.perceptual)
     claim(configuration, out)
     with _work(), _progress("compiling", "steps") as progress:
 

@@ -19,7 +19,7 @@ from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors import network
+from pfitre_jax.priors import likeness, network
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.problem import Problem
@@ -88,6 +88,7 @@ def evaluate(
             record |= {"fista_tv_residual": float(scores["fista_residual"][best, i])}
             for name in ("fbp", "first", "network_once", "pfitre", *_OTHER):
                 record[name] = float(scores[name][i])
+            record["statistics"] = [float(value) for value in scores["statistics"][i]]
             record["gain"] = record["pfitre"] - record["fista_tv"]
             records.append(record)
         progress(number + 1, settings.orientations)
@@ -135,9 +136,11 @@ def _solve_all(prior, key, fine, orientation, rho, *, settings: EvaluationSettin
         proposed = prior.denoise(first.x, gradient=first.gradient, wedge=wedge, rho=rho)
         solution = run(loop, one, blank, iterations=iterations)
         x = solution.value
-        return first.x * scale, proposed * scale, x * scale, one.residual(x), disagreement(prior, one, x, rho)
+        doubt = disagreement(prior, one, x, rho)
+        looks = likeness.statistics(x)
+        return first.x * scale, proposed * scale, x * scale, one.residual(x), doubt, looks
 
-    first, once, result, residual, doubt = jax.vmap(pfitre)(sinograms)
+    first, once, result, residual, doubt, looks = jax.vmap(pfitre)(sinograms)
     noise = sinograms - clean
     return {
         "fista": jax.vmap(lambda images: score(images, truth))(best),
@@ -148,6 +151,7 @@ def _solve_all(prior, key, fine, orientation, rho, *, settings: EvaluationSettin
         "pfitre": score(result, truth),
         "residual": residual,
         "disagreement": doubt,
+        "statistics": looks,
         "noise_residual": jnp.linalg.norm(noise, axis=(1, 2)) / jnp.linalg.norm(sinograms, axis=(1, 2)),
     }
 
@@ -177,6 +181,9 @@ def summarise(records: list[dict]) -> dict:
             "median": float(np.median([r["disagreement"] for r in records])),
             "limit": float(np.quantile([r["disagreement"] for r in records], 0.95)),
         },
+        "likeness": likeness.reference([r["statistics"] for r in records])
+        if len(records) > likeness.NEIGHBOURS
+        else None,
         "residual_over_noise": {"mean": float(ratio.mean()), "largest": float(ratio.max())},
     }
 
@@ -225,7 +232,8 @@ def save(records: list[dict], settings: EvaluationSettings, parameters: dict, fo
 def write_card(
     prior_path, prior, records: list[dict], settings, parameters: dict, command: str
 ) -> list[Path]:
-    """Put the scores, and the limit of :func:`disagreement`, into a prior's file and the card beside it.
+    """Put the scores, the limit of :func:`disagreement` and what the results look like into a prior's file
+    and the card beside it.
 
     prior_path: name or path that ``prior`` was loaded from
     """
@@ -239,6 +247,7 @@ def write_card(
             **{name: summary[name] for name in _SCORES},
         },
         "disagreement": summary["disagreement"],
+        "likeness": summary["likeness"],
     }
     path = network.locate(prior_path)
     saved = network.save(path, dataclasses.replace(prior, card=card))

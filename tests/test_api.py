@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 import time
@@ -129,11 +130,12 @@ class _Wary:
 
 def test_rows_of_air_are_not_asked_whether_the_prior_knows_them(scan):
     projections = np.concatenate([1e-2 * scan.projections] * 4 + [scan.projections], axis=1)
-    for rows, unlike in ((projections, False), (projections[:, :12], True)):
+    for rows, wary in ((projections, False), (projections[:, :12], True)):
         result = pf.reconstruct(
             Scan.create(rows, THETA, center=CENTER), "pfitre", prior=_Wary(), iterations=1, scale=1.0
         )
-        assert any("unlike" in warning for warning in result.warnings) == unlike
+        assert any("'wary' does not agree" in warning for warning in result.warnings) == wary
+        assert result.domain_score is None
 
 
 def test_the_axis_is_found_where_the_scan_does_not_know_it(stack):
@@ -197,6 +199,13 @@ def test_what_cannot_be_tried_is_refused(scan):
         api.try_values(scan, "center", [99.0])
     with pytest.raises(ValueError, match="the roll is 90; expected degrees between -90 and 90"):
         api.try_values(scan, "roll", [0.0, 90.0])
+
+
+def test_the_published_loop_says_whose_prior_it_has(scan):
+    result = pf.reconstruct(scan, "cgls", scale=1.0)
+    assert result.summary()["label"] == result.label == "cgls"
+    published = dataclasses.replace(result, method="pfitre-original", parameters={"prior": "circuits"})
+    assert published.summary()["label"] == published.label == "pfitre-original with the prior circuits"
 
 
 def test_the_summary_has_an_entry_for_each_row(scan):

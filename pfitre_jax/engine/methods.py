@@ -105,13 +105,18 @@ def settings(method: str, **asked) -> dict[str, Any]:
 
 
 def with_prior(settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` whose prior, where a name or a path, is loaded; ``ValueError`` where there is none."""
+    """``settings`` whose prior, where a name or a path, is loaded: the published network from a PyTorch file.
+
+    ``ValueError`` and ``FileNotFoundError`` where there is none.
+    """
     if not isinstance(settings.get("prior"), (str, os.PathLike)):
         return settings
     # Flax is slow to import and only this needs it.
-    from pfitre_jax.priors.network import pretrained
+    from pfitre_jax.priors import network, original
 
-    return {**settings, "prior": pretrained(settings["prior"])}
+    asked = settings["prior"]
+    load = original.load if str(asked).lower().endswith(original.SUFFIXES) else network.pretrained
+    return {**settings, "prior": load(asked)}
 
 
 def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from pfitre_jax.models.blocks import (
 
 #: A layer's outputs are scaled down at the end of a dense block, so that stacked blocks start near identity.
 BLOCK_WEIGHT = 0.2
+_SWITCHES = ("turned", "conditioned")
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,9 @@ class UNetConfig:
     in_channels: channels of the input, the current image first
     condition: length of the condition vector
     embedding: length of the embedding of the condition
+    turned: whether images are turned into the frame of the wedge, see :mod:`pfitre_jax.priors.network`;
+        conditioned: whether the network is told the condition, else zeros. Off to find out what they are
+        worth; the caller does both, and they travel with the weights
     compute_dtype: what the network calculates in, e.g. ``"bfloat16"``; ``None`` is the image's own. The
         residual is added in the image's dtype.
 
@@ -54,6 +59,8 @@ class UNetConfig:
     in_channels: int = 2
     condition: int = 2
     embedding: int = 32
+    turned: bool = True
+    conditioned: bool = True
     compute_dtype: str | None = None
 
     def __post_init__(self):
@@ -64,7 +71,15 @@ class UNetConfig:
             raise ValueError(
                 f"channels is {self.channels}; expected three numbers, for full, 1/2 and 1/4 resolution"
             )
-        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "compute_dtype"}
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected true or false")
+        if self.compute_dtype not in (None, *_DTYPES):
+            raise ValueError(
+                f"compute_dtype is {self.compute_dtype!r}; expected none, or one of {', '.join(_DTYPES)}"
+            )
+        others = {"compute_dtype", *_SWITCHES}
+        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
         for name, value in sizes.items():
             numbers = value if isinstance(value, tuple) else (value,)
             if not numbers or any(not isinstance(n, int) or n < 1 for n in numbers):
@@ -104,12 +119,15 @@ class _UNet(nnx.Module):
         self.decode_full = ConditionedConvolution(full, full, embedding, rngs=rngs)
         self.leave = convolution(full, 1, rngs=rngs)
 
+    def encode(self, image: Float[Array, "ny nx channels"], e: Float[Array, " embedding"]):
+        full = self.enter(pad_to_multiple(image, 4), e)
+        half = self.encode_half(self.down_half(full), e)
+        return full, half, self.down_quarter(half)
+
     def __call__(self, image: Float[Array, "ny nx channels"], condition: Float[Array, " k"]):
         ny, nx = image.shape[:2]
         e = gelu(self.embed(condition))
-        full = self.enter(pad_to_multiple(image, 4), e)
-        half = self.encode_half(self.down_half(full), e)
-        quarter = self.down_quarter(half)
+        full, half, quarter = self.encode(image, e)
         for film, block in zip(self.films, self.blocks, strict=True):
             quarter = block(film(quarter, e))
         # Skips are added, not concatenated: at full resolution that halves the decoder's cost.
@@ -153,14 +171,33 @@ def correct(
     A pixel of the result sees ``4 * blocks * sum(dilations)`` pixels, and about 12 more, to each side: by
     default 120. ``ValueError`` for a wrong number of channels or of conditions.
     """
+    network, cast = _network(config, params, image, condition)
+    return network(cast(image), cast(condition)).astype(image.dtype)
+
+
+def features(
+    config: UNetConfig,
+    params: dict,
+    image: Float[Array, "ny nx channels"],
+    condition: Float[Array, " k"],
+) -> tuple[Array, Array, Array]:
+    """The encoder's maps at full, 1/2 and 1/4 resolution: ``(ny, nx, channels[0])`` and so on, in the
+    image's dtype; sizes are those of the image padded to a multiple of 4. Arguments of :func:`apply`.
+    """
+    network, cast = _network(config, params, image, condition)
+    maps = network.encode(cast(image), gelu(network.embed(cast(condition))))
+    return tuple(level.astype(image.dtype) for level in maps)
+
+
+def _network(config: UNetConfig, params: dict, image, condition):
+    # The network with its arrays, and the cast to what it calculates in.
     if image.ndim != 3 or image.shape[-1] != config.in_channels:
         raise ValueError(f"the image has shape {image.shape}; expected (ny, nx, {config.in_channels})")
     if condition.shape != (config.condition,):
         raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
     dtype = config.compute_dtype or image.dtype
     cast = functools.partial(jax.tree.map, lambda a: jnp.asarray(a, dtype))
-    network = nnx.merge(_structure(config)[0], nnx.State(cast(params)))
-    return network(cast(image), cast(condition)).astype(image.dtype)
+    return nnx.merge(_structure(config)[0], nnx.State(cast(params))), cast
 
 
 def count(params: dict) -> int:

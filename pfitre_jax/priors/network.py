@@ -32,8 +32,8 @@ FORMAT = 2
 #: values of about [0, 1], rho relative to norm(A)^2 = 1, the condition of :func:`condition`. Weights made
 #: with another are refused.
 OPERATOR = "joseph-1"
-#: Length of :func:`condition`.
-CONDITIONS = 2
+#: Length of :func:`condition`: of a network whose images are turned into the frame of the wedge, and else.
+CONDITIONS = {True: 2, False: 4}
 
 _WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 _PREFIX = "params/"
@@ -63,7 +63,7 @@ class NetworkPrior:
     config: layout of the network, static
     card: what is known of the weights, a JSON-able dict, static
     symmetric: the mean over the image, its two mirror images and its half turn, which leave the wedge as it
-        is; static. Four times the cost; training does without
+        is (not turned: over image and half turn); static. Four times the cost; training does without
     """
 
     params: Any
@@ -98,36 +98,46 @@ class NetworkPrior:
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
-        Commutes exactly with the quarter turns, and with ``symmetric`` also with the reflections, that carry
-        one wedge to another.
+        Where the network turns, it commutes exactly with the quarter turns, and with ``symmetric`` also with the
+        reflections, that carry one wedge to another.
         """
-        turns, angle = turn_to_wedge(wedge)
+        turns, angle = turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
         turn = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
         image = jnp.stack([turn(_square(c)) for c in (v, gradient)[: self.config.in_channels]], axis=-1)
-        told = condition(wedge.width_rad, rho).astype(v.dtype)
+        told = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
+        told = self.config.conditioned * told.astype(v.dtype)
         correct = functools.partial(unet.correct, self.config, self.params, condition=told)
-        added = _mean_over_mirrors(correct, image) if self.symmetric else correct(image)
+        added = _mean_over_mirrors(correct, image, self.config.turned) if self.symmetric else correct(image)
         # Only what is added is turned back: what it is added to keeps its finest detail.
         added = rotate(added, angle)
         return v + _cut(jnp.where(turns > 0, jnp.rot90(added), added), v.shape)
 
 
-def _mean_over_mirrors(function, image: Float[Array, "n n channels"]) -> Float[Array, "n n"]:
+def _mean_over_mirrors(function, image: Float[Array, "n n channels"], turned: bool) -> Float[Array, "n n"]:
     """The mean of ``function`` over the image's mirror images, each mirrored back."""
-    mirrors = [lambda a: a, lambda a: a[::-1], lambda a: a[:, ::-1], lambda a: a[::-1, ::-1]]
+    mirrors = [lambda a: a, lambda a: a[::-1, ::-1]]
+    if turned:
+        mirrors += [lambda a: a[::-1], lambda a: a[:, ::-1]]
     results = jax.vmap(function)(jnp.stack([mirror(image) for mirror in mirrors]))
     return sum(mirror(result) for mirror, result in zip(mirrors, results, strict=True)) / len(mirrors)
 
 
-def condition(width_rad, rho) -> Float[Array, " 2"]:
-    """What the network is told: ``((width - 75 deg)/45 deg, log10(rho) + 2)``.
+def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
+    """What the network is told: ``((width - 75 deg)/45 deg, log10(rho) + 2)``, and ``(sin 2c, cos 2c)`` after it
+    where the wedge's centre ``c`` is given.
 
-    width_rad: (), of the wedge, radians; rho: (), relative to ``norm(A)^2 = 1``
+    width_rad, center_rad: (), of the wedge, radians; rho: (), relative to ``norm(A)^2 = 1``
 
     Of order one for wedges of 30 to 120 degrees and rho from 0.001 to 0.1.
     """
     width = (jnp.rad2deg(jnp.asarray(width_rad, jnp.result_type(float))) - 75) / 45
-    return jnp.stack([width, jnp.log10(jnp.asarray(rho, width.dtype)) + 2])
+    told = [width, jnp.log10(jnp.asarray(rho, width.dtype)) + 2]
+    if center_rad is not None:
+        told += [
+            jnp.sin(2 * jnp.asarray(center_rad, width.dtype)),
+            jnp.cos(2 * jnp.asarray(center_rad, width.dtype)),
+        ]
+    return jnp.stack(told)
 
 
 def turn_to_wedge(wedge: Wedge) -> tuple[Array, Array]:
@@ -256,10 +266,12 @@ def load(path: str | os.PathLike) -> NetworkPrior:
 
 
 def _check_config(config: UNetConfig) -> None:
-    if config.in_channels not in (1, 2) or config.condition != CONDITIONS:
+    conditions = CONDITIONS[config.turned]
+    if config.in_channels not in (1, 2) or config.condition != conditions:
         raise ValueError(
             f"the network takes {config.in_channels} channels and {config.condition} conditions; expected 1 "
-            f"(image) or 2 (image, data gradient) channels and {CONDITIONS} conditions"
+            f"(image) or 2 (image, data gradient) channels and {conditions} conditions "
+            f"({'turned into' if config.turned else 'not in'} the frame of the wedge)"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.losses import LossWeights
+from pfitre_jax.training.perceptual import Perceptual
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.bank import SIDE
@@ -126,6 +127,7 @@ class TrainingConfig:
     scenes: SceneMixture = dataclasses.field(default_factory=SceneMixture)
     banks: Banks = dataclasses.field(default_factory=Banks)
     losses: LossWeights = dataclasses.field(default_factory=LossWeights)
+    perceptual: Perceptual = dataclasses.field(default_factory=Perceptual)
     pool: Pool = dataclasses.field(default_factory=Pool)
     optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
     stages: tuple[Stage, ...] = (Stage(),)
@@ -135,6 +137,12 @@ class TrainingConfig:
     def steps(self) -> int:
         """Gradient steps in all."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def perceptual_stages(self) -> bool:
+        """Whether any stage has the perceptual loss."""
+        own = [stage.losses for stage in self.stages if stage.losses is not None]
+        return any(losses.perceptual for losses in [self.losses, *own])
 
     def stage(self, step: int) -> Stage:
         """The stage that this step, counted from 0, belongs to; the last one beyond the end. Complete: its

@@ -16,11 +16,12 @@ import numpy as np
 
 from pfitre_jax.io.results import write_files
 from pfitre_jax.metrics import psnr
-from pfitre_jax.priors import network
+from pfitre_jax.priors import likeness, network
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training import pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
+from pfitre_jax.training.perceptual import load_features
 from pfitre_jax.training.step import (
     TrainState,
     advance,
@@ -104,10 +105,10 @@ def train(
                 record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
                 record["steps"] = config.steps
                 if done % config.report.validate_every == 0 or done == last:
-                    scores, disagreement, images = run.validate(state, validation)
+                    scores, trust, images = run.validate(state, validation)
                     record |= scores
                     pictures.samples(images, out / "samples.png")
-                    export(config, state, scores, disagreement, out, command)
+                    export(config, state, scores, trust, out, command)
                 with log.open("a") as file:
                     file.write(json.dumps(record) + "\n")
                 if "validation_psnr" in record:
@@ -119,12 +120,12 @@ def train(
 
 
 def export(
-    config: TrainingConfig, state: TrainState, scores: dict, disagreement: dict, out: Path, command: str
+    config: TrainingConfig, state: TrainState, scores: dict, trust: dict, out: Path, command: str
 ) -> Path:
     """Write the averaged weights as ``out/NAME.npz`` with the card inside, and beside it as ``NAME.json``.
 
-    disagreement: ``median`` and ``limit`` of how much the prior would change its own results, see
-        :func:`pfitre_jax.trust.domain.check_domain`
+    trust: what the card tells the check of a scan: ``disagreement``, ``median`` and ``limit`` of how much the
+        prior would change its own results, and ``likeness``, see :func:`pfitre_jax.priors.likeness.reference`
     """
     stage = config.stage(int(state.step) - 1)
     low, high = stage.instrument.missing_deg
@@ -142,7 +143,7 @@ def export(
             "first_iterations": stage.first_iterations,
         },
         "training_scores": scores,
-        "disagreement": disagreement,
+        **trust,
     }
     prior = network.NetworkPrior(state.average, config.network, card)
     path = out / f"{config.name}.npz"
@@ -165,11 +166,12 @@ class _Compiled:
         )
         self.optimiser = make_optimiser(config.optimisation, config.stages)
         cg = config.pairs.cg_iterations
+        self._frozen = load_features(config.perceptual) if config.perceptual_stages else None
         self._step = jax.jit(
-            lambda state, batch, weights: train_step(
-                prior, state, batch, config.optimisation, weights, self.optimiser, cg
+            lambda state, batch, frozen, weights: train_step(
+                prior, state, batch, config.optimisation, weights, self.optimiser, cg, frozen
             ),
-            static_argnums=2,
+            static_argnums=3,
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
@@ -186,7 +188,7 @@ class _Compiled:
         )
 
     def step(self, state: TrainState, batch: Batch, stage: Stage):
-        return self._step(state, batch, stage.losses)
+        return self._step(state, batch, self._frozen, stage.losses)
 
     def validation(self, key, stage: Stage) -> list[Batch]:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
@@ -194,8 +196,8 @@ class _Compiled:
 
     def validate(self, state: TrainState, batches: list[Batch]):
         """Mean PSNR (range 1 after scaling) over the loop's iterations; how much the prior would still change
-        the results; and images of the first batch."""
-        start_db, one_shot, proposed_db, result_db, changes = [], [], [], [], []
+        the results and what they look like; and images of the first batch."""
+        start_db, one_shot, proposed_db, result_db, changes, looks = [], [], [], [], [], []
         images = None
         for first in batches:
             batch = first
@@ -207,6 +209,7 @@ class _Compiled:
             proposed_db.append(_mean_psnr(z, batch))
             result = self._finish(batch)
             result_db.append(_mean_psnr(result, batch))
+            looks.extend(np.asarray(_statistics(result)))
             x = np.asarray(batch.state.x)
             change = np.asarray(self._iterate(state.average, batch)[1]) - x
             changes.extend(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(x, axis=(1, 2)))
@@ -219,11 +222,17 @@ class _Compiled:
             "validation_psnr": float(np.mean(result_db)),
         }
         disagreement = {"median": float(np.median(changes)), "limit": float(np.quantile(changes, 0.95))}
-        return scores, disagreement, {name: np.asarray(value) for name, value in images.items()}
+        trust = {"disagreement": disagreement}
+        if len(looks) > likeness.NEIGHBOURS:
+            trust["likeness"] = likeness.reference(looks)
+        return scores, trust, {name: np.asarray(value) for name, value in images.items()}
 
     def _loop_iteration(self, params, batch: Batch):
         z = propose(dataclasses.replace(self.prior, params=params), batch)
         return advance(batch, z, self.config.pairs.cg_iterations), z
+
+
+_statistics = jax.jit(jax.vmap(likeness.statistics))
 
 
 def _mean_psnr(images, batch: Batch) -> float:

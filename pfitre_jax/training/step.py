@@ -15,6 +15,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare, l1
+from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.twin.pairs import Batch
 
 
@@ -128,16 +129,21 @@ def train_step(
     weights: LossWeights,
     optimiser: Optimiser,
     cg_iterations: int,
+    frozen: Features | None = None,
 ):
     """``(state, batch, metrics)`` after one gradient step and one iteration of the loop on the batch.
 
     Where the loss or its gradient is not finite the state stays as it is, but for its step.
+
+    frozen: the network of the perceptual loss, where that has a weight
     """
 
     def loss(params):
         given = dataclasses.replace(prior, params=params)
         proposed = propose(given, batch)
         value = compare(weights, proposed, batch.truth)
+        if weights.perceptual:
+            value += weights.perceptual * distance(frozen, proposed, batch.truth)
         if weights.idempotence:
             value += weights.idempotence * l1(propose(given, _looked_at_again(batch, proposed)), proposed)
         if weights.consistency:

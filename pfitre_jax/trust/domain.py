@@ -1,4 +1,4 @@
-"""Does a scan look like what the prior was trained on? Answers in words."""
+"""Does a scan look like what the prior was trained and judged on? A score, and answers in words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.priors.likeness import unlikeness
 from pfitre_jax.solvers.problem import Problem
 
 #: Below this width of the missing wedge a classical method does as well, and invents nothing.
@@ -29,8 +30,26 @@ def disagreement(prior: Any, problem: Problem, x, rho):
     return jnp.linalg.norm(proposed - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 
+def domain_score(card: dict, of_images: Sequence[Sequence[float]]) -> float | None:
+    """How unlike the images that a prior was judged on the rows of a scan look: the middle of the rows'.
+
+    1 is what 95% of the single images of its evaluation stay below. ``None`` where the card does not tell.
+
+    of_images: :func:`pfitre_jax.priors.likeness.statistics` of each row looked at
+    """
+    known = card.get("likeness")
+    if not known or not len(of_images):
+        return None
+    return float(np.median(unlikeness(known, of_images)))
+
+
 def check_domain(
-    card: dict, wedge: Wedge, views: int, rho: float, disagreements: Sequence[float]
+    card: dict,
+    wedge: Wedge,
+    views: int,
+    rho: float,
+    disagreements: Sequence[float],
+    score: float | None = None,
 ) -> list[str]:
     """Warnings, in words, about a learned reconstruction; none where the scan is like the training scans.
 
@@ -38,6 +57,7 @@ def check_domain(
         (``limit``: what 95% of the scenes of its own evaluation stay below)
     rho: relative to ``norm(A)^2 = 1``
     disagreements: :func:`disagreement` of each row looked at
+    score: of :func:`domain_score`
     """
     said = []
     name = card.get("name", "?")
@@ -65,11 +85,16 @@ def check_domain(
                 f"{what}; the prior {name!r} was trained on {low:g} to {high:g}: {remedy}compare with "
                 "--method fista-tv"
             )
+    if score is not None and score > 1:
+        said.append(
+            f"the result looks unlike the images that the prior {name!r} was judged on (domain score "
+            f"{score:.2f}, 1 is usual at most); do not trust fine detail, and compare with --method fista-tv"
+        )
     limit = card.get("disagreement", {}).get("limit")
     typical = float(np.median(disagreements)) if len(disagreements) else 0.0
     if limit is not None and typical > limit:
         said.append(
-            f"the scan looks unlike what the prior {name!r} was trained on: it would still change the result "
+            f"the prior {name!r} does not agree with the data: it would still change the result "
             f"by {typical:.0%} (usually less than {limit:.0%}); do not trust fine detail, and compare with "
             "--method fista-tv"
         )

@@ -16,7 +16,7 @@ from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank
-from pfitre_jax.twin.scenes.mixture import SceneMixture, batch
+from pfitre_jax.twin.scenes.mixture import SceneMixture, batch, each
 
 #: Image values may lie this factor above or below the scale of the scan: slices of one scan differ.
 SCALE_JITTER = 1.25
@@ -50,12 +50,15 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class PairSettings:
-    """size: pixels and bins; slices: per scan; rho: range, log-uniform; cg_iterations: of a data step."""
+    """size: pixels and bins; slices: per scan; rho: range, log-uniform; cg_iterations: of a data step;
+    distinct: number of scenes that there are, each seen again and again, 0 for no end of them.
+    """
 
     size: int = 96
     slices: int = 8
     rho: tuple[float, float] = (0.005, 0.08)
     cg_iterations: int = 5
+    distinct: int = 0
 
 
 def draw(
@@ -65,7 +68,11 @@ def draw(
 
     banks: of the families that come from files, see :func:`pfitre_jax.twin.scenes.mixture.sample`
     """
-    return batch(scenes, key, settings.slices, OVERSAMPLING * settings.size, banks)
+    n = OVERSAMPLING * settings.size
+    if not settings.distinct:
+        return batch(scenes, key, settings.slices, n, banks)
+    numbers = jax.random.randint(key, (settings.slices,), 0, settings.distinct)
+    return each(scenes, jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), numbers), n, banks)
 
 
 def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int):
@@ -84,7 +91,12 @@ def simulate(key, fine: Float[Array, "slices fy fx"], instrument: Instrument, vi
 
 
 def start(
-    key, fine, instrument: Instrument, settings: PairSettings, views: int, first_iterations: int = 0
+    key,
+    fine,
+    instrument: Instrument,
+    settings: PairSettings,
+    views: int,
+    first_iterations: int = 0,
 ) -> Batch:
     """A fresh training batch of the scenes ``fine`` (slices, fy, fx), see :func:`draw`: a simulated scan,
     scaled, with the loop's first data step done.

@@ -17,8 +17,11 @@ from pfitre_jax.priors import network
 from pfitre_jax.priors.network import NetworkPrior
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
+UNTURNED = dataclasses.replace(SMALL, turned=False, condition=4)
 #: Centres on either side of the axes, with and without a quarter turn.
 CENTERS = [0.3, 1.1, 1.9, 2.8]
+#: Centre, width and rho: each differs from the first in one.
+WEDGES = [(0.3, 1.5, 0.01), (0.5, 1.5, 0.01), (0.3, 2.0, 0.01), (0.3, 1.5, 0.03)]
 
 
 def random_prior(config: UNetConfig = SMALL, card: dict | None = None) -> NetworkPrior:
@@ -130,9 +133,40 @@ def test_one_channel_network_does_not_see_the_gradient():
     np.testing.assert_array_equal(denoise(prior, v, 0.3), denoise(prior, v, 0.3, gradient=v))
 
 
+def test_a_network_told_nothing_and_not_turned_does_not_know_the_wedge():
+    v = picture(12, 12)
+    blind = random_prior(dataclasses.replace(UNTURNED, conditioned=False))
+    told = random_prior(UNTURNED)
+    turned = random_prior(dataclasses.replace(SMALL, conditioned=False))
+    seen = [[np.asarray(denoise(p, v, c, width, rho)) for c, width, rho in WEDGES] for p in (blind, told)]
+    for other in seen[0][1:]:
+        np.testing.assert_array_equal(other, seen[0][0])
+    for other in seen[1][1:]:
+        assert np.abs(other - seen[1][0]).max() > 1e-3
+    # What is turned and not told knows the centre, and nothing of the width.
+    by_wedge = [np.asarray(denoise(turned, v, *wedge)) for wedge in ((0.3, 1.5), (0.3, 0.7), (1.1, 1.5))]
+    np.testing.assert_array_equal(by_wedge[0], by_wedge[1])
+    assert np.abs(by_wedge[0] - by_wedge[2]).max() > 1e-3
+
+
+def test_switches_travel_with_the_weights_and_files_without_them_have_both_on(tmp_path):
+    config = dataclasses.replace(UNTURNED, conditioned=False, in_channels=1)
+    network.save(tmp_path / "off.npz", NetworkPrior.create(config, jax.random.key(0)))
+    assert network.load(tmp_path / "off.npz").config == config
+    network.save(tmp_path / "on.npz", NetworkPrior.create(SMALL, jax.random.key(0)))
+    with np.load(tmp_path / "on.npz") as content:
+        arrays = dict(content)
+    card = json.loads(arrays["card"].item())
+    for name in ("turned", "conditioned"):
+        del card["network"][name]
+    np.savez(tmp_path / "old.npz", **arrays | {"card": np.array(json.dumps(card))})
+    assert network.load(tmp_path / "old.npz").config == SMALL
+
+
 def test_condition_is_of_order_one_over_its_range():
     np.testing.assert_allclose(network.condition(np.deg2rad(30), 1e-3), [-1, -1], atol=1e-6)
     np.testing.assert_allclose(network.condition(np.deg2rad(120), 1e-1), [1, 1], atol=1e-6)
+    np.testing.assert_allclose(network.condition(0.0, 1e-2, np.pi / 4)[2:], [1, 0], atol=1e-6)
 
 
 def test_jit_is_eager_and_vmap_is_a_loop_over_wedges():

@@ -19,6 +19,7 @@ from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights
+from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.training.step import make_optimiser, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
@@ -209,3 +210,31 @@ def test_a_batch_that_is_not_finite_leaves_the_weights(batch, trained):
     assert not np.isfinite(metrics["loss"]) and int(new.step) == int(state.step) + 1
     for kept in ("params", "average", "optimiser"):
         jax.tree.map(np.testing.assert_array_equal, getattr(new, kept), getattr(state, kept))
+
+
+def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch):
+    low = NetworkPrior.create(dataclasses.replace(PRIOR.config, compute_dtype="bfloat16"), jax.random.key(0))
+    one = jax.jit(lambda s, b: train_step(low, s, b, SETTINGS, LOSSES, OPTIMISER, 2))
+    state, losses = start_state(low, OPTIMISER), []
+    for _ in range(12):
+        state, after, metrics = one(state, batch)
+        losses.append(float(metrics["loss"]))
+    assert np.all(np.isfinite(losses)) and losses[-1] < losses[0]
+    for leaf in jax.tree.leaves((state.params, state.average, after.state, state.optimiser)):
+        assert leaf.dtype == np.float32 or np.issubdtype(leaf.dtype, np.integer)
+    # Not so that low precision is left out: it shows.
+    exact = dataclasses.replace(low, config=PRIOR.config, params=state.params)
+    proposed = propose(dataclasses.replace(low, params=state.params), batch)
+    assert 0 < np.abs(np.asarray(proposed) - np.asarray(propose(exact, batch))).max() < 0.05
+
+
+def test_the_perceptual_term_is_what_is_added(batch, trained):
+    """With the frozen network given to the jitted step as an argument."""
+    state, frozen = trained[0][-2], Features(trained[0][5].params, PRIOR.config)
+    weights = dataclasses.replace(LOSSES, perceptual=0.5)
+    one = jax.jit(lambda s, b, f: train_step(PRIOR, s, b, SETTINGS, weights, OPTIMISER, 2, f))
+    _, _, metrics = one(state, batch, frozen)
+    proposed = propose(dataclasses.replace(PRIOR, params=state.params), batch)
+    term = float(jax.jit(distance)(frozen, proposed, batch.truth))
+    assert term > 1e-3
+    np.testing.assert_allclose(metrics["loss"] - trained[1][-1]["loss"], 0.5 * term, rtol=2e-3)

@@ -12,21 +12,23 @@ import pytest
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors import likeness
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.trust.domain import check_domain, disagreement
+from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 
 CARD = {
     "name": "mine",
     "trained_on": {"missing_deg": [30.0, 120.0], "views": [32, 80], "rho": [0.003, 0.05]},
     "disagreement": {"limit": 0.05},
 }
-SMALL_WEDGE, WEDGE, VIEWS, UNLIKE = "is only", "was trained on 30 to 120", "was trained on 32 to 80", "unlike"
+SMALL_WEDGE, WEDGE, VIEWS = "is only", "was trained on 30 to 120", "was trained on 32 to 80"
+UNLIKE, DISAGREES = "looks unlike", "does not agree with the data"
 RHO = "was trained on 0.003 to 0.05"
 
 
-def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.04)):
-    return check_domain(card, Wedge(0.3, np.deg2rad(width_deg)), views, rho, disagreements)
+def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.04), score=None):
+    return check_domain(card, Wedge(0.3, np.deg2rad(width_deg)), views, rho, disagreements, score)
 
 
 # --- what is said
@@ -58,9 +60,14 @@ def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.
         # The middle one of the rows counts, not one odd row.
         ({"disagreements": (0.01, 0.02, 0.9)}, []),
         ({"disagreements": (0.05,)}, []),
-        ({"disagreements": (0.0501,)}, [UNLIKE]),
-        ({"disagreements": (0.01, 0.06, 0.07)}, [UNLIKE]),
-        ({"width_deg": 150.0, "views": 8, "disagreements": (0.4,)}, [WEDGE, VIEWS, UNLIKE]),
+        ({"disagreements": (0.0501,)}, [DISAGREES]),
+        ({"disagreements": (0.01, 0.06, 0.07)}, [DISAGREES]),
+        ({"score": 1.0}, []),
+        ({"score": 1.01}, [UNLIKE]),
+        (
+            {"width_deg": 150.0, "views": 8, "disagreements": (0.4,), "score": 3.0},
+            [WEDGE, VIEWS, UNLIKE, DISAGREES],
+        ),
     ],
 )
 def test_warnings_are_said_exactly_when_they_should(scan, expected):
@@ -73,10 +80,11 @@ def test_warnings_are_said_exactly_when_they_should(scan, expected):
 
 
 def test_sentences_hold_the_numbers():
-    wedge, views, unlike = check(width_deg=140.0, views=300, disagreements=(0.4,))
+    wedge, views, unlike, doubt = check(width_deg=140.0, views=300, disagreements=(0.4,), score=2.345)
     assert "140 degrees" in wedge and "'mine'" in wedge
     assert "300 views" in views and "'mine'" in views
-    assert "40%" in unlike and "5%" in unlike and "'mine'" in unlike
+    assert "2.35" in unlike and "'mine'" in unlike
+    assert "40%" in doubt and "5%" in doubt and "'mine'" in doubt
 
 
 @pytest.mark.parametrize("card", [{}, {"name": "mine"}, {"trained_on": {}, "disagreement": {}}])
@@ -84,6 +92,14 @@ def test_a_card_that_says_nothing_warns_of_nothing_but_a_small_wedge(card):
     far = {"width_deg": 170.0, "views": 3, "disagreements": (0.9,)}
     assert check(card, **far) == []
     assert len(check(card, **(far | {"width_deg": 5.0}))) == 1
+
+
+def test_score_of_a_scan_is_the_middle_one_of_its_rows():
+    known = likeness.reference(np.random.default_rng(0).normal(size=(50, 4)))
+    rows = np.array([[0.1], [4.0], [9.0]]) * np.ones((1, 4))
+    assert domain_score({"likeness": known}, rows) == likeness.unlikeness(known, rows[1:2])[0] > 1
+    assert domain_score({"likeness": known}, []) is None
+    assert domain_score({}, rows) is None
 
 
 # --- what is measured

@@ -110,4 +110,11 @@ def batch(
     >>> batch(SceneMixture(), jax.random.key(0), 2, 32).shape
     (2, 32, 32)
     """
-    return jax.lax.map(lambda k: sample(mixture, k, n, banks), jax.random.split(key, count))
+    return each(mixture, jax.random.split(key, count), n, banks)
+
+
+def each(
+    mixture: SceneMixture, keys, n: int, banks: Mapping[str, Bank] | None = None
+) -> Float[Array, "count n n"]:
+    """The scene of each of the ``keys (count,)``."""
+    return jax.lax.map(lambda k: sample(mixture, k, n, banks), keys)
