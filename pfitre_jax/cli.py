@@ -179,7 +179,7 @@ def recon(
     center: _Center = "auto",
     roll: _Roll = "0",
     method: Annotated[
-        str, typer.Option(help="fbp, sirt, cgls, fista-tv, admm-tv, pfitre or pfitre-original.")
+        str, typer.Option(help="fbp, sirt, cgls, fista-tv, fista-dtv, admm-tv, pfitre or pfitre-original.")
     ] = "pfitre",
     prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
