@@ -1,0 +1,100 @@
+"""Scenes from the files that no prior is trained on, to judge priors by: one for each seed.
+
+Their greys stay as they are in the files. Host-side; the files are those of :mod:`files`' ``HELD_OUT``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from pfitre_jax.twin.scenes import images, layouts, outlines, volumes
+from pfitre_jax.twin.scenes.bank import FIELD, view
+from pfitre_jax.twin.scenes.files import data_folder
+from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
+
+#: Files of each source, under the data folder.
+SOURCES = {
+    "ihp": ("stdcell_gds/sg13g2_stdcell.gds.gz",),
+    "tile": ("tinytapeout04_raster40nm/tt_um_urish_simon.npz",),
+    "images": tuple(f"kodak24/{k}.png" for k in (21, 22, 23, 24)),
+    "battery": ("battery_images/NMC_90wt_2000bar_115.png",),
+    "rock": ("porous_rock/ketton_256.npz",),
+}
+_READERS = {
+    "ihp": (layouts.read_layout, layouts.tile),
+    "tile": (layouts.read_layout, layouts.tile),
+    "images": (images.read_image, images.tile),
+    "battery": (images.read_image, images.tile),
+    "rock": (volumes.read_volume, volumes.tile),
+}
+# Scenes that are darker than this, on average over the field, are drawn anew, so often at most.
+_BARE, _TRIALS, _JUDGED = 0.04, 20, 64
+
+
+def available(source: str) -> bool:
+    """Whether the files of a source are there, and what reads them.
+
+    Raises ``ValueError`` for an unknown source.
+    """
+    readable = source != "ihp" or importlib.util.find_spec("gdstk") is not None
+    return readable and all((data_folder() / name).is_file() for name in _files(source))
+
+
+def scene(source: str, seed: int, n: int) -> Float[np.ndarray, "n n"]:
+    """Scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n`` and a sample's outline.
+
+    source: ``"ihp"``, rows of the IHP library's cells; ``"tile"``, the Tiny Tapeout design urish_simon;
+        ``"images"``, Kodak 21 to 24, one after the other; ``"battery"``, an NMC cathode; ``"rock"``, Ketton
+    seed: the same seed, the same scene; orientation, place and magnification are drawn from it
+
+    Raises ``ValueError`` for an unknown source, a negative seed or ``n`` below 8, ``FileNotFoundError`` where
+    the files are not there, ``ImportError`` where gdstk is not (``"ihp"``).
+
+    >>> scene("images", 0, 64).shape  # doctest: +SKIP
+    (64, 64)
+    """
+    if seed < 0 or n < 8:
+        raise ValueError(f"seed is {seed}, n is {n}; expected a seed of at least 0 and n of at least 8")
+    names = _files(source)
+    path = data_folder() / names[seed % len(names)]
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the held-out scenes {source!r} need {path}; set PFITRE_DATA to the folder of the data"
+        )
+    content, cut = _read(source, str(path)), _READERS[source][1]
+    for trial in range(_TRIALS):
+        tile = cut(content, np.random.default_rng([20262, seed, trial]))
+        tile = jnp.asarray(np.round(255 * tile).astype(np.uint8))
+        key = jax.random.fold_in(jax.random.key(seed), trial)
+        # Judged at one size, so that a seed gives the same picture at every n.
+        if float(_shown(tile, key, _JUDGED).mean()) > _BARE:
+            break
+    return np.asarray(_shown(tile, key, n))
+
+
+def _files(source: str) -> tuple[str, ...]:
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r}; expected one of {', '.join(SOURCES)}")
+    return SOURCES[source]
+
+
+@functools.lru_cache(maxsize=8)
+def _read(source: str, path: str):
+    return _READERS[source][0](path)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _shown(tile, key, n: int):
+    d = Draw(jax.random.uniform(key, (60,)))
+    x, y = coordinates(n)
+    angle, share = 2 * jnp.pi * d.uniform(), d.log(*FIELD)
+    picture = view(tile, n, angle, share, 2 * d.array(2) - 1, d.chance(0.5))
+    outline = outlines.outline(d, angle, x, y)
+    sample = jnp.where(d.chance(0.6), inside(outline.depth, 1.0 / n), 1.0)
+    return jnp.clip(picture * sample * support(x, y, 1.0 / n), 0.0, 1.0)

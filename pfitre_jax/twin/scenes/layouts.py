@@ -1,0 +1,411 @@
+"""Real chips: layouts (GDSII, or layer masks) and the heights of their layers, cut in the plane and across.
+
+Lengths in micrometres. Reading GDSII needs gdstk: ``pip install 'pfitre_jax[layouts]'``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from pfitre_jax.twin.scenes.bank import SIDE, Bank
+from pfitre_jax.twin.scenes.raster import averaging, coverage
+
+#: Pitch of a layout's finest wires in a tile, in pixels of a field of 112.
+PITCH = (3.2, 14.0)
+#: Share of a tile's height that the stack of layers takes in a vertical cut.
+HEIGHT = (0.45, 1.1)
+#: Share of the tiles that are vertical cuts.
+SECTIONS = 0.4
+#: Rows of standard cells that are placed where a file is a library of them.
+CELL_ROWS = 14
+#: A cut shows no less metal than this, on average over the tile, and no shorter edges, in sides of the tile.
+METAL, EDGES = 0.08, 8.0
+# How often a cut is tried before a layout is given up as empty.
+_TRIALS = 100
+
+
+class Layer(NamedTuple):
+    """gds: layer and datatype; bottom, thickness: in um."""
+
+    name: str
+    gds: tuple[int, int]
+    bottom: float
+    thickness: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """What a process builds above the silicon.
+
+    pitch: of its finest wires; row_height: of its standard cells; boundary: GDS layer of their outlines
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    pitch: float
+    row_height: float
+    boundary: tuple[int, int]
+
+    def shares(self, edges) -> Float[np.ndarray, "rows layers"]:
+        """Share of each slab between neighbouring ``edges`` (um, upwards) that each layer fills."""
+        bottom = np.array([layer.bottom for layer in self.layers])
+        top = bottom + [layer.thickness for layer in self.layers]
+        edges = np.asarray(edges, float)
+        overlap = np.minimum(edges[1:, None], top) - np.maximum(edges[:-1, None], bottom)
+        return np.maximum(overlap, 0.0) / np.diff(edges)[:, None]
+
+
+def _stack(name, pitch, row_height, boundary, *layers) -> Stack:
+    return Stack(name, tuple(Layer(*layer) for layer in layers), pitch, row_height, boundary)
+
+
+#: Vias reach from the layer below to the one above. sky130: iic-jku/klayout-pex and mbalestrini/GDS2glTF.
+#: sg13g2: HEIGHT and THICKNESS of the PDK's technology LEF. nangate45: those of FreePDK45's. asap7: a
+#: predictive process that gives no heights; lines twice as high as wide, as Clark et al.,
+#: Microelectron. J. 53, 105 (2016), take for its metals.
+STACKS = {
+    stack.name: stack
+    for stack in (
+        _stack(
+            "sky130", 0.46, 2.72, (236, 0),
+            ("poly", (66, 20), 0.3262, 0.18),
+            ("licon1", (66, 44), 0.3262, 0.6099),
+            ("li1", (67, 20), 0.9361, 0.1),
+            ("mcon", (67, 44), 1.0361, 0.34),
+            ("met1", (68, 20), 1.3761, 0.36),
+            ("via", (68, 44), 1.7361, 0.27),
+            ("met2", (69, 20), 2.0061, 0.36),
+            ("via2", (69, 44), 2.3661, 0.42),
+            ("met3", (70, 20), 2.7861, 0.845),
+            ("via3", (70, 44), 3.6311, 0.39),
+            ("met4", (71, 20), 4.0211, 0.845),
+            ("via4", (71, 44), 4.8661, 0.505),
+            ("met5", (72, 20), 5.3711, 1.26),
+        ),
+        _stack(
+            "sg13g2", 0.42, 3.78, (189, 4),
+            ("gatpoly", (5, 0), 0.29, 0.16),
+            ("cont", (6, 0), 0.29, 0.64),
+            ("metal1", (8, 0), 0.93, 0.4),
+            ("via1", (19, 0), 1.33, 0.55),
+            ("metal2", (10, 0), 1.88, 0.45),
+            ("via2", (29, 0), 2.33, 0.55),
+            ("metal3", (30, 0), 2.88, 0.45),
+            ("via3", (49, 0), 3.33, 0.55),
+            ("metal4", (50, 0), 3.88, 0.45),
+            ("via4", (66, 0), 4.33, 0.55),
+            ("metal5", (67, 0), 4.88, 0.45),
+        ),
+        _stack(
+            "nangate45", 0.14, 1.4, (235, 0),
+            ("poly", (9, 0), 0.0, 0.085),
+            ("contact", (10, 0), 0.0, 0.37),
+            ("metal1", (11, 0), 0.37, 0.13),
+            ("via1", (12, 0), 0.5, 0.12),
+            ("metal2", (13, 0), 0.62, 0.14),
+            ("via2", (14, 0), 0.76, 0.12),
+            ("metal3", (15, 0), 0.88, 0.14),
+        ),
+        _stack(
+            "asap7", 0.036, 0.27, (100, 0),
+            ("gate", (7, 0), 0.0, 0.04),
+            ("lisd", (17, 0), 0.0, 0.05),
+            ("lig", (16, 0), 0.04, 0.01),
+            ("v0", (18, 0), 0.05, 0.036),
+            ("m1", (19, 0), 0.086, 0.036),
+            ("v1", (21, 0), 0.122, 0.036),
+            ("m2", (20, 0), 0.158, 0.036),
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Polygons:
+    """A layout as drawn.
+
+    polygons: for each of the stack's layers, arrays (k, 2) of corners; boxes: for each, (count, 4), lower and
+    upper corners of these; bounds: ``x0, y0, x1, y1`` of all
+    """
+
+    stack: Stack
+    polygons: tuple[tuple[np.ndarray, ...], ...]
+    boxes: tuple[Float[np.ndarray, "count 4"], ...]
+    bounds: tuple[float, float, float, float]
+
+    @property
+    def drawn(self) -> list[int]:
+        """The stack's layers that hold something."""
+        return [k for k, polygons in enumerate(self.polygons) if polygons]
+
+    def mask(self, k: int, x: float, y: float, pixel, shape) -> Float[np.ndarray, "ny nx"]:
+        """Share of each pixel that the stack's layer ``k`` covers; see :func:`raster.coverage`."""
+        boxes = self.boxes[k]
+        ny, nx = shape
+        near = (boxes[:, 0] < x + nx * pixel[0]) & (boxes[:, 2] > x)
+        near &= (boxes[:, 1] < y + ny * pixel[1]) & (boxes[:, 3] > y)
+        inside = [self.polygons[k][i] for i in np.flatnonzero(near)]
+        return coverage(_union(inside), x, y, pixel, shape)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Masks:
+    """A layout as layer masks.
+
+    packed: (layers, rows, bytes), bits along a row; row 0 is at the lowest y; pixel: side of a pixel
+    """
+
+    stack: Stack
+    packed: np.ndarray
+    pixel: float
+    bounds: tuple[float, float, float, float]
+
+    @property
+    def drawn(self) -> list[int]:
+        return [k for k, layer in enumerate(self.packed) if layer.any()]
+
+    def mask(self, k: int, x: float, y: float, pixel, shape) -> Float[np.ndarray, "ny nx"]:
+        ny, nx = shape
+        first, last = int(y / self.pixel), int((y + ny * pixel[1]) / self.pixel) + 1
+        rows = np.unpackbits(self.packed[k, first:last], axis=-1)
+        left, right = int(x / self.pixel), int((x + nx * pixel[0]) / self.pixel) + 1
+        rows = rows[:, left:right].astype(np.float32)
+        down = averaging(y / self.pixel - first, ny * pixel[1] / self.pixel, rows.shape[0], ny)
+        across = averaging(x / self.pixel - left, nx * pixel[0] / self.pixel, rows.shape[1], nx)
+        return (down @ rows @ across.T).astype(np.float32)
+
+
+def voxels(
+    layout: Polygons | Masks, x: float, y: float, pixel, shape, edges
+) -> Float[np.ndarray, "rows ny nx"]:
+    """Share of each voxel that is metal: ``rows`` slabs between the heights ``edges``, ``(ny, nx)`` pixels.
+
+    x, y: lower left corner; pixel: sides along x and y. A slab that straddles two layers is their mean,
+    weighted by the height that each takes of it. One slab is a slice in the plane, one row of pixels a
+    vertical cut.
+    """
+    shares = layout.stack.shares(edges)
+    volume = np.zeros((len(shares), *shape), np.float32)
+    for k in layout.drawn:
+        if shares[:, k].any():
+            volume += shares[:, k, None, None] * layout.mask(k, x, y, pixel, shape)
+    return np.minimum(volume, 1.0)
+
+
+def read_layout(path, stack: Stack | None = None, seed: int = 0) -> Polygons | Masks:
+    """A layout from GDSII (``.gds``, gzipped or not) or from layer masks (``.npz``).
+
+    stack: of the layout; ``None`` for the one of :data:`STACKS` whose layers hold most of the polygons
+    seed: of the rows of cells that are placed, where the file is a library of standard cells
+
+    Masks hold ``packed`` (layers, rows, bytes), ``width``, ``pixel_um``, ``layer_names``, ``z_bottom_um``,
+    ``z_top_um``. Raises ``ValueError`` for what is no layout, ``FileNotFoundError``, and ``ImportError``
+    without gdstk.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no layout at {path}; expected a GDSII file or layer masks (.npz)")
+    if path.suffix == ".npz":
+        return _read_masks(path)
+    library = _read_gds(path)
+    stack = _recognise(library, path) if stack is None else stack
+    top = library.top_level()
+    cell = top[0] if len(top) == 1 else _rows_of_cells(library, stack, path, seed)
+    polygons = tuple(
+        tuple(p.points for p in cell.get_polygons(layer=layer.gds[0], datatype=layer.gds[1]))
+        for layer in stack.layers
+    )
+    boxes = tuple(
+        np.array([[*p.min(axis=0), *p.max(axis=0)] for p in layer]).reshape(-1, 4) for layer in polygons
+    )
+    every = np.concatenate(boxes)
+    if len(every) == 0:
+        raise ValueError(f"{path} has nothing on the layers of {stack.name}; expected its wiring there")
+    bounds = (*every[:, :2].min(axis=0), *every[:, 2:].max(axis=0))
+    return Polygons(stack, polygons, boxes, tuple(map(float, bounds)))
+
+
+def tile(layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE):
+    """A random cut of a layout, ``(side, side)`` float32 in [0, 1]: in the plane, as a row of a scan sees it,
+    or vertical with the layers above each other (:data:`SECTIONS`).
+
+    Raises ``ValueError`` where the layout is next to empty.
+    """
+    for _ in range(_TRIALS):
+        cut = _section if rng.random() < SECTIONS else _slice
+        image = cut(layout, rng, side)
+        if image.mean() > METAL and _edges(image) > EDGES:
+            return image
+    raise ValueError(
+        f"{_TRIALS} cuts of a {layout.stack.name} layout are bare; expected one with wiring on it"
+    )
+
+
+def bank(paths: Sequence, count: int, side: int = SIDE, seed: int = 0) -> Bank:
+    """``count`` tiles of the layouts at ``paths``, as many of each; the same seed, the same tiles."""
+    found = [read_layout(path, seed=seed) for path in paths]
+    rng = np.random.default_rng([seed, 1])
+    return Bank.create(np.stack([tile(found[i % len(found)], rng, side) for i in range(count)]))
+
+
+def _slice(layout, rng, side):
+    stack = layout.stack
+    wide, high = _extent(layout)
+    low, top = np.log(PITCH)
+    pixel = stack.pitch * 112 / (side * np.exp(rng.uniform(low, top)))
+    pixel = min(pixel, min(wide, high) / side)
+    bottom, top = _heights(layout)
+    # A row of the scan is about as high as its pixels are wide.
+    row = pixel * side / 112 * np.exp(rng.uniform(np.log(0.5), np.log(2)))
+    z = rng.uniform(bottom, top)
+    x, y = _corner(layout, rng, side * pixel, side * pixel)
+    return voxels(layout, x, y, (pixel, pixel), (side, side), [z - row / 2, z + row / 2])[0]
+
+
+def _section(layout, rng, side):
+    bottom, top = _heights(layout)
+    along_x = rng.random() < 0.5
+    wide, high = _extent(layout)
+    length = wide if along_x else high
+    low, up = np.log(HEIGHT)
+    pixel = min((top - bottom) / (side * np.exp(rng.uniform(low, up))), length / side)
+    thick = pixel * side / 112
+    size = (side * pixel, thick) if along_x else (thick, side * pixel)
+    x, y = _corner(layout, rng, *size)
+    # What the stack leaves of the tile's height lies below and above it.
+    z = bottom - (side * pixel - (top - bottom)) * rng.uniform(0.3, 0.7)
+    edges = z + pixel * np.arange(side + 1)
+    shape = (1, side) if along_x else (side, 1)
+    volume = voxels(layout, x, y, (pixel, thick) if along_x else (thick, pixel), shape, edges)
+    # The highest row on top.
+    return np.ascontiguousarray(volume.reshape(side, side)[::-1])
+
+
+def _edges(image):
+    """Length of the edges in an image, times their height, over its side."""
+    return sum(float(np.abs(np.diff(image, axis=axis)).sum()) for axis in (0, 1)) / len(image)
+
+
+def _extent(layout):
+    x0, y0, x1, y1 = layout.bounds
+    return x1 - x0, y1 - y0
+
+
+def _heights(layout):
+    layers = [layout.stack.layers[k] for k in layout.drawn]
+    return min(layer.bottom for layer in layers), max(layer.bottom + layer.thickness for layer in layers)
+
+
+def _corner(layout, rng, wide, high):
+    x0, y0, x1, y1 = layout.bounds
+    return rng.uniform(x0, max(x1 - wide, x0)), rng.uniform(y0, max(y1 - high, y0))
+
+
+def _gdstk():
+    try:
+        import gdstk
+    except ImportError as error:
+        raise ImportError(
+            "reading GDSII needs gdstk; install it: pip install 'pfitre_jax[layouts]'"
+        ) from error
+    return gdstk
+
+
+def _union(polygons):
+    """The polygons without their overlaps."""
+    if len(polygons) < 2:
+        return polygons
+    return [p.points for p in _gdstk().boolean(polygons, [], "or", precision=1e-5)]
+
+
+def _read_gds(path: Path):
+    gdstk = _gdstk()
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError) as error:
+            raise ValueError(f"{path} is a broken gzip file ({error}); expected GDSII in it") from error
+    # Every GDSII stream begins with a HEADER record of six bytes; gdstk would print what it makes of others.
+    if content[:4] != b"\x00\x06\x00\x02":
+        raise ValueError(f"{path} is no GDSII file; expected one that begins with a HEADER record")
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "layout.gds"
+        plain.write_bytes(content)
+        try:
+            library = gdstk.read_gds(plain, unit=1e-6)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{path} cannot be read as GDSII ({error}); is it complete?") from error
+    if not library.cells:
+        raise ValueError(f"{path} has no cells; expected a layout")
+    return library
+
+
+def _recognise(library, path: Path) -> Stack:
+    """The stack whose layers hold most of the library's polygons."""
+    drawn: dict[tuple[int, int], int] = {}
+    for cell in library.cells:
+        for layer in cell.polygons:
+            drawn[layer.layer, layer.datatype] = drawn.get((layer.layer, layer.datatype), 0) + 1
+    count = {name: sum(drawn.get(k.gds, 0) for k in stack.layers) for name, stack in STACKS.items()}
+    best = max(count, key=count.get)
+    if count[best] == 0:
+        known = ", ".join(STACKS)
+        there = ", ".join(f"{a}/{b}" for a, b in sorted(drawn)) or "none"
+        raise ValueError(f"{path} has the layers {there}, of no process known here ({known}); give its stack")
+    return STACKS[best]
+
+
+def _rows_of_cells(library, stack: Stack, path: Path, seed: int):
+    """A cell with rows of the library's cells, abutted at random, every second row upside down."""
+    gdstk = _gdstk()
+    sizes = []
+    for cell in sorted(library.cells, key=lambda cell: cell.name):
+        outline = cell.get_polygons(layer=stack.boundary[0], datatype=stack.boundary[1], depth=0)
+        if len(outline) == 1:
+            (x0, y0), (x1, y1) = outline[0].bounding_box()
+            if abs(y1 - y0 - stack.row_height) < 1e-3 and x1 - x0 > 0:
+                sizes.append((cell, x0, y0, x1 - x0))
+    if not sizes:
+        raise ValueError(
+            f"{path} is a library, but none of its cells has an outline {stack.row_height:g} um high on "
+            f"layer {stack.boundary[0]}/{stack.boundary[1]}; expected standard cells of {stack.name}"
+        )
+    rng = np.random.default_rng([seed, 2])
+    floor, length = gdstk.Cell("rows"), CELL_ROWS * stack.row_height
+    for row in range(CELL_ROWS):
+        x, mirrored = 0.0, row % 2 == 1
+        while x < length:
+            cell, x0, y0, width = sizes[rng.integers(len(sizes))]
+            base = (row + 1) * stack.row_height + y0 if mirrored else row * stack.row_height - y0
+            floor.add(gdstk.Reference(cell, (x - x0, base), x_reflection=mirrored))
+            x += width
+    return floor
+
+
+def _read_masks(path: Path) -> Masks:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            packed, width, pixel = arrays["packed"], int(arrays["width"]), float(arrays["pixel_um"])
+            names, bottom, top = arrays["layer_names"], arrays["z_bottom_um"], arrays["z_top_um"]
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{path} holds no layer masks ({error}); expected packed, width, pixel_um, layer_names, "
+            "z_bottom_um and z_top_um"
+        ) from error
+    known = {layer.name: (stack, layer.gds) for stack in STACKS.values() for layer in stack.layers}
+    owner = next((known[name][0] for name in map(str, names) if name in known), STACKS["sky130"])
+    layers = tuple(
+        Layer(str(name), known.get(str(name), (owner, (0, 0)))[1], float(z0), float(z1 - z0))
+        for name, z0, z1 in zip(names, bottom, top, strict=True)
+    )
+    stack = dataclasses.replace(owner, layers=layers)
+    return Masks(stack, packed, pixel, (0.0, 0.0, width * pixel, packed.shape[1] * pixel))
