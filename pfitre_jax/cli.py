@@ -179,7 +179,7 @@ def recon(
     center: _Center = "auto",
     roll: _Roll = "0",
     method: Annotated[
-        str, typer.Option(help="fbp, sirt, cgls, fista-tv, admm-tv, pfitre or pfitre-original.")
+        str, typer.Option(help="fbp, sirt, cgls, fista-tv, fista-dtv, admm-tv, pfitre or pfitre-original.")
     ] = "pfitre",
     prior: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help="Learned prior; .pth: the published network's.")
@@ -748,44 +748,72 @@ def train(
 @app.command()
 def evaluate(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="evaluation.json and evaluation.png.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Tables, figure, numbers; cells that are done, to go on from.")
+    ],
     prior: Annotated[str, typer.Option(metavar="NAME|PATH", help="Learned prior to judge.")] = "circuits",
-    quick: Annotated[bool, typer.Option("--quick", help="Two orientations of the wedge, not eight.")] = False,
-    missing: Annotated[float, typer.Option(metavar="DEG", help="Width of the missing wedge.")] = 96.0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Every factor with few scenes: minutes, not hours.")
+    ] = False,
+    only: Annotated[
+        Literal["orientation", "wedge", "noise", "views", "artifacts", "sources"] | None,
+        typer.Option(help="The base case and this factor; orientation: the base case alone. Default all."),
+    ] = None,
+    missing: Annotated[
+        float, typer.Option(metavar="DEG", help="Width of the missing wedge in the base case.")
+    ] = 96.0,
     scenes: Annotated[
-        Literal["heldout", "circuits"],
-        typer.Option(help="Circuits by other rules than the training's, or unseen ones by the same rules."),
+        Literal["heldout", "circuits", "ihp", "tile", "images", "battery", "rock"],
+        typer.Option(
+            help="Of the base case: circuits by other rules than the training's, unseen ones by the same "
+            "rules, or held-out files."
+        ),
     ] = "heldout",
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R")] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the scores into the prior's card.")] = False,
 ) -> None:
-    """Judge a prior on simulated circuits nobody trained on, beside FISTA-TV at its best weight."""
+    """Judge a prior on scans of scenes nobody trained on, beside total variation at its best weight.
+
+    A run that was stopped goes on in the same DIR.
+    """
     import dataclasses
 
     from pfitre_jax import evaluate as judge
     from pfitre_jax.engine import methods
+    from pfitre_jax.evaluate.results import NAMES
+    from pfitre_jax.evaluate.scenes import absent, check_source
     from pfitre_jax.io.results import check_folder
     from pfitre_jax.priors.network import pretrained
 
-    check_folder(out)
+    check_folder(out, NAMES)
     if not 0 < missing < 180:
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
+    if card and only is not None:
+        raise ValueError("both --card and --only were given; expected the whole evaluation for a card")
     asked = methods.settings("pfitre", iterations=iterations, rho=rho)
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
+    check_source(scenes)
     loaded = pretrained(prior)
-    settings = judge.EvaluationSettings(missing_deg=missing, source=scenes)
-    if quick:
-        settings = dataclasses.replace(settings, orientations=2)
-    with _work(), _progress("evaluating", "orientations") as progress:
-        records = judge.evaluate(loaded, settings, **parameters, progress=progress)
+    settings = judge.QUICK if quick else judge.FULL
+    missed = absent(settings.sources)
+    if only == "sources" and len(missed) == len(settings.sources):
+        check_source(missed[0])
+    there = tuple(source for source in settings.sources if source not in missed)
+    settings = dataclasses.replace(settings, missing_deg=missing, source=scenes, sources=there)
+    if only in (None, "sources"):
+        _warn(f"left out, the held-out files are not there: {source}" for source in missed)
+    judge.check(loaded, settings, **parameters, only=only, folder=out)
+    with _work(), _progress("evaluating", "cells") as progress:
+        records = judge.evaluate(loaded, settings, **parameters, only=only, folder=out, progress=progress)
     command = ctx.find_root().meta[_COMMAND]
     with _work():
-        paths = judge.save(records, settings, {**parameters, "prior": loaded.card.get("name")}, out)
+        told = {**parameters, "prior": loaded.card.get("name")}
+        paths = judge.save(records, settings, told, out)
         if card:
             paths += judge.write_card(prior, loaded, records, settings, parameters, command)
     console = Console(soft_wrap=True, highlight=False, emoji=False)
-    console.print_json(data=judge.summarise(records))
+    console.print(judge.markdown(judge.summarise(records), settings, told), markup=False)
     for path in paths:
         console.print(str(path), markup=False)
 

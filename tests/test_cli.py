@@ -124,6 +124,28 @@ def test_bad_input_is_refused_in_one_message_before_anything_is_written(folder, 
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--missing", "180"], "--missing is 180; expected degrees between 0 and 180"),
+        (["--card", "--only", "wedge"], "both --card and --only were given"),
+        (["--only", "weather"], "'weather' is not one of"),
+        (["--scenes", "rock"], "the held-out files of 'rock' are not there"),
+        (["--only", "sources"], "the held-out files of 'ihp' are not there"),
+        (["--rho", "0"], "rho is 0"),
+        (["--prior", "nobody"], "no prior 'nobody'"),
+    ],
+)
+def test_evaluations_that_make_no_sense_are_refused(folder, monkeypatch, args, message):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PFITRE_DATA", str(folder / "nowhere"))
+    before = sorted(folder.rglob("*"))
+    done = pfitre("evaluate", "--quick", "--out", "judged", *args)
+    assert done.exit_code == 2, done.output
+    assert message in " ".join(done.stderr.split()) and "Traceback" not in done.output
+    assert sorted(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize("out", ["file", "file/below", "/proc/self/out"])
 def test_an_output_folder_that_cannot_be_written_is_refused_before_the_work(folder, monkeypatch, out):
     if out.startswith("/proc") and not Path("/proc/self").exists():

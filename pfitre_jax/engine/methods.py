@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from pfitre_jax.loop import Solution, Status, run
 from pfitre_jax.operators.fbp import fbp
+from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
@@ -54,6 +55,12 @@ METHODS: dict[str, Recipe] = {
     "fista-tv": Recipe(
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
+        {"iterations": 300, "weight": "auto"},
+        tolerance=2e-4,
+    ),
+    "fista-dtv": Recipe(
+        f"fista-tv in which edges that the views see count {RATIO:g} times",
+        lambda weight: FISTATV(weight, ratio=RATIO),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
     ),

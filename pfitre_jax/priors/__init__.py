@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pfitre_jax.priors.directional_tv import DirectionalTV as DirectionalTV
     from pfitre_jax.priors.network import NetworkPrior as NetworkPrior
     from pfitre_jax.priors.network import available as available
     from pfitre_jax.priors.network import pretrained as pretrained
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # Flax is slow to import, and only the learned priors need it.
 _HOMES = {
     "TV": "tv",
+    "DirectionalTV": "directional_tv",
     "NetworkPrior": "network",
     "Nonnegative": "nonnegative",
     "available": "network",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.operators.gradient import gradient as image_gradient
-from pfitre_jax.operators.gradient import gradient_adjoint, total_variation
+from pfitre_jax.operators.gradient import gradient_adjoint
 
 
 @jax.tree_util.register_dataclass
@@ -45,12 +45,12 @@ class TV:
         unit of ``strength`` (``x = P(v - D^T dual)``, ``|dual_p| <= strength``), so that 0 is allowed.
         """
         strength = jnp.asarray(strength, v.dtype)
-        primal = lambda dual: self._project(v - gradient_adjoint(dual), support)  # noqa: E731
+        bound = jnp.asarray(self._norm_squared, v.dtype)
+        primal = lambda dual: self._project(v - self._adjoint(dual), support)  # noqa: E731
 
         def iterate(carry, _):
             dual, ahead, t = carry
-            # norm(D)^2 < 8
-            new = _shrink_to(ahead + image_gradient(primal(ahead)) / 8, strength)
+            new = _shrink_to(ahead + self._gradient(primal(ahead)) / bound, strength)
             t_new = (1 + jnp.sqrt(1 + 4 * t**2)) / 2
             return (new, new + (t - 1) / t_new * (new - dual), t_new), None
 
@@ -64,7 +64,16 @@ class TV:
 
     def value(self, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
         """``weight * TV(x)``."""
-        return self.weight * total_variation(x)
+        return self.weight * jnp.sum(jnp.linalg.norm(self._gradient(x), axis=0))
+
+    # What a variation of its own kind replaces: D, D^T and a bound of norm(D)^2.
+    _norm_squared = 8
+
+    def _gradient(self, x):
+        return image_gradient(x)
+
+    def _adjoint(self, field):
+        return gradient_adjoint(field)
 
     def _project(self, x, support):
         x = jnp.maximum(x, 0) if self.nonnegative else x

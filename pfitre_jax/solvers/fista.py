@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from pfitre_jax.loop import Solution
 from pfitre_jax.operators.gradient import total_variation
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
@@ -49,11 +50,14 @@ class FISTATV:
     weight: (), relative to ``norm(A)^2 = 1``
     nonnegative: restrict to ``x >= 0``
     prox_iterations: inner iterations in each step
+    ratio: (), of :class:`pfitre_jax.priors.directional_tv.DirectionalTV` along the problem's wedge in the
+        place of TV; ``None`` for TV
     """
 
     weight: Any
     nonnegative: bool = dataclasses.field(default=True, metadata={"static": True})
     prox_iterations: int = dataclasses.field(default=10, metadata={"static": True})
+    ratio: Any = None
 
     def init(self, problem: Problem, x0) -> FISTAState:
         x = problem.support * (jnp.maximum(x0, 0) if self.nonnegative else x0)
@@ -67,6 +71,10 @@ class FISTATV:
         weight = jnp.asarray(self.weight, state.x.dtype)
         target = state.ahead + STEP * problem.back(state.ahead_misfit)
         tv = TV(weight, self.nonnegative, self.prox_iterations)
+        if self.ratio is not None:
+            tv = DirectionalTV(
+                weight, self.nonnegative, self.prox_iterations, problem.wedge.center_rad, self.ratio
+            )
         x, dual = tv.prox_dual(target, STEP * weight, state.dual, problem.support)
         misfit = problem.misfit(x)
         uphill = jnp.vdot(state.ahead - x, x - state.x) > 0
@@ -95,6 +103,7 @@ def fista_tv(
     sinogram,
     *,
     weight="auto",
+    ratio=None,
     iterations: int = 300,
     nonnegative: bool = True,
     mask=None,
@@ -107,12 +116,16 @@ def fista_tv(
 
     weight: (), of TV; 1e-5 to 1e-2 are usual, more noise needs more; "auto" asks
         :func:`pfitre_jax.solvers.weight.automatic_weight`
+    ratio: (), weight of visible edges over invisible ones, see
+        :class:`pfitre_jax.priors.directional_tv.DirectionalTV`; None for TV
     nonnegative: restrict to ``x >= 0``
     """
     weight = resolve_weight(weight, A, sinogram, mask)
     check_number("weight", weight, or_zero=True)
+    if ratio is not None:
+        check_number("ratio", ratio)
     return solve(
-        FISTATV(weight, nonnegative),
+        FISTATV(weight, nonnegative, ratio=ratio),
         A,
         sinogram,
         iterations=iterations,

@@ -12,6 +12,7 @@ from contract import check_close, check_gradient, random_like
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
@@ -28,6 +29,9 @@ def network() -> NetworkPrior:
 PROXES = {
     "tv": lambda: TV(jnp.asarray(0.004), iterations=400),
     "tv, any sign": lambda: TV(jnp.asarray(0.004), nonnegative=False, iterations=400),
+    "directional tv": lambda: DirectionalTV(
+        jnp.asarray(0.004), iterations=400, direction_rad=jnp.asarray(0.6), ratio=jnp.asarray(1.7)
+    ),
     "nonnegative": Nonnegative,
 }
 PRIORS = PROXES | {"network": network}

@@ -44,6 +44,7 @@ METHODS = {
     "sirt": SIRT(),
     "cgls": CGLS(),
     "fista-tv": FISTATV(jnp.asarray(1e-3), prox_iterations=4),
+    "fista-dtv": FISTATV(jnp.asarray(1e-3), prox_iterations=4, ratio=jnp.asarray(1.5)),
     "admm-tv": ADMM(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.02), 3, 4),
     "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4, first_iterations=2),
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
@@ -247,6 +248,7 @@ def test_public_functions(call):
             lambda A, y: solvers.fista_tv(A, y, weight=-1.0),
             "weight is -1; expected a finite number",
         ),
+        (lambda A, y: solvers.fista_tv(A, y, weight=1e-3, ratio=0), "ratio is 0; expected a finite number"),
         (lambda A, y: solvers.admm_tv(A, y, weight=float("nan")), "weight is nan"),
         (
             lambda A, y: solvers.hqs(A, y, prior=Shrink(0.9), rho=0),

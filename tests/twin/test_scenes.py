@@ -272,19 +272,26 @@ def test_mixture_refuses_weights_that_are_none(weights):
 def test_heldout_goes_round_its_kinds_in_range_and_seeded():
     count = 2 * len(HELDOUT_KINDS)
     drawn = [heldout(seed, 48) for seed in range(count)]
-    assert [kind for _, kind in drawn] == list(HELDOUT_KINDS) * 2
-    check_images(np.stack([image for image, _ in drawn]), 48)
+    assert [scene.kind for scene in drawn] == list(HELDOUT_KINDS) * 2
+    check_images(np.stack([scene.image for scene in drawn]), 48)
     np.testing.assert_array_equal(heldout(3, 48)[0], drawn[3][0])
     for seed in range(0, count, 5):
         binned = heldout(seed, 96)[0].reshape(48, 2, 48, 2).mean(axis=(1, 3))
         assert np.abs(binned - drawn[seed][0]).mean() < 0.02
 
 
-def test_heldout_lies_at_every_angle_in_two_directions():
-    images = np.stack([heldout(seed, 48)[0] for seed in range(4 * len(HELDOUT_KINDS))])
+def test_heldout_lies_at_every_angle_in_two_directions_and_tells_which():
+    drawn = [heldout(seed, 48) for seed in range(4 * len(HELDOUT_KINDS))]
+    # Rows go down and y points up: the view angle is minus the direction in the image.
+    images, wires = np.stack([scene.image for scene in drawn]), np.array([s.wires_rad for s in drawn])
     four = coherence(images, 4)
     assert np.median(np.abs(four)) > 0.3
     assert np.abs(np.exp(1j * np.angle(four)).mean()) < 4 / np.sqrt(len(four))
+    along = four * np.exp(4j * wires)
+    assert np.median(along.real) > 0.2 and np.abs(np.angle(along.sum())) < 0.1
+    # The long edges of these run along the wires, so that their normals are a quarter turn from them.
+    long = [k for k, scene in enumerate(drawn) if scene.kind in ("channel", "comb", "fan-out")]
+    assert np.all((coherence(images, 2) * np.exp(2j * wires))[long].real < -0.2)
 
 
 @pytest.mark.parametrize(("seed", "n"), [(-1, 64), (0, 4)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -288,15 +289,25 @@ _DRAW = {
 KINDS = tuple(_DRAW)
 
 
-def heldout(seed: int, n: int) -> tuple[Float[np.ndarray, "n n"], str]:
-    """Scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n``, and its kind.
+class HeldOut(NamedTuple):
+    """image: (n, n); kind: of :data:`KINDS`
+    wires_rad: direction that the long wires run along (others run across it), radians, as a view angle
+    """
+
+    image: Float[np.ndarray, "n n"]
+    kind: str
+    wires_rad: float
+
+
+def heldout(seed: int, n: int) -> HeldOut:
+    """Scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n``, its kind and direction.
 
     Consecutive seeds go round :data:`KINDS`, so that any run of them is balanced; a seed gives the same
     picture at every ``n``. The wiring's orientation is uniform over all angles.
 
     Raises ``ValueError`` for a negative seed or ``n`` below 8.
 
-    >>> heldout(1, 64)[1]
+    >>> heldout(1, 64).kind
     'channel'
     """
     if seed < 0 or n < 8:
@@ -317,7 +328,10 @@ def heldout(seed: int, n: int) -> tuple[Float[np.ndarray, "n n"], str]:
     matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
     outline = _outline(rng, u, v) & (x**2 + y**2 < (0.48 - 1 / n) ** 2)
     image = (matrix + (1 - matrix) * wires) * rng.uniform(0.75, 1.0) * outline
-    return image.reshape(n, SAMPLES, n, SAMPLES).mean(axis=(1, 3)).astype(np.float32), kind
+    image = image.reshape(n, SAMPLES, n, SAMPLES).mean(axis=(1, 3)).astype(np.float32)
+    # The wires of a fan-out go from its pads down to its pins.
+    along = angle + np.pi / 2 if kind == "fan-out" else angle
+    return HeldOut(image, kind, float(along % np.pi))
 
 
 def _outline(rng, u, v):

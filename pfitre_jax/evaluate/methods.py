@@ -1,0 +1,121 @@
+"""The methods that are compared, each at its best; a compilation for each number of views and of scans."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from pfitre_jax.engine.methods import METHODS as RECIPES
+from pfitre_jax.engine.methods import fill_invalid
+from pfitre_jax.loop import run
+from pfitre_jax.metrics import psnr
+from pfitre_jax.operators.fbp import fbp
+from pfitre_jax.priors.directional_tv import RATIO
+from pfitre_jax.priors.likeness import statistics
+from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.original import Original
+from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.trust.domain import disagreement
+
+if TYPE_CHECKING:
+    from pfitre_jax.evaluate.scans import Scans
+
+#: What they are called in tables; "first" is what the loop of `pfitre` starts from.
+LABELS = {
+    "fbp": "FBP",
+    "fista_tv": "FISTA-TV",
+    "fista_dtv": "directional TV",
+    "first": "first reconstruction",
+    "network_once": "network, once",
+    "pfitre_original": "the published loop with this prior",
+    "pfitre": "pfitre",
+}
+ALL = tuple(LABELS)
+FACTORED = tuple(name for name in ALL if name != "pfitre_original")
+SPOILT = tuple(name for name in FACTORED if name != "fista_dtv")
+#: Half decades; total variation is given the best of them, by PSNR, for every scene on its own.
+WEIGHTS = tuple(10.0 ** (-e / 2) for e in range(10, 3, -1))
+#: FISTA-TV is directional TV of ratio 1: one program for both.
+_RATIOS = {"fista_tv": 1.0, "fista_dtv": RATIO}
+
+
+def reconstruct(
+    prior: Any, scans: Scans, methods: tuple[str, ...], *, rho, iterations: int, fista_iterations: int
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,).
+
+    facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement`` and
+        the ``statistics`` of what its result looks like, (scans, 4)
+    """
+    ratios = [name for name in _RATIOS if name in methods]
+    best, weights = _variation(
+        scans, jnp.asarray([_RATIOS[name] for name in ratios]), iterations=fista_iterations
+    )
+    images, facts = _learned(prior, scans, rho, iterations=iterations)
+    images |= dict(zip(ratios, best, strict=True)) | {"fbp": _fbp(scans)}
+    facts |= {f"{name}_weight": weight for name, weight in zip(ratios, weights, strict=True)}
+    if "pfitre_original" in methods:
+        images["pfitre_original"] = _published(prior, scans)
+    return {name: images[name] for name in methods}, facts
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _variation(scans: Scans, ratios, *, iterations: int):
+    """Best images (ratios, scans, ny, nx) and weights (ratios, scans)."""
+    weights = jnp.asarray(WEIGHTS)
+
+    def solve(ratio, weight):
+        method = FISTATV(weight, ratio=ratio)
+        blank = jnp.zeros(scans.problem.A.shape)
+        return scans.each(lambda problem: run(method, problem, blank, iterations=iterations).value)
+
+    # All slices share the geometry, and the projector wants many of them.
+    every = jax.vmap(jax.vmap(solve, (None, 0)), (0, None))(ratios, weights)
+    score = functools.partial(psnr, support=scans.problem.support)
+    scores = jax.vmap(jax.vmap(lambda images: jax.vmap(score)(images, scans.truth)))(every)
+    which = jnp.argmax(scores, axis=1)
+    best = jnp.take_along_axis(every, which[:, None, :, None, None], axis=1)[:, 0]
+    return best, weights[which]
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _learned(prior, scans: Scans, rho, *, iterations: int):
+    loop = HQS(prior, rho)
+
+    def one(problem):
+        # Every scene is a scan of its own.
+        scale = reference_scale(problem, problem.sinogram[None])
+        problem = problem.with_sinogram(problem.sinogram / scale)
+        blank = jnp.zeros(problem.A.shape)
+        first = loop.init(problem, blank)
+        once = prior.denoise(first.x, gradient=first.gradient, wedge=problem.wedge, rho=loop.rho)
+        x = run(loop, problem, blank, iterations=iterations).value
+        images = {"first": first.x, "network_once": problem.support * once, "pfitre": x}
+        facts = {"disagreement": disagreement(prior, problem, x, rho), "statistics": statistics(x)}
+        return {name: scale * image for name, image in images.items()}, facts
+
+    return scans.each(one)
+
+
+@jax.jit
+def _published(prior, scans: Scans):
+    """The published loop at its own settings; it knows no support."""
+    settings = RECIPES["pfitre-original"].defaults
+
+    def one(problem):
+        scale = reference_scale(problem, problem.sinogram[None])
+        problem = problem.with_sinogram(problem.sinogram / scale)
+        loop = Original(prior, settings["rho"])
+        blank = jnp.zeros(problem.A.shape)
+        return scale * run(loop, problem, blank, iterations=settings["iterations"]).value
+
+    return scans.each(one)
+
+
+@jax.jit
+def _fbp(scans: Scans):
+    return scans.each(lambda p: p.support * fbp(p.A, fill_invalid(p.sinogram, p.mask)))

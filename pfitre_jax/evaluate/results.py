@@ -1,0 +1,59 @@
+"""What an evaluation leaves: numbers, tables, a figure, and the scores in a prior's card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from pfitre_jax.evaluate.cells import EvaluationSettings
+from pfitre_jax.evaluate.figure import figure
+from pfitre_jax.evaluate.summary import summarise
+from pfitre_jax.evaluate.tables import markdown
+from pfitre_jax.io.results import write_files
+from pfitre_jax.priors import network
+
+#: The files of :func:`save`.
+NAMES = ("evaluation.json", "evaluation.md", "evaluation.png")
+
+
+def save(records: list[dict], settings: EvaluationSettings, parameters: dict, folder) -> list[Path]:
+    """Write :data:`NAMES` into ``folder``; returns their paths.
+
+    parameters: of the method and the prior, as they are to be told
+    """
+    summary = summarise(records)
+    content = {
+        "settings": dataclasses.asdict(settings),
+        "parameters": parameters,
+        "summary": summary,
+        "records": records,
+    }
+    drawing, tables = figure(records, summary, settings), markdown(summary, settings, parameters)
+    writers = {
+        "evaluation.json": lambda path: path.write_text(_text(content)),
+        "evaluation.md": lambda path: path.write_text(tables),
+        "evaluation.png": lambda path: drawing.savefig(path, format="png"),
+    }
+    return write_files(folder, writers)
+
+
+def write_card(
+    prior_path, prior, records: list[dict], settings, parameters: dict, command: str
+) -> list[Path]:
+    """Put the scores, the limit of :func:`disagreement` and what the results look like into a prior's file
+    and the card beside it.
+
+    prior_path: name or path that ``prior`` was loaded from
+    """
+    scores = summarise(records)
+    card = prior.card | {name: scores.pop(name) for name in ("disagreement", "likeness") if name in scores}
+    told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
+    path = network.locate(prior_path)
+    saved = network.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
+    beside = path.with_suffix(".json")
+    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.card))})]
+
+
+def _text(content: dict) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,147 @@
+"""The evaluation itself, cell after cell; a finished one is on disk and not computed again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
+from pfitre_jax.evaluate.measures import judge
+from pfitre_jax.evaluate.methods import reconstruct
+from pfitre_jax.evaluate.scans import scan_cell
+from pfitre_jax.evaluate.scenes import angle_to_wedge, draw
+from pfitre_jax.io.results import write_files
+from pfitre_jax.twin.projecting import OVERSAMPLING
+
+#: Folder, in that of the results, of the finished cells.
+CELLS = "cells"
+
+
+def evaluate(
+    prior: Any,
+    settings: EvaluationSettings = FULL,
+    *,
+    rho: float,
+    iterations: int,
+    only: str | None = None,
+    folder=None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict]:
+    """A record for each scan: what was scanned, and under ``methods`` how each method did.
+
+    only: the factor to vary, see :func:`pfitre_jax.evaluate.cells.cells`; default all
+    folder: where finished cells are kept and found again; default nowhere
+
+    Raises ``ValueError`` for an unknown factor, and for a folder with cells of another prior or other
+    settings.
+    """
+    todo, context = cells(settings, only), _context(prior, settings, rho, iterations)
+    kept = None if folder is None else Path(folder) / CELLS
+    done = {} if kept is None else finished(kept, todo, context)
+    records = []
+    for number, cell in enumerate(todo):
+        progress(number, len(todo))
+        if cell.name not in done:
+            done[cell.name] = _evaluate_cell(prior, cell, context)
+            if kept is not None:
+                content = {"cell": dataclasses.asdict(cell), "context": context, "records": done[cell.name]}
+                text = json.dumps(content, indent=1) + "\n"
+                write_files(kept, {f"{cell.name}.json": lambda path, text=text: path.write_text(text)})
+        records += done[cell.name]
+    progress(len(todo), len(todo))
+    return records
+
+
+def check(prior, settings: EvaluationSettings, *, rho, iterations, folder, only: str | None = None) -> None:
+    """The ``ValueError`` that :func:`evaluate` would raise, if any, before anything is computed."""
+    finished(Path(folder) / CELLS, cells(settings, only), _context(prior, settings, rho, iterations))
+
+
+def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
+    """What, beside its cell, a record depends on."""
+    return {
+        "prior": _digest(prior),
+        "rho": rho,
+        "iterations": iterations,
+        "size": settings.size,
+        "fista_iterations": settings.fista_iterations,
+    }
+
+
+def finished(folder: Path, todo: list[Cell], context: dict) -> dict[str, list[dict]]:
+    """Records, by name, of those cells that lie in ``folder``.
+
+    Raises ``ValueError`` where one is of another evaluation, or cannot be read.
+    """
+    found = {}
+    for cell in todo:
+        path = folder / f"{cell.name}.json"
+        if not path.is_file():
+            continue
+        fix = "give another --out, or remove the folder"
+        try:
+            content = json.loads(path.read_text())
+            same = content["context"] == _plain(context) and content["cell"] == _plain(
+                dataclasses.asdict(cell)
+            )
+            records = content["records"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no finished cell of an evaluation ({error!r}); {fix}") from error
+        if not same:
+            raise ValueError(f"{path} is of another prior, or of other settings; {fix}")
+        found[cell.name] = records
+    return found
+
+
+def _evaluate_cell(prior, cell: Cell, context: dict) -> list[dict]:
+    scenes = [draw(cell.source, seed, OVERSAMPLING * context["size"]) for seed in cell.seeds]
+    scans = scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
+    images, facts = reconstruct(
+        prior,
+        scans,
+        cell.methods,
+        rho=jnp.asarray(context["rho"]),
+        iterations=context["iterations"],
+        fista_iterations=context["fista_iterations"],
+    )
+    judged = {name: judge(scans, image) for name, image in images.items()}
+    judged, facts = jax.tree.map(np.asarray, (judged, facts))
+    records = []
+    for i, (seed, scene) in enumerate(zip(cell.seeds, scenes, strict=True)):
+        record = {name: value for name, value in dataclasses.asdict(cell).items() if name not in _OF_CELL}
+        record |= {"seed": seed, "kind": scene.kind, "wires_deg": scene.wires_deg}
+        if scene.wires_deg is not None:
+            record["wires_to_wedge_deg"] = angle_to_wedge(scene.wires_deg, cell.wedge_center_deg)
+        record["methods"] = {
+            name: {measure: float(values[i]) for measure, values in measures.items()}
+            for name, measures in judged.items()
+        }
+        record |= {name: values[i].tolist() for name, values in facts.items()}
+        record["gain"] = record["methods"]["pfitre"]["psnr"] - record["methods"]["fista_tv"]["psnr"]
+        records.append(record)
+    return records
+
+
+# What a record does not repeat.
+_OF_CELL = ("methods", "seeds")
+
+
+def _digest(prior) -> str:
+    """Of the numbers in a prior."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(prior):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _plain(content: dict) -> dict:
+    """As JSON gives it back: tuples become lists."""
+    return json.loads(json.dumps(content))

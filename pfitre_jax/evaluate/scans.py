@@ -1,0 +1,71 @@
+"""Scans simulated on a grid twice as fine, so that no method is judged on its own discretisation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pfitre_jax.evaluate.cells import Cell
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.twin.instrument import SWITCHED, Instrument, limited_angle_geometry, measure
+from pfitre_jax.twin.projecting import bin_down
+
+_OFF = {name: (0.0, 0.0) for name in ("noise", "counts", *SWITCHED)}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scans:
+    """A group of scans of one slice each, taken with one geometry.
+
+    problem: all but sinogram and mask, which are those of the first scan
+    sinograms, masks: (scans, views, columns); truth: (scans, ny, nx)
+    noise: (scans,), norm of what the noise changed in the valid bins: what an ideal residual would be
+    """
+
+    problem: Problem
+    sinograms: Float[Array, "scans views columns"]
+    masks: Float[Array, "scans views columns"]
+    truth: Float[Array, "scans ny nx"]
+    noise: Float[Array, " scans"]
+
+    def each(self, function, *args):
+        """``function(problem, *args)`` of every scan, ``args`` with a leading axis of scans."""
+        one = lambda y, mask, *args: function(self.problem.with_sinogram(y, mask), *args)  # noqa: E731
+        return jax.vmap(one)(self.sinograms, self.masks, *args)
+
+
+def scan_cell(cell: Cell, fine: Float[Array, "scans fy fx"]) -> Scans:
+    """The scans of a cell of the scenes ``fine``, drawn twice as fine as they are reconstructed.
+
+    A scene's noise depends on its seed alone: cells that differ in a factor share it.
+    """
+    spoilt = {cell.artifact: (cell.strength, cell.strength)} if cell.artifact else {}
+    noise = {"noise": (cell.noise, cell.noise)}
+    instrument = Instrument(probability=1.0, **(_OFF | noise | spoilt))
+    silent = dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0))
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(20263), seed))(jnp.asarray(cell.seeds))
+    wedge = jnp.deg2rad(jnp.asarray([cell.missing_deg, cell.wedge_center_deg], jnp.float32))
+    return _scan(keys, fine, *wedge, instrument=instrument, silent=silent, views=cell.views)
+
+
+@functools.partial(jax.jit, static_argnames=("instrument", "silent", "views"))
+def _scan(keys, fine, missing_rad, orientation_rad, *, instrument, silent, views):
+    truth = jax.vmap(bin_down)(fine)
+    n = truth.shape[-1]
+    geometry, wedge = limited_angle_geometry(missing_rad, orientation_rad, views, n)
+
+    def one(key, image):
+        with_noise = measure(key, instrument, geometry, image[None])
+        without = measure(key, silent, geometry, image[None])
+        y, mask = with_noise.sinograms[0], with_noise.mask
+        return y, mask, jnp.linalg.norm(mask * (y - without.sinograms[0]))
+
+    sinograms, masks, noise = jax.lax.map(lambda args: one(*args), (keys, fine))
+    problem = Problem.create(Projector(geometry, (n, n)), sinograms[0], masks[0], wedge=wedge)
+    return Scans(problem, sinograms, masks, truth, noise)
