@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from experiments.prior_ablation.config import GROUPS, Config
+from pfitre_jax.io.results import write_files
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors.network import NetworkPrior
@@ -21,10 +22,11 @@ from pfitre_jax.twin.pairs import PairSettings, draw, start
 HERE = Path(__file__).resolve().parent
 FIRST_ITERATIONS = 10
 PARTS = ("wedge", "scenes", "imperfections")
+EVERY = sum(GROUPS.values(), ())
 
 
 def training(config: Config, name: str, instrument: Instrument, **changes) -> TrainingConfig:
-    """The training of one variant; ``changes`` are those of its :class:`TrainingConfig`."""
+    """The training of one variant; ``changes`` are fields of its :class:`TrainingConfig`."""
     base = TrainingConfig(
         name=name,
         seed=config.seed,
@@ -41,45 +43,32 @@ def training(config: Config, name: str, instrument: Instrument, **changes) -> Tr
 
 
 def judge(prior: NetworkPrior, config: Config, instrument: Instrument) -> dict:
-    """Mean PSNR, dB, of the loop's results on scans of training-like scenes that were not trained on."""
+    """Mean PSNR, dB, of the loop's results, and of what it starts from, on scans that were not trained on."""
     like = training(config, "judge", instrument)
 
-    @functools.partial(jax.jit, static_argnums=2)
-    def scores(prior, key, instrument):
+    @jax.jit
+    def scores(prior, key):
         k_scenes, k_scan = jax.random.split(key)
         fine = draw(k_scenes, like.scenes, like.pairs)
         scan = start(k_scan, fine, instrument, like.pairs, config.views, FIRST_ITERATIONS)
-        loop = HQS(prior, config.rho)
 
-        def one(problem, truth):
-            value = run(loop, problem, 0 * truth, iterations=config.iterations).value
-            return psnr(value, truth, problem.support)
+        def one(problem, x, truth):
+            result = run(HQS(prior, config.rho), problem, 0 * x, iterations=config.iterations).value
+            return psnr(x, truth, problem.support), psnr(result, truth, problem.support)
 
-        before = scan.each(
-            lambda problem, x, truth: psnr(x, truth, problem.support), scan.state.x, scan.truth
-        )
-        return before, scan.each(one, scan.truth)
+        return scan.each(one, scan.state.x, scan.truth)
 
     # Not a key of the training's, which folds its own with the step.
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 2), config.scans)
-    before, after = (
-        np.concatenate(a) for a in zip(*(scores(prior, k, instrument) for k in keys), strict=True)
-    )
-    return {
-        "first": float(before.mean()),
-        "psnr": float(after.mean()),
-        "gain": float((after - before).mean()),
-    }
+    before, after = np.mean([scores(prior, key) for key in keys], axis=(0, 2))
+    return {"start": float(before), "psnr": float(after), "gain": float(after - before)}
 
 
 def alone(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
-    """Only these imperfections, each in every scan at the middle of its range."""
+    """Only these imperfections, each in every scan, at the middle of its range."""
     middle = {name: (sum(getattr(instrument, name)) / 2,) * 2 for name in group}
-    # Half of the equalised scans would be no middle.
-    middle |= {"equalised": (1.0, 1.0)} if "equalised" in group else {}
-    return dataclasses.replace(
-        without(instrument, sum(GROUPS.values(), ())), probability=1.0, clean_share=0.0, **middle
-    )
+    clean = without(instrument, EVERY)
+    return dataclasses.replace(clean, probability=1.0, clean_share=0.0, **middle)
 
 
 def without(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
@@ -88,40 +77,130 @@ def without(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
 
 def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[str, Instrument]]]:
     """What is trained, by name, and the instruments that each is judged with."""
-    parent = load_config(config.parent)
-    clean = without(parent.instrument, sum(GROUPS.values(), ()))
-    make = functools.partial(training, config)
-    if part == "wedge":
-        network = config.network
-        return {
-            "all": (make("all", clean), {"clean": clean}),
-            "image's frame": (
-                make("frame", clean, inputs=dataclasses.replace(make("", clean).inputs, frame=False)),
-                {"clean": clean},
-            ),
-            "nothing told": (
-                make("told", clean, inputs=dataclasses.replace(make("", clean).inputs, told=False)),
-                {"clean": clean},
-            ),
-            "no data gradient": (
-                make("gradient", clean, network=dataclasses.replace(network, in_channels=1)),
-                {"clean": clean},
-            ),
-        }
-    if part == "scenes":
-        pairs = make("", clean).pairs
-        few = {
-            str(n): (
-                make(f"scenes{n}", clean, pairs=dataclasses.replace(pairs, distinct=n)),
-                {"clean": clean},
-            )
-            for n in config.scenes
-        }
-        return few | {"unlimited": (make("all", clean), {"clean": clean})}
+    parent, network = load_config(config.parent), config.network
     every = parent.stage(parent.steps - 1).instrument
-    tests = {name: alone(every, GROUPS[name]) for name in config.groups}
-    left_out = {
-        f"without {name}": (make(f"without_{name}", without(every, GROUPS[name])), {name: tests[name]})
-        for name in config.groups
-    }
-    return {"all": (make("everything", every), tests)} | left_out
+    clean = without(every, EVERY)
+    if part == "imperfections":
+        tests = {name: alone(every, GROUPS[name]) for name in config.groups}
+        blind = {
+            f"without {name}": (
+                training(config, f"without_{name}", without(every, GROUPS[name])),
+                {name: test},
+            )
+            for name, test in tests.items()
+        }
+        return {"all": (training(config, "all_imperfections", every), tests)} | blind
+    make = functools.partial(training, config, instrument=clean)
+    if part == "scenes":
+        pairs = make("base").pairs
+        trained = {
+            str(n): make(f"scenes_{n}", pairs=dataclasses.replace(pairs, distinct=n)) for n in config.scenes
+        } | {"unlimited": make("base")}
+    else:
+        trained = {
+            "all": make("base"),
+            "not turned": make("not_turned", network=dataclasses.replace(network, turned=False, condition=4)),
+            "not told": make("not_told", network=dataclasses.replace(network, conditioned=False)),
+            "no data gradient": make("no_gradient", network=dataclasses.replace(network, in_channels=1)),
+        }
+    return {name: (config, {"clean": clean}) for name, config in trained.items()}
+
+
+def measure(config: Config, part: str, out: Path, work: Path) -> dict:
+    """The table of one part; what is in ``out/prior_ablation.json`` already is not made again."""
+    table = stored(out, config).get(part, {})
+    for name, (made, tests) in variants(config, part).items():
+        if name in table:
+            continue
+        weights = train(made, work / made.name)
+        table[name] = {test: judge(pretrained(weights), config, tests[test]) for test in tests}
+        print(part, name, table[name], flush=True)
+        save(out, config, stored(out, config) | {part: table})
+    return table
+
+
+def stored(out: Path, config: Config) -> dict:
+    path = out / "prior_ablation.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    same = content.get("config") == json.loads(json.dumps(dataclasses.asdict(config)))
+    return content["results"] if same else {}
+
+
+def save(out: Path, config: Config, results: dict) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE
+    ).stdout.strip()
+    record = {"config": dataclasses.asdict(config), "commit": commit, "results": results}
+    write_files(
+        out,
+        {
+            "prior_ablation.json": lambda path: path.write_text(json.dumps(record, indent=1) + "\n"),
+            "prior_ablation.md": lambda path: path.write_text(tables(results)),
+            "prior_ablation.png": lambda path: picture(results).savefig(path, dpi=90, format="png"),
+        },
+    )
+
+
+def tables(results: dict) -> str:
+    """Markdown: a table for each part."""
+    lines = []
+    for part in ("wedge", "scenes"):
+        if part in results:
+            lines += ["", f"| {part} | start, dB | result, dB | gain, dB |", "|---|---|---|---|"]
+            for name, row in results[part].items():
+                score = row["clean"]
+                lines.append(
+                    f"| {name} | {score['start']:.2f} | {score['psnr']:.2f} | {score['gain']:+.2f} |"
+                )
+    if (part := results.get("imperfections", {})) and "all" in part:
+        lines += ["", "| tested with | start, dB | trained with all | trained without it | lost |"]
+        lines += ["|---|---|---|---|---|"]
+        for name, seen in part["all"].items():
+            if blind := part.get(f"without {name}"):
+                score, lost = blind[name]["psnr"], seen["psnr"] - blind[name]["psnr"]
+                lines.append(
+                    f"| {name} | {seen['start']:.2f} | {seen['psnr']:.2f} | {score:.2f} | {lost:+.2f} |"
+                )
+    return "\n".join(lines[1:]) + "\n"
+
+
+def picture(results: dict) -> Figure:
+    """Bars: the gain of each variant, and with each group of imperfections of both priors."""
+    figure = Figure(figsize=(4 * len(results), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(results), squeeze=False)[0]
+    for axis, (part, table) in zip(axes, results.items(), strict=True):
+        axis.set(title=part, ylabel="gain over the start, dB")
+        axis.tick_params(axis="x", rotation=35)
+        axis.axhline(0, color="k", lw=0.8)
+        if part != "imperfections":
+            axis.bar(list(table), [row["clean"]["gain"] for row in table.values()])
+            continue
+        seen = table.get("all", {})
+        blind = {name.removeprefix("without "): row for name, row in table.items() if name != "all"}
+        place = np.arange(len(seen))
+        axis.bar(place - 0.2, [score["gain"] for score in seen.values()], 0.4, label="trained with all")
+        known = [k for k, name in enumerate(seen) if name in blind]
+        gains = [blind[name][name]["gain"] for name in seen if name in blind]
+        axis.bar(place[known] + 0.2, gains, 0.4, label="trained without it")
+        axis.set_xticks(place, list(seen))
+        axis.legend(fontsize=7)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="default")
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    config = PRESETS[options.preset]
+    with tempfile.TemporaryDirectory() as work:
+        for part in PARTS if options.only is None else (options.only,):
+            measure(config, part, options.out, Path(work))
+    print(tables(stored(options.out, config)))
+    print(options.out / "prior_ablation.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,9 @@ class Config:
     rho, iterations: of the loop that is judged
     """
 
-    network: UNetConfig = UNetConfig(channels=(8, 16, 48), growth=24, blocks=1, embedding=16)
+    network: UNetConfig = dataclasses.field(
+        default_factory=lambda: UNetConfig((8, 16, 48), blocks=1, growth=24, embedding=16)
+    )
     steps: int = 900
     rate: float = 2e-3
     size: int = 64

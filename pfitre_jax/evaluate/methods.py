@@ -48,8 +48,8 @@ def reconstruct(
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,).
 
-    facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement`` and
-        the ``statistics`` of what its result looks like, (scans, 4)
+    facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement``
+        and the ``statistics`` of what its result looks like, (scans, 4)
     """
     ratios = [name for name in _RATIOS if name in methods]
     best, weights = _variation(

@@ -98,8 +98,8 @@ class NetworkPrior:
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
-        Where the network turns, it commutes exactly with the quarter turns, and with ``symmetric`` also with the
-        reflections, that carry one wedge to another.
+        Where images are turned it commutes exactly with the quarter turns, and with ``symmetric`` also with
+        the reflections, that carry one wedge to another.
         """
         turns, angle = turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
         turn = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
@@ -123,8 +123,8 @@ def _mean_over_mirrors(function, image: Float[Array, "n n channels"], turned: bo
 
 
 def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
-    """What the network is told: ``((width - 75 deg)/45 deg, log10(rho) + 2)``, and ``(sin 2c, cos 2c)`` after it
-    where the wedge's centre ``c`` is given.
+    """What the network is told: ``((width - 75 deg)/45 deg, log10(rho) + 2)``, and ``(sin 2c, cos 2c)`` after
+    it where the wedge's centre ``c`` is given.
 
     width_rad, center_rad: (), of the wedge, radians; rho: (), relative to ``norm(A)^2 = 1``
 
@@ -133,10 +133,8 @@ def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
     width = (jnp.rad2deg(jnp.asarray(width_rad, jnp.result_type(float))) - 75) / 45
     told = [width, jnp.log10(jnp.asarray(rho, width.dtype)) + 2]
     if center_rad is not None:
-        told += [
-            jnp.sin(2 * jnp.asarray(center_rad, width.dtype)),
-            jnp.cos(2 * jnp.asarray(center_rad, width.dtype)),
-        ]
+        double = 2 * jnp.asarray(center_rad, width.dtype)
+        told += [jnp.sin(double), jnp.cos(double)]
     return jnp.stack(told)
 
 

@@ -43,8 +43,8 @@ def simulate_scan(
         of :data:`VOLUMES`, whose rows are those of one volume, as high as a bin is wide
     seed: of everything drawn; the same seed, the same scan
 
-    Raises ``ValueError`` for an unknown scene, one that lacks its bank, for sizes that are too small, and where
-    the instrument has imperfections that independent slices cannot have.
+    Raises ``ValueError`` for an unknown scene, one that lacks its bank, for sizes that are too small, and
+    where the instrument has imperfections that independent slices cannot have.
     """
     known = [*SCENES, *VOLUMES, *BANKED]
     if scene not in known:
