@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
+import json
+import subprocess
+import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
-from experiments.prior_ablation.config import GROUPS, Config
+from experiments.prior_ablation.config import GROUPS, PRESETS, Config
 from pfitre_jax.io.results import write_files
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
-from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.network import NetworkPrior, pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
+from pfitre_jax.training.run import train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw, start
 
