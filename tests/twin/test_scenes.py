@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pfitre_jax
-from pfitre_jax.twin.scenes import materials, mixture, patterns, tracks
+from pfitre_jax.twin.scenes import mixture, patterns, tracks
 from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.circuits import KINDS, circuit_of_kind, circuits, kind_of
 from pfitre_jax.twin.scenes.heldout import KINDS as HELDOUT_KINDS
@@ -25,9 +25,6 @@ PATTERNS = (
     patterns.voronoi,
     patterns.random_field,
     patterns.particles,
-    materials.packing,
-    materials.foam,
-    materials.fibres,
 )
 N = 64
 COUNT = 160
@@ -249,7 +246,7 @@ def test_mixture_draws_from_the_bank_of_each_family():
     assert weights.banked == ("layouts", "images")
     draw = jax.jit(lambda banks: mixture.batch(weights, jax.random.key(1), 6, 32, banks))
     white = np.asarray(draw(banks))
-    check_images(white, 32)
+    assert white.max() <= 1 and white.mean(axis=(1, 2)).min() > 0.005
     # Another bank needs no other program, and shows: half of the tiles as bright.
     grey = np.asarray(draw(banks | {"images": Bank.create(np.full((1, 16, 16), 0.5))}))
     assert draw._cache_size() == 1
