@@ -124,7 +124,7 @@ def _evaluate_cell(prior, cell: Cell, context: dict) -> list[dict]:
             name: {measure: float(values[i]) for measure, values in measures.items()}
             for name, measures in judged.items()
         }
-        record |= {name: float(values[i]) for name, values in facts.items()}
+        record |= {name: values[i].tolist() for name, values in facts.items()}
         record["gain"] = record["methods"]["pfitre"]["psnr"] - record["methods"]["fista_tv"]["psnr"]
         records.append(record)
     return records
