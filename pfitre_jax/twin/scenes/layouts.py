@@ -20,17 +20,17 @@ from jaxtyping import Float
 from pfitre_jax.twin.scenes.bank import SIDE, Bank
 from pfitre_jax.twin.scenes.raster import averaging, coverage
 
-#: Pitch of a layout's finest wires in a tile, in pixels of a field of 112.
-PITCH = (3.2, 14.0)
+#: Pitch of a layout's finest wires in a tile, in pixels of a field of 112: as in the procedural circuits.
+PITCH = (3.0, 18.0)
 #: Share of a tile's height that the stack of layers takes in a vertical cut.
 HEIGHT = (0.45, 1.1)
 #: Share of the tiles that are vertical cuts.
 SECTIONS = 0.4
 #: Rows of standard cells that are placed where a file is a library of them.
 CELL_ROWS = 14
-#: A cut in the plane, and a vertical one, show no less metal than this, on average over the tile, and no
-#: shorter edges, in sides of the tile.
-METAL, EDGES = (0.08, 0.03), (8.0, 4.0)
+#: A cut shows no less metal than this, on average over the tile, and no shorter edges, in sides of the tile:
+#: at least two wires across it.
+METAL, EDGES = 0.05, 4.0
 # How often a cut is tried before a layout is given up as empty.
 _TRIALS = 100
 
@@ -71,9 +71,9 @@ def _stack(name, pitch, row_height, boundary, *layers) -> Stack:
 
 
 #: Vias reach from the layer below to the one above. sky130: iic-jku/klayout-pex and mbalestrini/GDS2glTF.
-#: sg13g2: HEIGHT and THICKNESS of the PDK's technology LEF. nangate45: those of FreePDK45's. asap7: a
-#: predictive process that gives no heights; lines twice as high as wide, as Clark et al.,
-#: Microelectron. J. 53, 105 (2016), take for its metals.
+#: The others are nearly right, no more: sg13g2's metals after a summary of its technology LEF, its poly and
+#: contacts and nangate45 after typical heights of such processes, asap7 (predictive, without heights) with
+#: lines twice as high as wide.
 STACKS = {
     stack.name: stack
     for stack in (
@@ -246,7 +246,7 @@ def tile(layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE):
     vertical = rng.random() < SECTIONS and len(layout.drawn) > 2
     for _ in range(_TRIALS):
         image = (_section if vertical else _slice)(layout, rng, side)
-        if image.mean() > METAL[vertical] and _edges(image) > EDGES[vertical]:
+        if image.mean() > METAL and _edges(image) > EDGES:
             return image
     raise ValueError(
         f"{_TRIALS} cuts of a {layout.stack.name} layout are bare; expected one with wiring on it"

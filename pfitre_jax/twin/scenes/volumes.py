@@ -18,8 +18,8 @@ from pfitre_jax.twin.scenes.raster import resample
 MAX_LABELS = 8
 #: Volumes with more voxels are refused.
 MAX_VOXELS = 1_500_000_000
-#: The smallest side of a slice that is cut out, in voxels.
-LEAST = 96
+#: The smallest side of a slice that is cut out, in voxels: no voxel becomes wider than four pixels of a tile.
+LEAST = 64
 _TRIALS = 40
 
 
