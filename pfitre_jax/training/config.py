@@ -179,9 +179,17 @@ class TrainingConfig:
 def load_config(path_or_name) -> TrainingConfig:
     """Read a TOML file, or a shipped configuration by name; what it leaves out has its default.
 
+    With ``after = "NAME"`` it goes on where another configuration ends: what it leaves out is as there, and
+    its stages follow those.
+
     Raises ``FileNotFoundError`` for neither, ``ValueError`` for broken TOML, unknown keys or a value of
     the wrong kind.
     """
+    path, table = _read(path_or_name)
+    return _build(TrainingConfig, _inherit(table), str(path))
+
+
+def _read(path_or_name, later: tuple[Path, ...] = ()) -> tuple[Path, dict]:
     path = Path(path_or_name)
     if not path.exists() and path.suffix == "":
         path = CONFIGS / f"{path.name}.toml"
@@ -194,7 +202,23 @@ def load_config(path_or_name) -> TrainingConfig:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
-    return _build(TrainingConfig, _inherit(table), str(path))
+    return path, _go_on(table, (*later, path))
+
+
+def _go_on(table: dict, paths: tuple[Path, ...]) -> dict:
+    """The table of the last of ``paths`` completed by the one that it comes ``after``, if any."""
+    table = dict(table)
+    before = table.pop("after", None)
+    if before is None:
+        return table
+    if not isinstance(before, str) or before in [path.stem for path in paths]:
+        raise ValueError(f"{paths[-1]}: after is {before!r}; expected the name of another configuration")
+    _, earlier = _read(before, paths)
+    both = [name for name in table if isinstance(table[name], dict) and isinstance(earlier.get(name), dict)]
+    merged = earlier | table | {name: earlier[name] | table[name] for name in both}
+    if isinstance(table.get("stages", []), list):
+        merged["stages"] = [*earlier.get("stages", []), *table.get("stages", [])]
+    return merged
 
 
 def completed(table: dict) -> dict:

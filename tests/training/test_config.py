@@ -227,15 +227,14 @@ def test_files_that_cannot_be_trained_on_are_refused(data, banks, error, said):
 def test_shipped_configurations_train_on_files_that_are_there(data_dir, monkeypatch):
     monkeypatch.setenv("PFITRE_DATA", str(data_dir))
     found = load_config("general").bank_files()
-    assert set(found) == {"layouts", "images", "volumes"} and load_config("circuits").bank_files() == {}
+    assert set(found) == {"layouts", "images", "volumes"}
+    assert load_config("circuits").bank_files() == {"layouts": found["layouts"]}
     # Seven layouts; Kodak 01 to 20, and three of batteries; three volumes.
     assert [len(found[name]) for name in ("layouts", "images", "volumes")] == [7, 23, 3]
 
 
 def test_an_older_configuration_has_the_defaults_of_what_it_lacks():
-    config = dataclasses.replace(
-        load_config("circuits"), stages=(Stage(steps=3), Stage(scenes=SceneMixture(circuits=1)))
-    )
+    config = TrainingConfig(stages=(Stage(steps=3), Stage(scenes=SceneMixture(circuits=1))))
     new = json.loads(json.dumps(config.as_dict()))
     old = json.loads(json.dumps(new))
     del (
@@ -268,3 +267,24 @@ def test_a_folder_of_that_name_is_not_the_shipped_configuration(tmp_path, monkey
     (tmp_path / "circuits").mkdir()
     with pytest.raises(FileNotFoundError):
         load_config("circuits")
+
+
+def test_a_configuration_goes_on_after_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write = lambda name, text: (tmp_path / name).write_text(text)  # noqa: E731
+    write("first.toml", 'name = "first"\n[pool]\nscans = 3\nviews = [20]\n[[stages]]\nsteps = 7\n')
+    write("second.toml", 'name = "second"\nafter = "first.toml"\n[pool]\nscans = 5\n[[stages]]\nsteps = 2\n')
+    config = load_config("second.toml")
+    assert config.name == "second" and [stage.steps for stage in config.stages] == [7, 2]
+    assert config.pool.scans == 5 and config.pool.views == (20,)
+    write("first.toml", 'after = "second"\n')
+    for given in ("second.toml", "first.toml"):
+        with pytest.raises((ValueError, FileNotFoundError), match="expected"):
+            load_config(given)
+
+
+def test_general_goes_on_where_circuits_ends():
+    general, circuits = load_config("general"), load_config("circuits")
+    assert general.network == circuits.network
+    assert general.stages[: len(circuits.stages)] == circuits.stages
+    assert general.stage(general.steps).scenes.images > 0 == general.stage(0).scenes.images
