@@ -27,7 +27,7 @@ from pfitre_jax.twin.pairs import PairSettings, draw, start
 
 HERE = Path(__file__).resolve().parent
 FIRST_ITERATIONS = 10
-PARTS = ("wedge", "scenes", "imperfections")
+PARTS = ("wedge", "optimiser", "scenes", "imperfections")
 EVERY = sum(GROUPS.values(), ())
 
 
@@ -97,7 +97,10 @@ def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[
         }
         return {"all": (training(config, "all_imperfections", every), tests)} | blind
     make = functools.partial(training, config, instrument=clean)
-    if part == "scenes":
+    if part == "optimiser":
+        adamw = dataclasses.replace(make("base").optimisation, method="adamw")
+        trained = {"Muon": make("base"), "AdamW": make("adamw", optimisation=adamw)}
+    elif part == "scenes":
         pairs = make("base").pairs
         trained = {
             str(n): make(f"scenes_{n}", pairs=dataclasses.replace(pairs, distinct=n)) for n in config.scenes
@@ -151,7 +154,7 @@ def save(out: Path, config: Config, results: dict) -> None:
 def tables(results: dict) -> str:
     """Markdown: a table for each part."""
     lines = []
-    for part in ("wedge", "scenes"):
+    for part in PARTS[:-1]:
         if part in results:
             lines += ["", f"| {part} | start, dB | result, dB | gain, dB |", "|---|---|---|---|"]
             for name, row in results[part].items():

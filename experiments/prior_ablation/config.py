@@ -1,6 +1,6 @@
-"""What a prior needs: what it is told of the wedge, how many scenes, which imperfections.
+"""What a prior needs: what it is told of the wedge, the optimiser, how many scenes, which imperfections.
 
-command: python -m experiments.prior_ablation [--preset tiny|default] [--only wedge|scenes|imperfections]
+command: python -m experiments.prior_ablation [--only wedge|optimiser|scenes|imperfections]
 runtime: about 25 minutes on 2 cores (tiny: 2 minutes); variants that are done are not trained again
 expected: the wedge's frame is worth more than the condition; each tenfold of scenes gains until about a
     thousand; an imperfection never seen costs more than one seen, shifts most
@@ -35,7 +35,7 @@ class Config:
     network: UNetConfig = dataclasses.field(
         default_factory=lambda: UNetConfig((8, 16, 48), blocks=1, growth=24, embedding=16)
     )
-    steps: int = 900
+    steps: int = 700
     rate: float = 2e-3
     size: int = 64
     views: int = 40
