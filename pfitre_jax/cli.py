@@ -714,7 +714,6 @@ def train(
     from pfitre_jax.io.results import check_folder
     from pfitre_jax.priors.network import pretrained
     from pfitre_jax.training.config import load_config
-    from pfitre_jax.training.perceptual import load_features
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 
@@ -725,9 +724,7 @@ def train(
     prior = None if weights is None else pretrained(weights)
     if prior is not None:
         check_weights(configuration, prior, steps)
-    configuration.bank_files()
-    if configuration.perceptual_stages:
-        load_features(configuration.perceptual)
+    configuration.check()
     claim(configuration, out)
     with _work(), _progress("compiling", "steps") as progress:
 

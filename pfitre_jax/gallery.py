@@ -16,6 +16,7 @@ from pfitre_jax.twin.instrument import ROWWISE, SWITCHED, Instrument, draw_geome
 from pfitre_jax.twin.projecting import OVERSAMPLING
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
 from pfitre_jax.twin.scenes.files import find, make_banks
+from pfitre_jax.twin.scenes.layouts import gdstk_is_there
 from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
 
 #: Examples of each scene.
@@ -58,12 +59,13 @@ def find_banks(seed: int) -> dict[str, Bank]:
     """Banks of the files that the configuration ``general`` trains on, as far as they are there."""
     found = {}
     for name in BANKED:
-        try:
-            found |= make_banks(
-                {name: find(name, getattr(load_config("general").banks, name))}, 24, seed=seed
-            )
-        except (FileNotFoundError, ImportError):
+        if name == "layouts" and not gdstk_is_there():
             continue
+        try:
+            files = find(name, getattr(load_config("general").banks, name))
+        except FileNotFoundError:
+            continue
+        found |= make_banks({name: files}, 24, seed=seed)
     return found
 
 

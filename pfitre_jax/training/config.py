@@ -12,11 +12,12 @@ from typing import Any
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.losses import LossWeights
-from pfitre_jax.training.perceptual import Perceptual
+from pfitre_jax.training.perceptual import Perceptual, load_features
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.bank import SIDE
 from pfitre_jax.twin.scenes.files import find, refuse_held_out
+from pfitre_jax.twin.scenes.layouts import require_gdstk
 from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
 #: Configurations that the package brings, by name.
@@ -156,8 +157,8 @@ class TrainingConfig:
     def bank_files(self) -> dict[str, list[Path]]:
         """The files of each family that is drawn from files, in any stage.
 
-        Raises ``ValueError`` where ``banks`` names none, or one that is held out, ``FileNotFoundError`` where
-        they are not there.
+        Raises ``ValueError`` where ``banks`` names none, one that is held out, or GDSII without gdstk,
+        ``FileNotFoundError`` where they are not there.
         """
         mixtures = [self.scenes, *(stage.scenes for stage in self.stages if stage.scenes is not None)]
         found = {}
@@ -170,7 +171,19 @@ class TrainingConfig:
                     )
                 found[name] = find(name, patterns)
                 refuse_held_out(found[name])
+        require_gdstk(found.get("layouts", ()))
         return found
+
+    def check(self) -> None:
+        """Raise where no run can be made of it: ``ValueError`` for imperfections that need the rows of one
+        volume, in any stage, for training scenes are independent; what :meth:`bank_files` and
+        :func:`pfitre_jax.training.perceptual.load_features` raise.
+        """
+        for stage in self.stages:
+            (self.instrument if stage.instrument is None else stage.instrument).require_rows(volume=False)
+        self.bank_files()
+        if self.perceptual_stages:
+            load_features(self.perceptual)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

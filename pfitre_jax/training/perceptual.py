@@ -44,12 +44,13 @@ class Features:
     def __call__(self, image: Float[Array, "ny nx"]) -> tuple[Array, ...]:
         """Maps ``(ny, nx, channels)``, each half as large as the one before.
 
-        A prior is told a wedge of 75 degrees, rho 0.01, and that the image agrees with the data.
+        A prior is told a wedge of 75 degrees about 0, rho 0.01, and that the image agrees with the data.
         """
         if self.config is None:
             return vgg.features(self.params, image)
         channels = [image, jnp.zeros_like(image)][: self.config.in_channels]
-        told = self.config.conditioned * condition(0.0, np.deg2rad(75.0), 0.01).astype(image.dtype)
+        told = condition(np.deg2rad(75.0), 0.01, None if self.config.turned else 0.0)
+        told = self.config.conditioned * told.astype(image.dtype)
         return unet.features(self.config, self.params, jnp.stack(channels, axis=-1), told)
 
 

@@ -60,10 +60,10 @@ def train(
     Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
     and its batch is written to ``out/bad_batch.npz``. ``ValueError`` when checkpoints of another
     configuration lie in ``out``, for ``weights`` that :func:`check_weights` refuses, and what
-    :meth:`TrainingConfig.bank_files` raises.
+    :meth:`TrainingConfig.check` raises.
     """
     out = Path(out)
-    config.bank_files()
+    config.check()
     if weights is not None:
         check_weights(config, weights, steps)
     claim(config, out)

@@ -63,8 +63,7 @@ def test_scale_brings_values_to_about_1_whatever_the_units(fine, brightness):
 def test_settings_are_kept(batch):
     assert batch.sinograms.shape == (2, VIEWS, 32) and batch.truth.shape == (2, 32, 32)
     assert 0.005 <= float(batch.rho) <= 0.05 and int(batch.k) == 0
-    # The range that the network is shown.
-    assert 0 <= float(batch.problem.wedge.center_rad) <= np.pi / 4
+    assert 0 <= float(batch.problem.wedge.center_rad) <= np.pi
     np.testing.assert_allclose(np.rad2deg(batch.problem.wedge.width_rad), 60, rtol=1e-5)
 
 

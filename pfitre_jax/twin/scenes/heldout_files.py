@@ -6,7 +6,6 @@ Their greys stay as they are in the files. Host-side; the files are those of :mo
 from __future__ import annotations
 
 import functools
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from pfitre_jax.twin.scenes import images, layouts, outlines, volumes
 from pfitre_jax.twin.scenes.bank import FIELD, view
 from pfitre_jax.twin.scenes.files import data_folder
+from pfitre_jax.twin.scenes.layouts import gdstk_is_there
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
 
 #: Files of each source, under the data folder.
@@ -42,7 +42,7 @@ def available(source: str) -> bool:
 
     Raises ``ValueError`` for an unknown source.
     """
-    readable = source != "ihp" or importlib.util.find_spec("gdstk") is not None
+    readable = source != "ihp" or gdstk_is_there()
     return readable and all((data_folder() / name).is_file() for name in _files(source))
 
 
@@ -53,8 +53,8 @@ def scene(source: str, seed: int, n: int) -> Float[np.ndarray, "n n"]:
         ``"images"``, Kodak 21 to 24, one after the other; ``"battery"``, an NMC cathode; ``"rock"``, Ketton
     seed: the same seed, the same scene; orientation, place and magnification are drawn from it
 
-    Raises ``ValueError`` for an unknown source, a negative seed or ``n`` below 8, ``FileNotFoundError`` where
-    the files are not there, ``ImportError`` where gdstk is not (``"ihp"``).
+    Raises ``ValueError`` for an unknown source, a negative seed or ``n`` below 8, what the
+    readers raise, ``FileNotFoundError`` where the files are not there.
 
     >>> scene("images", 0, 64).shape  # doctest: +SKIP
     (64, 64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import importlib.util
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -210,8 +211,8 @@ def read_layout(path, stack: Stack | None = None, seed: int = 0) -> Polygons | M
     seed: of the rows of cells that are placed, where the file is a library of standard cells
 
     Masks hold ``packed`` (layers, rows, bytes), ``width``, ``pixel_um``, ``layer_names``, ``z_bottom_um``,
-    ``z_top_um``. Raises ``ValueError`` for what is no layout, ``FileNotFoundError``, and ``ImportError``
-    without gdstk.
+    ``z_top_um``. Raises ``ValueError`` for what is no layout, and for GDSII without gdstk;
+    ``FileNotFoundError``.
     """
     path = Path(path)
     if not path.is_file():
@@ -234,6 +235,20 @@ def read_layout(path, stack: Stack | None = None, seed: int = 0) -> Polygons | M
         raise ValueError(f"{path} has nothing on the layers of {stack.name}; expected its wiring there")
     bounds = (*every[:, :2].min(axis=0), *every[:, 2:].max(axis=0))
     return Polygons(stack, polygons, boxes, tuple(map(float, bounds)))
+
+
+def gdstk_is_there() -> bool:
+    return importlib.util.find_spec("gdstk") is not None
+
+
+def require_gdstk(paths: Sequence) -> None:
+    """``ValueError`` where one of the layouts at ``paths`` is GDSII and gdstk, which reads it, is missing."""
+    streams = [path for path in paths if Path(path).suffix != ".npz"]
+    if streams and not gdstk_is_there():
+        raise ValueError(
+            f"{streams[0]} is GDSII and gdstk is not installed; expected it to read the file: "
+            "pip install 'pfitre_jax[layouts]'"
+        )
 
 
 def tile(layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE):
@@ -313,25 +328,19 @@ def _corner(layout, rng, wide, high):
     return rng.uniform(x0, max(x1 - wide, x0)), rng.uniform(y0, max(y1 - high, y0))
 
 
-def _gdstk():
-    try:
-        import gdstk
-    except ImportError as error:
-        raise ImportError(
-            "reading GDSII needs gdstk; install it: pip install 'pfitre_jax[layouts]'"
-        ) from error
-    return gdstk
-
-
 def _union(polygons):
     """The polygons without their overlaps."""
     if len(polygons) < 2:
         return polygons
-    return [p.points for p in _gdstk().boolean(polygons, [], "or", precision=1e-5)]
+    import gdstk
+
+    return [p.points for p in gdstk.boolean(polygons, [], "or", precision=1e-5)]
 
 
 def _read_gds(path: Path):
-    gdstk = _gdstk()
+    require_gdstk([path])
+    import gdstk
+
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:
@@ -370,7 +379,8 @@ def _recognise(library, path: Path) -> Stack:
 
 def _rows_of_cells(library, stack: Stack, path: Path, seed: int):
     """A cell with rows of the library's cells, abutted at random, every second row upside down."""
-    gdstk = _gdstk()
+    import gdstk
+
     sizes = []
     for cell in sorted(library.cells, key=lambda cell: cell.name):
         outline = cell.get_polygons(layer=stack.boundary[0], datatype=stack.boundary[1], depth=0)
