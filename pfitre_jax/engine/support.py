@@ -31,7 +31,8 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     truncated: (views,) bool, which views run out of the field of view. Their rays pass through matter beyond
         it, which needs pixels of its own or it is pressed into the image's edge. The support is then every
         pixel that all views which are *not* truncated see inside the detector, within a disc of
-        1.5 times the columns across; the image is the smallest square, of the columns' parity, that holds it.
+        1.5 times the columns across; the image is the smallest square, of the columns' parity, whose inscribed
+        disc holds it, so that it may be turned.
     """
     columns = geometry.columns
     if truncated is None:
@@ -51,9 +52,8 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     for v in np.flatnonzero(~truncated):
         bins = x * np.cos(theta[v]) + y * np.sin(theta[v]) + center + shifts[v]
         support &= (bins >= -0.5) & (bins <= columns - 0.5)
-    cut = 0
-    while size - 2 * (cut + 1) >= columns and not _frame(support, cut).any():
-        cut += 1
+    reach = 2 * float(np.sqrt(np.max((x**2 + y**2) * support)))
+    cut = max(int((size - max(reach + 1, columns)) / 2), 0)
     return support[cut : size - cut, cut : size - cut].astype(np.float32)
 
 
@@ -72,9 +72,3 @@ def _grid(size: int):
     """x (1, size) to the right and y (size, 1) upwards, in pixels from the middle."""
     x = np.arange(size) - (size - 1) / 2
     return x[None, :], -x[:, None]
-
-
-def _frame(image, depth: int):
-    """The pixels of a square image at ``depth`` from its border."""
-    inner = image[depth : len(image) - depth, depth : len(image) - depth]
-    return np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])

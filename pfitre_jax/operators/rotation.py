@@ -16,7 +16,7 @@ def rotate(image: Float[Array, "n n"], angle) -> Float[Array, "n n"]:
     ``R(a) = X(-tan a/2) Y(sin a) X(-tan a/2)``, ``X`` and ``Y`` shears along one axis, each a shift of every
     row or column by Fourier phases (Unser, Thevenaz & Yaroslavsky, IEEE TIP 4, 1995). Of what lies inside the
     disc of the image's width nothing is blurred: the energy stays, and ``rotate(., -a)`` is the inverse and,
-    up to the finest frequency, the adjoint. What lies in the corners is not kept.
+    up to the finest frequency, the adjoint. What lies in the corners is lost, or comes back at another edge.
 
     angle: (), radians in [-pi/4, pi/4]; quarter turns are for ``jnp.rot90``. A view angle ``theta`` of the
         image becomes ``theta + angle``

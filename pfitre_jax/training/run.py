@@ -159,7 +159,7 @@ class _Compiled:
         self.config = config
         self.prior = prior
         self.banks = make_banks(config.bank_files(), config.banks.count, config.banks.side, config.seed)
-        self._draw = jax.jit(functools.partial(draw, settings=config.pairs), static_argnames="scenes")
+        self._draw = jax.jit(draw, static_argnames=("scenes", "settings"))
         self._start = jax.jit(
             functools.partial(start, settings=config.pairs),
             static_argnames=("instrument", "views", "first_iterations"),
