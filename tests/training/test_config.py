@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.config import CONFIGS, Banks, Stage, TrainingConfig, completed, load_config
+from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 
@@ -224,17 +226,40 @@ def test_files_that_cannot_be_trained_on_are_refused(data, banks, error, said):
         config.bank_files()
 
 
+def test_gdsii_without_gdstk_is_refused(data, monkeypatch):
+    (data / "chip.gds").write_bytes(b"")
+    config = TrainingConfig(scenes=SceneMixture(layouts=1), banks=Banks(layouts=("chip.gds",)))
+    config.check()
+    monkeypatch.setitem(sys.modules, "gdstk", None)
+    with pytest.raises(ValueError, match=r"chip.gds is GDSII and gdstk is not installed.*\[layouts\]"):
+        config.check()
+
+
+def test_imperfections_of_rows_are_refused_in_any_stage():
+    clean, rolled = Instrument(), Instrument(roll=(0.0, 2.0))
+    TrainingConfig(instrument=rolled, stages=(Stage(instrument=clean),)).check()
+    for config in (
+        TrainingConfig(instrument=rolled),
+        TrainingConfig(stages=(Stage(), Stage(instrument=rolled))),
+    ):
+        with pytest.raises(ValueError, match="roll need slices that are rows of one volume"):
+            config.check()
+
+
 def test_shipped_configurations_train_on_files_that_are_there(data_dir, monkeypatch):
     monkeypatch.setenv("PFITRE_DATA", str(data_dir))
     found = load_config("general").bank_files()
-    assert set(found) == {"layouts", "images", "volumes"} and load_config("circuits").bank_files() == {}
+    assert set(found) == {"layouts", "images", "volumes"}
+    assert load_config("circuits").bank_files() == {"layouts": found["layouts"]}
     # Seven layouts; Kodak 01 to 20, and three of batteries; three volumes.
     assert [len(found[name]) for name in ("layouts", "images", "volumes")] == [7, 23, 3]
 
 
 def test_an_older_configuration_has_the_defaults_of_what_it_lacks():
     config = dataclasses.replace(
-        load_config("circuits"), stages=(Stage(steps=3), Stage(scenes=SceneMixture(circuits=1)))
+        load_config("circuits"),
+        banks=Banks(),
+        stages=(Stage(steps=3), Stage(scenes=SceneMixture(circuits=1))),
     )
     new = json.loads(json.dumps(config.as_dict()))
     old = json.loads(json.dumps(new))
