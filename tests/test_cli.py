@@ -472,6 +472,26 @@ def test_training_without_its_files_is_refused_before_anything_is_written(tmp_pa
     assert f"in {tmp_path}/data; set PFITRE_DATA" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_training_on_imperfections_of_rows_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "mine.toml").write_text("[instrument]\nroll = [0.0, 2.0]\n")
+    done = pfitre("train", "--config", tmp_path / "mine.toml", "--out", tmp_path / "run")
+    assert done.exit_code == 2 and "roll need slices" in done.stderr and not (tmp_path / "run").exists()
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["train", "simulate"])
+def test_layouts_without_gdstk_are_refused_before_anything_is_written(tmp_path, monkeypatch, command):
+    monkeypatch.setitem(sys.modules, "gdstk", None)
+    (tmp_path / "chip.gds").write_bytes(b"")
+    (tmp_path / "mine.toml").write_text(
+        f'[scenes]\nlayouts = 1.0\n[banks]\nlayouts = ["{tmp_path}/chip.gds"]\n'
+    )
+    scene = ("--scene", "layouts") if command == "simulate" else ()
+    done = pfitre(command, "--config", tmp_path / "mine.toml", *scene, "--out", tmp_path / "new.h5")
+    assert done.exit_code == 2 and "pip install 'pfitre_jax[layouts]'" in done.stderr
+    assert not (tmp_path / "new.h5").exists() and len(done.stderr.splitlines()) == 1
+
+
 def test_every_imperfection_can_be_switched_by_a_file_with_an_instrument_only(tmp_path):
     """All of them at once, on a volume; a scene of independent slices refuses those of rows."""
     config, path = tmp_path / "mine.toml", tmp_path / "scan.h5"

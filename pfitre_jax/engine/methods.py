@@ -140,10 +140,12 @@ def build(method: str, settings: dict[str, Any]):
 
 
 def describe(value):
-    """A setting as it is recorded: numbers and text as they are, a prior by its name."""
+    """A setting as it is recorded: numbers and text as they are, a prior by its name and the hash of its
+    weights."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    name = getattr(value, "card", {}).get("name")
+    card = getattr(value, "card", {})
+    name = " ".join(str(card[key])[:12] for key in ("name", "sha256") if key in card)
     return name or (str(value) if isinstance(value, os.PathLike) else type(value).__name__)
 
 

@@ -31,8 +31,8 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     truncated: (views,) bool, which views run out of the field of view. Their rays pass through matter beyond
         it, which needs pixels of its own or it is pressed into the image's edge. The support is then every
         pixel that all views which are *not* truncated see inside the detector, within a disc of
-        1.5 times the columns across; the image is the smallest square, of the columns' parity, whose inscribed
-        disc holds it, so that it may be turned.
+        1.5 times the columns across; the image is the smallest square, of the columns' parity, whose
+        inscribed disc holds it, so that it may be turned.
     """
     columns = geometry.columns
     if truncated is None:

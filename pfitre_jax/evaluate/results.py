@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pfitre_jax.evaluate.cells import EvaluationSettings
 from pfitre_jax.evaluate.figure import figure
+from pfitre_jax.evaluate.scenes import FAMILIES
 from pfitre_jax.evaluate.summary import summarise
 from pfitre_jax.evaluate.tables import markdown
 from pfitre_jax.io.results import write_files
-from pfitre_jax.priors import network
+from pfitre_jax.priors import likeness, network
 
 #: The files of :func:`save`.
 NAMES = ("evaluation.json", "evaluation.md", "evaluation.png")
@@ -47,12 +48,26 @@ def write_card(
     prior_path: name or path that ``prior`` was loaded from
     """
     scores = summarise(records)
-    card = prior.card | {name: scores.pop(name) for name in ("disagreement", "likeness") if name in scores}
+    card = prior.card | {"disagreement": scores.pop("disagreement")} | _domain(prior.card, records)
     told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
     path = network.locate(prior_path)
     saved = network.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
     beside = path.with_suffix(".json")
     return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.card))})]
+
+
+def _domain(card: dict, records: list[dict]) -> dict:
+    """What the results look like of all scans of the kinds of scenes that a prior was trained on, without
+    artifacts; nothing where they are too few."""
+    config = card.get("config", {})
+    mixtures = [config.get("scenes"), *(stage.get("scenes") for stage in config.get("stages", []))]
+    trained = {family for mixture in mixtures for family, weight in (mixture or {}).items() if weight > 0}
+    like = [
+        r["statistics"]
+        for r in records
+        if not r["artifact"] and FAMILIES.get(r["source"], "circuits") in {"circuits", *trained}
+    ]
+    return {"likeness": likeness.reference(like)} if len(like) > likeness.NEIGHBOURS else {}
 
 
 def _text(content: dict) -> str:

@@ -18,7 +18,7 @@ from pfitre_jax.evaluate.measures import judge
 from pfitre_jax.evaluate.methods import reconstruct
 from pfitre_jax.evaluate.scans import scan_cell
 from pfitre_jax.evaluate.scenes import angle_to_wedge, draw
-from pfitre_jax.io.results import write_files
+from pfitre_jax.io.results import versions, write_files
 from pfitre_jax.twin.projecting import OVERSAMPLING
 
 #: Folder, in that of the results, of the finished cells.
@@ -69,6 +69,8 @@ def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
     """What, beside its cell, a record depends on."""
     return {
         "prior": _digest(prior),
+        "first_iterations": getattr(prior, "first_iterations", 0),
+        "version": versions()["pfitre_jax"],
         "rho": rho,
         "iterations": iterations,
         "size": settings.size,

@@ -12,6 +12,8 @@ from pfitre_jax.twin.scenes.heldout import KINDS, heldout
 
 #: Held-out files, see :mod:`pfitre_jax.twin.scenes.heldout_files`.
 FILES = tuple(heldout_files.SOURCES)
+#: Of training scenes, that each of them is like.
+FAMILIES = {"ihp": "layouts", "tile": "layouts", "images": "images", "battery": "images", "rock": "volumes"}
 #: "heldout": circuits drawn by rules that no prior is trained on; "circuits": unseen ones of the generator
 #: that priors are trained on.
 SOURCES = ("heldout", "circuits", *FILES)

@@ -11,7 +11,6 @@ from pfitre_jax.evaluate.cells import VARIED
 from pfitre_jax.evaluate.measures import MEASURES
 from pfitre_jax.evaluate.methods import LABELS
 from pfitre_jax.evaluate.scenes import kinds
-from pfitre_jax.priors import likeness
 
 #: Of the angle between wires and wedge, degrees.
 BINS = tuple(range(0, 91, 15))
@@ -43,8 +42,6 @@ def summarise(records: list[dict]) -> dict:
         },
         "disagreement": {"median": float(np.median(doubts)), "limit": float(np.quantile(doubts, 0.95))},
     }
-    if len(base) > likeness.NEIGHBOURS:
-        summary["likeness"] = likeness.reference([r["statistics"] for r in base])
     factors = {name: _factor(records, base, name, field) for name, field in VARIED.items()}
     summary["factors"] = {name: rows for name, rows in factors.items() if rows}
     summary["sources"] = _factor(records, base, "sources", "source")

@@ -118,7 +118,7 @@ def hqs(
 
     prior: has ``denoise(v, *, gradient, wedge, rho)``: :func:`pfitre_jax.priors.pretrained` ("circuits"), a
         :class:`pfitre_jax.priors.TV`, or your own
-    rho: (), the pull towards the prior, relative to ``norm(A)^2 = 1``; the shipped prior knows 0.003 to 0.05
+    rho: (), the pull towards the prior, relative to ``norm(A)^2 = 1``; the shipped prior knows 0.003 to 0.02
     iterations: of prior and data step in turns, at most
     cg_iterations: conjugate gradients in each data step
     """

@@ -53,8 +53,9 @@ class Optimisation:
     """What all stages share.
 
     method: "adamw" (Loshchilov & Hutter, ICLR 2019), or "muon", whose steps of every kernel are orthogonal
-        matrices (Jordan et al., 2024) and of the other parameters AdamW's
-    weight_decay, clip: of either; global norm that gradients are clipped to
+        matrices (Jordan et al., 2024), and of the other parameters Adam's with Nesterov's momentum
+    weight_decay: of either; muon's of those kernels only
+    clip: global norm that gradients are clipped to
     ema: decay of the average of the weights, which is what is shipped
     """
 

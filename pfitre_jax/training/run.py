@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import io
 import json
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax.io.results import write_files
+from pfitre_jax.io.results import versions, write_files
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors import likeness, network
 from pfitre_jax.solvers.hqs import HQS
@@ -30,7 +31,7 @@ from pfitre_jax.training.step import (
     start_state,
     train_step,
 )
-from pfitre_jax.twin.pairs import Batch, draw, start
+from pfitre_jax.twin.pairs import Batch, PairSettings, draw, start
 from pfitre_jax.twin.scenes.files import make_banks
 
 #: Keys of the validation scans are folded with this; training keys with the step, which stays below it.
@@ -142,6 +143,12 @@ def export(
             "size": config.pairs.size,
             "first_iterations": stage.first_iterations,
         },
+        "scale": "0.995 quantile of a quick reconstruction is 1",
+        "made_on": {
+            "machine": platform.platform(),
+            "devices": str(jax.devices()[0].device_kind),
+            **versions(),
+        },
         "training_scores": scores,
         **trust,
     }
@@ -177,11 +184,12 @@ class _Compiled:
         self._iterate = jax.jit(self._loop_iteration)
         self._finish = jax.jit(lambda batch: batch.each(HQS(None, batch.rho, cg).finish, batch.state))
 
-    def start(self, key, views: int, stage: Stage) -> Batch:
+    def start(self, key, views: int, stage: Stage, settings: PairSettings | None = None) -> Batch:
         k_scenes, k_scan = jax.random.split(key)
+        settings = self.config.pairs if settings is None else settings
         return self._start(
             k_scan,
-            self._draw(k_scenes, scenes=stage.scenes, banks=self.banks),
+            self._draw(k_scenes, scenes=stage.scenes, settings=settings, banks=self.banks),
             instrument=stage.instrument,
             views=views,
             first_iterations=stage.first_iterations,
@@ -192,7 +200,9 @@ class _Compiled:
 
     def validation(self, key, stage: Stage) -> list[Batch]:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
-        return [self.start(k, views, stage) for views in self.config.pool.views for k in keys]
+        # Not those that are trained on, where these are few.
+        fresh = dataclasses.replace(self.config.pairs, distinct=0)
+        return [self.start(k, views, stage, fresh) for views in self.config.pool.views for k in keys]
 
     def validate(self, state: TrainState, batches: list[Batch]):
         """Mean PSNR (range 1 after scaling) over the loop's iterations; how much the prior would still change

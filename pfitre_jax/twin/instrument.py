@@ -38,7 +38,7 @@ class Instrument:
     absorption: of fluorescence in the sample, see :func:`pfitre_jax.twin.projecting.project_absorbed`
     blur: sigma of the point spread, bins
     stripes: rms of the columns' offsets over the sinogram's maximum
-    dead, hot: share of the columns; zingers: share of the bins
+    dead, hot: share of the columns, the dead ones known to be; zingers: share of the bins
     truncation: share of the columns that a run of views loses at one side; those bins are known to be missing
 
     Of scans whose slices are rows of one volume only:
@@ -228,6 +228,9 @@ def measure(
     mask = jnp.ones((views, columns), y.dtype)
     if draw.on("truncation"):
         mask = artifacts.narrow_field(draw.key("truncation"), views, columns, draw.strength("truncation"))
+    if draw.on("dead"):
+        # A column that answers nothing is found by any preprocessing.
+        mask = artifacts.kill_columns(draw.key("dead"), mask, draw.strength("dead"))
     if draw.on("equalised"):
         y = jnp.where(draw.strength("equalised") > 0, artifacts.equalise(y * mask[None]), y)
     return Measured(y * mask[None], mask.astype(y.dtype), level)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.config import CONFIGS, Banks, Stage, TrainingConfig, completed, load_config
+from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 
@@ -222,6 +224,26 @@ def test_files_that_cannot_be_trained_on_are_refused(data, banks, error, said):
     config = TrainingConfig(scenes=SceneMixture(images=1), banks=banks)
     with pytest.raises(error, match=said):
         config.bank_files()
+
+
+def test_gdsii_without_gdstk_is_refused(data, monkeypatch):
+    (data / "chip.gds").write_bytes(b"")
+    config = TrainingConfig(scenes=SceneMixture(layouts=1), banks=Banks(layouts=("chip.gds",)))
+    config.check()
+    monkeypatch.setitem(sys.modules, "gdstk", None)
+    with pytest.raises(ValueError, match=r"chip.gds is GDSII and gdstk is not installed.*\[layouts\]"):
+        config.check()
+
+
+def test_imperfections_of_rows_are_refused_in_any_stage():
+    clean, rolled = Instrument(), Instrument(roll=(0.0, 2.0))
+    TrainingConfig(instrument=rolled, stages=(Stage(instrument=clean),)).check()
+    for config in (
+        TrainingConfig(instrument=rolled),
+        TrainingConfig(stages=(Stage(), Stage(instrument=rolled))),
+    ):
+        with pytest.raises(ValueError, match="roll need slices that are rows of one volume"):
+            config.check()
 
 
 def test_shipped_configurations_train_on_files_that_are_there(data_dir, monkeypatch):

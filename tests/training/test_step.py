@@ -143,6 +143,49 @@ def test_clipping_keeps_the_direction_and_what_is_small(size, kept):
     np.testing.assert_allclose(adam.mu["b"], 0.1 * kept * np.array([[0.8]]), rtol=1e-5)
 
 
+def test_muon_steps_are_orthogonal_for_kernels_and_nadams_for_the_rest():
+    """Of a kernel whose gradient is ``U S V^T`` about ``U V^T``, as large as Adam's (rms 0.2)."""
+    generator = np.random.default_rng(0)
+    u, v = (np.linalg.qr(generator.normal(size=(rows, 6)))[0] for rows in (18, 6))
+    kernel = u * np.geomspace(1, 0.1, 6) @ v.T
+    gradients = {
+        "kernel": kernel.reshape(3, 3, 2, 6),
+        "bias": generator.normal(size=6),
+        "leave": generator.normal(size=(3, 3, 6, 1)),
+    }
+    gradients = jax.tree.map(jnp.float32, gradients)
+    params = jax.tree.map(jnp.zeros_like, gradients)
+    stage = Stage(4, rate=0.1, final_rate=0.1, warm_up=1)
+    muon = make_optimiser(Optimisation(method="muon", weight_decay=0.1, clip=1e3), (stage,))
+    moved, _ = jax.jit(lambda g, p: muon.update(g, muon.init(p), p, 1))(gradients, params)
+    spread = -u.T @ np.asarray(moved["kernel"], float).reshape(18, 6) @ v / (0.1 * 0.2 * 18**0.5)
+    # Newton and Schulz's iteration stops where the singular values lie within 1 +- 0.5.
+    assert np.all(np.abs(np.diag(spread) - 1) < 0.5)
+    np.testing.assert_allclose(spread - np.diag(np.diag(spread)), 0, atol=1e-3)
+    # The first step of Adam with Nesterov's momentum: (1 + b/(1 + b)) times the sign, b = 0.9.
+    for name in ("bias", "leave"):
+        np.testing.assert_allclose(moved[name], -0.1 * (1 + 0.9 / 1.9) * np.sign(gradients[name]), rtol=1e-4)
+
+
+def test_muon_finds_a_linear_map():
+    """From its values on random vectors, a kernel and a bias at once."""
+    x, kernel, bias = (np.random.default_rng(0).normal(size=size) for size in ((50, 8), (8, 6), 6))
+    optimiser = make_optimiser(
+        Optimisation(method="muon", clip=1e3), (Stage(60, rate=1.0, final_rate=0.0, warm_up=2),)
+    )
+    loss = lambda p: jnp.mean((x @ (p["kernel"] - kernel) + (p["bias"] - bias)[None]) ** 2)  # noqa: E731
+
+    @jax.jit
+    def one(params, moments, step):
+        return optimiser.update(jax.grad(loss)(params), moments, params, step)
+
+    params = {"kernel": jnp.zeros((8, 6)), "bias": jnp.zeros(6)}
+    first, moments = loss(params), optimiser.init(params)
+    for number in range(60):
+        params, moments = one(params, moments, number)
+    assert loss(params) < 0.01 * first
+
+
 def test_every_stage_has_a_warm_up_and_a_decay_of_its_own():
     """The size of an Adam step for gradients that stay the same is the learning rate."""
     stages = (Stage(4, rate=0.1, final_rate=0.01, warm_up=1), Stage(6, rate=0.5, final_rate=0.02, warm_up=2))
