@@ -60,7 +60,11 @@ def run(config: Config) -> tuple[dict, dict]:
         first = pf.reconstruct(scan, "cgls", rows=slice(config.rows[0], config.rows[0] + 1))
         predicted = {}
         for name, views in config.left_out.items():
-            case = (load(config, roll, exclude_views=views), load(config, roll, views=views), config.rows)
+            case = (
+                load(config, roll, exclude_views=views),
+                load(config, roll, views=views),
+                config.predicted,
+            )
             many = {"iterations": config.fista_iterations, "scale": first.scale}
             errors = {w: prediction_error(*case, "fista-tv", weight=w, **many) for w in config.weights}
             weight = min(errors, key=errors.get)
