@@ -13,7 +13,8 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """rows: looked at; predicted: those on which views left out are predicted, together; rolls_deg: corrections tried; center: the authors' rotation axis.
+    """rows: looked at; predicted: those on which views left out are predicted, together; rolls_deg:
+    corrections tried; center: the authors' rotation axis.
 
     left_out: views that are left out and predicted, by name; the weight of FISTA-TV for the pictures and the
         residuals is the one that predicts the first of them best, all rows together, per roll

@@ -34,8 +34,8 @@ class Stage:
     rate, final_rate: learning rate at its peak and at the end; warm_up: steps
     first_iterations: of the first reconstruction that the loops start from (``solvers.hqs.FIRST``), 0 for
         none; the shipped weights are used with that of the stage they come from
-    instrument, scenes, losses: of this stage; ``None`` for those of the configuration. In a file, what
-        ``[stages.instrument]`` leaves out is as in ``[instrument]``: a curriculum says what changes
+    instrument, scenes, losses: of this stage; ``None`` for those of the configuration. In a file, what a
+        stage leaves out is as in the stage before: a curriculum says what changes
     """
 
     steps: int = 6000
@@ -254,17 +254,19 @@ def _filled(table: dict, default: dict) -> dict:
 
 
 def _inherit(table: dict) -> dict:
-    """The table with what its stages change completed by what they leave as it is."""
+    """The table with what its stages change completed by what they leave as it was in the stage before."""
     stages = table.get("stages")
     if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
         return table
-
-    def complete(stage: dict) -> dict:
+    so_far = {name: table[name] for name in INHERITED if isinstance(table.get(name), dict)}
+    changed, complete = set(), []
+    for stage in stages:
         own = {name: stage[name] for name in INHERITED if isinstance(stage.get(name), dict)}
-        given = {name: table[name] for name in own if isinstance(table.get(name), dict)}
-        return stage | {name: given.get(name, {}) | values for name, values in own.items()}
-
-    return table | {"stages": [complete(stage) for stage in stages]}
+        so_far |= {name: so_far.get(name, {}) | values for name, values in own.items()}
+        changed |= set(own)
+        rest = {name: value for name, value in stage.items() if name not in own}
+        complete.append({name: so_far[name] for name in changed} | rest)
+    return table | {"stages": complete}
 
 
 def _build(kind, table: dict, where: str):
