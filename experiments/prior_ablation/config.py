@@ -35,7 +35,7 @@ class Config:
     network: UNetConfig = dataclasses.field(
         default_factory=lambda: UNetConfig((8, 16, 48), blocks=1, growth=24, embedding=16)
     )
-    steps: int = 700
+    steps: int = 500
     rate: float = 2e-3
     size: int = 64
     views: int = 40

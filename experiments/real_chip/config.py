@@ -22,7 +22,7 @@ class Config:
     """
 
     rows: tuple[int, ...] = (15, 25, 40, 55)
-    predicted: tuple[int, ...] = tuple(range(84))
+    predicted: tuple[int, ...] = tuple(range(0, 84, 3))
     rolls_deg: tuple[float, ...] = (0.0, 1.5)
     center: float = 75.0
     weights: tuple[float, ...] = tuple(10.0 ** (-e / 2) for e in range(8, 3, -1))

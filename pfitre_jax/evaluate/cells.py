@@ -56,7 +56,7 @@ class EvaluationSettings:
     fista_iterations: int = 300
     source: str = "heldout"
     varied: int = 2
-    spoilt: int = 2
+    spoilt: int = 1
     wedges: tuple[float, ...] = (30.0, 60.0, 96.0, 120.0)
     noises: tuple[float, ...] = (0.003, 0.01, 0.03)
     view_counts: tuple[int, ...] = (32, 51, 90)
