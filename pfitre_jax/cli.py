@@ -822,7 +822,7 @@ def info() -> None:
 
     from pfitre_jax.engine.methods import METHODS
     from pfitre_jax.io.results import versions
-    from pfitre_jax.priors.network import available, pretrained
+    from pfitre_jax.priors.network import available
 
     facts = {
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
@@ -832,7 +832,7 @@ def info() -> None:
         settings = ", ".join(f"{key} {value}" for key, value in recipe.defaults.items())
         facts[f"method {name}"] = recipe.summary + (f" ({settings})" if settings else "")
     for name in available():
-        facts[f"prior {name}"] = _describe_prior(pretrained(name).card)
+        facts[f"prior {name}"] = _describe_prior(name)
     for path in sorted(SAMPLES.glob("*.npz")):
         facts[f"sample {path.stem}"] = str(path)
     facts["data"] = os.environ.get("PFITRE_DATA", "set PFITRE_DATA to the folder of the test scans")
@@ -849,13 +849,20 @@ def priors(
     from pfitre_jax.priors.network import available, pretrained
 
     if prior is None:
-        _print_facts({name: _describe_prior(pretrained(name).card) for name in available()})
+        _print_facts({name: _describe_prior(name) for name in available()} or {"priors": "none is shipped"})
     else:
         Console(soft_wrap=True, highlight=False, emoji=False).print_json(data=dict(pretrained(prior).card))
 
 
-def _describe_prior(card: dict) -> str:
-    """What `pfitre info` says of a prior: size, range, worth, and the hash of its weights."""
+def _describe_prior(name: str) -> str:
+    """What `pfitre info` says of a shipped prior: size, range, worth, and the hash of its weights; or why it
+    is refused."""
+    from pfitre_jax.priors.network import pretrained
+
+    try:
+        card = pretrained(name).card
+    except ValueError as error:
+        return f"refused: {error}"
     said = [f"{card['parameters'] / 1e6:.2f} M parameters", f"{card.get('steps', '?')} steps"]
     for name, (low, high) in ((k, v) for k, v in card.get("trained_on", {}).items() if isinstance(v, list)):
         said.append(f"{name} {low:g} to {high:g}")
