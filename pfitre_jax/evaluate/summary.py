@@ -14,6 +14,8 @@ from pfitre_jax.evaluate.scenes import kinds
 
 #: Of the angle between wires and wedge, degrees.
 BINS = tuple(range(0, 91, 15))
+#: Kinds whose long wires run both ways: they say nothing of an angle.
+TWO_WAY = ("routed", "spiral")
 
 
 def summarise(records: list[dict]) -> dict:
@@ -24,7 +26,7 @@ def summarise(records: list[dict]) -> dict:
     left out.
     """
     base = [r for r in records if r["factor"] == "orientation"]
-    angled = [r for r in base if r.get("wires_to_wedge_deg") is not None]
+    angled = [r for r in base if r.get("wires_to_wedge_deg") is not None and r["kind"] not in TWO_WAY]
     doubts = [r["disagreement"] for r in base]
     summary = _group(base) | {
         "methods": {
