@@ -786,8 +786,11 @@ def evaluate(
     check_folder(out, NAMES)
     if not 0 < missing < 180:
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
-    if card and only is not None:
-        raise ValueError("both --card and --only were given; expected the whole evaluation for a card")
+    if card and only not in (None, "orientation"):
+        raise ValueError(
+            f"both --card and --only {only} were given; expected the whole evaluation for a card, or its base "
+            "case (--only orientation)"
+        )
     asked = methods.settings("pfitre", iterations=iterations, rho=rho)
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     check_source(scenes)

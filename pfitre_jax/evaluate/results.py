@@ -58,16 +58,15 @@ def write_card(
 
 def _domain(card: dict, records: list[dict]) -> dict:
     """What the results look like of all scans of the kinds of scenes that a prior was trained on, without
-    artifacts; nothing where they are too few."""
+    artifacts; nothing, so that a card keeps what it has, where one of these kinds was not scanned."""
     config = card.get("config", {})
     mixtures = [config.get("scenes"), *(stage.get("scenes") for stage in config.get("stages", []))]
     trained = {family for mixture in mixtures for family, weight in (mixture or {}).items() if weight > 0}
-    like = [
-        r["statistics"]
-        for r in records
-        if not r["artifact"] and FAMILIES.get(r["source"], "circuits") in {"circuits", *trained}
-    ]
-    return {"likeness": likeness.reference(like)} if len(like) > likeness.NEIGHBOURS else {}
+    known = {"circuits", *trained.intersection(FAMILIES.values())}
+    scanned = [(FAMILIES.get(r["source"], "circuits"), r) for r in records if not r["artifact"]]
+    like = [r["statistics"] for family, r in scanned if family in known]
+    whole = known <= {family for family, _ in scanned} and len(like) > likeness.NEIGHBOURS
+    return {"likeness": likeness.reference(like)} if whole else {}
 
 
 def _text(content: dict) -> str:

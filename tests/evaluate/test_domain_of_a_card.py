@@ -40,5 +40,6 @@ def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(recor
     assert (pictures < 1) == known
 
 
-def test_too_few_scans_say_nothing():
+def test_too_few_scans_or_kinds_of_them_say_nothing(records):
     assert _domain({}, [record("heldout", [0.0] * 4)] * likeness.NEIGHBOURS) == {}
+    assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records) == {}
