@@ -788,8 +788,8 @@ def evaluate(
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
     if card and only not in (None, "orientation"):
         raise ValueError(
-            f"both --card and --only {only} were given; expected the whole evaluation for a card, or its base "
-            "case (--only orientation)"
+            f"both --card and --only {only} were given; expected the whole evaluation for a card, or its "
+            "base case (--only orientation)"
         )
     asked = methods.settings("pfitre", iterations=iterations, rho=rho)
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}

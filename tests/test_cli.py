@@ -128,7 +128,7 @@ def test_bad_input_is_refused_in_one_message_before_anything_is_written(folder, 
     ("args", "message"),
     [
         (["--missing", "180"], "--missing is 180; expected degrees between 0 and 180"),
-        (["--card", "--only", "wedge"], "both --card and --only were given"),
+        (["--card", "--only", "wedge"], "both --card and --only wedge were given"),
         (["--only", "weather"], "'weather' is not one of"),
         (["--scenes", "rock"], "the held-out files of 'rock' are not there"),
         (["--only", "sources"], "the held-out files of 'ihp' are not there"),
