@@ -55,7 +55,7 @@ class EvaluationSettings:
     seed: int = 5000
     fista_iterations: int = 300
     source: str = "heldout"
-    varied: int = 2
+    varied: int = 1
     spoilt: int = 1
     wedges: tuple[float, ...] = (30.0, 60.0, 96.0, 120.0)
     noises: tuple[float, ...] = (0.003, 0.01, 0.03)
