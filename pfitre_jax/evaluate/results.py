@@ -6,6 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
+
 from pfitre_jax.evaluate.cells import EvaluationSettings
 from pfitre_jax.evaluate.figure import figure
 from pfitre_jax.evaluate.scenes import FAMILIES
@@ -42,13 +44,14 @@ def save(records: list[dict], settings: EvaluationSettings, parameters: dict, fo
 def write_card(
     prior_path, prior, records: list[dict], settings, parameters: dict, command: str
 ) -> list[Path]:
-    """Put the scores, the limit of :func:`disagreement` and what the results look like into a prior's file
-    and the card beside it.
+    """Put the scores, and what tells a scan that is unlike those the prior knows, into a prior's file and
+    the card beside it.
 
     prior_path: name or path that ``prior`` was loaded from
     """
     scores = summarise(records)
-    card = prior.card | {"disagreement": scores.pop("disagreement")} | _domain(prior.card, records)
+    del scores["disagreement"]
+    card = prior.card | _domain(prior.card, records)
     told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
     path = network.locate(prior_path)
     saved = network.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
@@ -57,16 +60,21 @@ def write_card(
 
 
 def _domain(card: dict, records: list[dict]) -> dict:
-    """What the results look like of all scans of the kinds of scenes that a prior was trained on, without
-    artifacts; nothing, so that a card keeps what it has, where one of these kinds was not scanned."""
+    """``disagreement`` and ``likeness`` of all scans of the kinds of scenes that a prior was trained on,
+    without artifacts; nothing, so that a card keeps what it has, where one of these kinds was not scanned."""
     config = card.get("config", {})
     mixtures = [config.get("scenes"), *(stage.get("scenes") for stage in config.get("stages", []))]
     trained = {family for mixture in mixtures for family, weight in (mixture or {}).items() if weight > 0}
     known = {"circuits", *trained.intersection(FAMILIES.values())}
     scanned = [(FAMILIES.get(r["source"], "circuits"), r) for r in records if not r["artifact"]]
-    like = [r["statistics"] for family, r in scanned if family in known]
-    whole = known <= {family for family, _ in scanned} and len(like) > likeness.NEIGHBOURS
-    return {"likeness": likeness.reference(like)} if whole else {}
+    like = [r for family, r in scanned if family in known]
+    if not known <= {family for family, _ in scanned} or len(like) <= likeness.NEIGHBOURS:
+        return {}
+    doubts = [r["disagreement"] for r in like]
+    return {
+        "disagreement": {"median": float(np.median(doubts)), "limit": float(np.quantile(doubts, 0.95))},
+        "likeness": likeness.reference([r["statistics"] for r in like]),
+    }
 
 
 def _text(content: dict) -> str:

@@ -10,7 +10,8 @@ from pfitre_jax.priors import likeness
 
 
 def record(source, statistics, artifact=""):
-    return {"source": source, "artifact": artifact, "statistics": statistics}
+    doubt = {"heldout": 0.1, "images": 0.9}[source]
+    return {"source": source, "artifact": artifact, "statistics": statistics, "disagreement": doubt}
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def records():
     ],
 )
 def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(records, config, known):
-    reference = _domain({"config": config}, records)["likeness"]
+    domain = _domain({"config": config}, records)
+    assert (domain["disagreement"]["limit"] > 0.5) == known
+    reference = domain["likeness"]
     circuits, pictures, blurred = (likeness.unlikeness(reference, [[at] * 4])[0] for at in (0, 30, -30))
     assert circuits < 1 < blurred
     assert (pictures < 1) == known
