@@ -49,7 +49,7 @@ class UNetConfig:
     compute_dtype: what the network calculates in, e.g. ``"bfloat16"``; ``None`` is the image's own. The
         residual is added in the image's dtype.
 
-    0.33 M parameters by default; (16, 32, 96) with growth 48 has 0.70 M, (32, 64, 128) with growth 64 1.30 M.
+    0.33 M parameters by default; (16, 32, 96) with growth 48 has 0.69 M, (32, 64, 128) with growth 64 1.30 M.
     """
 
     channels: tuple[int, int, int] = (16, 32, 64)

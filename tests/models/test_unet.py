@@ -15,7 +15,7 @@ from pfitre_jax.models.unet import UNetConfig
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=2, dilations=(1, 2), growth=4, embedding=8)
 #: Eager calls compile every operation for every shape.
 APPLY = jax.jit(unet.apply, static_argnums=0)
-CONDITION = jnp.array([0.5, 0.8, -0.3, 0.2])
+CONDITION = jnp.array([0.5, -0.3])
 
 
 def perturbed(config: UNetConfig, seed: int = 0):
@@ -67,7 +67,7 @@ def test_compute_dtype_changes_the_precision_of_the_correction_only():
 
 def test_jit_is_eager_and_vmap_is_a_loop():
     params, images = perturbed(SMALL), picture(3, 18, 21, 2)
-    conditions = picture(3, 4, seed=5)
+    conditions = picture(3, 2, seed=5)
     loop = jnp.stack([APPLY(SMALL, params, i, c) for i, c in zip(images, conditions, strict=True)])
     eager = unet.apply(SMALL, params, images[0], conditions[0])
     batch = jax.vmap(lambda i, c: APPLY(SMALL, params, i, c))(images, conditions)
@@ -94,7 +94,7 @@ def test_gradients_against_finite_differences():
         np.testing.assert_allclose(exact, numeric, rtol=1e-6)
 
 
-@pytest.mark.parametrize("entry", range(4))
+@pytest.mark.parametrize("entry", range(2))
 def test_every_entry_of_the_condition_changes_the_result(entry):
     params, image = perturbed(SMALL), picture(12, 12, 2)
     other = APPLY(SMALL, params, image, CONDITION.at[entry].add(0.5))
@@ -129,7 +129,7 @@ def test_shifting_by_four_pixels_shifts_the_result():
     ("config", "millions"),
     [
         (UNetConfig(), 0.33),
-        (UNetConfig(channels=(16, 32, 96), growth=48), 0.70),
+        (UNetConfig(channels=(16, 32, 96), growth=48), 0.69),
         (UNetConfig(channels=(32, 64, 128), growth=64), 1.30),
     ],
 )
@@ -162,8 +162,8 @@ def test_wrong_inputs_are_refused():
     params = unet.init(SMALL, jax.random.key(0))
     with pytest.raises(ValueError, match=r"expected \(ny, nx, 2\)"):
         APPLY(SMALL, params, picture(8, 8, 3), CONDITION)
-    with pytest.raises(ValueError, match=r"expected \(4,\)"):
-        APPLY(SMALL, params, picture(8, 8, 2), CONDITION[:3])
+    with pytest.raises(ValueError, match=r"expected \(2,\)"):
+        APPLY(SMALL, params, picture(8, 8, 2), CONDITION[:1])
 
 
 @pytest.mark.parametrize("dilation", [1, 3])
