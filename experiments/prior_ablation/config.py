@@ -2,8 +2,8 @@
 
 command: python -m experiments.prior_ablation [--only wedge|optimiser|scenes|imperfections]
 runtime: about 25 minutes on 2 cores (tiny: 2 minutes); variants that are done are not trained again
-expected: the wedge's frame and Muon are worth 0.2 dB each; a hundred scenes are enough for so short a training;
-    an imperfection never seen costs more than one seen
+expected: the wedge's frame and Muon are worth 0.2 dB each; a hundred scenes are enough for so short a
+    training; an imperfection never seen costs more than one seen
 """
 
 from __future__ import annotations
