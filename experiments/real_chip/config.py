@@ -1,7 +1,7 @@
 """Cu_23, the original paper's chip: FISTA-TV at its best weight beside PFITRE, with and without the roll.
 
 command: python -m experiments.real_chip [--preset tiny|default]     (needs PFITRE_DATA or ../shared/data)
-runtime: about 15 minutes on 2 cores (tiny: 1 minute)
+runtime: about 20 minutes on 2 cores (tiny: 1 minute)
 expected: residual of pfitre at most 1.1 times FISTA-TV's; on the mended scan at most 0.07 on rows 15, 25, 40;
     error on views left out about FISTA-TV's
 """
