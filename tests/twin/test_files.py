@@ -42,7 +42,7 @@ def test_what_is_not_there_is_named_with_its_folder(folder):
 
 
 def test_without_the_variable_it_is_the_folder_beside_the_project(monkeypatch):
-    monkeypatch.delenv("PFITRE_DATA")
+    monkeypatch.delenv("PFITRE_DATA", raising=False)
     assert files.data_folder().parts[-2:] == ("shared", "data")
 
 
