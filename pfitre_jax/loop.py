@@ -15,10 +15,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 #: How a solution is differentiated: not at all (a while loop that stops early), through every iteration,
 #: through every iteration with its intermediate values computed again, or at the fixed point.
@@ -31,10 +33,16 @@ class Status(enum.IntEnum):
     ITERATIONS = 0  # ran all iterations asked for
     CONVERGED = 1  # the stopping rule was met
     DIVERGED = 2  # a value became NaN or infinite; the last finite iterate is returned
+    UNSETTLED = 3  # asked for an implicit gradient, but not at a fixed point: that gradient does not hold
 
     @property
     def text(self) -> str:
-        return {0: "all iterations done", 1: "converged", 2: "diverged"}[int(self)]
+        return _TEXTS[int(self)]
+
+
+_TEXTS = ("all iterations done", "converged", "diverged", "not at a fixed point: no implicit gradient")
+#: The fixed point must be as near as this, relative, by what the changes of the last iterations tell.
+SETTLED = 1e-2
 
 
 class Method(Protocol):
@@ -51,7 +59,7 @@ class Solution:
     value: (ny, nx), the image
     status: (), a :class:`Status`
     stats: ``iterations`` (), and per iteration ``residual`` and ``change`` (iterations,), NaN where the
-        loop had stopped
+        loop had stopped; ``contraction`` () for an implicit gradient, and ``kept`` where asked for
     """
 
     value: jax.Array
@@ -70,7 +78,17 @@ class _Carry:
     change: jax.Array
 
 
-def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differentiate=None) -> Solution:
+def run(
+    method,
+    problem,
+    x0,
+    *,
+    iterations: int,
+    tolerance: float = 0.0,
+    differentiate=None,
+    state=None,
+    keep: Callable[[Any], Any] | None = None,
+) -> Solution:
     """Iterate ``method`` on ``problem`` from ``x0 (ny, nx)``.
 
     Stops after ``iterations`` steps, or when ``change <= tolerance`` (never, for 0), or when a value is not
@@ -78,23 +96,37 @@ def run(method, problem, x0, *, iterations: int, tolerance: float = 0.0, differe
 
     differentiate: ``None`` (fastest; no reverse mode), ``"unroll"``, ``"checkpoint"`` (unrolled; a step's
     inner values are recomputed, so memory holds one state per iteration) or ``"implicit"`` (the gradient of
-    the fixed point the iteration converged to, by a Neumann series; right only for a contractive map that
-    has converged).
+    the fixed point the iteration converged to, by a Neumann series of ``iterations`` terms). That is right
+    only where the map contracts and has converged: the status is ``UNSETTLED`` where the changes of the last
+    iterations, which shrink by ``stats["contraction"]`` each, put the fixed point further than ``SETTLED``.
+    state: to go on from, in the place of the method's ``init``
+    keep: what to keep of the state of each iteration, as ``stats["kept"]``, (iterations, ...); for "unroll"
+        and "checkpoint"
     """
     check_iterations(iterations)
     if differentiate not in DIFFERENTIATE:
         raise ValueError(f"differentiate is {differentiate!r}; expected one of {DIFFERENTIATE}")
+    if keep is not None and differentiate not in ("unroll", "checkpoint"):
+        raise ValueError(f"keep with differentiate {differentiate!r}; expected 'unroll' or 'checkpoint'")
+    if state is None:
+        state = method.init(problem, x0)
     if differentiate == "implicit":
-        state, status, stats = _implicit(method, iterations, tolerance, problem, x0)
+        state, status, stats = _implicit(method, iterations, tolerance, problem, state)
         return _solution(method, problem, state, status, stats, x0)
-    carry = _start(method, problem, x0, iterations)
+    carry = _start(state, x0.dtype, iterations)
     advance = functools.partial(_advance, method, problem, tolerance)
     if differentiate is None:
         carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
-    else:
-        body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
-        carry, _ = jax.lax.scan(lambda c, _: (body(c), None), carry, length=iterations)
-    return _solution(method, problem, carry.state, carry.status, _stats(carry), x0)
+        return _solution(method, problem, carry.state, carry.status, _stats(carry), x0)
+    body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
+
+    def record(carry, _):
+        carry = body(carry)
+        return carry, None if keep is None else keep(carry.state)
+
+    carry, kept = jax.lax.scan(record, carry, length=iterations)
+    stats = _stats(carry) | ({} if keep is None else {"kept": kept})
+    return _solution(method, problem, carry.state, carry.status, stats, x0)
 
 
 def _solution(method, problem, state, status, stats, x0) -> Solution:
@@ -118,10 +150,10 @@ def _stats(carry: _Carry) -> dict[str, jax.Array]:
     return {"iterations": carry.k, "residual": carry.residual, "change": carry.change}
 
 
-def _start(method, problem, x0, iterations: int) -> _Carry:
-    history = jnp.full((iterations,), jnp.nan, x0.dtype)
+def _start(state, dtype, iterations: int) -> _Carry:
+    history = jnp.full((iterations,), jnp.nan, dtype)
     return _Carry(
-        method.init(problem, x0),
+        state,
         jnp.array(0),
         jnp.array(int(Status.ITERATIONS)),
         jnp.array(False),
@@ -156,21 +188,38 @@ def _is_float(value) -> bool:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _implicit(method, iterations, tolerance, problem, x0):
-    carry = _start(method, problem, x0, iterations)
+def _implicit(method, iterations, tolerance, problem, state):
+    carry = _start(state, state.x.dtype, iterations)
     advance = functools.partial(_advance, method, problem, tolerance)
     carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
-    return carry.state, carry.status, _stats(carry)
+    contraction, settled = _settled(carry)
+    lost = (carry.status == int(Status.ITERATIONS)) & ~settled
+    status = jnp.where(lost, int(Status.UNSETTLED), carry.status)
+    return carry.state, status, _stats(carry) | {"contraction": contraction}
 
 
-def _implicit_fwd(method, iterations, tolerance, problem, x0):
-    out = _implicit(method, iterations, tolerance, problem, x0)
-    return out, (method, problem, out[0], x0)
+def _settled(carry: _Carry):
+    """The factor by which the last changes shrink, and whether the rest of their geometric series is short."""
+    change, span = carry.change, 3
+    last = carry.k - 1
+    before = jnp.maximum(last - span, 0)
+    steps = jnp.maximum(last - before, 1)
+    tiny = jnp.finfo(change.dtype).tiny
+    contraction = (change[last] / jnp.maximum(change[before], tiny)) ** (1 / steps)
+    rest = change[last] * contraction / jnp.where(contraction < 1, 1 - contraction, 1)
+    # Changes that are rounding do not shrink any more.
+    at_rest = change[last] <= 100 * jnp.finfo(change.dtype).eps
+    return contraction, at_rest | ((contraction < 1) & (last > before) & (rest <= SETTLED))
+
+
+def _implicit_fwd(method, iterations, tolerance, problem, state):
+    out = _implicit(method, iterations, tolerance, problem, state)
+    return out, (method, problem, out[0])
 
 
 def _implicit_bwd(iterations, tolerance, saved, cotangent):
     # State* = step(State*): w = v + (d step/d State)^T w, then pull w back to the problem and the method.
-    method, problem, state, x0 = saved
+    method, problem, state = saved
     v = cotangent[0]
     _, pull_state = jax.vjp(lambda s: method.step(problem, s), state)
     _, pull_problem = jax.vjp(lambda m, p: m.step(p, state), method, problem)
@@ -181,11 +230,16 @@ def _implicit_bwd(iterations, tolerance, saved, cotangent):
 
     w, _ = jax.lax.scan(refine, v, length=iterations)
     method_ct, problem_ct = pull_problem(w)
-    return method_ct, problem_ct, jnp.zeros_like(x0)
+    # Where the iteration started does not matter to where it ends.
+    return method_ct, problem_ct, jax.tree.map(_no_cotangent, state)
 
 
 def _add(a, b):
     return a if a.dtype == jax.dtypes.float0 else a + b
+
+
+def _no_cotangent(leaf):
+    return jnp.zeros_like(leaf) if _is_float(leaf) else np.zeros(jnp.shape(leaf), jax.dtypes.float0)
 
 
 _implicit.defvjp(_implicit_fwd, _implicit_bwd)

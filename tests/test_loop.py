@@ -77,8 +77,10 @@ def test_a_value_that_is_not_finite_stops_with_the_last_finite_iterate():
 def test_all_ways_give_the_same_solution(differentiate):
     stops = run(Affine(), 3.0, X0, iterations=20, tolerance=0.3, differentiate=differentiate)
     plain = run(Affine(), 3.0, X0, iterations=20, tolerance=0.3)
-    for a, b in zip(jax.tree.leaves(stops), jax.tree.leaves(plain), strict=True):
-        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(stops.value, plain.value)
+    assert stops.status == plain.status
+    for name, value in plain.stats.items():
+        np.testing.assert_array_equal(stops.stats[name], value)
 
 
 def test_a_first_state_that_is_not_finite_gives_the_start():
@@ -121,6 +123,38 @@ def test_implicit_gradient_is_that_of_the_fixed_point():
     np.testing.assert_allclose(by_b, 2 / 0.5, rtol=1e-5)
     np.testing.assert_allclose(by_a, 2 * 3.0 / 0.25, rtol=1e-5)
     np.testing.assert_array_equal(by_x0, 0)
+
+
+@pytest.mark.parametrize(
+    ("a", "iterations", "status"),
+    [
+        (0.5, 40, Status.ITERATIONS),  # at the fixed point
+        (0.5, 12, Status.ITERATIONS),  # 0.001 from it
+        (0.99, 5, Status.UNSETTLED),  # contracts, but is far from it
+        (1.1, 10, Status.UNSETTLED),
+        (-1.0, 10, Status.UNSETTLED),  # to and fro
+        (0.5, 1, Status.UNSETTLED),  # one step tells nothing
+    ],
+)
+def test_implicit_says_where_it_does_not_hold(a, iterations, status):
+    done = run(Affine(a), 3.0, X0, iterations=iterations, differentiate="implicit")
+    assert done.status == status
+    if 1 < iterations < 40:
+        np.testing.assert_allclose(done.stats["contraction"], abs(a), rtol=1e-3)
+    assert Status(int(done.status)).text
+
+
+def test_states_are_kept_and_gone_on_from():
+    keep = lambda state: state  # noqa: E731
+    first = run(Affine(), 3.0, X0, iterations=3, differentiate="unroll", keep=keep)
+    path = [6 + (np.asarray(X0) - 6) / 2.0**k for k in range(6)]
+    np.testing.assert_allclose(first.stats["kept"].x, path[1:4])
+    last = jax.tree.map(lambda a: a[-1], first.stats["kept"])
+    for differentiate in (None, "implicit", "checkpoint"):
+        more = run(Affine(), 3.0, X0, iterations=2, state=last, differentiate=differentiate)
+        np.testing.assert_allclose(more.value, path[5])
+    with pytest.raises(ValueError, match="keep with differentiate 'implicit'; expected"):
+        run(Affine(), 3.0, X0, iterations=3, differentiate="implicit", keep=keep)
 
 
 def test_gradients_stop_where_the_loop_stopped():
