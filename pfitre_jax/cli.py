@@ -709,6 +709,13 @@ def train(
             help="Where DIR holds no checkpoint: take the run up from the prior that it left.",
         ),
     ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this stage of the configuration, from --weights, or else the shipped prior of its name.",
+        ),
+    ] = None,
 ) -> None:
     """Train a prior; goes on from the last checkpoint in DIR."""
     from pfitre_jax.io.results import check_folder
@@ -721,9 +728,12 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     configuration = load_config(config)
+    if stage is not None:
+        configuration.span(stage)
+        weights = configuration.name if weights is None else weights
     prior = None if weights is None else pretrained(weights)
     if prior is not None:
-        check_weights(configuration, prior, steps)
+        check_weights(configuration, prior, steps, stage)
     configuration.check()
     claim(configuration, out)
     with _work(), _progress("compiling", "steps") as progress:
@@ -737,6 +747,7 @@ def train(
             command=ctx.find_root().meta[_COMMAND],
             steps=steps,
             weights=prior,
+            stage=stage,
             report=show,
         )
     Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)

@@ -36,6 +36,9 @@ class Stage:
         none; the shipped weights are used with that of the stage they come from
     instrument, scenes, losses: of this stage; ``None`` for those of the configuration. In a file, what a
         stage leaves out is as in the stage before: a curriculum says what changes
+    unrolled: iterations of the loop that a step differentiates through; 1: of the network alone, where the
+        loop stands
+    name: to ask for it alone, see :meth:`TrainingConfig.span`
     """
 
     steps: int = 6000
@@ -46,6 +49,12 @@ class Stage:
     instrument: Instrument | None = None
     scenes: SceneMixture | None = None
     losses: LossWeights | None = None
+    unrolled: int = 1
+    name: str = ""
+
+    def __post_init__(self):
+        if self.unrolled < 1:
+            raise ValueError(f"a stage is unrolled {self.unrolled} times; expected at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +163,16 @@ class TrainingConfig:
         stage = next((s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1])
         inherited = {name: getattr(self, name) for name in INHERITED if getattr(stage, name) is None}
         return dataclasses.replace(stage, **inherited)
+
+    def span(self, name: str) -> tuple[int, int]:
+        """The steps, from and to, of the stage called ``name``; ``ValueError`` where there is none."""
+        names = [stage.name for stage in self.stages]
+        if not name or name not in names:
+            known = ", ".join(filter(None, names)) or "none with a name"
+            raise ValueError(f"{self.name} has no stage {name!r}; expected one of its stages: {known}")
+        number = names.index(name)
+        first = sum(stage.steps for stage in self.stages[:number])
+        return first, first + self.stages[number].steps
 
     def bank_files(self) -> dict[str, list[Path]]:
         """The files of each family that is drawn from files, in any stage.

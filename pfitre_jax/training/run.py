@@ -25,9 +25,8 @@ from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
 from pfitre_jax.training.perceptual import load_features
 from pfitre_jax.training.step import (
     TrainState,
-    advance,
+    go_on,
     make_optimiser,
-    propose,
     start_state,
     train_step,
 )
@@ -45,6 +44,7 @@ def train(
     command: str = "",
     steps: int | None = None,
     weights: network.NetworkPrior | None = None,
+    stage: str | None = None,
     report: Callable[[dict], None] = lambda record: None,
 ) -> Path:
     """Train a prior as ``config`` says and return the path of its weights, ``out/NAME.npz``.
@@ -56,6 +56,7 @@ def train(
     steps: stop after this many steps of the ones configured, to go on later
     weights: a prior that an earlier part of such a run left; where ``out`` holds no checkpoint, the run is
         taken up after the steps that its card tells, with the moments of the optimiser anew
+    stage: the name of the only stage to make, from ``weights`` wherever these came from
     report: called with each record of the log
 
     Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
@@ -66,7 +67,7 @@ def train(
     out = Path(out)
     config.check()
     if weights is not None:
-        check_weights(config, weights, steps)
+        check_weights(config, weights, steps, stage)
     claim(config, out)
     key = jax.random.key(config.seed)
     blank = network.NetworkPrior.create(config.network, jax.random.fold_in(key, 0), {"name": config.name})
@@ -74,26 +75,27 @@ def train(
     blank = dataclasses.replace(blank, symmetric=False)
     run = _Compiled(config, blank)
     begin = blank if weights is None else weights
-    state = start_state(begin, run.optimiser, _steps_made(begin))
+    first, last = (_steps_made(begin), config.steps) if stage is None else config.span(stage)
+    state = start_state(begin, run.optimiser, first)
     log = out / "log.jsonl"
-    last = config.steps if steps is None else min(steps, config.steps)
+    last = last if steps is None else min(steps, last)
     with Checkpoints(out / "checkpoints") as checkpoints:
         if checkpoints.latest() is not None:
             state = checkpoints.restore(state)
             _cut_log(log, int(state.step))
-        stage = None
+        now = None
         generator = np.random.default_rng([config.seed, int(state.step)])
         began, first = time.monotonic(), int(state.step)
         for step in range(first, last):
-            if stage != (stage := config.stage(step)):
+            if now != (now := config.stage(step)):
                 # Loops of another stage started from other first reconstructions.
                 pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
-                validation = run.validation(key, stage)
+                validation = run.validation(key, now)
             views = int(generator.choice(config.pool.views))
             given, slot = _take(pool[views], config.pool, step / config.stages[0].steps, generator)
             if given is None:
-                given = run.start(jax.random.fold_in(key, 1 + step), views, stage)
-            state, batch, metrics = run.step(state, given, stage)
+                given = run.start(jax.random.fold_in(key, 1 + step), views, now)
+            state, batch, metrics = run.step(state, given, now)
             pool[views][slot : slot + 1] = [batch]
             done = step + 1
             log_due = done % config.report.log_every == 0 or done == last
@@ -101,7 +103,7 @@ def train(
             if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
                 raise FloatingPointError(_save_bad(given, metrics, done, out))
             if log_due:
-                record = {"step": done, "k": int(batch.k) - 1, "views": views}
+                record = {"step": done, "k": int(given.k), "views": views}
                 record |= {name: float(value) for name, value in metrics.items()}
                 record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
                 record["steps"] = config.steps
@@ -175,10 +177,10 @@ class _Compiled:
         cg = config.pairs.cg_iterations
         self._frozen = load_features(config.perceptual) if config.perceptual_stages else None
         self._step = jax.jit(
-            lambda state, batch, frozen, weights: train_step(
-                prior, state, batch, config.optimisation, weights, self.optimiser, cg, frozen
+            lambda state, batch, frozen, weights, unrolled: train_step(
+                prior, state, batch, config.optimisation, weights, self.optimiser, cg, frozen, unrolled
             ),
-            static_argnums=3,
+            static_argnums=(3, 4),
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
@@ -196,7 +198,7 @@ class _Compiled:
         )
 
     def step(self, state: TrainState, batch: Batch, stage: Stage):
-        return self._step(state, batch, self._frozen, stage.losses)
+        return self._step(state, batch, self._frozen, stage.losses, stage.unrolled)
 
     def validation(self, key, stage: Stage) -> list[Batch]:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
@@ -238,8 +240,9 @@ class _Compiled:
         return scores, trust, {name: np.asarray(value) for name, value in images.items()}
 
     def _loop_iteration(self, params, batch: Batch):
-        z = propose(dataclasses.replace(self.prior, params=params), batch)
-        return advance(batch, z, self.config.pairs.cg_iterations), z
+        prior = dataclasses.replace(self.prior, params=params)
+        _, proposals, batch = go_on(prior, batch, self.config.pairs.cg_iterations)
+        return batch, proposals[:, -1]
 
 
 _statistics = jax.jit(jax.vmap(likeness.statistics))
@@ -264,13 +267,20 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
     return scans[slot], slot
 
 
-def check_weights(config: TrainingConfig, prior: network.NetworkPrior, steps: int | None = None) -> None:
+def check_weights(
+    config: TrainingConfig,
+    prior: network.NetworkPrior,
+    steps: int | None = None,
+    stage: str | None = None,
+) -> None:
     """``ValueError`` where a run of ``config`` cannot be taken up from ``prior``: it is of another network,
-    or has made all the steps asked for."""
+    or has made all the steps asked for; a ``stage`` is made from any steps."""
     if prior.config != config.network:
         raise ValueError(
             f"the weights are of a network {prior.config}; expected the configuration's, {config.network}"
         )
+    if stage is not None:
+        return
     last, made = config.steps if steps is None else min(steps, config.steps), _steps_made(prior)
     if made >= last:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One training step: the network's loss on a batch of iterates, and the loop's next iterates from it."""
+"""One training step: the loss of the network, or of the loop through it, and the loop's next iterates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pfitre_jax.loop import run
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare, l1
 from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.twin.pairs import Batch
+
+#: Through several iterations, the weight of a proposal's loss over that of the next one's.
+EARLIER = 0.5
 
 
 @jax.tree_util.register_dataclass
@@ -105,11 +109,32 @@ def propose(prior: NetworkPrior, batch: Batch):
     return batch.each(one, batch.state)
 
 
-def advance(batch: Batch, proposed, cg_iterations: int) -> Batch:
-    """The loop's next iterates from what the prior proposed, (slices, ny, nx); not differentiated."""
-    loop = HQS(None, batch.rho, cg_iterations)
-    state = batch.each(loop.accept, batch.state, jax.lax.stop_gradient(proposed))
-    return dataclasses.replace(batch, state=state, k=batch.k + 1)
+def go_on(prior: NetworkPrior, batch: Batch, cg_iterations: int, iterations: int = 1):
+    """``(results, proposals, batch)`` after more iterations of the loop on every slice.
+
+    results: (slices, ny, nx), what the loop would return; proposals: (slices, iterations, ny, nx), the
+    prior's; the batch where the loop stands then. Differentiable, more than one iteration by ``checkpoint``.
+    """
+    loop = HQS(prior, batch.rho, cg_iterations)
+
+    def one(problem, state):
+        # The last state apart, for the pool: keeping them all costs memory.
+        keep = lambda s: (s.z, jax.lax.stop_gradient(s))  # noqa: E731
+        differentiate = "checkpoint" if iterations > 1 else "unroll"
+        done = run(
+            loop,
+            problem,
+            state.x,
+            iterations=iterations,
+            differentiate=differentiate,
+            state=state,
+            keep=keep,
+        )
+        proposals, states = done.stats["kept"]
+        return done.value, proposals, jax.tree.map(lambda a: a[-1], states)
+
+    results, proposals, states = batch.each(one, batch.state)
+    return results, proposals, dataclasses.replace(batch, state=states, k=batch.k + iterations)
 
 
 def _looked_at_again(batch: Batch, proposed) -> Batch:
@@ -130,18 +155,28 @@ def train_step(
     optimiser: Optimiser,
     cg_iterations: int,
     frozen: Features | None = None,
+    unrolled: int = 1,
 ):
-    """``(state, batch, metrics)`` after one gradient step and one iteration of the loop on the batch.
+    """``(state, batch, metrics)`` after one gradient step and ``unrolled`` iterations of the loop on the batch.
+
+    The loss is that of what the prior proposes. Through more than one iteration it is, in equal parts, that
+    of what the loop returns and of all proposals, of which each counts :data:`EARLIER` of the next.
 
     Where the loss or its gradient is not finite the state stays as it is, but for its step.
 
     frozen: the network of the perceptual loss, where that has a weight
     """
+    importance = EARLIER ** jnp.arange(unrolled - 1, -1, -1)
+    importance = importance / jnp.sum(importance)
 
     def loss(params):
         given = dataclasses.replace(prior, params=params)
-        proposed = propose(given, batch)
-        value = compare(weights, proposed, batch.truth)
+        results, proposals, later = go_on(given, batch, cg_iterations, unrolled)
+        proposed = proposals[:, -1]
+        each = [compare(weights, proposals[:, k], batch.truth) for k in range(unrolled)]
+        value = jnp.dot(importance, jnp.stack(each))
+        if unrolled > 1:
+            value = (value + compare(weights, results, batch.truth)) / 2
         if weights.perceptual:
             value += weights.perceptual * distance(frozen, proposed, batch.truth)
         if weights.idempotence:
@@ -149,9 +184,9 @@ def train_step(
         if weights.consistency:
             residual = batch.each(lambda problem, z: problem.residual(z), proposed)
             value += weights.consistency * jnp.mean(residual)
-        return value, proposed
+        return value, (proposed, later)
 
-    (value, proposed), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+    (value, (proposed, later)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
     params, moments = optimiser.update(gradients, state.optimiser, state.params, state.step)
     # The average follows quickly at first, so that it never drags the first weights along.
     decay = jnp.minimum(settings.ema, (1 + state.step) / (10 + state.step))
@@ -171,4 +206,4 @@ def train_step(
         keep(average, state.average),
         keep(moments, state.optimiser),
     )
-    return new, advance(batch, proposed, cg_iterations), metrics
+    return new, later, metrics
