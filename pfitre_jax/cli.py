@@ -713,7 +713,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Only this stage of the configuration, from --weights, or else the shipped prior of its name.",
+            help="Only this stage of the configuration, from --weights or the shipped prior of its name.",
         ),
     ] = None,
 ) -> None:

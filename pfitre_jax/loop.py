@@ -199,7 +199,7 @@ def _implicit(method, iterations, tolerance, problem, state):
 
 
 def _settled(carry: _Carry):
-    """The factor by which the last changes shrink, and whether the rest of their geometric series is short."""
+    """The factor by which the last changes shrink, and whether what is left of their series is short."""
     change, span = carry.change, 3
     last = carry.k - 1
     before = jnp.maximum(last - span, 0)

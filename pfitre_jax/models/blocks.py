@@ -16,17 +16,14 @@ from jaxtyping import Array, Float, PyTree
 
 #: The tanh form, two to three times cheaper on a CPU than the one with the error function.
 gelu = functools.partial(nnx.gelu, approximate=True)
-#: Input channels from which a convolution's own gradient is the faster one.
-WIDE = 64
 
 
 def convolution(inputs: int, outputs: int, *, rngs: nnx.Rngs, dilation: int = 1) -> nnx.Conv:
     """A 3x3 convolution ``(ny, nx, inputs) -> (ny, nx, outputs)``, zeros outside the image."""
-    kind = _WideConvolution if inputs >= WIDE else nnx.Conv
-    return kind(inputs, outputs, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=rngs)
+    return _Convolution(inputs, outputs, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=rngs)
 
 
-class _WideConvolution(nnx.Conv):
+class _Convolution(nnx.Conv):
     def __call__(self, x):
         return _convolve(x, self.kernel[...], self.kernel_dilation) + self.bias[...][None, None]
 
@@ -36,7 +33,9 @@ def _convolve(x, kernel, dilation: int):
     """``sum_ij kernel[i, j]^T x[p + dilation (i-1, j-1)]``, ``nnx.Conv`` with a gradient of its own.
 
     XLA takes the gradient to the kernel as a convolution with a window as large as the image, which costs a
-    CPU four times the forward pass; one matrix product with the nine shifted cotangents costs one.
+    CPU four times the forward pass where the kernel is wide, and ten times inside a loop, where XLA leaves
+    the axes of a convolution as they are (jax issue 12868); one matrix product with the nine shifted
+    cotangents costs one.
     """
     dims = ("NHWC", "HWIO", "NHWC")
     steps = (dilation, dilation)
@@ -64,7 +63,16 @@ _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 def halve(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Conv:
     """A 2x2 convolution with stride 2: ``(ny, nx, inputs) -> (ny/2, nx/2, outputs)``, even sizes."""
-    return nnx.Conv(inputs, outputs, (2, 2), strides=2, padding="VALID", rngs=rngs)
+    return _Halving(inputs, outputs, (2, 2), strides=2, padding="VALID", rngs=rngs)
+
+
+class _Halving(nnx.Conv):
+    # As a matrix product, for the sake of its gradient in a loop.
+    def __call__(self, x):
+        ny, nx, channels = x.shape
+        patches = jnp.swapaxes(x.reshape(ny // 2, 2, nx // 2, 2, channels), 1, 2)
+        patches = patches.reshape(ny // 2, nx // 2, 4 * channels)
+        return patches @ self.kernel[...].reshape(4 * channels, -1) + self.bias[...][None, None]
 
 
 def double(x: Float[Array, "ny nx channels"]) -> Float[Array, "2*ny 2*nx channels"]:

@@ -157,7 +157,7 @@ def train_step(
     frozen: Features | None = None,
     unrolled: int = 1,
 ):
-    """``(state, batch, metrics)`` after one gradient step and ``unrolled`` iterations of the loop on the batch.
+    """``(state, batch, metrics)`` after a gradient step and ``unrolled`` iterations of the loop on the batch.
 
     The loss is that of what the prior proposes. Through more than one iteration it is, in equal parts, that
     of what the loop returns and of all proposals, of which each counts :data:`EARLIER` of the next.

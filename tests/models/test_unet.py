@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from pfitre_jax.models import unet
-from pfitre_jax.models.blocks import WIDE, convolution
+from pfitre_jax.models.blocks import convolution, halve
 from pfitre_jax.models.unet import UNetConfig
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=2, dilations=(1, 2), growth=4, embedding=8)
@@ -166,23 +166,30 @@ def test_wrong_inputs_are_refused():
         APPLY(SMALL, params, picture(8, 8, 2), CONDITION[:1])
 
 
-@pytest.mark.parametrize("dilation", [1, 3])
-def test_wide_convolutions_have_the_gradient_of_the_plain_one(dilation):
-    """Beyond 64 input channels the gradient is our own; nnx.Conv's is the truth."""
+@pytest.mark.parametrize("kind", ["dilation 1", "dilation 3", "halved"])
+def test_convolutions_have_the_values_and_gradients_of_the_plain_ones(kind):
+    """Both are written as matrix products; nnx.Conv's own are the truth."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
-        x = jnp.asarray(rng.standard_normal((7, 9, WIDE)))
-        wide = convolution(WIDE, 3, rngs=nnx.Rngs(0), dilation=dilation)
-        plain = nnx.Conv(WIDE, 3, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=nnx.Rngs(0))
-        assert type(wide) is not nnx.Conv
-        for layer in (wide, plain):
+        x = jnp.asarray(rng.standard_normal((6, 10, 5)))
+        if kind == "halved":
+            ours = halve(5, 3, rngs=nnx.Rngs(0))
+            plain = nnx.Conv(5, 3, (2, 2), strides=2, padding="VALID", rngs=nnx.Rngs(0))
+        else:
+            dilation = int(kind[-1])
+            ours = convolution(5, 3, rngs=nnx.Rngs(0), dilation=dilation)
+            plain = nnx.Conv(5, 3, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=nnx.Rngs(0))
+        kernel = np.random.default_rng(1).standard_normal(plain.kernel[...].shape)
+        for layer in (ours, plain):
             layer.bias.set_value(jnp.arange(3.0))
-            layer.kernel.set_value(jnp.asarray(np.random.default_rng(1).standard_normal((3, 3, WIDE, 3))))
+            layer.kernel.set_value(jnp.asarray(kernel))
 
         @jax.jit
         def values(layer, x):
-            return jax.value_and_grad(lambda layer, x: jnp.sum(jnp.sin(layer(x))), (0, 1))(layer, x)
+            loss = lambda layer, x: (jnp.sum(jnp.sin(layer(x))), layer(x))  # noqa: E731
+            return jax.value_and_grad(loss, (0, 1), has_aux=True)(layer, x)
 
-        np.testing.assert_array_equal(wide(x), plain(x))
-        for ours, theirs in zip(*(jax.tree.leaves(values(layer, x)) for layer in (wide, plain)), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+        assert type(ours) is not nnx.Conv
+        both = (jax.tree.leaves(values(layer, x)) for layer in (ours, plain))
+        for a, b in zip(*both, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
