@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pfitre_jax import metrics as metrics
     from pfitre_jax import priors as priors
     from pfitre_jax import solvers as solvers
+    from pfitre_jax.adapting import adapt as adapt
     from pfitre_jax.api import Result as Result
     from pfitre_jax.api import load_scan as load_scan
     from pfitre_jax.api import reconstruct as reconstruct
@@ -42,6 +43,7 @@ _HOMES = {
     "Solution": "loop",
     "Status": "loop",
     "Wedge": "geometry",
+    "adapt": "adapting",
     "fbp": "operators.fbp",
     "load_scan": "api",
     "project_result": "engine.reproject",

@@ -390,9 +390,7 @@ def _look(prior, problem, sinograms, masks, images, rho):
 def _check_domain(prior, rho, problem, sinograms, masks, volume, scale):
     """What :func:`pfitre_jax.trust.domain.check_domain` says of a few rows, their
     :func:`pfitre_jax.trust.domain.domain_score`, and the seconds to compile it."""
-    size = np.linalg.norm(volume, axis=(1, 2))
-    strong = np.flatnonzero(size >= SIGNAL_SHARE * size.max())
-    looked = strong[np.unique(np.linspace(0, len(strong) - 1, DOMAIN_ROWS).round().astype(int))]
+    looked = rows_with_signal(np.linalg.norm(volume, axis=(1, 2)), DOMAIN_ROWS)
     # Always so many, that no other number of rows is another compilation.
     looked = np.resize(looked, DOMAIN_ROWS)
     mask = masks[looked].astype(np.float32)
@@ -403,6 +401,12 @@ def _check_domain(prior, rho, problem, sinograms, masks, volume, scale):
     wedge = Wedge(float(problem.wedge.center_rad), float(problem.wedge.width_rad))
     score = domain_score(prior.card, looks)
     return check_domain(prior.card, wedge, sinograms.shape[1], rho, found, score), score, seconds
+
+
+def rows_with_signal(size, number: int) -> np.ndarray:
+    """At most ``number`` rows, evenly spread over those whose ``size (rows,)`` is no mere noise."""
+    strong = np.flatnonzero(size >= SIGNAL_SHARE * np.max(size))
+    return strong[np.unique(np.linspace(0, len(strong) - 1, number).round().astype(int))]
 
 
 def _warnings(picked: Scan, truncated, shape, solved: slices.Slices) -> list[str]:

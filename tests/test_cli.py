@@ -584,3 +584,27 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(text, sa
     done = pfitre("train", "--config", named, "--weights", "circuits", "--out", out)
     assert done.exit_code == 2 and said in done.output and len(done.output.strip().splitlines()) == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "mine.pth"], "--out is mine.pth; expected a file that ends in .npz"),
+        (["--out", "mine.npz", "--steps", "0"], "--steps is 0"),
+        (["--out", "mine.npz", "--prior", "nowhere"], "no prior 'nowhere'"),
+        (["--out", "mine.npz", "--views", "0:8"], "the scan has 8 views; expected at least 12"),
+        (["--out", "mine.npz", "--rows", "90:99"], "rows 90:99"),
+    ],
+)
+def test_adaptations_that_make_no_sense_are_refused(options, said, tmp_path, monkeypatch):
+    sample = Path(__file__).parents[1] / "pfitre_jax" / "samples" / "chip.npz"
+    monkeypatch.chdir(tmp_path)
+    done = pfitre("adapt", sample, *options)
+    assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
+    assert len(done.output.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_only_a_stage_that_is_there_is_trained(tmp_path):
+    done = pfitre("train", "--config", "circuits", "--stage", "rolled", "--out", tmp_path / "run")
+    assert done.exit_code == 2 and not (tmp_path / "run").exists()
+    assert "circuits has no stage 'rolled'; expected one of its stages: unrolled" in done.output

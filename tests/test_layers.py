@@ -29,6 +29,7 @@ LAYERS = [
     "engine",
     "trust",
     "api",
+    "adapting",
     "gallery",
     "evaluate",
     "cli",

@@ -310,3 +310,13 @@ def test_general_goes_on_where_circuits_ends():
     assert general.network == circuits.network
     assert general.stages[: len(circuits.stages)] == circuits.stages
     assert general.stage(general.steps).scenes.images > 0 == general.stage(0).scenes.images
+
+
+def test_a_stage_is_found_by_its_name():
+    config = TrainingConfig(stages=(Stage(steps=3), Stage(steps=4, name="b", unrolled=2), Stage(name="c")))
+    assert config.span("b") == (3, 7)
+    for name in ("", "d"):
+        with pytest.raises(ValueError, match=rf"no stage {name!r}; expected one of its stages: b, c"):
+            config.span(name)
+    with pytest.raises(ValueError, match="unrolled 0 times; expected at least 1"):
+        Stage(unrolled=0)

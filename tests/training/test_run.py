@@ -269,6 +269,14 @@ def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, sto
     assert all(jax.tree.leaves(jax.tree.map(lambda m, a: m <= 1.01 * most(a), moved, last.params)))
 
 
+def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path):
+    last = dataclasses.replace(config.stages[0], steps=1, name="last")
+    longer = dataclasses.replace(config, stages=(*config.stages, last))
+    train(longer, tmp_path, weights=network.load(stopped / "tiny.npz"), stage="last")
+    assert [record["step"] for record in read_log(tmp_path)] == [9]
+    assert network.load(tmp_path / "tiny.npz").card["steps"] == 9
+
+
 def test_weights_of_another_network_are_refused(config, train, tmp_path):
     other = NetworkPrior.create(dataclasses.replace(config.network, growth=8), jax.random.key(0))
     with pytest.raises(ValueError, match=r"the weights are of a network .*; expected the configuration's"):

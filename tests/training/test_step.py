@@ -18,9 +18,9 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.training.config import Optimisation, Stage
-from pfitre_jax.training.losses import LossWeights
+from pfitre_jax.training.losses import LossWeights, compare
 from pfitre_jax.training.perceptual import Features, distance
-from pfitre_jax.training.step import make_optimiser, propose, start_state, train_step
+from pfitre_jax.training.step import go_on, make_optimiser, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
 
@@ -221,6 +221,24 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
     # Data and truth stay.
     np.testing.assert_array_equal(after.sinograms, batch.sinograms)
     np.testing.assert_array_equal(after.truth, batch.truth)
+
+
+def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained):
+    state, iterations = jax.tree.map(jnp.array, trained[0][-2]), 3
+    prior = dataclasses.replace(PRIOR, params=state.params)
+    one_more, losses, at = jax.jit(lambda p, b: go_on(p, b, 2)), [], batch
+    for _ in range(iterations):
+        result, proposals, at = one_more(prior, at)
+        losses.append(float(compare(LOSSES, proposals[:, 0], batch.truth)))
+    closed = float(compare(LOSSES, result, batch.truth))
+    _, after, metrics = jax.jit(
+        lambda s, b: train_step(PRIOR, s, b, SETTINGS, LOSSES, OPTIMISER, 2, unrolled=iterations)
+    )(state, batch)
+    # Weights 1, 1/2 and 1/4, from the last proposal to the first.
+    np.testing.assert_allclose(metrics["loss"], (np.dot([1, 2, 4], losses) / 7 + closed) / 2, rtol=1e-4)
+    assert int(after.k) == int(batch.k) + iterations
+    np.testing.assert_allclose(after.state.x, at.state.x, atol=1e-4)
+    assert np.abs(np.asarray(after.state.x) - np.asarray(batch.state.x)).max() > 1e-2
 
 
 @pytest.mark.parametrize("name", ["idempotence", "consistency"])

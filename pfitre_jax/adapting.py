@@ -1,0 +1,84 @@
+"""Adapt a prior to a scan: from a scan and a prior's name to a prior that knows the scan."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pfitre_jax import api
+from pfitre_jax.engine import slices
+from pfitre_jax.engine.scale import scan_scale
+from pfitre_jax.engine.support import scan_support
+from pfitre_jax.priors.network import Card, NetworkPrior, pretrained
+from pfitre_jax.scan import Scan
+from pfitre_jax.training.adaptation import AdaptationSettings, Adapted
+from pfitre_jax.training.adaptation import adapt as adapt_rows
+
+#: Rows, evenly spread over those with signal, that a prior is adapted to.
+ROWS = 8
+
+
+def adapt(
+    scan: Scan,
+    prior: NetworkPrior | str = "circuits",
+    *,
+    rows: slice | str | None = None,
+    settings: AdaptationSettings | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Adapted:
+    """A prior that predicts views of this scan better, learned from the scan alone; no truth is needed.
+
+    Views are left out in turns and predicted from the others
+    (:func:`pfitre_jax.training.adaptation.adapt`); views that no step sees decide when to stop, and the prior
+    comes back as it was where no step helps.
+
+    prior: a name or path for :func:`pfitre_jax.priors.network.pretrained`, or a prior itself
+    rows: to learn from, ``slice`` or "A:B"; default :data:`ROWS` rows, evenly spread over those with signal
+    progress: called with steps made and steps in all
+
+    Raises ``ValueError`` for an unknown prior, rows outside the scan, a scan with too few views.
+    """
+    prior = prior if isinstance(prior, NetworkPrior) else pretrained(prior)
+    settings = AdaptationSettings() if settings is None else settings
+    picked = scan if rows is None else scan.select_rows(rows)
+    scan = api.with_center(scan)
+    support, _ = scan_support(scan)
+    problem, _ = slices.shared_problem(scan.geometry(), support)
+    scale, _ = scan_scale(scan, problem)
+    masks = np.moveaxis(picked.mask, 1, 0)
+    sinograms = np.where(masks, np.moveaxis(picked.projections, 1, 0) / np.float32(scale), np.float32(0))
+    if rows is None:
+        looked = api.rows_with_signal(np.linalg.norm(sinograms, axis=(1, 2)), ROWS)
+        sinograms, masks = sinograms[looked], masks[looked]
+    adapted = adapt_rows(prior, problem, sinograms, masks, settings, progress)
+    return dataclasses.replace(adapted, prior=_with_card(adapted, prior, scan))
+
+
+def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPrior:
+    """The prior with a card that says where it is from; the parent's scores are not its own."""
+    card = {name: value for name, value in parent.card.items() if name not in ("scores", "training_scores")}
+    card["adapted"] = {
+        "from": {name: parent.card.get(name) for name in ("name", "sha256")},
+        "scan": {name: str(value) for name, value in scan.provenance.items()},
+        "steps": adapted.step,
+        "judged_views": [int(view) for view in adapted.judged],
+        "error_before": adapted.errors[0],
+        "error_after": min(adapted.errors),
+    }
+    return dataclasses.replace(adapted.prior, card=Card(card))
+
+
+def curve(adapted: Adapted) -> Figure:
+    """Error of the prediction of the views left out, against the steps made."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    steps = np.arange(1, len(adapted.losses) + 1)
+    axis.plot(steps, adapted.losses, ".", ms=4, color="0.7", label="views left out of a step")
+    axis.plot(adapted.looks, adapted.errors, "o-", label="views that no step sees")
+    axis.axvline(adapted.step, color="k", lw=0.8, ls=":", label=f"kept: step {adapted.step}")
+    axis.set(xlabel="step", ylabel="norm(Ax - y) / norm(y)", ylim=(0, None))
+    axis.legend(fontsize=8)
+    return figure

@@ -1,0 +1,235 @@
+"""A prior adapted to one scan, without truth: it learns to predict views that it is not shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.loop import run
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.problem import Problem
+
+#: Fewer views than this leave nothing to predict.
+FEWEST_VIEWS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptationSettings:
+    """steps: at most; rate: of Adam; clip: global norm that gradients are clipped to
+
+    unrolled: iterations of the loop that a step differentiates through; judged_iterations: of the loop whose
+        prediction decides when to stop
+    rho: of the loop, as in the reconstruction afterwards
+    splits: ways of leaving views out that the steps take turns in; share: of the views, left out in each
+    judged_share: of the views, that no step sees
+    check_every: steps between two looks at the judged views; patience: looks without a better one
+    batch: rows of a step; seed: of splits and rows
+    """
+
+    steps: int = 120
+    rate: float = 1e-4
+    clip: float = 1.0
+    unrolled: int = 3
+    judged_iterations: int = 6
+    rho: float = 0.005
+    splits: int = 6
+    share: float = 0.2
+    judged_share: float = 0.15
+    check_every: int = 10
+    patience: int = 3
+    batch: int = 4
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """given, target: (views,), 1 for views to reconstruct from and for those to predict, else 0; wedge: of
+    the given ones."""
+
+    given: np.ndarray
+    target: np.ndarray
+    wedge: Wedge
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """prior: the best one, the first where none was better; step: it was found at, 0 for the first
+
+    looks: the steps at which the judged views were looked at; errors: there,
+    ``norm(M(Ax-y))/norm(My)`` over the judged views; losses: of every step, the same over its target views
+    judged: indices of the views that no step saw
+    """
+
+    prior: NetworkPrior
+    step: int
+    looks: list[int]
+    errors: list[float]
+    losses: list[float]
+    judged: np.ndarray
+
+
+def make_splits(theta_rad, settings: AdaptationSettings) -> tuple[Split, list[Split]]:
+    """The split that is judged, and those to learn from, which leave its target views out altogether.
+
+    Half of what is judged lies at one end of the angular range, where the prediction is an extrapolation into
+    the wedge, the rest is spread. The others leave out in turns a block at an end and spread views.
+
+    theta_rad: (views,); ``ValueError`` for fewer than :data:`FEWEST_VIEWS` of them
+    """
+    theta = np.asarray(theta_rad, float)
+    views = theta.size
+    if views < FEWEST_VIEWS:
+        raise ValueError(f"the scan has {views} views; expected at least {FEWEST_VIEWS}, to leave some out")
+    wedge = Wedge.from_angles(theta)
+    # From one edge of the wedge to the other.
+    order = np.argsort(np.mod(theta - float(wedge.center_rad), np.pi))
+    rng = np.random.default_rng(settings.seed)
+
+    def split(known: np.ndarray, left_out: np.ndarray) -> Split:
+        given = np.zeros(views, np.float32)
+        given[np.setdiff1d(known, left_out)] = 1
+        target = np.zeros(views, np.float32)
+        target[left_out] = 1
+        return Split(given, target, Wedge.from_angles(theta[given > 0]))
+
+    number = max(2, round(settings.judged_share * views))
+    end, rest = order[: number // 2], order[number // 2 :]
+    spread = rest[:: max(1, rest.size // (number - end.size))][1 : number - end.size + 1]
+    judged = np.concatenate([end, spread])
+    known = order[~np.isin(order, judged)]
+    number = max(1, round(settings.share * known.size))
+    splits = []
+    for k in range(settings.splits):
+        if k % 2:
+            left_out = rng.choice(known, number, replace=False)
+        else:
+            # Of several sizes.
+            size = max(1, round(number * (1 - k / (2 * settings.splits))))
+            left_out = known[:size] if k % 4 else known[-size:]
+        splits.append(split(known, left_out))
+    return split(order, judged), splits
+
+
+def adapt(
+    prior: NetworkPrior,
+    problem: Problem,
+    sinograms: Float[Array, "rows views columns"],
+    masks: Float[Array, "rows views columns"],
+    settings: AdaptationSettings | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Adapted:
+    """``prior`` adapted to the rows of one scan, by gradient steps through the unrolled loop.
+
+    Each step leaves some views out, reconstructs a few rows from the others and lowers the squared error of
+    the prediction of those left out (as Noise2Self does with pixels: Batson & Royer, ICML 2019). It stops
+    when views that no step ever saw are predicted no better.
+
+    problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
+    report: called with steps made and steps in all
+
+    ``ValueError`` where :func:`make_splits` raises it.
+    """
+    settings = AdaptationSettings() if settings is None else settings
+    judge, splits = make_splits(problem.A.geometry.theta_rad, settings)
+    symmetric, prior = prior.symmetric, dataclasses.replace(prior, symmetric=False)
+    sinograms, masks = jnp.asarray(sinograms), jnp.asarray(masks, jnp.float32)
+    rows = len(sinograms)
+    sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (judge, *splits)]
+    look = functools.partial(_look, settings)
+    params, moments = prior.params, _optimiser(settings).init(prior.params)
+    error = float(look(prior, problem, sets[0]))
+    best, looks, errors, losses = (error, params, 0), [0], [error], []
+    rng = np.random.default_rng([settings.seed, 1])
+    for done in range(1, settings.steps + 1):
+        picked = rng.choice(rows, min(settings.batch, rows), replace=False)
+        batch = jax.tree.map(lambda a: a[picked], sets[1 + (done - 1) % len(splits)])  # noqa: B023
+        params, moments, loss = _step(settings, params, moments, prior, problem, batch)
+        losses.append(float(loss))
+        if done % settings.check_every == 0 or done == settings.steps:
+            error = float(look(dataclasses.replace(prior, params=params), problem, sets[0]))
+            looks.append(done)
+            errors.append(error)
+            if error < best[0]:
+                best = (error, params, done)
+            if done - best[2] >= settings.patience * settings.check_every or not np.isfinite(error):
+                break
+        report(done, settings.steps)
+    adapted = dataclasses.replace(prior, params=best[1], symmetric=symmetric)
+    return Adapted(adapted, best[2], looks, errors, losses, np.flatnonzero(judge.target))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Rows of one split and where their loops start; every leaf has the rows first."""
+
+    sinogram: Array
+    given: Array
+    target: Array
+    wedge: Wedge
+    state: object
+
+
+def _starts(prior, problem, sinograms, masks, split: Split, settings) -> _Rows:
+    rows = len(sinograms)
+    wedge = jax.tree.map(lambda a: jnp.full(rows, a, jnp.float32), split.wedge)
+    given, target = (masks * jnp.asarray(part)[None, :, None] for part in (split.given, split.target))
+    state = _start(HQS(prior, settings.rho), problem, sinograms, given, wedge)
+    return _Rows(sinograms, given, target, wedge, state)
+
+
+@jax.jit
+def _start(loop, problem, sinograms, given, wedge):
+    def one(sinogram, mask, wedge):
+        row = _row(problem, sinogram, mask, wedge)
+        return loop.init(row, jnp.zeros(row.A.shape, sinogram.dtype))
+
+    return jax.vmap(one)(sinograms, given, wedge)
+
+
+def _row(problem: Problem, sinogram, mask, wedge) -> Problem:
+    return dataclasses.replace(problem.with_sinogram(sinogram, mask), wedge=wedge)
+
+
+def _error(prior, problem, settings, iterations, differentiate, rows: _Rows):
+    """``norm(M(Ax-y))/norm(My)`` over the target views of all rows."""
+    loop = HQS(prior, settings.rho)
+
+    def one(row: _Rows):
+        given = _row(problem, row.sinogram, row.given, row.wedge)
+        start = row.state
+        x = run(loop, given, start.x, iterations=iterations, state=start, differentiate=differentiate).value
+        misfit = row.target * (problem.A(x) - row.sinogram)
+        return jnp.sum(misfit**2), jnp.sum((row.target * row.sinogram) ** 2)
+
+    misfits, norms = jax.vmap(one)(rows)
+    return jnp.sqrt(jnp.sum(misfits) / jnp.sum(norms))
+
+
+def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.rate))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _look(settings, prior, problem, rows: _Rows):
+    return _error(prior, problem, settings, settings.judged_iterations, None, rows)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step(settings, params, moments, prior, problem, rows: _Rows):
+    def squared(params):
+        given = dataclasses.replace(prior, params=params)
+        return _error(given, problem, settings, settings.unrolled, "checkpoint", rows) ** 2
+
+    loss, gradients = jax.value_and_grad(squared)(params)
+    updates, moments = _optimiser(settings).update(gradients, moments, params)
+    return optax.apply_updates(params, updates), moments, jnp.sqrt(loss)

@@ -1,0 +1,86 @@
+"""A prior adapted to a scan: what is left out, what is judged, and that it learns from the scan alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.training.adaptation import AdaptationSettings, adapt, make_splits
+from pfitre_jax.twin.scenes.heldout import heldout
+
+SIZE = 24
+THETA = np.deg2rad(np.arange(-45.0, 45.0, 3.0))
+SETTINGS = AdaptationSettings(
+    steps=60, rate=3e-3, unrolled=2, judged_iterations=2, splits=4, check_every=5, patience=20, batch=2
+)
+PRIOR = NetworkPrior.create(
+    UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
+)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """Two scenes and their exact data over 90 degrees: problem, sinograms, masks."""
+    A = Projector(ParallelGeometry.create(THETA, SIZE))
+    truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
+    sinograms = jax.jit(jax.vmap(A))(truth)
+    return Problem.create(A, sinograms[0]), sinograms, jnp.ones_like(sinograms)
+
+
+@pytest.fixture(scope="module")
+def adapted(scan):
+    return adapt(PRIOR, *scan, SETTINGS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_split_shows_what_is_judged(seed):
+    judge, splits = make_splits(THETA, dataclasses.replace(AdaptationSettings(), seed=seed))
+    judged = judge.target > 0
+    assert 3 <= judged.sum() <= 6 and np.array_equal(judge.given > 0, ~judged)
+    # Some at an end of the range, where the wedge grows, and some within it.
+    assert judged[[0, -1]].any() and judged[2:-2].any()
+    assert judge.wedge.width_deg > Wedge.from_angles(THETA).width_deg + 3
+    for split in splits:
+        assert not np.any(split.given[judged]) and not np.any(split.target[judged])
+        assert not np.any(split.given * split.target) and split.target.any()
+        np.testing.assert_allclose(split.wedge.width_rad, Wedge.from_angles(THETA[split.given > 0]).width_rad)
+    assert len({tuple(split.target) for split in splits}) == len(splits)
+
+
+def test_too_few_views_are_refused():
+    with pytest.raises(ValueError, match="the scan has 8 views; expected at least 12"):
+        make_splits(THETA[:8], SETTINGS)
+
+
+def test_views_never_seen_are_predicted_better(adapted):
+    assert adapted.looks[0] == 0 and adapted.step > 0
+    best = min(adapted.errors)
+    assert best < 0.99 * adapted.errors[0]
+    assert adapted.errors[adapted.looks.index(adapted.step)] == best
+
+
+def test_the_judged_views_never_enter(scan, adapted):
+    """Other values there leave every step as it was; only the judgement changes."""
+    problem, sinograms, masks = scan
+    spoiled = sinograms.at[:, adapted.judged].add(1.0)
+    other = adapt(PRIOR, problem, spoiled, masks, SETTINGS)
+    np.testing.assert_array_equal(other.losses, adapted.losses)
+    assert other.errors[0] > 2 * adapted.errors[0]
+
+
+def test_it_stops_when_nothing_gets_better(scan):
+    """Steps that are too long spoil the network: the prior comes back as it was."""
+    wild = dataclasses.replace(SETTINGS, rate=30.0, check_every=1, patience=2)
+    adapted = adapt(PRIOR, *scan, wild)
+    assert adapted.step == 0 and len(adapted.losses) == 2
+    jax.tree.map(np.testing.assert_array_equal, adapted.prior.params, PRIOR.params)
+    assert adapted.prior.symmetric == PRIOR.symmetric
