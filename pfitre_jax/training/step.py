@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from pfitre_jax.loop import run
+from pfitre_jax.loop import Status, run
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Stage
@@ -131,6 +131,8 @@ def go_on(prior: NetworkPrior, batch: Batch, cg_iterations: int, iterations: int
             keep=keep,
         )
         proposals, states = done.stats["kept"]
+        # The loop goes on with what was finite; a training must not.
+        proposals = jnp.where(done.status == int(Status.DIVERGED), jnp.nan, proposals)
         return done.value, proposals, jax.tree.map(lambda a: a[-1], states)
 
     results, proposals, states = batch.each(one, batch.state)
