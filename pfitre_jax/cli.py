@@ -855,6 +855,13 @@ def evaluate(
     ] = "heldout",
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R")] = None,
+    baselines: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The --out for another prior: total variation is taken from there, not run again.",
+        ),
+    ] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the scores into the prior's card.")] = False,
 ) -> None:
     """Judge a prior on scans of scenes nobody trained on, beside total variation at its best weight.
@@ -890,9 +897,10 @@ def evaluate(
     settings = dataclasses.replace(settings, missing_deg=missing, source=scenes, sources=there)
     if only in (None, "sources"):
         _warn(f"left out, the held-out files are not there: {source}" for source in missed)
-    judge.check(loaded, settings, **parameters, only=only, folder=out)
+    where = {"only": only, "folder": out, "baselines": baselines}
+    judge.check(loaded, settings, **parameters, **where)
     with _work(), _progress("evaluating", "cells") as progress:
-        records = judge.evaluate(loaded, settings, **parameters, only=only, folder=out, progress=progress)
+        records = judge.evaluate(loaded, settings, **parameters, **where, progress=progress)
     command = ctx.find_root().meta[_COMMAND]
     with _work():
         told = {**parameters, "prior": loaded.card.get("name")}

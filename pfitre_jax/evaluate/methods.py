@@ -41,6 +41,7 @@ SPOILT = tuple(name for name in FACTORED if name != "fista_dtv")
 WEIGHTS = tuple(10.0 ** (-e / 2) for e in range(10, 3, -1))
 #: FISTA-TV is directional TV of ratio 1: one program for both.
 _RATIOS = {"fista_tv": 1.0, "fista_dtv": RATIO}
+VARIATIONS = tuple(_RATIOS)
 
 
 def reconstruct(
@@ -51,16 +52,21 @@ def reconstruct(
     facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement``
         and the ``statistics`` of what its result looks like, (scans, 4)
     """
-    ratios = [name for name in _RATIOS if name in methods]
-    best, weights = _variation(
-        scans, jnp.asarray([_RATIOS[name] for name in ratios]), iterations=fista_iterations
-    )
     images, facts = _learned(prior, scans, rho, iterations=iterations)
-    images |= dict(zip(ratios, best, strict=True)) | {"fbp": _fbp(scans)}
-    facts |= {f"{name}_weight": weight for name, weight in zip(ratios, weights, strict=True)}
+    images |= {"fbp": _fbp(scans)}
+    if names := [name for name in VARIATIONS if name in methods]:
+        ratios = jnp.asarray([_RATIOS[name] for name in names])
+        best, weights = _variation(scans, ratios, iterations=fista_iterations)
+        images |= dict(zip(names, best, strict=True))
+        facts |= {weight_of(name): weight for name, weight in zip(names, weights, strict=True)}
     if "pfitre_original" in methods:
         images["pfitre_original"] = _published(prior, scans)
     return {name: images[name] for name in methods}, facts
+
+
+def weight_of(name: str) -> str:
+    """The fact that tells the best weight of one of ``VARIATIONS``."""
+    return f"{name}_weight"
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
@@ -93,7 +99,7 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
         blank = jnp.zeros(problem.A.shape)
         first = loop.init(problem, blank)
         once = prior.denoise(first.x, gradient=first.gradient, wedge=problem.wedge, rho=loop.rho)
-        x = run(loop, problem, blank, iterations=iterations).value
+        x = run(loop, problem, blank, iterations=iterations, state=first).value
         images = {"first": first.x, "network_once": problem.support * once, "pfitre": x}
         facts = {"disagreement": disagreement(prior, problem, x, rho), "statistics": statistics(x)}
         return {name: scale * image for name, image in images.items()}, facts

@@ -15,7 +15,7 @@ import numpy as np
 
 from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluate.measures import judge
-from pfitre_jax.evaluate.methods import reconstruct
+from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, weight_of
 from pfitre_jax.evaluate.scans import scan_cell
 from pfitre_jax.evaluate.scenes import angle_to_wedge, draw
 from pfitre_jax.io.results import versions, write_files
@@ -23,6 +23,8 @@ from pfitre_jax.twin.projecting import OVERSAMPLING
 
 #: Folder, in that of the results, of the finished cells.
 CELLS = "cells"
+#: What the results of total variation depend on.
+CLASSICAL = ("version", "size", "fista_iterations")
 
 
 def evaluate(
@@ -33,12 +35,15 @@ def evaluate(
     iterations: int,
     only: str | None = None,
     folder=None,
+    baselines=None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict]:
     """A record for each scan: what was scanned, and under ``methods`` how each method did.
 
     only: the factor to vary, see :func:`pfitre_jax.evaluate.cells.cells`; default all
     folder: where finished cells are kept and found again; default nowhere
+    baselines: folder of an evaluation of another prior; from its cells come the records of total variation,
+        which know no prior and take most of the time
 
     Raises ``ValueError`` for an unknown factor, and for a folder with cells of another prior or other
     settings.
@@ -46,11 +51,12 @@ def evaluate(
     todo, context = cells(settings, only), _context(prior, settings, rho, iterations)
     kept = None if folder is None else Path(folder) / CELLS
     done = {} if kept is None else finished(kept, todo, context)
+    known = {} if baselines is None else finished(Path(baselines) / CELLS, todo, context, CLASSICAL)
     records = []
     for number, cell in enumerate(todo):
         progress(number, len(todo))
         if cell.name not in done:
-            done[cell.name] = _evaluate_cell(prior, cell, context)
+            done[cell.name] = _evaluate_cell(prior, cell, context, known.get(cell.name))
             if kept is not None:
                 content = {"cell": dataclasses.asdict(cell), "context": context, "records": done[cell.name]}
                 text = json.dumps(content, indent=1) + "\n"
@@ -60,9 +66,17 @@ def evaluate(
     return records
 
 
-def check(prior, settings: EvaluationSettings, *, rho, iterations, folder, only: str | None = None) -> None:
-    """The ``ValueError`` that :func:`evaluate` would raise, if any, before anything is computed."""
-    finished(Path(folder) / CELLS, cells(settings, only), _context(prior, settings, rho, iterations))
+def check(
+    prior, settings: EvaluationSettings, *, rho, iterations, folder, baselines=None, only: str | None = None
+) -> None:
+    """The ``ValueError`` that :func:`evaluate` would raise, if any, before anything is computed; also for
+    ``baselines`` without any cell that is asked for."""
+    todo, context = cells(settings, only), _context(prior, settings, rho, iterations)
+    finished(Path(folder) / CELLS, todo, context)
+    if baselines is not None and not finished(Path(baselines) / CELLS, todo, context, CLASSICAL):
+        raise ValueError(
+            f"{baselines} holds no cell of this evaluation; expected the --out of one with the same settings"
+        )
 
 
 def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
@@ -78,12 +92,16 @@ def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
     }
 
 
-def finished(folder: Path, todo: list[Cell], context: dict) -> dict[str, list[dict]]:
+def finished(
+    folder: Path, todo: list[Cell], context: dict, names: tuple[str, ...] | None = None
+) -> dict[str, list[dict]]:
     """Records, by name, of those cells that lie in ``folder``.
+
+    names: what of the context must be the same; default all of it
 
     Raises ``ValueError`` where one is of another evaluation, or cannot be read.
     """
-    found = {}
+    found, names = {}, tuple(context) if names is None else names
     for cell in todo:
         path = folder / f"{cell.name}.json"
         if not path.is_file():
@@ -91,9 +109,8 @@ def finished(folder: Path, todo: list[Cell], context: dict) -> dict[str, list[di
         fix = "give another --out, or remove the folder"
         try:
             content = json.loads(path.read_text())
-            same = content["context"] == _plain(context) and content["cell"] == _plain(
-                dataclasses.asdict(cell)
-            )
+            of_cell = content["cell"] == _plain(dataclasses.asdict(cell))
+            same = of_cell and all(content["context"][n] == _plain(context)[n] for n in names)
             records = content["records"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no finished cell of an evaluation ({error!r}); {fix}") from error
@@ -103,13 +120,13 @@ def finished(folder: Path, todo: list[Cell], context: dict) -> dict[str, list[di
     return found
 
 
-def _evaluate_cell(prior, cell: Cell, context: dict) -> list[dict]:
+def _evaluate_cell(prior, cell: Cell, context: dict, known: list[dict] | None = None) -> list[dict]:
     scenes = [draw(cell.source, seed, OVERSAMPLING * context["size"]) for seed in cell.seeds]
     scans = scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
     images, facts = reconstruct(
         prior,
         scans,
-        cell.methods,
+        cell.methods if known is None else tuple(n for n in cell.methods if n not in VARIATIONS),
         rho=jnp.asarray(context["rho"]),
         iterations=context["iterations"],
         fista_iterations=context["fista_iterations"],
@@ -122,11 +139,16 @@ def _evaluate_cell(prior, cell: Cell, context: dict) -> list[dict]:
         record |= {"seed": seed, "kind": scene.kind, "wires_deg": scene.wires_deg}
         if scene.wires_deg is not None:
             record["wires_to_wedge_deg"] = angle_to_wedge(scene.wires_deg, cell.wedge_center_deg)
-        record["methods"] = {
+        methods = {
             name: {measure: float(values[i]) for measure, values in measures.items()}
             for name, measures in judged.items()
         }
         record |= {name: values[i].tolist() for name, values in facts.items()}
+        if known is not None:
+            of_variations = [name for name in VARIATIONS if name in cell.methods]
+            methods |= {name: known[i]["methods"][name] for name in of_variations}
+            record |= {weight_of(name): known[i][weight_of(name)] for name in of_variations}
+        record["methods"] = {name: methods[name] for name in cell.methods}
         record["gain"] = record["methods"]["pfitre"]["psnr"] - record["methods"]["fista_tv"]["psnr"]
         records.append(record)
     return records

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluate import EvaluationSettings, check, evaluate, run, summarise, write_card
+from pfitre_jax.evaluate import EvaluationSettings, check, evaluate, methods, run, summarise, write_card
 from pfitre_jax.evaluate.cells import SPOILT, cells
 from pfitre_jax.evaluate.measures import MEASURES
 from pfitre_jax.evaluate.methods import ALL, FACTORED, WEIGHTS
@@ -83,12 +83,30 @@ def test_a_finished_cell_is_not_computed_again(judged, prior, monkeypatch, tmp_p
     records, _, folder = judged
     copy = shutil.copytree(folder, tmp_path / "copy")
     asked = []
-    monkeypatch.setattr(run, "_evaluate_cell", lambda prior, cell, context: asked.append(cell.name) or [])
+    monkeypatch.setattr(
+        run, "_evaluate_cell", lambda prior, cell, context, known: asked.append(cell.name) or []
+    )
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records
     assert asked == []
     (copy / "cells" / "wedge-40-0.json").unlink()
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records[:2]
     assert asked == ["wedge-40-0"]
+
+
+def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monkeypatch, tmp_path):
+    records, _, folder = judged
+    other = jax.tree.map(lambda p: p + 0.02, prior)
+    monkeypatch.setattr(methods, "_variation", lambda *a, **k: pytest.fail("computed again"))
+    made = evaluate(other, SETTINGS, **LOOP, only="wedge", baselines=folder)
+    for mine, theirs in zip(made, records, strict=True):
+        assert set(mine) == set(theirs) and list(mine["methods"]) == list(theirs["methods"])
+        for name in ("fista_tv", "fista_dtv"):
+            assert mine["methods"][name] == theirs["methods"][name]
+            assert mine[f"{name}_weight"] == theirs[f"{name}_weight"]
+        assert mine["methods"]["pfitre"]["psnr"] != theirs["methods"]["pfitre"]["psnr"]
+        assert mine["gain"] == mine["methods"]["pfitre"]["psnr"] - theirs["methods"]["fista_tv"]["psnr"]
+    with pytest.raises(ValueError, match="holds no cell of this evaluation; expected the --out of one"):
+        check(other, SETTINGS, **LOOP, folder=tmp_path, baselines=tmp_path)
 
 
 def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
