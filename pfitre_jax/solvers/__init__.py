@@ -8,6 +8,7 @@ from pfitre_jax.solvers.original import Original, pfitre_original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT, sirt
 from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.unrolled import Unrolled
 from pfitre_jax.solvers.weight import automatic_weight
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SIRT",
     "Original",
     "Problem",
+    "Unrolled",
     "admm",
     "admm_tv",
     "automatic_weight",

@@ -23,6 +23,7 @@ from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT
+from pfitre_jax.solvers.unrolled import Unrolled
 
 N = 12
 THETA = [0.1, 0.7, 1.3, 2.0, 2.9]
@@ -48,6 +49,7 @@ METHODS = {
     "admm-tv": ADMM(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.02), 3, 4),
     "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4, first_iterations=2),
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
+    "unrolled": Unrolled(Shrink(jnp.asarray([0.9, 0.8])), jnp.asarray([0.05, 0.07]), 3, first_iterations=0),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
 }
 
