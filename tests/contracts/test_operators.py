@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import documented
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +32,9 @@ class Entry:
     geometry: bool = False
 
 
+Blurred = documented.run("add/operator.md", "blurred.py")["Blurred"]
+blurred = lambda A: Blurred(A.geometry, A.shape, jnp.array([0.25, 0.5, 0.25]))  # noqa: E731
+
 OPERATORS = {
     "project": Entry(lambda A, x: A(x), IMAGE, lambda A, y: A.T(y), True),
     "backproject": Entry(lambda A, y: A.T(y), SINOGRAM, lambda A, x: A(x), True),
@@ -44,6 +48,7 @@ OPERATORS = {
     "fbp": Entry(lambda A, y: fbp(A, y, "hann"), SINOGRAM, None, True),
     "gradient": Entry(lambda A, x: gradient(x), IMAGE, lambda A, p: gradient_adjoint(p)),
     "gradient adjoint": Entry(lambda A, p: gradient_adjoint(p), FIELD, lambda A, x: gradient(x)),
+    "blurred of the docs": Entry(lambda A, x: blurred(A)(x), IMAGE, lambda A, y: blurred(A).T(y), True),
 }
 
 

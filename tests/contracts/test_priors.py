@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import documented
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,7 @@ PROXES = {
         jnp.asarray(0.004), iterations=400, direction_rad=jnp.asarray(0.6), ratio=jnp.asarray(1.7)
     ),
     "nonnegative": Nonnegative,
+    "sparse of the docs": lambda: documented.run("add/prior.md", "sparse.py")["Sparse"](jnp.asarray(0.004)),
 }
 PRIORS = PROXES | {"network": network}
 
@@ -96,8 +98,10 @@ def test_a_prox_is_the_minimum(make, strength):
     """No perturbation lowers ``1/2 |x - v|^2 + strength g(x)``."""
     with jax.enable_x64(True):
         prior = make()
+        if hasattr(prior, "weight"):
+            prior = dataclasses.replace(prior, weight=strength)
         if isinstance(prior, TV):
-            prior = dataclasses.replace(prior, weight=strength, iterations=4000)
+            prior = dataclasses.replace(prior, iterations=4000)
         v = image()
         x = jax.jit(prior.prox)(v, strength)
         cost = jax.jit(lambda x: jnp.sum((x - v) ** 2) / 2 + prior.value(x))

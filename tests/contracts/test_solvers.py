@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import documented
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +52,7 @@ METHODS = {
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
     "unrolled": Unrolled(Shrink(jnp.asarray([0.9, 0.8])), jnp.asarray([0.05, 0.07]), 3, first_iterations=0),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
+    "landweber of the docs": documented.run("add/solver.md", "landweber.py")["Landweber"](jnp.asarray(1.2)),
 }
 
 

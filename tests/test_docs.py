@@ -1,0 +1,222 @@
+"""The documentation builds, its examples run, its commands exist, and its figures show what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import zlib
+
+import documented
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import typer
+from documented import DOCS, ROOT
+from matplotlib.path import Path as Outline
+
+import pfitre_jax as pf
+from pfitre_jax.cli import app
+from pfitre_jax.engine import methods
+from pfitre_jax.training.config import load_config
+
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+WEDGE = pf.Wedge(np.deg2rad(70.0), np.deg2rad(90.0))
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory):
+    """The built site; strict: a link that leads nowhere fails."""
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_every_public_name_has_an_entry(site):
+    lines = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    entries = {line.split()[0] for line in zlib.decompress(lines).decode().splitlines()}
+    assert {f"pfitre_jax.{name}" for name in pf._HOMES} <= entries
+
+
+def test_pages_need_nothing_from_elsewhere_and_show_no_markup(site):
+    pages = [page.read_text() for page in site.rglob("*.html")]
+    assert len(pages) >= 25
+    for page in pages:
+        assert not re.search(r'<(script|link|img)[^>]*(src|href)="(https?:)?//', page)
+        assert not re.search(r":(func|class|meth|mod|data):", page)
+
+
+def test_links_of_the_readme_lead_somewhere():
+    found = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / "README.md").read_text())
+    local = [target for target in found if "://" not in target]
+    assert local and all((ROOT / target).exists() for target in local), local
+
+
+def commands(text: str):
+    """The words after ``pfitre`` of each line that calls it in the blocks of a page."""
+    for block in re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if match := re.search(r"(?:^|/)pfitre (.*)", line):
+                yield shlex.split(match[1], comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_options_exist(page):
+    known = typer.main.get_command(app).commands
+    for words in commands(page.read_text()):
+        command = known[words[0]]
+        # The parser knows options and how many words each takes; no file need be there.
+        command.make_parser(typer.Context(command)).parse_args(words[1:])
+
+
+def test_there_are_commands_to_check():
+    assert [words[0] for words in commands((ROOT / "README.md").read_text())].count("recon") >= 3
+
+
+@pytest.mark.parametrize("page", ["add/operator.md", "add/solver.md", "add/prior.md", "differentiation.md"])
+def test_examples_run(page, monkeypatch):
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    names = documented.run(page)
+    check = {
+        "add/operator.md": a_blur_that_is_told_does_less_harm,
+        "add/solver.md": landweber_reconstructs,
+        "add/prior.md": sparse_finds_the_pixels,
+        "differentiation.md": the_slope_leads_to_the_center,
+    }
+    check[page](names)
+
+
+def a_blur_that_is_told_does_less_harm(names):
+    assert names["gap"] < 1e-6
+    assert names["told"] < 0.9 * names["untold"]
+
+
+def landweber_reconstructs(names):
+    residual = np.asarray(names["solution"].stats["residual"])
+    # Its misfit falls at every step.
+    assert np.all(np.diff(residual) < 0) and residual[-1] < 0.2
+    assert methods.build("landweber", methods.settings("landweber")) == names["Landweber"]()
+
+
+def sparse_finds_the_pixels(names):
+    error = lambda solution: jnp.linalg.norm(solution.value - names["image"])  # noqa: E731
+    assert error(names["sparse"]) < 0.2 * error(names["least_squares"])
+
+
+def the_slope_leads_to_the_center(names):
+    # Downhill is towards the true one from either side.
+    assert names["too_large"] > 0 > names["too_small"]
+
+
+def test_the_documented_artifact_is_the_whole_change(tmp_path):
+    """Its diff, applied to a copy of the package, makes it an option of the instrument that works."""
+    shutil.copytree(
+        ROOT / "pfitre_jax", tmp_path / "pfitre_jax", ignore=shutil.ignore_patterns("weights", "*.pyc")
+    )
+    page = (DOCS / "add" / "artifact.md").read_text()
+    for name, diff in re.findall(r'^```diff title="([^"]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL):
+        file = tmp_path / name
+        text = file.read_text()
+        for hunk in diff.split("@@\n"):
+            before, after = (
+                "".join(line[1:] or "\n" for line in hunk.splitlines(keepends=True) if line[0] in kept)
+                for kept in (" -", " +")
+            )
+            assert text.count(before) == 1, f"{name} has changed; mend docs/add/artifact.md:\n{before}"
+            text = text.replace(before, after)
+        file.write_text(text)
+    check = """
+import numpy as np
+from pfitre_jax import gallery
+from pfitre_jax.twin import instrument
+assert "saturation" in instrument.SWITCHED and set(instrument.SWITCHED) <= set(gallery.STRENGTHS)
+assert "saturation: " in Instrument.__doc__
+top = clean.projections.max()
+np.testing.assert_allclose(spoilt.projections, np.minimum(clean.projections, 0.7 * top), rtol=1e-5)
+try:
+    Instrument(saturation=(0.0, 2.0))
+except ValueError as error:
+    assert "expected a share" in str(error)
+else:
+    raise AssertionError("a share above 1 was taken")
+"""
+    code = documented.examples("add/artifact.md")["use it"] + check
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_documented_configuration_can_be_trained(tmp_path):
+    [text] = re.findall(
+        r'^```toml title="mine.toml"\n(.*?)^```', (DOCS / "start/train.md").read_text(), re.M | re.S
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    config = load_config(path)
+    config.check()
+    assert config.name == path.stem and len(config.stages) == 2
+
+
+def test_the_table_of_methods_is_complete():
+    listed = re.findall(r"^\| `(\w[\w-]*)` \|", (DOCS / "start/compare.md").read_text(), re.MULTILINE)
+    assert listed == list(methods.METHODS)
+
+
+def test_the_figure_of_conventions_is_that_of_the_projector():
+    drawn = runpy.run_path(str(DOCS / "figures/conventions.py"))
+    figure = drawn["draw"]()
+    artist = {a.get_gid(): a for a in figure.findobj(lambda a: a.get_gid() is not None)}
+    theta, center, view = drawn["THETA_RAD"], drawn["CENTER"], drawn["VIEW"]
+    image = jnp.zeros((drawn["NY"], drawn["NX"])).at[drawn["I"], drawn["J"]].set(1.0)
+    columns = jnp.arange(drawn["COLUMNS"], dtype=image.dtype)
+
+    @jax.jit
+    def middle(offset):
+        """Of the pixel's shadow in each view; the mean over offsets knows no bins."""
+        geometry = pf.ParallelGeometry.create(theta, drawn["COLUMNS"], center)
+        moved = dataclasses.replace(geometry, center=geometry.center + offset)
+        sinogram = pf.Projector(moved, image.shape)(image)
+        return sinogram @ columns / jnp.sum(sinogram, axis=1) - offset
+
+    bins = np.mean([middle(offset) for offset in np.linspace(-0.5, 0.5, 16, endpoint=False)], axis=0)
+    # The track: where the projector puts the pixel in each view.
+    np.testing.assert_allclose(artist["track"].get_xdata(), bins, atol=0.02)
+    np.testing.assert_array_equal(artist["track"].get_ydata(), np.arange(len(theta)))
+    # The drawn bin lies that far along t, and on the pixel's ray.
+    across = np.array([np.cos(theta[view]), np.sin(theta[view])])
+    (pixel,), (hit,) = artist["pixel"].get_xydata(), artist["hit"].get_xydata()
+    np.testing.assert_allclose(hit @ across, bins[view] - center, atol=0.02)
+    np.testing.assert_allclose((hit - pixel) @ across, 0, atol=1e-9)
+
+
+def test_the_wedge_drawn_in_the_spectrum_is_what_views_leave_empty():
+    drawn = runpy.run_path(str(DOCS / "figures/wedge.py"))
+    n = 64
+    theta = WEDGE.center_rad + WEDGE.width_rad / 2 + (np.arange(90) + 0.5) / 90 * (np.pi - WEDGE.width_rad)
+    A = pf.Projector(pf.ParallelGeometry.create(theta, n))
+    # Nothing at the edges, where the picture would wrap around.
+    near = np.exp(-np.sum((np.mgrid[:n, :n] - (n - 1) / 2) ** 2, axis=0) / (n / 6) ** 2)
+    noise = np.random.default_rng(0).standard_normal(A.sinogram_shape)
+    image = near * np.asarray(jax.jit(lambda y: A.T(y))(jnp.asarray(noise, jnp.float32)))
+    power = np.abs(drawn["spectrum"](image)) ** 2
+    side = (np.arange(n) - n // 2) / n
+    # y points up, rows go down.
+    frequencies = np.stack(np.meshgrid(side, -side), axis=-1).reshape(-1, 2)
+    # Near 0 the cones are narrower than the picture can tell; the finest frequencies wrap around.
+    halves = [Outline(4 * half).contains_points(frequencies) for half in drawn["cones"](WEDGE)]
+    inside = np.any(halves, axis=0).reshape(n, n)
+    size = np.linalg.norm(frequencies, axis=1).reshape(n, n)
+    told = (size > 0.12) & (size < 0.35)
+    share = lambda cone: power[cone & told].mean() / power[~cone & told].mean()  # noqa: E731
+    assert share(inside) < 0.1
+    assert share(inside[:, ::-1]) > 0.5, "mirrored it is as empty: nothing was checked"
