@@ -181,6 +181,17 @@ def test_data_step_meets_the_optimality_conditions(rho):
     assert np.all(np.asarray(x)[np.asarray(p.support) == 0] == 0)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_conjugate_gradients_have_gradients_long_after_they_have_converged(scale):
+    rng = np.random.default_rng(2)
+    root = rng.standard_normal((12, 12))
+    matrix = jnp.asarray(root @ root.T / 12 + np.eye(12), jnp.float32)
+    b = jnp.asarray(scale * rng.standard_normal(12), jnp.float32)
+    solve = lambda b: conjugate_gradients(lambda v: matrix @ v, b, 0 * b, iterations=60)  # noqa: E731
+    gradient = jax.jit(jax.grad(lambda b: jnp.sum(solve(b))))(b)
+    np.testing.assert_allclose(gradient, np.linalg.solve(np.asarray(matrix, float), np.ones(12)), rtol=1e-3)
+
+
 def test_conjugate_gradients_solve_and_then_stand_still():
     rng = np.random.default_rng(4)
     factor = rng.standard_normal((12, 12))
