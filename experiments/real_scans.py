@@ -52,9 +52,9 @@ def is_there(file: str) -> bool:
 def full_angle(sample: FullAngle, share: float = 1.0, seed: int = 0) -> pf.Scan:
     """The rows of ``sample`` with all views, as if ``share`` of the counts had been taken.
 
-    What the detector reads above its dark is taken for photons, see :func:`thin`: right where its gain is about
-    1. Flat, dark and the beam's change since the flat, read off the air beside the sample, are those of all
-    counts.
+    What the detector reads above its dark is taken for photons, see :func:`thin`: right where its gain is
+    about 1. Flat, dark and the beam's change since the flat, read off the air beside the sample, are those of
+    all counts.
     """
     raw = _binned(read(data_folder() / sample.file), sample.bins)
     center = (sample.center - (sample.bins - 1) / 2) / sample.bins
