@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
-import json
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.prior_ablation.config import GROUPS, PRESETS, Config
-from pfitre_jax.io.results import write_files
+from experiments.record import Record, command_line, folder
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors.network import NetworkPrior, pretrained
@@ -25,7 +22,7 @@ from pfitre_jax.training.run import train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw, start
 
-HERE = Path(__file__).resolve().parent
+NAME = "prior_ablation"
 FIRST_ITERATIONS = 10
 PARTS = ("wedge", "optimiser", "scenes", "imperfections")
 EVERY = sum(GROUPS.values(), ())
@@ -115,40 +112,11 @@ def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[
     return {name: (config, {"clean": clean}) for name, config in trained.items()}
 
 
-def measure(config: Config, part: str, out: Path, work: Path) -> dict:
-    """The table of one part; what is in ``out/prior_ablation.json`` already is not made again."""
-    table = stored(out, config).get(part, {})
-    for name, (made, tests) in variants(config, part).items():
-        if name in table:
-            continue
-        weights = train(made, work / made.name)
-        table[name] = {test: judge(pretrained(weights), config, tests[test]) for test in tests}
-        print(part, name, table[name], flush=True)
-        save(out, config, stored(out, config) | {part: table})
-    return table
-
-
-def stored(out: Path, config: Config) -> dict:
-    path = out / "prior_ablation.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    same = content.get("config") == json.loads(json.dumps(dataclasses.asdict(config)))
-    return content["results"] if same else {}
-
-
-def save(out: Path, config: Config, results: dict) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    record = {"config": dataclasses.asdict(config), "commit": commit, "results": results}
-    write_files(
-        out,
-        {
-            "prior_ablation.json": lambda path: path.write_text(json.dumps(record, indent=1) + "\n"),
-            "prior_ablation.md": lambda path: path.write_text(tables(results)),
-            "prior_ablation.png": lambda path: picture(results).savefig(path, dpi=90, format="png"),
-        },
-    )
+def measure(config: Config, work: Path, part: str, name: str) -> tuple[dict, dict]:
+    """Train one variant and judge it with each of its instruments."""
+    made, tests = variants(config, part)[name]
+    weights = train(made, work / made.name)
+    return {test: judge(pretrained(weights), config, tests[test]) for test in tests}, {}
 
 
 def tables(results: dict) -> str:
@@ -174,7 +142,7 @@ def tables(results: dict) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def picture(results: dict) -> Figure:
+def picture(results: dict, images) -> Figure:
     """Bars: the gain of each variant, and with each group of imperfections of both priors."""
     figure = Figure(figsize=(4 * len(results), 3.4), layout="constrained")
     axes = figure.subplots(1, len(results), squeeze=False)[0]
@@ -198,17 +166,16 @@ def picture(results: dict) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=PRESETS, default="default")
+    parser = command_line(NAME)
     parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
     config = PRESETS[options.preset]
+    record = Record(folder(NAME, options), NAME, config, tables, picture)
+    parts = PARTS if options.only is None else (options.only,)
+    todo = [(part, name) for part in parts for name in variants(config, part)]
     with tempfile.TemporaryDirectory() as work:
-        for part in PARTS if options.only is None else (options.only,):
-            measure(config, part, options.out, Path(work))
-    print(tables(stored(options.out, config)))
-    print(options.out / "prior_ablation.png")
+        record.fill(todo, functools.partial(measure, config, Path(work)))
+    record.show()
 
 
 if __name__ == "__main__":

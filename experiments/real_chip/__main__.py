@@ -2,128 +2,142 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
-import os
-import subprocess
-from pathlib import Path
+import functools
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
+from experiments.comparing import at_best, middle
 from experiments.real_chip.config import PRESETS, Config
+from experiments.real_scans import chip, prediction_error, rows_of
+from experiments.record import Record, command_line, folder
 
-HERE = Path(__file__).resolve().parent
-FOLDER = "cu23_hxn_xrf"
-NAME = "Cu_example_23_LimitedAngle"
-
-
-def load(config: Config, roll: float, **views):
-    """The scan with its roll mended; ``views`` as in :func:`pfitre_jax.load_scan`."""
-    folder = Path(os.environ.get("PFITRE_DATA", HERE.parents[2] / "shared" / "data")) / FOLDER
-    tiff, angles = folder / f"{NAME}.tiff", folder / f"{NAME}.csv"
-    return pf.load_scan(tiff, angles=angles, center=config.center, roll=roll, **views)
+NAME = "real_chip"
+BASELINE, OURS = "fista-tv", "pfitre"
+#: In the place of views left out: none, for residuals and pictures.
+ALL_VIEWS = "all views"
 
 
-def solve(scan, rows, method: str, **settings):
-    """Images (rows, ny, nx), residuals and timings of ``rows``, solved together."""
-    picked = list(rows)
-    few = dataclasses.replace(
-        scan, projections=scan.projections[:, picked], mask=scan.mask[:, picked], raw_rows=len(picked)
-    )
-    result = pf.reconstruct(few, method, **settings)
-    return result.volume, np.asarray(result.residual, float), result.timings
+def cells(config: Config) -> list[tuple[str, str, str]]:
+    """Roll, views left out, method."""
+    rolls, sets = [f"{roll:g}" for roll in config.rolls_deg], [*config.left_out, ALL_VIEWS]
+    return [(roll, name, method) for roll in rolls for name in sets for method in config.methods]
 
 
-def prediction_error(seen, hidden, rows, method: str, **settings) -> float:
-    """Relative error, on the views of ``hidden``, of what is reconstructed from ``seen``, all rows together.
-
-    In the frame of the mended roll: it compares methods and weights with one another.
-    """
-    images, *_ = solve(seen, rows, method, **settings)
-    A = pf.Projector(hidden.geometry(), images.shape[1:])
-    error = power = 0.0
-    for row, image in zip(rows, images, strict=True):
-        measured, mask = hidden.projections[:, row], hidden.mask[:, row]
-        error += np.sum((mask * (np.asarray(A(image)) - measured)) ** 2)
-        power += np.sum((mask * measured) ** 2)
-    return float(np.sqrt(error / power))
-
-
-def run(config: Config) -> tuple[dict, dict]:
-    """Numbers for the table, and the images behind them."""
-    table, images = {}, {}
-    for roll in config.rolls_deg:
-        scan = load(config, roll)
-        first = pf.reconstruct(scan, "cgls", rows=slice(config.rows[0], config.rows[0] + 1))
-        predicted = {}
-        for name, views in config.left_out.items():
-            case = (
-                load(config, roll, exclude_views=views),
-                load(config, roll, views=views),
-                config.predicted,
-            )
-            many = {"iterations": config.fista_iterations, "scale": first.scale}
-            errors = {w: prediction_error(*case, "fista-tv", weight=w, **many) for w in config.weights}
-            weight = min(errors, key=errors.get)
-            ours = prediction_error(*case, "pfitre", scale=first.scale)
-            predicted[name] = {
-                "fista_tv_by_weight": errors,
-                "fista_tv_weight": weight,
-                "fista_tv": errors[weight],
-                "pfitre": ours,
-                "ratio": ours / errors[weight],
-            }
-        best = predicted[next(iter(predicted))]["fista_tv_weight"]
-        classical, classical_residual, _ = solve(
-            scan, config.rows, "fista-tv", weight=best, iterations=config.fista_iterations, scale=first.scale
-        )
-        learned, residual, timings = solve(scan, config.rows, "pfitre", scale=first.scale)
-        table[f"{roll:g}"] = {
-            "fista_tv_weight": best,
-            "error_on_views_left_out": predicted,
-            "fista_tv_residual": dict(zip(map(str, config.rows), classical_residual.tolist(), strict=True)),
-            "pfitre_residual": dict(zip(map(str, config.rows), residual.tolist(), strict=True)),
-            "ratio": dict(zip(map(str, config.rows), (residual / classical_residual).tolist(), strict=True)),
-            "seconds_a_row": timings["seconds_run"] / len(config.rows),
-            "seconds_compile": timings["seconds_compile"],
-        }
-        images[roll] = {"FISTA-TV": classical / first.scale, "PFITRE": learned / first.scale}
-    return table, images
+def measure(config: Config, record: Record, roll: str, name: str, method: str) -> tuple[dict, dict]:
+    """Error on the views left out; where none is, residual of each row that is looked at, and its image."""
+    roll_deg = float(roll)
+    settings = {"scale": scale(config.center, roll_deg), "iterations": config.iterations}
+    if name == ALL_VIEWS:
+        chosen = record.results()[roll][next(iter(config.left_out))][method]
+        weight = {key: value for key, value in chosen.items() if key == "weight"}
+        scan = rows_of(chip(config.center, roll_deg), config.rows)
+        result, _ = at_best(scan, method, lambda result: 0.0, {}, **settings, **weight)
+        images = middle(result.volume, scan.columns) / result.scale
+        residual = dict(zip(map(str, config.rows), result.residual, strict=True))
+        return {"residual": residual, **weight}, dict(zip(map(str, config.rows), images, strict=True))
+    seen, hidden = split(config, roll_deg, config.left_out[name])
+    error = functools.partial(prediction_error, hidden=hidden)
+    result, weight = at_best(seen, method, error, {"weight": config.weights}, **settings)
+    return {"error": error(result), **weight, **result.timings}, {}
 
 
-def picture(config: Config, images: dict) -> Figure:
-    """A row of pictures for each roll and method, a column for each row of the scan."""
-    lines = [(roll, name) for roll in images for name in images[roll]]
-    figure = Figure(figsize=(2.6 * len(config.rows), 2.6 * len(lines)), layout="constrained")
-    axes = figure.subplots(len(lines), len(config.rows), squeeze=False)
-    for axis_row, (roll, name) in zip(axes, lines, strict=True):
-        for axis, row, image in zip(axis_row, config.rows, images[roll][name], strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1.1)
+@functools.cache
+def scale(center: float, roll_deg: float) -> float:
+    """Of the whole scan, whatever rows and views are used."""
+    return pf.reconstruct(chip(center, roll_deg), "fbp", rows=slice(0, 1)).scale
+
+
+def split(config: Config, roll_deg: float, views: str) -> tuple[pf.Scan, pf.Scan]:
+    """The rows that are predicted, of the views that are seen and of those left out."""
+    seen = chip(config.center, roll_deg, exclude_views=views)
+    if config.every == 1:
+        return seen, chip(config.center, views=views)
+    rows = range(0, seen.rows, config.every)
+    return rows_of(seen, rows), rows_of(chip(config.center, roll_deg, views=views), rows)
+
+
+def tables(config: Config, results: dict) -> str:
+    """Markdown: errors on views left out over FISTA-TV's, and residuals."""
+    sets, rows = list(config.left_out), [str(row) for row in config.rows]
+    frame = "raw" if config.every == 1 else "mended"
+    lines = [
+        f"Error on the views left out (in the {frame} frame), and in brackets over that of {BASELINE}; total "
+        "variation at its best weight.",
+    ]
+    for roll, by_set in results.items():
+        lines += ["", f"| roll mended by {roll} | " + " | ".join(sets) + " |", "|---" * (1 + len(sets)) + "|"]
+        for method in config.methods:
+            texts = []
+            for name in sets:
+                error, base = (by_set.get(name, {}).get(m, {}).get("error") for m in (method, BASELINE))
+                texts.append("" if error is None or base is None else f"{error:.3f} ({error / base:.2f})")
+            lines.append(f"| {method} | " + " | ".join(texts) + " |")
+    lines += ["", "Residuals of single rows, from all views."]
+    for roll, by_set in results.items():
+        lines += [
+            "",
+            f"| roll mended by {roll} | " + " | ".join(f"row {row}" for row in rows) + " |",
+            "|---" * (1 + len(rows)) + "|",
+        ]
+        for method, cell in by_set.get(ALL_VIEWS, {}).items():
+            lines.append(f"| {method} | " + " | ".join(f"{cell['residual'][row]:.3f}" for row in rows) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
+    """Above: errors on views left out over FISTA-TV's; below: rows of the scan, from all views."""
+    rolls = [f"{roll:g}" for roll in config.rolls_deg]
+    shown = [(roll, method) for roll in rolls[:-1] for method in (BASELINE, OURS)]
+    shown += [(rolls[-1], method) for method in config.methods]
+    figure = Figure(figsize=(1.9 * len(shown), 3 + 2 * len(config.rows)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(3, 2 * len(config.rows)))
+    for axis, roll in zip(above.subplots(1, len(rolls), squeeze=False)[0], rolls, strict=True):
+        draw_errors(axis, config, results.get(roll, {}))
+        axis.set_title(f"roll mended by {roll} degrees", fontsize=9)
+    panels = below.subplots(len(config.rows), len(shown), squeeze=False)
+    for line, row in zip(panels, config.rows, strict=True):
+        for axis, (roll, method) in zip(line, shown, strict=True):
             axis.set(xticks=[], yticks=[])
-            axis.set_title(f"row {row}", fontsize=9)
-        axis_row[0].set_ylabel(f"{name}, roll {roll:g}")
+            image = images.get(f"{roll}/{ALL_VIEWS}/{method}/{row}")
+            if image is not None:
+                axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1.1)
+            if row == config.rows[0]:
+                axis.set_title(f"{method}\nroll {roll}", fontsize=9)
+        line[0].set_ylabel(f"row {row}")
     return figure
 
 
+def draw_errors(axis, config: Config, by_set: dict) -> None:
+    width = 0.8 / len(config.methods)
+    for number, method in enumerate(config.methods):
+        ratios = []
+        for name in config.left_out:
+            error, base = (by_set.get(name, {}).get(m, {}).get("error") for m in (method, BASELINE))
+            ratios.append(np.nan if error is None or base is None else error / base)
+        axis.bar(np.arange(len(ratios)) + (number + 0.5) * width - 0.4, ratios, width, label=method)
+    axis.set_xticks(range(len(config.left_out)), [f"views {name}" for name in config.left_out])
+    axis.axhline(1, color="k", lw=0.8)
+    axis.set_ylabel(f"error over {BASELINE}'s")
+    axis.legend(fontsize=7, ncols=2)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=PRESETS, default="default")
-    parser.add_argument("--out", type=Path, default=HERE / "results")
-    options = parser.parse_args()
+    options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    table, images = run(config)
-    options.out.mkdir(parents=True, exist_ok=True)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    record = {"config": dataclasses.asdict(config), "commit": commit, "results": table}
-    (options.out / "real_chip.json").write_text(json.dumps(record, indent=1) + "\n")
-    picture(config, images).savefig(options.out / "real_chip.png", dpi=90)
-    print(json.dumps(table, indent=1))
-    print(options.out / "real_chip.png")
+    record = Record(
+        folder(NAME, options),
+        NAME,
+        config,
+        functools.partial(tables, config),
+        functools.partial(picture, config),
+    )
+    todo = cells(config)
+    shown = [cell for cell in todo if cell[1] == ALL_VIEWS]
+    record.fill(todo, functools.partial(measure, config, record), shown)
+    record.show()
 
 
 if __name__ == "__main__":
