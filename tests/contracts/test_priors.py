@@ -13,6 +13,7 @@ from contract import check_close, check_gradient, random_like
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.directional_tv import DirectionalTV
+from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
@@ -34,7 +35,7 @@ PROXES = {
     ),
     "nonnegative": Nonnegative,
 }
-PRIORS = PROXES | {"network": network}
+PRIORS = PROXES | {"network": network, "gradient step": lambda: GradientStep(network())}
 
 
 @pytest.fixture(params=PRIORS, name="prior")
