@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pfitre_jax.priors.directional_tv import DirectionalTV as DirectionalTV
+    from pfitre_jax.priors.gradient_step import GradientStep as GradientStep
     from pfitre_jax.priors.network import NetworkPrior as NetworkPrior
     from pfitre_jax.priors.network import available as available
     from pfitre_jax.priors.network import pretrained as pretrained
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "TV": "tv",
     "DirectionalTV": "directional_tv",
+    "GradientStep": "gradient_step",
     "NetworkPrior": "network",
     "Nonnegative": "nonnegative",
     "available": "network",

@@ -8,17 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution, run
+from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors.tv import TV
-from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.cg import data_step
+from pfitre_jax.solvers.first import first_reconstruction
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
-
-#: The first reconstruction: ADMM with total variation. Ten iterations of it are worth 3 dB to the start of
-#: the loop (docs/design.md).
-FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 #: How much more the last data step believes the prior than those of the loop do (docs/design.md).
 CLOSING = 10.0
@@ -41,7 +36,7 @@ class HQSState:
 class HQS:
     """``z = prior(x)``; ``x = argmin_{x >= 0} 1/2 |M(Ax-y)|^2/norm(A)^2 + rho/2 |x - z|^2``.
 
-    Starts from the second line, with ``z`` the first reconstruction :data:`FIRST` if there is one, else
+    Starts from the second line, with ``z`` the :func:`first_reconstruction` if there is one, else
     ``z = x0``. The result is one more second line, towards the last ``z`` with ``closing * rho``: the loop
     follows the data closely, noise included, so that the prior sees them whole; the result need not (Geman &
     Yang, IEEE TIP 4, 1995; with a denoiser as the prior: Zhang et al., CVPR 2017).
@@ -50,7 +45,8 @@ class HQS:
     rho: (), relative to ``norm(A)^2 = 1``
     cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
     closing: factor of ``rho`` in the last data step; 0 for the loop's own ``x``
-    first_iterations: of :data:`FIRST`, 0 for none, ``None`` for as many as the prior was trained with
+    first_iterations: of the first reconstruction, 0 for none, ``None`` for as many as the prior was trained
+        with
     """
 
     prior: Any
@@ -61,11 +57,7 @@ class HQS:
     first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
     def init(self, problem: Problem, x0) -> HQSState:
-        first = self.first_iterations
-        first = getattr(self.prior, "first_iterations", 0) if first is None else first
-        if first:
-            # In a form that has gradients; forward it costs the same.
-            x0 = run(FIRST, problem, x0, iterations=first, differentiate="checkpoint").value
+        x0 = first_reconstruction(problem, x0, self.prior, self.first_iterations)
         rho = jnp.asarray(self.rho, x0.dtype)
         x = data_step(problem, x0, rho, x0, iterations=self.start_iterations)
         # Once more, now that it is known which pixels are held at 0.

@@ -32,7 +32,7 @@ class Stage:
 
     steps: gradient steps
     rate, final_rate: learning rate at its peak and at the end; warm_up: steps
-    first_iterations: of the first reconstruction that the loops start from (``solvers.hqs.FIRST``), 0 for
+    first_iterations: of the first reconstruction that the loops start from (``solvers.first.FIRST``), 0 for
         none; the shipped weights are used with that of the stage they come from
     instrument, scenes, losses: of this stage; ``None`` for those of the configuration. In a file, what a
         stage leaves out is as in the stage before: a curriculum says what changes

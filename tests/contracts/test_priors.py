@@ -14,6 +14,7 @@ from contract import check_close, check_gradient, random_like
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.directional_tv import DirectionalTV
+from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
@@ -36,7 +37,7 @@ PROXES = {
     "nonnegative": Nonnegative,
     "sparse of the docs": lambda: documented.run("add/prior.md", "sparse.py")["Sparse"](jnp.asarray(0.004)),
 }
-PRIORS = PROXES | {"network": network}
+PRIORS = PROXES | {"network": network, "gradient step": lambda: GradientStep(network())}
 
 
 @pytest.fixture(params=PRIORS, name="prior")

@@ -16,13 +16,18 @@ from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.loop import Status, run
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.gradient_step import GradientStepPnP
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.null_space import NullSpace
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.proximal_gradient import ProximalGradient
+from pfitre_jax.solvers.red import RED, REDPRO
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.unrolled import Unrolled
 
@@ -53,6 +58,16 @@ METHODS = {
     "unrolled": Unrolled(Shrink(jnp.asarray([0.9, 0.8])), jnp.asarray([0.05, 0.07]), 3, first_iterations=0),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
     "landweber of the docs": documented.run("add/solver.md", "landweber.py")["Landweber"](jnp.asarray(1.2)),
+    "pnp-ista": ProximalGradient(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.99), False),
+    "pnp-fista": ProximalGradient(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.99)),
+    "red": RED(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.1)),
+    "red-pro": REDPRO(
+        Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.99), jnp.asarray(0.3), jnp.asarray(0.4)
+    ),
+    "gradient-step": GradientStepPnP(
+        GradientStep(Shrink(jnp.asarray(0.9))), jnp.asarray(0.05), jnp.asarray(0.1), 3
+    ),
+    "null-space": NullSpace(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), jnp.asarray(0.01), 5),
 }
 
 
@@ -228,6 +243,12 @@ CALLS = {
     "admm_tv": lambda A, y, **k: solvers.admm_tv(A, y, **k),
     "admm": lambda A, y, **k: solvers.admm(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "hqs": lambda A, y, **k: solvers.hqs(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "pnp_ista": lambda A, y, **k: solvers.pnp_ista(A, y, prior=Shrink(0.9), **k),
+    "pnp_fista": lambda A, y, **k: solvers.pnp_fista(A, y, prior=TV(1e-3), **k),
+    "red": lambda A, y, **k: solvers.red(A, y, prior=Shrink(0.9), **k),
+    "red_pro": lambda A, y, **k: solvers.red_pro(A, y, prior=Shrink(0.9), **k),
+    "gradient_step": lambda A, y, **k: solvers.gradient_step(A, y, prior=Shrink(0.9), **k),
+    "null_space": lambda A, y, **k: solvers.null_space(A, y, prior=Shrink(0.9), **k),
     "pfitre_original": lambda A, y, **k: solvers.pfitre_original(A, y, prior=Shrink(0.9), **k),
 }
 
@@ -259,6 +280,11 @@ def test_public_functions(call):
             "rho is 0; expected a finite number",
         ),
         (lambda A, y: solvers.hqs(A, y, prior=Shrink(0.9), rho="much"), "rho is 'much'; expected a number"),
+        (lambda A, y: solvers.pnp_fista(A, y, prior=Shrink(0.9), step_length=0), "step_length is 0"),
+        (lambda A, y: solvers.red(A, y, prior=Shrink(0.9), weight=-1), "weight is -1"),
+        (lambda A, y: solvers.red_pro(A, y, prior=Shrink(0.9), relaxation=0), "relaxation is 0"),
+        (lambda A, y: solvers.gradient_step(A, y, prior=Shrink(0.9), rho=0), "rho is 0"),
+        (lambda A, y: solvers.null_space(A, y, prior=Shrink(0.9), damping=-1), "damping is -1"),
         (lambda A, y: solvers.cgls(A, y, x0=np.zeros((3, 3))), r"x0 has shape \(3, 3\); expected \(12, 12\)"),
     ],
 )

@@ -12,52 +12,18 @@ import pytest
 import scipy.sparse
 from scipy.optimize import nnls
 from scipy.sparse.linalg import lsqr
+from small_scan import N, everywhere, inside, problem, scan
 
 from pfitre_jax import solvers
-from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.loop import run
 from pfitre_jax.operators.gradient import total_variation
-from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.solvers.cg import conjugate_gradients, data_step
 from pfitre_jax.solvers.fista import objective
 from pfitre_jax.solvers.original import TV_STRENGTH, Original
-from pfitre_jax.solvers.problem import Problem, disc_support
+from pfitre_jax.solvers.problem import disc_support
 
-N = 24
-THETA = np.deg2rad(np.linspace(-40, 40, 12))
 WEIGHT = 1e-3
-
-
-@functools.cache
-def scan():
-    """The projector and a noisy sinogram."""
-    A = Projector(ParallelGeometry.create(THETA, N, 11.2))
-    image = np.zeros((N, N), np.float32)
-    image[5:17, 8:11] = 1.0
-    image[11:14, 9:19] = 0.7
-    sinogram = np.asarray(jax.jit(lambda A, x: A(x))(A, jnp.asarray(image)))
-    noise = np.random.default_rng(0).standard_normal(sinogram.shape)
-    sinogram = (sinogram + 0.02 * sinogram.max() * noise).astype(np.float32)
-    return A, sinogram
-
-
-@functools.cache
-def everywhere() -> np.ndarray:
-    """The projector as a dense matrix (bins, pixels)."""
-    rows = jax.jit(jax.vmap(scan()[0]))(jnp.eye(N * N).reshape(-1, N, N))
-    return np.asarray(rows, float).reshape(N * N, -1).T
-
-
-@functools.cache
-def inside() -> np.ndarray:
-    """The same, 0 for the pixels outside the support."""
-    return everywhere() * np.asarray(disc_support(scan()[0])).ravel()
-
-
-@functools.cache
-def problem():
-    return jax.jit(lambda A, y: Problem.create(A, y, wedge=Wedge.from_angles(THETA)))(*scan())
 
 
 @functools.cache
