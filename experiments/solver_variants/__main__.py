@@ -1,0 +1,154 @@
+"""See :mod:`experiments.solver_variants.config`."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+import pfitre_jax as pf
+from experiments.comparing import Reference
+from experiments.record import Record, command_line, folder
+from experiments.simulated_scans import simulate
+from experiments.solver_variants.config import PRESETS, VARIANTS, Config
+from pfitre_jax.loop import Status, run
+from pfitre_jax.metrics import psnr, ssim
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.scale import reference_scale
+
+NAME = "solver_variants"
+FBP = "FBP"
+COLORS = {"classical": "C0", "learned": "C1", "data term": "C2"}
+#: The changes of the last iterations, by which convergence is told.
+LAST = 3
+
+
+class Scans:
+    """The simulated scans, all slices scaled by one number, as a scan's rows are."""
+
+    def __init__(self, config: Config):
+        scan, truth = simulate(config.twin, config.missing_deg, noise=config.noise)
+        self.truth = jnp.asarray(truth)
+        self.support = jnp.asarray(Reference.of_truth(truth, scan).support)
+        sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
+        A = pf.Projector(scan.geometry())
+        self.problem = jax.jit(Problem.create)(A, sinograms[0])
+        self.scale = float(jax.jit(reference_scale)(self.problem, sinograms))
+        self.sinograms = sinograms / self.scale
+        self.prior = pf.priors.pretrained(config.twin.prior)
+
+    def each(self, function):
+        return jax.vmap(lambda y: function(self.problem.with_sinogram(y)))(self.sinograms)
+
+    def measures(self, images) -> dict[str, float]:
+        images = self.scale * images
+        scores = jax.vmap(lambda a, b: psnr(a, b, self.support))(images, self.truth)
+        similar = jax.vmap(ssim)(images, self.truth)
+        return {"psnr": float(jnp.mean(scores)), "ssim": float(jnp.mean(similar))}
+
+
+def measure(config: Config, scans: Scans, name: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """A variant at the best of its settings, by the mean PSNR."""
+    if name == FBP:
+        solve = jax.jit(lambda: scans.each(lambda p: p.support * pf.fbp(p.A, p.sinogram)))
+        images, seconds = timed(solve)
+        found = scans.measures(images) | {"seconds_per_slice": seconds / len(images), "kind": "classical"}
+        return found, {"image": np.asarray(scans.scale * images[config.shown])}
+    variant = VARIANTS[name]
+    iterations = min(variant.iterations, config.most)
+    blank = jnp.zeros(scans.problem.A.shape)
+
+    @jax.jit
+    def solve(setting):
+        solver = variant.build(scans.prior, **setting)
+        return scans.each(lambda problem: run(solver, problem, blank, iterations=iterations))
+
+    best = None
+    for setting in variant.settings():
+        given = {key: jnp.asarray(value) for key, value in setting.items()}
+        done, seconds = timed(functools.partial(solve, given))
+        score = scans.measures(done.value)
+        if best is None or score["psnr"] > best[0]["psnr"]:
+            best = score, setting, done, seconds
+    score, setting, done, seconds = best
+    changes = np.asarray(done.stats["change"])[:, -LAST - 1 :]
+    facts = score | {
+        "kind": variant.kind,
+        "iterations": iterations,
+        "setting": setting,
+        "seconds_per_slice": seconds / len(done.value),
+        "residual": float(np.mean(np.asarray(done.stats["residual"])[:, -1])),
+        "change": float(np.mean(changes[:, -1])),
+        # Below 1: the iteration contracts, and goes on to converge.
+        "contraction": float(np.median((changes[:, -1] / changes[:, 0]) ** (1 / (changes.shape[1] - 1)))),
+        "diverged": int(np.sum(np.asarray(done.status) == int(Status.DIVERGED))),
+    }
+    return facts, {"image": np.asarray(scans.scale * done.value[config.shown])}
+
+
+def timed(function):
+    """What the second call returns, and its seconds: the first one compiles."""
+    jax.block_until_ready(function())
+    began = time.perf_counter()
+    result = jax.block_until_ready(function())
+    return result, time.perf_counter() - began
+
+
+def tables(results: dict) -> str:
+    """Markdown: a row for each variant."""
+    head = ["", "PSNR, dB", "SSIM", "ms per slice", "iterations", "best setting"]
+    head += ["residual", "last change", "contraction"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name, row in results.items():
+        setting = ", ".join(f"{key} {value:g}" for key, value in row.get("setting", {}).items())
+        cells = [name, f"{row['psnr']:.2f}", f"{row['ssim']:.3f}", f"{1e3 * row['seconds_per_slice']:.0f}"]
+        cells += [str(row.get("iterations", "")), setting]
+        for key, form in (("residual", ".3f"), ("change", ".1e"), ("contraction", ".2f")):
+            cells.append(f"{row[key]:{form}}" if row.get(key) is not None else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def picture(truth: np.ndarray, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
+    """Left: quality against time; right: the truth and a slice of every variant."""
+    columns = 6
+    shown = {"truth": truth} | {name: images[f"{name}/image"] for name in results}
+    lines = -(-len(shown) // columns)
+    figure = Figure(figsize=(7 + 1.5 * columns, max(5, 1.75 * lines)), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(7, 1.5 * columns))
+    axis = left.subplots()
+    for name, row in results.items():
+        at = 1e3 * row["seconds_per_slice"], row["psnr"]
+        axis.plot(*at, "o", color=COLORS[row["kind"]])
+        axis.annotate(name, at, xytext=(3, 2), textcoords="offset points", fontsize=7)
+    for kind, color in COLORS.items():
+        axis.plot([], [], "o", color=color, label=kind)
+    axis.set(xscale="log", xlabel="milliseconds per slice", ylabel="PSNR, dB")
+    axis.legend(fontsize=8)
+    panels = right.subplots(lines, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, (name, image) in zip(panels, shown.items(), strict=False):
+        panel.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1.1)
+        panel.set_title(name, fontsize=7)
+    return figure
+
+
+def main() -> None:
+    options = command_line(NAME).parse_args()
+    config = PRESETS[options.preset]
+    scans = Scans(config)
+    truth = np.asarray(scans.truth[config.shown])
+    record = Record(folder(NAME, options), NAME, config, tables, functools.partial(picture, truth))
+    cells = [(name,) for name in (FBP, *config.variants)]
+    record.fill(cells, functools.partial(measure, config, scans), cells)
+    record.show()
+
+
+if __name__ == "__main__":
+    main()
