@@ -2,10 +2,12 @@
 
 from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
 from pfitre_jax.solvers.cgls import CGLS, cgls
+from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT
 from pfitre_jax.solvers.fista import FISTATV, fista_tv
 from pfitre_jax.solvers.hqs import HQS, hqs
 from pfitre_jax.solvers.original import Original, pfitre_original
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT, sirt
 from pfitre_jax.solvers.solve import solve
 from pfitre_jax.solvers.weight import automatic_weight
@@ -16,8 +18,13 @@ __all__ = [
     "FISTATV",
     "HQS",
     "SIRT",
+    "Gaussian",
+    "Huber",
     "Original",
+    "Poisson",
     "Problem",
+    "Reweighted",
+    "StudentT",
     "admm",
     "admm_tv",
     "automatic_weight",

@@ -18,10 +18,12 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.cgls import CGLS
+from pfitre_jax.solvers.data_terms import Huber, StudentT
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT
 
 N = 12
@@ -48,6 +50,10 @@ METHODS = {
     "admm-tv": ADMM(TV(jnp.asarray(1e-3), iterations=8), jnp.asarray(0.02), 3, 4),
     "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4, first_iterations=2),
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
+    "student-sirt": Reweighted(SIRT(), StudentT(jnp.asarray(2.0), jnp.asarray(3.0))),
+    "huber-hqs": Reweighted(
+        HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4), Huber("auto")
+    ),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
 }
 
@@ -224,6 +230,7 @@ CALLS = {
     "admm_tv": lambda A, y, **k: solvers.admm_tv(A, y, **k),
     "admm": lambda A, y, **k: solvers.admm(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "hqs": lambda A, y, **k: solvers.hqs(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "fista_tv, poisson": lambda A, y, **k: solvers.fista_tv(A, y, data_term=solvers.Poisson(1e4, 0.2), **k),
     "pfitre_original": lambda A, y, **k: solvers.pfitre_original(A, y, prior=Shrink(0.9), **k),
 }
 
