@@ -65,8 +65,8 @@ class Poisson:
 
     ``phi(r) = c exp(-s y) (exp(s r) - 1 - s r) / s^2``, ``s`` the scale and ``c = counts/max(counts)``: the
     negative log-likelihood less its least value, over ``max(counts) s^2``. ``w = phi'(r)/r`` is ``c`` times
-    the logarithmic mean ``(exp(-s Ax) - exp(-s y)) / (s (y - Ax))`` of measured and expected transmission: for
-    many photons the inverse variance of ``y``, as in the weighted least squares of Sauer & Bouman (IEEE
+    the logarithmic mean ``(exp(-s Ax) - exp(-s y)) / (s (y - Ax))`` of measured and expected transmission:
+    for many photons the inverse variance of ``y``, as in the weighted least squares of Sauer & Bouman (IEEE
     Trans. Signal Process. 41, 1993), who take the measured one, and of Elbakri & Fessler (IEEE TMI 21, 2002).
 
     Approximations: scatter, dark current and readout noise are left out. In the weights, not in the value,

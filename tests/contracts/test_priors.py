@@ -16,6 +16,7 @@ from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
+from pfitre_jax.priors.wavelet import Wavelet
 
 SHAPE = (9, 11)
 
@@ -33,8 +34,13 @@ PROXES = {
         jnp.asarray(0.004), iterations=400, direction_rad=jnp.asarray(0.6), ratio=jnp.asarray(1.7)
     ),
     "nonnegative": Nonnegative,
+    "haar": lambda: Wavelet(jnp.asarray(0.004), levels=2, family="haar"),
+    "db2": lambda: Wavelet(jnp.asarray(0.004)),
 }
-PRIORS = PROXES | {"network": network}
+PRIORS = PROXES | {
+    "network": network,
+    "wavelet, cycle spinning": lambda: Wavelet(jnp.asarray(0.004), levels=2, shifts=3),
+}
 
 
 @pytest.fixture(params=PRIORS, name="prior")
@@ -98,6 +104,9 @@ def test_a_prox_is_the_minimum(make, strength):
         prior = make()
         if isinstance(prior, TV):
             prior = dataclasses.replace(prior, weight=strength, iterations=4000)
+        elif isinstance(prior, Wavelet):
+            prior = dataclasses.replace(prior, weight=strength)
+        constrained = getattr(prior, "nonnegative", not isinstance(prior, Wavelet))
         v = image()
         x = jax.jit(prior.prox)(v, strength)
         cost = jax.jit(lambda x: jnp.sum((x - v) ** 2) / 2 + prior.value(x))
@@ -109,7 +118,7 @@ def test_a_prox_is_the_minimum(make, strength):
         for direction in directions:
             for step in (1e-4, -1e-4, 1e-2, -1e-2, 0.3):
                 near = x + step * direction
-                near = jnp.maximum(near, 0) if getattr(prior, "nonnegative", True) else near
+                near = jnp.maximum(near, 0) if constrained else near
                 assert cost(near) >= lowest - 1e-8
 
 
