@@ -1,6 +1,7 @@
 """Iterative reconstruction of one slice; batches of slices come from ``jax.vmap``."""
 
 from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
+from pfitre_jax.solvers.anderson import Anderson, equilibrium
 from pfitre_jax.solvers.cgls import CGLS, cgls
 from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT
 from pfitre_jax.solvers.fista import FISTATV, fista_tv
@@ -18,6 +19,7 @@ __all__ = [
     "FISTATV",
     "HQS",
     "SIRT",
+    "Anderson",
     "Gaussian",
     "Huber",
     "Original",
@@ -29,6 +31,7 @@ __all__ = [
     "admm_tv",
     "automatic_weight",
     "cgls",
+    "equilibrium",
     "fista_tv",
     "hqs",
     "pfitre_original",

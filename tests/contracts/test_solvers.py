@@ -17,6 +17,7 @@ from pfitre_jax.loop import Status, run
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.anderson import Anderson
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.data_terms import Huber, StudentT
 from pfitre_jax.solvers.fista import FISTATV
@@ -53,6 +54,9 @@ METHODS = {
     "student-sirt": Reweighted(SIRT(), StudentT(jnp.asarray(2.0), jnp.asarray(3.0))),
     "huber-hqs": Reweighted(
         HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4), Huber("auto")
+    ),
+    "anderson-hqs": Anderson(
+        HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4), 2, jnp.asarray(0.8)
     ),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
 }
@@ -229,6 +233,7 @@ CALLS = {
     "fista_tv": lambda A, y, **k: solvers.fista_tv(A, y, **k),
     "admm_tv": lambda A, y, **k: solvers.admm_tv(A, y, **k),
     "admm": lambda A, y, **k: solvers.admm(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "equilibrium": lambda A, y, **k: solvers.equilibrium(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "hqs": lambda A, y, **k: solvers.hqs(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "fista_tv, poisson": lambda A, y, **k: solvers.fista_tv(A, y, data_term=solvers.Poisson(1e4, 0.2), **k),
     "pfitre_original": lambda A, y, **k: solvers.pfitre_original(A, y, prior=Shrink(0.9), **k),
