@@ -1,5 +1,10 @@
 """Iterative reconstruction of one slice; batches of slices come from ``jax.vmap``."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
 from pfitre_jax.solvers.anderson import Anderson, equilibrium
 from pfitre_jax.solvers.cgls import CGLS, cgls
@@ -13,7 +18,15 @@ from pfitre_jax.solvers.sirt import SIRT, sirt
 from pfitre_jax.solvers.solve import solve
 from pfitre_jax.solvers.weight import automatic_weight
 
+if TYPE_CHECKING:
+    from pfitre_jax.solvers.primal_dual import LearnedPrimalDual as LearnedPrimalDual
+    from pfitre_jax.solvers.primal_dual import learned_primal_dual as learned_primal_dual
+
+# Flax is slow to import, and only this method needs it.
+_LEARNED = ("LearnedPrimalDual", "learned_primal_dual")
+
 __all__ = [
+    *_LEARNED,
     "ADMM",
     "CGLS",
     "FISTATV",
@@ -38,3 +51,9 @@ __all__ = [
     "sirt",
     "solve",
 ]
+
+
+def __getattr__(name: str):
+    if name in _LEARNED:
+        return getattr(importlib.import_module(f"{__name__}.primal_dual"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
