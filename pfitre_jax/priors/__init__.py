@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pfitre_jax.priors.network import pretrained as pretrained
     from pfitre_jax.priors.nonnegative import Nonnegative as Nonnegative
     from pfitre_jax.priors.tv import TV as TV
+    from pfitre_jax.priors.wavelet import Wavelet as Wavelet
 
 # Flax is slow to import, and only the learned priors need it.
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "GradientStep": "gradient_step",
     "NetworkPrior": "network",
     "Nonnegative": "nonnegative",
+    "Wavelet": "wavelet",
     "available": "network",
     "pretrained": "network",
 }

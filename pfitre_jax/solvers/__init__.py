@@ -1,7 +1,14 @@
 """Iterative reconstruction of one slice; batches of slices come from ``jax.vmap``."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
+from pfitre_jax.solvers.anderson import Anderson, equilibrium
 from pfitre_jax.solvers.cgls import CGLS, cgls
+from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT
 from pfitre_jax.solvers.fista import FISTATV, fista_tv
 from pfitre_jax.solvers.gradient_step import GradientStepPnP, gradient_step
 from pfitre_jax.solvers.hqs import HQS, hqs
@@ -10,12 +17,21 @@ from pfitre_jax.solvers.original import Original, pfitre_original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.proximal_gradient import ProximalGradient, pnp_fista, pnp_ista
 from pfitre_jax.solvers.red import RED, REDPRO, red, red_pro
+from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT, sirt
 from pfitre_jax.solvers.solve import solve
 from pfitre_jax.solvers.unrolled import Unrolled
 from pfitre_jax.solvers.weight import automatic_weight
 
+if TYPE_CHECKING:
+    from pfitre_jax.solvers.primal_dual import LearnedPrimalDual as LearnedPrimalDual
+    from pfitre_jax.solvers.primal_dual import learned_primal_dual as learned_primal_dual
+
+# Flax is slow to import, and only this method needs it.
+_LEARNED = ("LearnedPrimalDual", "learned_primal_dual")
+
 __all__ = [
+    *_LEARNED,
     "ADMM",
     "CGLS",
     "FISTATV",
@@ -25,14 +41,21 @@ __all__ = [
     "SIRT",
     "GradientStepPnP",
     "NullSpace",
+    "Anderson",
+    "Gaussian",
+    "Huber",
     "Original",
+    "Poisson",
     "Problem",
     "ProximalGradient",
     "Unrolled",
+    "Reweighted",
+    "StudentT",
     "admm",
     "admm_tv",
     "automatic_weight",
     "cgls",
+    "equilibrium",
     "fista_tv",
     "gradient_step",
     "hqs",
@@ -45,3 +68,9 @@ __all__ = [
     "sirt",
     "solve",
 ]
+
+
+def __getattr__(name: str):
+    if name in _LEARNED:
+        return getattr(importlib.import_module(f"{__name__}.primal_dual"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -100,6 +100,7 @@ def admm(
     x0=None,
     cg_iterations: int = 5,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`ADMM`; the other arguments are those of :func:`solve`.
@@ -119,6 +120,7 @@ def admm(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )
 

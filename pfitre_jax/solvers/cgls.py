@@ -45,7 +45,7 @@ class CGLS:
 
     def step(self, problem: Problem, state: CGLSState) -> CGLSState:
         projected = problem.mask * problem.A(state.direction)
-        curvature = jnp.sum(projected**2) / problem.norm_squared
+        curvature = jnp.vdot(projected, problem.weighted(projected)) / problem.norm_squared
         length = ratio(state.energy, curvature)
         x = state.x + length * state.direction
         misfit = state.misfit - length * projected
@@ -73,7 +73,10 @@ def cgls(
     tolerance: float = 0.0,
     differentiate=None,
 ) -> Solution:
-    """Reconstruct one slice by :class:`CGLS`; the arguments are those of :func:`solve`."""
+    """Reconstruct one slice by :class:`CGLS`; the arguments are those of :func:`solve`.
+
+    It takes no data term: conjugate gradients need one quadratic for all iterations.
+    """
     return solve(
         CGLS(),
         A,

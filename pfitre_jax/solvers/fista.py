@@ -94,8 +94,10 @@ class FISTATV:
 
 
 def objective(problem: Problem, x, weight):
-    """``1/2 |M(Ax-y)|^2/norm(A)^2 + weight TV(x)``: image (ny, nx) -> ()."""
-    return jnp.sum(problem.misfit(x) ** 2) / (2 * problem.norm_squared) + weight * total_variation(x)
+    """``1/2 |M(Ax-y)|_W^2/norm(A)^2 + weight TV(x)``: image (ny, nx) -> ()."""
+    misfit = problem.misfit(x)
+    data = jnp.vdot(misfit, problem.weighted(misfit)) / (2 * problem.norm_squared)
+    return data + weight * total_variation(x)
 
 
 def fista_tv(
@@ -110,6 +112,7 @@ def fista_tv(
     support=None,
     x0=None,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`FISTATV`; the other arguments are those of :func:`solve`.
@@ -133,5 +136,6 @@ def fista_tv(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

@@ -104,6 +104,7 @@ def hqs(
     x0=None,
     cg_iterations: int = 5,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`HQS`; the other arguments are those of :func:`solve`.
@@ -124,5 +125,6 @@ def hqs(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

@@ -92,6 +92,7 @@ def null_space(
     x0=None,
     cg_iterations: int = 20,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`NullSpace`; the other arguments are those of :func:`solve`.
@@ -113,5 +114,6 @@ def null_space(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

@@ -86,6 +86,7 @@ def pfitre_original(
     x0=None,
     cg_iterations: int = 60,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`Original`; the other arguments are those of :func:`solve`.
@@ -107,5 +108,6 @@ def pfitre_original(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

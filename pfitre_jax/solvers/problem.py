@@ -16,10 +16,11 @@ from pfitre_jax.operators.projector import Projector
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Data term ``1/2 |M(Ax - y)|^2 / norm(A)^2`` over images that are 0 outside a support.
+    """Data term ``1/2 |M(Ax - y)|_W^2 / norm(A)^2`` over images that are 0 outside a support.
 
-    The normalisation makes ``rho`` and the weights of priors independent of the number and length of the
-    rays. Images should have values of about [0, 1]: divide the sinogram by the scan's scale.
+    ``|r|_W^2 = sum w r^2``; without weights the plain norm. The normalisation makes ``rho`` and the weights
+    of priors independent of the number and length of the rays. Images should have values of about [0, 1]:
+    divide the sinogram by the scan's scale.
 
     A: projector
     sinogram: (views, columns), line integrals
@@ -28,6 +29,8 @@ class Problem:
     wedge: the missing wedge
     norm_squared: (), ``norm(A)^2``
     kernel: the FFT form of ``A^T A``, for preconditioning
+    weights: (views, columns), ``w`` of each bin, from 0 to 1 (methods count on a norm of at most 1); ``None``
+        for 1 everywhere. Misfits and residuals are not weighted, only what is projected back
     """
 
     A: Projector
@@ -37,6 +40,7 @@ class Problem:
     wedge: Wedge
     norm_squared: Float[Array, ""]
     kernel: NormalKernel
+    weights: Float[Array, "views columns"] | None = None
 
     @classmethod
     def create(cls, A: Projector, sinogram, mask=None, support=None, wedge: Wedge | None = None) -> Problem:
@@ -82,16 +86,21 @@ class Problem:
         """``norm(M(Ax - y)) / norm(My)``: image (ny, nx) -> ()."""
         return self.relative_residual(self.misfit(image))
 
+    def weighted(self, sinogram):
+        """``M W y``: (views, columns) -> (views, columns)."""
+        valid = self.mask * sinogram
+        return valid if self.weights is None else self.weights * valid
+
     def back(self, sinogram):
-        """``S A^T M y / norm(A)^2``: (views, columns) -> (ny, nx)."""
-        return self.support * self.A.T(self.mask * sinogram) / self.norm_squared
+        """``S A^T M W y / norm(A)^2``: (views, columns) -> (ny, nx)."""
+        return self.support * self.A.T(self.weighted(sinogram)) / self.norm_squared
 
     def gradient(self, image):
-        """Gradient of the data term, ``S A^T M (A x - y) / norm(A)^2``."""
+        """Gradient of the data term, ``S A^T M W (A x - y) / norm(A)^2``."""
         return -self.back(self.misfit(image))
 
     def normal(self, image):
-        """``S A^T M A S x / norm(A)^2``."""
+        """``S A^T M W A S x / norm(A)^2``."""
         return self.back(self.A(self.support * image))
 
     def precondition(self, image, rho):

@@ -110,6 +110,7 @@ def pnp_fista(
     support=None,
     x0=None,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`ProximalGradient`; the other arguments are those of :func:`solve`.
@@ -136,5 +137,6 @@ def pnp_fista(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

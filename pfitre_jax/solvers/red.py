@@ -126,6 +126,7 @@ def red(
     support=None,
     x0=None,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`RED`; the other arguments are those of :func:`solve`.
@@ -148,6 +149,7 @@ def red(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )
 
@@ -166,6 +168,7 @@ def red_pro(
     support=None,
     x0=None,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`REDPRO`; the other arguments are those of :func:`solve`.
@@ -187,5 +190,6 @@ def red_pro(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

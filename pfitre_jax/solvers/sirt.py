@@ -74,6 +74,7 @@ def sirt(
     support=None,
     x0=None,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`SIRT`; the other arguments are those of :func:`solve`.
@@ -89,5 +90,6 @@ def sirt(
         support=support,
         x0=x0,
         tolerance=tolerance,
+        data_term=data_term,
         differentiate=differentiate,
     )

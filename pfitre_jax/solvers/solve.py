@@ -11,6 +11,7 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.loop import Solution, check_iterations, run
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.reweighted import Reweighted
 
 
 def solve(
@@ -23,6 +24,7 @@ def solve(
     support=None,
     x0=None,
     tolerance: float = 0.0,
+    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Run ``method`` on one slice, compiled once per shape: a new sinogram, angle or centre does not retrace.
@@ -34,6 +36,8 @@ def solve(
     support: (ny, nx), 1 where the image may differ from 0; default the disc that every view sees
     x0: (ny, nx), start, default 0
     tolerance: stop when the relative change of the image falls to it; 0: never
+    data_term: such as :class:`Huber` ("auto") or :class:`Poisson`, by :class:`Reweighted`; default least
+        squares
     differentiate: ``None``, "unroll", "checkpoint" or "implicit", see :func:`pfitre_jax.loop.run`
 
     Raises ``ValueError`` for a shape that does not fit, iterations below 1, an unknown ``differentiate``.
@@ -44,6 +48,8 @@ def solve(
         sinogram = sinogram.astype(jnp.result_type(float))
     if x0 is not None and jnp.shape(x0) != A.shape:
         raise ValueError(f"x0 has shape {jnp.shape(x0)}; expected {A.shape} (ny, nx)")
+    if data_term is not None:
+        method = Reweighted(method, data_term)
     wedge = Wedge.from_angles(A.geometry.theta_rad)
     return _solve(method, A, sinogram, mask, support, wedge, x0, int(iterations), tolerance, differentiate)
 

@@ -13,8 +13,8 @@ WEIGHT_PER_NOISE = 0.6
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
 #: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 5e-5.
 SMALLEST_WEIGHT = 2e-4
-# median(|n|) of a standard normal n
-_MAD = 0.6745
+#: ``median |n|`` of a standard normal n.
+MAD = 0.6745
 
 
 def noise_level(
@@ -30,7 +30,7 @@ def noise_level(
     second = sinograms[..., :-2] - 2 * sinograms[..., 1:-1] + sinograms[..., 2:]
     valid = (masks[..., :-2] > 0) & (masks[..., 1:-1] > 0) & (masks[..., 2:] > 0)
     size = jnp.nanmedian(jnp.where(valid, jnp.abs(second), jnp.nan))
-    return jnp.nan_to_num(size) / (_MAD * 6**0.5)
+    return jnp.nan_to_num(size) / (MAD * 6**0.5)
 
 
 def automatic_weight(

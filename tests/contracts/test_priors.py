@@ -18,6 +18,7 @@ from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
+from pfitre_jax.priors.wavelet import Wavelet
 
 SHAPE = (9, 11)
 
@@ -35,9 +36,15 @@ PROXES = {
         jnp.asarray(0.004), iterations=400, direction_rad=jnp.asarray(0.6), ratio=jnp.asarray(1.7)
     ),
     "nonnegative": Nonnegative,
+    "haar": lambda: Wavelet(jnp.asarray(0.004), levels=2, family="haar"),
+    "db2": lambda: Wavelet(jnp.asarray(0.004)),
     "sparse of the docs": lambda: documented.run("add/prior.md", "sparse.py")["Sparse"](jnp.asarray(0.004)),
 }
-PRIORS = PROXES | {"network": network, "gradient step": lambda: GradientStep(network())}
+PRIORS = PROXES | {
+    "network": network,
+    "gradient step": lambda: GradientStep(network()),
+    "wavelet, cycle spinning": lambda: Wavelet(jnp.asarray(0.004), levels=2, shifts=3),
+}
 
 
 @pytest.fixture(params=PRIORS, name="prior")
@@ -103,6 +110,7 @@ def test_a_prox_is_the_minimum(make, strength):
             prior = dataclasses.replace(prior, weight=strength)
         if isinstance(prior, TV):
             prior = dataclasses.replace(prior, iterations=4000)
+        constrained = getattr(prior, "nonnegative", not isinstance(prior, Wavelet))
         v = image()
         x = jax.jit(prior.prox)(v, strength)
         cost = jax.jit(lambda x: jnp.sum((x - v) ** 2) / 2 + prior.value(x))
@@ -114,7 +122,7 @@ def test_a_prox_is_the_minimum(make, strength):
         for direction in directions:
             for step in (1e-4, -1e-4, 1e-2, -1e-2, 0.3):
                 near = x + step * direction
-                near = jnp.maximum(near, 0) if getattr(prior, "nonnegative", True) else near
+                near = jnp.maximum(near, 0) if constrained else near
                 assert cost(near) >= lowest - 1e-8
 
 

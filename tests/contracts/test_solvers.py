@@ -15,19 +15,24 @@ from contract import check_close, check_gradient, random_like
 from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.loop import Status, run
+from pfitre_jax.models.primal_dual import PrimalDualConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.anderson import Anderson
 from pfitre_jax.solvers.cgls import CGLS
+from pfitre_jax.solvers.data_terms import StudentT
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.gradient_step import GradientStepPnP
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.null_space import NullSpace
 from pfitre_jax.solvers.original import Original
+from pfitre_jax.solvers.primal_dual import LearnedPrimalDual
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.proximal_gradient import ProximalGradient
 from pfitre_jax.solvers.red import RED, REDPRO
+from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.unrolled import Unrolled
 
@@ -47,6 +52,12 @@ class Shrink:
         return self.factor * (0.8 * v + 0.1 * (jnp.roll(v, 1, 0) + jnp.roll(v, -1, 0)))
 
 
+def learned_primal_dual() -> LearnedPrimalDual:
+    """A tiny one with parameters as if trained a little."""
+    method = LearnedPrimalDual.create(jax.random.key(0), STEPS, PrimalDualConfig(2, 2, 3))
+    return jax.tree.map(lambda a, r: a + 0.03 * r, method, random_like(method, 5))
+
+
 METHODS = {
     "sirt": SIRT(),
     "cgls": CGLS(),
@@ -56,6 +67,9 @@ METHODS = {
     "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4, first_iterations=2),
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
     "unrolled": Unrolled(Shrink(jnp.asarray([0.9, 0.8])), jnp.asarray([0.05, 0.07]), 3, first_iterations=0),
+    "student-sirt": Reweighted(SIRT(), StudentT("auto", jnp.asarray(20.0))),
+    "anderson-sirt": Anderson(SIRT(), 2, jnp.asarray(0.8)),
+    "learned-primal-dual": learned_primal_dual(),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
     "landweber of the docs": documented.run("add/solver.md", "landweber.py")["Landweber"](jnp.asarray(1.2)),
     "pnp-ista": ProximalGradient(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.99), False),
@@ -156,9 +170,10 @@ def test_gradients_are_finite_differences(method):
             return jnp.sum(jnp.sin(run(method, p, blank(), iterations=STEPS, differentiate="unroll").value))
 
         # Scaled so that a step of 1e-6 in a weight of 1e-3 stays a small one.
-        logs = jax.tree.map(jnp.log, method)
+        logs = jax.tree.map(lambda a: jnp.log(jnp.abs(a)), method)
+        scaled = lambda logs: jax.tree.map(lambda a, log: jnp.sign(a) * jnp.exp(log), method, logs)  # noqa: E731
         check_gradient(
-            lambda a: loss((jax.tree.map(jnp.exp, a[0]), a[1], a[2])),
+            lambda a: loss((scaled(a[0]), a[1], a[2])),
             (logs, measured(A), A.geometry.center),
             rtol=1e-5,
         )
@@ -242,6 +257,7 @@ CALLS = {
     "fista_tv": lambda A, y, **k: solvers.fista_tv(A, y, **k),
     "admm_tv": lambda A, y, **k: solvers.admm_tv(A, y, **k),
     "admm": lambda A, y, **k: solvers.admm(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "equilibrium": lambda A, y, **k: solvers.equilibrium(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "hqs": lambda A, y, **k: solvers.hqs(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "pnp_ista": lambda A, y, **k: solvers.pnp_ista(A, y, prior=Shrink(0.9), **k),
     "pnp_fista": lambda A, y, **k: solvers.pnp_fista(A, y, prior=TV(1e-3), **k),
@@ -249,6 +265,10 @@ CALLS = {
     "red_pro": lambda A, y, **k: solvers.red_pro(A, y, prior=Shrink(0.9), **k),
     "gradient_step": lambda A, y, **k: solvers.gradient_step(A, y, prior=Shrink(0.9), **k),
     "null_space": lambda A, y, **k: solvers.null_space(A, y, prior=Shrink(0.9), **k),
+    "fista_tv, poisson": lambda A, y, **k: solvers.fista_tv(A, y, data_term=solvers.Poisson(1e4, 0.2), **k),
+    "learned_primal_dual": lambda A, y, **k: solvers.learned_primal_dual(
+        A, y, method=learned_primal_dual(), **k
+    ),
     "pfitre_original": lambda A, y, **k: solvers.pfitre_original(A, y, prior=Shrink(0.9), **k),
 }
 

@@ -1,0 +1,112 @@
+"""The networks of the learned primal-dual method: one small pair for each iteration.
+
+``init``, ``update_dual`` and ``update_primal`` are pure functions of a static :class:`PrimalDualConfig`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pfitre_jax.models.blocks import convolution, random_parameters
+
+
+@dataclasses.dataclass(frozen=True)
+class PrimalDualConfig:
+    """Layout of the networks; static and hashable. By default the published one, 25 198 parameters a step.
+
+    primal: images that are carried along, at least 2; dual: sinograms that are
+    channels: of the two hidden layers
+    """
+
+    primal: int = 5
+    dual: int = 5
+    channels: int = 32
+
+    def __post_init__(self):
+        for name, least in (("primal", 2), ("dual", 1), ("channels", 1)):
+            number = getattr(self, name)
+            if not isinstance(number, int) or number < least:
+                raise ValueError(f"{name} is {number!r}; expected a whole number of at least {least}")
+
+
+class _PReLU(nnx.Module):
+    # max(x, 0) + slope min(x, 0), the slope learned and 0 at first.
+    def __init__(self):
+        self.slope = nnx.Param(jnp.zeros(()))
+
+    def __call__(self, x):
+        return jnp.where(x > 0, x, self.slope[...] * x)
+
+
+class _Correction(nnx.Module):
+    # Three 3x3 convolutions from what is known to what is added.
+    def __init__(self, inputs: int, channels: int, outputs: int, *, rngs: nnx.Rngs):
+        self.enter = convolution(inputs, channels, rngs=rngs)
+        self.first = _PReLU()
+        self.middle = convolution(channels, channels, rngs=rngs)
+        self.second = _PReLU()
+        self.leave = convolution(channels, outputs, rngs=rngs)
+
+    def __call__(self, x):
+        return self.leave(self.second(self.middle(self.first(self.enter(x)))))
+
+
+class _Pair(nnx.Module):
+    def __init__(self, config: PrimalDualConfig, *, rngs: nnx.Rngs):
+        self.dual = _Correction(config.dual + 2, config.channels, config.dual, rngs=rngs)
+        self.primal = _Correction(config.primal + 1, config.channels, config.primal, rngs=rngs)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def init(config: PrimalDualConfig, key: Array, iterations: int) -> dict:
+    """Random float32 parameters of all iterations: a nested dict of arrays (iterations, ...).
+
+    The last layers are zero: untrained, nothing is added.
+    """
+    abstract = _structure(config)[1]
+    params = jax.vmap(lambda k: random_parameters(abstract, k))(jax.random.split(key, iterations))
+    return {
+        part: layers | {"leave": jax.tree.map(jnp.zeros_like, layers["leave"])}
+        for part, layers in params.items()
+    }
+
+
+def update_dual(
+    config: PrimalDualConfig,
+    params: dict,
+    dual: Float[Array, "views columns dual"],
+    projected: Float[Array, "views columns"],
+    data: Float[Array, "views columns"],
+) -> Float[Array, "views columns dual"]:
+    """``h + network(h, A f, y)``, in the dtype of ``h``; params: of one iteration."""
+    known = jnp.concatenate([dual, projected[..., None], data[..., None]], axis=-1)
+    return dual + _merge(config, params, dual.dtype).dual(known)
+
+
+def update_primal(
+    config: PrimalDualConfig,
+    params: dict,
+    primal: Float[Array, "ny nx primal"],
+    back: Float[Array, "ny nx"],
+) -> Float[Array, "ny nx primal"]:
+    """``f + network(f, A^T h)``, in the dtype of ``f``; params: of one iteration."""
+    known = jnp.concatenate([primal, back[..., None]], axis=-1)
+    return primal + _merge(config, params, primal.dtype).primal(known)
+
+
+def _merge(config: PrimalDualConfig, params: dict, dtype) -> _Pair:
+    cast = jax.tree.map(lambda a: jnp.asarray(a, dtype), params)
+    return nnx.merge(_structure(config)[0], nnx.State(cast))
+
+
+@functools.lru_cache
+def _structure(config: PrimalDualConfig) -> tuple[nnx.GraphDef, dict]:
+    # The networks without their arrays, and their shapes.
+    graph, state = nnx.split(nnx.eval_shape(lambda: _Pair(config, rngs=nnx.Rngs(params=0))))
+    return graph, nnx.to_pure_dict(state)

@@ -1,0 +1,212 @@
+"""Data terms other than least squares, each by the weights of the least squares that stand in for it.
+
+A term is ``sum phi(r) / norm(A)^2`` over the misfits ``r = M(y - Ax)``, scaled so that ``phi(r) = r^2/2``
+for small ``r`` in the most trusted bin: ``rho`` and the weights of priors keep their meaning. At an image
+``x`` it is replaced by ``sum w r^2/2 / norm(A)^2``, ``w = phi'(r)/r`` from 0 to 1, which has the term's
+gradient there and, where ``phi`` is a concave function of ``r^2``, lies above it elsewhere, but for a
+constant. Solving with weights that are renewed (:mod:`pfitre_jax.solvers.reweighted`) comes to rest where the
+term's gradient is 0: iteratively reweighted least squares (Holland & Welsch, Commun. Stat. A6, 1977).
+
+Each term has ``value(problem, x)`` and ``weights(problem, x)``; ``x`` is (ny, nx), weights (views, columns).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.weight import MAD
+
+#: With this many standard deviations Huber's estimate of a mean has 95% of the least squares' efficiency
+#: on normal noise (Huber, Ann. Math. Stat. 35, 1964).
+HUBER_DEVIATIONS = 1.345
+#: The robust scale of the misfit is at least this part of the root mean square of the data.
+SMALLEST_SCALE = 1e-3
+
+
+class DataTerm(Protocol):
+    def value(self, problem: Problem, x) -> Array: ...
+
+    def weights(self, problem: Problem, x) -> Array: ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """``phi(r) = w r^2/2``, ``w = (min sigma / sigma)^2``: normal noise of known standard deviation.
+
+    sigma: () or (views, columns), standard deviation of the bins, more than 0; only its ratios count
+    """
+
+    sigma: Any = 1.0
+
+    def __post_init__(self):
+        _check(self, "sigma")
+
+    def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
+        return _total(problem, self.weights(problem, x) * problem.misfit(x) ** 2 / 2)
+
+    def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        sigma = jnp.broadcast_to(jnp.asarray(self.sigma, x.dtype), problem.sinogram.shape)
+        least = jnp.min(jnp.where(problem.mask > 0, sigma, jnp.inf))
+        return jnp.where(problem.mask > 0, least / sigma, 0) ** 2
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Poisson:
+    """Photon counts ``N ~ Poisson(counts exp(-scale A x))`` behind the sample, ``y = -log(N/counts)/scale``.
+
+    ``phi(r) = c exp(-s y) (exp(s r) - 1 - s r) / s^2``, ``s`` the scale and ``c = counts/max(counts)``: the
+    negative log-likelihood less its least value, over ``max(counts) s^2``. ``w = phi'(r)/r`` is ``c`` times
+    the logarithmic mean ``(exp(-s Ax) - exp(-s y)) / (s (y - Ax))`` of measured and expected transmission:
+    for many photons the inverse variance of ``y``, as in the weighted least squares of Sauer & Bouman (IEEE
+    Trans. Signal Process. 41, 1993), who take the measured one, and of Elbakri & Fessler (IEEE TMI 21, 2002).
+
+    Approximations: scatter, dark current and readout noise are left out. In the weights, not in the value,
+    line integrals are held between the flat beam and one photon, ``0 <= s l <= log(counts)``. The weighted
+    least squares have the likelihood's slope but do not lie above it everywhere: no step is sure to lower
+    it; its fixed point is the likelihood's all the same.
+
+    counts: () or (views, columns), of the flat beam in a bin, more than 1
+    scale: (), what the sinogram has been divided by
+    """
+
+    counts: Any
+    scale: Any = 1.0
+
+    def __post_init__(self):
+        _check(self, "counts", above=1)
+        _check(self, "scale")
+
+    def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
+        counts, scale = self._numbers(x.dtype)
+        exponent = scale * problem.misfit(x)
+        excess = jnp.exp(-scale * problem.sinogram) * (jnp.expm1(exponent) - exponent)
+        return _total(problem, counts / jnp.max(counts) * excess / scale**2)
+
+    def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        counts, scale = self._numbers(x.dtype)
+        measured, expected = (
+            jnp.clip(scale * line, 0, jnp.log(counts)) for line in (problem.sinogram, problem.A(x))
+        )
+        return counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
+
+    def _numbers(self, dtype):
+        return jnp.asarray(self.counts, dtype), jnp.asarray(self.scale, dtype)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Huber:
+    """``phi(r) = r^2/2`` up to ``|r| = delta``, then ``delta |r| - delta^2/2``; ``w = min(1, delta/|r|)``.
+
+    Zingers, slipped views and hot columns pull with a bounded force (Huber, Ann. Math. Stat. 35, 1964).
+
+    delta: (), in the units of the sinogram, more than 0; "auto" (kept as None) for ``1.345`` times
+        :func:`robust_scale` of the misfit at ``x``
+    """
+
+    delta: Any = None
+
+    def __post_init__(self):
+        _check(self, "delta", auto=True)
+
+    def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
+        misfit = problem.misfit(x)
+        size, delta = jnp.abs(misfit), self._delta(problem, misfit)
+        return _total(problem, jnp.where(size > delta, delta * (size - delta / 2), misfit**2 / 2))
+
+    def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        misfit = problem.misfit(x)
+        delta = self._delta(problem, misfit)
+        return delta / jnp.maximum(jnp.abs(misfit), delta)
+
+    def _delta(self, problem, misfit):
+        if self.delta is None:
+            return HUBER_DEVIATIONS * robust_scale(problem, misfit)
+        return jnp.asarray(self.delta, misfit.dtype)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class StudentT:
+    """``phi(r) = q/2 log(1 + r^2/q)``, ``q = dof sigma^2``; ``w = 1/(1 + r^2/q)``.
+
+    The negative log-likelihood of Student's t distribution, times ``sigma^2 dof/(dof + 1)``. A bin far off
+    pulls less the farther it is (Lange, Little & Taylor, J. Am. Stat. Assoc. 84, 1989): more than
+    :class:`Huber` forgives, but not convex, so that the start matters.
+
+    sigma: (), in the units of the sinogram, more than 0; "auto" (kept as None) for :func:`robust_scale` of
+        the misfit at ``x``
+    dof: (), degrees of freedom, more than 0; many make it least squares
+    """
+
+    sigma: Any = None
+    dof: Any = 4.0
+
+    def __post_init__(self):
+        _check(self, "sigma", auto=True)
+        _check(self, "dof")
+
+    def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
+        misfit = problem.misfit(x)
+        q = self._squared(problem, misfit)
+        return _total(problem, q / 2 * jnp.log1p(misfit**2 / q))
+
+    def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        misfit = problem.misfit(x)
+        return 1 / (1 + misfit**2 / self._squared(problem, misfit))
+
+    def _squared(self, problem, misfit):
+        sigma = robust_scale(problem, misfit) if self.sigma is None else jnp.asarray(self.sigma, misfit.dtype)
+        return jnp.asarray(self.dof, misfit.dtype) * sigma**2
+
+
+def robust_scale(problem: Problem, misfit: Float[Array, "views columns"]) -> Float[Array, ""]:
+    """``median |r| / 0.6745`` over the valid bins: the standard deviation of normal noise among outliers.
+
+    The median absolute deviation, from 0. At least ``SMALLEST_SCALE`` of the data's root mean square: a
+    scan that is fitted exactly in most bins has no scale.
+    """
+    valid = problem.mask > 0
+    middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(valid, jnp.abs(misfit), jnp.nan)))
+    mean_square = jnp.sum(problem.sinogram**2) / jnp.maximum(jnp.sum(valid), 1)
+    least = SMALLEST_SCALE * jnp.sqrt(jnp.maximum(mean_square, jnp.finfo(misfit.dtype).tiny))
+    return jnp.maximum(middle / MAD, least)
+
+
+def _total(problem, values):
+    """``sum_M values / norm(A)^2``: (views, columns) -> ()."""
+    return jnp.sum(jnp.where(problem.mask > 0, values, 0)) / problem.norm_squared
+
+
+def _logarithmic_mean(a, b):
+    """``(exp(a) - exp(b)) / (a - b)``, its limit ``exp(a)`` for ``a = b``."""
+    half = (a - b) / 2
+    apart = jnp.abs(half) > 1e-2
+    some = jnp.where(apart, half, 1)
+    # sinh(h)/h, by its series where the quotient would lose digits.
+    return jnp.exp((a + b) / 2) * jnp.where(
+        apart, jnp.sinh(some) / some, 1 + half**2 / 6 * (1 + half**2 / 20)
+    )
+
+
+def _check(term, *names: str, above: float = 0, auto: bool = False) -> None:
+    """``ValueError`` for Python numbers that make no sense; "auto", where it may be, becomes None.
+
+    Arrays pass, as do the tracers and placeholders that JAX builds pytrees from.
+    """
+    for name in names:
+        value = getattr(term, name)
+        if auto and isinstance(value, str) and value == "auto":
+            object.__setattr__(term, name, None)
+        elif isinstance(value, str) or (isinstance(value, (int, float)) and not above < value < math.inf):
+            expected = f"a finite number, more than {above}" + (", or 'auto'" if auto else "")
+            raise ValueError(f"{name} of {type(term).__name__} is {value!r}; expected {expected}")
