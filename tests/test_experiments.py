@@ -258,3 +258,28 @@ def test_prior_ablation_runs_at_its_tiny_preset(tmp_path):
         np.testing.assert_allclose([score["start"] for score in scores], scores[0]["start"], rtol=1e-5)
     said = (tmp_path / "prior_ablation.md").read_text()
     assert all(f"| {name} |" in said for name in ("not turned", "unlimited", "zingers"))
+
+
+@pytest.mark.slow
+def test_solver_variants_runs_at_its_tiny_preset(tmp_path):
+    results = run("solver_variants", tmp_path, tmp_path)
+    assert list(results) == ["FBP", "CGLS", "FISTA, TV", "splitting (HQS)"]
+    for row in results.values():
+        assert 5 < row["psnr"] < 40 and row["seconds_per_slice"] > 0
+    assert results["splitting (HQS)"]["setting"]["rho"] in (0.005, 0.02)
+
+
+@pytest.mark.slow
+def test_unrolled_training_runs_at_its_tiny_preset(tmp_path):
+    results = run("unrolled_training", tmp_path, tmp_path)
+    assert list(results) == ["plug-and-play", "unrolled", "equilibrium"]
+    for row in results.values():
+        assert row["steps"] >= 1 and 3 < row["judged"]["2"]["psnr"] < 40
+
+
+@pytest.mark.slow
+def test_adaptation_runs_at_its_tiny_preset(data_dir, tmp_path):
+    results = run("adaptation", tmp_path, data_dir)
+    row = results["36-50"]
+    assert row["steps"] in (0, 1, 2) and row["curve"]["looks"][0] == 0
+    assert all(0 < error < 1 for error in row["error"].values())
