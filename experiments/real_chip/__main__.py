@@ -21,8 +21,8 @@ ALL_VIEWS = "all views"
 
 
 def cells(config: Config) -> list[tuple[str, str, str]]:
-    """Roll, views left out, method."""
-    rolls, sets = [f"{roll:g}" for roll in config.rolls_deg], [*config.left_out, ALL_VIEWS]
+    """Roll, the right one first, views left out, method."""
+    rolls, sets = [f"{roll:g}" for roll in config.rolls_deg[::-1]], [*config.left_out, ALL_VIEWS]
     return [(roll, name, method) for roll in rolls for name in sets for method in config.methods]
 
 

@@ -82,7 +82,7 @@ def begin(variant: str, prior: NetworkPrior, config: Config) -> dict:
     """What a variant trains, where it starts."""
     if variant == "learned primal-dual":
         return {"method": LearnedPrimalDual.create(jax.random.key(config.seed), VARIANTS[variant])}
-    params = {"network": prior.params, "rho": jnp.asarray(config.rho)}
+    params = {"network": prior.params, "rho": jnp.float32(config.rho)}
     if variant.startswith("own"):
         own = Unrolled.create(prior, config.rho, VARIANTS[variant])
         params = {"network": own.prior.params, "rho": own.rho}
@@ -165,7 +165,7 @@ def judge(variant: str, params: dict, prior: NetworkPrior, config: Config) -> di
 def measure(config: Config, prior: NetworkPrior, variant: str) -> tuple[dict, dict[str, np.ndarray]]:
     """A variant, trained and judged."""
     if variant == START:
-        params = {"network": prior.params, "rho": jnp.asarray(config.rho)}
+        params = {"network": prior.params, "rho": jnp.float32(config.rho)}
         return {"steps": config.steps, "judged": judge(variant, params, prior, config)}, {}
     params, steps, seconds = fit(variant, prior, config)
     facts = {"steps": steps, "training_seconds": seconds, "judged": judge(variant, params, prior, config)}
