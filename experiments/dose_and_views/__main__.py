@@ -131,11 +131,9 @@ def picture(config: Config, results: dict, images) -> Figure:
     for axis, (sample, by_arm) in zip(axes, results.items(), strict=True):
         for number, method in enumerate(config.methods):
             for arm, style in zip(ARMS, ("s--", "o-"), strict=True):
-                if arm in by_arm:
-                    doses, qualities = curve(by_arm, arm, method)
-                    axis.semilogx(
-                        doses, qualities, style, ms=4, color=f"C{number}", label=f"{method}, fewer {arm}"
-                    )
+                doses, qualities = curve(by_arm, arm, method)
+                label = f"{method}, fewer {arm}"
+                axis.semilogx(doses, qualities, style, ms=4, color=f"C{number}", label=label)
         unit = "error on views left out, -20 log10" if sample == CHIP else "PSNR, dB"
         axis.set(title=sample, xlabel="dose, share of all", ylabel=unit)
     axes[0].legend(fontsize=7)

@@ -18,6 +18,8 @@ NAME = "real_chip"
 BASELINE, OURS = "fista-tv", "pfitre"
 #: In the place of views left out: none, for residuals and pictures.
 ALL_VIEWS = "all views"
+#: Higher bars are cut off.
+TOP = 2.0
 
 
 def cells(config: Config) -> list[tuple[str, str, str]]:
@@ -96,7 +98,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2 * len(config.rows)))
     for axis, roll in zip(above.subplots(1, len(rolls), squeeze=False)[0], rolls, strict=True):
         draw_errors(axis, config, results.get(roll, {}))
-        axis.set_title(f"roll mended by {roll} degrees", fontsize=9)
+        axis.set_xlabel(f"roll mended by {roll} degrees")
     panels = below.subplots(len(config.rows), len(shown), squeeze=False)
     for line, row in zip(panels, config.rows, strict=True):
         for axis, (roll, method) in zip(line, shown, strict=True):
@@ -117,11 +119,16 @@ def draw_errors(axis, config: Config, by_set: dict) -> None:
         for name in config.left_out:
             error, base = (by_set.get(name, {}).get(m, {}).get("error") for m in (method, BASELINE))
             ratios.append(np.nan if error is None or base is None else error / base)
-        axis.bar(np.arange(len(ratios)) + (number + 0.5) * width - 0.4, ratios, width, label=method)
+        places = np.arange(len(ratios)) + (number + 0.5) * width - 0.4
+        axis.bar(places, ratios, width, label=method)
+        for place, ratio in zip(places, ratios, strict=True):
+            if np.isfinite(ratio):
+                height = min(ratio, TOP) - 0.03
+                axis.text(place, height, f"{ratio:.2f}", rotation=90, ha="center", va="top", fontsize=7)
     axis.set_xticks(range(len(config.left_out)), [f"views {name}" for name in config.left_out])
     axis.axhline(1, color="k", lw=0.8)
-    axis.set_ylabel(f"error over {BASELINE}'s")
-    axis.legend(fontsize=7, ncols=2)
+    axis.set(ylabel=f"error over {BASELINE}'s", ylim=(0, TOP))
+    axis.legend(fontsize=7, ncols=len(config.methods), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def main() -> None:
