@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
-from pfitre_jax.solvers.primal_dual import LearnedPrimalDual
 
 from experiments.record import Record, command_line, folder
 from experiments.unrolled_training.config import PRESETS, VARIANTS, Config
@@ -21,6 +20,7 @@ from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors.network import NetworkPrior, pretrained
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.primal_dual import LearnedPrimalDual
 from pfitre_jax.solvers.unrolled import Unrolled
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
 from pfitre_jax.training.losses import LossWeights, compare
