@@ -19,6 +19,10 @@ from pfitre_jax.solvers.solve import check_number, solve
 #: that are nearly parallel is noise.
 REGULARISATION = 1e-5
 
+#: Differences that are kept. Of the loop with the shipped prior, whose inner conjugate gradients stop early,
+#: older ones are of another linear map.
+MEMORY = 3
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Anderson:
     """
 
     method: Any
-    memory: int = dataclasses.field(default=5, metadata={"static": True})
+    memory: int = dataclasses.field(default=MEMORY, metadata={"static": True})
     damping: Any = 1.0
     implicit: bool = dataclasses.field(default=False, metadata={"static": True})
 
@@ -143,8 +147,8 @@ def equilibrium(
     prior,
     rho,
     iterations: int = 50,
-    tolerance: float = 1e-3,
-    memory: int = 5,
+    tolerance: float = 1e-4,
+    memory: int = MEMORY,
     damping=1.0,
     mask=None,
     support=None,

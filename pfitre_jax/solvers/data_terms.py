@@ -107,7 +107,8 @@ class Poisson:
 class Huber:
     """``phi(r) = r^2/2`` up to ``|r| = delta``, then ``delta |r| - delta^2/2``; ``w = min(1, delta/|r|)``.
 
-    Zingers, slipped views and hot columns pull with a bounded force (Huber, Ann. Math. Stat. 35, 1964).
+    Zingers, slipped views and hot columns pull with a bounded force (Huber, Ann. Math. Stat. 35, 1964). So
+    does every other bin: a prior needs a smaller weight than with least squares.
 
     delta: (), in the units of the sinogram, more than 0; "auto" (kept as None) for ``1.345`` times
         :func:`robust_scale` of the misfit at ``x``

@@ -36,8 +36,7 @@ PROXES = {
         jnp.asarray(0.004), iterations=400, direction_rad=jnp.asarray(0.6), ratio=jnp.asarray(1.7)
     ),
     "nonnegative": Nonnegative,
-    "haar": lambda: Wavelet(jnp.asarray(0.004), levels=2, family="haar"),
-    "db2": lambda: Wavelet(jnp.asarray(0.004)),
+    "wavelet": lambda: Wavelet(jnp.asarray(0.004)),
     "sparse of the docs": lambda: documented.run("add/prior.md", "sparse.py")["Sparse"](jnp.asarray(0.004)),
 }
 PRIORS = PROXES | {

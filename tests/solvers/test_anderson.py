@@ -156,7 +156,7 @@ def test_it_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
 
         plain, ours = errors(method), errors(Anderson(method))
         needed = np.argmax(ours < 1e-4)
-        assert 0 < needed < 20 and plain[2 * needed] > 1e-3
+        assert 0 < needed < 20 and plain[2 * needed] > 1e-4
 
 
 def test_the_implicit_gradient_is_that_of_the_plain_loop():
@@ -170,8 +170,8 @@ def test_the_implicit_gradient_is_that_of_the_plain_loop():
         def slope(call):
             return jax.jit(jax.value_and_grad(functools.partial(loss, call), (0, 1, 2)))(RHO, 0.7, y)
 
-        plain = functools.partial(solvers.hqs, iterations=60, cg_iterations=10, differentiate="unroll")
-        ours = functools.partial(solvers.equilibrium, iterations=60, tolerance=1e-8, cg_iterations=10)
+        plain = functools.partial(solvers.hqs, iterations=40, cg_iterations=6, differentiate="unroll")
+        ours = functools.partial(solvers.equilibrium, iterations=40, tolerance=1e-8, cg_iterations=6)
         for a, b in zip(jax.tree.leaves(slope(ours)), jax.tree.leaves(slope(plain)), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
         done = ours(A, y, prior=Smooth(0.7), rho=RHO)
