@@ -49,6 +49,12 @@ def is_there(file: str) -> bool:
     return there
 
 
+def require_chip() -> None:
+    """Leave with exit code 2, and a line that says why, where Cu_23 is not in the data folder."""
+    if not is_there(f"{CHIP}.tiff"):
+        raise SystemExit(2)
+
+
 def full_angle(sample: FullAngle, share: float = 1.0, seed: int = 0) -> pf.Scan:
     """The rows of ``sample`` with all views, as if ``share`` of the counts had been taken.
 

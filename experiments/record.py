@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+import pfitre_jax as pf
 from pfitre_jax.io.results import plain, write_files
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +33,7 @@ class Record:
     """The record of one configuration in a folder; what lies there of another one counts as nothing.
 
     config: a dataclass
+    depends: what else the results depend on, by name, such as the hashes of priors (:func:`hashes`)
     tables: results -> Markdown
     picture: results and images -> figure; images are named ``"/".join((*cell, label))``
     """
@@ -41,12 +43,14 @@ class Record:
     config: Any
     tables: Callable[[dict], str]
     picture: Callable[[dict, Mapping[str, np.ndarray]], Figure]
+    depends: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def results(self) -> dict:
         """What is done so far: dictionaries in one another, a level for each name of a cell."""
         path = self.folder / f"{self.name}.json"
         content = json.loads(path.read_text()) if path.exists() else {}
-        same = content.get("config") == json.loads(self._told())
+        told = json.loads(self._told())
+        same = (content.get("config"), content.get("depends", {})) == (told["config"], told["depends"])
         return content["results"] if same else {}
 
     def images(self) -> dict[str, np.ndarray]:
@@ -59,7 +63,7 @@ class Record:
         return images if str(images.pop("config")) == self._told() else {}
 
     def _told(self) -> str:
-        return json.dumps(dataclasses.asdict(self.config))
+        return json.dumps({"config": dataclasses.asdict(self.config), "depends": dict(self.depends)})
 
     def fill(
         self,
@@ -83,7 +87,7 @@ class Record:
             self._save(results, images | kept)
 
     def _save(self, results: dict, images: dict[str, np.ndarray]) -> None:
-        content = {"config": dataclasses.asdict(self.config), "commit": commit(), "results": plain(results)}
+        content = json.loads(self._told()) | {"commit": commit(), "results": plain(results)}
         writers = {
             f"{self.name}.json": lambda path: path.write_text(json.dumps(content, indent=1) + "\n"),
             f"{self.name}.md": lambda path: path.write_text(self.tables(results)),
@@ -115,6 +119,11 @@ def put(results: dict, cell: Cell, value: Any) -> None:
     for name in cell[:-1]:
         results = results.setdefault(name, {})
     results[cell[-1]] = value
+
+
+def hashes(*priors: str) -> dict[str, str]:
+    """The hash of each prior's weights, by its name."""
+    return {name: pf.priors.pretrained(name).card.get("sha256", "") for name in priors}
 
 
 def commit() -> str:

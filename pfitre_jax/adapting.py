@@ -17,6 +17,8 @@ from pfitre_jax.scan import Scan
 from pfitre_jax.training.adaptation import AdaptationSettings, Adapted
 from pfitre_jax.training.adaptation import adapt as adapt_rows
 
+# What a card tells of the weights themselves.
+_OF_WEIGHTS = ("sha256", "scores", "training_scores", "disagreement")
 #: Rows, evenly spread over those with signal, that a prior is adapted to.
 ROWS = 8
 
@@ -58,8 +60,9 @@ def adapt(
 
 
 def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPrior:
-    """The prior with a card that says where it is from; the parent's scores are not its own."""
-    card = {name: value for name, value in parent.card.items() if name not in ("scores", "training_scores")}
+    """The prior with a card that says where it is from; what was measured of the parent is not its own."""
+    card = {name: value for name, value in parent.card.items() if name not in _OF_WEIGHTS}
+    card["name"] = f"{parent.card.get('name', 'prior')}, adapted"
     card["adapted"] = {
         "from": {name: parent.card.get(name) for name in ("name", "sha256")},
         "scan": {name: str(value) for name, value in scan.provenance.items()},

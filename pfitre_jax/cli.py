@@ -719,7 +719,7 @@ def train(
 ) -> None:
     """Train a prior; goes on from the last checkpoint in DIR."""
     from pfitre_jax.io.results import check_folder
-    from pfitre_jax.priors.network import pretrained
+    from pfitre_jax.priors.network import available, pretrained
     from pfitre_jax.training.config import load_config
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
@@ -730,7 +730,8 @@ def train(
     configuration = load_config(config)
     if stage is not None:
         configuration.span(stage)
-        weights = configuration.name if weights is None else weights
+        if weights is None and configuration.name in available():
+            weights = configuration.name
     prior = None if weights is None else pretrained(weights)
     if prior is not None:
         check_weights(configuration, prior, steps, stage)

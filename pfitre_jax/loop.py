@@ -97,8 +97,9 @@ def run(
     differentiate: ``None`` (fastest; no reverse mode), ``"unroll"``, ``"checkpoint"`` (unrolled; a step's
     inner values are recomputed, so memory holds one state per iteration) or ``"implicit"`` (the gradient of
     the fixed point the iteration converged to, by a Neumann series of ``iterations`` terms). That is right
-    only where the map contracts and has converged: the status is ``UNSETTLED`` where the changes of the last
-    iterations, which shrink by ``stats["contraction"]`` each, put the fixed point further than ``SETTLED``.
+    only where the map contracts and has converged: the status is ``UNSETTLED`` where the factor by which the
+    terms of that series shrink, ``stats["contraction"]``, is 1 or more, or where with it the last change puts
+    the fixed point further than ``SETTLED``.
     state: to go on from, in the place of the method's ``init``
     keep: what to keep of the state of each iteration, as ``stats["kept"]``, (iterations, ...); for "unroll"
         and "checkpoint"
@@ -111,6 +112,8 @@ def run(
     if state is None:
         state = method.init(problem, x0)
     if differentiate == "implicit":
+        # Where the iteration started does not matter to where it ends.
+        state = jax.lax.stop_gradient(state)
         state, status, stats = _implicit(method, iterations, tolerance, problem, state)
         return _solution(method, problem, state, status, stats, x0)
     carry = _start(state, x0.dtype, iterations)
@@ -192,24 +195,36 @@ def _implicit(method, iterations, tolerance, problem, state):
     carry = _start(state, state.x.dtype, iterations)
     advance = functools.partial(_advance, method, problem, tolerance)
     carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
-    contraction, settled = _settled(carry)
-    lost = (carry.status == int(Status.ITERATIONS)) & ~settled
+    contraction = _contraction(method, problem, carry.state)
+    lost = (carry.status != int(Status.DIVERGED)) & ~_settled(carry, contraction)
     status = jnp.where(lost, int(Status.UNSETTLED), carry.status)
     return carry.state, status, _stats(carry) | {"contraction": contraction}
 
 
-def _settled(carry: _Carry):
-    """The factor by which the last changes shrink, and whether what is left of their series is short."""
-    change, span = carry.change, 3
-    last = carry.k - 1
-    before = jnp.maximum(last - span, 0)
-    steps = jnp.maximum(last - before, 1)
-    tiny = jnp.finfo(change.dtype).tiny
-    contraction = (change[last] / jnp.maximum(change[before], tiny)) ** (1 / steps)
-    rest = change[last] * contraction / jnp.where(contraction < 1, 1 - contraction, 1)
-    # Changes that are rounding do not shrink any more.
-    at_rest = change[last] <= 100 * jnp.finfo(change.dtype).eps
-    return contraction, at_rest | ((contraction < 1) & (last > before) & (rest <= SETTLED))
+def _contraction(method, problem, state, times: int = 6):
+    """The factor by which ``(d step/d State)^T`` shrinks an image: the series of the gradient is made of it.
+
+    By its powers on a random image; of the later half of them.
+    """
+    _, pull = jax.vjp(lambda s: method.step(problem, s), state)
+    _, seed = jax.vjp(lambda s: s.x, state)
+
+    def again(v, _):
+        (v,) = pull(v)
+        return v, jnp.linalg.norm(v.x)
+
+    (start,) = seed(jax.random.normal(jax.random.key(0), state.x.shape, state.x.dtype))
+    _, sizes = jax.lax.scan(again, start, length=times)
+    first, last = sizes[times // 2 - 1], sizes[-1]
+    shrunk = jnp.where(first > 0, last / jnp.where(first > 0, first, 1), 0)
+    return shrunk ** (1 / (times - times // 2))
+
+
+def _settled(carry: _Carry, contraction):
+    """Whether what is left of the geometric series of the changes is short."""
+    change = carry.change[carry.k - 1]
+    rest = change * contraction / jnp.where(contraction < 1, 1 - contraction, 1)
+    return (contraction < 1) & (rest <= SETTLED)
 
 
 def _implicit_fwd(method, iterations, tolerance, problem, state):
@@ -230,7 +245,6 @@ def _implicit_bwd(iterations, tolerance, saved, cotangent):
 
     w, _ = jax.lax.scan(refine, v, length=iterations)
     method_ct, problem_ct = pull_problem(w)
-    # Where the iteration started does not matter to where it ends.
     return method_ct, problem_ct, jax.tree.map(_no_cotangent, state)
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 import pfitre_jax as pf
 from experiments.adaptation.config import PRESETS, Config
-from experiments.real_scans import chip, prediction_error, rows_of
-from experiments.record import Record, command_line, folder
+from experiments.real_scans import chip, prediction_error, require_chip, rows_of
+from experiments.record import Record, command_line, folder, hashes
 
 NAME = "adaptation"
 BEFORE, AFTER = "before", "after"
@@ -59,21 +59,25 @@ def picture(results: dict, images: Mapping[str, np.ndarray]) -> Figure:
         line[0].plot(row["curve"]["looks"], row["curve"]["errors"], "o-")
         line[0].axvline(row["steps"], color="k", lw=0.8, ls=":")
         line[0].set(xlabel="step", ylabel="error on judged views", title=f"without views {name}")
-        pair = [images[f"{name}/{label}"].astype(np.float32) for label in (BEFORE, AFTER)]
-        for axis, image, title in zip(line[1:], pair, (BEFORE, AFTER), strict=False):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1.1)
-            axis.set_title(f"row {SHOWN}, {title}", fontsize=9)
-        line[3].imshow(pair[1] - pair[0], cmap="gray", vmin=-0.2, vmax=0.2)
-        line[3].set_title("difference, -0.2 to 0.2", fontsize=9)
+        pair = [images.get(f"{name}/{label}") for label in (BEFORE, AFTER)]
         for axis in line[1:]:
             axis.set(xticks=[], yticks=[])
+        if any(image is None for image in pair):
+            continue
+        before, after = (image.astype(np.float32) for image in pair)
+        for axis, image, title in zip(line[1:], (before, after), (BEFORE, AFTER), strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1.1)
+            axis.set_title(f"row {SHOWN}, {title}", fontsize=9)
+        line[3].imshow(after - before, cmap="gray", vmin=-0.2, vmax=0.2)
+        line[3].set_title("difference, -0.2 to 0.2", fontsize=9)
     return figure
 
 
 def main() -> None:
     options = command_line(NAME).parse_args()
+    require_chip()
     config = PRESETS[options.preset]
-    record = Record(folder(NAME, options), NAME, config, tables, picture)
+    record = Record(folder(NAME, options), NAME, config, tables, picture, hashes(config.prior))
     cells = [(name,) for name in config.left_out]
     record.fill(cells, functools.partial(measure, config), cells)
     record.show()

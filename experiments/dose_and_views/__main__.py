@@ -13,7 +13,7 @@ from experiments import real_scans
 from experiments.comparing import Reference, at_best
 from experiments.dose_and_views.config import PRESETS, Chip, Config
 from experiments.dose_and_views.dose import saving
-from experiments.record import Record, command_line, folder
+from experiments.record import Record, command_line, folder, hashes
 from experiments.simulated_scans import simulate
 from pfitre_jax.preprocess import correct_roll
 from pfitre_jax.solvers.weight import noise_level
@@ -149,6 +149,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
+        hashes(config.twin.prior, *{sample.prior for sample in config.real.values()}),
     )
     record.fill(cells(config), functools.partial(measure, config))
     record.show()

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.comparing import at_best, middle
 from experiments.real_chip.config import PRESETS, Config
-from experiments.real_scans import chip, prediction_error, rows_of
-from experiments.record import Record, command_line, folder
+from experiments.real_scans import chip, prediction_error, require_chip, rows_of
+from experiments.record import Record, command_line, folder, hashes
+from pfitre_jax.engine.methods import recipe
 
 NAME = "real_chip"
 BASELINE, OURS = "fista-tv", "pfitre"
@@ -133,6 +134,7 @@ def draw_errors(axis, config: Config, by_set: dict) -> None:
 
 def main() -> None:
     options = command_line(NAME).parse_args()
+    require_chip()
     config = PRESETS[options.preset]
     record = Record(
         folder(NAME, options),
@@ -140,6 +142,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
+        hashes(recipe(OURS).defaults["prior"]),
     )
     todo = cells(config)
     shown = [cell for cell in todo if cell[1] == ALL_VIEWS]

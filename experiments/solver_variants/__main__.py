@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import pfitre_jax as pf
 from experiments.comparing import Reference
-from experiments.record import Record, command_line, folder
+from experiments.record import Record, command_line, folder, hashes
 from experiments.simulated_scans import simulate
 from experiments.solver_variants.config import PRESETS, VARIANTS, Config
 from pfitre_jax.loop import Status, run
@@ -117,7 +117,8 @@ def tables(results: dict) -> str:
 def picture(truth: np.ndarray, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
     """Left: quality against time; right: the truth and a slice of every variant."""
     columns = 6
-    shown = {"truth": truth} | {name: images[f"{name}/image"] for name in results}
+    there = {name: images.get(f"{name}/image") for name in results}
+    shown = {"truth": truth} | {name: image for name, image in there.items() if image is not None}
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(7 + 1.5 * columns, max(5, 1.75 * lines)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(7, 1.5 * columns))
@@ -144,7 +145,11 @@ def main() -> None:
     config = PRESETS[options.preset]
     scans = Scans(config)
     truth = np.asarray(scans.truth[config.shown])
-    record = Record(folder(NAME, options), NAME, config, tables, functools.partial(picture, truth))
+    draw = functools.partial(picture, truth)
+    depends = hashes(config.twin.prior) | {
+        name: repr((VARIANTS[name].iterations, VARIANTS[name].tried)) for name in config.variants
+    }
+    record = Record(folder(NAME, options), NAME, config, tables, draw, depends)
     cells = [(name,) for name in (FBP, *config.variants)]
     record.fill(cells, functools.partial(measure, config, scans), cells)
     record.show()

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments import real_scans
 from experiments.comparing import Reference, at_best
-from experiments.record import Record, command_line, folder
+from experiments.record import Record, command_line, folder, hashes
 from experiments.simulated_scans import simulate
 from experiments.wedge_sweep.config import PRESETS, Config
 
@@ -109,6 +109,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
+        hashes(config.twin.prior, *{sample.prior for sample in config.real.values()}),
     )
     todo = cells(config)
     shown = [cell for cell in todo if cell[1] == pictured(config)]

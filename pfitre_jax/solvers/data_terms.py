@@ -86,20 +86,22 @@ class Poisson:
         _check(self, "scale")
 
     def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
-        counts, scale = self._numbers(x.dtype)
+        counts, scale = self._numbers(problem, x.dtype)
         exponent = scale * problem.misfit(x)
         excess = jnp.exp(-scale * problem.sinogram) * (jnp.expm1(exponent) - exponent)
         return _total(problem, counts / jnp.max(counts) * excess / scale**2)
 
     def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
-        counts, scale = self._numbers(x.dtype)
+        counts, scale = self._numbers(problem, x.dtype)
         measured, expected = (
             jnp.clip(scale * line, 0, jnp.log(counts)) for line in (problem.sinogram, problem.A(x))
         )
-        return counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
+        return problem.mask * counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
 
-    def _numbers(self, dtype):
-        return jnp.asarray(self.counts, dtype), jnp.asarray(self.scale, dtype)
+    def _numbers(self, problem: Problem, dtype):
+        # A dead bin counts nothing and a hot one too much: what is masked is as a beam of one photon.
+        counts = jnp.broadcast_to(jnp.asarray(self.counts, dtype), problem.mask.shape)
+        return jnp.where(problem.mask > 0, counts, 1), jnp.asarray(self.scale, dtype)
 
 
 @jax.tree_util.register_dataclass

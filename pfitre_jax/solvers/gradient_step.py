@@ -133,7 +133,6 @@ def gradient_step(
     x0=None,
     cg_iterations: int = 5,
     tolerance: float = 0.0,
-    data_term=None,
     differentiate=None,
 ) -> Solution:
     """Reconstruct one slice by :class:`GradientStepPnP`; the other arguments are those of :func:`solve`.
@@ -156,6 +155,5 @@ def gradient_step(
         support=support,
         x0=x0,
         tolerance=tolerance,
-        data_term=data_term,
         differentiate=differentiate,
     )

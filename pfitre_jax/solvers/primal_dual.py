@@ -121,8 +121,14 @@ def learned_primal_dual(
     method: trained; :meth:`LearnedPrimalDual.create` gives an untrained one
     iterations: default all that the method has; fewer stop at an image that training may not have looked at
 
-    Raises ``ValueError`` for more iterations than the method has.
+    Raises ``ValueError`` for more iterations than the method has, and for ``differentiate="implicit"``: it
+    has no fixed point.
     """
+    if differentiate == "implicit":
+        raise ValueError(
+            "differentiate is 'implicit' and this method has no fixed point; expected 'checkpoint' or "
+            "'unroll'"
+        )
     iterations = method.iterations if iterations is None else iterations
     if iterations > method.iterations:
         raise ValueError(

@@ -21,7 +21,8 @@ class Reweighted:
     step. The residual that is reported is that of all bins, unweighted.
 
     A step must make sense for weights that differ from those of the last one: conjugate gradients
-    (:class:`pfitre_jax.solvers.CGLS`) lose their meaning, the other methods do not.
+    (:class:`pfitre_jax.solvers.CGLS`) and backtracking on the data term's value
+    (:class:`pfitre_jax.solvers.GradientStepPnP`) lose their meaning, the other methods do not.
 
     method: has ``init(problem, x0)``, ``step(problem, state)`` and perhaps ``finish(problem, state)``
     term: of :mod:`pfitre_jax.solvers.data_terms`

@@ -103,7 +103,7 @@ def make_splits(theta_rad, settings: AdaptationSettings) -> tuple[Split, list[Sp
 
     number = max(2, round(settings.judged_share * views))
     end, rest = order[: number // 2], order[number // 2 :]
-    spread = rest[:: max(1, rest.size // (number - end.size))][1 : number - end.size + 1]
+    spread = rest[np.linspace(0, rest.size - 1, number - end.size + 2).round().astype(int)[1:-1]]
     judged = np.concatenate([end, spread])
     known = order[~np.isin(order, judged)]
     number = max(1, round(settings.share * known.size))

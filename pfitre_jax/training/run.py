@@ -56,7 +56,8 @@ def train(
     steps: stop after this many steps of the ones configured, to go on later
     weights: a prior that an earlier part of such a run left; where ``out`` holds no checkpoint, the run is
         taken up after the steps that its card tells, with the moments of the optimiser anew
-    stage: the name of the only stage to make, from ``weights`` wherever these came from
+    stage: the name of the only stage to make, from ``weights`` wherever these came from; needs them, or a
+        checkpoint of that stage in ``out``
     report: called with each record of the log
 
     Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
@@ -79,10 +80,19 @@ def train(
     state = start_state(begin, run.optimiser, first)
     log = out / "log.jsonl"
     last = last if steps is None else min(steps, last)
+    if last <= first:
+        raise ValueError(f"steps is {steps} and the stage begins after {first}; expected more than that")
     with Checkpoints(out / "checkpoints") as checkpoints:
         if checkpoints.latest() is not None:
             state = checkpoints.restore(state)
             _cut_log(log, int(state.step))
+        elif stage is not None and weights is None:
+            raise ValueError(f"there are no weights to begin the stage {stage!r} with; expected some")
+        if stage is not None and not config.span(stage)[0] <= int(state.step):
+            raise ValueError(
+                f"{out} holds a run that is at step {int(state.step)}; expected one within the stage "
+                f"{stage!r}, from step {first} on: choose another folder"
+            )
         now = None
         generator = np.random.default_rng([config.seed, int(state.step)])
         began, first = time.monotonic(), int(state.step)

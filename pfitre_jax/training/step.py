@@ -118,7 +118,6 @@ def go_on(prior: NetworkPrior, batch: Batch, cg_iterations: int, iterations: int
     loop = HQS(prior, batch.rho, cg_iterations)
 
     def one(problem, state):
-        # The last state apart, for the pool: keeping them all costs memory.
         keep = lambda s: (s.z, jax.lax.stop_gradient(s))  # noqa: E731
         differentiate = "checkpoint" if iterations > 1 else "unroll"
         done = run(

@@ -273,6 +273,18 @@ CALLS = {
 }
 
 
+#: These have no quadratic that could be weighted anew, or no data step at all.
+UNWEIGHTED = ("cgls", "gradient_step", "learned_primal_dual", "fista_tv, poisson")
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in UNWEIGHTED])
+def test_a_data_term_bounds_what_an_outlier_does(name):
+    A = projector()
+    spoilt = measured(A).at[2].add(3.0)
+    error = lambda **k: float(jnp.linalg.norm(CALLS[name](A, spoilt, iterations=6, **k).value - scene()))  # noqa: E731
+    assert error(data_term=StudentT(0.2)) < 0.9 * error()
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_public_functions(call):
     A = projector()

@@ -45,7 +45,7 @@ def adapted(scan):
 def test_no_split_shows_what_is_judged(seed):
     judge, splits = make_splits(THETA, dataclasses.replace(AdaptationSettings(), seed=seed))
     judged = judge.target > 0
-    assert 3 <= judged.sum() <= 6 and np.array_equal(judge.given > 0, ~judged)
+    assert judged.sum() == 4 and np.array_equal(judge.given > 0, ~judged)
     # Some at an end of the range, where the wedge grows, and some within it.
     assert judged[[0, -1]].any() and judged[2:-2].any()
     assert judge.wedge.width_deg > Wedge.from_angles(THETA).width_deg + 3
@@ -54,6 +54,16 @@ def test_no_split_shows_what_is_judged(seed):
         assert not np.any(split.given * split.target) and split.target.any()
         np.testing.assert_allclose(split.wedge.width_rad, Wedge.from_angles(THETA[split.given > 0]).width_rad)
     assert len({tuple(split.target) for split in splits}) == len(splits)
+
+
+@pytest.mark.parametrize("views", [12, 13, 51, 180])
+def test_half_of_what_is_judged_is_spread(views):
+    judge, _ = make_splits(np.linspace(0.0, 1.5, views), AdaptationSettings())
+    judged = np.flatnonzero(judge.target)
+    assert judged.size == max(2, round(0.15 * views))
+    # The block at an end, and neighbours that are apart.
+    alone = [k for k in judged if not {k - 1, k + 1} & set(judged)]
+    assert len(alone) >= judged.size - judged.size // 2 - 1 and (judged[0] == 0 or judged[-1] == views - 1)
 
 
 def test_too_few_views_are_refused():

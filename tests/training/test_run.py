@@ -277,6 +277,19 @@ def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path
     assert network.load(tmp_path / "tiny.npz").card["steps"] == 9
 
 
+def test_a_stage_alone_needs_weights_and_a_folder_of_its_own(config, train, stopped, tmp_path):
+    last = dataclasses.replace(config.stages[0], steps=1, name="last")
+    longer = dataclasses.replace(config, stages=(*config.stages, last))
+    with pytest.raises(ValueError, match="no weights to begin the stage 'last' with"):
+        train(longer, tmp_path / "new", stage="last")
+    weights = network.load(stopped / "tiny.npz")
+    with pytest.raises(ValueError, match="steps is 8 and the stage begins after 8; expected more"):
+        train(longer, tmp_path / "new", weights=weights, stage="last", steps=8)
+    shutil.copytree(stopped, tmp_path / "old")
+    with pytest.raises(ValueError, match="holds a run that is at step 3; expected one within the stage"):
+        train(longer, tmp_path / "old", weights=weights, stage="last")
+
+
 def test_weights_of_another_network_are_refused(config, train, tmp_path):
     other = NetworkPrior.create(dataclasses.replace(config.network, growth=8), jax.random.key(0))
     with pytest.raises(ValueError, match=r"the weights are of a network .*; expected the configuration's"):
