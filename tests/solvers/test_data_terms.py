@@ -147,7 +147,7 @@ def test_the_fixed_point_is_the_minimum_of_the_term(name):
 
 
 def test_a_masked_bin_says_nothing_whatever_it_counts():
-    """Dead bins count nothing and hot ones too much: both are masked, and the others weigh as without them."""
+    """Dead bins count nothing and hot ones too much: masked, they leave the weights of the others alone."""
     problem = outlying()
     mask = jnp.ones_like(problem.sinogram).at[2, 3].set(0).at[4, 5].set(0)
     masked = problem.with_sinogram(problem.sinogram, mask)
