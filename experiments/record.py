@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import io
 import json
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 import pfitre_jax as pf
 from pfitre_jax.io.results import plain, write_files
@@ -91,9 +93,7 @@ class Record:
         writers = {
             f"{self.name}.json": lambda path: path.write_text(json.dumps(content, indent=1) + "\n"),
             f"{self.name}.md": lambda path: path.write_text(self.tables(results)),
-            f"{self.name}.png": lambda path: self.picture(results, images).savefig(
-                path, dpi=90, format="png"
-            ),
+            f"{self.name}.png": lambda path: _write_png(path, self.picture(results, images)),
         }
         if images:
             writers[f"{self.name}.npz"] = lambda path: _write_npz(path, {"config": self._told(), **images})
@@ -151,6 +151,13 @@ def folder(name: str, options: argparse.Namespace) -> Path:
     if options.out is not None:
         return options.out
     return HERE / name / "results" if options.preset == "default" else Path("out") / name / options.preset
+
+
+def _write_png(path: Path, figure: Figure) -> None:
+    whole = io.BytesIO()
+    figure.savefig(whole, dpi=90)
+    # 128 colours are enough and a third of the size: these files stay in the repository's history.
+    Image.open(whole).convert("RGB").quantize(128).save(path, format="png", optimize=True)
 
 
 def _write_npz(path: Path, arrays: dict) -> None:

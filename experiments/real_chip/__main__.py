@@ -92,7 +92,7 @@ def tables(config: Config, results: dict) -> str:
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
     """Above: errors on views left out over FISTA-TV's; below: rows of the scan, from all views."""
-    rolls = [f"{roll:g}" for roll in config.rolls_deg]
+    rolls = [f"{roll:g}" for roll in config.rolls_deg if f"{roll:g}" in results]
     shown = [(roll, method) for roll in rolls[:-1] for method in (BASELINE, OURS)]
     shown += [(rolls[-1], method) for method in config.methods]
     figure = Figure(figsize=(1.9 * len(shown), 3 + 2 * len(config.rows)), layout="constrained")
