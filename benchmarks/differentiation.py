@@ -1,6 +1,6 @@
 """What it costs to differentiate the loop, and whether its ways agree.
 
-    python -m benchmarks.differentiation      # about 8 minutes on 2 cores
+    python -m benchmarks.differentiation      # about 2 minutes on 2 cores
 
 Through half-quadratic splitting with the shipped network's layout, one slice of 128^2 and 51 views:
 compilation and peak memory of the gradient to the parameters, as XLA tells it, for several numbers of
