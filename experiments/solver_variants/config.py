@@ -18,7 +18,7 @@ from pfitre_jax import priors, solvers
 from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.solvers.first import FIRST
 
-TV_WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
+TV_WEIGHTS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 RHOS = (0.005, 0.02)
 
 
