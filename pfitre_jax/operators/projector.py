@@ -47,8 +47,9 @@ _project.defvjp(_project_fwd, _project_bwd)
 _backproject.defvjp(_backproject_fwd, _backproject_bwd)
 
 
+# Compared by identity: hashable, as jax.jit(A) asks of a function.
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Projector:
     """Line integrals of an image along the rays of a geometry, ``(A x)[v, k] = sum_p w_v(t_k - u_p) x_p``.
 

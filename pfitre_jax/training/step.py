@@ -93,9 +93,8 @@ def _as_matrix(kernel) -> optax.contrib.MuonDimensionNumbers | None:
 
 def start_state(prior: NetworkPrior, optimiser: Optimiser, step: int = 0) -> TrainState:
     """The state after ``step`` steps that led to the prior's parameters; the moments start anew."""
-    params = prior.params
-    # A copy: the step gives its input's memory away, and may not give the same array away twice.
-    average = jax.tree.map(jnp.copy, params)
+    # Copies: the step gives its input's memory away, which is not the prior's, and not twice the same.
+    params, average = (jax.tree.map(jnp.array, prior.params) for _ in range(2))
     return TrainState(jnp.array(step), params, average, optimiser.init(params))
 
 

@@ -292,6 +292,13 @@ def test_wrong_shapes_are_refused(call, message):
         call(projector(ANGLES, 16))
 
 
+def test_jit_takes_a_projector_and_its_methods_as_functions():
+    A, image = projector(ANGLES, 12), jnp.asarray(np.random.default_rng(3).random((12, 12)), jnp.float32)
+    sinogram = jax.jit(A)(image)
+    np.testing.assert_allclose(sinogram, project(A, image), rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(A.T)(sinogram), backproject(A, sinogram), rtol=1e-6)
+
+
 def test_a_new_centre_does_not_trace_again():
     traces = []
 

@@ -272,7 +272,10 @@ def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, sto
 def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path):
     last = dataclasses.replace(config.stages[0], steps=1, name="last")
     longer = dataclasses.replace(config, stages=(*config.stages, last))
-    train(longer, tmp_path, weights=network.load(stopped / "tiny.npz"), stage="last")
+    weights = network.load(stopped / "tiny.npz")
+    weights = dataclasses.replace(weights, params=jax.tree.map(jnp.asarray, weights.params))
+    train(longer, tmp_path, weights=weights, stage="last")
+    assert not any(a.is_deleted() for a in jax.tree.leaves(weights.params))
     assert [record["step"] for record in read_log(tmp_path)] == [9]
     assert network.load(tmp_path / "tiny.npz").card["steps"] == 9
 
