@@ -11,10 +11,11 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.prior_ablation.config import GROUPS, PRESETS, Config
+from experiments.prior_ablation.config import GROUPS, LOSSES, PRESETS, Config
 from experiments.record import Record, command_line, folder
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
+from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior, pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
@@ -24,7 +25,7 @@ from pfitre_jax.twin.pairs import PairSettings, draw, start
 
 NAME = "prior_ablation"
 FIRST_ITERATIONS = 10
-PARTS = ("wedge", "optimiser", "scenes", "imperfections")
+PARTS = ("wedge", "network", "loss", "optimiser", "scenes", "imperfections")
 EVERY = sum(GROUPS.values(), ())
 
 
@@ -102,6 +103,15 @@ def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[
         trained = {
             str(n): make(f"scenes_{n}", pairs=dataclasses.replace(pairs, distinct=n)) for n in config.scenes
         } | {"unlimited": make("base")}
+    elif part == "network":
+        trained = {"all": make("base")} | {
+            name: make(name.replace(" ", "_"), network=changed) for name, changed in networks(network).items()
+        }
+    elif part == "loss":
+        trained = {"L1 and gradient": make("base")} | {
+            name: make(name.replace(" ", "_"), losses=dataclasses.replace(make("base").losses, **change))
+            for name, change in LOSSES.items()
+        }
     else:
         trained = {
             "all": make("base"),
@@ -110,6 +120,22 @@ def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[
             "no data gradient": make("no_gradient", network=dataclasses.replace(network, in_channels=1)),
         }
     return {name: (config, {"clean": clean}) for name, config in trained.items()}
+
+
+def networks(base: UNetConfig) -> dict[str, UNetConfig]:
+    """The layouts that are compared with ``base``."""
+
+    def wider(factor: float) -> UNetConfig:
+        channels = tuple(round(factor * n) for n in base.channels)
+        return dataclasses.replace(base, channels=channels, growth=round(factor * base.growth))
+
+    return {
+        "no dense block": dataclasses.replace(base, blocks=0),
+        "twice the blocks": dataclasses.replace(base, blocks=2 * base.blocks),
+        "no dilation": dataclasses.replace(base, dilations=(1,) * len(base.dilations)),
+        "half as wide": wider(0.5),
+        "twice as wide": wider(2),
+    }
 
 
 def measure(config: Config, work: Path, part: str, name: str) -> tuple[dict, dict]:

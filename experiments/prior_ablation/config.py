@@ -1,7 +1,8 @@
-"""What a prior needs: what it is told of the wedge, the optimiser, how many scenes, which imperfections.
+"""What a prior needs: what it is told of the wedge, its layout, loss and optimiser, how many scenes, which
+imperfections. What a stage of training is worth: :mod:`experiments.unrolled_training`.
 
-command: python -m experiments.prior_ablation [--only wedge|optimiser|scenes|imperfections]
-runtime: about 25 minutes on 2 cores (tiny: 2 minutes); variants that are done are not trained again
+command: python -m experiments.prior_ablation [--only wedge|network|loss|optimiser|scenes|imperfections]
+runtime: about 40 minutes on 2 cores (tiny: 2 minutes); variants that are done are not trained again
 expected: the wedge's frame and Muon are worth 0.2 dB each; a hundred scenes are enough for so short a
     training; an imperfection never seen costs more than one seen
 """
@@ -20,6 +21,16 @@ GROUPS = {
     "zingers": ("zingers",),
     "blur": ("blur",),
     "truncation": ("truncation",),
+}
+
+#: Terms added to the loss, of about the size of the others.
+LOSSES = {
+    "and perceptual": {"perceptual": 0.1},
+    "and idempotence": {"idempotence": 0.1},
+    "and consistency": {"consistency": 0.1},
+    "and MS-SSIM": {"ms_ssim": 0.1},
+    "L1 alone": {"gradient": 0.0},
+    "root mean square": {"l1": 0.0, "rms": 1.0},
 }
 
 

@@ -37,7 +37,7 @@ class UNetConfig:
     """Layout of a U-Net; static and hashable.
 
     channels: at full, 1/2 and 1/4 resolution
-    blocks: number of residual dense blocks at 1/4 resolution
+    blocks: number of residual dense blocks at 1/4 resolution, 0 for a plain U-Net
     dilations: of the convolutions of one block
     growth: channels that each convolution of a block adds
     in_channels: channels of the input, the current image first
@@ -82,8 +82,9 @@ class UNetConfig:
         sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
         for name, value in sizes.items():
             numbers = value if isinstance(value, tuple) else (value,)
-            if not numbers or any(not isinstance(n, int) or n < 1 for n in numbers):
-                raise ValueError(f"{name} is {value!r}; expected whole numbers of at least 1")
+            least = 0 if name == "blocks" else 1
+            if not numbers or any(not isinstance(n, int) or n < least for n in numbers):
+                raise ValueError(f"{name} is {value!r}; expected whole numbers of at least {least}")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

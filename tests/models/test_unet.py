@@ -101,7 +101,9 @@ def test_every_entry_of_the_condition_changes_the_result(entry):
     assert float(jnp.abs(other - APPLY(SMALL, params, image, CONDITION)).max()) > 1e-3
 
 
-@pytest.mark.parametrize("config", [SMALL, UNetConfig(channels=(2, 2, 2), growth=2)])
+@pytest.mark.parametrize(
+    "config", [SMALL, UNetConfig(channels=(2, 2, 2), growth=2), UNetConfig(channels=(2, 2, 2), blocks=0)]
+)
 def test_receptive_field_is_what_the_docstring_says(config):
     params = perturbed(config)
     claimed = 4 * config.blocks * sum(config.dilations)
@@ -145,7 +147,7 @@ def test_config_is_static_and_survives_json():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"channels": (8, 16)}, {"blocks": 0}, {"dilations": ()}, {"growth": 2.5}, {"in_channels": -1}]
+    "fields", [{"channels": (8, 16)}, {"blocks": -1}, {"dilations": ()}, {"growth": 2.5}, {"in_channels": -1}]
 )
 def test_bad_config_is_refused(fields):
     with pytest.raises(ValueError, match=f"{next(iter(fields))} is .*expected"):
