@@ -69,7 +69,7 @@ def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPri
         "steps": adapted.step,
         "judged_views": [int(view) for view in adapted.judged],
         "error_before": adapted.errors[0],
-        "error_after": min(adapted.errors),
+        "error_after": adapted.error,
     }
     return dataclasses.replace(adapted.prior, card=Card(card))
 

@@ -820,7 +820,7 @@ def adapt(
             picture.name: lambda path: figure.savefig(path, dpi=110, format="png"),
         }
         write_files(out.parent, writers)
-    before, after = adapted.errors[0], min(adapted.errors)
+    before, after = adapted.errors[0], adapted.error
     _say(
         f"error on {len(adapted.judged)} views that no step saw: {before:.4f} before, {after:.4f} after "
         f"{adapted.step} steps"

@@ -31,12 +31,13 @@ class AdaptationSettings:
     rho: of the loop, as in the reconstruction afterwards
     splits: ways of leaving views out that the steps take turns in; share: of the views, left out in each
     judged_share: of the views, that no step sees
-    check_every: steps between two looks at the judged views; patience: looks without a better one
+    check_every: steps between two looks at the judged views; patience: looks without a better one; margin:
+        part by which the error must have fallen to be better: less may be chance, of so few views
     batch: rows of a step; seed: of splits and rows
     """
 
     steps: int = 120
-    rate: float = 1e-4
+    rate: float = 3e-5
     clip: float = 1.0
     unrolled: int = 3
     judged_iterations: int = 6
@@ -46,6 +47,7 @@ class AdaptationSettings:
     judged_share: float = 0.15
     check_every: int = 10
     patience: int = 3
+    margin: float = 0.005
     batch: int = 4
     seed: int = 0
 
@@ -75,6 +77,11 @@ class Adapted:
     errors: list[float]
     losses: list[float]
     judged: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Of the judged views, with the prior that was kept."""
+        return self.errors[self.looks.index(self.step)]
 
 
 def make_splits(theta_rad, settings: AdaptationSettings) -> tuple[Split, list[Split]]:
@@ -158,7 +165,7 @@ def adapt(
             error = float(look(dataclasses.replace(prior, params=params), problem, sets[0]))
             looks.append(done)
             errors.append(error)
-            if error < best[0]:
+            if error < (1 - settings.margin) * best[0]:
                 best = (error, params, done)
             if done - best[2] >= settings.patience * settings.check_every or not np.isfinite(error):
                 break
