@@ -16,14 +16,14 @@ _ROLE = re.compile(r":\w+:`([\w.]+)`")
 
 
 def on_files(files, config):
-    """Results of experiments lie beside the docs, which link to them."""
-    for path in sorted(ROOT.glob("experiments/*/results/*.*")):
+    """Results of experiments, and notebooks, lie beside the docs, which link to them."""
+    for path in sorted([*ROOT.glob("experiments/*/results/*.*"), *ROOT.glob("notebooks/*.ipynb")]):
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown: str, **_) -> str:
-    return markdown.replace("](../experiments/", "](experiments/")
+    return re.sub(r"\]\(\.\./(experiments|notebooks)/", r"](\1/", markdown)
 
 
 class Docstrings(griffe.Extension):

@@ -115,18 +115,28 @@ def tables(results: dict) -> str:
 
 
 def picture(truth: np.ndarray, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Left: quality against time; right: the truth and a slice of every variant."""
+    """Left: quality against time, by number; right: the truth and a slice of every variant."""
     columns = 6
+    numbers = {name: number for number, name in enumerate(results, 1)}
     there = {name: images.get(f"{name}/image") for name in results}
     shown = {"truth": truth} | {name: image for name, image in there.items() if image is not None}
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(7 + 1.5 * columns, max(5, 1.75 * lines)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(7, 1.5 * columns))
     axis = left.subplots()
-    for name, row in results.items():
+    for number, row in enumerate(results.values(), 1):
         at = 1e3 * row["seconds_per_slice"], row["psnr"]
         axis.plot(*at, "o", color=COLORS[row["kind"]])
-        axis.annotate(name, at, xytext=(3, 2), textcoords="offset points", fontsize=7)
+        # Neighbours in the table are often neighbours here.
+        side, above = (4 if number % 2 else -4), (2 if number % 4 < 2 else -8)
+        axis.annotate(
+            str(number),
+            at,
+            xytext=(side, above),
+            textcoords="offset points",
+            fontsize=9,
+            ha="left" if number % 2 else "right",
+        )
     for kind, color in COLORS.items():
         axis.plot([], [], "o", color=color, label=kind)
     axis.set(xscale="log", xlabel="milliseconds per slice", ylabel="PSNR, dB")
@@ -136,7 +146,7 @@ def picture(truth: np.ndarray, results: dict, images: Mapping[str, np.ndarray]) 
         panel.set_axis_off()
     for panel, (name, image) in zip(panels, shown.items(), strict=False):
         panel.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1.1)
-        panel.set_title(name, fontsize=7)
+        panel.set_title(f"{numbers[name]} {name}" if name in numbers else name, fontsize=6)
     return figure
 
 

@@ -227,8 +227,10 @@ def test_invalid_bins_are_ignored(method):
     mask = jnp.ones_like(y).at[1, 4:6].set(0)
     values = [solve(method, create(A, y.at[1, 4:6].set(v), mask), blank()).value for v in (0.0, jnp.nan)]
     np.testing.assert_array_equal(*values)
-    without = solve(method, problem(), blank()).value
-    assert np.abs(values[0] - without).max() > 1e-3, "the mask changes nothing: nothing was checked"
+    valid = solve(method, problem(), blank()).value
+    assert np.abs(values[0] - valid).max() > 1e-3, "the mask changes nothing: nothing was checked"
+    zeros = solve(method, create(A, y.at[1, 4:6].set(0)), blank()).value
+    assert np.abs(values[0] - zeros).max() > 1e-3, "invalid bins count as zeros"
 
 
 def test_implicit_agrees_with_unroll_at_a_fixed_point():
