@@ -1,9 +1,10 @@
 """Plug-and-play against training through the loop, at equal cost: unrolled, with own weights, equilibrium.
 
 command: python -m experiments.unrolled_training [--preset tiny|default]
-runtime: about 20 minutes on 2 cores, resumes (tiny: half a minute)
-expected: for as many passes of the network, training through the loop is worth more than training it longer
-    where the loop stands; the learned primal-dual method, from scratch, needs more of them
+runtime: about 30 minutes on 2 cores, resumes (tiny: half a minute)
+expected: trained through the first three iterations, these are as good as ten of the network that was trained
+    as long where the loop stands; the equilibrium, whose gradient seldom holds, and the learned primal-dual
+    method, from scratch, stay behind
 """
 
 from __future__ import annotations
