@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pfitre_jax import api
 from pfitre_jax.engine import slices
@@ -72,16 +71,3 @@ def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPri
         "error_after": adapted.error,
     }
     return dataclasses.replace(adapted.prior, card=Card(card))
-
-
-def curve(adapted: Adapted) -> Figure:
-    """Error of the prediction of the views left out, against the steps made."""
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axis = figure.subplots()
-    steps = np.arange(1, len(adapted.losses) + 1)
-    axis.plot(steps, adapted.losses, ".", ms=4, color="0.7", label="views left out of a step")
-    axis.plot(adapted.looks, adapted.errors, "o-", label="views that no step sees")
-    axis.axvline(adapted.step, color="k", lw=0.8, ls=":", label=f"kept: step {adapted.step}")
-    axis.set(xlabel="step", ylabel="norm(Ax - y) / norm(y)", ylim=(0, None))
-    axis.legend(fontsize=8)
-    return figure

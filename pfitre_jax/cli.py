@@ -788,6 +788,7 @@ def adapt(
     import dataclasses
 
     from pfitre_jax import adapting, api
+    from pfitre_jax.training import pictures
     from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
 
     given = network.pretrained(prior)
@@ -814,7 +815,7 @@ def adapt(
             adapted = adapting.adapt(loaded, given, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.card) | {"name": out.stem, "command": ctx.find_root().meta[_COMMAND]}
         made = dataclasses.replace(adapted.prior, card=network.Card(card))
-        figure = adapting.curve(adapted)
+        figure = pictures.adaptation(adapted)
         writers = {
             out.name: lambda path: network.save(path, made),
             picture.name: lambda path: figure.savefig(path, dpi=110, format="png"),

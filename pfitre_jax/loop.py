@@ -37,6 +37,7 @@ class Status(enum.IntEnum):
 
     @property
     def text(self) -> str:
+        """In words, as summaries and messages have it."""
         return _TEXTS[int(self)]
 
 
@@ -168,7 +169,7 @@ def _start(state, dtype, iterations: int) -> _Carry:
 def _advance(method, problem, tolerance, carry: _Carry) -> _Carry:
     new = method.step(problem, carry.state)
     finite = functools.reduce(
-        jnp.logical_and, [jnp.all(jnp.isfinite(v)) for v in jax.tree.leaves(new) if _is_float(v)]
+        jnp.logical_and, [jnp.all(jnp.isfinite(v)) for v in jax.tree.leaves(new) if is_float(v)]
     )
     keep = carry.done | ~finite
     state = jax.tree.map(lambda old, value: jnp.where(keep, old, value), carry.state, new)
@@ -186,7 +187,8 @@ def _advance(method, problem, tolerance, carry: _Carry) -> _Carry:
     )
 
 
-def _is_float(value) -> bool:
+def is_float(value) -> bool:
+    """Whether an array has a floating-point or complex dtype, and so a derivative."""
     return jnp.issubdtype(jnp.result_type(value), jnp.inexact)
 
 
@@ -253,7 +255,7 @@ def _add(a, b):
 
 
 def _no_cotangent(leaf):
-    return jnp.zeros_like(leaf) if _is_float(leaf) else np.zeros(jnp.shape(leaf), jax.dtypes.float0)
+    return jnp.zeros_like(leaf) if is_float(leaf) else np.zeros(jnp.shape(leaf), jax.dtypes.float0)
 
 
 _implicit.defvjp(_implicit_fwd, _implicit_bwd)

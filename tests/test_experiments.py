@@ -293,5 +293,7 @@ def test_unrolled_training_runs_at_its_tiny_preset(tmp_path):
 def test_adaptation_runs_at_its_tiny_preset(data_dir, tmp_path):
     results = run("adaptation", tmp_path, data_dir)
     row = results["36-50"]
-    assert row["steps"] in (0, 1, 2) and row["curve"]["looks"][0] == 0
+    assert row["steps"] in row["curve"]["looks"] and row["curve"]["looks"][0] == 0
     assert all(0 < error < 1 for error in row["error"].values())
+    # Kept as it was, the prior predicts what it did; changed, something else.
+    assert (row["error"]["after"] == row["error"]["before"]) == (row["steps"] == 0)

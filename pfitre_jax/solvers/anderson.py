@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution
+from pfitre_jax.loop import Solution, is_float
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.problem import Problem
@@ -100,9 +100,7 @@ class Anderson:
         plain = self.method.step(problem, start)
         damping = jnp.asarray(self.damping, plain.x.dtype)
         movement = plain.x - start.x
-        mixed = jax.tree.map(
-            lambda a, b: damping * a + (1 - damping) * b if _is_float(a) else a, plain, start
-        )
+        mixed = jax.tree.map(lambda a, b: damping * a + (1 - damping) * b if is_float(a) else a, plain, start)
 
         def push(history, new, old):
             # Before the first step there was none to differ from.
@@ -113,7 +111,7 @@ class Anderson:
         mixtures = jax.tree.map(push, state.mixtures, mixed, state.mixed)
         c = _coefficients(movements, movement)
         ahead = jax.tree.map(
-            lambda m, past: m - jnp.tensordot(c, past, 1) if _is_float(m) else m, mixed, mixtures
+            lambda m, past: m - jnp.tensordot(c, past, 1) if is_float(m) else m, mixed, mixtures
         )
         if self.implicit:
             ahead = jax.tree.map(lambda a, p: p + jax.lax.stop_gradient(a - p), ahead, plain)
@@ -134,10 +132,6 @@ def _coefficients(movements, movement):
     unit = inverse[:, None] * past
     matrix = unit @ unit.T + REGULARISATION * jnp.eye(len(past), dtype=past.dtype)
     return inverse * jnp.linalg.solve(matrix, unit @ movement.ravel())
-
-
-def _is_float(leaf) -> bool:
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
 
 
 def equilibrium(

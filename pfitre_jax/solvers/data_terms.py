@@ -31,9 +31,15 @@ SMALLEST_SCALE = 1e-3
 
 
 class DataTerm(Protocol):
-    def value(self, problem: Problem, x) -> Array: ...
+    """What :class:`pfitre_jax.solvers.reweighted.Reweighted` asks of a data term."""
 
-    def weights(self, problem: Problem, x) -> Array: ...
+    def value(self, problem: Problem, x) -> Array:
+        """``sum phi(M(y - Ax)) / norm(A)^2``, ()."""
+        ...
+
+    def weights(self, problem: Problem, x) -> Array:
+        """``phi'(r)/r`` at ``r = M(y - Ax)``, (views, columns), 0 to 1; 0 where the mask is."""
+        ...
 
 
 @jax.tree_util.register_dataclass

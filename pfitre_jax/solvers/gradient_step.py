@@ -82,6 +82,7 @@ class GradientStepPnP:
         return data_step(problem, target, 1 / length, state.x, iterations=self.cg_iterations)
 
     def told(self, problem: Problem, gradient) -> dict[str, Any]:
+        """What the prior is told beside the image: data gradient (ny, nx), wedge, ``rho``."""
         return {"gradient": gradient, "wedge": problem.wedge, "rho": jnp.asarray(self.rho, gradient.dtype)}
 
     def _state(self, problem, x, previous, gradient, length) -> GradientStepState:

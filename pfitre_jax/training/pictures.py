@@ -1,4 +1,4 @@
-"""Pictures of a training run."""
+"""Pictures of a training run, and of an adaptation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from pfitre_jax.training.adaptation import Adapted
 
 
 def curve(log: Path, path: Path) -> None:
@@ -45,3 +47,16 @@ def samples(images: dict[str, np.ndarray], path: Path, columns: int = 8) -> None
             axis.set(xticks=[], yticks=[])
         row[0].set_ylabel(name)
     figure.savefig(path, dpi=110)
+
+
+def adaptation(adapted: Adapted) -> Figure:
+    """Error of the prediction of the views left out, against the steps made."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    steps = np.arange(1, len(adapted.losses) + 1)
+    axis.plot(steps, adapted.losses, ".", ms=4, color="0.7", label="views left out of a step")
+    axis.plot(adapted.looks, adapted.errors, "o-", label="views that no step sees")
+    axis.axvline(adapted.step, color="k", lw=0.8, ls=":", label=f"kept: step {adapted.step}")
+    axis.set(xlabel="step", ylabel="norm(Ax - y) / norm(y)", ylim=(0, None))
+    axis.legend(fontsize=8)
+    return figure
