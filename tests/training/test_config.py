@@ -164,7 +164,7 @@ def test_dictionary_is_the_file_again(written):
         ("[instrument]\ngain = [0.2, 0.1]", r"gain is \(0.2, 0.1\); expected 0 <= low <= high"),
         ("[pairs]\nrho = [0.1, 0.2, 0.3]", "expected 2 values"),
         ("[pool]\nviews = []", r"views is \[\]; expected at least 1 value"),
-        ("[network]\nblocks = 0", "blocks is 0"),
+        ("[network]\nblocks = -1", "blocks is -1"),
         ("[network]\nchannels = [4, 4]", "channels"),
         ("[scenes]\ncircuits = -1", "weights"),
         ("[banks]\nimages = 'a.png'", "images is 'a.png'; expected tuple"),
