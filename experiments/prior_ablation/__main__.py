@@ -12,13 +12,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.prior_ablation.config import GROUPS, LOSSES, PRESETS, Config
-from experiments.record import Record, command_line, folder
+from experiments.record import Record, command_line, folder, hashes
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior, pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
+from pfitre_jax.training.perceptual import Perceptual
 from pfitre_jax.training.run import train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw, start
@@ -196,7 +197,9 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
     config = PRESETS[options.preset]
-    record = Record(folder(NAME, options), NAME, config, tables, picture)
+    # The perceptual loss is by the features of a shipped prior.
+    depends = {"losses": repr(LOSSES), "groups": repr(GROUPS)} | hashes(Perceptual().prior)
+    record = Record(folder(NAME, options), NAME, config, tables, picture, depends)
     parts = PARTS if options.only is None else (options.only,)
     todo = [(part, name) for part in parts for name in variants(config, part)]
     with tempfile.TemporaryDirectory() as work:

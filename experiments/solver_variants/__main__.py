@@ -127,16 +127,9 @@ def picture(truth: np.ndarray, results: dict, images: Mapping[str, np.ndarray]) 
     for number, row in enumerate(results.values(), 1):
         at = 1e3 * row["seconds_per_slice"], row["psnr"]
         axis.plot(*at, "o", color=COLORS[row["kind"]])
-        # Neighbours in the table are often neighbours here.
-        side, above = (4 if number % 2 else -4), (2 if number % 4 < 2 else -8)
-        axis.annotate(
-            str(number),
-            at,
-            xytext=(side, above),
-            textcoords="offset points",
-            fontsize=9,
-            ha="left" if number % 2 else "right",
-        )
+        # Neighbours in the table are often neighbours here: on either side in turns.
+        side, aligned = (5, "left") if number % 2 else (-5, "right")
+        axis.annotate(str(number), at, xytext=(side, 2), textcoords="offset points", fontsize=9, ha=aligned)
     for kind, color in COLORS.items():
         axis.plot([], [], "o", color=color, label=kind)
     axis.set(xscale="log", xlabel="milliseconds per slice", ylabel="PSNR, dB")
