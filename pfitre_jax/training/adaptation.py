@@ -32,7 +32,7 @@ class AdaptationSettings:
     splits: ways of leaving views out that the steps take turns in; share: of the views, left out in each
     judged_share: of the views, that no step sees
     check_every: steps between two looks at the judged views; patience: looks without a better one; margin:
-        part by which the error must have fallen to be better: less may be chance, of so few views
+        part by which the error must have fallen to be better, a choice
     batch: rows of a step; seed: of splits and rows
     """
 

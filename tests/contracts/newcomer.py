@@ -32,4 +32,9 @@ def check_solver(method, name: str, only: str = "") -> bool:
     # has imported already cannot be rewritten.
     options = "-o addopts= -p no:cacheprovider --assert=plain".split()
     shown = "-v --no-header --no-summary --tb=no --color=no".split()
-    return pytest.main([str(SUITE), "-k", chosen, *options, *shown], [_InPlaceOfTheList(method, name)]) == 0
+    code = pytest.main([str(SUITE), "-k", chosen, *options, *shown], [_InPlaceOfTheList(method, name)])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise ValueError(
+            f"no test ran for {chosen!r} ({code!r}); expected one word, and words of their names"
+        )
+    return code == pytest.ExitCode.OK
