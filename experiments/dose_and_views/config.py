@@ -3,7 +3,7 @@
 command: python -m experiments.dose_and_views [--preset tiny|default] (scans in PFITRE_DATA or ../shared/data)
 runtime: about 45 minutes on 2 cores, resumes (tiny: half a minute)
 expected: on the simulated circuits PFITRE is better at a small share of the dose than FISTA-TV at all of it:
-    the missing wedge and not the noise limits both; so on the tooth, while for counts on i13 and
+    the missing wedge limits both more than the noise; so on the tooth, while for counts on i13 and
     Cu_23 the curves lie close together; with an eighth of the views i13 and the twin fall apart
 
 Dose is the share of all counts in the scan with all its views, of a wedge already missing. Counts: the twin's
