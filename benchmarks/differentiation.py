@@ -23,7 +23,7 @@ from benchmarks.timing import seconds, table
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.loop import run
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors.network import pretrained
+from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.twin.scenes.circuits import circuits

@@ -57,7 +57,7 @@ def original_cost(n: int, views: int, theta_rad) -> tuple[float, float]:
 def our_cost(n: int, views: int, theta_rad, rows: int) -> tuple[float, float]:
     """Seconds per slice, and to compile, of ``pfitre`` on ``rows`` slices."""
     geometry = ParallelGeometry.create(theta_rad, n)
-    settings = methods.with_prior(methods.settings("pfitre"))
+    settings = methods.settings("pfitre")
     solver = methods.build("pfitre", settings)
     problem, compiling = slices.shared_problem(geometry, image_support(geometry))
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,8 @@ from pfitre_jax import api
 from pfitre_jax.engine import slices
 from pfitre_jax.engine.scale import scan_scale
 from pfitre_jax.engine.support import scan_support
-from pfitre_jax.priors.network import Card, NetworkPrior, pretrained
+from pfitre_jax.priors.files import pretrained
+from pfitre_jax.priors.network import Card, NetworkPrior
 from pfitre_jax.scan import Scan
 from pfitre_jax.training.adaptation import AdaptationSettings, Adapted
 from pfitre_jax.training.adaptation import adapt as adapt_rows
@@ -36,13 +38,13 @@ def adapt(
     (:func:`pfitre_jax.training.adaptation.adapt`); views that no step sees decide when to stop, and the prior
     comes back as it was where no step helps.
 
-    prior: a name or path for :func:`pfitre_jax.priors.network.pretrained`, or a prior itself
+    prior: a name or path for :func:`pfitre_jax.priors.files.pretrained`, or a prior itself
     rows: to learn from, ``slice`` or "A:B"; default :data:`ROWS` rows, evenly spread over those with signal
     progress: called with steps made and steps in all
 
     Raises ``ValueError`` for an unknown prior, rows outside the scan, a scan with too few views.
     """
-    prior = prior if isinstance(prior, NetworkPrior) else pretrained(prior)
+    prior = load_prior(prior)
     settings = AdaptationSettings() if settings is None else settings
     picked = scan if rows is None else scan.select_rows(rows)
     scan = api.with_center(scan)
@@ -56,6 +58,14 @@ def adapt(
         sinograms, masks = sinograms[looked], masks[looked]
     adapted = adapt_rows(prior, problem, sinograms, masks, settings, progress)
     return dataclasses.replace(adapted, prior=_with_card(adapted, prior, scan))
+
+
+def load_prior(prior: NetworkPrior | str) -> NetworkPrior:
+    """The prior itself, or by its name or path; ``ValueError`` for one that cannot be adapted."""
+    prior = pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior
+    if not isinstance(prior, NetworkPrior):
+        raise ValueError("the prior has a rho of its own, learned through the loop; expected one without")
+    return prior
 
 
 def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPrior:

@@ -207,7 +207,7 @@ def reconstruct(
 
     method: one of :data:`pfitre_jax.engine.methods.METHODS`
     rows: ``slice`` or "A:B", default all
-    prior: of the methods with a learned one: a name or path for :func:`pfitre_jax.priors.network.pretrained`,
+    prior: of the methods with a learned one: a name or path for :func:`pfitre_jax.priors.files.pretrained`,
         or a prior itself
     iterations, rho, weight: of the method, default its own; a setting that it does not take is refused
     scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
@@ -226,7 +226,6 @@ def reconstruct(
         check_number("scale", scale)
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
-    settings = methods.with_prior(settings)
     picked = scan if rows is None else scan.select_rows(rows)
     scan = with_center(scan)
     geometry = scan.geometry()

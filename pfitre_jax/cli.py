@@ -210,7 +210,7 @@ def recon(
     from pfitre_jax.loop import Status
 
     settings = dict(prior=prior, iterations=iterations, rho=rho, weight=weight_value)
-    settings = methods.with_prior(methods.settings(method, **settings))
+    settings["prior"] = methods.settings(method, **settings).get("prior")
     began = time.perf_counter()
     loaded = api.load_scan(
         source,
@@ -544,7 +544,7 @@ def center(
 
     values = None if asked is None else parse_values(asked)
     method = "cgls" if method is None else method
-    methods.with_prior(methods.settings(method))
+    methods.settings(method)
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -719,7 +719,7 @@ def train(
 ) -> None:
     """Train a prior; goes on from the last checkpoint in DIR."""
     from pfitre_jax.io.results import check_folder
-    from pfitre_jax.priors.network import available, pretrained
+    from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config import load_config
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
@@ -775,7 +775,7 @@ def adapt(
 ) -> None:
     """Adapt a prior to a scan by predicting views left out; then: pfitre recon SCAN --prior NPZ."""
     from pfitre_jax.io.results import check_folder, write_files
-    from pfitre_jax.priors import network
+    from pfitre_jax.priors import files
 
     if out.suffix != ".npz":
         raise ValueError(f"--out is {out}; expected a file that ends in .npz")
@@ -791,7 +791,7 @@ def adapt(
     from pfitre_jax.training import pictures
     from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
 
-    given = network.pretrained(prior)
+    given = adapting.load_prior(prior)
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -814,10 +814,10 @@ def adapt(
         with _progress("adapting, compiling", "steps") as progress:
             adapted = adapting.adapt(loaded, given, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.card) | {"name": out.stem, "command": ctx.find_root().meta[_COMMAND]}
-        made = dataclasses.replace(adapted.prior, card=network.Card(card))
+        made = dataclasses.replace(adapted.prior, card=card)
         figure = pictures.adaptation(adapted)
         writers = {
-            out.name: lambda path: network.save(path, made),
+            out.name: lambda path: files.save(path, made),
             picture.name: lambda path: figure.savefig(path, dpi=110, format="png"),
         }
         write_files(out.parent, writers)
@@ -877,7 +877,7 @@ def evaluate(
     from pfitre_jax.evaluate.results import NAMES
     from pfitre_jax.evaluate.scenes import absent, check_source
     from pfitre_jax.io.results import check_folder
-    from pfitre_jax.priors.network import pretrained
+    from pfitre_jax.priors.files import pretrained
 
     check_folder(out, NAMES)
     if not 0 < missing < 180:
@@ -887,10 +887,10 @@ def evaluate(
             f"both --card and --only {only} were given; expected the whole evaluation for a card, or its "
             "base case (--only orientation)"
         )
-    asked = methods.settings("pfitre", iterations=iterations, rho=rho)
-    parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     check_source(scenes)
     loaded = pretrained(prior)
+    asked = methods.settings("pfitre", prior=loaded, iterations=iterations, rho=rho)
+    parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     settings = judge.QUICK if quick else judge.FULL
     missed = absent(settings.sources)
     if only == "sources" and len(missed) == len(settings.sources):
@@ -922,7 +922,7 @@ def info() -> None:
 
     from pfitre_jax.engine.methods import METHODS
     from pfitre_jax.io.results import versions
-    from pfitre_jax.priors.network import available
+    from pfitre_jax.priors.files import available
 
     facts = {
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
@@ -946,7 +946,7 @@ def priors(
     ] = None,
 ) -> None:
     """The shipped priors; or the model card of one, or of a weights file, once it has passed its checks."""
-    from pfitre_jax.priors.network import available, pretrained
+    from pfitre_jax.priors.files import available, pretrained
 
     if prior is None:
         _print_facts({name: _describe_prior(name) for name in available()} or {"priors": "none is shipped"})
@@ -957,7 +957,7 @@ def priors(
 def _describe_prior(name: str) -> str:
     """What `pfitre info` says of a shipped prior: size, range, worth, and the hash of its weights; or why it
     is refused."""
-    from pfitre_jax.priors.network import pretrained
+    from pfitre_jax.priors.files import pretrained
 
     try:
         card = pretrained(name).card

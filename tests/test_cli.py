@@ -17,7 +17,7 @@ from pfitre_jax.engine import slices
 from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
 from pfitre_jax.loop import Status
-from pfitre_jax.priors.network import available, locate, pretrained
+from pfitre_jax.priors.files import available, locate, pretrained
 from pfitre_jax.twin.instrument import ROWWISE, SWITCHED
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]

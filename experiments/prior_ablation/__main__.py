@@ -16,7 +16,8 @@ from experiments.record import Record, command_line, folder, hashes
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors.network import NetworkPrior, pretrained
+from pfitre_jax.priors.files import pretrained
+from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
 from pfitre_jax.training.perceptual import Perceptual
@@ -192,19 +193,23 @@ def picture(results: dict, images) -> Figure:
     return figure
 
 
+def record(config: Config, where: Path) -> Record:
+    """Of the results in a folder; the perceptual loss is by the features of a shipped prior."""
+    depends = {"losses": repr(LOSSES), "groups": repr(GROUPS)} | hashes(Perceptual().prior)
+    return Record(where, NAME, config, tables, picture, depends)
+
+
 def main() -> None:
     parser = command_line(NAME)
     parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
     config = PRESETS[options.preset]
-    # The perceptual loss is by the features of a shipped prior.
-    depends = {"losses": repr(LOSSES), "groups": repr(GROUPS)} | hashes(Perceptual().prior)
-    record = Record(folder(NAME, options), NAME, config, tables, picture, depends)
     parts = PARTS if options.only is None else (options.only,)
+    results = record(config, folder(NAME, options))
     todo = [(part, name) for part in parts for name in variants(config, part)]
     with tempfile.TemporaryDirectory() as work:
-        record.fill(todo, functools.partial(measure, config, Path(work)))
-    record.show()
+        results.fill(todo, functools.partial(measure, config, Path(work)))
+    results.show()
 
 
 if __name__ == "__main__":

@@ -14,14 +14,15 @@ from pfitre_jax.loop import Solution, Status, run
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.tv import TV
+from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
+from pfitre_jax.solvers.unrolled import loop_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ METHODS: dict[str, Recipe] = {
     ),
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
-        lambda prior, rho: HQS(prior, rho),
+        loop_of,
         {"iterations": 8, "rho": 0.005, "prior": "circuits"},
     ),
     "pfitre-original": Recipe(
@@ -92,8 +93,12 @@ def recipe(method: str) -> Recipe:
 def settings(method: str, **asked) -> dict[str, Any]:
     """The settings of ``method``: its defaults, replaced by those ``asked`` that are not None.
 
-    Raises ``ValueError`` for an unknown method, for a setting that the method does not take, and for
-    iterations, a rho or a weight that make no sense.
+    A prior is loaded where it is a name or a path (``.pth``: the published network's). One that was trained
+    through the loop with its own rho, and perhaps for so many iterations, brings them along.
+
+    Raises ``ValueError`` for an unknown method, for a setting that the method does not take, for iterations,
+    a rho or a weight that make no sense or are not the prior's, and ``ValueError`` or ``FileNotFoundError``
+    where there is no such prior.
     """
     taken = recipe(method).defaults
     given = {name: value for name, value in asked.items() if value is not None}
@@ -108,22 +113,35 @@ def settings(method: str, **asked) -> dict[str, Any]:
     for name in ("rho", "weight"):
         if name in given and not given[name] == taken[name] == "auto":
             check_number(name, given[name], or_zero=name == "weight")
-    return {**taken, **given}
+    settings = {**taken, **given}
+    if isinstance(settings.get("prior"), (str, os.PathLike)):
+        settings["prior"] = _load(settings["prior"])
+    if isinstance(settings.get("prior"), UnrolledPrior):
+        settings |= _own(method, settings["prior"], given)
+    return settings
 
 
-def with_prior(settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` whose prior, where a name or a path, is loaded: the published network from a PyTorch file.
+def _own(method: str, prior: UnrolledPrior, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that an unrolled prior brings along; of several rho the last."""
+    if method != "pfitre":
+        raise ValueError(f"the prior was trained through the loop of pfitre; {method} cannot use it")
+    own = {"rho": float(prior.rho[-1])}
+    if prior.iterations is not None:
+        own["iterations"] = prior.iterations
+    for name, value in own.items():
+        if given.get(name, value) != value:
+            raise ValueError(
+                f"{name} is {given[name]:g}; the prior was trained with its own, {value:.4g}: leave it out"
+            )
+    return own
 
-    ``ValueError`` and ``FileNotFoundError`` where there is none.
-    """
-    if not isinstance(settings.get("prior"), (str, os.PathLike)):
-        return settings
+
+def _load(asked):
     # Flax is slow to import and only this needs it.
-    from pfitre_jax.priors import network, original
+    from pfitre_jax.priors import files, original
 
-    asked = settings["prior"]
-    load = original.load if str(asked).lower().endswith(original.SUFFIXES) else network.pretrained
-    return {**settings, "prior": load(asked)}
+    load = original.load if str(asked).lower().endswith(original.SUFFIXES) else files.pretrained
+    return load(asked)
 
 
 def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +153,7 @@ def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def build(method: str, settings: dict[str, Any]):
-    """The solver of ``method`` with ``settings`` of :func:`with_prior` and :func:`with_numbers`."""
+    """The solver of ``method`` with ``settings`` of :func:`settings` and :func:`with_numbers`."""
     return METHODS[method].build(**{name: value for name, value in settings.items() if name != "iterations"})
 
 

@@ -16,9 +16,9 @@ from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.likeness import statistics
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.solvers.unrolled import loop_of
 from pfitre_jax.trust.domain import disagreement
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _variation(scans: Scans, ratios, *, iterations: int):
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _learned(prior, scans: Scans, rho, *, iterations: int):
-    loop = HQS(prior, rho)
+    loop = loop_of(prior, rho)
 
     def one(problem):
         # Every scene is a scan of its own.
@@ -98,9 +98,9 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
         problem = problem.with_sinogram(problem.sinogram / scale)
         blank = jnp.zeros(problem.A.shape)
         first = loop.init(problem, blank)
-        once = prior.denoise(first.x, gradient=first.gradient, wedge=problem.wedge, rho=loop.rho)
+        once = loop.step(problem, first).z
         x = run(loop, problem, blank, iterations=iterations, state=first).value
-        images = {"first": first.x, "network_once": problem.support * once, "pfitre": x}
+        images = {"first": first.x, "network_once": once, "pfitre": x}
         facts = {"disagreement": disagreement(prior, problem, x, rho), "statistics": statistics(x)}
         return {name: scale * image for name, image in images.items()}, facts
 

@@ -14,7 +14,7 @@ from pfitre_jax.evaluate.scenes import FAMILIES
 from pfitre_jax.evaluate.summary import summarise
 from pfitre_jax.evaluate.tables import markdown
 from pfitre_jax.io.results import write_files
-from pfitre_jax.priors import likeness, network
+from pfitre_jax.priors import files, likeness
 
 #: The files of :func:`save`.
 NAMES = ("evaluation.json", "evaluation.md", "evaluation.png")
@@ -53,8 +53,8 @@ def write_card(
     del scores["disagreement"]
     card = prior.card | _domain(prior.card, records)
     told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
-    path = network.locate(prior_path)
-    saved = network.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
+    path = files.locate(prior_path)
+    saved = files.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
     beside = path.with_suffix(".json")
     return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.card))})]
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pfitre_jax.priors.directional_tv import DirectionalTV as DirectionalTV
+    from pfitre_jax.priors.files import available as available
+    from pfitre_jax.priors.files import pretrained as pretrained
     from pfitre_jax.priors.gradient_step import GradientStep as GradientStep
     from pfitre_jax.priors.network import NetworkPrior as NetworkPrior
-    from pfitre_jax.priors.network import available as available
-    from pfitre_jax.priors.network import pretrained as pretrained
     from pfitre_jax.priors.nonnegative import Nonnegative as Nonnegative
     from pfitre_jax.priors.tv import TV as TV
+    from pfitre_jax.priors.unrolled import UnrolledPrior as UnrolledPrior
     from pfitre_jax.priors.wavelet import Wavelet as Wavelet
 
 # Flax is slow to import, and only the learned priors need it.
@@ -22,9 +23,10 @@ _HOMES = {
     "GradientStep": "gradient_step",
     "NetworkPrior": "network",
     "Nonnegative": "nonnegative",
+    "UnrolledPrior": "unrolled",
     "Wavelet": "wavelet",
-    "available": "network",
-    "pretrained": "network",
+    "available": "files",
+    "pretrained": "files",
 }
 
 __all__ = list(_HOMES)

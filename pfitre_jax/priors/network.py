@@ -1,24 +1,14 @@
-"""The learned prior: a U-Net that knows the missing wedge, and the file that holds its weights.
-
-The file is one ``.npz``: the parameters as ``params/...`` and ``card``, a JSON text with what a user must
-know of them (layout, training range, operator, hash, how they were made).
-"""
+"""The learned prior: a U-Net that knows the missing wedge."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
-import os
-import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
@@ -26,17 +16,8 @@ from pfitre_jax.models import unet
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.rotation import rotate
 
-#: Of the weights file; another number means another meaning of its contents.
-FORMAT = 2
-#: The operator and the scaling of the inputs that weights are trained with: Joseph's projector, images with
-#: values of about [0, 1], rho relative to norm(A)^2 = 1, the condition of :func:`condition`. Weights made
-#: with another are refused.
-OPERATOR = "joseph-1"
 #: Length of :func:`condition`: of a network whose images are turned into the frame of the wedge, and else.
 CONDITIONS = {True: 2, False: 4}
-
-_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-_PREFIX = "params/"
 
 
 class Card(dict):
@@ -80,7 +61,7 @@ class NetworkPrior:
 
         Raises ``ValueError`` for a layout whose inputs are not those of :meth:`denoise`.
         """
-        _check_config(config)
+        check_config(config)
         return cls(unet.init(config, key), config, Card(card or {}))
 
     @property
@@ -166,104 +147,8 @@ def _cut(image: Float[Array, "n n"], shape: tuple[int, int]) -> Float[Array, "ny
     return image[top : top + shape[0], left : left + shape[1]]
 
 
-def available() -> list[str]:
-    """Names of the priors that the package ships."""
-    return sorted(path.stem for path in _WEIGHTS.glob("*.npz"))
-
-
-def pretrained(name_or_path: str | os.PathLike) -> NetworkPrior:
-    """A shipped prior by its name, or one from a file that :func:`save` wrote.
-
-    Raises ``ValueError`` for an unknown name or a file that is not a prior.
-    """
-    return load(locate(name_or_path))
-
-
-def locate(name_or_path: str | os.PathLike) -> Path:
-    """The file of a shipped prior's name, or of a path; ``ValueError`` where there is neither."""
-    if str(name_or_path) in available():
-        return _WEIGHTS / f"{name_or_path}.npz"
-    if Path(name_or_path).is_file():
-        return Path(name_or_path)
-    raise ValueError(
-        f"no prior {str(name_or_path)!r}; expected the path of a weights file (.npz, from `pfitre train`) or "
-        f"one of: {', '.join(available()) or '(none is shipped)'}"
-    )
-
-
-def save(path: str | os.PathLike, prior: NetworkPrior) -> NetworkPrior:
-    """Write a prior as one ``.npz`` and return it as :func:`load` will, its card completed.
-
-    Adds ``format``, ``operator``, ``network`` (the layout), ``parameters`` (their number) and ``sha256`` (of
-    the arrays) to the card. The file appears whole or not at all. Parameters are stored in their own dtype.
-    """
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise ValueError(f"the weights file is called {path.name}; expected a name that ends in .npz")
-    _check_config(prior.config)
-    arrays = _flatten(prior.params)
-    facts = {
-        "format": FORMAT,
-        "operator": OPERATOR,
-        "network": dataclasses.asdict(prior.config),
-        "parameters": sum(array.size for array in arrays.values()),
-        "sha256": _digest(arrays),
-    }
-    # As JSON gives it back: tuples become lists.
-    card = json.loads(json.dumps(dict(prior.card) | facts))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, card=np.array(json.dumps(card)), **{_PREFIX + k: v for k, v in arrays.items()})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return dataclasses.replace(prior, card=Card(card))
-
-
-def load(path: str | os.PathLike) -> NetworkPrior:
-    """Read what :func:`save` wrote.
-
-    Raises ``FileNotFoundError`` for no file; ``ValueError``, with the cause and the remedy, for a file that
-    is no prior, is pickled, is of another format or operator, lacks arrays or has unknown ones, or whose
-    arrays do not match its hash.
-    """
-    path = Path(path)
-    remedy = "expected a weights file written by `pfitre train`"
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path} is not an .npz file; {remedy}")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            contents = {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
-    try:
-        card = json.loads(contents.pop("card").item())
-        version, operator = card["format"], card["operator"]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} has no card that says what it holds; {remedy}") from error
-    if version != FORMAT:
-        raise ValueError(
-            f"{path} has format {version!r}; this version reads format {FORMAT}: train it again, or use the "
-            "version of pfitre_jax that wrote it"
-        )
-    if operator != OPERATOR:
-        raise ValueError(
-            f"{path} was trained with operator {operator!r}; expected {OPERATOR!r}: train it again"
-        )
-    try:
-        config = UNetConfig.from_json(json.dumps(card["network"]))
-        _check_config(config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has a network that cannot be built ({error}); {remedy}") from error
-    params = _unflatten(path, config, contents)
-    if card.get("sha256") != _digest(_flatten(params)):
-        raise ValueError(f"the arrays in {path} do not match their hash; the file was changed: copy it again")
-    return NetworkPrior(params, config, Card(card))
-
-
-def _check_config(config: UNetConfig) -> None:
+def check_config(config: UNetConfig) -> None:
+    """``ValueError`` for a layout whose inputs are not those of :meth:`NetworkPrior.denoise`."""
     conditions = CONDITIONS[config.turned]
     if config.in_channels not in (1, 2) or config.condition != conditions:
         raise ValueError(
@@ -271,41 +156,3 @@ def _check_config(config: UNetConfig) -> None:
             f"(image) or 2 (image, data gradient) channels and {conditions} conditions "
             f"({'turned into' if config.turned else 'not in'} the frame of the wedge)"
         )
-
-
-def _name(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _flatten(params) -> dict[str, np.ndarray]:
-    return {_name(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def _unflatten(path: Path, config: UNetConfig, contents: dict[str, np.ndarray]):
-    expected = jax.eval_shape(lambda: unet.init(config, jax.random.key(0)))
-    names = {_PREFIX + _name(key) for key, _ in jax.tree_util.tree_leaves_with_path(expected)}
-    if names != set(contents):
-        missing, unknown = sorted(names - set(contents)), sorted(set(contents) - names)
-        raise ValueError(
-            f"{path} lacks the arrays {missing} and has the unknown arrays {unknown}; expected those of its "
-            "network's layout: use a file written by `pfitre train`"
-        )
-
-    def take(key, leaf):
-        array = contents[_PREFIX + _name(key)]
-        if array.shape != leaf.shape or not np.issubdtype(array.dtype, np.floating):
-            raise ValueError(
-                f"{path}: {_name(key)} is {array.dtype} {array.shape}; expected floats of shape {leaf.shape}"
-            )
-        return jnp.asarray(array)
-
-    return jax.tree_util.tree_map_with_path(take, expected)
-
-
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.solvers.hqs import CLOSING, HQS, HQSState
 from pfitre_jax.solvers.problem import Problem
 
@@ -52,20 +53,34 @@ class Unrolled:
         copies = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a)[None], iterations, axis=0), prior)
         return cls(copies, jnp.full(iterations, rho), **settings)
 
+    @classmethod
+    def take_up(cls, state: HQSState, rho, k) -> UnrolledState:
+        """Where a loop of :class:`HQS` with ``rho`` is after ``k`` iterations."""
+        return UnrolledState(state.x, state.z, state.gradient * rho, state.residual, state.change, k)
+
+    def leave(self, state: UnrolledState) -> HQSState:
+        """The same place in a loop of :class:`HQS` with the next iteration's rho."""
+        gradient = state.gradient / self.rho_at(state.k)
+        return HQSState(state.x, state.z, gradient, state.residual, state.change)
+
     def init(self, problem: Problem, x0) -> UnrolledState:
         k = jnp.array(0)
-        return self._state(self._at(k).init(problem, x0), self._rho(k), k)
+        return self.take_up(self._at(k).init(problem, x0), self.rho_at(k), k)
 
     def step(self, problem: Problem, state: UnrolledState) -> UnrolledState:
-        rho = self._rho(state.k)
-        before = HQSState(state.x, state.z, state.gradient / rho, state.residual, state.change)
-        return self._state(self._at(state.k).step(problem, before), rho, state.k + 1)
+        done = self._at(state.k).step(problem, self.leave(state))
+        return self.take_up(done, self.rho_at(state.k), state.k + 1)
+
+    def accept(self, problem: Problem, state: UnrolledState, z) -> UnrolledState:
+        """The state with the data step towards ``z (ny, nx)`` instead, see :meth:`HQS.accept`."""
+        done = self._at(state.k).accept(problem, self.leave(state), z)
+        return self.take_up(done, self.rho_at(state.k), state.k)
 
     def finish(self, problem: Problem, state: UnrolledState):
-        last = HQSState(state.x, state.z, state.gradient, state.residual, state.change)
-        return self._at(state.k - 1).finish(problem, last)
+        return self._at(state.k - 1).finish(problem, self.leave(state))
 
-    def _rho(self, k):
+    def rho_at(self, k):
+        """Of iteration ``k``."""
         return _number(self.rho, self._index(k))
 
     def _index(self, k):
@@ -74,10 +89,15 @@ class Unrolled:
     def _at(self, k) -> HQS:
         prior = jax.tree.map(lambda a: _number(a, self._index(k)), self.prior)
         first = self.first_iterations
-        return HQS(prior, self._rho(k), self.cg_iterations, self.closing, first_iterations=first)
+        return HQS(prior, self.rho_at(k), self.cg_iterations, self.closing, first_iterations=first)
 
-    def _state(self, state: HQSState, rho, k) -> UnrolledState:
-        return UnrolledState(state.x, state.z, state.gradient * rho, state.residual, state.change, k)
+
+def loop_of(prior, rho, **settings) -> HQS | Unrolled:
+    """The loop of a prior: :class:`HQS` with ``rho``, or what an unrolled prior was trained in, with its own;
+    ``settings`` of either."""
+    if isinstance(prior, UnrolledPrior):
+        return Unrolled(prior.prior, prior.rho, **settings)
+    return HQS(prior, rho, **settings)
 
 
 def _number(stacked, k):

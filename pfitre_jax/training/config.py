@@ -22,6 +22,8 @@ from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
 #: Configurations that the package brings, by name.
 CONFIGS = Path(__file__).parent / "configs"
+#: What a stage learns, see :class:`Stage`.
+LEARNED = ("network", "rho", "iterations")
 #: What a stage may have of its own.
 INHERITED = ("instrument", "scenes", "losses")
 
@@ -38,6 +40,9 @@ class Stage:
         stage leaves out is as in the stage before: a curriculum says what changes
     unrolled: iterations of the loop that a step differentiates through; 1: of the network alone, where the
         loop stands
+    learned: "network": one, for every rho of the pairs; "rho": with it one rho, for any number of iterations;
+        "iterations": a network and a rho for each of the iterations that the stage is unrolled for, which are
+        the loop then. Begins with the average of the weights, and rho in the middle of the pairs'
     name: to ask for it alone, see :meth:`TrainingConfig.span`
     """
 
@@ -50,11 +55,25 @@ class Stage:
     scenes: SceneMixture | None = None
     losses: LossWeights | None = None
     unrolled: int = 1
+    learned: str = "network"
     name: str = ""
 
     def __post_init__(self):
         if self.unrolled < 1:
             raise ValueError(f"a stage is unrolled {self.unrolled} times; expected at least 1")
+        if self.learned not in LEARNED:
+            raise ValueError(f"a stage learns {self.learned!r}; expected one of {', '.join(LEARNED)}")
+        if self.learned != "network" and self.unrolled == 1:
+            raise ValueError(
+                f'learned = "{self.learned}" needs several iterations to learn from; expected a stage that '
+                "is unrolled at least 2 times"
+            )
+
+    @property
+    def iterations(self) -> int | None:
+        """How many iterations have a network and a rho of their own; 1: shared by all; ``None``: for every
+        rho."""
+        return {"network": None, "rho": 1, "iterations": self.unrolled}[self.learned]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +183,10 @@ class TrainingConfig:
         inherited = {name: getattr(self, name) for name in INHERITED if getattr(stage, name) is None}
         return dataclasses.replace(stage, **inherited)
 
+    def loops(self, stage: Stage) -> Pool:
+        """The pool in a stage: where its iterations are the loop, every scan is a fresh one."""
+        return dataclasses.replace(self.pool, iterations=1) if stage.learned == "iterations" else self.pool
+
     def span(self, name: str) -> tuple[int, int]:
         """The steps, from and to, of the stage called ``name``; ``ValueError`` where there is none."""
         names = [stage.name for stage in self.stages]
@@ -196,11 +219,19 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise where no run can be made of it: ``ValueError`` for imperfections that need the rows of one
-        volume, in any stage, for training scenes are independent; what :meth:`bank_files` and
+        volume, in any stage, for training scenes are independent, and for a stage that learns less than the
+        one before; what :meth:`bank_files` and
         :func:`pfitre_jax.training.perceptual.load_features` raise.
         """
         for stage in self.stages:
             (self.instrument if stage.instrument is None else stage.instrument).require_rows(volume=False)
+        for before, stage in itertools.pairwise(self.stages):
+            had, has = before.iterations, stage.iterations
+            if had not in (None, 1, has) or (had and not has):
+                raise ValueError(
+                    f'a stage learns "{stage.learned}" after one that learned "{before.learned}"; expected '
+                    "the same, with as many iterations, or more: network, then rho, then iterations"
+                )
         self.bank_files()
         if self.perceptual_stages:
             load_features(self.perceptual)

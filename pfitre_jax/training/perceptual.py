@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.models import unet, vgg
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors.network import condition, pretrained
+from pfitre_jax.priors.files import pretrained
+from pfitre_jax.priors.network import condition
 
 _TINY = 1e-8
 

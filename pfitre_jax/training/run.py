@@ -17,11 +17,13 @@ import numpy as np
 
 from pfitre_jax.io.results import versions, write_files
 from pfitre_jax.metrics import psnr
-from pfitre_jax.priors import likeness, network
+from pfitre_jax.priors import files, likeness, network
+from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training import pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
+from pfitre_jax.training.learned import params_of, prior_of
 from pfitre_jax.training.perceptual import load_features
 from pfitre_jax.training.step import (
     TrainState,
@@ -43,7 +45,7 @@ def train(
     *,
     command: str = "",
     steps: int | None = None,
-    weights: network.NetworkPrior | None = None,
+    weights: network.NetworkPrior | UnrolledPrior | None = None,
     stage: str | None = None,
     report: Callable[[dict], None] = lambda record: None,
 ) -> Path:
@@ -77,16 +79,17 @@ def train(
     run = _Compiled(config, blank)
     begin = blank if weights is None else weights
     first, last = (_steps_made(begin), config.steps) if stage is None else config.span(stage)
-    state = start_state(begin, run.optimiser, first)
     log = out / "log.jsonl"
     last = last if steps is None else min(steps, last)
     if last <= first:
         raise ValueError(f"steps is {steps} and the stage begins after {first}; expected more than that")
     with Checkpoints(out / "checkpoints") as checkpoints:
-        if checkpoints.latest() is not None:
-            state = checkpoints.restore(state)
+        if (latest := checkpoints.latest()) is not None:
+            state = checkpoints.restore(run.begin(blank, config.stage(latest - 1)))
             _cut_log(log, int(state.step))
-        elif stage is not None and weights is None:
+        else:
+            state = run.begin(begin, config.stage(first), first)
+        if latest is None and stage is not None and weights is None:
             raise ValueError(f"there are no weights to begin the stage {stage!r} with; expected some")
         if stage is not None and not config.span(stage)[0] <= int(state.step):
             raise ValueError(
@@ -98,11 +101,12 @@ def train(
         began, first = time.monotonic(), int(state.step)
         for step in range(first, last):
             if now != (now := config.stage(step)):
+                state = run.go_over(state, now)
                 # Loops of another stage started from other first reconstructions.
                 pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
                 validation = run.validation(key, now)
             views = int(generator.choice(config.pool.views))
-            given, slot = _take(pool[views], config.pool, step / config.stages[0].steps, generator)
+            given, slot = _take(pool[views], config.loops(now), step / config.stages[0].steps, generator)
             if given is None:
                 given = run.start(jax.random.fold_in(key, 1 + step), views, now)
             state, batch, metrics = run.step(state, given, now)
@@ -118,7 +122,7 @@ def train(
                 record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
                 record["steps"] = config.steps
                 if done % config.report.validate_every == 0 or done == last:
-                    scores, trust, images = run.validate(state, validation)
+                    scores, trust, images = run.validate(state, validation, now)
                     record |= scores
                     pictures.samples(images, out / "samples.png")
                     export(config, state, scores, trust, out, command)
@@ -142,6 +146,8 @@ def export(
     """
     stage = config.stage(int(state.step) - 1)
     low, high = stage.instrument.missing_deg
+    made = prior_of(network.NetworkPrior(None, config.network), state.average)
+    learned_rho = [] if isinstance(made, network.NetworkPrior) else [jnp.min(made.rho), jnp.max(made.rho)]
     card = {
         "name": config.name,
         "command": command,
@@ -151,7 +157,7 @@ def export(
             "missing_deg": [low, high],
             "views": [min(config.pool.views), max(config.pool.views)],
             "noise": list(stage.instrument.noise),
-            "rho": list(config.pairs.rho),
+            "rho": [float(rho) for rho in learned_rho] or list(config.pairs.rho),
             "size": config.pairs.size,
             "first_iterations": stage.first_iterations,
         },
@@ -164,9 +170,9 @@ def export(
         "training_scores": scores,
         **trust,
     }
-    prior = network.NetworkPrior(state.average, config.network, card)
+    prior = prior_of(network.NetworkPrior(None, config.network, card), state.average)
     path = out / f"{config.name}.npz"
-    saved = network.save(path, prior)
+    saved = files.save(path, prior)
     path.with_suffix(".json").write_text(json.dumps(saved.card, indent=2) + "\n")
     return path
 
@@ -196,6 +202,18 @@ class _Compiled:
         self._iterate = jax.jit(self._loop_iteration)
         self._finish = jax.jit(lambda batch: batch.each(HQS(None, batch.rho, cg).finish, batch.state))
 
+    def begin(self, prior, stage: Stage, step: int = 0) -> TrainState:
+        """The state after ``step`` steps that led to ``prior``, for a stage that goes on with it."""
+        low, high = self.config.pairs.rho
+        rho = (low * high) ** 0.5
+        return start_state(prior, self.optimiser, step, iterations=stage.iterations, rho=rho)
+
+    def go_over(self, state: TrainState, stage: Stage) -> TrainState:
+        """The state itself, or where the stage learns more than before, one begun with the average."""
+        made = prior_of(self.prior, state.average)
+        begun = self.begin(made, stage, int(state.step))
+        return state if jax.tree.map(jnp.shape, begun) == jax.tree.map(jnp.shape, state) else begun
+
     def start(self, key, views: int, stage: Stage, settings: PairSettings | None = None) -> Batch:
         k_scenes, k_scan = jax.random.split(key)
         settings = self.config.pairs if settings is None else settings
@@ -216,7 +234,7 @@ class _Compiled:
         fresh = dataclasses.replace(self.config.pairs, distinct=0)
         return [self.start(k, views, stage, fresh) for views in self.config.pool.views for k in keys]
 
-    def validate(self, state: TrainState, batches: list[Batch]):
+    def validate(self, state: TrainState, batches: list[Batch], stage: Stage):
         """Mean PSNR (range 1 after scaling) over the loop's iterations; how much the prior would still change
         the results and what they look like; and images of the first batch."""
         start_db, one_shot, proposed_db, result_db, changes, looks = [], [], [], [], [], []
@@ -224,7 +242,7 @@ class _Compiled:
         for first in batches:
             batch = first
             start_db.append(_mean_psnr(batch.state.x, batch))
-            for k in range(self.config.pool.iterations):
+            for k in range(stage.unrolled if stage.learned == "iterations" else self.config.pool.iterations):
                 batch, z = self._iterate(state.average, batch)
                 if k == 0:
                     one_shot.append(_mean_psnr(z, batch))
@@ -250,8 +268,7 @@ class _Compiled:
         return scores, trust, {name: np.asarray(value) for name, value in images.items()}
 
     def _loop_iteration(self, params, batch: Batch):
-        prior = dataclasses.replace(self.prior, params=params)
-        _, proposals, batch = go_on(prior, batch, self.config.pairs.cg_iterations)
+        _, proposals, batch = go_on(prior_of(self.prior, params), batch, self.config.pairs.cg_iterations)
         return batch, proposals[:, -1]
 
 
@@ -279,16 +296,20 @@ def _take(scans: list[Batch], pool: Pool, progress: float, generator):
 
 def check_weights(
     config: TrainingConfig,
-    prior: network.NetworkPrior,
+    prior: network.NetworkPrior | UnrolledPrior,
     steps: int | None = None,
     stage: str | None = None,
 ) -> None:
     """``ValueError`` where a run of ``config`` cannot be taken up from ``prior``: it is of another network,
-    or has made all the steps asked for; a ``stage`` is made from any steps."""
-    if prior.config != config.network:
+    or of iterations that the next stage does not learn, or has made all the steps asked for; a ``stage`` is
+    made from any steps."""
+    have = prior.prior.config if isinstance(prior, UnrolledPrior) else prior.config
+    if have != config.network:
         raise ValueError(
-            f"the weights are of a network {prior.config}; expected the configuration's, {config.network}"
+            f"the weights are of a network {have}; expected the configuration's, {config.network}"
         )
+    first = _steps_made(prior) if stage is None else config.span(stage)[0]
+    jax.eval_shape(lambda: params_of(prior, config.stage(first).iterations, 1.0))
     if stage is not None:
         return
     last, made = config.steps if steps is None else min(steps, config.steps), _steps_made(prior)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +14,10 @@ import optax
 
 from pfitre_jax.loop import Status, run
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.solvers.unrolled import Unrolled, loop_of
 from pfitre_jax.training.config import Optimisation, Stage
+from pfitre_jax.training.learned import UnrolledParams, params_of, prior_of
 from pfitre_jax.training.losses import LossWeights, compare, l1
 from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.twin.pairs import Batch
@@ -26,7 +29,8 @@ EARLIER = 0.5
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """step: (); params: of the network; average: their exponential moving average; optimiser: of optax."""
+    """step: (); params: of :func:`params_of`; average: their exponential moving average; optimiser: of
+    optax."""
 
     step: jax.Array
     params: Any
@@ -79,26 +83,43 @@ def _muon(settings: Optimisation) -> optax.GradientTransformation:
     return optax.contrib.muon(
         1.0,
         weight_decay=settings.weight_decay,
-        muon_weight_dimension_numbers=lambda params: jax.tree.map(_as_matrix, params),
+        muon_weight_dimension_numbers=_as_matrices,
         consistent_rms=0.2,
     )
 
 
-def _as_matrix(kernel) -> optax.contrib.MuonDimensionNumbers | None:
-    """A kernel ``(..., inputs, outputs)`` as a matrix to the outputs; none for biases and for one output."""
-    if kernel.ndim < 2 or kernel.shape[-1] == 1:
+def _as_matrices(params):
+    stacked = int(isinstance(params, UnrolledParams))
+    return jax.tree.map(functools.partial(_as_matrix, stacked=stacked), params)
+
+
+def _as_matrix(kernel, stacked: int) -> optax.contrib.MuonDimensionNumbers | None:
+    """A kernel ``(..., inputs, outputs)`` as a matrix to the outputs, after ``stacked`` axes of which each
+    index has one of its own; none for biases and for one output."""
+    if kernel.ndim - stacked < 2 or kernel.shape[-1] == 1:
         return None
-    return optax.contrib.MuonDimensionNumbers(tuple(range(kernel.ndim - 1)), kernel.ndim - 1)
+    return optax.contrib.MuonDimensionNumbers(tuple(range(stacked, kernel.ndim - 1)), kernel.ndim - 1)
 
 
-def start_state(prior: NetworkPrior, optimiser: Optimiser, step: int = 0) -> TrainState:
-    """The state after ``step`` steps that led to the prior's parameters; the moments start anew."""
+def start_state(
+    prior: NetworkPrior | UnrolledPrior,
+    optimiser: Optimiser,
+    step: int = 0,
+    *,
+    iterations: int | None = None,
+    rho: float = 0.0,
+) -> TrainState:
+    """The state after ``step`` steps that led to the prior; the moments start anew.
+
+    iterations, rho: see :func:`pfitre_jax.training.learned.params_of`
+    """
+    begun = params_of(prior, iterations, rho)
     # Copies: the step gives its input's memory away, which is not the prior's, and not twice the same.
-    params, average = (jax.tree.map(jnp.array, prior.params) for _ in range(2))
+    params, average = (jax.tree.map(jnp.array, begun) for _ in range(2))
     return TrainState(jnp.array(step), params, average, optimiser.init(params))
 
 
-def propose(prior: NetworkPrior, batch: Batch):
+def propose(prior: NetworkPrior | UnrolledPrior, batch: Batch):
     """The prior's image for every slice of a batch, (slices, ny, nx)."""
 
     def one(problem, state):
@@ -108,15 +129,20 @@ def propose(prior: NetworkPrior, batch: Batch):
     return batch.each(one, batch.state)
 
 
-def go_on(prior: NetworkPrior, batch: Batch, cg_iterations: int, iterations: int = 1):
+def go_on(prior: NetworkPrior | UnrolledPrior, batch: Batch, cg_iterations: int, iterations: int = 1):
     """``(results, proposals, batch)`` after more iterations of the loop on every slice.
 
     results: (slices, ny, nx), what the loop would return; proposals: (slices, iterations, ny, nx), the
     prior's; the batch where the loop stands then. Differentiable, more than one iteration by ``checkpoint``.
     """
-    loop = HQS(prior, batch.rho, cg_iterations)
+    loop = loop_of(prior, batch.rho, cg_iterations=cg_iterations)
+    own = isinstance(loop, Unrolled)
 
     def one(problem, state):
+        if own:
+            # The batch was started with another rho.
+            restart = lambda s: loop.accept(problem, s, s.z)  # noqa: E731
+            state = jax.lax.cond(batch.k == 0, restart, lambda s: s, loop.take_up(state, batch.rho, batch.k))
         keep = lambda s: (s.z, jax.lax.stop_gradient(s))  # noqa: E731
         differentiate = "checkpoint" if iterations > 1 else "unroll"
         done = run(
@@ -131,10 +157,13 @@ def go_on(prior: NetworkPrior, batch: Batch, cg_iterations: int, iterations: int
         proposals, states = done.stats["kept"]
         # The loop goes on with what was finite; a training must not.
         proposals = jnp.where(done.status == int(Status.DIVERGED), jnp.nan, proposals)
-        return done.value, proposals, jax.tree.map(lambda a: a[-1], states)
+        state = jax.tree.map(lambda a: a[-1], states)
+        return done.value, proposals, loop.leave(state) if own else state
 
     results, proposals, states = batch.each(one, batch.state)
-    return results, proposals, dataclasses.replace(batch, state=states, k=batch.k + iterations)
+    k = batch.k + iterations
+    rho = jax.lax.stop_gradient(loop.rho_at(k)) if own else batch.rho
+    return results, proposals, dataclasses.replace(batch, state=states, k=k, rho=rho)
 
 
 def _looked_at_again(batch: Batch, proposed) -> Batch:
@@ -170,7 +199,7 @@ def train_step(
     importance = importance / jnp.sum(importance)
 
     def loss(params):
-        given = dataclasses.replace(prior, params=params)
+        given = prior_of(prior, params)
         results, proposals, later = go_on(given, batch, cg_iterations, unrolled)
         proposed = proposals[:, -1]
         each = [compare(weights, proposals[:, k], batch.truth) for k in range(unrolled)]
@@ -180,7 +209,7 @@ def train_step(
         if weights.perceptual:
             value += weights.perceptual * distance(frozen, proposed, batch.truth)
         if weights.idempotence:
-            value += weights.idempotence * l1(propose(given, _looked_at_again(batch, proposed)), proposed)
+            value += weights.idempotence * l1(propose(given, _looked_at_again(later, proposed)), proposed)
         if weights.consistency:
             residual = batch.each(lambda problem, z: problem.residual(z), proposed)
             value += weights.consistency * jnp.mean(residual)

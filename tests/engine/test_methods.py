@@ -57,7 +57,7 @@ def test_an_unknown_method_lists_the_names():
 )
 def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
     with pytest.raises(ValueError, match=message):
-        methods.with_prior(methods.settings(method, **asked))
+        methods.settings(method, **asked)
 
 
 def test_what_is_asked_for_replaces_the_default():

@@ -17,7 +17,7 @@ from pfitre_jax.evaluate.measures import MEASURES
 from pfitre_jax.evaluate.methods import ALL, FACTORED, WEIGHTS
 from pfitre_jax.evaluate.scans import scan_cell
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors import network
+from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.twin.scenes.heldout import KINDS
 
@@ -130,10 +130,10 @@ def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
 def test_the_card_tells_the_scores(judged, prior, tmp_path):
     records, _, _ = judged
     path = tmp_path / "weights.npz"
-    saved = network.save(path, dataclasses.replace(prior, card={"name": "tiny", "steps": 0}))
+    saved = files.save(path, dataclasses.replace(prior, card={"name": "tiny", "steps": 0}))
     # More of them: a handful says nothing of a domain.
     write_card(path, saved, 3 * records, SETTINGS, LOOP, "pfitre evaluate --card")
-    card, summary = network.load(path).card, json.loads(json.dumps(summarise(3 * records)))
+    card, summary = files.load(path).card, json.loads(json.dumps(summarise(3 * records)))
     assert json.loads(path.with_suffix(".json").read_text()) == card
     assert card["name"] == "tiny" and {"disagreement", "likeness"} <= set(card)
     scores = card["scores"]

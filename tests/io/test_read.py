@@ -14,7 +14,7 @@ import tifffile
 
 from pfitre_jax.io.raw import RawScan
 from pfitre_jax.io.read import read
-from pfitre_jax.priors import network
+from pfitre_jax.priors import files
 
 DEGREES = np.array([0.0, 40.0, 80.0, 120.0])
 THETA = np.deg2rad(DEGREES)
@@ -431,7 +431,7 @@ class TestNpz:
         with pytest.raises(ValueError, match=r"damaged \(.*copy it again"):
             read(path)
         with pytest.raises(ValueError, match=r"cannot be read .*pfitre train"):
-            network.load(path)
+            files.load(path)
 
     @pytest.mark.parametrize("angles", [["-72", "-70", "-68", "-66"], [b"a", b"b", b"c", b"d"]])
     def test_angles_that_are_text(self, tmp_path, stack, angles):

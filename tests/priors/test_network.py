@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ import pytest
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.rotation import rotate
-from pfitre_jax.priors import network
+from pfitre_jax.priors import files, network
 from pfitre_jax.priors.network import NetworkPrior
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
@@ -151,16 +149,16 @@ def test_a_network_told_nothing_and_not_turned_does_not_know_the_wedge():
 
 def test_switches_travel_with_the_weights_and_files_without_them_have_both_on(tmp_path):
     config = dataclasses.replace(UNTURNED, conditioned=False, in_channels=1)
-    network.save(tmp_path / "off.npz", NetworkPrior.create(config, jax.random.key(0)))
-    assert network.load(tmp_path / "off.npz").config == config
-    network.save(tmp_path / "on.npz", NetworkPrior.create(SMALL, jax.random.key(0)))
+    files.save(tmp_path / "off.npz", NetworkPrior.create(config, jax.random.key(0)))
+    assert files.load(tmp_path / "off.npz").config == config
+    files.save(tmp_path / "on.npz", NetworkPrior.create(SMALL, jax.random.key(0)))
     with np.load(tmp_path / "on.npz") as content:
         arrays = dict(content)
     card = json.loads(arrays["card"].item())
     for name in ("turned", "conditioned"):
         del card["network"][name]
     np.savez(tmp_path / "old.npz", **arrays | {"card": np.array(json.dumps(card))})
-    assert network.load(tmp_path / "old.npz").config == SMALL
+    assert files.load(tmp_path / "old.npz").config == SMALL
 
 
 def test_condition_is_of_order_one_over_its_range():
@@ -213,114 +211,6 @@ def test_gradient_to_image_and_parameters_against_finite_differences():
 def test_a_network_with_other_inputs_is_refused(fields):
     with pytest.raises(ValueError, match="expected 1"):
         NetworkPrior.create(dataclasses.replace(SMALL, **fields), jax.random.key(0))
-
-
-# --- the weights file
-
-
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "mine.npz"
-    return path, network.save(path, random_prior(card={"name": "mine", "trained_on": {"views": (32, 80)}}))
-
-
-def test_file_gives_back_the_same_prior_bit_for_bit(saved):
-    path, prior = saved
-    loaded = network.load(path)
-    assert loaded.config == SMALL
-    assert loaded.card == prior.card
-    assert loaded.card["trained_on"] == {"views": [32, 80]} and loaded.card["parameters"] > 0
-    assert jax.tree.structure(loaded) == jax.tree.structure(prior)
-    for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(prior), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert [p.name for p in path.parent.iterdir()] == ["mine.npz"]
-
-
-def test_a_failed_save_leaves_the_old_file(saved, monkeypatch):
-    path, prior = saved
-    before = path.read_bytes()
-
-    def full_disk(file, **arrays):
-        file.write(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        network.save(path, prior)
-    with pytest.raises(ValueError, match=r"ends in \.npz"):
-        network.save(path.with_suffix(".h5"), prior)
-    assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
-
-
-def rewrite(path, **changes):
-    """Replace entries of the file, or remove them for ``None``; ``card`` changes entries of the card."""
-    with np.load(path) as content:
-        entries = dict(content)
-    card = json.loads(entries["card"].item()) | changes.pop("card", {})
-    entries |= {"card": np.array(json.dumps(card))} | {f"params/{k}": v for k, v in changes.items()}
-    np.savez(path, **{name: value for name, value in entries.items() if value is not None})
-
-
-BIAS = "leave/bias"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda path: path.write_text("not weights"), "is not an .npz file"),
-        (lambda path: path.write_bytes(b""), "is not an .npz file"),
-        (lambda path: path.write_bytes(path.read_bytes()[:2000]), "is not an .npz file"),
-        (lambda path: np.savez(path, a=np.zeros(3)), "has no card"),
-        (lambda path: np.savez(path, card=np.array("{}")), "has no card"),
-        (lambda path: np.savez(path, card=np.array([object()])), "cannot be read"),
-        (lambda path: rewrite(path, card={"format": 99}), "has format 99"),
-        (lambda path: rewrite(path, card={"operator": "strip-7"}), "trained with operator 'strip-7'"),
-        (lambda path: rewrite(path, card={"network": {"width": 3}}), "network that cannot be built"),
-        (lambda path: rewrite(path, **{BIAS: None}), "lacks the arrays .*leave/bias"),
-        (lambda path: rewrite(path, more=np.zeros(2)), "unknown arrays .*params/more"),
-        (lambda path: rewrite(path, **{BIAS: np.zeros((2,), np.float32)}), r"leave/bias is float32 \(2,\)"),
-        (lambda path: rewrite(path, **{BIAS: np.array([1])}), "leave/bias is int64"),
-        (lambda path: rewrite(path, **{BIAS: np.array([9], np.float32)}), "do not match their hash"),
-    ],
-)
-def test_bad_files_say_what_is_wrong(saved, spoil, message):
-    path, _ = saved
-    spoil(path)
-    with pytest.raises(ValueError, match=message):
-        network.load(path)
-
-
-def test_a_npy_file_and_no_file(tmp_path):
-    array = io.BytesIO()
-    np.save(array, np.zeros(3))
-    (tmp_path / "a.npz").write_bytes(array.getvalue())
-    with pytest.raises(ValueError, match=r"is not an \.npz file"):
-        network.load(tmp_path / "a.npz")
-    with pytest.raises(FileNotFoundError):
-        network.load(tmp_path / "b.npz")
-
-
-def test_pretrained_by_name_and_by_path(saved, tmp_path, monkeypatch):
-    path, prior = saved
-    shipped = tmp_path / "weights"
-    shipped.mkdir()
-    shutil.copy(path, shipped / "circuits.npz")
-    monkeypatch.setattr(network, "_WEIGHTS", shipped)
-    assert network.available() == ["circuits"]
-    assert network.pretrained("circuits").card == network.pretrained(path).card == prior.card
-    with pytest.raises(ValueError, match=r"no prior 'nonesuch'.*one of: circuits"):
-        network.pretrained("nonesuch")
-
-
-@pytest.mark.parametrize("name", network.available())
-def test_shipped_priors_work_and_bring_their_card(name):
-    prior = network.pretrained(name)
-    v = picture(21, 30)
-    result = denoise(prior, v, 1.9, gradient=jnp.zeros_like(v))
-    assert result.shape == v.shape and np.all(np.isfinite(result))
-    beside = json.loads((network._WEIGHTS / f"{name}.json").read_text())
-    assert beside.items() <= prior.card.items()
-    assert (network._WEIGHTS / f"{name}.npz").stat().st_size < 10e6
 
 
 @pytest.mark.parametrize("size", [16, 18])

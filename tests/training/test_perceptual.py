@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from pfitre_jax.models import vgg
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors.network import NetworkPrior, save
+from pfitre_jax.priors.files import save
+from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.training.perceptual import Features, Perceptual, distance, load_features
 from pfitre_jax.twin.scenes.heldout import heldout
 

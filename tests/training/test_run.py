@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors import network
+from pfitre_jax.priors.files import load
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.training import pictures, run, step
 from pfitre_jax.training.checkpoint import Checkpoints
@@ -72,13 +72,14 @@ class Programs:
 
     def __init__(self, programs):
         self.programs = programs
-        self.start, self.validation, self.optimiser = programs.start, programs.validation, programs.optimiser
+        self.start, self.validation = programs.start, programs.validation
+        self.begin, self.go_over = programs.begin, programs.go_over
 
     def step(self, state, batch, stage):
         return self.programs.step(_copy(state), _copy(batch), stage)
 
-    def validate(self, state, batches):
-        return self.programs.validate(_copy(state), batches)
+    def validate(self, state, batches, stage):
+        return self.programs.validate(_copy(state), batches, stage)
 
 
 def _copy(tree):
@@ -181,7 +182,7 @@ def test_run_that_is_done_stays_as_it_is(config, train, resumed):
 
 
 def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, resumed):
-    state, loaded = last_state(config, blank, resumed), network.load(resumed / "tiny.npz")
+    state, loaded = last_state(config, blank, resumed), load(resumed / "tiny.npz")
     check_equal(loaded.params, state.average)
     batch, propose = (
         compiled.start(jax.random.key(8), config.pool.views[0], config.stage(0)),
@@ -197,7 +198,7 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
 
 
 def test_card_says_what_the_prior_was_trained_on(config, resumed):
-    card, beside = network.load(resumed / "tiny.npz").card, json.loads((resumed / "tiny.json").read_text())
+    card, beside = load(resumed / "tiny.npz").card, json.loads((resumed / "tiny.json").read_text())
     assert beside == {name: card[name] for name in beside} and "trained_on" in beside
     assert card["name"] == "tiny" and card["steps"] == 8 and card["command"] == "pfitre train"
     assert card["config"] == json.loads(json.dumps(config.as_dict()))
@@ -255,10 +256,10 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(
 
 
 def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, stopped, tmp_path):
-    weights = network.load(stopped / "tiny.npz")
+    weights = load(stopped / "tiny.npz")
     train(config, tmp_path, weights=weights, steps=STOP + 1)
     assert [record["step"] for record in read_log(tmp_path)] == [STOP + 1]
-    assert network.load(tmp_path / "tiny.npz").card["steps"] == STOP + 1
+    assert load(tmp_path / "tiny.npz").card["steps"] == STOP + 1
     # One step, whose moments are new, moves a bias by 1.5 times the rate at most; a kernel's update, and
     # with it each of its elements, has a norm of 1.5 times the rate at most, but for its scale.
     rate = config.stage(STOP).rate
@@ -272,12 +273,12 @@ def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, sto
 def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path):
     last = dataclasses.replace(config.stages[0], steps=1, name="last")
     longer = dataclasses.replace(config, stages=(*config.stages, last))
-    weights = network.load(stopped / "tiny.npz")
+    weights = load(stopped / "tiny.npz")
     weights = dataclasses.replace(weights, params=jax.tree.map(jnp.asarray, weights.params))
     train(longer, tmp_path, weights=weights, stage="last")
     assert not any(a.is_deleted() for a in jax.tree.leaves(weights.params))
     assert [record["step"] for record in read_log(tmp_path)] == [9]
-    assert network.load(tmp_path / "tiny.npz").card["steps"] == 9
+    assert load(tmp_path / "tiny.npz").card["steps"] == 9
 
 
 def test_a_stage_alone_needs_weights_and_a_folder_of_its_own(config, train, stopped, tmp_path):
@@ -285,7 +286,7 @@ def test_a_stage_alone_needs_weights_and_a_folder_of_its_own(config, train, stop
     longer = dataclasses.replace(config, stages=(*config.stages, last))
     with pytest.raises(ValueError, match="no weights to begin the stage 'last' with"):
         train(longer, tmp_path / "new", stage="last")
-    weights = network.load(stopped / "tiny.npz")
+    weights = load(stopped / "tiny.npz")
     with pytest.raises(ValueError, match="steps is 8 and the stage begins after 8; expected more"):
         train(longer, tmp_path / "new", weights=weights, stage="last", steps=8)
     shutil.copytree(stopped, tmp_path / "old")

@@ -9,8 +9,8 @@ import skimage.io
 from skimage.transform import resize
 
 import pfitre_jax as pf
+from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.likeness import statistics, unlikeness
-from pfitre_jax.priors.network import pretrained
 from pfitre_jax.scan import Scan
 from pfitre_jax.twin.artifacts import add_noise
 from pfitre_jax.twin.instrument import limited_angle_geometry
