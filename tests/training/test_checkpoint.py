@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 
 import jax
 import jax.numpy as jnp
@@ -53,9 +52,6 @@ def test_only_the_last_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["4", "6"]
 
 
-# What orbax leaves behind when it fails warns as it is collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 @pytest.mark.parametrize("change", ["size", "name"])
 def test_another_network_is_refused(tmp_path, change):
     with Checkpoints(tmp_path) as checkpoints:
@@ -65,4 +61,3 @@ def test_another_network_is_refused(tmp_path, change):
         other["params"]["d"] = other["params"].pop("a")
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(ValueError, match="does not fit this config"):
         checkpoints.restore(other)
-    gc.collect()
