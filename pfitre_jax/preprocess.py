@@ -7,6 +7,7 @@ Order: :func:`to_scan` (flat, dark, logarithm; padding, dead columns and impossi
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -24,20 +25,51 @@ EDGE_COLUMNS = 4
 EDGE_REACH = 0.1
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Survey:
+    """Of the bins of a raw scan, which hold nothing measured, as only all its rows together tell.
+
+    padding: (views, columns), see :func:`padding`; dead: (columns,), see :func:`dead_columns`
+    """
+
+    padding: np.ndarray
+    dead: np.ndarray
+
+    @classmethod
+    def of(cls, blocks: Iterable[np.ndarray]) -> Survey:
+        """Of all rows, some (views, n, columns) at a time."""
+        filled = varies = first = None
+        for block in blocks:
+            first = block[:1, :1] if first is None else first
+            seen, differs = np.any(block != 0, axis=1), np.any(block != first, axis=(0, 1))
+            filled = seen if filled is None else filled | seen
+            varies = differs if varies is None else varies | differs
+        return cls(_padded(filled), _dead(varies, len(filled)))
+
+
 def to_scan(
-    raw: RawScan, *, center: float | None = None, pixel_size: float | None = None, mask_nan: bool = False
+    raw: RawScan,
+    *,
+    center: float | None = None,
+    pixel_size: float | None = None,
+    mask_nan: bool = False,
+    survey: Survey | None = None,
+    row0: int = 0,
+    raw_rows: int | None = None,
 ) -> Scan:
-    """Line integrals of ``raw`` with their mask.
+    """Line integrals of ``raw``, in memory, with their mask.
 
     Masked: counts at or below the dark, flat at or below the dark, transmission at or below 0, padding
     (:func:`padding`), dead columns (:func:`dead_columns`), and with ``mask_nan`` what is NaN or infinite.
 
     center: detector index of the rotation axis; default what the file says, and then
         ``provenance["center"]`` tells so
+    survey, row0, raw_rows: of the whole scan, where ``raw`` holds some rows of it
     """
+    survey = Survey.of([raw.projections]) if survey is None else survey
     finite = check_finite(raw.projections, mask_nan=mask_nan)
     line_integrals, valid = minus_log(raw)
-    mask = finite & valid & ~padding(raw.projections) & ~dead_columns(raw.projections)[None, None, :]
+    mask = finite & valid & ~(survey.padding | survey.dead)[:, None, :]
     provenance = dict(raw.provenance)
     if center is None and raw.center is not None:
         center = raw.center
@@ -48,6 +80,8 @@ def to_scan(
         mask=mask,
         center=center,
         pixel_size=pixel_size,
+        row0=row0,
+        raw_rows=raw_rows,
         provenance=provenance,
     )
 
@@ -79,7 +113,12 @@ def padding(projections: np.ndarray) -> np.ndarray:
     empty border of a scan without noise.) A shift fills one side: in a scan of which more than half the views
     end in zeros on both sides, zeros are air, and nothing is padding.
     """
-    filled = np.any(projections != 0, axis=1)
+    padded = _padded(np.any(projections != 0, axis=1))
+    return np.broadcast_to(padded[:, None, :], projections.shape)
+
+
+def _padded(filled: np.ndarray) -> np.ndarray:
+    # Of the bins (views, columns), those filled up, by whether any row is not zero there.
     columns = filled.shape[1]
     index = np.arange(columns)
     left = np.argmax(filled, axis=1)[:, None]
@@ -87,9 +126,9 @@ def padding(projections: np.ndarray) -> np.ndarray:
     longest = PADDING_FRACTION * columns
     has_signal = filled.any(axis=1, keepdims=True)
     if np.sum(has_signal & (left > 0) & (right > 0)) > np.sum(has_signal) / 2:
-        return np.zeros(projections.shape, bool)
+        return np.zeros(filled.shape, bool)
     pad = ((index < left) & (left <= longest)) | ((index >= columns - right) & (right <= longest))
-    return np.broadcast_to((pad & has_signal)[:, None, :], projections.shape)
+    return pad & has_signal
 
 
 def dead_columns(projections: np.ndarray) -> np.ndarray:
@@ -97,17 +136,73 @@ def dead_columns(projections: np.ndarray) -> np.ndarray:
 
     Only between columns that do vary: a constant border is air. A scan of fewer than three views cannot tell.
     """
-    if projections.shape[0] < 3:
-        return np.zeros(projections.shape[2], bool)
-    varies = np.any(projections != projections[:1, :1], axis=(0, 1))
+    return _dead(np.any(projections != projections[:1, :1], axis=(0, 1)), len(projections))
+
+
+def _dead(varies: np.ndarray, views: int) -> np.ndarray:
     index = np.flatnonzero(varies)
-    if index.size == 0:
-        return varies
+    if views < 3 or index.size == 0:
+        return np.zeros(varies.shape, bool)
     inside = (np.arange(varies.size) > index[0]) & (np.arange(varies.size) < index[-1])
     return inside & ~varies
 
 
-def edge_signal(scan: Scan) -> np.ndarray:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Overview:
+    """What of a scan's rows the choice of the support needs; of some rows at a time, then put together.
+
+    edge, last: (views, rows, 2), left and right: mean of the outermost :data:`EDGE_COLUMNS` valid bins, and
+        the outermost one
+    start: (views, rows, 2), its distance from the detector's edge; present: whether there is a valid bin
+    signal, valid: (views, columns), sums over the rows of the line integrals, and of the valid bins
+    drifts: whether the beam may have changed since the flat was taken
+    """
+
+    edge: np.ndarray
+    last: np.ndarray
+    start: np.ndarray
+    present: np.ndarray
+    signal: np.ndarray
+    valid: np.ndarray
+    drifts: bool
+
+    @classmethod
+    def of(cls, scan: Scan) -> Overview:
+        starts = np.argmax(scan.mask, axis=2), np.argmax(scan.mask[..., ::-1], axis=2)
+        edges, outermost = _edges(scan.mask, EDGE_COLUMNS), _edges(scan.mask, 1)
+        mean = lambda side: np.sum(scan.projections * side, axis=2) / np.maximum(side.sum(axis=2), 1)  # noqa: E731
+        return cls(
+            np.stack([mean(side) for side in edges], axis=-1),
+            np.stack([np.sum(scan.projections * side, axis=2) for side in outermost], axis=-1),
+            np.stack(starts, axis=-1),
+            np.stack([side.any(axis=2) for side in edges], axis=-1),
+            scan.projections.sum(axis=1),
+            scan.mask.sum(axis=1),
+            scan.provenance.get("data") in ("counts", "transmission"),
+        )
+
+    @classmethod
+    def together(cls, parts: Sequence[Overview]) -> Overview:
+        """Of the rows of all ``parts``, in their order."""
+        edge, last, start, present = (
+            np.concatenate([getattr(part, name) for part in parts], axis=1)
+            for name in ("edge", "last", "start", "present")
+        )
+        signal, valid = (sum(getattr(part, name) for part in parts) for name in ("signal", "valid"))
+        return cls(edge, last, start, present, signal, valid, parts[0].drifts)
+
+    @property
+    def profile(self) -> np.ndarray:
+        """(views, columns), mean over the valid bins of the rows."""
+        return self.signal / np.maximum(self.valid, 1)
+
+    @property
+    def blind(self) -> np.ndarray:
+        """Indices of the rows without any valid bin."""
+        return np.flatnonzero(~self.present.any(axis=(0, 2)))
+
+
+def edge_signal(scan: Scan | Overview) -> np.ndarray:
     """Signal at the detector's edges ``(views, 2)``, left and right, relative to the view's maximum.
 
     The mean, over the rows, of the :data:`EDGE_COLUMNS` outermost valid bins; 0 where the outermost one has
@@ -117,17 +212,14 @@ def edge_signal(scan: Scan) -> np.ndarray:
     leaves an offset in all rows alike: the lowest tenth of the rows at that edge, taken off (up to half the
     view's maximum, in scans of eight rows or more; an object that fills every row equally looks the same).
     """
-    drifts = scan.provenance.get("data") in ("counts", "transmission") and scan.rows >= 8
-    valid = scan.mask.sum(axis=1)
-    peak = np.max(scan.projections.sum(axis=1) / np.maximum(valid, 1), axis=1)
-    out = np.zeros((scan.views, 2))
-    starts = np.argmax(scan.mask, axis=2), np.argmax(scan.mask[..., ::-1], axis=2)
-    edges, outermost = _edges(scan.mask, EDGE_COLUMNS), _edges(scan.mask, 1)
-    for side, start in enumerate(starts):
-        present = edges[side].any(axis=2)
-        rows = np.sum(scan.projections * edges[side], axis=2) / np.maximum(edges[side].sum(axis=2), 1)
-        last = np.sum(scan.projections * outermost[side], axis=2)
-        for view in range(scan.views):
+    seen = Overview.of(scan) if isinstance(scan, Scan) else scan
+    views, number = seen.edge.shape[:2]
+    drifts = seen.drifts and number >= 8
+    peak = np.max(seen.profile, axis=1)
+    out = np.zeros((views, 2))
+    for side in range(2):
+        start, present, rows, last = (a[..., side] for a in (seen.start, seen.present, seen.edge, seen.last))
+        for view in range(views):
             if not present[view].any() or peak[view] <= 0:
                 continue
             shortest = start[view][present[view]].min()
@@ -139,7 +231,7 @@ def edge_signal(scan: Scan) -> np.ndarray:
     return out
 
 
-def truncated_views(scan: Scan, fraction: float = TRUNCATION_FRACTION) -> np.ndarray:
+def truncated_views(scan: Scan | Overview, fraction: float = TRUNCATION_FRACTION) -> np.ndarray:
     """Views whose object runs out of the field of view: an :func:`edge_signal` above ``fraction``.
 
     Returns the indices of these views, ascending. They need a support wider than the detector.
@@ -147,7 +239,15 @@ def truncated_views(scan: Scan, fraction: float = TRUNCATION_FRACTION) -> np.nda
     return np.flatnonzero(edge_signal(scan).max(axis=1) > fraction)
 
 
-def apply_roll(projections, mask, roll_deg: float) -> tuple[np.ndarray, np.ndarray]:
+def apply_roll(
+    projections,
+    mask,
+    roll_deg: float,
+    *,
+    rows: slice | None = None,
+    row0: int = 0,
+    raw_rows: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Each view ``(rows, columns)`` turned by ``+roll_deg`` about the centre of the array, with its mask.
 
     The sign is that of ``scipy.ndimage.rotate(projections, +roll_deg, axes=(1, 2), order=1, reshape=False)``,
@@ -159,16 +259,40 @@ def apply_roll(projections, mask, roll_deg: float) -> tuple[np.ndarray, np.ndarr
     2.5 degrees).
 
     projections: (views, rows, columns) float; mask: (views, rows, columns) bool, or None for all valid
+    rows: that are wanted, default all; row0, raw_rows: ``projections`` are the rows from ``row0`` on of a
+        stack of so many, at least those of :func:`rows_turned`
     """
     projections = np.asarray(projections, np.float32)
     mask = np.ones(projections.shape, bool) if mask is None else np.asarray(mask, bool)
+    views, there, columns = projections.shape
+    raw_rows = row0 + there if raw_rows is None else raw_rows
+    first, last = (row0, row0 + there) if rows is None else (rows.start, rows.stop)
     if roll_deg == 0:
-        return np.where(mask, projections, np.float32(0)), mask
-    turn = dict(angle=roll_deg, axes=(1, 2), order=1, reshape=False, mode="constant")
-    turned = ndimage.rotate(np.where(mask, projections, np.float32(0)), cval=0.0, **turn)
-    invalid = ndimage.rotate((~mask).astype(np.float32), cval=1.0, **turn)
-    mask = invalid < 1e-4
-    return np.where(mask, turned, np.float32(0)), mask
+        kept = slice(first - row0, last - row0)
+        return np.where(mask[:, kept], projections[:, kept], np.float32(0)), mask[:, kept]
+    c, s = np.cos(np.deg2rad(roll_deg)), np.sin(np.deg2rad(roll_deg))
+    matrix = np.array([[c, s], [-s, c]])
+    middle = np.array([(raw_rows - 1) / 2, (columns - 1) / 2])
+    offset = matrix @ (np.array([first, 0]) - middle) + middle - np.array([row0, 0])
+    turn = dict(matrix=matrix, offset=offset, output_shape=(last - first, columns), order=1)
+    turned = np.zeros((views, last - first, columns), np.float32)
+    good = np.zeros(turned.shape, bool)
+    for view in range(views):
+        image = np.where(mask[view], projections[view], np.float32(0))
+        invalid = ndimage.affine_transform((~mask[view]).astype(np.float32), cval=1.0, **turn)
+        good[view] = invalid < 1e-4
+        turned[view] = np.where(good[view], ndimage.affine_transform(image, cval=0.0, **turn), 0)
+    return turned, good
+
+
+def rows_turned(rows: slice, roll_deg: float, columns: int, raw_rows: int) -> slice:
+    """The raw rows that :func:`apply_roll` makes these ``rows`` of."""
+    if roll_deg == 0:
+        return rows
+    middle, (c, s) = (raw_rows - 1) / 2, (np.cos(np.deg2rad(roll_deg)), np.sin(np.deg2rad(roll_deg)))
+    reach = abs(s) * (columns - 1) / 2 + 1
+    low, high = (c * (row - middle) + middle for row in (rows.start, rows.stop - 1))
+    return slice(max(int(np.floor(low - reach)), 0), min(int(np.ceil(high + reach)) + 1, raw_rows))
 
 
 def undo_roll(

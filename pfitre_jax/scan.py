@@ -178,18 +178,23 @@ class Scan:
 def check_stack(projections) -> np.ndarray:
     """``projections`` as an array ``(views, rows, columns)`` of real numbers, or a ``ValueError``."""
     projections = np.asarray(projections)
-    if projections.dtype.kind not in "fiub":
-        raise ValueError(f"the projections are of type {projections.dtype}; expected real numbers")
-    if projections.ndim != 3:
+    check_shape(projections.shape, projections.dtype)
+    return projections
+
+
+def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """``ValueError`` where no array of this shape and type is a stack ``(views, rows, columns)``."""
+    if dtype.kind not in "fiub":
+        raise ValueError(f"the projections are of type {dtype}; expected real numbers")
+    if len(shape) != 3:
         raise ValueError(
-            f"the projections have shape {projections.shape}; expected a stack (views, rows, columns), "
+            f"the projections have shape {shape}; expected a stack (views, rows, columns), "
             "a single sinogram being (views, 1, columns)"
         )
-    if projections.size == 0:
+    if 0 in shape:
         raise ValueError(
-            f"the projections have shape {projections.shape}, no bin at all; expected (views, rows, columns)"
+            f"the projections have shape {shape}, no bin at all; expected (views, rows, columns)"
         )
-    return projections
 
 
 def check_finite(

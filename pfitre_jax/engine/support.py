@@ -5,21 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.preprocess import TRUNCATION_FRACTION, truncated_views
+from pfitre_jax.preprocess import TRUNCATION_FRACTION, Overview, truncated_views
 from pfitre_jax.scan import Scan
 
 #: Side of the largest extended image, in units of the detector's columns.
 LIMIT = 1.5
 
 
-def scan_support(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+def scan_support(scan: Scan, seen: Overview | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Support (ny, nx) for the images of ``scan``, and which views (views,) run out of the field of view.
+
+    seen: of its rows, where that is known
 
     :func:`image_support`, extended where a view is truncated or where signal lies outside the disc's shadow
     (an axis far from the detector's middle, and views from one side).
     """
-    truncated = np.isin(np.arange(scan.views), truncated_views(scan))
-    extended = truncated.any() or _beyond_disc(scan) > TRUNCATION_FRACTION
+    seen = Overview.of(scan) if seen is None else seen
+    truncated = np.isin(np.arange(scan.views), truncated_views(seen))
+    extended = truncated.any() or _beyond_disc(scan.geometry(), seen) > TRUNCATION_FRACTION
     return image_support(scan.geometry(), truncated if extended else None), truncated
 
 
@@ -57,14 +60,13 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     return support[cut : size - cut, cut : size - cut].astype(np.float32)
 
 
-def _beyond_disc(scan: Scan) -> float:
+def _beyond_disc(geometry: ParallelGeometry, seen: Overview) -> float:
     """Largest mean signal of a view outside the disc's shadow, relative to the view's maximum."""
-    distance = np.abs(np.arange(scan.columns) - scan.center)
-    outside = distance > float(scan.geometry().disc_radius) + 1
-    valid = scan.mask[:, :, outside].sum(axis=(1, 2))
-    signal = scan.projections[:, :, outside].sum(axis=(1, 2)) / np.maximum(valid, 1)
-    profile = scan.projections.sum(axis=1) / np.maximum(scan.mask.sum(axis=1), 1)
-    highest = profile.max(axis=1)
+    distance = np.abs(np.arange(geometry.columns) - float(geometry.center))
+    outside = distance > float(geometry.disc_radius) + 1
+    valid = seen.valid[:, outside].sum(axis=1)
+    signal = seen.signal[:, outside].sum(axis=1) / np.maximum(valid, 1)
+    highest = seen.profile.max(axis=1)
     return float(np.max(np.where(highest > 0, signal / np.where(highest > 0, highest, 1), 0)))
 
 

@@ -9,6 +9,7 @@ NXtomo    an entry with ``image_key`` (0 projection, 1 flat, 2 dark, others left
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ import h5py
 import numpy as np
 
 from pfitre_jax.io.angles import agreed_unit, check_numbers, read_angles, to_radians
-from pfitre_jax.io.raw import RawScan
+from pfitre_jax.io.raw import RawScan, Stack
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2
 
@@ -117,6 +118,28 @@ def _values(path: Path, dataset: h5py.Dataset, which=()) -> np.ndarray:
         ) from error
 
 
+def _stack(path: Path, name: str, dataset: h5py.Dataset, frames: np.ndarray | None = None) -> Stack:
+    """The projections of a dataset, of all its frames or of these, as a stack that is read later."""
+    if dataset.ndim != 3:
+        return Stack(dataset.shape, dataset.dtype, lambda rows: None)
+    count = dataset.shape[0] if frames is None else len(frames)
+    which = slice(None)
+    if frames is not None:
+        together = frames[-1] - frames[0] == len(frames) - 1
+        which = slice(int(frames[0]), int(frames[-1]) + 1) if together else frames
+    rows_read = 1 if dataset.chunks is None else dataset.chunks[1]
+    read = functools.partial(_read_rows, path, name, which)
+    return Stack((count, *dataset.shape[1:]), dataset.dtype, read, rows_read)
+
+
+def _read_rows(path: Path, name: str, frames, rows: slice) -> np.ndarray:
+    try:
+        with h5py.File(path, "r") as file:
+            return _values(path, file[name], (frames, rows))
+    except OSError as error:
+        raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
+
+
 def _missing_filters(dataset: h5py.Dataset) -> list[str]:
     plist = dataset.id.get_create_plist()
     filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
@@ -134,7 +157,7 @@ def _dxchange(path: Path, datasets):
 
     theta = datasets.get("exchange/theta")
     return (
-        get("data"),
+        _stack(path, "exchange/data", datasets["exchange/data"]),
         get("data_white"),
         get("data_dark"),
         get("theta"),
@@ -164,10 +187,8 @@ def _nxtomo(path: Path, file: h5py.File, datasets):
         )
     if not np.any(image_key == _PROJECTION):
         raise ValueError(f"{path}: /{key} names no projection (image_key 0)")
-    stack = {
-        which: _values(path, data, image_key == which)
-        for which in (_PROJECTION, _FLAT, _DARK)
-        if which in image_key
+    fields = {
+        which: _values(path, data, image_key == which) for which in (_FLAT, _DARK) if which in image_key
     }
     where = _beside(datasets, key, "rotation_angle", 1)
     theta = unit = None
@@ -176,9 +197,9 @@ def _nxtomo(path: Path, file: h5py.File, datasets):
         if theta.size == image_key.size:
             theta = theta[image_key == _PROJECTION]
     return (
-        stack[_PROJECTION],
-        stack.get(_FLAT),
-        stack.get(_DARK),
+        _stack(path, frames[key], data, np.flatnonzero(image_key == _PROJECTION)),
+        fields.get(_FLAT),
+        fields.get(_DARK),
         theta,
         unit,
         "NXtomo",

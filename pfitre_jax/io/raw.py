@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
-from pfitre_jax.scan import check_stack
+from pfitre_jax.scan import check_shape, check_stack
 
 #: Kinds of data: detector counts with flat and dark frames, transmission p/p0, line integrals.
 KINDS = ("counts", "transmission", "absorption")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Stack:
+    """Projections that are still in their file.
+
+    shape: (views, rows, columns); dtype: of the numbers
+    read: a slice of neighbouring rows -> (views, n, columns); raises ``ValueError`` for a damaged file
+    rows_read: so many neighbouring rows are read from the file whenever one of them is
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    read: Callable[[slice], np.ndarray]
+    rows_read: int = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class RawScan:
     """Contents of a scan file. Use :meth:`create`, which validates.
 
-    projections: (views, rows, columns), as stored
+    projections: (views, rows, columns), as stored, or a :class:`Stack` of them
     theta_rad: (views,), radians
     kind: one of :data:`KINDS`
     flat, dark: (rows, columns), mean frames; only for counts
@@ -24,7 +40,7 @@ class RawScan:
     provenance: file, format and origin of the angles, in words
     """
 
-    projections: np.ndarray
+    projections: np.ndarray | Stack
     theta_rad: np.ndarray
     kind: str
     flat: np.ndarray | None
@@ -50,7 +66,10 @@ class RawScan:
 
         Raises ``ValueError`` for an unknown kind, counts without flat or dark, frames that do not fit.
         """
-        projections = check_stack(projections)
+        if isinstance(projections, Stack):
+            check_shape(projections.shape, projections.dtype)
+        else:
+            projections = check_stack(projections)
         if kind is None:
             kind = "absorption" if flat is None else "counts"
         if kind not in KINDS:
@@ -62,6 +81,13 @@ class RawScan:
             flat = dark = None
         provenance = {**(provenance or {}), "data": kind}
         return cls(projections, np.asarray(theta_rad, float), kind, flat, dark, center, provenance)
+
+    def load(self, rows: slice = slice(None)) -> RawScan:
+        """These rows, in memory."""
+        stored = isinstance(self.projections, Stack)
+        projections = self.projections.read(rows) if stored else self.projections[:, rows]
+        flat, dark = (None if frame is None else frame[rows] for frame in (self.flat, self.dark))
+        return dataclasses.replace(self, projections=projections, flat=flat, dark=dark)
 
 
 def _mean_frame(frames, shape: tuple[int, int], name: str) -> np.ndarray:

@@ -25,7 +25,13 @@ _SUFFIX = {
 
 
 def read(path, angles=None, angle_unit: str | None = None, data: str | None = None) -> RawScan:
-    """Scan file ``path``: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``.
+    """Scan file ``path``, all of it in memory; see :func:`open_scan`."""
+    return open_scan(path, angles, angle_unit, data).load()
+
+
+def open_scan(path, angles=None, angle_unit: str | None = None, data: str | None = None) -> RawScan:
+    """Scan file ``path``: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``; its projections stay in the file
+    until they are asked for, but for those of an ``.npz``.
 
     angles: CSV file with one angle for each view; a TIFF stack needs it, elsewhere it replaces the file's
     angle_unit: "deg" or "rad"; default what the file says, else degrees

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from pfitre_jax.io.angles import read_angles
-from pfitre_jax.io.raw import RawScan
+from pfitre_jax.io.raw import RawScan, Stack
 
 
 def read_tiff(path, angles, unit: str | None = None, kind: str | None = None) -> RawScan:
@@ -27,26 +27,68 @@ def read_tiff(path, angles, unit: str | None = None, kind: str | None = None) ->
         raise ValueError(
             f"{path}: a TIFF stack holds no angles; give them as a CSV file, one for each view (--angles CSV)"
         )
-    stack = read_stack(path)
+    stack = open_stack(path)
     theta_rad = read_angles(angles, unit)
     provenance = {"file": str(path), "format": "TIFF", "angles": str(angles)}
     return RawScan.create(stack, theta_rad, kind=kind, provenance=provenance)
 
 
 def read_stack(path) -> np.ndarray:
-    """TIFF stack ``(views, rows, columns)``; ``ValueError`` where it is none."""
+    """TIFF stack ``(views, rows, columns)`` in memory; ``ValueError`` where it is none."""
+    return open_stack(path).read(slice(None))
+
+
+def open_stack(path) -> Stack:
+    """TIFF stack ``(views, rows, columns)``, to be read later; ``ValueError`` where it is none."""
     path = Path(path)
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); expected a TIFF stack (views, rows, columns)")
+    with _opened(path) as tiff:
+        shapes = [series.shape for series in tiff.series]
+        colour = any(map(_is_colour, tiff.series))
+        dtype = tiff.series[0].dtype if tiff.series else None
+        pages = len(tiff.series) if len(shapes) > 1 else len(tiff.series[0].pages) if shapes else 0
+        plain = len(shapes) == 1 and tiff.series[0].dataoffset is not None
+    if colour:
+        raise ValueError(
+            f"{path} is a colour picture; expected a stack (views, rows, columns) of grey values"
+        )
+    if len(shapes) > 1 and len(set(shapes)) == 1 and len(shapes[0]) == 2:
+        shape = (len(shapes), *shapes[0])
+    elif len(shapes) == 1 and len(shapes[0]) == 3 and 0 not in shapes[0]:
+        shape = shapes[0]
+    else:
+        raise ValueError(
+            f"{path} holds images of shape {', '.join(map(str, shapes)) or 'none'}; expected one stack "
+            "(views, rows, columns): save the views as the pages of one TIFF file, in grey"
+        )
+    # Pages that are packed are unpacked whole, whatever part of them is asked for.
+    whole = pages != shape[0]
+    return Stack(
+        shape, np.dtype(dtype), lambda rows: _read_rows(path, plain, whole, rows), 1 if plain else shape[1]
+    )
+
+
+def _read_rows(path: Path, plain: bool, whole: bool, rows: slice) -> np.ndarray:
+    with _opened(path) as tiff:
+        if plain:
+            return np.array(tiff.series[0].asarray(out="memmap")[:, rows])
+        if whole:
+            return tiff.series[0].asarray()[:, rows]
+        pages = tiff.series if len(tiff.series) > 1 else tiff.series[0].pages
+        return np.stack([page.asarray()[rows] for page in pages])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """The file; whatever tifffile and its codecs raise or log for a damaged one is a ``ValueError``."""
     compression = ""
     with _complaints() as complaints:
         try:
             with tifffile.TiffFile(path) as tiff:
-                shapes = [series.shape for series in tiff.series]
                 compression = ", ".join(sorted({_compression(series) for series in tiff.series}))
-                colour = any(map(_is_colour, tiff.series))
-                stacks = [] if colour else [series.asarray() for series in tiff.series]
-        except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
+                yield tiff
+        except Exception as error:
             # Without imagecodecs tifffile names it, or the module of a newer Python that could do instead.
             if compression and ("'imagecodecs' package" in str(error) or isinstance(error, ImportError)):
                 raise ValueError(
@@ -55,18 +97,6 @@ def read_stack(path) -> np.ndarray:
             raise ValueError(f"{path} is not a TIFF file or truncated ({error}); copy it again") from error
     if complaints:
         raise ValueError(f"{path} is damaged or truncated ({complaints[0]}); copy it again")
-    if colour:
-        raise ValueError(
-            f"{path} is a colour picture; expected a stack (views, rows, columns) of grey values"
-        )
-    if len(stacks) > 1 and len(set(shapes)) == 1 and len(shapes[0]) == 2:
-        return np.stack(stacks)
-    if len(stacks) != 1 or stacks[0].ndim != 3 or stacks[0].size == 0:
-        raise ValueError(
-            f"{path} holds images of shape {', '.join(map(str, shapes)) or 'none'}; expected one stack "
-            "(views, rows, columns): save the views as the pages of one TIFF file, in grey"
-        )
-    return stacks[0]
 
 
 def _is_colour(series: tifffile.TiffPageSeries) -> bool:
