@@ -309,7 +309,7 @@ def test_trials_are_drawn_and_listed(folder, tmp_path, option, what, best):
 )
 def test_trials_that_make_no_sense_are_refused(folder, monkeypatch, args, message):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli, "_progress", lambda *a, **k: pytest.fail("a bar was opened"))
+    monkeypatch.setattr("pfitre_jax.cli.center.progress_bar", lambda *a, **k: pytest.fail("a bar was opened"))
     done = pfitre("center", "scan.npz", *args)
     assert done.exit_code == 2 and message in done.stderr, done.output
     assert len(done.stderr.splitlines()) == 1
@@ -339,7 +339,7 @@ def test_the_sample_shows_its_truth(tmp_path, monkeypatch, pixel_size):
     stack = disc_stack(DISCS)
     truth = np.stack([disc_image(discs, COLUMNS) for discs in DISCS]).astype(np.float32)
     np.savez(tmp_path / "chip.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER, truth=truth)
-    monkeypatch.setattr(cli, "SAMPLES", tmp_path)
+    monkeypatch.setattr("pfitre_jax.cli.samples.SAMPLES", tmp_path)
     drawn = []
     from pfitre_jax import report
 

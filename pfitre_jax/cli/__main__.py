@@ -1,0 +1,8 @@
+"""``python -m pfitre_jax.cli`` is ``pfitre``."""
+
+import sys
+
+from pfitre_jax.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
