@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pfitre_jax import priors as priors
     from pfitre_jax import solvers as solvers
     from pfitre_jax.adapting import adapt as adapt
-    from pfitre_jax.api import Result as Result
     from pfitre_jax.api import load_scan as load_scan
+    from pfitre_jax.api import open_scan as open_scan
     from pfitre_jax.api import reconstruct as reconstruct
     from pfitre_jax.api import with_center as with_center
     from pfitre_jax.api import with_roll as with_roll
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pfitre_jax.operators.fbp import fbp as fbp
     from pfitre_jax.operators.normal import NormalKernel as NormalKernel
     from pfitre_jax.operators.projector import Projector as Projector
+    from pfitre_jax.result import Result as Result
     from pfitre_jax.scan import Scan as Scan
 
 _MODULES = ("metrics", "priors", "solvers")
@@ -38,7 +39,7 @@ _HOMES = {
     "NormalKernel": "operators.normal",
     "ParallelGeometry": "geometry",
     "Projector": "operators.projector",
-    "Result": "api",
+    "Result": "result",
     "Scan": "scan",
     "Solution": "loop",
     "Status": "loop",
@@ -46,6 +47,7 @@ _HOMES = {
     "adapt": "adapting",
     "fbp": "operators.fbp",
     "load_scan": "api",
+    "open_scan": "api",
     "project_result": "engine.reproject",
     "read_result": "io.results",
     "reconstruct": "api",

@@ -12,6 +12,7 @@ from pfitre_jax import api
 from pfitre_jax.engine import slices
 from pfitre_jax.engine.scale import scan_scale
 from pfitre_jax.engine.support import scan_support
+from pfitre_jax.prepared import rows_with_signal
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import Card, NetworkPrior
 from pfitre_jax.scan import Scan
@@ -54,7 +55,7 @@ def adapt(
     masks = np.moveaxis(picked.mask, 1, 0)
     sinograms = np.where(masks, np.moveaxis(picked.projections, 1, 0) / np.float32(scale), np.float32(0))
     if rows is None:
-        looked = api.rows_with_signal(np.linalg.norm(sinograms, axis=(1, 2)), ROWS)
+        looked = rows_with_signal(np.linalg.norm(sinograms, axis=(1, 2)), ROWS)
         sinograms, masks = sinograms[looked], masks[looked]
     adapted = adapt_rows(prior, problem, sinograms, masks, settings, progress)
     return dataclasses.replace(adapted, prior=_with_card(adapted, prior, scan))

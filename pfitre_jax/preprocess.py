@@ -53,37 +53,40 @@ def to_scan(
     center: float | None = None,
     pixel_size: float | None = None,
     mask_nan: bool = False,
-    survey: Survey | None = None,
-    row0: int = 0,
-    raw_rows: int | None = None,
 ) -> Scan:
-    """Line integrals of ``raw``, in memory, with their mask.
-
-    Masked: counts at or below the dark, flat at or below the dark, transmission at or below 0, padding
-    (:func:`padding`), dead columns (:func:`dead_columns`), and with ``mask_nan`` what is NaN or infinite.
+    """Line integrals of ``raw``, in memory, with their mask, see :func:`line_integrals`.
 
     center: detector index of the rotation axis; default what the file says, and then
         ``provenance["center"]`` tells so
-    survey, row0, raw_rows: of the whole scan, where ``raw`` holds some rows of it
     """
-    survey = Survey.of([raw.projections]) if survey is None else survey
-    finite = check_finite(raw.projections, mask_nan=mask_nan)
-    line_integrals, valid = minus_log(raw)
-    mask = finite & valid & ~(survey.padding | survey.dead)[:, None, :]
-    provenance = dict(raw.provenance)
-    if center is None and raw.center is not None:
-        center = raw.center
-        provenance["center"] = f"{center:g}, from the file"
+    projections, mask = line_integrals(raw, Survey.of([raw.projections]), mask_nan)
+    center, provenance = known_center(raw, center)
     return Scan.create(
-        np.where(mask, line_integrals, 0),
-        raw.theta_rad,
-        mask=mask,
-        center=center,
-        pixel_size=pixel_size,
-        row0=row0,
-        raw_rows=raw_rows,
-        provenance=provenance,
+        projections, raw.theta_rad, mask=mask, center=center, pixel_size=pixel_size, provenance=provenance
     )
+
+
+def known_center(raw: RawScan, center: float | None) -> tuple[float | None, dict[str, str]]:
+    """The centre asked for, else the file's, and the provenance that says so."""
+    if center is not None or raw.center is None:
+        return center, dict(raw.provenance)
+    return raw.center, {**raw.provenance, "center": f"{raw.center:g}, from the file"}
+
+
+def line_integrals(
+    raw: RawScan, survey: Survey, mask_nan: bool = False, row0: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line integrals (views, rows, columns) float32 of ``raw``, 0 where not valid, and which are.
+
+    Masked: counts at or below the dark, flat at or below the dark, transmission at or below 0, what
+    ``survey`` says of the whole scan, and with ``mask_nan`` what is NaN or infinite.
+
+    row0: of the whole scan, that is row 0 of ``raw``
+    """
+    finite = check_finite(raw.projections, mask_nan=mask_nan, row0=row0)
+    values, valid = minus_log(raw)
+    mask = finite & valid & ~(survey.padding | survey.dead)[:, None, :]
+    return np.where(mask, values, 0).astype(np.float32), mask
 
 
 def minus_log(raw: RawScan) -> tuple[np.ndarray, np.ndarray]:

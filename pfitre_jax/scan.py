@@ -67,24 +67,13 @@ class Scan:
         (3, 2, 5)
         """
         projections = check_stack(projections).astype(np.float32)
-        views, rows, columns = projections.shape
-        theta = check_theta_rad(theta_rad)
-        if theta.size != views:
-            raise ValueError(
-                f"{theta.size} angles for {views} views; expected one angle for each view: give the "
-                f"angles of this scan (stack of shape {projections.shape}, read as (views, rows, columns))"
-            )
+        rows, columns = projections.shape[1:]
+        theta = check_angles(theta_rad, projections.shape)
         mask = np.ones(projections.shape, bool) if mask is None else np.asarray(mask).astype(bool)
         if mask.shape != projections.shape:
             raise ValueError(f"the mask has shape {mask.shape}; expected {projections.shape} as the stack")
         mask = mask & check_finite(projections, mask, mask_nan)
-        if not mask.any():
-            raise ValueError("no valid bin is left in the scan; expected at least one that is measured")
-        if not projections[mask].any():
-            raise ValueError(
-                "all projections are 0; expected line integrals of a sample: is this the right dataset, or a "
-                "dark or an empty scan?"
-            )
+        check_content(mask.any(), projections[mask].any())
         raw_rows = row0 + rows if raw_rows is None else raw_rows
         if row0 < 0 or row0 + rows > raw_rows:
             raise ValueError(f"rows {row0}:{row0 + rows} do not fit into a raw stack of {raw_rows} rows")
@@ -138,25 +127,32 @@ class Scan:
         provenance = {name: said for name, said in self.provenance.items() if name != "center"}
         return dataclasses.replace(self, center=check_center(center, self.columns), provenance=provenance)
 
+    def with_provenance(self, **said: str) -> Scan:
+        """The same scan, of which more is known in words."""
+        return dataclasses.replace(self, provenance={**self.provenance, **said})
+
     def select_views(self, selection: slice | str, exclude: slice | str | None = None) -> Scan:
         """Only the views ``A:B[:S]``, without those in ``exclude``; both count the views of this scan.
 
         ``ValueError`` where they lie outside the scan or none is left.
         """
-        keep = resolve(selection, self.views, "views")
-        if exclude is not None:
-            keep = np.setdiff1d(keep, resolve(exclude, self.views, "views to leave out"))
-        if keep.size == 0:
-            raise ValueError(
-                f"no view is left of {self.views} after leaving out {exclude}; keep at least one"
-            )
-        return dataclasses.replace(
-            self, projections=self.projections[keep], mask=self.mask[keep], theta_rad=self.theta_rad[keep]
-        )
+        return self.take_views(resolve_views(selection, exclude, self.views))
+
+    def take_views(self, indices) -> Scan:
+        """Only the views with these indices."""
+        projections, mask, theta = (a[indices] for a in (self.projections, self.mask, self.theta_rad))
+        return dataclasses.replace(self, projections=projections, mask=mask, theta_rad=theta)
 
     def exclude_views(self, selection: slice | str) -> Scan:
         """All views but ``A:B[:S]``; ``ValueError`` where they lie outside the scan or none is left."""
         return self.select_views(slice(None), selection)
+
+    def take_rows(self, indices) -> Scan:
+        """Rows with these indices, not neighbours perhaps: to look at, not a part of the stack any more."""
+        projections, mask = self.projections[:, indices], self.mask[:, indices]
+        return dataclasses.replace(
+            self, projections=projections, mask=mask, row0=0, raw_rows=projections.shape[1]
+        )
 
     def select_rows(self, selection: slice | str) -> Scan:
         """Only the rows ``A:B`` (counted in this scan); ``row0`` follows.
@@ -175,11 +171,46 @@ class Scan:
         )
 
 
+def resolve_views(selection: slice | str | None, exclude: slice | str | None, count: int) -> np.ndarray:
+    """Indices of the views ``A:B[:S]`` of ``count``, default all, without those in ``exclude``.
+
+    ``ValueError`` where they lie outside the scan or none is left.
+    """
+    keep = resolve(slice(None) if selection is None else selection, count, "views")
+    if exclude is not None:
+        keep = np.setdiff1d(keep, resolve(exclude, count, "views to leave out"))
+    if keep.size == 0:
+        raise ValueError(f"no view is left of {count} after leaving out {exclude}; keep at least one")
+    return keep
+
+
+def check_content(any_valid: bool, any_signal: bool) -> None:
+    """``ValueError`` for a scan without a valid bin, or in which all are 0."""
+    if not any_valid:
+        raise ValueError("no valid bin is left in the scan; expected at least one that is measured")
+    if not any_signal:
+        raise ValueError(
+            "all projections are 0; expected line integrals of a sample: is this the right dataset, or a "
+            "dark or an empty scan?"
+        )
+
+
 def check_stack(projections) -> np.ndarray:
     """``projections`` as an array ``(views, rows, columns)`` of real numbers, or a ``ValueError``."""
     projections = np.asarray(projections)
     check_shape(projections.shape, projections.dtype)
     return projections
+
+
+def check_angles(theta_rad, shape: tuple[int, int, int]) -> np.ndarray:
+    """The angles of a stack of this shape; ``ValueError`` for bad ones, or another number than views."""
+    theta = check_theta_rad(theta_rad)
+    if theta.size != shape[0]:
+        raise ValueError(
+            f"{theta.size} angles for {shape[0]} views; expected one angle for each view: give the "
+            f"angles of this scan (stack of shape {shape}, read as (views, rows, columns))"
+        )
+    return theta
 
 
 def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -198,13 +229,14 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def check_finite(
-    projections: np.ndarray, mask: np.ndarray | None = None, mask_nan: bool = False
+    projections: np.ndarray, mask: np.ndarray | None = None, mask_nan: bool = False, row0: int = 0
 ) -> np.ndarray:
-    """Which bins are finite; ``ValueError`` where a valid one is not, unless ``mask_nan``."""
+    """Which bins are finite; ``ValueError`` where a valid one is not, unless ``mask_nan``; rows count from
+    ``row0``."""
     finite = np.isfinite(projections)
     bad = ~finite if mask is None else ~finite & mask
     if bad.any() and not mask_nan:
-        view, row, column = (int(i) for i in np.argwhere(bad)[0])
+        view, row, column = (int(i) for i in np.argwhere(bad)[0] + [0, row0, 0])
         raise ValueError(
             f"{int(bad.sum())} bins are NaN or infinite, first at view {view}, row {row}, column {column}; "
             "expected finite values: mend the file, or leave these bins out (--mask-nan; mask_nan=True)"
@@ -254,3 +286,9 @@ def resolve(selection: slice | str, count: int, what: str) -> np.ndarray:
     if keep.size == 0:
         raise ValueError(f"the {what} {name} are none; expected A:B with A below B, within 0:{count}")
     return keep
+
+
+def ranges(numbers) -> str:
+    """``27-35, 40``: neighbouring numbers as ranges."""
+    groups = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return ", ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else f"{g[0]}" for g in groups)

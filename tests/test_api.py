@@ -14,7 +14,7 @@ from analytic import CENTER, COLUMNS, THETA, THETA_DEG, disc_stack
 
 import pfitre_jax as pf
 from pfitre_jax import api
-from pfitre_jax.scan import Scan
+from pfitre_jax.scan import Scan, ranges
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -227,8 +227,8 @@ def test_a_row_without_valid_bins_is_named(stack):
 
 
 def test_numbers_are_said_as_ranges():
-    assert api.ranges(np.array([3])) == "3"
-    assert api.ranges(np.array([1, 2, 3, 7, 9, 10])) == "1-3, 7, 9-10"
+    assert ranges(np.array([3])) == "3"
+    assert ranges(np.array([1, 2, 3, 7, 9, 10])) == "1-3, 7, 9-10"
 
 
 def test_every_public_name_is_there():

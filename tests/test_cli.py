@@ -381,9 +381,9 @@ def test_an_interruption_and_a_failure_have_their_own_exit_codes(folder, tmp_pat
         raise RuntimeError("the device is gone")
 
     args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
-    monkeypatch.setattr("pfitre_jax.api.reconstruct", stop)
+    monkeypatch.setattr("pfitre_jax.job.reconstruct_to", stop)
     assert pfitre(*args).exit_code == 130
-    monkeypatch.setattr("pfitre_jax.api.reconstruct", fail)
+    monkeypatch.setattr("pfitre_jax.job.reconstruct_to", fail)
     done = pfitre(*args)
     assert done.exit_code == 1 and "error: RuntimeError: the device is gone" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -394,24 +394,24 @@ def test_a_failing_solve_is_a_failure_that_names_itself(folder, tmp_path, monkey
     def fail(*args, **kwargs):
         raise failure
 
-    monkeypatch.setattr("pfitre_jax.engine.slices.reconstruct_rows", fail)
+    monkeypatch.setattr("pfitre_jax.engine.slices.solve_blocks", fail)
     args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
     done = pfitre(*args)
     assert done.exit_code == 1 and "Traceback" not in done.output
     assert f"error: {type(failure).__name__}: " in done.stderr
     monkeypatch.setenv("PFITRE_DEBUG", "1")
     done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
-    assert done.exit_code == 1 and "Traceback" in done.output and "reconstruct_rows" in done.output
+    assert done.exit_code == 1 and "Traceback" in done.output and "solve_blocks" in done.output
 
 
 def test_all_rows_diverging_is_a_failure_but_the_result_is_kept(folder, tmp_path, monkeypatch):
-    solve = slices.reconstruct_rows
+    solve = slices.solve_blocks
 
     def diverge(*args, **kwargs):
-        solved = solve(*args, **kwargs)
-        return dataclasses.replace(solved, status=np.full_like(solved.status, int(Status.DIVERGED)))
+        for solved in solve(*args, **kwargs):
+            yield dataclasses.replace(solved, status=np.full_like(solved.status, int(Status.DIVERGED)))
 
-    monkeypatch.setattr(slices, "reconstruct_rows", diverge)
+    monkeypatch.setattr(slices, "solve_blocks", diverge)
     done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
     assert done.exit_code == 1 and "every row diverged" in done.stderr
     assert (tmp_path / "out" / "recon.h5").exists()
@@ -434,7 +434,12 @@ def test_a_full_disk_is_a_failure_that_leaves_nothing(folder, tmp_path, monkeypa
     done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
     assert done.exit_code == 1 and "error: OSError: " in done.stderr
     assert "No space left on device" in done.stderr and "Traceback" not in done.output
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["partial"]
+    # What is solved is kept: the same command goes on once there is room.
+    monkeypatch.undo()
+    monkeypatch.setattr("pfitre_jax.engine.slices.solve_blocks", lambda program, read, todo: iter(todo))
+    args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
+    assert pfitre(*args).exit_code == 0 and not (tmp_path / "out" / "partial").exists()
 
 
 def test_a_broken_installation_is_a_failure_without_traceback(folder, monkeypatch):

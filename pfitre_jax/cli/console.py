@@ -17,10 +17,13 @@ class Failure(Exception):
 
 @contextlib.contextmanager
 def work():
-    """Solving and writing, once the input is checked: whatever goes wrong here is a failure, exit code 1."""
+    """Solving and writing, once the input is checked: whatever goes wrong here is a failure, exit code 1, but
+    for what is refused because it does not fit."""
     try:
         yield
     except Exception as error:
+        if getattr(error, "refused", False):
+            raise
         raise Failure from error
 
 
@@ -52,8 +55,11 @@ def warn(messages) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, unit: str = "rows"):
-    """A bar on stderr; gives the function ``(done, total)`` that moves it."""
+def progress_bar(what: str, unit: str = "rows", brief: bool = False):
+    """A bar on stderr; gives the function ``(done, total)`` that moves it, and with ``what`` renames it.
+
+    brief: is there only between the first move and the end
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -61,12 +67,27 @@ def progress_bar(what: str, unit: str = "rows"):
         SpinnerColumn,
         TextColumn,
         TimeElapsedColumn,
+        TimeRemainingColumn,
     )
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TextColumn(unit), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    times = (TextColumn(unit), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    hidden = brief and not console.is_terminal
+    bar = Progress(*columns, *times, console=console, transient=brief, disable=hidden)
+    task = bar.add_task(what, total=None)
+
+    def move(done: int | None = None, total: int | None = None, what: str | None = None) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total, description=what)
+
+    if not brief:
+        bar.start()
+    try:
+        yield move
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def describe(scan) -> str:

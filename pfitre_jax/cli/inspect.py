@@ -31,6 +31,7 @@ def inspect(
     from pfitre_jax import api
     from pfitre_jax.io.results import check_folder, write_files
     from pfitre_jax.preprocess import edge_signal, truncated_views
+    from pfitre_jax.scan import ranges
 
     if out is not None:
         if out.suffix.lower() != ".png":
@@ -53,7 +54,7 @@ def inspect(
         "center": loaded.provenance.get("center", "not in the file"),
         "invalid bins": f"{int(invalid.sum())} ({100 * invalid.mean():.2f}%), in "
         f"{int(invalid.any(axis=(1, 2)).sum())} views",
-        "truncated views": api.ranges(truncated) if truncated.size else "none",
+        "truncated views": ranges(truncated) if truncated.size else "none",
     }
     print_facts(facts)
     warnings = []

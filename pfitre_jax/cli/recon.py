@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pfitre_jax.cli.app import COMMAND, app
-from pfitre_jax.cli.console import Failure, describe, progress_bar, say, warn, work
+from pfitre_jax.cli.console import Failure, describe, work
 from pfitre_jax.cli.options import Angles, AngleUnit, Center, Data, ExcludeViews, MaskNan, Roll, Views, number
 from pfitre_jax.cli.samples import sample_path, sample_truth
+from pfitre_jax.cli.telling import Telling
 
 
 @app.command()
@@ -46,29 +47,48 @@ def recon(
         float | None, typer.Option(metavar="UM", help="Detector bin, micrometres: values become 1/um.")
     ] = None,
     mask_nan: MaskNan = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew, whatever DIR holds of another run.")
+    ] = False,
+    memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="That may be taken; default what is free.")
+    ] = None,
+    memory_check: Annotated[
+        bool, typer.Option("--memory-check", help="Say what memory and disk are needed, and stop.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only what is wrong.")] = False,
+    json_log: Annotated[
+        bool, typer.Option("--json", help="Say all on stderr as JSON, an object a line, for programs.")
+    ] = False,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of the first of several processes that share the rows."),
+    ] = None,
+    num_processes: Annotated[int | None, typer.Option(metavar="N", help="Their number.")] = None,
+    process_id: Annotated[int | None, typer.Option(metavar="I", help="Which this one is, from 0.")] = None,
 ) -> None:
-    """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR."""
+    """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR.
+
+    A run that was stopped goes on with the same command.
+    """
     from pfitre_jax.io.results import NAMES, check_folder
 
     if (scan is None) == (sample is None):
         raise ValueError("expected either a SCAN or --sample chip: give one of them")
+    if memory is not None and not 0 < memory < 1e6:
+        raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
     check_folder(out, [*NAMES, "preview.png"])
     source = sample_path(sample) if sample else scan
     center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
     weight_value = None if weight is None else number(weight, "--weight", "auto")
-
-    import numpy as np
-
-    from pfitre_jax import api
-    from pfitre_jax.engine import methods
-    from pfitre_jax.loop import Status
-
-    settings = dict(prior=prior, iterations=iterations, rho=rho, weight=weight_value)
-    settings["prior"] = methods.settings(method, **settings).get("prior")
     began = time.perf_counter()
-    loaded = api.load_scan(
-        source,
-        angles=angles,
+
+    from pfitre_jax import api, job
+    from pfitre_jax.engine import methods
+    from pfitre_jax.mesh import join
+
+    settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight_value)
+    reading = dict(
         angle_unit=angle_unit,
         data=data,
         center=center_value,
@@ -78,30 +98,128 @@ def recon(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    if rows is not None:
-        loaded.select_rows(rows)
+    for path in filter(None, (source, angles)):
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist; expected a scan file and, beside it, its angles")
+    what = job.identify({"scan": source, "angles": angles}, reading | {"rows": rows}, method, settings)
+    if job.claim(out, what, overwrite) and not memory_check:
+        Telling(quiet, json_log).say(f"{out} holds this result already; --overwrite makes it anew")
+        return
+    team = join(coordinator, num_processes, process_id)
+    telling = Telling(quiet or not team.first, json_log)
+    with telling.bar("looking through the scan", brief=True) as progress:
+        if roll_value == "auto":
+            loaded = api.load_scan(source, angles=angles, **reading)
+        else:
+            loaded = api.open_scan(source, angles=angles, progress=progress, **reading)
+    picked = api.pick_rows(loaded, rows)
     loaded = api.with_center(loaded)
-    seconds = time.perf_counter() - began
-    say(describe(loaded))
-    with work(), progress_bar(f"{method}, compiling") as progress:
-        result = api.reconstruct(loaded, method, rows=rows, progress=progress, **settings)
-    result.timings["seconds_prepare"] += seconds
+    telling.say(describe(loaded))
+    limit = None if memory is None else int(memory * 2**30)
+    if memory_check:
+        _check_memory(loaded, method, settings, picked, limit, out)
+        return
+    command = ctx.find_root().meta[COMMAND]
+    extra = {"what": what, "command": command}
+    try:
+        with work(), telling.bar(f"{method}, compiling") as progress:
+            events = _events(telling, progress, method, out, picked, source.name)
+            run = dict(limit=limit, team=team, events=events)
+            result = job.reconstruct_to(out, what, loaded, method, settings, picked, **run)
+    except job.Interrupted as stopped:
+        if stopped.result is not None:
+            figure = _preview(stopped.result, None, None, f"{source.name}, interrupted")
+            stopped.result.save(
+                out,
+                command=command,
+                writers={"preview.png": lambda path: figure.savefig(path)},
+                extra=extra | {"complete": False},
+            )
+        telling.warn([f"{stopped.done} of {stopped.rows} rows are done and kept; the same command goes on"])
+        raise
+    if not team.first:
+        team.wait("saved")
+        return
+    result.timings["seconds_prepare"] += time.perf_counter() - began - sum(result.timings.values())
     truth = sample_truth(source, result) if sample else None
     compared = None
     if truth is not None and method != "fista-tv":
         middle = int(result.rows[result.middle])
-        with work(), progress_bar("fista-tv, to compare") as progress:
+        with work(), telling.bar("fista-tv, to compare") as progress:
             compared = api.reconstruct(
                 loaded, "fista-tv", rows=slice(middle, middle + 1), scale=result.scale, progress=progress
             )
-    command = ctx.find_root().meta[COMMAND]
     with work():
         figure = _preview(result, truth, compared, source.name)
-        paths = result.save(out, command=command, writers={"preview.png": lambda path: figure.savefig(path)})
-    warn(result.warnings)
-    _print_result(result, paths)
-    if np.all(result.status == int(Status.DIVERGED)):
+        writers = {"preview.png": lambda path: figure.savefig(path)}
+        paths = result.save(out, command=command, writers=writers, extra=extra | {"complete": True})
+        job.finish(out)
+        team.wait("saved")
+    telling.warn(result.warnings)
+    telling.event("done", files=[str(path) for path in paths], **result.timings)
+    if telling.shows:
+        _print_result(result, paths)
+    if result.all_diverged:
         raise Failure from FloatingPointError("every row diverged; the slices are the last finite iterates")
+
+
+def _check_memory(loaded, method, settings, picked, limit, out: Path) -> None:
+    from pfitre_jax import job
+    from pfitre_jax.cli.console import print_facts
+    from pfitre_jax.engine.memory import available
+    from pfitre_jax.prepared import prepare
+
+    with work():
+        prepared = prepare(loaded, method, settings, picked.stop - picked.start, limit=limit)
+        disk, free = job.check_disk(out, prepared, picked)
+    there, needed = available(limit), prepared.needed
+    gib = lambda size: "unknown" if size is None else f"{size / 2**30:.2f} GiB"  # noqa: E731
+    facts = {
+        "rows": f"{picked.stop - picked.start}, {prepared.chunk} at a time",
+        "device": f"{gib(needed.device)} needed",
+        "host": f"{gib(needed.host)} needed for rows that wait",
+        "memory": f"{gib(needed.largest)} needed, {gib(there)} there",
+        "disk": f"{gib(disk)} needed while it runs, {gib(free)} free",
+    }
+    print_facts(facts)
+
+
+def _events(telling: Telling, progress, method: str, out: Path, picked: slice, name: str):
+    """What is shown while the rows are solved: the plan, the bar, and the first rows as a picture."""
+    from pfitre_jax import job
+    from pfitre_jax.io.results import write_files
+    from pfitre_jax.result import make_result
+
+    total = picked.stop - picked.start
+    clock = {}
+
+    def planned(prepared, done: int) -> None:
+        needed = prepared.needed.largest / 2**30
+        devices = 1 if prepared.program.mesh is None else prepared.program.mesh.size
+        telling.say(f"{prepared.chunk} rows at a time on {devices} device(s), {needed:.2f} GiB")
+        telling.event("plan", chunk=prepared.chunk, rows=total, done=done, gib=needed, devices=devices)
+        if done:
+            telling.say(f"{done} rows were done before")
+        telling.describe(f"{method}, {done} rows done before" if done else method)
+        progress(done, total)
+        clock["start"], clock["done"] = time.perf_counter(), done
+
+    def solved(done: int, rows: int, prepared, part) -> None:
+        seconds = time.perf_counter() - clock["start"]
+        speed = (done - clock["done"]) / seconds
+        left = (rows - done) / speed
+        telling.describe(f"{method}, {speed:.2f} slices/s")
+        progress(done, rows)
+        telling.event("rows", done=done, total=rows, slices_per_second=speed, seconds_left=left)
+        if "shown" not in clock and done < rows and telling.first:
+            clock["shown"] = True
+            first = make_result(prepared, part.rows, part.arrays(), 0.0, 0.0)
+            figure = _preview(first, None, None, f"{name}, the first rows; the others are being solved")
+            [path] = write_files(out, {"preview.png": lambda path: figure.savefig(path, format="png")})
+            telling.say(f"the first rows: {path}")
+            telling.event("preview", file=str(path))
+
+    return job.Events(planned, solved)
 
 
 def _preview(result, truth, compared, name: str):

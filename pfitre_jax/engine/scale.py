@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jax
 import numpy as np
 
@@ -11,6 +13,9 @@ from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.weight import automatic_weight
+
+if TYPE_CHECKING:
+    from pfitre_jax.engine.stored import StoredScan
 
 #: At most this many rows, evenly spread over the scan, are looked at.
 SAMPLE_ROWS = 32
@@ -24,14 +29,14 @@ def sample_rows(rows: int) -> np.ndarray:
 _reference_scale = jax.jit(reference_scale)
 
 
-def scan_scale(scan: Scan, problem: Problem) -> tuple[float, float]:
+def scan_scale(scan: Scan | StoredScan, problem: Problem) -> tuple[float, float]:
     """The scan's scale, and the seconds its compilation took.
 
     :func:`pfitre_jax.solvers.scale.reference_scale` of :func:`sample_rows`.
 
     Looks inside the disc that every view sees, also where the support of ``problem`` is wider.
     """
-    sinograms, masks = _sampled(scan)
+    sinograms, masks = sampled(scan)
     field = image_support(scan.geometry())
     margin = (problem.support.shape[0] - field.shape[0]) // 2
     region = np.pad(field, margin) * np.asarray(problem.support)
@@ -39,12 +44,12 @@ def scan_scale(scan: Scan, problem: Problem) -> tuple[float, float]:
     return float(executable(problem, sinograms, masks, region)), seconds
 
 
-def scan_weight(scan: Scan, problem: Problem, scale: float) -> tuple[float, float]:
+def scan_weight(scan: Scan | StoredScan, problem: Problem, scale: float) -> tuple[float, float]:
     """The automatic weight of total variation, and the seconds its compilation took.
 
     :func:`pfitre_jax.solvers.weight.automatic_weight` of :func:`sample_rows`.
     """
-    sinograms, masks = _sampled(scan)
+    sinograms, masks = sampled(scan)
     arguments = (problem.A, problem.norm_squared, sinograms / np.float32(scale), masks)
     executable, seconds = compiled(_weight, *arguments)
     return float(executable(*arguments)), seconds
@@ -53,8 +58,8 @@ def scan_weight(scan: Scan, problem: Problem, scale: float) -> tuple[float, floa
 _weight = jax.jit(automatic_weight)
 
 
-def _sampled(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+def sampled(scan: Scan | StoredScan) -> tuple[np.ndarray, np.ndarray]:
     """Sinograms and masks (slices, views, columns) of :func:`sample_rows`."""
-    rows = sample_rows(scan.rows)
-    sinograms = np.ascontiguousarray(np.moveaxis(scan.projections[:, rows], 1, 0))
-    return sinograms, np.moveaxis(scan.mask[:, rows], 1, 0).astype(np.float32)
+    rows = scan.take_rows(sample_rows(scan.rows))
+    sinograms = np.ascontiguousarray(np.moveaxis(rows.projections, 1, 0))
+    return sinograms, np.moveaxis(rows.mask, 1, 0).astype(np.float32)

@@ -4,43 +4,73 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from pfitre_jax import mesh as meshes
 from pfitre_jax.engine.compiled import as_arrays, compiled
+from pfitre_jax.engine.memory import DoesNotFit, Needed, available, needed_by
 from pfitre_jax.engine.methods import solve_slice
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 
-#: Slices solved together: what the batched projector is fastest with.
+#: Slices that a device solves together: what the batched projector is fastest with.
 CHUNK = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Slices:
-    """Reconstructed rows, on the host.
+class Solved:
+    """Reconstructed rows of a chunk, on the host.
 
-    volume: (rows, ny, nx) float32, in units of the sinograms' values per pixel
+    rows: of the scan, without those that the chunk was filled up with
+    volume: (rows, ny, nx) float32, in units of the solver: the scan's over its scale
     status: (rows,) int, :class:`pfitre_jax.loop.Status`
     stats: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
     residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the result
-    seconds_compile, seconds_run: wall time
-    chunk: rows solved together
+    sinograms, masks: (chunk, views, columns) float32, as they were solved, filled up
+    images: (chunk, ny, nx), filled up
     """
 
-    volume: np.ndarray
+    rows: slice
     status: np.ndarray
     stats: dict[str, np.ndarray]
     residual: np.ndarray
-    seconds_compile: float
-    seconds_run: float
+    sinograms: np.ndarray
+    masks: np.ndarray
+    images: np.ndarray
+
+    @property
+    def volume(self) -> np.ndarray:
+        """(rows, ny, nx), the images without those that fill up."""
+        return self.images[: self.rows.stop - self.rows.start]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """What solves a chunk of rows, compiled; :func:`make_program`.
+
+    chunk: rows solved together, on all devices of ``mesh``
+    needed: memory that a run takes
+    seconds_compile: wall time
+    """
+
+    executable: Callable
+    solver: Any
+    problem: Problem
+    scale: float
+    tolerance: float
     chunk: int
+    mesh: Mesh | None
+    needed: Needed
+    seconds_compile: float
 
 
 def shared_problem(geometry: ParallelGeometry, support) -> tuple[Problem, float]:
@@ -59,82 +89,108 @@ def _shared_problem(geometry, support, wedge):
     return Problem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
 
 
-def reconstruct_rows(
+def make_program(
     solver: Any,
     problem: Problem,
-    sinograms,
-    masks,
+    rows: int,
     *,
     scale: float,
     iterations: int = 1,
     tolerance: float = 0.0,
-    chunk: int = CHUNK,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Slices:
-    """Solve each row of ``sinograms`` on its own, a chunk of rows at a time in one compiled program.
-
-    Rows are shared out evenly over the chunks, the last one filled up with copies of its last row. A row that
-    diverges says so in its status and leaves the others alone. Chunks are made smaller until one fits
-    into the memory that is free.
+    chunk: int | None = None,
+    limit: int | None = None,
+) -> Program:
+    """Compile a solver for chunks of rows that fit into memory, shared by the local devices.
 
     solver: of :data:`pfitre_jax.engine.methods.METHODS`
     problem: of :func:`shared_problem`; supplies everything but sinogram and mask
-    sinograms: (rows, views, columns), line integrals; masks: the same shape, True where a bin is valid
+    rows: of the scan; they are shared out evenly over the chunks
     scale: what image values are divided by while they are solved for
-    progress: called with rows done and rows in all, after each chunk
+    chunk: rows solved together at most, default :data:`CHUNK` on each device; made smaller until it fits
+    limit: bytes that this process may take, default what is free
 
-    Raises ``MemoryError`` where not even one row fits.
+    Raises :class:`DoesNotFit` with the numbers where not even one row on each device fits.
     """
-    rows = len(sinograms)
-    solver = as_arrays(solver)
+    mesh = meshes.local_mesh()
+    devices = meshes.size(mesh)
+    solver, shared = meshes.everywhere((as_arrays(solver), problem), mesh)
+    solve = meshes.over_slices(_solve, mesh, 3, 2, (("iterations", iterations),))
     seconds_compile = 0.0
+    chunk = CHUNK * devices if chunk is None else chunk
     while True:
-        chunk = -(-rows // -(-rows // chunk))
-        first = _chunk(sinograms, masks, slice(0, chunk), chunk, scale)
-        solve, seconds = compiled(
-            _solve, solver, problem, *first, np.float32(tolerance), iterations=iterations
-        )
+        chunk = evenly(rows, chunk, devices)
+        blank = np.zeros((chunk, *problem.A.sinogram_shape), np.float32)
+        executable, seconds = compiled(solve, solver, shared, np.float32(tolerance), blank, blank)
         seconds_compile += seconds
-        needed, free = needed_memory(solve), free_memory()
-        if free is None or needed < free:
-            break
-        if chunk == 1:
-            raise MemoryError(
-                f"one slice needs {needed / 2**30:.1f} GiB but {free / 2**30:.1f} GiB are free; "
-                "use fewer views or columns, or a machine with more memory"
+        needed, there = needed_by(executable, blank, problem), available(limit)
+        if there is None or needed.largest <= there:
+            return Program(executable, solver, shared, scale, tolerance, chunk, mesh, needed, seconds_compile)
+        if chunk <= devices:
+            raise DoesNotFit(
+                f"{devices} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
+                f"{problem.A.sinogram_shape[0]} views need {needed.largest / 2**30:.1f} GiB, and "
+                f"{there / 2**30:.1f} GiB are there: use fewer views or columns, a larger --memory, or a "
+                "machine with more"
             )
-        chunk = -(-chunk // 2)
-    start = time.perf_counter()
-    parts = []
-    for begin in range(0, rows, chunk):
-        block = slice(begin, min(begin + chunk, rows))
-        arrays = _chunk(sinograms, masks, block, chunk, scale)
-        solution, residual = solve(solver, problem, *arrays, np.float32(tolerance))
-        part = jax.tree.map(np.asarray, (solution, residual))
-        parts.append(jax.tree.map(lambda a: a[: block.stop - block.start], part))  # noqa: B023
-        progress(block.stop, rows)
-    solution, residual = jax.tree.map(lambda *a: np.concatenate(a), *parts)
-    return Slices(
-        (solution.value * np.float32(scale)).astype(np.float32),
-        solution.status,
-        solution.stats,
-        residual,
-        seconds_compile,
-        time.perf_counter() - start,
-        chunk,
-    )
+        # What a run takes grows with the rows, nearly in proportion.
+        chunk = max(devices, min(chunk - devices, int(chunk * there / needed.largest)))
 
 
-def _chunk(sinograms, masks, block: slice, size: int, scale: float):
-    """The rows of ``block`` scaled, with 0 where invalid, filled up to ``size`` with copies of the last."""
-    mask = np.asarray(masks[block])
-    sinogram = np.where(mask, np.asarray(sinograms[block], np.float32) / np.float32(scale), np.float32(0))
-    fill = ((0, size - len(mask)), (0, 0), (0, 0))
-    return np.pad(sinogram, fill, mode="edge"), np.pad(mask.astype(np.float32), fill, mode="edge")
+def evenly(rows: int, chunk: int, devices: int = 1) -> int:
+    """The least chunk that needs as few of them as ``chunk``, a multiple of ``devices``."""
+    chunk = max(chunk, devices)
+    least = -(-rows // -(-rows // chunk))
+    return -(-least // devices) * devices
 
 
-@functools.partial(jax.jit, static_argnames="iterations")
-def _solve(solver, problem: Problem, sinograms, masks, tolerance, *, iterations: int):
+def blocks(rows: slice, chunk: int) -> list[slice]:
+    """``rows`` of a scan in chunks; the last one may be smaller."""
+    return [slice(b, min(b + chunk, rows.stop)) for b in range(rows.start, rows.stop, chunk)]
+
+
+def solve_blocks(program: Program, read: Callable[[slice], Scan], todo: Iterable[slice]) -> Iterator[Solved]:
+    """Each of these blocks of rows, solved; the next one is read meanwhile.
+
+    A row that diverges says so in its status and leaves the others alone; one without signal is 0. A block
+    that is smaller than the chunk is filled up with copies of its last row.
+
+    read: rows of a scan -> these rows, such as ``scan.select_rows``
+    """
+    todo = list(todo)
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+        prepare = functools.partial(_prepare, program, read)
+        following = pool.submit(prepare, todo[0]) if todo else None
+        for number, block in enumerate(todo):
+            sinograms, masks = following.result()
+            if number + 1 < len(todo):
+                following = pool.submit(prepare, todo[number + 1])
+            out = program.executable(
+                program.solver, program.problem, np.float32(program.tolerance), sinograms, masks
+            )
+            solution, residual = jax.tree.map(np.asarray, out)
+            cut = lambda a, n=block.stop - block.start: a[:n]  # noqa: E731
+            yield Solved(
+                block,
+                cut(solution.status),
+                jax.tree.map(cut, solution.stats),
+                cut(residual),
+                sinograms,
+                masks,
+                solution.value,
+            )
+
+
+def _prepare(program: Program, read, block: slice):
+    """The rows of ``block`` scaled, with 0 where invalid, filled up with copies of the last."""
+    scan = read(block)
+    masks = np.moveaxis(scan.mask, 1, 0)
+    values = np.moveaxis(scan.projections, 1, 0) / np.float32(program.scale)
+    sinograms = np.where(masks, values, np.float32(0))
+    fill = ((0, program.chunk - len(masks)), (0, 0), (0, 0))
+    return np.pad(sinograms, fill, mode="edge"), np.pad(masks.astype(np.float32), fill, mode="edge")
+
+
+def _solve(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int):
     def one(sinogram, mask):
         row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
         solution = solve_slice(solver, row, iterations=iterations, tolerance=tolerance)
@@ -143,24 +199,3 @@ def _solve(solver, problem: Problem, sinograms, masks, tolerance, *, iterations:
         return dataclasses.replace(solution, value=value), row.residual(value)
 
     return jax.vmap(one)(sinograms, masks)
-
-
-def needed_memory(executable) -> int:
-    """Bytes that a run of ``executable`` takes."""
-    sizes = executable.memory_analysis()
-    if sizes is None:
-        return 0
-    return sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-
-
-def free_memory() -> int | None:
-    """Bytes free on the device that JAX computes on, or None where that cannot be told."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    try:
-        with open("/proc/meminfo") as file:
-            fields = dict(line.split(":") for line in file)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.preprocess import TRUNCATION_FRACTION, Overview, truncated_views
 from pfitre_jax.scan import Scan
 
+if TYPE_CHECKING:
+    from pfitre_jax.engine.stored import StoredScan
+
 #: Side of the largest extended image, in units of the detector's columns.
 LIMIT = 1.5
 
 
-def scan_support(scan: Scan, seen: Overview | None = None) -> tuple[np.ndarray, np.ndarray]:
+def scan_support(scan: Scan | StoredScan, seen: Overview | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Support (ny, nx) for the images of ``scan``, and which views (views,) run out of the field of view.
 
-    seen: of its rows, where that is known
+    seen: of its rows, where they are still in a file
 
     :func:`image_support`, extended where a view is truncated or where signal lies outside the disc's shadow
     (an axis far from the detector's middle, and views from one side).

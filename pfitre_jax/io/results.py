@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,33 @@ _PACKAGES = ("pfitre_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "h5py", "t
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class StoredVolume:
+    """A volume (rows, ny, nx) float32 that lies in files.
+
+    shape: (rows, ny, nx)
+    pieces: neighbouring rows, and what reads them, in their order
+    """
+
+    shape: tuple[int, int, int]
+    pieces: Sequence[tuple[slice, Callable[[], np.ndarray]]]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """One slice (ny, nx)."""
+        for rows, read in self.pieces:
+            if rows.start <= row < rows.stop:
+                return read()[row - rows.start]
+        raise IndexError(f"row {row} of {len(self)}")
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Its rows, some at a time."""
+        for rows, read in self.pieces:
+            yield rows, read()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class StoredResult:
     """A reconstruction as it lies in ``recon.h5``.
 
@@ -43,7 +70,7 @@ class StoredResult:
     measured: (rows, ny, nx), the part of the volume that the data determine, in its units; None: not known
     """
 
-    volume: np.ndarray
+    volume: np.ndarray | StoredVolume
     theta_rad: np.ndarray
     center: float
     roll_deg: float
@@ -53,7 +80,7 @@ class StoredResult:
     pixel_size: float | None
     method: str
     parameters: dict[str, Any]
-    measured: np.ndarray | None = None
+    measured: np.ndarray | StoredVolume | None = None
 
     @property
     def units(self) -> str:
@@ -132,9 +159,7 @@ def result_writers(
 def _write_hdf5(path: Path, stored: StoredResult, command: str) -> None:
     # The newer file layout holds attributes of any length: long lists of angles are more than 64 kB.
     with h5py.File(path, "w", libver=("v108", "latest")) as file:
-        data = file.create_dataset(DATASET, data=np.asarray(stored.volume, np.float32), chunks=True)
-        data.attrs["axes"] = "rows:y:x"
-        data.attrs["units"] = stored.units
+        data = _write_volume(file, DATASET, stored.volume, stored.units)
         data.attrs["theta_rad"] = np.asarray(stored.theta_rad, np.float64)
         for name in ("center", "roll_deg", "columns", "row0", "raw_rows", "method"):
             data.attrs[name] = getattr(stored, name)
@@ -144,11 +169,16 @@ def _write_hdf5(path: Path, stored: StoredResult, command: str) -> None:
         data.attrs["versions"] = json.dumps(versions())
         data.attrs["command"] = command
         if stored.measured is not None:
-            measured = file.create_dataset(
-                MEASURED, data=np.asarray(stored.measured, np.float32), chunks=True
-            )
-            measured.attrs["axes"] = "rows:y:x"
-            measured.attrs["units"] = stored.units
+            _write_volume(file, MEASURED, stored.measured, stored.units)
+
+
+def _write_volume(file: h5py.File, name: str, volume, units: str) -> h5py.Dataset:
+    data = file.create_dataset(name, shape=volume.shape, dtype=np.float32, chunks=True)
+    for rows, block in volume.blocks() if isinstance(volume, StoredVolume) else [(slice(None), volume)]:
+        data[rows] = block
+    data.attrs["axes"] = "rows:y:x"
+    data.attrs["units"] = units
+    return data
 
 
 def read_result(path) -> StoredResult:
@@ -200,7 +230,11 @@ def _parameters(path: Path, text) -> dict[str, Any]:
 
 def write_tiff(path, stack) -> None:
     """A stack (pages, height, width) as a float32 TIFF that image viewers open page by page."""
-    tifffile.imwrite(path, np.asarray(stack, np.float32), photometric="minisblack")
+    if isinstance(stack, StoredVolume):
+        pages = (page for _, block in stack.blocks() for page in block)
+        tifffile.imwrite(path, pages, shape=stack.shape, dtype=np.float32, photometric="minisblack")
+    else:
+        tifffile.imwrite(path, np.asarray(stack, np.float32), photometric="minisblack")
 
 
 def plain(value):

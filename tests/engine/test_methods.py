@@ -7,6 +7,7 @@ from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.priors.nonnegative import Nonnegative
+from pfitre_jax.scan import Scan
 
 DISC = [(2.0, -3.0, 7.0, 1.0)]
 
@@ -15,7 +16,7 @@ DISC = [(2.0, -3.0, 7.0, 1.0)]
 def test_every_method_finds_the_disc(method):
     geometry = ParallelGeometry.create(THETA, COLUMNS, CENTER)
     problem, _ = slices.shared_problem(geometry, image_support(geometry))
-    sinograms = np.moveaxis(disc_stack(3 * [DISC]), 1, 0)
+    scan = Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER)
     asked = {}
     if "prior" in methods.METHODS[method].defaults:
         asked["prior"] = Nonnegative()
@@ -23,14 +24,14 @@ def test_every_method_finds_the_disc(method):
     if settings.get("weight") == "auto":
         settings["weight"] = 1e-3
     settings = methods.with_numbers(settings)
-    result = slices.reconstruct_rows(
+    program = slices.make_program(
         methods.build(method, settings),
         problem,
-        sinograms,
-        np.ones(sinograms.shape, bool),
+        scan.rows,
         scale=1.0,
         iterations=min(settings.get("iterations", 1), 60),
     )
+    [result] = slices.solve_blocks(program, scan.select_rows, [slice(0, 3)])
     truth = disc_image(DISC, COLUMNS)
     assert np.linalg.norm(result.volume[0] - truth) < 0.25 * np.linalg.norm(truth)
     assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)

@@ -1,11 +1,14 @@
 import dataclasses
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_stack
 
 from pfitre_jax import api
 from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine.memory import DoesNotFit
 from pfitre_jax.engine.scale import sample_rows, scan_scale
 from pfitre_jax.engine.support import image_support, scan_support
 from pfitre_jax.geometry import ParallelGeometry
@@ -23,11 +26,34 @@ def scan() -> Scan:
 
 def solve(scan, *, chunk=32, scale=1.0, iterations=12, sinograms=None, masks=None, method="cgls"):
     problem, _ = slices.shared_problem(scan.geometry(), scan_support(scan)[0])
-    solver = methods.build(method, methods.settings(method))
-    sinograms = np.moveaxis(scan.projections, 1, 0) if sinograms is None else sinograms
-    masks = np.moveaxis(scan.mask, 1, 0) if masks is None else masks
-    return slices.reconstruct_rows(
-        solver, problem, sinograms, masks, scale=scale, iterations=iterations, chunk=chunk
+    changed = {"projections": sinograms, "mask": masks}
+    changed = {name: np.moveaxis(a, 0, 1) for name, a in changed.items() if a is not None}
+    return solve_rows(
+        dataclasses.replace(scan, **changed), problem, method, scale=scale, iterations=iterations, chunk=chunk
+    )
+
+
+def solve_rows(scan, problem, method, *, scale=1.0, iterations=12, chunk=None):
+    """All rows, put together, and what they were solved by."""
+    program = slices.make_program(
+        methods.build(method, methods.settings(method)),
+        problem,
+        scan.rows,
+        scale=scale,
+        iterations=iterations,
+        chunk=chunk,
+    )
+    todo = slices.blocks(slice(0, scan.rows), program.chunk)
+    parts = list(slices.solve_blocks(program, scan.select_rows, todo))
+    assert [part.rows for part in parts] == todo
+    put = lambda *arrays: np.concatenate(arrays)  # noqa: E731
+    return SimpleNamespace(
+        volume=np.float32(scale) * put(*[part.volume for part in parts]),
+        status=put(*[part.status for part in parts]),
+        residual=put(*[part.residual for part in parts]),
+        stats=jax.tree.map(put, *[part.stats for part in parts]),
+        chunk=program.chunk,
+        seconds_compile=program.seconds_compile,
     )
 
 
@@ -63,11 +89,7 @@ def test_a_row_without_signal_is_empty_whatever_the_others_hold(scan, method):
 
 def test_progress_counts_rows(scan):
     seen = []
-    problem, _ = slices.shared_problem(scan.geometry(), scan_support(scan)[0])
-    sinograms, masks = np.moveaxis(scan.projections, 1, 0), np.moveaxis(scan.mask, 1, 0)
-    slices.reconstruct_rows(
-        methods.FBP(), problem, sinograms, masks, scale=1.0, chunk=2, progress=lambda *a: seen.append(a)
-    )
+    api.reconstruct(scan, "fbp", chunk=2, progress=lambda *a: seen.append(a))
     assert seen == [(2, 3), (3, 3)]
 
 
@@ -111,20 +133,20 @@ def test_a_row_that_fails_says_so_and_leaves_the_others_alone(scan):
 def test_chunks_shrink_until_they_fit_into_memory(scan, monkeypatch):
     expected = solve(scan)
     sizes = []
-    real = slices.needed_memory
+    real = slices.needed_by
 
-    def needed(executable):
-        sizes.append(real(executable))
+    def needed(*args):
+        sizes.append(real(*args))
         return sizes[-1]
 
-    monkeypatch.setattr(slices, "needed_memory", needed)
+    monkeypatch.setattr(slices, "needed_by", needed)
     solve(scan)
-    monkeypatch.setattr(slices, "free_memory", lambda: sizes[0] // 2)
+    monkeypatch.setattr(slices, "available", lambda limit: sizes[0].largest // 2)
     result = solve(scan)
     assert result.chunk < 3
     np.testing.assert_allclose(result.volume, expected.volume, atol=3e-3)
-    monkeypatch.setattr(slices, "free_memory", lambda: 1)
-    with pytest.raises(MemoryError, match="one slice needs"):
+    monkeypatch.setattr(slices, "available", lambda limit: 1)
+    with pytest.raises(DoesNotFit, match=r"1 slices of 33 x 33 from \d+ views need .* GiB"):
         solve(scan)
 
 
@@ -200,14 +222,7 @@ def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_s
     assert any("run out of the field of view" in warning for warning in result.warnings)
     # The disc inside the detector, for comparison, cannot hold that mass.
     problem, _ = slices.shared_problem(scan.geometry(), image_support(scan.geometry()))
-    inside = slices.reconstruct_rows(
-        methods.build("cgls", methods.settings("cgls")),
-        problem,
-        np.moveaxis(scan.projections, 1, 0),
-        np.moveaxis(scan.mask, 1, 0),
-        scale=1.0,
-        iterations=20,
-    )
+    inside = solve_rows(scan, problem, "cgls", iterations=20)
     assert inside.residual[0] > 5 * result.residual[0]
 
 

@@ -1,0 +1,127 @@
+"""Devices and processes: slices are independent, so each has a share of those that are solved."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+
+import jax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+_AXIS = "slices"
+#: Environment variables of ``srun`` and ``mpirun``: number of processes, and which this one is.
+_LAUNCHERS = (
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+)
+
+
+def local_mesh() -> Mesh | None:
+    """All devices of this process in a row; ``None`` where there is one."""
+    devices = jax.local_devices()
+    return Mesh(devices, (_AXIS,)) if len(devices) > 1 else None
+
+
+def size(mesh: Mesh | None) -> int:
+    """Number of devices."""
+    return 1 if mesh is None else mesh.size
+
+
+@functools.lru_cache(maxsize=64)
+def over_slices(function: Callable, mesh: Mesh | None, shared: int, arrays: int, static: tuple = ()):
+    """``function`` jitted, of which each device of ``mesh`` computes its share of the slices.
+
+    The first ``shared`` arguments go to every device as they are, of the ``arrays`` after them each device
+    has a part of the first axis; so it is with all that is returned. No device waits for another.
+
+    static: keyword arguments, as pairs
+    """
+    function = functools.partial(function, **dict(static))
+    if mesh is None:
+        return jax.jit(function)
+    here, part = PartitionSpec(), PartitionSpec(_AXIS)
+    specs = (here,) * shared + (part,) * arrays
+    mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=part, check_vma=False)
+    shardings = tuple(NamedSharding(mesh, spec) for spec in specs)
+    return jax.jit(mapped, in_shardings=shardings, out_shardings=NamedSharding(mesh, part))
+
+
+def everywhere(tree, mesh: Mesh | None):
+    """``tree`` on every device of ``mesh``."""
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def shared_out(tree, mesh: Mesh | None):
+    """Arrays whose first axis is that of the slices, a part on each device; on every device the others, and
+    those of a number of slices that cannot be shared evenly."""
+    if mesh is None:
+        return tree
+
+    def put(array):
+        even = array.ndim > 0 and array.shape[0] % mesh.size == 0
+        return jax.device_put(array, NamedSharding(mesh, PartitionSpec(_AXIS) if even else PartitionSpec()))
+
+    return jax.tree.map(put, tree)
+
+
+@dataclasses.dataclass(frozen=True)
+class Team:
+    """Processes that share one piece of work, each on the devices of its own.
+
+    index: of this process, from 0; count: of all
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process plans, and puts together."""
+        return self.index == 0
+
+    def share(self, pieces: list) -> list:
+        """Those of this process: neighbours, about as many as the others have."""
+        return pieces[self.index * len(pieces) // self.count : (self.index + 1) * len(pieces) // self.count]
+
+    def wait(self, name: str) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            multihost_utils.sync_global_devices(name)
+
+
+#: A process without others.
+ALONE = Team()
+
+
+def join(coordinator: str | None, processes: int | None, index: int | None) -> Team:
+    """Make this process one of several; the only one where nothing says otherwise.
+
+    coordinator: "HOST:PORT" of the first process, the same for all; ``index`` of ``processes``. Without them,
+        what ``srun`` (SLURM) or ``mpirun`` (Open MPI) say in the environment.
+
+    Raises ``ValueError`` where some of the three are given and some not, or make no sense.
+    """
+    given = [value is not None for value in (coordinator, processes, index)]
+    if any(given):
+        if not all(given) or not 0 <= index < processes or ":" not in coordinator:
+            raise ValueError(
+                f"--coordinator is {coordinator}, --num-processes {processes}, --process-id {index}; "
+                "expected all three: HOST:PORT of the first process, their number, and 0 to one less"
+            )
+    else:
+        coordinator, processes, index = _launched()
+    if processes is None or processes == 1:
+        return ALONE
+    jax.distributed.initialize(coordinator, processes, index)
+    return Team(index, processes)
+
+
+def _launched() -> tuple[str | None, int | None, int | None]:
+    """What a launcher of several processes says; JAX finds the coordinator from it."""
+    for size, rank in _LAUNCHERS:
+        if size in os.environ and rank in os.environ:
+            return None, int(os.environ[size]), int(os.environ[rank])
+    return None, None, None

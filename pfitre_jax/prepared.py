@@ -1,0 +1,250 @@
+"""A scan made ready, and its rows solved: what reconstructions in memory and to files share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from pfitre_jax import mesh as meshes
+from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine.compiled import as_arrays, compiled
+from pfitre_jax.engine.memory import Needed
+from pfitre_jax.engine.scale import sampled, scan_scale, scan_weight
+from pfitre_jax.engine.stored import StoredScan
+from pfitre_jax.engine.support import scan_support
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.priors.likeness import statistics
+from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.weight import noise_level
+from pfitre_jax.trust.consistency import split
+from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
+
+#: Rows, evenly spread over those with signal, on which a learned prior is asked whether it knows what it
+#: sees.
+DOMAIN_ROWS = 4
+#: A row has signal if its slice's norm is this share of the largest: in air everything is noise.
+SIGNAL_SHARE = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was found of a scan, or is known of it from a run before, and the solution depends on.
+
+    center: detector index; scale: per pixel; weight: of total variation, where the method has one
+    """
+
+    center: float
+    scale: float
+    weight: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows, solved; arrays have the rows first.
+
+    rows: of the scan
+    volume, measured: (rows, ny, nx) float32, in the units of the result; supplied: (rows,)
+    status, iterations, residual: (rows,); history, change: (rows, iterations)
+    size: (rows,), norm of the slice; blind: (rows,), whether the row has no valid bin
+    """
+
+    rows: slice
+    volume: np.ndarray
+    measured: np.ndarray
+    supplied: np.ndarray
+    status: np.ndarray
+    iterations: np.ndarray
+    residual: np.ndarray
+    history: np.ndarray
+    change: np.ndarray
+    size: np.ndarray
+    blind: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but ``rows``, by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "rows"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan with the compiled programs that solve its rows; :func:`prepare`.
+
+    settings: of the method, complete; truncated: (views,), which views run out of the field of view
+    problem: what all rows share; noise: of a bin, in units of the solver
+    seconds_compile: wall time
+    """
+
+    scan: Scan | StoredScan
+    method: str
+    settings: dict[str, Any]
+    found: Found
+    truncated: np.ndarray
+    problem: Problem
+    noise: float
+    program: slices.Program
+    splitter: Callable
+    seconds_compile: float
+
+    @property
+    def geometry(self) -> ParallelGeometry:
+        """Of each row."""
+        return self.problem.A.geometry
+
+    @property
+    def chunk(self) -> int:
+        """Rows that are solved together."""
+        return self.program.chunk
+
+    @property
+    def needed(self) -> Needed:
+        """Memory that they take."""
+        return self.program.needed
+
+    @property
+    def unit(self) -> float:
+        """Micrometres of a pixel, that values are per; 1 where it is not known."""
+        return 1.0 if self.scan.pixel_size is None else self.scan.pixel_size
+
+    def solve(self, todo: Iterable[slice]) -> Iterator[Part]:
+        """Each of these blocks of rows, at most :attr:`chunk` each."""
+        scale = np.float32(self.found.scale / self.unit)
+        for solved in slices.solve_blocks(self.program, self.scan.select_rows, todo):
+            count = solved.rows.stop - solved.rows.start
+            data = (solved.sinograms, solved.masks, solved.images)
+            out = self.splitter(self.program.problem, np.float32(self.noise), *data)
+            measured, supplied = (np.asarray(a)[:count] for a in out)
+            volume = scale * solved.volume
+            yield Part(
+                rows=solved.rows,
+                volume=volume,
+                measured=scale * measured,
+                supplied=supplied,
+                status=solved.status,
+                iterations=solved.stats["iterations"],
+                residual=solved.residual,
+                history=solved.stats["residual"],
+                change=solved.stats["change"],
+                size=np.linalg.norm(volume, axis=(1, 2)),
+                blind=~solved.masks[:count].any(axis=(1, 2)),
+            )
+
+    def misfit(self, row: int, image) -> tuple[np.ndarray, np.ndarray]:
+        """Sinogram of a row (views, columns), and ``M(Ax - y)`` of its slice ``image (ny, nx)``."""
+        scan = self.scan.select_rows(slice(row, row + 1))
+        sinogram, mask = scan.projections[:, 0], scan.mask[:, 0]
+        predicted = np.asarray(_project(self.problem.A, np.float32(self.unit) * image))
+        return sinogram, np.where(mask, predicted - sinogram, 0)
+
+    def look(
+        self, rows: slice, size, image: Callable[[int], np.ndarray]
+    ) -> tuple[list[str], float | None, float]:
+        """What the prior, if there is one, says of a few of these rows: warnings,
+        :func:`pfitre_jax.trust.domain.domain_score`, and the seconds to compile it.
+
+        size: (rows,), norms of the slices; image: number of a row of the scan -> its slice
+        """
+        prior = self.settings.get("prior")
+        if not hasattr(prior, "card"):
+            return [], None, 0.0
+        rho = self.settings["rho"]
+        if self.method == "pfitre-original":
+            rho = rho / float(self.problem.norm_squared)
+        # Always so many, that no other number of rows is another compilation.
+        looked = np.resize(rows_with_signal(size, DOMAIN_ROWS), DOMAIN_ROWS)
+        scans = [self.scan.select_rows(slice(k, k + 1)) for k in rows.start + looked]
+        mask = np.stack([scan.mask[:, 0] for scan in scans]).astype(np.float32)
+        scale = np.float32(self.found.scale)
+        sinogram = mask * np.stack([scan.projections[:, 0] for scan in scans]) / scale
+        images = np.stack([image(rows.start + k) for k in looked]) * np.float32(self.unit) / scale
+        arguments = as_arrays((prior, self.problem, sinogram, mask, images, np.float32(rho)))
+        executable, seconds = compiled(_look, *arguments)
+        disagreements, looks = jax.tree.map(np.asarray, executable(*arguments))
+        wedge = Wedge(float(self.problem.wedge.center_rad), float(self.problem.wedge.width_rad))
+        score = domain_score(prior.card, looks)
+        said = check_domain(prior.card, wedge, self.scan.views, rho, disagreements, score)
+        return said, score, seconds
+
+
+def prepare(
+    scan: Scan | StoredScan,
+    method: str,
+    settings: dict[str, Any],
+    rows: int,
+    *,
+    scale: float | None = None,
+    weight: float | None = None,
+    chunk: int | None = None,
+    limit: int | None = None,
+) -> Prepared:
+    """Support, scale and weight of a scan whose centre is known, and the programs that solve ``rows`` of it.
+
+    settings: of :func:`pfitre_jax.engine.methods.settings`
+    scale, weight: where they are known already
+    chunk, limit: see :func:`pfitre_jax.engine.slices.make_program`
+    """
+    support, truncated = scan_support(scan, scan.seen if isinstance(scan, StoredScan) else None)
+    problem, seconds_compile = slices.shared_problem(scan.geometry(), support)
+    if scale is None:
+        scale, seconds = scan_scale(scan, problem)
+        seconds_compile += seconds
+    if settings.get("weight") == "auto":
+        if weight is None:
+            weight, seconds = scan_weight(scan, problem, scale)
+            seconds_compile += seconds
+        settings = settings | {"weight": weight}
+    settings = methods.with_numbers(settings)
+    sinograms, masks = sampled(scan)
+    program = slices.make_program(
+        methods.build(method, settings),
+        problem,
+        rows,
+        scale=scale,
+        iterations=settings.get("iterations", 1),
+        tolerance=methods.recipe(method).tolerance,
+        chunk=chunk,
+        limit=limit,
+    )
+    blank = np.zeros((program.chunk, *problem.A.sinogram_shape), np.float32)
+    images = np.zeros((program.chunk, *problem.A.shape), np.float32)
+    splitting = meshes.over_slices(split, program.mesh, 2, 3)
+    splitter, seconds = compiled(splitting, program.problem, np.float32(0), blank, blank, images)
+    return Prepared(
+        scan=scan,
+        method=method,
+        settings=settings,
+        found=Found(float(scan.center), scale, settings.get("weight")),
+        truncated=truncated,
+        problem=problem,
+        noise=float(_noise_level(sinograms / np.float32(scale), masks)),
+        program=program,
+        splitter=splitter,
+        seconds_compile=seconds_compile + program.seconds_compile + seconds,
+    )
+
+
+def rows_with_signal(size, number: int) -> np.ndarray:
+    """At most ``number`` rows, evenly spread over those whose ``size (rows,)`` is no mere noise."""
+    strong = np.flatnonzero(size >= SIGNAL_SHARE * np.max(size))
+    return strong[np.unique(np.linspace(0, len(strong) - 1, number).round().astype(int))]
+
+
+_noise_level = jax.jit(noise_level)
+
+
+@jax.jit
+def _project(A, image):
+    return A(image)
+
+
+@jax.jit
+def _look(prior, problem, sinograms, masks, images, rho):
+    def one(sinogram, mask, image):
+        row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
+        return disagreement(prior, row, image, rho), statistics(image)
+
+    return jax.vmap(one)(sinograms, masks, images)
