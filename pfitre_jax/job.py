@@ -241,7 +241,8 @@ def _read_part(partial: Path, block: slice, prepared: Prepared) -> dict[str, np.
     """The arrays of a part but for its images; None where it is not there, or is damaged."""
     path, count = partial / _name(block), block.stop - block.start
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here, that a damaged one is closed too.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
             images = [arrays.pop(name) for name in ("volume", "measured")]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):

@@ -123,7 +123,8 @@ def recon(
     extra = {"what": what, "command": command}
     try:
         with work(), telling.bar(f"{method}, compiling") as progress:
-            events = _events(telling, progress, method, out, picked, source.name)
+            picture = out / "preview.png" if team.first else None
+            events = _events(telling, progress, method, picture, picked, source.name)
             run = dict(limit=limit, team=team, events=events)
             result = job.reconstruct_to(out, what, loaded, method, settings, picked, **run)
     except job.Interrupted as stopped:
@@ -184,8 +185,8 @@ def _check_memory(loaded, method, settings, picked, limit, out: Path) -> None:
     print_facts(facts)
 
 
-def _events(telling: Telling, progress, method: str, out: Path, picked: slice, name: str):
-    """What is shown while the rows are solved: the plan, the bar, and the first rows as a picture."""
+def _events(telling: Telling, progress, method: str, picture: Path | None, picked: slice, name: str):
+    """What is shown while the rows are solved: the plan, the bar, and the first rows as a ``picture``."""
     from pfitre_jax import job
     from pfitre_jax.io.results import write_files
     from pfitre_jax.result import make_result
@@ -211,11 +212,12 @@ def _events(telling: Telling, progress, method: str, out: Path, picked: slice, n
         telling.describe(f"{method}, {speed:.2f} slices/s")
         progress(done, rows)
         telling.event("rows", done=done, total=rows, slices_per_second=speed, seconds_left=left)
-        if "shown" not in clock and done < rows and telling.first:
+        if "shown" not in clock and done < rows and picture is not None:
             clock["shown"] = True
             first = make_result(prepared, part.rows, part.arrays(), 0.0, 0.0)
             figure = _preview(first, None, None, f"{name}, the first rows; the others are being solved")
-            [path] = write_files(out, {"preview.png": lambda path: figure.savefig(path, format="png")})
+            writers = {picture.name: lambda path: figure.savefig(path, format="png")}
+            [path] = write_files(picture.parent, writers)
             telling.say(f"the first rows: {path}")
             telling.event("preview", file=str(path))
 
