@@ -12,6 +12,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _AXIS = "slices"
+#: What every device has whole, and of what it has a part of the first axis.
+ALL, PART = PartitionSpec(), PartitionSpec(_AXIS)
 #: Environment variables of ``srun`` and ``mpirun``: number of processes, and which this one is.
 _LAUNCHERS = (
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
@@ -42,29 +44,31 @@ def over_slices(function: Callable, mesh: Mesh | None, shared: int, arrays: int,
     function = functools.partial(function, **dict(static))
     if mesh is None:
         return jax.jit(function)
-    here, part = PartitionSpec(), PartitionSpec(_AXIS)
-    specs = (here,) * shared + (part,) * arrays
-    mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=part, check_vma=False)
+    specs = (ALL,) * shared + (PART,) * arrays
     shardings = tuple(NamedSharding(mesh, spec) for spec in specs)
-    return jax.jit(mapped, in_shardings=shardings, out_shardings=NamedSharding(mesh, part))
+    mapped = share(function, mesh, specs, PART)
+    return jax.jit(mapped, in_shardings=shardings, out_shardings=NamedSharding(mesh, PART))
 
 
 def everywhere(tree, mesh: Mesh | None):
     """``tree`` on every device of ``mesh``."""
-    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, ALL))
 
 
-def shared_out(tree, mesh: Mesh | None):
-    """Arrays whose first axis is that of the slices, a part on each device; on every device the others, and
-    those of a number of slices that cannot be shared evenly."""
+def share(function: Callable, mesh: Mesh | None, given, returned) -> Callable:
+    """``function`` of which each device of ``mesh`` computes a share.
+
+    given, returned: for each argument and result, or parts of them, :data:`ALL` for what every device has
+        whole and :data:`PART` for arrays of which it has a part of the first axis
+    """
     if mesh is None:
-        return tree
+        return function
+    return jax.shard_map(function, mesh=mesh, in_specs=given, out_specs=returned, check_vma=False)
 
-    def put(array):
-        even = array.ndim > 0 and array.shape[0] % mesh.size == 0
-        return jax.device_put(array, NamedSharding(mesh, PartitionSpec(_AXIS) if even else PartitionSpec()))
 
-    return jax.tree.map(put, tree)
+def mean(tree, mesh: Mesh | None):
+    """The mean over the devices, inside of :func:`share`."""
+    return tree if mesh is None else jax.lax.pmean(tree, _AXIS)
 
 
 @dataclasses.dataclass(frozen=True)

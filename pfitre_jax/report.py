@@ -77,6 +77,17 @@ def preview(
     return figure
 
 
+def live(panels: Sequence[Panel], *, theta_rad, wedge: Wedge, title: str, facts: Sequence[str]) -> Figure:
+    """The picture of a scan that goes on: slices so far, and which views there are; see :func:`preview`."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.1 * (len(panels) + 1) + 0.6, 3.9), layout="constrained", dpi=DPI)
+        figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+        left, right = figure.subfigures(1, 2, width_ratios=(len(panels), 0.8))
+        _draw_slices(left, panels, "1/pixel")
+        _draw_facts(right, theta_rad, wedge, facts)
+    return figure
+
+
 def _draw_slices(figure, panels: Sequence[Panel], units: str) -> None:
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     values = np.concatenate([panel.image.ravel() for panel in panels])

@@ -12,6 +12,7 @@ from pfitre_jax.cli.app import app, main
 # To import them registers them, in the order of pfitre --help.
 from pfitre_jax.cli import (  # isort: skip  # noqa: F401
     recon,
+    watch,
     project,
     inspect,
     center,

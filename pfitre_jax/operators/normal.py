@@ -34,20 +34,25 @@ class NormalKernel:
     padded: tuple[int, int] = dataclasses.field(metadata={"static": True})
 
     @classmethod
-    def create(cls, A: Projector, support=None) -> NormalKernel:
-        """Kernel of ``A``; ``support (ny, nx)`` masks both sides (default: everything)."""
+    def create(cls, A: Projector, support=None, view_weights=None) -> NormalKernel:
+        """Kernel of ``A``; ``support (ny, nx)`` masks both sides (default: everything).
+
+        view_weights: (views,), of ``A^T W A``; default 1
+        """
         ny, nx = A.shape
         padded = next_fast_len(2 * ny - 1, real=True), next_fast_len(2 * nx - 1, real=True)
         theta = A.geometry.theta_rad
         dx = _signed_index(padded[1], theta.dtype)
         dy = -_signed_index(padded[0], theta.dtype)
 
-        def add_view(total, theta_v):
+        def add_view(total, view):
+            theta_v, weight = view
             cos, sin = jnp.cos(theta_v), jnp.sin(theta_v)
             a = jnp.maximum(jnp.abs(cos), jnp.abs(sin))
-            return total + cubic_b_spline((dx[None, :] * cos + dy[:, None] * sin) / a) / a, None
+            return total + weight * cubic_b_spline((dx[None, :] * cos + dy[:, None] * sin) / a) / a, None
 
-        kernel, _ = jax.lax.scan(add_view, jnp.zeros(padded, theta.dtype), theta)
+        weights = jnp.ones_like(theta) if view_weights is None else view_weights
+        kernel, _ = jax.lax.scan(add_view, jnp.zeros(padded, theta.dtype), (theta, weights))
         transfer = jnp.maximum(jnp.fft.rfft2(kernel).real, 0)
         support = jnp.ones(A.shape, theta.dtype) if support is None else jnp.asarray(support, theta.dtype)
         return cls(transfer, support, padded)

@@ -92,17 +92,22 @@ class Projector:
         """``A^T A x``."""
         return self.T(self(image))
 
-    def norm_squared(self, iterations: int = 5) -> Float[Array, ""]:
-        """``norm(A)^2``, by Lanczos' iteration from an image of ones.
+    def norm_squared(self, iterations: int = 5, view_weights=None) -> Float[Array, ""]:
+        """``norm(A)^2``, by Lanczos' iteration from an image of ones; with ``view_weights (views,)`` the
+        largest eigenvalue of ``A^T W A``.
 
         ``A`` has no negative weight, so the start is not orthogonal to the leading vector. The largest
         eigenvalue of ``A^T A`` in the space of the first iterates: below the true one, after 5 iterations by
         less than 1e-4 of it. (Lanczos, J. Res. NBS 45, 1950.)
         """
 
+        def normal(image):
+            seen = self(image)
+            return self.T(seen if view_weights is None else view_weights[:, None] * seen)
+
         def iterate(carry, _):
             image, previous, off_diagonal = carry
-            new = self.normal(image) - off_diagonal * previous
+            new = normal(image) - off_diagonal * previous
             diagonal = jnp.sum(new * image)
             new = new - diagonal * image
             squared = jnp.sum(new**2)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pfitre_jax import mesh as meshes
 from pfitre_jax.io.results import versions, write_files
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors import files, likeness, network
@@ -183,6 +184,9 @@ class _Compiled:
     def __init__(self, config: TrainingConfig, prior: network.NetworkPrior):
         self.config = config
         self.prior = prior
+        # Each device has its share of the slices, where they can be shared out evenly.
+        mesh = meshes.local_mesh()
+        mesh = mesh if config.pairs.slices % meshes.size(mesh) == 0 else None
         self.banks = make_banks(config.bank_files(), config.banks.count, config.banks.side, config.seed)
         self._draw = jax.jit(draw, static_argnames=("scenes", "settings"))
         self._start = jax.jit(
@@ -194,7 +198,7 @@ class _Compiled:
         self._frozen = load_features(config.perceptual) if config.perceptual_stages else None
         self._step = jax.jit(
             lambda state, batch, frozen, weights, unrolled: train_step(
-                prior, state, batch, config.optimisation, weights, self.optimiser, cg, frozen, unrolled
+                prior, state, batch, config.optimisation, weights, self.optimiser, cg, frozen, unrolled, mesh
             ),
             static_argnums=(3, 4),
             donate_argnums=(0,),

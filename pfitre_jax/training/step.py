@@ -11,7 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from pfitre_jax import mesh as meshes
 from pfitre_jax.loop import Status, run
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
@@ -185,6 +187,7 @@ def train_step(
     cg_iterations: int,
     frozen: Features | None = None,
     unrolled: int = 1,
+    mesh: Mesh | None = None,
 ):
     """``(state, batch, metrics)`` after a gradient step and ``unrolled`` iterations of the loop on the batch.
 
@@ -194,11 +197,12 @@ def train_step(
     Where the loss or its gradient is not finite the state stays as it is, but for its step.
 
     frozen: the network of the perceptual loss, where that has a weight
+    mesh: devices that share the slices, evenly
     """
     importance = EARLIER ** jnp.arange(unrolled - 1, -1, -1)
     importance = importance / jnp.sum(importance)
 
-    def loss(params):
+    def loss(params, batch):
         given = prior_of(prior, params)
         results, proposals, later = go_on(given, batch, cg_iterations, unrolled)
         proposed = proposals[:, -1]
@@ -215,7 +219,15 @@ def train_step(
             value += weights.consistency * jnp.mean(residual)
         return value, (proposed, later)
 
-    (value, (proposed, later)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+    def differentiate(params, batch):
+        (value, aux), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
+        # The loss is a mean over slices: of the devices that share them it is the mean again.
+        return meshes.mean((value, gradients), mesh), aux
+
+    shares = Batch.shares(meshes.ALL, meshes.PART)
+    (value, gradients), (proposed, later) = meshes.share(
+        differentiate, mesh, (meshes.ALL, shares), (meshes.ALL, (meshes.PART, shares))
+    )(state.params, batch)
     params, moments = optimiser.update(gradients, state.optimiser, state.params, state.step)
     # The average follows quickly at first, so that it never drags the first weights along.
     decay = jnp.minimum(settings.ema, (1 + state.step) / (10 + state.step))

@@ -42,6 +42,11 @@ class Batch:
     rho: Float[Array, ""]
     k: Float[Array, ""]
 
+    @classmethod
+    def shares(cls, whole, part) -> Batch:
+        """A batch of ``part`` where arrays have the slices first, and of ``whole`` elsewhere."""
+        return cls(whole, part, part, whole, part, whole, whole)
+
     def each(self, function, *args):
         """``function(problem, *slice_args)`` for every slice, vmapped."""
         call = lambda y, *a: function(self.problem.with_sinogram(y), *a)  # noqa: E731

@@ -1,0 +1,104 @@
+"""``pfitre watch``: reconstruct a scan while it is measured."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pfitre_jax.cli.app import app
+from pfitre_jax.cli.console import say, work
+from pfitre_jax.cli.options import Data
+
+
+@app.command()
+def watch(
+    scan: Annotated[
+        Path, typer.Argument(metavar="SCAN", help="HDF5 (DXchange) that grows, SWMR or reopened.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for live.png and live.tif.")],
+    center: Annotated[float, typer.Option(metavar="FLOAT", help="Detector index of the rotation axis.")],
+    rows: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default the middle one.")
+    ] = None,
+    data: Data = None,
+    method: Annotated[str, typer.Option(help="As of pfitre recon, but those that find a weight.")] = "pfitre",
+    prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(metavar="N", help="Of the first time; half as many afterwards.")
+    ] = None,
+    weight: Annotated[float | None, typer.Option(metavar="W", help="Of total variation.")] = None,
+    views: Annotated[int, typer.Option(metavar="N", help="Start with so many views.")] = 8,
+    step: Annotated[int, typer.Option(metavar="N", help="Refresh after so many more.")] = 4,
+    until: Annotated[int | None, typer.Option(metavar="N", help="Stop with so many views.")] = None,
+    every: Annotated[float, typer.Option(metavar="S", help="Look for views every S seconds.")] = 1.0,
+    patience: Annotated[
+        float, typer.Option(metavar="S", help="Stop when no view has come for S seconds.")
+    ] = 120.0,
+) -> None:
+    """Follow a growing scan: chosen rows again and again as views arrive, each time from the last result."""
+    from pfitre_jax.io.results import check_folder
+
+    for name, value in (("--views", views), ("--step", step), ("--every", every), ("--patience", patience)):
+        if not value > 0:
+            raise ValueError(f"{name} is {value:g}; expected more than 0")
+    check_folder(out, ["live.png", "live.tif"])
+    if not scan.exists():
+        raise FileNotFoundError(f"{scan} does not exist; expected a file that a scan is being written to")
+
+    from pfitre_jax.engine import live, methods
+    from pfitre_jax.io.growing import GrowingScan
+    from pfitre_jax.io.results import write_files, write_tiff
+    from pfitre_jax.preprocess import to_scan
+    from pfitre_jax.scan import parse_slice
+
+    settings = methods.settings(method, prior=prior, iterations=iterations, weight=weight)
+    if settings.get("weight") == "auto":
+        raise ValueError(f"--method {method} needs a --weight here: too few views tell none at first")
+    growing, result, shown, last = GrowingScan(scan, data), None, 0, time.monotonic()
+    chosen = None if rows is None else parse_slice(rows)
+    say(f"watching {scan}; Ctrl-C stops, {out / 'live.png'} stays")
+    while until is None or shown < until:
+        there = growing.views()
+        due = there >= (views if result is None else shown + step) or (until is not None and there >= until)
+        if there == shown or not due:
+            if time.monotonic() - last > patience:
+                say(f"no view has come for {patience:g} s: {shown} views are shown")
+                return
+            time.sleep(every)
+            continue
+        there = there if until is None else min(there, until)
+        if chosen is None:
+            middle = growing.rows() // 2
+            chosen = slice(middle, middle + 1)
+        read = slice(chosen.start or 0, chosen.stop or growing.rows())
+        loaded = to_scan(growing.read(read, there), center=center)
+        with work():
+            result = live.refresh(loaded, method, settings, result)
+            figure = _picture(result, loaded, chosen.start or 0, method)
+            writers = {
+                "live.png": lambda path, figure=figure: figure.savefig(path, format="png"),
+                "live.tif": lambda path, images=result.images: write_tiff(path, images),
+            }
+            write_files(out, writers)
+        shown, last = there, time.monotonic()
+        say(
+            f"{there} views, {loaded.wedge.width_deg:.0f} degrees missing: residual "
+            f"{result.residual.max():.3f}, {result.iterations} iterations, {result.seconds:.1f} s"
+        )
+
+
+def _picture(result, scan, row0: int, method: str):
+    import numpy as np
+
+    from pfitre_jax import report
+
+    shown = np.unique(np.linspace(0, scan.rows - 1, min(scan.rows, report.PANELS)).round().astype(int))
+    panels = [
+        report.Panel(f"row {row0 + k}   residual {result.residual[k]:.3g}", result.images[k]) for k in shown
+    ]
+    facts = [f"{scan.views} views", f"{result.iterations} iterations", f"{result.seconds:.1f} s"]
+    title = f"{method}, {scan.views} views so far"
+    return report.live(panels, theta_rad=scan.theta_rad, wedge=scan.wedge, title=title, facts=facts)
