@@ -66,7 +66,7 @@ class Scan:
         >>> Scan.create(np.ones((3, 2, 5)), [0.0, 0.5, 1.0]).projections.shape
         (3, 2, 5)
         """
-        projections = check_stack(projections).astype(np.float32)
+        projections = _float32(check_stack(projections))
         rows, columns = projections.shape[1:]
         theta = check_angles(theta_rad, projections.shape)
         mask = np.ones(projections.shape, bool) if mask is None else np.asarray(mask).astype(bool)
@@ -231,17 +231,24 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
 def check_finite(
     projections: np.ndarray, mask: np.ndarray | None = None, mask_nan: bool = False, row0: int = 0
 ) -> np.ndarray:
-    """Which bins are finite; ``ValueError`` where a valid one is not, unless ``mask_nan``; rows count from
-    ``row0``."""
-    finite = np.isfinite(projections)
+    """Which bins are finite in float32; ``ValueError`` where a valid one is not, unless ``mask_nan``; rows
+    count from ``row0``."""
+    finite = np.isfinite(_float32(projections))
     bad = ~finite if mask is None else ~finite & mask
     if bad.any() and not mask_nan:
         view, row, column = (int(i) for i in np.argwhere(bad)[0] + [0, row0, 0])
         raise ValueError(
-            f"{int(bad.sum())} bins are NaN or infinite, first at view {view}, row {row}, column {column}; "
-            "expected finite values: mend the file, or leave these bins out (--mask-nan; mask_nan=True)"
+            f"{int(bad.sum())} bins are NaN or infinite in float32, first at view {view}, row {row}, column "
+            f"{column}; expected finite values: mend the file, or leave these bins out (--mask-nan; "
+            "mask_nan=True)"
         )
     return finite
+
+
+def _float32(projections: np.ndarray) -> np.ndarray:
+    """``projections`` in float32, infinite where they are beyond it; :func:`check_finite` then says so."""
+    with np.errstate(over="ignore"):
+        return projections.astype(np.float32, copy=False)
 
 
 def parse_slice(text: str) -> slice:

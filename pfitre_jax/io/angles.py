@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pfitre_jax.geometry import check_theta_rad
+from pfitre_jax.io.checks import check_file, listed
 
 UNITS = ("deg", "rad")
 
@@ -20,6 +21,8 @@ _NAMES = re.compile(
 #: belongs to a number ("-72,00", as a spreadsheet writes it in many languages). None stands for blanks.
 _SEPARATORS = (";", "\t", ",", None)
 _SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", ",": "commas", None: "blanks"}
+#: Bytes of a file with angles, at the most; what is made of them takes up to 200 times as many.
+_LARGEST = 2**23
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -58,12 +61,14 @@ def agreed_unit(given: str | None, stated: str | None, where: str) -> str | None
     return given or stated
 
 
-def check_numbers(values, where: str) -> np.ndarray:
-    """``values``, the angles that a file stores at ``where``; ``ValueError`` where they are no numbers."""
+def check_numbers(
+    values, where: str, expected: str = "one for each view, or give --angles CSV"
+) -> np.ndarray:
+    """``values`` that a file stores at ``where``, its angles; ``ValueError`` where they are no numbers."""
     values = np.asarray(values)
     if values.dtype.kind not in "fiu":
         what = "text" if values.dtype.kind in "SUO" else f"of type {values.dtype}"
-        raise ValueError(f"{where} is {what}; expected numbers, one for each view, or give --angles CSV")
+        raise ValueError(f"{where} is {what}; expected numbers, {expected}")
     return values
 
 
@@ -102,7 +107,7 @@ def read_angles(path, unit: str | None = None) -> np.ndarray:
         value = _number(words[column])
         if value is None:
             raise ValueError(
-                f"{path}, line {n}: {words[column]!r} is not a number; expected the angle of a view"
+                f"{path}, line {n}: {listed([words[column]])!r} is not a number; expected the angle of a view"
             )
         values.append(value)
     try:
@@ -112,6 +117,9 @@ def read_angles(path, unit: str | None = None) -> np.ndarray:
 
 
 def _text(path: Path) -> str:
+    size = check_file(path, "the angles as CSV").stat().st_size
+    if size > _LARGEST:
+        raise ValueError(f"{path} is too large for angles ({size} bytes); expected CSV, one angle a line")
     content = path.read_bytes()
     for encoding in ("utf-8-sig", "cp1252"):  # the latter is what Windows saves a "°" as
         try:
@@ -172,7 +180,7 @@ def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
         return column, unit and ("rad" if unit.lower().startswith("rad") else "deg")
     if len(header) == 1:
         return 0, None
-    found = ", ".join(map(repr, header[:8])) + (", ..." if len(header) > 8 else "")
+    found = listed(map(repr, header))
     which = "more than one" if matches else "none"
     raise ValueError(
         f"{path} has the columns {found}, of which {which} could be the angles; expected one: name it 'angle'"
@@ -181,8 +189,8 @@ def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
 
 def _split(line: str, separator: str | None) -> list[str]:
     if separator is None:
-        # A unit in brackets belongs to the name before it.
-        line = re.sub(r"\s+(?=[\[(])", "", line)
+        # A unit in brackets belongs to the name before it. (Tried once a run of blanks, not at each of them.)
+        line = re.sub(r"(?<!\s)\s+(?=[\[(])", "", line)
     return [_unquoted(word) for word in line.split(separator)]
 
 

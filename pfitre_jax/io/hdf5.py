@@ -11,6 +11,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import math
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,10 +22,14 @@ import h5py
 import numpy as np
 
 from pfitre_jax.io.angles import agreed_unit, check_numbers, read_angles, to_radians
+from pfitre_jax.io.checks import check_declared, check_memory, listed
 from pfitre_jax.io.raw import RawScan, Stack
 
 _PROJECTION, _FLAT, _DARK = 0, 1, 2
 
+#: Paths on which links may lead to one group: a chain of groups, each with two links to the next, has
+#: 2**depth of them.
+_PATHS = 1000
 #: Compression filters that detectors write and that files often leave unnamed.
 _FILTERS = {32001: "blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32026: "blosc2"}
 
@@ -46,10 +54,12 @@ def read_hdf5(path, angles=None, unit: str | None = None, kind: str | None = Non
         with h5py.File(path, "r") as file:
             datasets = dict(_datasets(file))
             if "exchange/data" in datasets:
-                read = _dxchange(path, datasets)
+                read = _dxchange(path, file, datasets)
             else:
                 read = _nxtomo(path, file, datasets)
-    except OSError as error:
+    except Exception as error:  # h5py raises many kinds for a damaged file
+        if isinstance(error, (ValueError, MemoryError)) and not isinstance(error, UnicodeError):
+            raise
         raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
     projections, flat, dark, theta, stored_unit, layout, where = read
     if angles is not None:
@@ -83,24 +93,108 @@ def write_dxchange(
             file.create_dataset("truth/data", data=np.asarray(truth, np.float32)).attrs["axes"] = "rows:y:x"
 
 
-def _datasets(group: h5py.Group, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset by its path, through links too; a group that links to one above itself is not entered."""
-    address = h5py.h5o.get_info(group.id).addr
+def _datasets(
+    group: h5py.Group, prefix: str = "", above: tuple = (), visits: Counter | None = None
+) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset by its path, through links too; a group that links to one above itself is not entered.
+
+    ``ValueError`` where links lead to one group on so many paths that following them would not end.
+    """
+    info = h5py.h5o.get_info(group.id)
+    address = info.fileno, info.addr
     if address in above:
         return
+    visits = Counter() if visits is None else visits
+    visits[address] += 1
+    if visits[address] > _PATHS:
+        raise ValueError(
+            f"{group.file.filename}: links lead to one group on more than {_PATHS} paths; expected a scan: "
+            "copy it to a file of its own (h5copy)"
+        )
     for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink) and _waits(group.file, link.filename):
+            continue
         try:
             item = group[name]
-        except KeyError:  # a link whose target is missing
-            continue
+        except (KeyError, OSError, RuntimeError):
+            if isinstance(link, h5py.HardLink):  # the dataset is damaged
+                raise
+            continue  # a link whose target is missing, is no HDF5 or is the link itself
         if isinstance(item, h5py.Group):
-            yield from _datasets(item, f"{prefix}{name}/", (*above, address))
+            yield from _datasets(item, f"{prefix}{name}/", (*above, address), visits)
         elif isinstance(item, h5py.Dataset):
             yield prefix + name, item
 
 
+def _linked(file: h5py.File, name: str) -> list[Path]:
+    """Where HDF5 may look for the file ``name`` that ``file`` links to, if it is there."""
+    folders = [Path(file.filename).parent, Path(file.filename).resolve().parent, Path()]
+    for variable in ("HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX"):
+        prefixes = os.environ.get(variable, "").replace("${ORIGIN}", str(folders[0])).split(os.pathsep)
+        folders += [Path(prefix) for prefix in prefixes if prefix]
+    paths = [folder / file for folder in folders for file in (name, Path(name).name)]
+    return [path for path in paths if path.exists()]
+
+
+def _waits(file: h5py.File, name: str) -> bool:
+    """Whether opening ``name`` may wait for ever: a pipe or a device."""
+    return any(not (path.is_file() or path.is_dir()) for path in _linked(file, name))
+
+
+def _check_stored(path: Path, dataset: h5py.Dataset, above: tuple = ()) -> None:
+    """``ValueError`` for a dataset whose numbers are not in HDF5 files, or cannot all be there.
+
+    HDF5 itself gives the fill value for the part of a virtual dataset whose file is missing, takes the raw
+    bytes of any file that is named, and does not return from virtual datasets that lead to themselves.
+    """
+    if dataset.shape is None:
+        raise ValueError(f"{path}: {dataset.name} is empty; expected numbers")
+    if dataset.external:
+        raise ValueError(
+            f"{path}: {dataset.name} takes raw bytes of files outside it "
+            f"({listed(name for name, *_ in dataset.external)}); expected numbers in HDF5: copy them into "
+            "the file (h5repack)"
+        )
+    if not dataset.is_virtual:
+        # A chunk is unpacked whole, however little of it is in the dataset.
+        items = max(dataset.size, math.prod(dataset.chunks or ()))
+        stored = Path(dataset.file.filename).stat().st_size
+        check_declared(path, items * dataset.dtype.itemsize, dataset.name, stored)
+        return
+    info = h5py.h5o.get_info(dataset.id)
+    above = (*above, (info.fileno, info.addr))
+    for name, inside in sorted({(s.file_name, s.dset_name) for s in dataset.virtual_sources()}):
+        if re.search(r"%\d*b", name + inside):  # numbered files, of which HDF5 takes those that are there
+            continue
+        there = [Path(dataset.file.filename)] if name == "." else _linked(dataset.file, name)
+        if not there or not there[0].is_file():
+            raise ValueError(
+                f"{path}: {dataset.name} is put together of files of which {listed([name])} is missing; "
+                "expected it where it was: copy it too, or copy all into one file (h5repack)"
+            )
+        with h5py.File(there[0], "r") as file:
+            source = file.get(inside)
+            if not isinstance(source, h5py.Dataset):
+                raise ValueError(
+                    f"{path}: {dataset.name} is put together of datasets of which {listed([inside])} in "
+                    f"{there[0]} is missing; copy the files again"
+                )
+            info = h5py.h5o.get_info(source.id)
+            if (info.fileno, info.addr) in above:
+                raise ValueError(f"{path}: {dataset.name} is put together of itself; expected numbers")
+            _check_stored(path, source, above)
+
+
 def _values(path: Path, dataset: h5py.Dataset, which=()) -> np.ndarray:
-    """``dataset[which]``; ``ValueError`` where it needs a filter that is not there."""
+    """``dataset[which]``; ``ValueError`` where it cannot be there, or needs a filter that is missing."""
+    _check_stored(path, dataset)
+    return _read(path, dataset, which)
+
+
+def _read(path: Path, dataset: h5py.Dataset, which) -> np.ndarray:
+    """:func:`_values` of a dataset that is checked."""
+    check_memory(path, _selected(dataset, which) * dataset.dtype.itemsize, dataset.name)
     if dataset.is_virtual or _missing_filters(dataset):
         with contextlib.suppress(ImportError):
             importlib.import_module("hdf5plugin")  # registers its filters
@@ -118,8 +212,20 @@ def _values(path: Path, dataset: h5py.Dataset, which=()) -> np.ndarray:
         ) from error
 
 
+def _selected(dataset: h5py.Dataset, which) -> int:
+    """Number of items in ``dataset[which]``, of slices, indices and masks."""
+    shape = list(dataset.shape)
+    for axis, of_axis in enumerate(which if isinstance(which, tuple) else (which,)):
+        if isinstance(of_axis, slice):
+            shape[axis] = len(range(*of_axis.indices(shape[axis])))
+        else:
+            shape[axis] = np.count_nonzero(of_axis) if of_axis.dtype == bool else len(of_axis)
+    return math.prod(shape)
+
+
 def _stack(path: Path, name: str, dataset: h5py.Dataset, frames: np.ndarray | None = None) -> Stack:
     """The projections of a dataset, of all its frames or of these, as a stack that is read later."""
+    _check_stored(path, dataset)
     if dataset.ndim != 3:
         return Stack(dataset.shape, dataset.dtype, lambda rows: None)
     count = dataset.shape[0] if frames is None else len(frames)
@@ -135,8 +241,8 @@ def _stack(path: Path, name: str, dataset: h5py.Dataset, frames: np.ndarray | No
 def _read_rows(path: Path, name: str, frames, rows: slice) -> np.ndarray:
     try:
         with h5py.File(path, "r") as file:
-            return _values(path, file[name], (frames, rows))
-    except OSError as error:
+            return _read(path, file[name], (frames, rows))
+    except (OSError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
 
 
@@ -150,9 +256,14 @@ def _missing_filters(dataset: h5py.Dataset) -> list[str]:
     ]
 
 
-def _dxchange(path: Path, datasets):
+def _dxchange(path: Path, file: h5py.File, datasets):
     def get(name):
         item = datasets.get(f"exchange/{name}")
+        if item is None and name in list(file["exchange"]):
+            raise ValueError(
+                f"{path}: /exchange/{name} is a group, or a link whose target is missing; expected a "
+                "dataset: copy the file that it links to, too"
+            )
         return None if item is None else _values(path, item)
 
     theta = datasets.get("exchange/theta")
@@ -174,9 +285,12 @@ def _nxtomo(path: Path, file: h5py.File, datasets):
     if not keys:
         raise ValueError(
             f"{path} holds neither /exchange/data (DXchange) nor frames with an image_key (NXtomo); "
-            f"expected one of them, found {', '.join('/' + name for name in list(datasets)[:8]) or 'nothing'}"
+            f"expected one of them, found {listed('/' + name for name in datasets) or 'nothing'}"
         )
-    image_keys = {key: np.asarray(_values(path, datasets[key])).ravel() for key in keys}
+    expected = "0, 1 or 2 for each frame"
+    image_keys = {
+        key: check_numbers(_values(path, datasets[key]), f"{path}: /{key}", expected).ravel() for key in keys
+    }
     key = _one_tomography(path, file, datasets, frames, image_keys)
     image_key = image_keys[key]
     data = datasets[frames[key]]
@@ -263,5 +377,6 @@ def _unit(dataset: h5py.Dataset) -> str | None:
 
 def _word(attribute) -> str:
     """Text attribute, as bytes, as a string or as an array of one."""
-    word = np.asarray(attribute).ravel()[0]
+    words = np.asarray(attribute).ravel()
+    word = words[0] if words.size else ""
     return (word.decode(errors="replace") if isinstance(word, bytes) else str(word)).strip()

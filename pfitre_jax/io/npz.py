@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from pfitre_jax.io.angles import agreed_unit, check_numbers, read_angles, to_radians
+from pfitre_jax.io.checks import check_declared, check_memory, listed
 from pfitre_jax.io.raw import RawScan
 
 #: Names under which the angles may be stored, and their unit.
@@ -26,8 +28,8 @@ def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None
     lacks projections or angles; for a ``unit`` that contradicts the name.
     """
     path = Path(path)
-    arrays = _load(path)
-    found = ", ".join(sorted(arrays)) or "nothing"
+    arrays = load_arrays(path, {"projections", "flat", "dark", "center", *ANGLE_KEYS})
+    found = listed(sorted(arrays)) or "nothing"
     if "projections" not in arrays:
         raise ValueError(f"{path} holds {found}; expected 'projections' (views, rows, columns)")
     if angles is not None:
@@ -55,27 +57,57 @@ def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None
     )
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of archive ``path``; those whose names are not ``wanted`` stay empty.
+
+    ``ValueError`` for a file that is no archive, is damaged or pickled, or whose arrays declare more than the
+    file can hold. Members are never written to disk, whatever their names; nothing is executed.
+    """
+    path = Path(path)
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); expected an .npz archive")
-    wanted = {"projections", "flat", "dark", "center", *ANGLE_KEYS}
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"{path} is not an .npz archive, or is truncated; expected one written by numpy.savez "
-            "(pickled files and single .npy arrays are not read)"
-        )
-    arrays = {}
+    with path.open("rb") as file:
+        # Whatever stands before an archive is not looked at, and is not what numpy.savez writes.
+        if file.read(2) != b"PK" or not zipfile.is_zipfile(file):
+            raise ValueError(
+                f"{path} is not an .npz archive, or is truncated; expected one written by numpy.savez "
+                "(pickled files and single .npy arrays are not read)"
+            )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                arrays[name] = archive[name] if name in wanted else np.empty(0)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            read = {name: info for name, info in members.items() if wanted is None or name in wanted}
+            plain = all([_is_plain(archive, info) for info in read.values()])
+    except Exception as error:  # zipfile, its codecs and numpy raise many kinds for a damaged file
         raise ValueError(f"{path} is damaged ({error}); copy it again") from error
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise ValueError(f"{path} is damaged ({error}); copy it again") from error
+    if not plain:
         raise ValueError(
             f"{path} holds pickled objects, which are never loaded (they can run code); "
             "store plain arrays with numpy.savez: numbers of one type, no lists of different lengths"
-        ) from error
+        )
+    nbytes = sum(info.file_size for info in read.values())
+    check_declared(path, nbytes, "arrays")
+    check_memory(path, nbytes, "arrays")
+    arrays = dict.fromkeys(members, np.empty(0))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name, info in read.items():
+                with archive.open(info) as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:
+        raise ValueError(f"{path} is damaged ({error}); copy it again") from error
     return arrays
+
+
+def _is_plain(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether it is an array without objects; ``ValueError`` where it declares more than its member has."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, _, dtype = header[version[0]](file)
+        declared = file.tell() + math.prod(shape) * dtype.itemsize
+    if dtype.hasobject:
+        return False
+    if min(shape, default=0) < 0 or declared > member.file_size:
+        raise ValueError(f"an array of shape {shape} in a member of {member.file_size} bytes")
+    return True

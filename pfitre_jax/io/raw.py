@@ -96,7 +96,10 @@ def _mean_frame(frames, shape: tuple[int, int], name: str) -> np.ndarray:
             f"the data are counts but there is no {name} frame; counts need flat and dark "
             "(a dark of zeros, where the detector has none): add it, or say 'transmission' or 'absorption'"
         )
-    frames = np.asarray(frames, float)
+    frames = np.asarray(frames)
+    if frames.dtype.kind not in "fiub":
+        raise ValueError(f"the {name} is of type {frames.dtype}; expected real numbers")
+    frames = frames.astype(float)
     if frames.ndim == 3 and len(frames):
         frames = frames.mean(axis=0)
     if frames.shape != shape:

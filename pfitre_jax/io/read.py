@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pfitre_jax.io.checks import check_file
 from pfitre_jax.io.hdf5 import read_hdf5
 from pfitre_jax.io.npz import read_npz
 from pfitre_jax.io.raw import RawScan
@@ -39,14 +40,11 @@ def open_scan(path, angles=None, angle_unit: str | None = None, data: str | None
         where the file holds flats, else absorption
 
     Raises ``FileNotFoundError`` and ``OSError`` for files that cannot be opened, ``ValueError`` for what they
-    hold.
+    hold, before memory is taken for it where they declare more than they can hold or than is free.
     """
     path = Path(path)
     for name in [path] if angles is None else [path, Path(angles)]:
-        if not name.exists():
-            raise FileNotFoundError(f"{name} does not exist; expected a scan file and, beside it, its angles")
-        if name.is_dir():
-            raise IsADirectoryError(f"{name} is a folder; expected a file")
+        check_file(name, "a scan file and, beside it, its angles")
     with path.open("rb") as file:
         head = file.read(8)
     reader = next(
@@ -56,4 +54,10 @@ def open_scan(path, angles=None, angle_unit: str | None = None, data: str | None
         raise ValueError(
             f"{path} is none of the formats known; expected a TIFF stack, DXchange or NXtomo HDF5, or .npz"
         )
-    return reader(path, angles, angle_unit, data)
+    try:
+        return reader(path, angles, angle_unit, data)
+    except MemoryError as error:
+        raise ValueError(
+            f"{path} does not fit into memory ({error}); save fewer rows or views of it, or use a machine "
+            "with more"
+        ) from error

@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 
 from pfitre_jax.io.angles import read_angles
+from pfitre_jax.io.checks import check_declared, check_memory
 from pfitre_jax.io.raw import RawScan, Stack
 
 
@@ -48,7 +49,14 @@ def open_stack(path) -> Stack:
         colour = any(map(_is_colour, tiff.series))
         dtype = tiff.series[0].dtype if tiff.series else None
         pages = len(tiff.series) if len(shapes) > 1 else len(tiff.series[0].pages) if shapes else 0
+        missing = sum(page is None for series in tiff.series for page in series.pages)
+        nbytes = sum(series.size * series.dtype.itemsize for series in tiff.series)
         plain = len(shapes) == 1 and tiff.series[0].dataoffset is not None
+    if missing:
+        raise ValueError(
+            f"{path} names {missing} pages of files that are missing; expected them beside it: copy them, too"
+        )
+    check_declared(path, nbytes, "images")
     if colour:
         raise ValueError(
             f"{path} is a colour picture; expected a stack (views, rows, columns) of grey values"
@@ -64,9 +72,13 @@ def open_stack(path) -> Stack:
         )
     # Pages that are packed are unpacked whole, whatever part of them is asked for.
     whole = pages != shape[0]
-    return Stack(
-        shape, np.dtype(dtype), lambda rows: _read_rows(path, plain, whole, rows), 1 if plain else shape[1]
-    )
+
+    def read(rows: slice) -> np.ndarray:
+        part = shape[1] if whole and not plain else len(range(*rows.indices(shape[1])))
+        check_memory(path, nbytes * part // shape[1], "images")
+        return _read_rows(path, plain, whole, rows)
+
+    return Stack(shape, np.dtype(dtype), read, 1 if plain else shape[1])
 
 
 def _read_rows(path: Path, plain: bool, whole: bool, rows: slice) -> np.ndarray:

@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import zipfile
-import zlib
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pfitre_jax.io.npz import load_arrays
 from pfitre_jax.models import unet
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import Card, NetworkPrior, check_config
@@ -109,14 +109,13 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{path} is not an .npz file; {remedy}")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            contents = {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        contents = load_arrays(path)
+    except (ValueError, MemoryError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
     try:
         card = json.loads(contents.pop("card").item())
         version, operator = card["format"], card["operator"]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} has no card that says what it holds; {remedy}") from error
     if version != FORMAT:
         raise ValueError(
@@ -130,13 +129,16 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
     try:
         config = UNetConfig.from_json(json.dumps(card["network"]))
         check_config(config)
-    except (KeyError, TypeError, ValueError) as error:
+        if config.blocks * len(config.dilations) > len(contents):  # laying them out could take for ever
+            raise ValueError(f"{config.blocks} blocks for {len(contents)} arrays")
+        expected = jax.eval_shape(lambda: unet.init(config, jax.random.key(0)))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} has a network that cannot be built ({error}); {remedy}") from error
     arrays = dict(contents)
     rho = contents.pop(_RHO, None)
     if rho is not None and not (rho.ndim == 1 and rho.size and np.issubdtype(rho.dtype, np.floating)):
         raise ValueError(f"{path}: rho is {rho.dtype} {rho.shape}; expected floats, one for each iteration")
-    params = _unflatten(path, config, contents, () if rho is None else rho.shape)
+    params = _unflatten(path, expected, contents, () if rho is None else rho.shape)
     network = NetworkPrior(params, config, card)
     if card.get("sha256") != _digest(arrays):
         raise ValueError(f"the arrays in {path} do not match their hash; the file was changed: copy it again")
@@ -151,8 +153,7 @@ def _flatten(params) -> dict[str, np.ndarray]:
     return {_name(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
 
-def _unflatten(path: Path, config: UNetConfig, contents: dict[str, np.ndarray], stacked: tuple[int, ...]):
-    expected = jax.eval_shape(lambda: unet.init(config, jax.random.key(0)))
+def _unflatten(path: Path, expected, contents: dict[str, np.ndarray], stacked: tuple[int, ...]):
     names = {_PREFIX + _name(key) for key, _ in jax.tree_util.tree_leaves_with_path(expected)}
     if names != set(contents):
         missing, unknown = sorted(names - set(contents)), sorted(set(contents) - names)
