@@ -6,6 +6,7 @@ import shlex
 
 import typer
 
+from pfitre_jax.cli.cache import use_cache
 from pfitre_jax.cli.console import Failure, fail, message, named, say
 
 #: Where the context keeps the command line.
@@ -18,6 +19,7 @@ class _Commands(typer.core.TyperGroup):
     """Turns exceptions into exit codes, and remembers the command line."""
 
     def parse_args(self, ctx, args):
+        use_cache()
         ctx.meta[COMMAND] = shlex.join(["pfitre", *args])
         return super().parse_args(ctx, args)
 
