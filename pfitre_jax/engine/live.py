@@ -21,6 +21,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.solvers.turns import InTurns
 
 #: A program is for 32, 64, 128, ... views, so that it is compiled a few times in a whole scan.
 FEWEST_VIEWS = 32
@@ -56,9 +57,8 @@ def refresh(
     if before is not None:
         iterations = max(-(-iterations // 2), 1) if warm is None else warm
     solver = methods.build(method, methods.with_numbers(settings))
-    if before is not None and hasattr(solver, "first_iterations"):
-        # The last result is better than a first reconstruction.
-        solver = dataclasses.replace(solver, first_iterations=0)
+    if before is not None:
+        solver = _without_first(solver)
     room = FEWEST_VIEWS
     while room < scan.views:
         room *= 2
@@ -78,6 +78,15 @@ def refresh(
     executable, seconds = compiled(_refresh, *arguments, iterations=iterations, tolerance=tolerance)
     images, residual = (np.asarray(a) for a in executable(*arguments))
     return Refreshed(images, residual, scan.views, iterations, time.perf_counter() - began, seconds)
+
+
+def _without_first(solver):
+    """A loop that begins with what it is given: the last result is better than a first reconstruction."""
+    if isinstance(solver, InTurns):
+        return InTurns(_without_first(solver.loop))
+    if hasattr(solver, "first_iterations"):
+        return dataclasses.replace(solver, first_iterations=0)
+    return solver
 
 
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance"))

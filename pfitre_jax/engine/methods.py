@@ -22,6 +22,7 @@ from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
+from pfitre_jax.solvers.turns import in_turns
 from pfitre_jax.solvers.unrolled import loop_of
 
 
@@ -72,7 +73,7 @@ METHODS: dict[str, Recipe] = {
     ),
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
-        loop_of,
+        lambda prior, rho: in_turns(loop_of(prior, rho)),
         {"iterations": 8, "rho": 0.005, "prior": "circuits"},
     ),
     "pfitre-original": Recipe(

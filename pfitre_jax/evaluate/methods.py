@@ -18,7 +18,6 @@ from pfitre_jax.priors.likeness import statistics
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.scale import reference_scale
-from pfitre_jax.solvers.unrolled import loop_of
 from pfitre_jax.trust.domain import disagreement
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def _variation(scans: Scans, ratios, *, iterations: int):
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _learned(prior, scans: Scans, rho, *, iterations: int):
-    loop = loop_of(prior, rho)
+    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
 
     def one(problem):
         # Every scene is a scan of its own.

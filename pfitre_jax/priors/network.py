@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models import unet
+from pfitre_jax.models.grouped import correct_many
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.rotation import rotate
 
@@ -45,12 +46,15 @@ class NetworkPrior:
     card: what is known of the weights, a JSON-able dict, static
     symmetric: the mean over the image, its two mirror images and its half turn, which leave the wedge as it
         is (not turned: over image and half turn); static. Four times the cost; training does without
+    mirror: (), the number of the one image that it sees instead, see :meth:`mirrored`; ``None``: as
+        ``symmetric`` says
     """
 
     params: Any
     config: UNetConfig = dataclasses.field(metadata={"static": True})
     card: Card = dataclasses.field(default_factory=Card, metadata={"static": True})
     symmetric: bool = dataclasses.field(default=True, metadata={"static": True})
+    mirror: Any = None
 
     def __post_init__(self):
         object.__setattr__(self, "card", Card(self.card))
@@ -68,6 +72,11 @@ class NetworkPrior:
     def first_iterations(self) -> int:
         """Of the first reconstruction that the loops of its training started from; 0: there was none."""
         return int(self.card.get("trained_on", {}).get("first_iterations", 0))
+
+    def mirrored(self, k) -> NetworkPrior:
+        """The prior that sees one mirror image, the next one for every ``k``, (), for their mean in as many
+        iterations; may be traced."""
+        return dataclasses.replace(self, mirror=k)
 
     def denoise(
         self, v: Float[Array, "ny nx"], *, gradient: Float[Array, "ny nx"], wedge: Wedge, rho
@@ -87,20 +96,35 @@ class NetworkPrior:
         image = jnp.stack([turn(_square(c)) for c in (v, gradient)[: self.config.in_channels]], axis=-1)
         told = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
         told = self.config.conditioned * told.astype(v.dtype)
-        correct = functools.partial(unet.correct, self.config, self.params, condition=told)
-        added = _mean_over_mirrors(correct, image, self.config.turned) if self.symmetric else correct(image)
+        correct = functools.partial(correct_many, self.config, self.params, condition=told)
+        if self.mirror is not None:
+            mirror = functools.partial(_mirror, self.mirror, turned=self.config.turned)
+            added = mirror(correct(mirror(image)[None])[0])
+        elif self.symmetric:
+            added = _mean_over_mirrors(correct, image, self.config.turned)
+        else:
+            added = correct(image[None])[0]
         # Only what is added is turned back: what it is added to keeps its finest detail.
         added = rotate(added, angle)
         return v + _cut(jnp.where(turns > 0, jnp.rot90(added), added), v.shape)
 
 
 def _mean_over_mirrors(function, image: Float[Array, "n n channels"], turned: bool) -> Float[Array, "n n"]:
-    """The mean of ``function`` over the image's mirror images, each mirrored back."""
+    """The mean of ``function``, of images (m, n, n, channels), over the image's mirror images, each mirrored
+    back."""
     mirrors = [lambda a: a, lambda a: a[::-1, ::-1]]
     if turned:
         mirrors += [lambda a: a[::-1], lambda a: a[:, ::-1]]
-    results = jax.vmap(function)(jnp.stack([mirror(image) for mirror in mirrors]))
+    results = function(jnp.stack([mirror(image) for mirror in mirrors]))
     return sum(mirror(result) for mirror, result in zip(mirrors, results, strict=True)) / len(mirrors)
+
+
+def _mirror(number, image, turned: bool):
+    """The mirror image of this number: 0 the image itself, 1 its half turn, and turned images also 2, up and
+    down, and 3, left and right; which twice is the image again."""
+    number = number % (4 if turned else 2)
+    image = jnp.where((number == 1) | (number == 2), image[::-1], image)
+    return jnp.where((number == 1) | (number == 3), image[:, ::-1], image)
 
 
 def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
