@@ -34,6 +34,7 @@ from pfitre_jax.solvers.proximal_gradient import ProximalGradient
 from pfitre_jax.solvers.red import RED, REDPRO
 from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT
+from pfitre_jax.solvers.turns import InTurns
 from pfitre_jax.solvers.unrolled import Unrolled
 
 N = 12
@@ -52,6 +53,17 @@ class Shrink:
         return self.factor * (0.8 * v + 0.1 * (jnp.roll(v, 1, 0) + jnp.roll(v, -1, 0)))
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Alternating(Shrink):
+    """Another factor in every other iteration."""
+
+    symmetric: bool = dataclasses.field(default=True, metadata={"static": True})
+
+    def mirrored(self, k):
+        return Alternating(self.factor * jnp.where(k % 2 == 0, 1.0, 0.95))
+
+
 def learned_primal_dual() -> LearnedPrimalDual:
     """A tiny one with parameters as if trained a little."""
     method = LearnedPrimalDual.create(jax.random.key(0), STEPS, PrimalDualConfig(2, 2, 3))
@@ -67,6 +79,7 @@ METHODS = {
     "hqs-first": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4, first_iterations=2),
     "hqs-linear": HQS(Shrink(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4),
     "unrolled": Unrolled(Shrink(jnp.asarray([0.9, 0.8])), jnp.asarray([0.05, 0.07]), 3, first_iterations=0),
+    "in turns": InTurns(HQS(Alternating(jnp.asarray(0.9)), jnp.asarray(0.05), 3, start_iterations=4)),
     "student-sirt": Reweighted(SIRT(), StudentT("auto", jnp.asarray(20.0))),
     "anderson-sirt": Anderson(SIRT(), 2, jnp.asarray(0.8)),
     "learned-primal-dual": learned_primal_dual(),

@@ -213,6 +213,16 @@ def test_a_network_with_other_inputs_is_refused(fields):
         NetworkPrior.create(dataclasses.replace(SMALL, **fields), jax.random.key(0))
 
 
+@pytest.mark.parametrize("config", [SMALL, UNTURNED])
+def test_the_mean_over_turns_is_the_mean_over_mirror_images(config):
+    prior, v = random_prior(config), picture(20, 20)
+    one = jax.jit(lambda k: prior.mirrored(k).denoise(v, gradient=v[::-1], wedge=Wedge(0.3, 1.5), rho=0.01))
+    turns = np.stack([one(k) for k in range(4)])
+    np.testing.assert_allclose(turns.mean(axis=0), denoise(prior, v, 0.3), atol=1e-5)
+    assert np.abs(turns[0] - turns[1]).max() > 1e-3
+    np.testing.assert_array_equal(one(4), turns[0])
+
+
 @pytest.mark.parametrize("size", [16, 18])
 def test_mirror_images_have_mirrored_proposals(size):
     """Though 18 is not a multiple of the network's strides; without ``symmetric`` they have not."""

@@ -1,0 +1,330 @@
+"""A whole scan through ``pfitre recon``: speed, memory, and how they grow.
+
+    python -m benchmarks.engine [--only whole|scaling|cost|memory|large]    # 25 minutes in all on 2 cores
+
+whole    Cu_23, 84 rows, the command with an empty and with a full cache, beside 84 times what the
+         original's loop costs (:mod:`benchmarks.original`), one slice at a time, and FISTA-TV beside one made
+         of ASTRA and scikit-image
+scaling  seconds a slice by image size, views, slices together, and devices
+cost     of an iteration's product with ``A^T A`` as ``a + b views + c side^p``, exact and by FFT
+memory   peak memory for 100 and 1000 slices of 256^2
+large    64 slices of 1024^2 from 720 views with ``--memory 8``
+
+Writes ``benchmarks/results/engine.json`` and ``engine.png``. The machine should be idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.optimize import least_squares
+
+from benchmarks.operators import astra_operator
+from benchmarks.original import ITERATIONS, original_cost
+from benchmarks.timing import seconds, table
+from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine.support import image_support
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.io.results import write_files
+from pfitre_jax.operators.normal import NormalKernel
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.fista import FISTATV
+
+RESULTS = Path(__file__).resolve().parent / "results"
+DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))
+CHIP = DATA / "cu23_hxn_xrf" / "Cu_example_23_LimitedAngle.tiff"
+FISTA_ITERATIONS = 100
+
+
+def recon(*args, cache: Path | None = None, devices: int = 1) -> dict:
+    """A command's wall seconds, peak memory (bytes), and its summary."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        line = [
+            sys.executable,
+            "-m",
+            "pfitre_jax.cli",
+            "recon",
+            *map(str, args),
+            "--out",
+            str(out),
+            "--quiet",
+        ]
+        environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+        environment |= {"XDG_CACHE_HOME": str(Path(folder) / "cache" if cache is None else cache)}
+        environment |= {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        code = (
+            "import resource, subprocess, sys; r = subprocess.run(sys.argv[1:]).returncode; "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(r)"
+        )
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code, *line], env=environment, capture_output=True, text=True
+        )
+        wall = time.perf_counter() - begin
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        summary = json.loads((out / "summary.json").read_text())
+        return {"wall": wall, "peak": 1024 * int(done.stdout.split()[-1]), **summary}
+
+
+def random_scan(side: int, views: int, rows: int) -> Scan:
+    """Line integrals as large as those of images of about 1."""
+    theta = np.deg2rad(np.linspace(-48, 48, views))
+    values = np.random.default_rng(0).random((views, rows, side), np.float32) * side / 4
+    return Scan.create(values, theta, center=(side - 1) / 2)
+
+
+def solver_seconds(
+    solver, scan: Scan, iterations: int, chunk: int | None = None, tolerance: float = 0.0
+) -> float:
+    """Seconds a slice, compiled."""
+    problem, _ = slices.shared_problem(scan.geometry(), image_support(scan.geometry()))
+    program = slices.make_program(solver, problem, scan.rows, scale=1.0, iterations=iterations, chunk=chunk)
+    todo = slices.blocks(slice(0, scan.rows), program.chunk)
+    solve = lambda: [part.images for part in slices.solve_blocks(program, scan.select_rows, todo)]  # noqa: E731
+    return seconds(solve, repeats=1) / scan.rows
+
+
+def pfitre_seconds(side: int, views: int, rows: int, chunk: int | None = None) -> float:
+    """Of the default method, seconds a slice."""
+    settings = methods.settings("pfitre")
+    solver = methods.build("pfitre", settings)
+    return solver_seconds(solver, random_scan(side, views, rows), settings["iterations"], chunk)
+
+
+def peer_fista(operator, sinogram, weight: float, iterations: int):
+    """FISTA with total variation from ASTRA's operator and scikit-image's prox; image (n, n)."""
+    from skimage.restoration import denoise_tv_chambolle
+
+    x = np.zeros(operator.BP(sinogram).shape, np.float32)
+    norm = 1.0
+    image = np.ones_like(x)
+    for _ in range(10):
+        image = operator.BP(operator.FP(image / np.linalg.norm(image)))
+        norm = float(np.linalg.norm(image))
+    ahead, t = x, 1.0
+    for _ in range(iterations):
+        step = ahead - operator.BP(operator.FP(ahead) - sinogram) / norm
+        new = np.maximum(denoise_tv_chambolle(step, weight, max_num_iter=10), 0).astype(np.float32)
+        t_new = (1 + (1 + 4 * t * t) ** 0.5) / 2
+        ahead, x, t = new + (t - 1) / t_new * (new - x), new, t_new
+    return x
+
+
+def whole() -> dict:
+    """Cu_23 by the command, and what others take for it."""
+    if not CHIP.exists():
+        return {"skipped": f"{CHIP} is not there: set PFITRE_DATA"}
+    args = [CHIP, "--angles", CHIP.with_suffix(".csv"), "--center", 75, "--roll", 1.5]
+    with tempfile.TemporaryDirectory() as folder:
+        first, again = (recon(*args, cache=Path(folder)) for _ in range(2))
+    rows, side, views = len(first["rows"]), 150, first["views"]
+    theta = np.deg2rad(np.linspace(-72, 12, views))
+    step, network = original_cost(side, views, theta)
+    original = rows * ITERATIONS * (step + network)
+    scan = random_scan(side, views, 32)
+    ours = solver_seconds(FISTATV(1e-3), scan, FISTA_ITERATIONS)
+    operator, sinogram = astra_operator(side, scan.theta_rad), scan.projections[:, 0]
+    peer = seconds(lambda: peer_fista(operator, sinogram, 1e-3, FISTA_ITERATIONS), repeats=1)
+    return {
+        "rows": rows,
+        "command, empty cache, s": first["wall"],
+        "command, full cache, s": again["wall"],
+        "of it to solve, s": again["seconds_run"],
+        "peak memory, GiB": again["peak"] / 2**30,
+        "the original's loop, s": original,
+        "original / command, empty cache": original / first["wall"],
+        "original / command, full cache": original / again["wall"],
+        "original / solving": original / again["seconds_run"],
+        "pfitre, 32 slices of 150^2 together, s a slice": pfitre_seconds(side, views, 32),
+        "pfitre, one slice of 150^2 at a time, s": pfitre_seconds(side, views, 2, 1),
+        f"FISTA-TV, {FISTA_ITERATIONS} iterations, s a slice": ours,
+        f"ASTRA + scikit-image FISTA-TV, {FISTA_ITERATIONS} iterations, s a slice": peer,
+    }
+
+
+def scaling() -> dict:
+    """Seconds a slice of ``pfitre``; two devices are the two halves of this CPU."""
+    sizes = {str(side): pfitre_seconds(side, 51, 8 if side < 512 else 2) for side in (64, 128, 256, 512)}
+    views = {str(n): pfitre_seconds(128, n, 16) for n in (25, 51, 102, 204)}
+    together = {str(n): pfitre_seconds(128, 51, n) for n in (1, 2, 4, 8, 16, 32)}
+    found = {"side": sizes, "views": views, "slices": together}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.npz"
+        scan = random_scan(128, 51, 32)
+        np.savez(path, projections=scan.projections, theta_rad=scan.theta_rad, center=scan.center)
+        found["devices"] = {str(n): recon(path, devices=n)["seconds_run"] / 32 for n in (1, 2)}
+    return found
+
+
+def cost() -> dict:
+    """``A^T A`` of 32 slices, ms a slice, and the fit; the FFT form does not know the views."""
+    exact, fft = [], []
+    for side, views in (
+        (64, 32),
+        (64, 128),
+        (128, 32),
+        (128, 128),
+        (256, 32),
+        (256, 128),
+        (512, 32),
+        (512, 128),
+    ):
+        A = Projector(ParallelGeometry.create(np.deg2rad(np.linspace(-48, 48, views)), side))
+        images = jnp.ones((32, side, side))
+        kernel = NormalKernel.create(A)
+        product = jax.jit(jax.vmap(A.normal))
+        filtered = jax.jit(jax.vmap(kernel))
+        exact.append((side, views, 1e3 * seconds(product, images, repeats=3) / 32))
+        fft.append((side, views, 1e3 * seconds(filtered, images, repeats=3) / 32))
+    return {
+        "exact": {"ms": exact, "fit": _fit(exact)},
+        "FFT": {"ms": fft, "fit": _fit(fft)},
+    }
+
+
+def _fit(measured) -> dict:
+    """``t = a + b views (side/128)^2 + c (side/128)^p``, ms; relative errors alike. Of the exact product the
+    term with the views carries the pixels: each view passes over all of them."""
+    side, views, t = (np.array(column, float) for column in zip(*measured, strict=True))
+    model = lambda v: v[0] + v[1] * views * (side / 128) ** 2 + v[2] * (side / 128) ** v[3]  # noqa: E731
+    fit = least_squares(
+        lambda v: np.log(np.maximum(model(v), 1e-9)) - np.log(t),
+        x0=[1e-3, 1e-3, 0.1, 2.0],
+        bounds=([0, 0, 0, 1.5], [np.inf, np.inf, np.inf, 3.5]),
+    )
+    a, b, c, p = fit.x
+    return {"a": a, "b": b, "c": c, "p": p, "rms relative error": float(np.sqrt(np.mean(fit.fun**2)))}
+
+
+def memory() -> dict:
+    """Peak of the command on scans that differ in their rows alone; the file is not compressed."""
+    found = {}
+    for rows in (100, 1000):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "scan.h5"
+            _write(path, 256, 30, rows)
+            done = recon(path, "--center", 127.5, "--method", "cgls", "--iterations", 3)
+            found[str(rows)] = {
+                "peak GiB": done["peak"] / 2**30,
+                "seconds": done["wall"],
+                "chunk": done["chunk"],
+            }
+    found["ratio"] = found["1000"]["peak GiB"] / found["100"]["peak GiB"]
+    return found
+
+
+def large() -> dict:
+    """The network runs as often as in two iterations; more of them take no more memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.h5"
+        _write(path, 1024, 720, 64)
+        done = recon(path, "--center", 511.5, "--iterations", 2, "--memory", 8)
+        return _peak(done)
+
+
+def _peak(done: dict) -> dict:
+    return {"peak GiB": done["peak"] / 2**30, "seconds": done["wall"], "chunk": done["chunk"]}
+
+
+def _write(path: Path, side: int, views: int, rows: int) -> None:
+    """A scan of discs that differ from row to row, written a few rows at a time."""
+    import h5py
+
+    theta = np.linspace(-48, 48, views)
+    columns = np.arange(side) - (side - 1) / 2
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("exchange/data", (views, rows, side), np.float32)
+        file["exchange/theta"] = theta
+        for begin in range(0, rows, 16):
+            radius = side * (0.2 + 0.1 * np.sin(np.arange(begin, min(begin + 16, rows))))
+            chord = 2 * np.sqrt(np.maximum(radius[:, None] ** 2 - columns**2, 0))
+            data[:, begin : begin + 16] = chord[None]
+
+
+PARTS = {"whole": whole, "scaling": scaling, "cost": cost, "memory": memory, "large": large}
+
+
+def picture(found: dict) -> Figure:
+    """What grows with what."""
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    if "scaling" in found:
+        for name, label in (
+            ("side", "image side, 51 views"),
+            ("views", "views, 128^2"),
+            ("slices", "slices together"),
+        ):
+            values = found["scaling"][name]
+            left.loglog([int(k) for k in values], list(values.values()), "o-", label=label)
+        left.set(title="pfitre", ylabel="seconds a slice")
+        left.legend(fontsize=7)
+    if "cost" in found:
+        for form, style in (("exact", "o-"), ("FFT", "s--")):
+            for views in (32, 128):
+                rows = [(side, t) for side, v, t in found["cost"][form]["ms"] if v == views]
+                middle.loglog(*zip(*rows, strict=True), style, label=f"{form}, {views} views")
+        middle.set(title="A^T A, 32 slices together", xlabel="image side", ylabel="ms a slice")
+        middle.legend(fontsize=7)
+    if "rows" in found.get("whole", {}):
+        told = found["whole"]
+        names = {
+            "the original's loop, s": "original",
+            "command, empty cache, s": "command,\nempty cache",
+            "command, full cache, s": "command,\nfull cache",
+            "of it to solve, s": "solving",
+        }
+        right.bar(list(names.values()), [told[name] for name in names])
+        right.set(title=f"Cu_23, {told['rows']} rows", ylabel="seconds", yscale="log")
+        right.tick_params(axis="x", labelsize=7)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=PARTS)
+    options = parser.parse_args()
+    path = RESULTS / "engine.json"
+    found = json.loads(path.read_text())["found"] if path.exists() else {}
+    for name in PARTS if options.only is None else [options.only]:
+        found[name] = PARTS[name]()
+        print(f"## {name}\n\n{_told(found[name])}\n", flush=True)
+        machine = (
+            f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}"
+        )
+        content = {"machine": machine, "found": found}
+        writers = {
+            "engine.json": lambda path, content=content: path.write_text(
+                json.dumps(content, indent=1) + "\n"
+            ),
+            "engine.png": lambda path: picture(found).savefig(path, dpi=110, format="png"),
+        }
+        write_files(RESULTS, writers)
+
+
+def _told(found: dict) -> str:
+    short = lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)  # noqa: E731
+    rows = []
+    for name, value in found.items():
+        if isinstance(value, dict):
+            value = "; ".join(f"{k}: {short(v)}" for k, v in value.items())
+        rows.append([name, short(value)])
+    return table(["", ""], rows)
+
+
+if __name__ == "__main__":
+    main()
