@@ -87,7 +87,8 @@ def open_scan(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> StoredScan:
     """As :func:`load_scan`, for a scan that stays in its file and may be larger than memory; looked through
-    once, a few rows at a time. The roll must be known.
+    twice, a few rows at a time. The roll must be known. A centre that is looked for is found from a sample of
+    the rows.
 
     progress: called with rows looked at and rows in all
     """

@@ -8,6 +8,7 @@ at all.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import shutil
 import time
@@ -24,6 +25,7 @@ from pfitre_jax.engine import methods
 from pfitre_jax.engine.memory import DoesNotFit
 from pfitre_jax.engine.slices import blocks
 from pfitre_jax.engine.stored import StoredScan
+from pfitre_jax.io.checks import check_file
 from pfitre_jax.io.results import StoredVolume, plain, versions, write_files
 from pfitre_jax.mesh import ALONE, Team
 from pfitre_jax.prepared import Part, Prepared, prepare
@@ -63,7 +65,7 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], method: str, 
     told = {}
     for name, path in files.items():
         if path is not None:
-            stat = Path(path).stat()
+            stat = check_file(path, "a scan file and, beside it, its angles").stat()
             told[name] = f"{Path(path).resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
     told |= {name: value for name, value in options.items() if value is not None}
     told |= {"method": method} | {name: methods.describe(value) for name, value in settings.items()}
@@ -71,34 +73,39 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], method: str, 
 
 
 def claim(folder: Path, what: Mapping[str, Any], overwrite: bool = False) -> bool:
-    """Whether the folder holds the whole result of ``what`` already.
+    """Whether the folder holds the whole result of ``what`` already; to ``overwrite``, none counts.
 
-    Raises ``ValueError`` with the difference where it holds another one, whole or begun, but for
-    ``overwrite``, which removes what was begun.
+    Raises ``ValueError`` with the difference where it holds another one, whole or begun. Changes nothing:
+    :func:`finish` removes what was begun.
     """
     folder = Path(folder)
     if overwrite:
-        shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         return False
-    for path in (folder / PARTIAL / PLAN, folder / "summary.json"):
-        if not path.exists():
-            continue
-        try:
-            content = json.loads(path.read_text())
-            there, complete = content.get("what", {}), content.get("complete", False)
-        except (ValueError, AttributeError, UnicodeDecodeError):
-            there, complete = {}, False
-        if there != what:
-            raise ValueError(
-                f"{folder} holds another result: {_difference(there, what)}; expected an empty folder, or "
-                "the command that made it: give another --out, or --overwrite"
-            )
-        if complete:
-            return (folder / "recon.h5").exists()
+    summary, begun = (_told(path) for path in (folder / "summary.json", folder / PARTIAL / PLAN))
+    if summary is not None and summary.get("what") == what and summary.get("complete"):
+        return (folder / "recon.h5").exists()
+    # What was begun over another result, to overwrite it, goes on.
+    there = summary if begun is None else begun
+    if there is not None and there.get("what") != what:
+        raise ValueError(
+            f"{folder} holds another result: {_difference(there.get('what'), what)}; expected an empty "
+            "folder, or the command that made it: give another --out, or --overwrite"
+        )
     return False
 
 
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _told(path: Path) -> dict | None:
+    """What a JSON file tells; nothing where it is none, None where it is not there."""
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
     if not old:
         return "it does not tell of what"
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
@@ -126,14 +133,43 @@ def reconstruct_to(
     what: of :func:`identify`; settings: complete, of :func:`pfitre_jax.engine.methods.settings`
     limit: bytes of memory that this process may take, default what is free
 
-    Raises :class:`Interrupted` with the rows that are done; :class:`DoesNotFit` with the numbers where
-    memory or disk are too small for it.
+    Raises ``ValueError`` where the folder holds another result that was begun; :class:`Interrupted` with the
+    rows that are done; :class:`DoesNotFit` with the numbers where memory or disk are too small for it.
     """
     began = time.perf_counter()
     partial = Path(folder) / PARTIAL
-    if not team.first:
-        team.wait("planned")
-    known = _read_plan(partial)
+    prepare_rows = functools.partial(_prepare, folder, what, scan, method, settings, rows, limit)
+    with team.step():
+        prepared = prepare_rows() if team.first else None
+    with team.step():
+        # The others take centre, scale, weight and chunk from the plan of the first.
+        prepared = prepared if team.first else prepare_rows()
+        todo = blocks(rows, prepared.chunk)
+        share = team.share(todo)
+        missing = [block for block in share if _read_part(partial, block, prepared) is None]
+        done = sum(block.stop - block.start for block in share if block not in missing)
+        total = sum(block.stop - block.start for block in share)
+        events.planned(prepared, done)
+        try:
+            _solve(prepared, partial, missing, done, total, events)
+        except KeyboardInterrupt:
+            finished = [block for block in share if _read_part(partial, block, prepared) is not None]
+            ready = slice(rows.start, rows.start)
+            for block in todo:
+                if block.start == ready.stop and block in finished:
+                    ready = slice(rows.start, block.stop)
+            some = ready.stop > rows.start and team.first
+            result = _result(prepared, partial, ready, began) if some else None
+            raise Interrupted(result, sum(b.stop - b.start for b in finished), total) from None
+    return _result(prepared, partial, rows, began) if team.first else None
+
+
+def _prepare(folder, what, scan, method, settings, rows: slice, limit) -> Prepared:
+    """As the plan in the folder says, or by a new one."""
+    partial = Path(folder) / PARTIAL
+    known = _told(partial / PLAN)
+    if known is not None and known.get("what") != what:
+        raise ValueError(f"{partial} is of another run: {_difference(known.get('what'), what)}; remove it")
     if known is not None and scan.center != known["found"]["center"]:
         scan = scan.with_center(known["found"]["center"])
     found = {} if known is None else {name: known["found"][name] for name in ("scale", "weight")}
@@ -143,33 +179,15 @@ def reconstruct_to(
     )
     if chunk not in (None, prepared.chunk):
         raise DoesNotFit(
-            f"{prepared.chunk} rows fit into memory together, and the run began with {chunk}; expected as "
-            "much memory as then: free some, or start anew with --overwrite"
+            f"{prepared.chunk} rows would be solved together, and the run began with {chunk}; expected as "
+            "much memory and as many devices as then: or start anew with --overwrite"
         )
-    todo = blocks(rows, prepared.chunk)
-    if team.first:
+    if known is None:
         check_disk(folder, prepared, rows)
-        if known is None:
-            _write_plan(partial, what, prepared)
-        team.wait("planned")
-    share = team.share(todo)
-    missing = [block for block in share if _read_part(partial, block, prepared) is None]
-    done = sum(block.stop - block.start for block in share if block not in missing)
-    total = sum(block.stop - block.start for block in share)
-    events.planned(prepared, done)
-    try:
-        _solve(prepared, partial, missing, done, total, events)
-        team.wait("solved")
-    except KeyboardInterrupt:
-        finished = [b for b in share if (partial / _name(b)).exists()]
-        ready = slice(rows.start, rows.start)
-        for block in todo:
-            if block.start == ready.stop and block in finished:
-                ready = slice(rows.start, block.stop)
-        result = _result(prepared, partial, ready, began) if ready.stop > rows.start and team.first else None
-        count = sum(b.stop - b.start for b in finished)
-        raise Interrupted(result, count, total) from None
-    return _result(prepared, partial, rows, began) if team.first else None
+        content = plain({"what": what, "found": dataclasses.asdict(prepared.found), "chunk": prepared.chunk})
+        text = json.dumps(content, indent=2) + "\n"
+        write_files(partial, {PLAN: lambda path: path.write_text(text)})
+    return prepared
 
 
 def _solve(prepared: Prepared, partial: Path, missing, done: int, total: int, events: Events) -> None:
@@ -189,7 +207,7 @@ def _solve(prepared: Prepared, partial: Path, missing, done: int, total: int, ev
 
 
 def finish(folder: Path) -> None:
-    """Remove what a result was made of, once it is saved."""
+    """Remove what a result was made of, once it is saved, or before another one is begun."""
     shutil.rmtree(Path(folder) / PARTIAL, ignore_errors=True)
 
 
@@ -210,17 +228,6 @@ def check_disk(folder: Path, prepared: Prepared, rows: slice) -> tuple[int, int 
             f"{free / 2**30:.2f} GiB are free in {there}: free some, or give an --out elsewhere"
         )
     return needed, free
-
-
-def _write_plan(partial: Path, what: Mapping[str, Any], prepared: Prepared) -> None:
-    found = dataclasses.asdict(prepared.found)
-    content = plain({"what": what, "found": found, "chunk": prepared.chunk})
-    write_files(partial, {PLAN: lambda path: path.write_text(json.dumps(content, indent=2) + "\n")})
-
-
-def _read_plan(partial: Path) -> dict | None:
-    path = partial / PLAN
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _name(block: slice) -> str:

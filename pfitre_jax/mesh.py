@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -90,10 +92,19 @@ class Team:
         """Those of this process: neighbours, about as many as the others have."""
         return pieces[self.index * len(pieces) // self.count : (self.index + 1) * len(pieces) // self.count]
 
-    def wait(self, name: str) -> None:
-        """Until all processes are here."""
-        if self.count > 1:
-            multihost_utils.sync_global_devices(name)
+    @contextlib.contextmanager
+    def step(self):
+        """What all processes do before any goes on; ``ChildProcessError`` where another one failed in it."""
+        try:
+            yield
+        except Exception:
+            self._all_well(False)
+            raise
+        if not self._all_well(True):
+            raise ChildProcessError("another of the processes failed; see what it says")
+
+    def _all_well(self, here: bool) -> bool:
+        return here if self.count == 1 else bool(multihost_utils.process_allgather(np.array(here)).all())
 
 
 #: A process without others.

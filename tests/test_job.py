@@ -109,7 +109,15 @@ def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
     other = same | {"iterations": 5}
     with pytest.raises(ValueError, match=r"another result: iterations was 20, is 5; .*--overwrite"):
         job.claim(tmp_path, other)
-    assert not job.claim(tmp_path, other, overwrite=True)
+    (tmp_path / "partial").mkdir()
+    assert not job.claim(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()
+    # One that was begun over another result, to overwrite it, goes on.
+    (tmp_path / "partial" / "plan.json").write_text(json.dumps({"what": other}))
+    assert not job.claim(tmp_path, other)
+    scan = pf.open_scan(path, center=CENTER)
+    with pytest.raises(ValueError, match="is of another run: iterations was 5, is 20; remove it"):
+        job.reconstruct_to(tmp_path, same, scan, "cgls", SETTINGS, slice(0, ROWS))
+    job.finish(tmp_path)
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match="does not tell of what"):
         job.claim(tmp_path, same)
@@ -183,11 +191,15 @@ def test_four_devices_give_the_result_of_one(path, tmp_path):
     assert np.linalg.norm(four.measured - one.measured) < 5e-3 * np.linalg.norm(one.measured)
 
 
-def test_two_processes_share_the_rows(path, tmp_path):
+def team_of_two() -> list:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    team = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", 2]
+    return ["--coordinator", f"127.0.0.1:{port}", "--num-processes", 2]
+
+
+def test_two_processes_share_the_rows(path, tmp_path):
+    team = team_of_two()
     both = [
         subprocess.Popen(
             command(path, tmp_path / "two", *team, "--process-id", k),
@@ -202,6 +214,16 @@ def test_two_processes_share_the_rows(path, tmp_path):
     two, one = (read_result(tmp_path / name / "recon.h5") for name in ("two", "one"))
     np.testing.assert_allclose(two.volume, one.volume, atol=3e-3)
     assert not (tmp_path / "two" / "partial").exists()
+
+
+def test_none_waits_for_a_process_that_failed(path, tmp_path):
+    team = team_of_two()
+    short = [[], ["--memory", 0.001]]
+    lines = [command(path, tmp_path / "two", *team, "--process-id", k, *short[k]) for k in range(2)]
+    both = [subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True) for line in lines]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert both[1].returncode == 2 and "GiB are there" in said[1]
+    assert both[0].returncode == 1 and "another of the processes failed" in said[0]
 
 
 @pytest.mark.parametrize("moment", [1, 3])

@@ -51,7 +51,7 @@ def recon(
         bool, typer.Option("--overwrite", help="Start anew, whatever DIR holds of another run.")
     ] = False,
     memory: Annotated[
-        float | None, typer.Option(metavar="GIB", help="That may be taken; default what is free.")
+        float | None, typer.Option(metavar="GIB", help="That may be taken, on a CPU; default what is free.")
     ] = None,
     memory_check: Annotated[
         bool, typer.Option("--memory-check", help="Say what memory and disk are needed, and stop.")
@@ -98,11 +98,10 @@ def recon(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    for path in filter(None, (source, angles)):
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist; expected a scan file and, beside it, its angles")
     what = job.identify({"scan": source, "angles": angles}, reading | {"rows": rows}, method, settings)
     if job.claim(out, what, overwrite) and not memory_check:
+        # A run that was killed at its very end.
+        job.finish(out)
         Telling(quiet, json_log).say(f"{out} holds this result already; --overwrite makes it anew")
         return
     team = join(coordinator, num_processes, process_id)
@@ -119,6 +118,8 @@ def recon(
     if memory_check:
         _check_memory(loaded, method, settings, picked, limit, out)
         return
+    if overwrite and team.first:
+        job.finish(out)
     command = ctx.find_root().meta[COMMAND]
     extra = {"what": what, "command": command}
     try:
@@ -136,12 +137,17 @@ def recon(
                 writers={"preview.png": lambda path: figure.savefig(path)},
                 extra=extra | {"complete": False},
             )
-        telling.warn([f"{stopped.done} of {stopped.rows} rows are done and kept; the same command goes on"])
+        without = ", without --overwrite" if overwrite else ""
+        done = f"{stopped.done} of {stopped.rows} rows are done and kept"
+        telling.warn([f"{done}; the same command goes on{without}"])
         raise
     if not team.first:
-        team.wait("saved")
-        return
-    result.timings["seconds_prepare"] += time.perf_counter() - began - sum(result.timings.values())
+        # Until the first one has put the result together.
+        with work(), team.step():
+            return
+    unaccounted = time.perf_counter() - began - sum(result.timings.values())
+    # A run that was gone on with also counts the seconds of the rows that were done before.
+    result.timings["seconds_prepare"] += max(unaccounted, 0.0)
     truth = sample_truth(source, result) if sample else None
     compared = None
     if truth is not None and method != "fista-tv":
@@ -150,12 +156,11 @@ def recon(
             compared = api.reconstruct(
                 loaded, "fista-tv", rows=slice(middle, middle + 1), scale=result.scale, progress=progress
             )
-    with work():
+    with work(), team.step():
         figure = _preview(result, truth, compared, source.name)
         writers = {"preview.png": lambda path: figure.savefig(path)}
         paths = result.save(out, command=command, writers=writers, extra=extra | {"complete": True})
         job.finish(out)
-        team.wait("saved")
     telling.warn(result.warnings)
     telling.event("done", files=[str(path) for path in paths], **result.timings)
     if telling.shows:

@@ -57,24 +57,38 @@ def watch(
     settings = methods.settings(method, prior=prior, iterations=iterations, weight=weight)
     if settings.get("weight") == "auto":
         raise ValueError(f"--method {method} needs a --weight here: too few views tell none at first")
-    growing, result, shown, last = GrowingScan(scan, data), None, 0, time.monotonic()
+    if method == "fbp":
+        raise ValueError("--method fbp makes no use of a last result; expected an iterative one")
+    growing, result, shown, seen, last = GrowingScan(scan, data), None, 0, 0, time.monotonic()
     chosen = None if rows is None else parse_slice(rows)
+    if chosen is not None and chosen.step not in (None, 1):
+        raise ValueError(f"--rows is {rows}; expected neighbouring rows A:B")
     say(f"watching {scan}; Ctrl-C stops, {out / 'live.png'} stays")
     while until is None or shown < until:
         there = growing.views()
+        if there > seen:
+            seen, last = there, time.monotonic()
         due = there >= (views if result is None else shown + step) or (until is not None and there >= until)
+        over = time.monotonic() - last > patience
+        # The last views, too few for another step, when no others come.
+        due = due or (over and there >= views)
         if there == shown or not due:
-            if time.monotonic() - last > patience:
+            if over:
                 say(f"no view has come for {patience:g} s: {shown} views are shown")
                 return
             time.sleep(every)
             continue
         there = there if until is None else min(there, until)
-        if chosen is None:
-            middle = growing.rows() // 2
-            chosen = slice(middle, middle + 1)
-        read = slice(chosen.start or 0, chosen.stop or growing.rows())
-        loaded = to_scan(growing.read(read, there), center=center)
+        try:
+            if chosen is None:
+                middle = growing.rows() // 2
+                chosen = slice(middle, middle + 1)
+            raw = growing.read(slice(chosen.start or 0, chosen.stop or growing.rows()), there)
+        except OSError:
+            # The writer has it: the next look will tell.
+            time.sleep(every)
+            continue
+        loaded = to_scan(raw, center=center)
         with work():
             result = live.refresh(loaded, method, settings, result)
             figure = _picture(result, loaded, chosen.start or 0, method)
@@ -83,7 +97,7 @@ def watch(
                 "live.tif": lambda path, images=result.images: write_tiff(path, images),
             }
             write_files(out, writers)
-        shown, last = there, time.monotonic()
+        shown = there
         say(
             f"{there} views, {loaded.wedge.width_deg:.0f} degrees missing: residual "
             f"{result.residual.max():.3f}, {result.iterations} iterations, {result.seconds:.1f} s"

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from pfitre_jax.io.checks import free_memory
+
 
 class DoesNotFit(ValueError):
     """What is asked for needs more memory or disk than there is; nothing was begun."""
@@ -57,23 +59,6 @@ def available(limit: int | None = None) -> int | None:
         return free
     left = max(limit - resident(), 0)
     return left if free is None else min(left, free)
-
-
-def free_memory() -> int | None:
-    """Bytes of the host that are free: of the machine, and of the container it may be confined to."""
-    found = []
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    except (OSError, KeyError, ValueError):
-        pass
-    try:
-        group = Path("/sys/fs/cgroup")
-        most, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        found.append(int(most) - int(used))
-    except (OSError, ValueError):
-        pass
-    return max(min(found), 0) if found else None
 
 
 def resident() -> int:

@@ -59,7 +59,7 @@ class StoredScan:
         mask_nan: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> StoredScan:
-        """Look through a scan once, a few rows at a time; twice where the detector may have faults.
+        """Look through a scan, a few rows at a time: for faults of the detector, and again for what it shows.
 
         views_used: indices, default all; the other arguments are those of :func:`pfitre_jax.load_scan`
         progress: called with rows looked at and rows in all
@@ -189,12 +189,12 @@ class StoredScan:
 
 
 def _blocks(raw: RawScan, size: int) -> Iterator[slice]:
-    """Neighbouring rows of about ``size`` bytes of line integrals, whole chunks of the file if it has any."""
+    """Neighbouring rows of about ``size`` bytes of line integrals, whole chunks of the file where these are
+    smaller."""
     views, rows, columns = raw.projections.shape
     count = max(size // (4 * views * columns), 1)
-    if isinstance(raw.projections, Stack):
-        together = raw.projections.rows_read
-        count = min(together, rows) if together > count else count // together * together
+    if isinstance(raw.projections, Stack) and raw.projections.rows_read < count:
+        count = count // raw.projections.rows_read * raw.projections.rows_read
     for begin in range(0, rows, count):
         yield slice(begin, min(begin + count, rows))
 
@@ -206,7 +206,7 @@ def _kept_rows(rows: int) -> set[int]:
 
 
 class _Strongest:
-    """The row with most energy of each part of the scan, as :func:`center.find_center` wants them."""
+    """The row with most energy of each part of the scan, which tell :func:`center.find_center` most."""
 
     def __init__(self, rows: int):
         self._parts = np.array_split(np.arange(rows), min(center.ROWS, rows))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,22 +43,31 @@ def check_declared(path, nbytes: int, what: str, stored: int | None = None) -> N
 def check_memory(path, nbytes: int, what: str) -> None:
     """``ValueError`` where ``nbytes`` of ``what`` in ``path``, about to be read, do not fit into memory."""
     free = free_memory()
-    if nbytes > free:
+    if free is not None and nbytes > free:
         raise ValueError(
             f"{path} holds {what} of {_readable(nbytes)} but {_readable(free)} of memory are free; expected "
             "less than that: save fewer rows or views of it, or use a machine with more"
         )
 
 
-def free_memory() -> int:
-    """Bytes that can still be taken, as the system tells; without that, all it could address."""
-    memory = Path("/proc/meminfo")
-    if memory.exists():
-        lines = dict(line.split(":", 1) for line in memory.read_text().splitlines())
-        return 1024 * int(lines["MemAvailable"].split()[0])
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return sys.maxsize
+def free_memory() -> int | None:
+    """Bytes of the host that are free: of the machine, and of the container it may be confined to; ``None``
+    where that cannot be told."""
+    found = []
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        found.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        group = Path("/sys/fs/cgroup")
+        most, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        # Pages of files that were read are given back when they are wanted.
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        found.append(int(most) - int(used) + int(stat["inactive_file"]))
+    except (OSError, ValueError, KeyError):
+        pass
+    return max(min(found), 0) if found else None
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

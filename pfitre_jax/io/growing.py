@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pfitre_jax.io.angles import to_radians
+from pfitre_jax.io.hdf5 import angle_unit
 from pfitre_jax.io.raw import RawScan
 
 _DATA, _THETA = "exchange/data", "exchange/theta"
@@ -50,10 +52,9 @@ class GrowingScan:
                 None if name not in file else np.mean(file[name][:, rows], axis=0)
                 for name in ("exchange/data_white", "exchange/data_dark")
             ]
-            unit = theta.attrs.get("units", "deg")
-            unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+            unit = angle_unit(theta) or "deg"
             angles = np.asarray(theta[:views], float)
-        theta_rad = angles if unit.lower().startswith("rad") else np.deg2rad(angles)
+        theta_rad = to_radians(angles, unit)
         provenance = {"file": str(self.path), "format": "DXchange, growing", "angles": f"/{_THETA}"}
         return RawScan.create(
             projections, theta_rad, kind=self.kind, flat=fields[0], dark=fields[1], provenance=provenance
@@ -66,7 +67,8 @@ class GrowingScan:
 
     def _open(self) -> h5py.File:
         try:
-            return h5py.File(self.path, "r", libver="latest", swmr=True)
+            # Never locked: the writer may want to open it at any time.
+            return h5py.File(self.path, "r", libver="latest", swmr=True, locking=False)
         except (OSError, ValueError):
             # A file whose writer has closed it, or that was never opened for several readers.
-            return h5py.File(self.path, "r")
+            return h5py.File(self.path, "r", locking=False)

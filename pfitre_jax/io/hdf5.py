@@ -272,7 +272,7 @@ def _dxchange(path: Path, file: h5py.File, datasets):
         get("data_white"),
         get("data_dark"),
         get("theta"),
-        None if theta is None else _unit(theta),
+        None if theta is None else angle_unit(theta),
         "DXchange",
         "/exchange/theta",
     )
@@ -307,7 +307,7 @@ def _nxtomo(path: Path, file: h5py.File, datasets):
     where = _beside(datasets, key, "rotation_angle", 1)
     theta = unit = None
     if where is not None:
-        theta, unit = np.asarray(_values(path, datasets[where])), _unit(datasets[where])
+        theta, unit = np.asarray(_values(path, datasets[where])), angle_unit(datasets[where])
         if theta.size == image_key.size:
             theta = theta[image_key == _PROJECTION]
     return (
@@ -363,7 +363,8 @@ def _beside(datasets, key: str, name: str, ndim: int) -> str | None:
     return best
 
 
-def _unit(dataset: h5py.Dataset) -> str | None:
+def angle_unit(dataset: h5py.Dataset) -> str | None:
+    """The unit of angles, "deg" or "rad", as a dataset tells it."""
     unit = dataset.attrs.get("units", dataset.attrs.get("unit"))
     if unit is None:
         return None
