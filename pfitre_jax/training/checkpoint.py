@@ -17,7 +17,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(Path(folder).resolve(), options=options)
+        self._folder = Path(folder).resolve()
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -40,12 +41,21 @@ class Checkpoints:
 
         Raises ``ValueError`` when the checkpoint has another structure (a changed configuration).
         """
-        abstract = jax.eval_shape(lambda: like)
-        try:
-            state = self._manager.restore(self.latest(), args=ocp.args.StandardRestore(abstract))
-        except (ValueError, KeyError, TypeError) as error:
+        step, abstract = self.latest(), jax.eval_shape(lambda: like)
+        # Compared before anything is read: a restore that fails leaves half-done reads behind.
+        with ocp.StandardCheckpointer() as reader:
+            stored = reader.metadata(self._folder / str(step) / "default").item_metadata.tree
+        if _shapes(stored) != _shapes(abstract):
             raise ValueError(
                 "the checkpoint does not fit this configuration (was the network changed?); expected the one "
-                f"it was written with: train into another folder, or remove the checkpoints. {error}"
-            ) from error
+                "it was written with: train into another folder, or remove the checkpoints"
+            )
+        state = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         return jax.tree.map(np.asarray, state)
+
+
+def _shapes(tree) -> dict[str, tuple[int, ...]]:
+    """Of the arrays in a tree, by their path, whatever kind of container each step of it is."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")  # noqa: E731
+    return {name(path): tuple(leaf.shape) for path, leaf in leaves}
