@@ -207,7 +207,7 @@ def _fit(measured) -> dict:
         x0=[1e-3, 1e-3, 0.1, 2.0],
         bounds=([0, 0, 0, 1.5], [np.inf, np.inf, np.inf, 3.5]),
     )
-    a, b, c, p = fit.x
+    a, b, c, p = map(float, fit.x)
     return {"a": a, "b": b, "c": c, "p": p, "rms relative error": float(np.sqrt(np.mean(fit.fun**2)))}
 
 
@@ -279,6 +279,9 @@ def picture(found: dict) -> Figure:
                 rows = [(side, t) for side, v, t in found["cost"][form]["ms"] if v == views]
                 middle.loglog(*zip(*rows, strict=True), style, label=f"{form}, {views} views")
         middle.set(title="A^T A, 32 slices together", xlabel="image side", ylabel="ms a slice")
+        sides = sorted({side for side, _, _ in found["cost"]["exact"]["ms"]})
+        middle.set_xticks(sides, map(str, sides))
+        middle.minorticks_off()
         middle.legend(fontsize=7)
     if "rows" in found.get("whole", {}):
         told = found["whole"]
