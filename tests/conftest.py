@@ -11,7 +11,21 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_opti
 import jax
 import pytest
 
+from pfitre_jax.engine import compiled
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+#: Every program takes some memory maps, of which Linux allows a process 65530; XLA aborts at the last one.
+MOST_MAPS = 25_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs():
+    """Before a file of tests, forget what the files before it compiled, once that is much."""
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > MOST_MAPS:
+        compiled._compile.cache_clear()
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,8 @@ def call(line, check=True, **more):
 
 
 def test_four_devices_give_the_result_of_one(path, tmp_path):
-    done = call(command(path, tmp_path / "four"), XLA_FLAGS="--xla_force_host_platform_device_count=4")
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    done = call(command(path, tmp_path / "four"), XLA_FLAGS=flags)
     assert "4 device(s)" in done.stderr
     call(command(path, tmp_path / "one"))
     four, one = (read_result(tmp_path / name / "recon.h5") for name in ("four", "one"))

@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     found = {}
     for devices in (1, 2):
         folder = tmp_path_factory.mktemp("runs") / str(devices)
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
         done = subprocess.run(
             [sys.executable, "-c", CODE, str(folder)],
             env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
