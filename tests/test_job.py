@@ -227,6 +227,30 @@ def test_none_waits_for_a_process_that_failed(path, tmp_path):
     assert both[0].returncode == 1 and "another of the processes failed" in said[0]
 
 
+@pytest.mark.slow
+def test_killed_at_five_random_moments_it_is_the_same_result(tmp_path):
+    """The shipped sample, one row at a time; each kill loses what was in flight, and nothing else."""
+    code = "import pfitre_jax.engine.slices as s; s.CHUNK = 1; from pfitre_jax.cli import main; main()"
+    line = lambda folder: [  # noqa: E731
+        *(sys.executable, "-c", code, "recon", "--sample", "chip", "--out", str(folder))
+    ]
+    began = time.monotonic()
+    call(line(tmp_path / "whole"))
+    whole = time.monotonic() - began
+    folder, done = tmp_path / "killed", 0
+    for seconds in np.random.default_rng(5).uniform(0.2, 0.9, 5) * whole:
+        process = subprocess.Popen(line(folder), env=environment(), stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if not (folder / "recon.h5").exists():
+            had, done = done, len(list(folder.glob("partial/rows-*.npz")))
+            assert done >= had
+    call(line(folder))
+    check_same(*(read_result(f / "recon.h5") for f in (folder, tmp_path / "whole")))
+    assert not (folder / "partial").exists()
+
+
 @pytest.mark.parametrize("moment", [1, 3])
 def test_a_killed_command_goes_on_bit_for_bit(path, tmp_path, moment):
     """``kill -9`` after so many parts."""

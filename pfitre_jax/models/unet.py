@@ -147,6 +147,14 @@ def init(config: UNetConfig, key: Array) -> dict:
     return params | {"leave": jax.tree.map(jnp.zeros_like, params["leave"])}
 
 
+def widen(params: dict, channels: int) -> dict:
+    """The parameters of the network with so many more input channels, the last, which count for nothing."""
+    enter = params["enter"]
+    first = enter["convolution"]
+    kernel = jnp.pad(first["kernel"], ((0, 0), (0, 0), (0, channels), (0, 0)))
+    return params | {"enter": enter | {"convolution": first | {"kernel": kernel}}}
+
+
 def apply(
     config: UNetConfig,
     params: dict,

@@ -1,29 +1,40 @@
-"""The image gradient by forward differences, and its exact adjoint."""
+"""The gradient of an image or a volume by forward differences, and its exact adjoint."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def gradient(image: Float[Array, "ny nx"]) -> Float[Array, "2 ny nx"]:
-    """``(D x)[0] = x[i+1, j] - x[i, j]``, ``(D x)[1] = x[i, j+1] - x[i, j]``, 0 on the last line."""
-    down = jnp.pad(image[1:] - image[:-1], ((0, 1), (0, 0)))
-    right = jnp.pad(image[:, 1:] - image[:, :-1], ((0, 0), (0, 1)))
-    return jnp.stack([down, right])
+def gradient(image: Float[Array, "*shape"]) -> Float[Array, " axes *shape"]:
+    """``(D x)[a] = x[.. i_a + 1 ..] - x[.. i_a ..]``, the difference along axis ``a``, 0 on its last line.
+
+    image: (ny, nx), whose differences are (2, ny, nx), or a volume (rows, ny, nx), with (3, rows, ny, nx)
+    """
+    return jnp.stack([_padded(_difference(image, axis), axis, (0, 1)) for axis in range(image.ndim)])
 
 
-def gradient_adjoint(field: Float[Array, "2 ny nx"]) -> Float[Array, "ny nx"]:
-    """``D^T p``, the negative divergence: field (2, ny, nx) -> image (ny, nx)."""
-    down, right = field[0, :-1], field[1, :, :-1]
-    return (
-        jnp.pad(down, ((1, 0), (0, 0)))
-        - jnp.pad(down, ((0, 1), (0, 0)))
-        + jnp.pad(right, ((0, 0), (1, 0)))
-        - jnp.pad(right, ((0, 0), (0, 1)))
-    )
+def gradient_adjoint(field: Float[Array, " axes *shape"]) -> Float[Array, "*shape"]:
+    """``D^T p``, the negative divergence: field (2, ny, nx) -> image (ny, nx), or one axis more each."""
+
+    def along(part, axis):
+        inner = jax.lax.slice_in_dim(part, 0, part.shape[axis] - 1, axis=axis)
+        return _padded(inner, axis, (1, 0)) - _padded(inner, axis, (0, 1))
+
+    return sum(along(part, axis) for axis, part in enumerate(field))
 
 
-def total_variation(image: Float[Array, "ny nx"]) -> Float[Array, ""]:
-    """Isotropic ``TV(x) = sum_p sqrt((D x)_0^2 + (D x)_1^2)``."""
+def total_variation(image: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """Isotropic ``TV(x) = sum_p |(D x)_p|``."""
     return jnp.sum(jnp.sqrt(jnp.sum(gradient(image) ** 2, axis=0)))
+
+
+def _difference(image, axis: int):
+    size = image.shape[axis]
+    cut = jax.lax.slice_in_dim
+    return cut(image, 1, size, axis=axis) - cut(image, 0, size - 1, axis=axis)
+
+
+def _padded(image, axis: int, by: tuple[int, int]):
+    return jnp.pad(image, [by if a == axis else (0, 0) for a in range(image.ndim)])

@@ -25,8 +25,9 @@ class DirectionalTV(TV):
     """``weight * sum_p |S R (D x)_p|``, ``S = diag(1, ratio)``, over ``x >= 0`` if asked.
 
     ``R`` turns the gradient into its components along the middle of the missing wedge, which no view
-    measures, and across it, which the views measure; the second counts ``ratio`` times. With ratio 1 it is
-    :class:`TV`. The same dual method, with ``norm(S R D)^2 < 8 max(1, ratio)^2`` (directional TV: Bayram &
+    measures, and across it, which the views measure; the second counts ``ratio`` times. A volume's component
+    along the rows counts once. With ratio 1 it is :class:`TV`. The same dual method, with
+    ``norm(S R D)^2 < norm(D)^2 max(1, ratio)^2`` (directional TV: Bayram &
     Kamasak, IEEE Signal Process. Lett. 19, 2012; for limited angles: Chen et al., Phys. Med. Biol. 58, 2013).
 
     direction_rad: (), view angle of the middle of the wedge, radians; :meth:`denoise` takes that of the
@@ -42,21 +43,21 @@ class DirectionalTV(TV):
         along = dataclasses.replace(self, direction_rad=wedge.center_rad)
         return along.prox(v, jnp.asarray(self.weight, v.dtype) / rho)
 
-    @property
-    def _norm_squared(self):
-        return 8 * jnp.maximum(1, self.ratio) ** 2
+    def _norm_squared(self, axes: int):
+        return 4 * axes * jnp.maximum(1, self.ratio) ** 2
 
     def _gradient(self, x):
         # y points up, rows go down.
-        down, right = image_gradient(x)
+        *rows, down, right = image_gradient(x)
         cos, sin, ratio = self._turn(x.dtype)
-        return jnp.stack([cos * right - sin * down, -ratio * (sin * right + cos * down)])
+        return jnp.stack([*rows, cos * right - sin * down, -ratio * (sin * right + cos * down)])
 
     def _adjoint(self, field):
-        along, across = field
+        *rows, along, across = field
         cos, sin, ratio = self._turn(field.dtype)
         across = ratio * across
-        return gradient_adjoint(jnp.stack([-sin * along - cos * across, cos * along - sin * across]))
+        turned = [-sin * along - cos * across, cos * along - sin * across]
+        return gradient_adjoint(jnp.stack([*rows, *turned]))
 
     def _turn(self, dtype):
         direction = jnp.asarray(self.direction_rad, dtype)

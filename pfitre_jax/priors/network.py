@@ -41,6 +41,9 @@ class NetworkPrior:
     turned so that the wedge's centre is at 0, and what the network adds is turned back; one orientation to
     learn.
 
+    A network of more than two input channels also sees the neighbouring rows of a volume, :attr:`reach` of
+    them on each side; any network works on volumes, row by row.
+
     params: nested dict of arrays
     config: layout of the network, static
     card: what is known of the weights, a JSON-able dict, static
@@ -78,44 +81,61 @@ class NetworkPrior:
         iterations; may be traced."""
         return dataclasses.replace(self, mirror=k)
 
-    def denoise(
-        self, v: Float[Array, "ny nx"], *, gradient: Float[Array, "ny nx"], wedge: Wedge, rho
-    ) -> Float[Array, "ny nx"]:
-        """The image that the network proposes for ``v``.
+    @property
+    def reach(self) -> int:
+        """Neighbouring rows that the network sees on each side of its own."""
+        return max(self.config.in_channels - 2, 0) // 2
 
-        v: (ny, nx), the current image, values of about [0, 1]
-        gradient: (ny, nx), the data gradient ``A^T M (y - A v) / (norm(A)^2 rho)``, in the units of ``v``
+    def denoise(
+        self, v: Float[Array, "*rows ny nx"], *, gradient: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+    ) -> Float[Array, "*rows ny nx"]:
+        """The image, or the volume, that the network proposes for ``v``.
+
+        v: (ny, nx) or (rows, ny, nx), values of about [0, 1]; beyond the first and the last row of a volume
+            these go on unchanged, and so does a single image
+        gradient: as ``v``, the data gradient ``A^T M (y - A v) / (norm(A)^2 rho)``, in the units of ``v``
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
         Where images are turned it commutes exactly with the quarter turns, and with ``symmetric`` also with
         the reflections, that carry one wedge to another.
         """
+        if v.ndim == 2:
+            return self.denoise(v[None], gradient=gradient[None], wedge=wedge, rho=rho)[0]
         turns, angle = turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
         turn = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
-        image = jnp.stack([turn(_square(c)) for c in (v, gradient)[: self.config.in_channels]], axis=-1)
+        turned = [jax.vmap(turn)(_square(c)) for c in (v, gradient)[: self.config.in_channels]]
+        images = jnp.stack([*turned, *_neighbours(turned[0], self.reach)], axis=-1)
         told = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
         told = self.config.conditioned * told.astype(v.dtype)
         correct = functools.partial(correct_many, self.config, self.params, condition=told)
         if self.mirror is not None:
-            mirror = functools.partial(_mirror, self.mirror, turned=self.config.turned)
-            added = mirror(correct(mirror(image)[None])[0])
+            mirror = jax.vmap(functools.partial(_mirror, self.mirror, turned=self.config.turned))
+            added = mirror(correct(mirror(images)))
         elif self.symmetric:
-            added = _mean_over_mirrors(correct, image, self.config.turned)
+            added = _mean_over_mirrors(correct, images, self.config.turned)
         else:
-            added = correct(image[None])[0]
+            added = correct(images)
         # Only what is added is turned back: what it is added to keeps its finest detail.
-        added = rotate(added, angle)
-        return v + _cut(jnp.where(turns > 0, jnp.rot90(added), added), v.shape)
+        added = jax.vmap(lambda image: rotate(image, angle))(added)
+        return v + _cut(jnp.where(turns > 0, jnp.rot90(added, axes=(1, 2)), added), v.shape[1:])
 
 
-def _mean_over_mirrors(function, image: Float[Array, "n n channels"], turned: bool) -> Float[Array, "n n"]:
-    """The mean of ``function``, of images (m, n, n, channels), over the image's mirror images, each mirrored
-    back."""
-    mirrors = [lambda a: a, lambda a: a[::-1, ::-1]]
+def _neighbours(volume: Float[Array, "rows n n"], reach: int) -> list[Float[Array, "rows n n"]]:
+    """For every row the rows 1 below and above it, then 2, and so on; the outermost rows go on."""
+    rows = jnp.arange(len(volume))
+    steps = [sign * k for k in range(1, reach + 1) for sign in (-1, 1)]
+    return [volume[jnp.clip(rows + step, 0, len(volume) - 1)] for step in steps]
+
+
+def _mean_over_mirrors(
+    function, images: Float[Array, "m n n channels"], turned: bool
+) -> Float[Array, "m n n"]:
+    """The mean of ``function``, of any number of images, over their mirror images, each mirrored back."""
+    mirrors = [lambda a: a, lambda a: a[:, ::-1, ::-1]]
     if turned:
-        mirrors += [lambda a: a[::-1], lambda a: a[:, ::-1]]
-    results = function(jnp.stack([mirror(image) for mirror in mirrors]))
+        mirrors += [lambda a: a[:, ::-1], lambda a: a[:, :, ::-1]]
+    results = jnp.split(function(jnp.concatenate([mirror(images) for mirror in mirrors])), len(mirrors))
     return sum(mirror(result) for mirror, result in zip(mirrors, results, strict=True)) / len(mirrors)
 
 
@@ -159,24 +179,38 @@ def _margins(ny: int, nx: int) -> tuple[int, int]:
     return (n - ny) // 2, (n - nx) // 2
 
 
-def _square(image: Float[Array, "ny nx"]) -> Float[Array, "n n"]:
-    ny, nx = image.shape
+def _square(images: Float[Array, "rows ny nx"]) -> Float[Array, "rows n n"]:
+    ny, nx = images.shape[1:]
     n = max(ny, nx)
     top, left = _margins(ny, nx)
-    return jnp.pad(image, ((top, n - ny - top), (left, n - nx - left)))
+    return jnp.pad(images, ((0, 0), (top, n - ny - top), (left, n - nx - left)))
 
 
-def _cut(image: Float[Array, "n n"], shape: tuple[int, int]) -> Float[Array, "ny nx"]:
+def _cut(images: Float[Array, "rows n n"], shape: tuple[int, int]) -> Float[Array, "rows ny nx"]:
     top, left = _margins(*shape)
-    return image[top : top + shape[0], left : left + shape[1]]
+    return images[:, top : top + shape[0], left : left + shape[1]]
 
 
 def check_config(config: UNetConfig) -> None:
     """``ValueError`` for a layout whose inputs are not those of :meth:`NetworkPrior.denoise`."""
-    conditions = CONDITIONS[config.turned]
-    if config.in_channels not in (1, 2) or config.condition != conditions:
+    conditions, channels = CONDITIONS[config.turned], config.in_channels
+    if (channels != 1 and channels % 2) or config.condition != conditions:
         raise ValueError(
-            f"the network takes {config.in_channels} channels and {config.condition} conditions; expected 1 "
-            f"(image) or 2 (image, data gradient) channels and {conditions} conditions "
-            f"({'turned into' if config.turned else 'not in'} the frame of the wedge)"
+            f"the network takes {channels} channels and {config.condition} conditions; expected 1 channel "
+            "(image), 2 (image, data gradient) or 2 more for each neighbouring row on either side, and "
+            f"{conditions} conditions ({'turned into' if config.turned else 'not in'} the frame of the wedge)"
         )
+
+
+def widened(prior: NetworkPrior, config: UNetConfig) -> NetworkPrior:
+    """The same prior in a layout of more input channels, which count for nothing yet: to be trained on.
+
+    Raises ``ValueError`` where ``config`` differs in anything else, or has fewer of them.
+    """
+    more = config.in_channels - prior.config.in_channels
+    if more < 0 or dataclasses.replace(prior.config, in_channels=config.in_channels) != config:
+        raise ValueError(
+            f"the weights are of a network {prior.config}; expected the configuration's, {config}, or one "
+            "that differs by fewer in_channels"
+        )
+    return dataclasses.replace(prior, config=config, params=unet.widen(prior.params, more))

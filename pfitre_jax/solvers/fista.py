@@ -25,7 +25,7 @@ STEP = 0.99
 @dataclasses.dataclass(frozen=True)
 class FISTAState:
     """x: (ny, nx); misfit: (views, columns), ``M(y - A x)``; ahead, ahead_misfit: the same for the
-    extrapolated image; dual: (2, ny, nx), of the TV prox; t: (), the momentum's."""
+    extrapolated image; dual: (2, ny, nx), of the prox; t: (), the momentum's."""
 
     x: jax.Array
     misfit: jax.Array
@@ -62,7 +62,7 @@ class FISTATV:
     def init(self, problem: Problem, x0) -> FISTAState:
         x = problem.support * (jnp.maximum(x0, 0) if self.nonnegative else x0)
         misfit = problem.misfit(x)
-        dual = jnp.zeros((2, *x.shape), x.dtype)
+        dual = jnp.zeros((x.ndim, *x.shape), x.dtype)
         residual = problem.relative_residual(misfit)
         one = jnp.ones((), x.dtype)
         return FISTAState(x, misfit, x, misfit, dual, one, residual, jnp.zeros((), x.dtype))

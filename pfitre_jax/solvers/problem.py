@@ -80,7 +80,7 @@ class Problem:
 
     def relative_residual(self, misfit):
         """``norm(M(Ax - y)) / norm(My)`` from :meth:`misfit`; 0 for an empty sinogram fitted exactly."""
-        return _ratio(_norm(misfit), _norm(self.sinogram))
+        return relative_norm(misfit, self.sinogram)
 
     def residual(self, image):
         """``norm(M(Ax - y)) / norm(My)``: image (ny, nx) -> ()."""
@@ -119,15 +119,16 @@ def disc_support(A: Projector, dtype=jnp.float32) -> Float[Array, "ny nx"]:
 
 def relative_change(new, old):
     """``norm(new - old) / norm(new)``, 0 for two zero images."""
-    return _ratio(_norm(new - old), _norm(new))
+    return relative_norm(new - old, new)
+
+
+def relative_norm(part, whole):
+    """``norm(part) / norm(whole)``, or ``norm(part)`` where the whole is 0."""
+    size = _norm(whole)
+    return _norm(part) / jnp.where(size > 0, size, 1)
 
 
 def _norm(array):
     """Euclidean norm whose gradient at 0 is 0, not NaN: a loop at rest stays differentiable."""
     squared = jnp.sum(array**2)
     return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
-
-
-def _ratio(part, whole):
-    """``part / whole``, or ``part`` where there is no whole."""
-    return part / jnp.where(whole > 0, whole, 1)

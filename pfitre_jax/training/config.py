@@ -219,12 +219,19 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise where no run can be made of it: ``ValueError`` for imperfections that need the rows of one
-        volume, in any stage, for training scenes are independent, and for a stage that learns less than the
-        one before; what :meth:`bank_files` and
+        volume, in any stage, where the slices are independent, for a network that sees neighbouring rows
+        there, and for a stage that learns less than the one before; what :meth:`bank_files` and
         :func:`pfitre_jax.training.perceptual.load_features` raise.
         """
         for stage in self.stages:
-            (self.instrument if stage.instrument is None else stage.instrument).require_rows(volume=False)
+            (self.instrument if stage.instrument is None else stage.instrument).require_rows(
+                self.pairs.volume
+            )
+        if self.network.in_channels > 2 and not self.pairs.volume:
+            raise ValueError(
+                f"the network has {self.network.in_channels} input channels, neighbouring rows among them, "
+                "and slices are independent; expected volume = true in [pairs]"
+            )
         for before, stage in itertools.pairwise(self.stages):
             had, has = before.iterations, stage.iterations
             if had not in (None, 1, has) or (had and not has):

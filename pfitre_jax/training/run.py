@@ -78,7 +78,7 @@ def train(
     # What is learned from an image is learned from its mirror images another time.
     blank = dataclasses.replace(blank, symmetric=False)
     run = _Compiled(config, blank)
-    begin = blank if weights is None else weights
+    begin = blank if weights is None else _in_layout(config, weights)
     first, last = (_steps_made(begin), config.steps) if stage is None else config.span(stage)
     log = out / "log.jsonl"
     last = last if steps is None else min(steps, last)
@@ -186,7 +186,8 @@ class _Compiled:
         self.prior = prior
         # Each device has its share of the slices, where they can be shared out evenly.
         mesh = meshes.local_mesh()
-        mesh = mesh if config.pairs.slices % meshes.size(mesh) == 0 else None
+        apart = not config.pairs.volume and config.pairs.slices % meshes.size(mesh) == 0
+        mesh = mesh if apart else None
         self.banks = make_banks(config.bank_files(), config.banks.count, config.banks.side, config.seed)
         self._draw = jax.jit(draw, static_argnames=("scenes", "settings"))
         self._start = jax.jit(
@@ -307,11 +308,7 @@ def check_weights(
     """``ValueError`` where a run of ``config`` cannot be taken up from ``prior``: it is of another network,
     or of iterations that the next stage does not learn, or has made all the steps asked for; a ``stage`` is
     made from any steps."""
-    have = prior.prior.config if isinstance(prior, UnrolledPrior) else prior.config
-    if have != config.network:
-        raise ValueError(
-            f"the weights are of a network {have}; expected the configuration's, {config.network}"
-        )
+    prior = _in_layout(config, prior)
     first = _steps_made(prior) if stage is None else config.span(stage)[0]
     jax.eval_shape(lambda: params_of(prior, config.stage(first).iterations, 1.0))
     if stage is not None:
@@ -322,6 +319,14 @@ def check_weights(
             f"the weights have made {made} steps and the run ends after {last}; expected fewer: add a "
             "stage to the configuration, or make one longer"
         )
+
+
+def _in_layout(config: TrainingConfig, prior):
+    """The prior with the network of the configuration, which may see more rows than its own; ``ValueError``
+    for another network."""
+    if isinstance(prior, UnrolledPrior):
+        return dataclasses.replace(prior, prior=_in_layout(config, prior.prior))
+    return network.widened(prior, config.network)
 
 
 def _steps_made(prior: network.NetworkPrior) -> int:

@@ -159,6 +159,7 @@ def go_on(prior: NetworkPrior | UnrolledPrior, batch: Batch, cg_iterations: int,
         proposals, states = done.stats["kept"]
         # The loop goes on with what was finite; a training must not.
         proposals = jnp.where(done.status == int(Status.DIVERGED), jnp.nan, proposals)
+        proposals = jnp.moveaxis(proposals, 0, -3)
         state = jax.tree.map(lambda a: a[-1], states)
         return done.value, proposals, loop.leave(state) if own else state
 
