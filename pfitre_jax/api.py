@@ -118,10 +118,11 @@ def reconstruct(
     rho: float | None = None,
     weight: float | str | None = None,
     scale: float | None = None,
+    joint: bool = False,
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
-    """Reconstruct rows of a scan, each as a slice of its own.
+    """Reconstruct rows of a scan, each as a slice of its own, or all together.
 
     method: one of :data:`pfitre_jax.engine.methods.METHODS`
     rows: ``slice`` or "A:B", default all
@@ -129,7 +130,10 @@ def reconstruct(
         or a prior itself
     iterations, rho, weight: of the method, default its own; a setting that it does not take is refused
     scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
-    chunk: rows solved together at most, default 32 on each device, or as many as fit into memory
+    joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
+        has differences along the rows, and a learned prior that was trained on volumes sees those beside
+    chunk: rows solved together at most, default all where they are joint, else 32 on each device, or as many
+        as fit into memory
     progress: called with rows done and rows in all
 
     The rotation axis is looked for (:func:`with_center`) where the scan does not know it. Rows that fail say
@@ -139,14 +143,17 @@ def reconstruct(
     that does not tell its centre.
     """
     began = time.perf_counter()
-    settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight)
+    settings = methods.settings(
+        method, joint=joint, prior=prior, iterations=iterations, rho=rho, weight=weight
+    )
     if scale is not None:
         check_number("scale", scale)
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
     picked = pick_rows(scan, rows)
     scan = with_center(scan)
-    prepared = prepare(scan, method, settings, picked.stop - picked.start, scale=scale, chunk=chunk)
+    number = picked.stop - picked.start
+    prepared = prepare(scan, method, settings, number, joint=joint, scale=scale, chunk=chunk)
     run = time.perf_counter()
     parts = []
     for part in prepared.solve(blocks(picked, prepared.chunk)):

@@ -121,6 +121,7 @@ def reconstruct_to(
     settings: Mapping[str, Any],
     rows: slice,
     *,
+    joint: bool = False,
     limit: int | None = None,
     team: Team = ALONE,
     events: Events = Events(),
@@ -131,6 +132,7 @@ def reconstruct_to(
     processes each solves its share of the rows, and the first one has the result when all are done.
 
     what: of :func:`identify`; settings: complete, of :func:`pfitre_jax.engine.methods.settings`
+    joint: whether the rows are one volume
     limit: bytes of memory that this process may take, default what is free
 
     Raises ``ValueError`` where the folder holds another result that was begun; :class:`Interrupted` with the
@@ -138,7 +140,9 @@ def reconstruct_to(
     """
     began = time.perf_counter()
     partial = Path(folder) / PARTIAL
-    prepare_rows = functools.partial(_prepare, folder, what, scan, method, settings, rows, limit)
+    # Of several processes each has a slab of a joint volume.
+    slab = -(-(rows.stop - rows.start) // team.count) if joint else None
+    prepare_rows = functools.partial(_prepare, folder, what, scan, method, settings, rows, joint, slab, limit)
     with team.step():
         prepared = prepare_rows() if team.first else None
     with team.step():
@@ -164,7 +168,7 @@ def reconstruct_to(
     return _result(prepared, partial, rows, began) if team.first else None
 
 
-def _prepare(folder, what, scan, method, settings, rows: slice, limit) -> Prepared:
+def _prepare(folder, what, scan, method, settings, rows: slice, joint, slab, limit) -> Prepared:
     """As the plan in the folder says, or by a new one."""
     partial = Path(folder) / PARTIAL
     known = _told(partial / PLAN)
@@ -173,11 +177,10 @@ def _prepare(folder, what, scan, method, settings, rows: slice, limit) -> Prepar
     if known is not None and scan.center != known["found"]["center"]:
         scan = scan.with_center(known["found"]["center"])
     found = {} if known is None else {name: known["found"][name] for name in ("scale", "weight")}
-    chunk = None if known is None else known["chunk"]
-    prepared = prepare(
-        scan, method, dict(settings), rows.stop - rows.start, chunk=chunk, limit=limit, **found
-    )
-    if chunk not in (None, prepared.chunk):
+    chunk = slab if known is None else known["chunk"]
+    number = rows.stop - rows.start
+    prepared = prepare(scan, method, dict(settings), number, joint=joint, chunk=chunk, limit=limit, **found)
+    if known is not None and chunk != prepared.chunk:
         raise DoesNotFit(
             f"{prepared.chunk} rows would be solved together, and the run began with {chunk}; expected as "
             "much memory and as many devices as then: or start anew with --overwrite"

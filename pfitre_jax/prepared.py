@@ -176,6 +176,7 @@ def prepare(
     settings: dict[str, Any],
     rows: int,
     *,
+    joint: bool = False,
     scale: float | None = None,
     weight: float | None = None,
     chunk: int | None = None,
@@ -184,6 +185,7 @@ def prepare(
     """Support, scale and weight of a scan whose centre is known, and the programs that solve ``rows`` of it.
 
     settings: of :func:`pfitre_jax.engine.methods.settings`
+    joint: whether all rows are one volume, see :mod:`pfitre_jax.engine.volume`
     scale, weight: where they are known already
     chunk, limit: see :func:`pfitre_jax.engine.slices.make_program`
     """
@@ -206,6 +208,8 @@ def prepare(
         scale=scale,
         iterations=settings.get("iterations", 1),
         tolerance=methods.recipe(method).tolerance,
+        joint=joint,
+        there=scan.rows,
         chunk=chunk,
         limit=limit,
     )

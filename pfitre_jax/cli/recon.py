@@ -40,6 +40,10 @@ def recon(
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R", help="Pull towards the prior.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
+    joint: Annotated[
+        bool,
+        typer.Option("--joint", help="All rows as one volume: the prior sees neighbouring rows."),
+    ] = False,
     rows: Annotated[str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default all.")] = None,
     views: Views = None,
     exclude_views: ExcludeViews = None,
@@ -87,7 +91,9 @@ def recon(
     from pfitre_jax.engine import methods
     from pfitre_jax.mesh import join
 
-    settings = methods.settings(method, prior=prior, iterations=iterations, rho=rho, weight=weight_value)
+    settings = methods.settings(
+        method, joint=joint, prior=prior, iterations=iterations, rho=rho, weight=weight_value
+    )
     reading = dict(
         angle_unit=angle_unit,
         data=data,
@@ -98,7 +104,8 @@ def recon(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    what = job.identify({"scan": source, "angles": angles}, reading | {"rows": rows}, method, settings)
+    options = reading | {"rows": rows, "joint": joint or None}
+    what = job.identify({"scan": source, "angles": angles}, options, method, settings)
     if job.claim(out, what, overwrite) and not memory_check:
         # A run that was killed at its very end.
         job.finish(out)
@@ -116,7 +123,7 @@ def recon(
     telling.say(describe(loaded))
     limit = None if memory is None else int(memory * 2**30)
     if memory_check:
-        _check_memory(loaded, method, settings, picked, limit, out)
+        _check_memory(loaded, method, settings, picked, joint, limit, out)
         return
     if overwrite and team.first:
         job.finish(out)
@@ -126,7 +133,7 @@ def recon(
         with work(), telling.bar(f"{method}, compiling") as progress:
             picture = out / "preview.png" if team.first else None
             events = _events(telling, progress, method, picture, picked, source.name)
-            run = dict(limit=limit, team=team, events=events)
+            run = dict(joint=joint, limit=limit, team=team, events=events)
             result = job.reconstruct_to(out, what, loaded, method, settings, picked, **run)
     except job.Interrupted as stopped:
         if stopped.result is not None:
@@ -169,14 +176,15 @@ def recon(
         raise Failure from FloatingPointError("every row diverged; the slices are the last finite iterates")
 
 
-def _check_memory(loaded, method, settings, picked, limit, out: Path) -> None:
+def _check_memory(loaded, method, settings, picked, joint, limit, out: Path) -> None:
     from pfitre_jax import job
     from pfitre_jax.cli.console import print_facts
     from pfitre_jax.engine.memory import available
     from pfitre_jax.prepared import prepare
 
     with work():
-        prepared = prepare(loaded, method, settings, picked.stop - picked.start, limit=limit)
+        number = picked.stop - picked.start
+        prepared = prepare(loaded, method, settings, number, joint=joint, limit=limit)
         disk, free = job.check_disk(out, prepared, picked)
     there, needed = available(limit), prepared.needed
     gib = lambda size: "unknown" if size is None else f"{size / 2**30:.2f} GiB"  # noqa: E731

@@ -34,12 +34,15 @@ class Recipe:
     build: ``build(**settings)`` -> the solver, a pytree for :func:`solve_slice`
     defaults: every setting the method takes, with its default
     tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
+    joint: what of the defaults is another where all rows are solved together; ``None``: there is nothing
+        then by which they would meet
     """
 
     summary: str
     build: Callable[..., Any]
     defaults: dict[str, Any]
     tolerance: float = 0.0
+    joint: dict[str, Any] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -59,22 +62,26 @@ METHODS: dict[str, Recipe] = {
         lambda weight: FISTATV(weight),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
+        joint={},
     ),
     "fista-dtv": Recipe(
         f"fista-tv in which edges that the views see count {RATIO:g} times",
         lambda weight: FISTATV(weight, ratio=RATIO),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
+        joint={},
     ),
     "admm-tv": Recipe(
         "non-negative, total variation, ADMM",
         lambda weight, rho: ADMM(TV(weight), rho),
         {"iterations": 50, "weight": "auto", "rho": "auto"},
+        joint={},
     ),
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
         lambda prior, rho: in_turns(loop_of(prior, rho)),
         {"iterations": 8, "rho": 0.005, "prior": "circuits"},
+        joint={},
     ),
     "pfitre-original": Recipe(
         "the published ADMM loop, rho not relative to norm(A)^2",
@@ -91,17 +98,27 @@ def recipe(method: str) -> Recipe:
     return METHODS[method]
 
 
-def settings(method: str, **asked) -> dict[str, Any]:
+def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     """The settings of ``method``: its defaults, replaced by those ``asked`` that are not None.
+
+    joint: whether all rows are to be solved together
 
     A prior is loaded where it is a name or a path (``.pth``: the published network's). One that was trained
     through the loop with its own rho, and perhaps for so many iterations, brings them along.
 
-    Raises ``ValueError`` for an unknown method, for a setting that the method does not take, for iterations,
+    Raises ``ValueError`` for an unknown method, for one that cannot be ``joint``, for a prior that sees
+    neighbouring rows where it is not, for a setting that the method does not take, for iterations,
     a rho or a weight that make no sense or are not the prior's, and ``ValueError`` or ``FileNotFoundError``
     where there is no such prior.
     """
-    taken = recipe(method).defaults
+    chosen = recipe(method)
+    if joint and chosen.joint is None:
+        able = ", ".join(name for name, other in METHODS.items() if other.joint is not None)
+        raise ValueError(
+            f"{method} solves every row for itself, no prior of it joins them; expected for a joint "
+            f"reconstruction one of {able}"
+        )
+    taken = chosen.defaults | ((chosen.joint or {}) if joint else {})
     given = {name: value for name, value in asked.items() if value is not None}
     stray = [name for name in given if name not in taken]
     if stray:
@@ -119,6 +136,11 @@ def settings(method: str, **asked) -> dict[str, Any]:
         settings["prior"] = _load(settings["prior"])
     if isinstance(settings.get("prior"), UnrolledPrior):
         settings |= _own(method, settings["prior"], given)
+    if not joint and getattr(settings.get("prior"), "reach", 0):
+        raise ValueError(
+            "the prior sees the neighbours of every row; expected a joint reconstruction with it (--joint; "
+            "joint=True), or another prior"
+        )
     return settings
 
 

@@ -1,4 +1,4 @@
-"""Many rows of a scan, reconstructed slice by slice with one geometry: vmapped over chunks of rows."""
+"""Many rows of a scan, reconstructed with one geometry: chunks of rows, each for itself or all together."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pfitre_jax import mesh as meshes
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.memory import DoesNotFit, Needed, available, needed_by
 from pfitre_jax.engine.methods import solve_slice
+from pfitre_jax.engine.volume import HALO, slabs, solve_volume
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.scan import Scan
@@ -58,6 +59,7 @@ class Program:
     """What solves a chunk of rows, compiled; :func:`make_program`.
 
     chunk: rows solved together, on all devices of ``mesh``
+    rows: of the scan; halo: neighbouring rows that are solved with a chunk, on either side, and left out
     needed: memory that a run takes
     seconds_compile: wall time
     """
@@ -68,6 +70,8 @@ class Program:
     scale: float
     tolerance: float
     chunk: int
+    rows: int
+    halo: int
     mesh: Mesh | None
     needed: Needed
     seconds_compile: float
@@ -97,6 +101,8 @@ def make_program(
     scale: float,
     iterations: int = 1,
     tolerance: float = 0.0,
+    joint: bool = False,
+    there: int | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Program:
@@ -104,8 +110,11 @@ def make_program(
 
     solver: of :data:`pfitre_jax.engine.methods.METHODS`
     problem: of :func:`shared_problem`; supplies everything but sinogram and mask
-    rows: of the scan; they are shared out evenly over the chunks
+    rows: to solve; they are shared out evenly over the chunks
     scale: what image values are divided by while they are solved for
+    joint: whether all rows of a chunk are one volume; by default all rows are one chunk, and where there are
+        more, they overlap
+    there: rows of the scan, default ``rows``
     chunk: rows solved together at most, default :data:`CHUNK` on each device; made smaller until it fits
     limit: bytes that this process may take, default what is free
 
@@ -114,26 +123,42 @@ def make_program(
     mesh = meshes.local_mesh()
     devices = meshes.size(mesh)
     solver, shared = meshes.everywhere((as_arrays(solver), problem), mesh)
-    solve = meshes.over_slices(_solve, mesh, 3, 2, (("iterations", iterations),))
+    function = solve_volume if joint else _solve
+    solve = meshes.over_slices(function, mesh, 3, 2, (("iterations", iterations),))
     seconds_compile = 0.0
-    chunk = CHUNK * devices if chunk is None else chunk
+    if chunk is None:
+        chunk = rows if joint else CHUNK * devices
     while True:
         chunk = evenly(rows, chunk, devices)
-        blank = np.zeros((chunk, *problem.A.sinogram_shape), np.float32)
+        halo = HALO if joint and (devices > 1 or chunk < rows) else 0
+        blank = np.zeros((chunk + 2 * halo * devices, *problem.A.sinogram_shape), np.float32)
         executable, seconds = compiled(solve, solver, shared, np.float32(tolerance), blank, blank)
         seconds_compile += seconds
-        needed, there = needed_by(executable, blank, problem), available(limit)
-        if there is None or needed.largest <= there:
-            return Program(executable, solver, shared, scale, tolerance, chunk, mesh, needed, seconds_compile)
+        needed, free = needed_by(executable, blank, problem), available(limit)
+        if free is None or needed.largest <= free:
+            there = rows if there is None else there
+            return Program(
+                executable,
+                solver,
+                shared,
+                scale,
+                tolerance,
+                chunk,
+                there,
+                halo,
+                mesh,
+                needed,
+                seconds_compile,
+            )
         if chunk <= devices:
             raise DoesNotFit(
                 f"{devices} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
                 f"{problem.A.sinogram_shape[0]} views need {needed.largest / 2**30:.1f} GiB, and "
-                f"{there / 2**30:.1f} GiB are there: use fewer views or columns, a larger --memory, or a "
+                f"{free / 2**30:.1f} GiB are there: use fewer views or columns, a larger --memory, or a "
                 "machine with more"
             )
         # What a run takes grows with the rows, nearly in proportion.
-        chunk = max(devices, min(chunk - devices, int(chunk * there / needed.largest)))
+        chunk = max(devices, min(chunk - devices, int(chunk * free / needed.largest)))
 
 
 def evenly(rows: int, chunk: int, devices: int = 1) -> int:
@@ -152,7 +177,7 @@ def solve_blocks(program: Program, read: Callable[[slice], Scan], todo: Iterable
     """Each of these blocks of rows, solved; the next one is read meanwhile.
 
     A row that diverges says so in its status and leaves the others alone; one without signal is 0. A block
-    that is smaller than the chunk is filled up with copies of its last row.
+    that is smaller than the chunk is filled up with copies of its last row, or of the last one of its halo.
 
     read: rows of a scan -> these rows, such as ``scan.select_rows``
     """
@@ -167,27 +192,35 @@ def solve_blocks(program: Program, read: Callable[[slice], Scan], todo: Iterable
             out = program.executable(
                 program.solver, program.problem, np.float32(program.tolerance), sinograms, masks
             )
-            solution, residual = jax.tree.map(np.asarray, out)
+            solution, residual = jax.tree.map(functools.partial(_kept, program), out)
             cut = lambda a, n=block.stop - block.start: a[:n]  # noqa: E731
             yield Solved(
                 block,
                 cut(solution.status),
                 jax.tree.map(cut, solution.stats),
                 cut(residual),
-                sinograms,
-                masks,
+                _kept(program, sinograms),
+                _kept(program, masks),
                 solution.value,
             )
 
 
 def _prepare(program: Program, read, block: slice):
-    """The rows of ``block`` scaled, with 0 where invalid, filled up with copies of the last."""
-    scan = read(block)
-    masks = np.moveaxis(scan.mask, 1, 0)
-    values = np.moveaxis(scan.projections, 1, 0) / np.float32(program.scale)
-    sinograms = np.where(masks, values, np.float32(0))
-    fill = ((0, program.chunk - len(masks)), (0, 0), (0, 0))
-    return np.pad(sinograms, fill, mode="edge"), np.pad(masks.astype(np.float32), fill, mode="edge")
+    """The rows that are solved for ``block``, scaled, with 0 where invalid."""
+    numbers = slabs(block, program.chunk, meshes.size(program.mesh), program.halo, program.rows).ravel()
+    first = int(numbers.min())
+    scan = read(slice(first, int(numbers.max()) + 1))
+    masks = np.moveaxis(scan.mask, 1, 0)[numbers - first]
+    values = np.moveaxis(scan.projections, 1, 0)[numbers - first] / np.float32(program.scale)
+    return np.where(masks, values, np.float32(0)), masks.astype(np.float32)
+
+
+def _kept(program: Program, array) -> np.ndarray:
+    """Of what a chunk was solved with, the rows of the chunk itself."""
+    array, devices = np.asarray(array), meshes.size(program.mesh)
+    own = array.reshape(devices, -1, *array.shape[1:])
+    own = own[:, program.halo : own.shape[1] - program.halo]
+    return np.ascontiguousarray(own.reshape(-1, *array.shape[1:]))
 
 
 def _solve(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int):

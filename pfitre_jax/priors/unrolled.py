@@ -35,6 +35,11 @@ class UnrolledPrior:
         return self.prior.first_iterations
 
     @property
+    def reach(self) -> int:
+        """As of the prior inside."""
+        return self.prior.reach
+
+    @property
     def iterations(self) -> int | None:
         """How many iterations it was made for; ``None``: any number, they share weights and rho."""
         return None if self.rho.shape[0] == 1 else self.rho.shape[0]

@@ -50,9 +50,9 @@ class VolumeProblem:
         return cls(row, jnp.where(masks > 0, sinograms, 0), masks)
 
     @property
-    def support(self) -> Float[Array, "ny nx"]:
-        """1 where an image may differ from 0, in every row."""
-        return self.row.support
+    def support(self) -> Float[Array, "1 ny nx"]:
+        """1 where an image may differ from 0, the same in every row."""
+        return self.row.support[None]
 
     @property
     def wedge(self) -> Wedge:

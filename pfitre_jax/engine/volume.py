@@ -1,0 +1,42 @@
+"""All rows of a volume, or of a slab of it, solved together: they meet in the prior."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from pfitre_jax.loop import Solution, run
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.volume import VolumeProblem
+
+#: Rows that a slab is solved with on either side of those that are kept, where the volume does not fit
+#: into memory: a prior that couples neighbours carries little further in as many iterations as are made.
+HALO = 8
+
+
+def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int):
+    """``(solution, residuals (rows,))`` of neighbouring rows by a method, started from 0; the solution's
+    status and stats, which are those of all rows together, are given to each of them. Pure.
+
+    problem: supplies everything but sinogram and mask; sinograms, masks: (rows, views, columns)
+    """
+    volume = VolumeProblem.create(problem, sinograms, masks)
+    zero = jnp.zeros((len(sinograms), *problem.A.shape), sinograms.dtype)
+    solution = run(solver, volume, zero, iterations=iterations, tolerance=tolerance)
+    # Without any signal there is nothing to reconstruct.
+    signal = jnp.any(volume.sinogram != 0, axis=(1, 2))
+    value = jnp.where(signal[:, None, None], solution.value, 0)
+    every = lambda a: jnp.broadcast_to(a, (len(sinograms), *jnp.shape(a)))  # noqa: E731
+    stats = {name: every(value) for name, value in solution.stats.items()}
+    return Solution(value, every(solution.status), stats), volume.residuals(value)
+
+
+def slabs(block: slice, chunk: int, devices: int, halo: int, rows: int) -> np.ndarray:
+    """Numbers of the rows that each device solves of a block: (devices, chunk/devices + 2 halo).
+
+    Beyond the first and the last row of the scan, of ``rows``, and beyond the halo of a block that is smaller
+    than the chunk, the outermost row is repeated.
+    """
+    own = np.arange(-halo, chunk // devices + halo)
+    numbers = block.start + chunk // devices * np.arange(devices)[:, None] + own
+    return np.clip(numbers, max(block.start - halo, 0), min(block.stop + halo, rows) - 1)

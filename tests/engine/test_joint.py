@@ -1,0 +1,78 @@
+"""A joint reconstruction: all rows at once, or slabs that overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analytic import CENTER, THETA, disc_stack
+
+import pfitre_jax as pf
+from pfitre_jax.engine import volume
+from pfitre_jax.engine.volume import slabs
+from pfitre_jax.loop import Status
+from pfitre_jax.scan import Scan
+
+ROWS = 12
+#: A ball: rows near the middle hold wider discs.
+BALL = [[(1.0, -2.0, float(np.sqrt(max(49 - (r - 5.5) ** 2, 0))), 1.0)] for r in range(ROWS)]
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    """A ball seen from 75 of 180 degrees, with noise."""
+    seen = slice(0, 9)
+    stack = disc_stack(BALL)[seen]
+    stack = stack + 0.03 * stack.max() * np.random.default_rng(0).standard_normal(stack.shape)
+    return Scan.create(stack.astype(np.float32), THETA[seen], center=CENTER)
+
+
+def test_slabs_overlap_and_end_at_the_scan():
+    np.testing.assert_array_equal(slabs(slice(2, 5), 3, 1, 2, 6), [[0, 1, 2, 3, 4, 5, 5]])
+    np.testing.assert_array_equal(slabs(slice(0, 4), 4, 2, 1, 9), [[0, 0, 1, 2], [1, 2, 3, 4]])
+    # A block smaller than the chunk.
+    np.testing.assert_array_equal(slabs(slice(4, 5), 3, 1, 1, 9), [[3, 4, 5, 5, 5]])
+    np.testing.assert_array_equal(slabs(slice(4, 6), 4, 1, 0, 9), [[4, 5, 5, 5]])
+
+
+@pytest.mark.parametrize("method", ["fista-tv", "admm-tv"])
+def test_rows_are_joined_by_the_variation_along_them(scan, method):
+    settings = dict(weight=0.01, iterations=60)
+    alone, together = (pf.reconstruct(scan, method, joint=joint, **settings) for joint in (False, True))
+    rough = lambda result: np.linalg.norm(np.diff(result.volume, axis=0))  # noqa: E731
+    assert rough(together) < 0.93 * rough(alone)
+    assert together.volume.shape == alone.volume.shape and together.scale == alone.scale
+    # One volume converges, or does not, as a whole.
+    assert len(set(together.status.tolist())) == 1 and together.residual.shape == (ROWS,)
+
+
+def test_slabs_leave_no_seam(scan, monkeypatch):
+    settings = dict(method="admm-tv", joint=True, weight=0.01, iterations=50)
+    whole = pf.reconstruct(scan, **settings).volume
+    size = np.linalg.norm(whole)
+    errors = {}
+    for halo in (0, volume.HALO):
+        monkeypatch.setattr("pfitre_jax.engine.slices.HALO", halo)
+        errors[halo] = np.linalg.norm(pf.reconstruct(scan, chunk=4, **settings).volume - whole) / size
+    assert errors[volume.HALO] < 0.02 and errors[volume.HALO] < errors[0] / 3, errors
+
+
+def test_a_row_that_cannot_be_solved_says_so_in_all(scan):
+    """They share their fate: none is silently wrong."""
+    broken = scan.projections.copy()
+    broken[3, 5, 16] = 1e30
+    result = pf.reconstruct(
+        Scan.create(broken, scan.theta_rad, center=CENTER), "admm-tv", joint=True, weight=0.01, scale=1.0
+    )
+    assert set(result.status.tolist()) == {int(Status.DIVERGED)} and np.isfinite(result.volume).all()
+
+
+def test_rows_without_signal_are_empty(scan):
+    stack = scan.projections.copy()
+    stack[:, 7] = 0
+    result = pf.reconstruct(Scan.create(stack, scan.theta_rad, center=CENTER), "admm-tv", joint=True)
+    assert not result.volume[7].any() and result.volume[6].any()
+
+
+def test_methods_without_a_prior_that_joins_rows_are_refused(scan):
+    with pytest.raises(ValueError, match="sirt solves every row for itself.*one of fista-tv, .*pfitre"):
+        pf.reconstruct(scan, "sirt", joint=True)

@@ -1,0 +1,220 @@
+"""A volume's problem is that of its rows; what joins them is the prior alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage.restoration import denoise_tv_chambolle
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.loop import run
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.operators.gradient import gradient, gradient_adjoint
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.directional_tv import DirectionalTV
+from pfitre_jax.priors.network import NetworkPrior, widened
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.volume import VolumeProblem
+
+N, ROWS = 20, 5
+THETA = np.deg2rad(np.linspace(-40, 44, 14))
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def row() -> Problem:
+    A = Projector(ParallelGeometry.create(THETA, N))
+    return Problem.create(A, jnp.zeros(A.sinogram_shape))
+
+
+@pytest.fixture(scope="module")
+def volume() -> np.ndarray:
+    """A box that is in the rows 1 to 3."""
+    truth = np.zeros((ROWS, N, N), np.float32)
+    truth[1:4, 6:13, 5:14] = 1.0
+    return truth
+
+
+@pytest.fixture(scope="module")
+def problem(row, volume) -> VolumeProblem:
+    sinograms = jax.vmap(row.A)(volume)
+    noise = 0.02 * float(jnp.max(sinograms)) * rng().standard_normal(sinograms.shape)
+    masks = np.ones(sinograms.shape)
+    masks[2, :, 7] = 0
+    return VolumeProblem.create(row, sinograms + noise.astype(np.float32), masks)
+
+
+def rows_of(problem: VolumeProblem):
+    return [problem.row.with_sinogram(y, m) for y, m in zip(problem.sinogram, problem.mask, strict=True)]
+
+
+def test_every_operator_is_that_of_the_rows(problem, volume):
+    for name in ("misfit", "normal", "gradient"):
+        whole = getattr(problem, name)(jnp.asarray(volume))
+        each = [getattr(one, name)(image) for one, image in zip(rows_of(problem), volume, strict=True)]
+        np.testing.assert_allclose(whole, np.stack(each), atol=1e-5)
+    each = [one.residual(image) for one, image in zip(rows_of(problem), volume, strict=True)]
+    # Rows without signal have a residual without a unit.
+    np.testing.assert_allclose(problem.residuals(jnp.asarray(volume)), each, rtol=1e-4)
+
+
+def test_back_is_the_adjoint_of_the_projection(problem):
+    a = rng(1).standard_normal((ROWS, N, N))
+    b = rng(2).standard_normal(problem.sinogram.shape)
+    with jax.enable_x64(True):
+        double = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, float)), problem)
+        ahead = double.mask * jax.vmap(double.row.A)(double.support * a)
+        left, right = jnp.vdot(ahead, b), jnp.vdot(a, double.back(jnp.asarray(b))) * double.norm_squared
+    assert float(left) == pytest.approx(float(right), rel=1e-9)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Halve:
+    """A prior that knows one row at a time, and of a loop with one fixed point."""
+
+    def denoise(self, v, *, gradient, wedge, rho):
+        return 0.5 * v
+
+
+def test_without_a_prior_that_joins_them_rows_are_solved_as_alone(problem):
+    """Conjugate gradients make one step for all rows, so that they agree where both have converged."""
+    method, start = HQS(Halve(), 0.05, closing=0.0), jnp.zeros((ROWS, N, N))
+    together = jax.jit(lambda p: run(method, p, start, iterations=40).value)(problem)
+    alone = jax.jit(lambda p: run(method, p, start[0], iterations=40).value)
+    each = np.stack([alone(one) for one in rows_of(problem)])
+    assert np.linalg.norm(together - each) < 1e-3 * np.linalg.norm(each)
+
+
+def test_the_gradient_of_a_volume_is_a_difference_along_each_axis_and_has_its_adjoint():
+    a, b = rng(1).standard_normal((4, 5, 6)), rng(2).standard_normal((3, 4, 5, 6))
+    with jax.enable_x64(True):
+        found = np.asarray(gradient(jnp.asarray(a)))
+        for axis in range(3):
+            inner = np.take(found[axis], range(a.shape[axis] - 1), axis)
+            np.testing.assert_allclose(inner, np.diff(a, axis=axis))
+            assert not np.take(found[axis], -1, axis).any()
+        dots = np.vdot(found, b), np.vdot(a, gradient_adjoint(jnp.asarray(b)))
+    assert dots[0] == pytest.approx(dots[1], rel=1e-12)
+
+
+def test_the_prox_of_a_volume_is_that_of_scikit_image(volume):
+    v = volume + 0.1 * rng().standard_normal(volume.shape)
+    with jax.enable_x64(True):
+        tv = TV(0.0, nonnegative=False, iterations=3000)
+        ours = jax.jit(tv.prox)(jnp.asarray(v), 0.1)
+    theirs = denoise_tv_chambolle(v, weight=0.1, eps=1e-12, max_num_iter=20000)
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_directional_variation_of_a_volume(volume):
+    """Ratio 1 is plain TV at any direction; its gradient is bounded as the dual method counts on."""
+    plain, turned = TV(1.0), DirectionalTV(1.0, direction_rad=0.7, ratio=1.0)
+    v = jnp.asarray(rng().standard_normal(volume.shape), jnp.float32)
+    assert float(turned.value(v)) == pytest.approx(float(plain.value(v)), rel=1e-4)
+    worst = jnp.asarray((-1.0) ** np.indices(volume.shape).sum(axis=0)) / volume.size**0.5
+    for tv in (plain, DirectionalTV(1.0, direction_rad=0.7, ratio=1.5)):
+        size = float(jnp.sum(tv._gradient(worst) ** 2))
+        assert 0.5 * tv._norm_squared(3) < size < tv._norm_squared(3) or tv is not plain
+        assert size < tv._norm_squared(3)
+
+
+@pytest.mark.parametrize("make", [lambda w: FISTATV(w), lambda w: ADMM(TV(w), 20 * w)], ids=["FISTA", "ADMM"])
+def test_of_rows_that_are_alike_the_noise_is_told_from_what_they_share(make, row, volume):
+    volume = np.repeat(volume[2:3], ROWS, axis=0)
+    sinograms = np.asarray(jax.vmap(row.A)(volume))
+    noise = 0.05 * sinograms.max() * rng().standard_normal(sinograms.shape)
+    problem = VolumeProblem.create(row, (sinograms + noise).astype(np.float32))
+    method = make(2e-3)
+    start = jnp.zeros((ROWS, N, N))
+    together = jax.jit(lambda p: run(method, p, start, iterations=150).value)(problem)
+    alone = jax.jit(lambda p: run(method, p, start[0], iterations=150).value)
+    each = np.stack([alone(one) for one in rows_of(problem)])
+    error = lambda found: np.linalg.norm(np.asarray(found) - volume)  # noqa: E731
+    assert error(together) < 0.95 * error(each)
+
+
+SMALL = UNetConfig(channels=(4, 4, 8), blocks=1, growth=4, dilations=(1, 2), embedding=4)
+
+
+def random_prior(config: UNetConfig, seed=0) -> NetworkPrior:
+    """With a correction that is not 0."""
+    prior = NetworkPrior.create(config, jax.random.key(seed))
+    draw = lambda a: 0.3 * jnp.asarray(rng(seed).standard_normal(a.shape), a.dtype)  # noqa: E731
+    return dataclasses.replace(prior, params=jax.tree.map(draw, prior.params))
+
+
+def proposal(prior, v, problem):
+    return np.asarray(prior.denoise(v, gradient=0.5 * v, wedge=problem.wedge, rho=0.01))
+
+
+@pytest.mark.parametrize("mirror", [None, 3])
+def test_a_network_of_one_row_sees_a_volume_row_by_row(problem, mirror):
+    prior = dataclasses.replace(random_prior(SMALL), mirror=mirror)
+    v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
+    each = np.stack([proposal(prior, image, problem) for image in v])
+    np.testing.assert_allclose(proposal(prior, v, problem), each, atol=2e-5)
+
+
+def test_a_row_depends_on_as_many_neighbours_as_the_network_sees(problem):
+    prior = random_prior(dataclasses.replace(SMALL, in_channels=4))
+    assert prior.reach == 1
+    v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
+    moved = np.abs(proposal(prior, v.at[4].add(1.0), problem) - proposal(prior, v, problem)).max((1, 2))
+    assert moved[:3].max() < 1e-5 and moved[3:].min() > 1e-3
+    # Turned over, a volume has other neighbours below than above: the network can tell.
+    turned = proposal(prior, v[::-1], problem)[::-1]
+    assert np.abs(turned - proposal(prior, v, problem)).max() > 1e-3
+
+
+def test_a_widened_network_is_the_same_until_it_is_trained(problem):
+    prior = random_prior(SMALL)
+    wide = widened(prior, dataclasses.replace(SMALL, in_channels=6))
+    v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
+    assert wide.reach == 2
+    np.testing.assert_allclose(proposal(wide, v, problem), proposal(prior, v, problem), atol=2e-5)
+    with pytest.raises(ValueError, match="differs by fewer in_channels"):
+        widened(prior, dataclasses.replace(SMALL, in_channels=6, growth=8))
+    with pytest.raises(ValueError, match="differs by fewer in_channels"):
+        widened(wide, SMALL)
+
+
+def test_shapes_that_do_not_fit_are_refused(row):
+    with pytest.raises(ValueError, match=r"sinograms have shape \(14, 20\); expected \(rows, 14, 20\)"):
+        VolumeProblem.create(row, np.zeros((14, 20)))
+
+
+def test_gradients_go_through_the_joint_loop(problem):
+    """To the data of one row from another one, by finite differences."""
+
+    @jax.jit
+    def loss(sinogram):
+        moved = dataclasses.replace(problem, sinogram=sinogram)
+        found = run(
+            ADMM(TV(1e-3, iterations=5), 0.02, cg_iterations=2, start_iterations=2),
+            moved,
+            jnp.zeros((ROWS, N, N), sinogram.dtype),
+            iterations=3,
+            differentiate="checkpoint",
+        )
+        return jnp.sum(found.value[1] ** 2)
+
+    with jax.enable_x64(True):
+        problem = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, float)), problem)
+        y = problem.sinogram
+        direction = jnp.zeros_like(y).at[2].set(rng(4).standard_normal(y.shape[1:]))
+        slope = jnp.vdot(jax.grad(loss)(y), direction)
+        step = 1e-6
+        expected = (loss(y + step * direction) - loss(y - step * direction)) / (2 * step)
+    assert abs(float(expected)) > 1e-3 and float(slope) == pytest.approx(float(expected), rel=1e-4)
