@@ -177,7 +177,7 @@ def solve_blocks(program: Program, read: Callable[[slice], Scan], todo: Iterable
     """Each of these blocks of rows, solved; the next one is read meanwhile.
 
     A row that diverges says so in its status and leaves the others alone; one without signal is 0. A block
-    that is smaller than the chunk is filled up with copies of its last row, or of the last one of its halo.
+    that is smaller than the chunk is filled up with copies of its last row.
 
     read: rows of a scan -> these rows, such as ``scan.select_rows``
     """
@@ -186,41 +186,35 @@ def solve_blocks(program: Program, read: Callable[[slice], Scan], todo: Iterable
         prepare = functools.partial(_prepare, program, read)
         following = pool.submit(prepare, todo[0]) if todo else None
         for number, block in enumerate(todo):
-            sinograms, masks = following.result()
+            sinograms, masks, own = following.result()
             if number + 1 < len(todo):
                 following = pool.submit(prepare, todo[number + 1])
             out = program.executable(
                 program.solver, program.problem, np.float32(program.tolerance), sinograms, masks
             )
-            solution, residual = jax.tree.map(functools.partial(_kept, program), out)
+            kept = lambda a, own=own: np.asarray(a)[own]  # noqa: E731
+            solution, residual = jax.tree.map(kept, out)
             cut = lambda a, n=block.stop - block.start: a[:n]  # noqa: E731
             yield Solved(
                 block,
                 cut(solution.status),
                 jax.tree.map(cut, solution.stats),
                 cut(residual),
-                _kept(program, sinograms),
-                _kept(program, masks),
+                kept(sinograms),
+                kept(masks),
                 solution.value,
             )
 
 
 def _prepare(program: Program, read, block: slice):
-    """The rows that are solved for ``block``, scaled, with 0 where invalid."""
-    numbers = slabs(block, program.chunk, meshes.size(program.mesh), program.halo, program.rows).ravel()
+    """The rows that are solved for ``block``, scaled, with 0 where invalid, and which of them are its own."""
+    numbers, own = slabs(block, program.chunk, meshes.size(program.mesh), program.halo, program.rows)
+    own = (own + numbers.shape[1] * np.arange(len(numbers))[:, None]).ravel()
     first = int(numbers.min())
     scan = read(slice(first, int(numbers.max()) + 1))
-    masks = np.moveaxis(scan.mask, 1, 0)[numbers - first]
-    values = np.moveaxis(scan.projections, 1, 0)[numbers - first] / np.float32(program.scale)
-    return np.where(masks, values, np.float32(0)), masks.astype(np.float32)
-
-
-def _kept(program: Program, array) -> np.ndarray:
-    """Of what a chunk was solved with, the rows of the chunk itself."""
-    array, devices = np.asarray(array), meshes.size(program.mesh)
-    own = array.reshape(devices, -1, *array.shape[1:])
-    own = own[:, program.halo : own.shape[1] - program.halo]
-    return np.ascontiguousarray(own.reshape(-1, *array.shape[1:]))
+    masks = np.moveaxis(scan.mask, 1, 0)[numbers.ravel() - first]
+    values = np.moveaxis(scan.projections, 1, 0)[numbers.ravel() - first] / np.float32(program.scale)
+    return np.where(masks, values, np.float32(0)), masks.astype(np.float32), own
 
 
 def _solve(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int):

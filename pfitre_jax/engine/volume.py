@@ -31,12 +31,17 @@ def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, itera
     return Solution(value, every(solution.status), stats), volume.residuals(value)
 
 
-def slabs(block: slice, chunk: int, devices: int, halo: int, rows: int) -> np.ndarray:
-    """Numbers of the rows that each device solves of a block: (devices, chunk/devices + 2 halo).
+def slabs(block: slice, chunk: int, devices: int, halo: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows that each device solves of a block, (devices, chunk/devices + 2 halo), and which of
+    these, (devices, chunk/devices), are of the block.
 
-    Beyond the first and the last row of the scan, of ``rows``, and beyond the halo of a block that is smaller
-    than the chunk, the outermost row is repeated.
+    A slab lies inside the scan, of ``rows``, as far as that has as many: at its ends the halo is on the other
+    side. What there is not of a block that is smaller than the chunk is its last row again.
     """
-    own = np.arange(-halo, chunk // devices + halo)
-    numbers = block.start + chunk // devices * np.arange(devices)[:, None] + own
-    return np.clip(numbers, max(block.start - halo, 0), min(block.stop + halo, rows) - 1)
+    own = np.arange(chunk // devices)
+    wanted = np.minimum(block.start + chunk // devices * np.arange(devices)[:, None] + own, block.stop - 1)
+    if not halo:
+        return wanted, np.broadcast_to(own, wanted.shape)
+    size = own.size + 2 * halo
+    first = np.clip(wanted[:, :1] - halo, 0, max(rows - size, 0))
+    return np.minimum(first + np.arange(size), rows - 1), wanted - first

@@ -8,27 +8,31 @@ import jax.numpy as jnp
 from pfitre_jax.solvers.problem import Problem
 
 
-def conjugate_gradients(operator, rhs, x0, *, iterations: int, precondition=lambda r: r, residual=None):
+def conjugate_gradients(
+    operator, rhs, x0, *, iterations: int, precondition=lambda r: r, residual=None, dot=jnp.vdot
+):
     """Solve ``operator(x) = rhs`` for a symmetric positive ``operator`` by a fixed number of iterations.
 
     rhs, x0: arrays of one shape; residual: ``rhs - operator(x0)``, where it is known already
+    dot: the inner product; one for each of several systems that ``operator`` solves side by side, with axes
+        of length 1 where it sums
 
     Differentiable by unrolling. A direction that no longer makes progress is skipped, so more iterations than
     needed do no harm. (Hestenes & Stiefel, 1952.)
     """
     residual = rhs - operator(x0) if residual is None else residual
     direction = precondition(residual)
-    energy = jnp.vdot(residual, direction)
+    energy = dot(residual, direction)
 
     def iterate(carry, _):
         x, residual, direction, energy = carry
         image = operator(direction)
-        curvature = jnp.vdot(direction, image)
+        curvature = dot(direction, image)
         step = ratio(energy, curvature)
         x = x + step * direction
         residual = residual - step * image
         steepest = precondition(residual)
-        new = jnp.vdot(residual, steepest)
+        new = dot(residual, steepest)
         direction = steepest + ratio(new, energy) * direction
         return (x, residual, direction, new), None
 
@@ -65,5 +69,6 @@ def data_step(problem: Problem, target, rho, x, *, iterations: int):
         precondition=lambda r: free * problem.precondition(free * r, rho),
         # Every pixel above 0 is free, so that free * x is x.
         residual=free * downhill,
+        dot=problem.dot,
     )
     return jnp.maximum(x, 0)

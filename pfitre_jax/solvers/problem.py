@@ -95,6 +95,10 @@ class Problem:
         """``S A^T M W y / norm(A)^2``: (views, columns) -> (ny, nx)."""
         return self.support * self.A.T(self.weighted(sinogram)) / self.norm_squared
 
+    def dot(self, a, b):
+        """``<a, b>`` of two images, ()."""
+        return jnp.vdot(a, b)
+
     def gradient(self, image):
         """Gradient of the data term, ``S A^T M W (A x - y) / norm(A)^2``."""
         return -self.back(self.misfit(image))

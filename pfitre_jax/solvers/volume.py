@@ -89,6 +89,10 @@ class VolumeProblem:
         """``S A^T M W y / norm(A)^2``: (rows, views, columns) -> (rows, ny, nx)."""
         return self.support * jax.vmap(self.row.A.T)(self.weighted(sinogram)) / self.norm_squared
 
+    def dot(self, a, b):
+        """``<a, b>`` of each row of two volumes, (rows, 1, 1): rows are solved side by side."""
+        return jnp.sum(a * b, axis=(1, 2), keepdims=True)
+
     def gradient(self, volume):
         """Gradient of the data term, ``S A^T M W (A x - y) / norm(A)^2``."""
         return -self.back(self.misfit(volume))

@@ -12,9 +12,9 @@ from pfitre_jax.engine.volume import slabs
 from pfitre_jax.loop import Status
 from pfitre_jax.scan import Scan
 
-ROWS = 12
+ROWS = 24
 #: A ball: rows near the middle hold wider discs.
-BALL = [[(1.0, -2.0, float(np.sqrt(max(49 - (r - 5.5) ** 2, 0))), 1.0)] for r in range(ROWS)]
+BALL = [[(1.0, -2.0, float(np.sqrt(max(150 - (r - 11.5) ** 2, 0))), 1.0)] for r in range(ROWS)]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,19 @@ def scan() -> Scan:
     return Scan.create(stack.astype(np.float32), THETA[seen], center=CENTER)
 
 
-def test_slabs_overlap_and_end_at_the_scan():
-    np.testing.assert_array_equal(slabs(slice(2, 5), 3, 1, 2, 6), [[0, 1, 2, 3, 4, 5, 5]])
-    np.testing.assert_array_equal(slabs(slice(0, 4), 4, 2, 1, 9), [[0, 0, 1, 2], [1, 2, 3, 4]])
-    # A block smaller than the chunk.
-    np.testing.assert_array_equal(slabs(slice(4, 5), 3, 1, 1, 9), [[3, 4, 5, 5, 5]])
-    np.testing.assert_array_equal(slabs(slice(4, 6), 4, 1, 0, 9), [[4, 5, 5, 5]])
+def test_slabs_overlap_and_stay_in_the_scan():
+    def check(found, numbers, own):
+        np.testing.assert_array_equal(found[0], numbers)
+        np.testing.assert_array_equal(found[1], own)
+
+    check(slabs(slice(3, 5), 2, 1, 2, 9), [[1, 2, 3, 4, 5, 6]], [[2, 3]])
+    check(slabs(slice(0, 2), 2, 1, 2, 9), [[0, 1, 2, 3, 4, 5]], [[0, 1]])
+    check(slabs(slice(8, 9), 2, 1, 2, 9), [[3, 4, 5, 6, 7, 8]], [[5, 5]])
+    check(slabs(slice(0, 4), 4, 2, 1, 9), [[0, 1, 2, 3], [1, 2, 3, 4]], [[0, 1], [1, 2]])
+    # More than there are.
+    check(slabs(slice(2, 3), 2, 1, 2, 4), [[0, 1, 2, 3, 3, 3]], [[2, 2]])
+    # Rows that are not joined.
+    check(slabs(slice(4, 6), 4, 1, 0, 9), [[4, 5, 5, 5]], [[0, 1, 2, 3]])
 
 
 @pytest.mark.parametrize("method", ["fista-tv", "admm-tv"])
@@ -74,5 +81,5 @@ def test_rows_without_signal_are_empty(scan):
 
 
 def test_methods_without_a_prior_that_joins_rows_are_refused(scan):
-    with pytest.raises(ValueError, match="sirt solves every row for itself.*one of fista-tv, .*pfitre"):
+    with pytest.raises(ValueError, match=r"sirt solves every row for itself.*one of fista-tv, .*pfitre"):
         pf.reconstruct(scan, "sirt", joint=True)

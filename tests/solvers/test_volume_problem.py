@@ -82,19 +82,18 @@ def test_back_is_the_adjoint_of_the_projection(problem):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Halve:
-    """A prior that knows one row at a time, and of a loop with one fixed point."""
+    """A prior that knows one row at a time."""
 
     def denoise(self, v, *, gradient, wedge, rho):
         return 0.5 * v
 
 
 def test_without_a_prior_that_joins_them_rows_are_solved_as_alone(problem):
-    """Conjugate gradients make one step for all rows, so that they agree where both have converged."""
-    method, start = HQS(Halve(), 0.05, closing=0.0), jnp.zeros((ROWS, N, N))
-    together = jax.jit(lambda p: run(method, p, start, iterations=40).value)(problem)
-    alone = jax.jit(lambda p: run(method, p, start[0], iterations=40).value)
+    method, start = HQS(Halve(), 0.05), jnp.zeros((ROWS, N, N))
+    together = jax.jit(lambda p: run(method, p, start, iterations=3).value)(problem)
+    alone = jax.jit(lambda p: run(method, p, start[0], iterations=3).value)
     each = np.stack([alone(one) for one in rows_of(problem)])
-    assert np.linalg.norm(together - each) < 1e-3 * np.linalg.norm(each)
+    assert np.linalg.norm(together - each) < 1e-4 * np.linalg.norm(each)
 
 
 def test_the_gradient_of_a_volume_is_a_difference_along_each_axis_and_has_its_adjoint():
