@@ -17,6 +17,7 @@ LAYERS = [
     "scan",
     "io",
     "preprocess",
+    "motion",
     "loop",
     "operators",
     "models",

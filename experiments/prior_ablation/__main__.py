@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.prior_ablation.config import GROUPS, LOSSES, PRESETS, Config
+from experiments.prior_ablation.config import GROUPS, LOSSES, PARTS, PRESETS, Config
 from experiments.record import Record, command_line, folder, hashes
 from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
@@ -27,7 +27,6 @@ from pfitre_jax.twin.pairs import PairSettings, draw, start
 
 NAME = "prior_ablation"
 FIRST_ITERATIONS = 10
-PARTS = ("wedge", "network", "loss", "optimiser", "scenes", "imperfections")
 EVERY = sum(GROUPS.values(), ())
 
 
@@ -150,7 +149,7 @@ def measure(config: Config, work: Path, part: str, name: str) -> tuple[dict, dic
 def tables(results: dict) -> str:
     """Markdown: a table for each part."""
     lines = []
-    for part in PARTS[:-1]:
+    for part in PARTS["default"][:-1]:
         if part in results:
             lines += ["", f"| {part} | start, dB | result, dB | gain, dB |", "|---|---|---|---|"]
             for name, row in results[part].items():
@@ -201,10 +200,10 @@ def record(config: Config, where: Path) -> Record:
 
 def main() -> None:
     parser = command_line(NAME)
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--only", choices=PARTS["default"])
     options = parser.parse_args()
     config = PRESETS[options.preset]
-    parts = PARTS if options.only is None else (options.only,)
+    parts = PARTS[options.preset] if options.only is None else (options.only,)
     results = record(config, folder(NAME, options))
     todo = [(part, name) for part in parts for name in variants(config, part)]
     with tempfile.TemporaryDirectory() as work:

@@ -14,6 +14,11 @@ import dataclasses
 
 from pfitre_jax.models.unet import UNetConfig
 
+#: What is compared, by preset: tiny has one part of each kind.
+PARTS = {
+    "default": ("wedge", "network", "loss", "optimiser", "scenes", "imperfections"),
+    "tiny": ("wedge", "scenes", "imperfections"),
+}
 #: What is left out of the training together: imperfections of one cause.
 GROUPS = {
     "shifts": ("shift", "drift", "outliers", "sample_drift", "center_error", "angle_error"),

@@ -1,0 +1,301 @@
+"""Alignment: the views' displacements, found in one loop with the reconstruction that they blur.
+
+The loop goes from coarse bins to fine ones. In turns, the volume takes a few iterations of total variation
+towards the measured views, mended by what is known of their motion, and the motion a Gauss-Newton step
+towards the volume's projections (joint reprojection: Guersoy et al., Sci. Rep. 7, 2017; here with rows, gain
+and offset too). With ``P`` the predicted view and ``D`` the mended one less ``P``, both smoothed,
+
+    D ~ -ds dP/dk - dr dP/di + dg P + do
+
+is solved for ``ds, dr, dg, do`` of each view, damped by what is expected of them, with Huber's weights. The
+roll is the one whose fresh reconstruction leaves the least smooth misfit: it is nearly a tilt of the object,
+to which a volume that is carried on would bend.
+
+**What no scan tells** is pinned to nothing: shifts along ``cos(theta)`` and ``sin(theta)`` move the object in
+its plane, a constant one along the rows moves it along the axis, a constant gain is another unit. A constant
+shift along the columns is another centre; over much less than half a turn that is nearly such a combination,
+and what is left of it stays with the shifts: below :data:`SPAN_DEG` the centre is not moved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from pfitre_jax.engine.opposite import vertex
+from pfitre_jax.engine.scale import scan_scale
+from pfitre_jax.engine.support import scan_support
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.motion import Motion
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.weight import MAD
+
+#: Largest number of columns that are looked at, coarsest and finest; bins are put together until it holds.
+COARSEST, FINEST = 48, 256
+#: Steps of the motion on each level, and iterations of the volume between two of them.
+STEPS, ITERATIONS = 20, 3
+#: Rolls that are tried on the coarsest level, on the others, and once more on the last, degrees, about the
+#: one that is known so far; iterations of the volume for each; rows of a level below which none is looked for.
+ROLLS = (np.linspace(-4, 4, 9), np.linspace(-1, 1, 5), np.linspace(-0.6, 0.6, 5))
+ROLL_ITERATIONS, ROLL_ROWS = 12, 8
+#: By less than this part the misfit does not tell one roll from another.
+ROLL_RISE = 0.003
+#: The volume's method; as smooth as can be told from misaligned views.
+METHOD = ADMM(TV(1e-3, iterations=10), rho=0.01, cg_iterations=2, start_iterations=8)
+#: What is expected of the motion: rms of the shifts, bins of the level, of gain, and of offset over the
+#: largest line integral. Steps are damped by it as by so much noise.
+EXPECTED_SHIFT, EXPECTED_GAIN, EXPECTED_OFFSET = 3.0, 0.1, 0.02
+#: Largest step of a shift, bins of the level.
+LARGEST_STEP = 1.5
+#: Both sides are smoothed by so many bins, so that the step sees further than a bin.
+SMOOTHING = 1.0
+#: Bins with a larger misfit than so many robust deviations count less (Huber).
+HUBER = 2.0
+#: Views over less than this do not tell the centre from a place in the plane.
+SPAN_DEG = 150.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Alignment:
+    """motion: found
+    residual: (steps,), of the volume against the mended views, over all levels
+    levels: (steps,), bins that were put together in each step
+    rolls: of each search the rolls that were tried and their misfits, relative, (2, tried)
+    pinned: what the scan does not tell, in words
+    """
+
+    motion: Motion
+    residual: np.ndarray
+    levels: np.ndarray
+    rolls: list[np.ndarray]
+    pinned: list[str]
+
+
+def align(
+    scan: Scan,
+    start: Motion | None = None,
+    *,
+    roll: bool = True,
+    rows: bool = True,
+    gain: bool = True,
+    steps: int = STEPS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Alignment:
+    """The motion of a scan whose centre is known at least nearly; the scan as it was measured.
+
+    start: to begin with, default none but a centre
+    roll, rows, gain: whether to look for the roll, the shifts along the rows, and gain and offset too
+    steps: on each level
+    progress: called with steps done and steps in all
+    """
+    motion = Motion.none(scan.views, scan.geometry().center) if start is None else start
+    factors = _factors(scan.columns)
+    residuals, levels, searches = [], [], []
+    # Where the views lie comes first: a roll is hardly seen in views that are not where they should be; and
+    # again after each search, as they lay where the roll before it wanted them.
+    reach = [ROLLS[0], *[ROLLS[1]] * (len(factors) - 1)]
+    plan = [(factor, tried) for factor, tried in zip(factors, reach, strict=True)] + [(factors[-1], ROLLS[2])]
+    level, current = None, motion
+    total = steps * (len(plan) + 1)
+    for number, (factor, tried) in enumerate(plan):
+        if level is None or factor != plan[number - 1][0]:
+            level = _Level(_binned(scan, factor), rows=rows, gain=gain)
+            current = _to_level(motion, factor)
+
+        def walk(current, level=level, factor=factor):
+            for _ in range(steps):
+                current, residual = level.advance(current)
+                residuals.append(residual)
+                levels.append(factor)
+                progress(len(residuals), total)
+            return current
+
+        current = walk(current) if number == 0 else current
+        if roll and level.scan.rows >= ROLL_ROWS:
+            rolls = current.roll_deg + tried
+            misfits = np.array([level.misfit(dataclasses.replace(current, roll_deg=r)) for r in rolls])
+            searches.append(np.stack([rolls, misfits]))
+            if misfits.max() > (1 + ROLL_RISE) * misfits.min():
+                current = dataclasses.replace(current, roll_deg=vertex(rolls, misfits))
+        current = walk(current)
+        motion = _from_level(current, factor)
+    pinned = ["shifts along cos(theta) and sin(theta)", "mean shift along the rows", "mean gain"]
+    if _span_deg(scan.theta_rad) >= SPAN_DEG:
+        constant = float(np.mean(motion.shifts))
+        moved = motion.shifts - constant
+        motion = dataclasses.replace(motion, shifts=moved, center=motion.center + constant)
+    else:
+        pinned.append("centre")
+    return Alignment(motion, np.array(residuals), np.array(levels), searches, pinned)
+
+
+def gauge(theta_rad, shifts) -> np.ndarray:
+    """``shifts (views,)`` without what moves the object in its plane: the residual of a fit of cos and sin."""
+    basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
+    return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=1e-3)[0]
+
+
+def _span_deg(theta_rad) -> float:
+    """Of the directions seen, modulo half a turn."""
+    return 180.0 - Wedge.from_angles(theta_rad).width_deg
+
+
+def _factors(columns: int) -> list[int]:
+    finest = -(-columns // FINEST)
+    factors = [finest]
+    while columns / (2 * factors[0]) >= COARSEST:
+        factors.insert(0, 2 * factors[0])
+    return factors
+
+
+def _binned(scan: Scan, factor: int) -> Scan:
+    """Means of blocks of bins along rows and columns, valid where all of them are; one row stays one."""
+    tall = min(factor, scan.rows)
+    r, c = scan.rows // tall, scan.columns // factor
+    cut = (slice(None), slice(r * tall), slice(c * factor))
+    shape = (scan.views, r, tall, c, factor)
+    mask = scan.mask[cut].reshape(shape).all(axis=(2, 4))
+    values = np.where(mask, scan.projections[cut].reshape(shape).mean(axis=(2, 4)) / factor, 0)
+    return dataclasses.replace(
+        scan,
+        projections=values.astype(np.float32),
+        mask=mask,
+        center=(scan.center - (factor - 1) / 2) / factor,
+        row0=0,
+        raw_rows=r,
+    )
+
+
+def _to_level(motion: Motion, factor: int) -> Motion:
+    return dataclasses.replace(
+        motion,
+        shifts=motion.shifts / factor,
+        row_shifts=motion.row_shifts / factor,
+        offset=motion.offset / factor,
+        center=(motion.center - (factor - 1) / 2) / factor,
+    )
+
+
+def _from_level(motion: Motion, factor: int) -> Motion:
+    return dataclasses.replace(
+        motion,
+        shifts=motion.shifts * factor,
+        row_shifts=motion.row_shifts * factor,
+        offset=motion.offset * factor,
+        center=motion.center * factor + (factor - 1) / 2,
+    )
+
+
+class _Level:
+    """The loop on bins of one size; holds the volume between steps."""
+
+    def __init__(self, scan: Scan, *, rows: bool, gain: bool):
+        self.scan, self.rows, self.gain = scan, rows and scan.rows > 1, gain
+        support, _ = scan_support(scan)
+        A = Projector(scan.geometry(), support.shape)
+        empty, wedge = jnp.zeros(A.sinogram_shape, jnp.float32), Wedge.from_angles(scan.theta_rad)
+        self.problem = jax.jit(lambda A: Problem.create(A, empty, None, support, wedge))(A)
+        self.scale, _ = scan_scale(scan, self.problem)
+        self.state = None
+
+    def advance(self, motion: Motion) -> tuple[Motion, float]:
+        """The motion after a step, and the residual of the volume that it was made with."""
+        values, mask = motion.correct(self.scan.projections, self.scan.mask)
+        predicted, self.state = self._predicted(values, mask, self.state, ITERATIONS)
+        misfit = np.where(mask, values - predicted, 0)
+        residual = float(np.linalg.norm(misfit) / np.linalg.norm(values))
+        return self._moved(motion, values, predicted, mask), residual
+
+    def misfit(self, motion: Motion) -> float:
+        """Relative norm of what a fresh volume leaves of the views, smoothed, once each view has moved.
+
+        Without the outermost rows, which a turn takes out of the frame.
+        """
+        values, mask = motion.correct(self.scan.projections, self.scan.mask)
+        predicted, _ = self._predicted(values, mask, None, ROLL_ITERATIONS)
+        fit = self._fit(values, predicted, mask)
+        margin = min(int(np.ceil(0.05 * self.scan.columns)), self.scan.rows // 4)
+        inner = np.zeros_like(mask)
+        inner[:, margin : self.scan.rows - margin] = mask[:, margin : self.scan.rows - margin]
+        return float(np.linalg.norm(fit.left[inner]) / np.linalg.norm(values[inner]))
+
+    def _predicted(self, values, mask, state, iterations: int):
+        """The volume's projections (views, rows, columns) after more iterations, and their state."""
+        sinograms = np.moveaxis(values, 1, 0) / np.float32(self.scale)
+        masks = np.moveaxis(mask, 1, 0).astype(np.float32)
+        state, predicted = _iterate(self.problem, sinograms, masks, state, iterations)
+        return np.moveaxis(np.asarray(predicted), 0, 1) * np.float32(self.scale), state
+
+    def _moved(self, motion: Motion, values, predicted, mask) -> Motion:
+        """One Gauss-Newton step."""
+        fit = self._fit(values, predicted, mask)
+        at_most = lambda name, size: np.clip(fit.step[name], -size, size)  # noqa: E731
+        row_shifts = motion.row_shifts + at_most("row_shifts", LARGEST_STEP)
+        gain = motion.gain * (1 + at_most("gain", 2 * EXPECTED_GAIN))
+        offset = motion.offset + motion.gain * fit.step["offset"]
+        return dataclasses.replace(
+            motion,
+            shifts=gauge(self.scan.theta_rad, motion.shifts + at_most("shifts", LARGEST_STEP)),
+            row_shifts=row_shifts - np.mean(row_shifts),
+            gain=gain / np.exp(np.mean(np.log(gain))),
+            offset=offset - np.mean(offset),
+        )
+
+    def _fit(self, values, predicted, mask) -> _Fit:
+        spread = (0, SMOOTHING * self.rows, SMOOTHING)
+        weight = ndimage.gaussian_filter(mask.astype(np.float32), spread)
+        smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
+        P, D = smooth(predicted), smooth(values - predicted)
+        inner = mask & (weight > 0.99)
+        # What the misfit is made of, how much of it is expected, and whether it is looked for.
+        largest = float(np.max(P, where=inner, initial=1e-12))
+        parts = {
+            "shifts": (-np.gradient(P, axis=2), EXPECTED_SHIFT, True),
+            "row_shifts": (-np.gradient(P, axis=1) if self.rows else None, EXPECTED_SHIFT, self.rows),
+            "gain": (P, EXPECTED_GAIN, self.gain),
+            "offset": (np.ones_like(P), EXPECTED_OFFSET * largest, self.gain),
+        }
+        names = [name for name, (_, _, on) in parts.items() if on]
+        X = np.stack([parts[name][0] for name in names], axis=-1)
+        expected = np.array([parts[name][1] for name in names])
+        deviation = np.median(np.abs(D[inner])) / MAD + 1e-12
+        weighted = (inner * np.minimum(1, HUBER * deviation / np.maximum(np.abs(D), 1e-12)))[..., None] * X
+        # Smoothed noise is shared by about so many neighbours.
+        noise = 4 * np.pi * SMOOTHING**2 * deviation**2
+        normal = np.einsum("vrka,vrkb->vab", weighted, X) + noise * np.diag(expected**-2.0)
+        right = np.einsum("vrka,vrk->va", weighted, D)
+        solved = np.linalg.solve(normal, right[..., None])[..., 0]
+        step = {name: np.zeros(len(values)) for name in parts} | dict(zip(names, solved.T, strict=True))
+        return _Fit(step, D - np.einsum("vrka,va->vrk", X, solved))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Fit:
+    """step: (views,) of each part of the motion; left: (views, rows, columns), the smoothed misfit that it
+    does not explain"""
+
+    step: dict[str, np.ndarray]
+    left: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _iterate(problem: Problem, sinograms, masks, state, iterations: int):
+    """``(state, predicted (rows, views, columns))`` of all rows after more iterations."""
+
+    def one(sinogram, mask, state):
+        row = problem.with_sinogram(sinogram, mask)
+        state = METHOD.init(row, jnp.zeros(row.A.shape, sinogram.dtype)) if state is None else state
+        state = jax.lax.fori_loop(0, iterations, lambda _, s: METHOD.step(row, s), state)
+        return state, row.A(state.x)
+
+    return jax.vmap(one, in_axes=(0, 0, None if state is None else 0))(sinograms, masks, state)
