@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from pfitre_jax.api import reconstruct as reconstruct
     from pfitre_jax.api import with_center as with_center
     from pfitre_jax.api import with_roll as with_roll
+    from pfitre_jax.engine.align import Alignment as Alignment
+    from pfitre_jax.engine.align import align as align
     from pfitre_jax.engine.reproject import project_result as project_result
     from pfitre_jax.geometry import ParallelGeometry as ParallelGeometry
     from pfitre_jax.geometry import Wedge as Wedge
     from pfitre_jax.io.results import read_result as read_result
     from pfitre_jax.loop import Solution as Solution
     from pfitre_jax.loop import Status as Status
+    from pfitre_jax.motion import Motion as Motion
     from pfitre_jax.operators.fbp import fbp as fbp
     from pfitre_jax.operators.normal import NormalKernel as NormalKernel
     from pfitre_jax.operators.projector import Projector as Projector
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 _MODULES = ("metrics", "priors", "solvers")
 _HOMES = {
+    "Alignment": "engine.align",
+    "Motion": "motion",
     "NormalKernel": "operators.normal",
     "ParallelGeometry": "geometry",
     "Projector": "operators.projector",
@@ -45,6 +50,7 @@ _HOMES = {
     "Status": "loop",
     "Wedge": "geometry",
     "adapt": "adapting",
+    "align": "engine.align",
     "fbp": "operators.fbp",
     "load_scan": "api",
     "open_scan": "api",

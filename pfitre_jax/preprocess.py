@@ -307,6 +307,12 @@ def undo_roll(
 
     Returns ``(views, raw_rows, columns)`` and which bins could be predicted from these rows.
     """
+    return apply_roll(*in_raw_rows(projections, row0=row0, raw_rows=raw_rows), -roll_deg)
+
+
+def in_raw_rows(projections, *, row0: int = 0, raw_rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Projections (views, rows, columns) of rows from ``row0`` as a stack of ``raw_rows``, 0 where there are
+    none, and which bins there are."""
     projections = np.asarray(projections, np.float32)
     views, rows, columns = projections.shape
     raw_rows = row0 + rows if raw_rows is None else raw_rows
@@ -314,7 +320,7 @@ def undo_roll(
     known = np.zeros(full.shape, bool)
     full[:, row0 : row0 + rows] = projections
     known[:, row0 : row0 + rows] = True
-    return apply_roll(full, known, -roll_deg)
+    return full, known
 
 
 def correct_roll(scan: Scan, roll_deg: float) -> Scan:

@@ -215,6 +215,51 @@ def draw_wedge(axis: Axes, theta_rad, wedge: Wedge) -> None:
     axis.set_title(f"{len(theta_rad)} views, {wedge.width_deg:.0f}° missing", color=_INK, pad=4)
 
 
+def alignment(
+    curves: Mapping[str, Sequence[tuple[str, np.ndarray]]],
+    *,
+    residual,
+    levels,
+    rolls: Sequence[np.ndarray],
+    title: str,
+    facts: Sequence[str],
+) -> Figure:
+    """The picture of what was found of a scan's motion.
+
+    curves: label of an axis -> named curves over the views, (views,)
+    residual, levels: (steps,), of each step, and the bins that were put together then
+    rolls: of each search (2, tried), rolls and their misfits
+    facts: lines of text
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(11.4, 6.4), layout="constrained", dpi=DPI)
+        figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+        axes = figure.subplots(2, 3)
+        for axis, (label, named) in zip(axes.flat, curves.items(), strict=False):
+            for (name, values), color in zip(named, (_MEASURED, _MISSING), strict=False):
+                axis.plot(values, ".-", color=color, lw=0.9, ms=4, label=name)
+            axis.set_title(label, loc="left")
+            axis.set_xlabel("view")
+            if len(named) > 1:
+                axis.legend(frameon=False, fontsize=8)
+        steps, turns, text = axes.flat[len(curves) : len(curves) + 3]
+        steps.semilogy(residual, color=_MEASURED)
+        for change in np.flatnonzero(np.diff(levels)):
+            steps.axvline(change + 0.5, color=_FAINT, lw=0.8, ls=":")
+        steps.set_title("residual, step by step; dotted: finer bins", loc="left")
+        for tried, misfit in rolls:
+            turns.plot(tried, misfit, "o-", ms=3, lw=1)
+        turns.set_title("misfit by roll, degrees" if len(rolls) else "no roll was looked for", loc="left")
+        for axis in axes.flat:
+            axis.grid(color="#e6e8ee", lw=0.8)
+            axis.spines[["top", "right"]].set_visible(False)
+        text.set_axis_off()
+        text.text(0, 1, "\n".join(facts), va="top", fontsize=9, transform=text.transAxes)
+        for axis in axes.flat[len(curves) + 3 :]:
+            axis.set_axis_off()
+    return figure
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tile:
     """One trial: the value it was made with, image (ny, nx), and the residual of its slice."""

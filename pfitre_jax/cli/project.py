@@ -23,6 +23,9 @@ def project(
     angle_unit: AngleUnit = None,
     center: Annotated[float | None, typer.Option(help="Default: the result's.")] = None,
     roll: Annotated[float | None, typer.Option(metavar="DEG", help="Default: the result's.")] = None,
+    alignment: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="alignment.csv of the run: the views as they lay.")
+    ] = None,
     columns: Annotated[int | None, typer.Option(metavar="N", help="Default: the scan's.")] = None,
 ) -> None:
     """Forward-project a result at any angles, in the raw frame of the detector."""
@@ -41,9 +44,11 @@ def project(
 
     from pfitre_jax.engine.reproject import project_result
     from pfitre_jax.io.angles import read_angles
+    from pfitre_jax.motion import Motion
 
+    motion = None if alignment is None else Motion.load(alignment)
     theta_rad = None if angles is None else read_angles(angles, angle_unit)
-    raw = project_result(stored, theta_rad, center=center, roll_deg=roll, columns=columns)
+    raw = project_result(stored, theta_rad, center=center, roll_deg=roll, columns=columns, motion=motion)
     known = np.isfinite(raw).mean(axis=(0, 2))
     whole, part = int(np.sum(known == 1)), int(np.sum((known > 0) & (known < 1)))
     with work():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pfitre_jax.cli import aligning
 from pfitre_jax.cli.app import COMMAND, app
 from pfitre_jax.cli.console import Failure, describe, work
 from pfitre_jax.cli.options import Angles, AngleUnit, Center, Data, ExcludeViews, MaskNan, Roll, Views, number
@@ -40,6 +42,16 @@ def recon(
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R", help="Pull towards the prior.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
+    align: Annotated[
+        bool,
+        typer.Option("--align", help="Find each view's shifts and gain, and the roll; reads the whole scan."),
+    ] = False,
+    alignment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="alignment.csv to mend the scan with, or for --align to start from."
+        ),
+    ] = None,
     joint: Annotated[
         bool,
         typer.Option("--joint", help="All rows as one volume: the prior sees neighbouring rows."),
@@ -71,7 +83,7 @@ def recon(
     num_processes: Annotated[int | None, typer.Option(metavar="N", help="Their number.")] = None,
     process_id: Annotated[int | None, typer.Option(metavar="I", help="Which this one is, from 0.")] = None,
 ) -> None:
-    """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR.
+    """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR, alignment.* if aligned.
 
     A run that was stopped goes on with the same command.
     """
@@ -81,10 +93,13 @@ def recon(
         raise ValueError("expected either a SCAN or --sample chip: give one of them")
     if memory is not None and not 0 < memory < 1e6:
         raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
-    check_folder(out, [*NAMES, "preview.png"])
+    check_folder(out, [*NAMES, "preview.png", *aligning.NAMES])
     source = sample_path(sample) if sample else scan
     center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
     weight_value = None if weight is None else number(weight, "--weight", "auto")
+    moved = align or alignment is not None
+    if moved and roll_value == "auto":
+        raise ValueError("--roll auto with an alignment, which has a roll of its own; leave --roll out")
     began = time.perf_counter()
 
     from pfitre_jax import api, job
@@ -104,8 +119,9 @@ def recon(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    options = reading | {"rows": rows, "joint": joint or None}
-    what = job.identify({"scan": source, "angles": angles}, options, method, settings)
+    options = reading | {"rows": rows, "joint": joint or None, "align": align or None}
+    files = {"scan": source, "angles": angles, "alignment": alignment}
+    what = job.identify(files, options, method, settings)
     if job.claim(out, what, overwrite) and not memory_check:
         # A run that was killed at its very end.
         job.finish(out)
@@ -114,21 +130,35 @@ def recon(
     team = join(coordinator, num_processes, process_id)
     telling = Telling(quiet or not team.first, json_log)
     with telling.bar("looking through the scan", brief=True) as progress:
-        if roll_value == "auto":
+        if moved:
+            # Turned once, by all that is known of it.
+            loaded = api.load_scan(source, angles=angles, **reading | {"roll": 0.0})
+        elif roll_value == "auto":
             loaded = api.load_scan(source, angles=angles, **reading)
         else:
             loaded = api.open_scan(source, angles=angles, progress=progress, **reading)
     picked = api.pick_rows(loaded, rows)
     loaded = api.with_center(loaded)
     telling.say(describe(loaded))
+    aligned = None
+    if moved and not memory_check:
+        if overwrite and team.first:
+            job.finish(out)
+        begun = out / job.PARTIAL / aligning.NAMES[0]
+        find = functools.partial(aligning.align_scan, loaded, begun, alignment, align, roll_value, telling)
+        with team.step():
+            aligned = find() if team.first else None
+        # The others take it from the file of the first.
+        aligned = aligned if team.first else find()
+        loaded = aligned.scan
     limit = None if memory is None else int(memory * 2**30)
     if memory_check:
         _check_memory(loaded, method, settings, picked, joint, limit, out)
         return
-    if overwrite and team.first:
+    if overwrite and team.first and not moved:
         job.finish(out)
     command = ctx.find_root().meta[COMMAND]
-    extra = {"what": what, "command": command}
+    extra = {"what": what, "command": command} | ({} if aligned is None else aligned.extra)
     try:
         with work(), telling.bar(f"{method}, compiling") as progress:
             picture = out / "preview.png" if team.first else None
@@ -166,6 +196,7 @@ def recon(
     with work(), team.step():
         figure = _preview(result, truth, compared, source.name)
         writers = {"preview.png": lambda path: figure.savefig(path)}
+        writers |= {} if aligned is None else aligned.writers
         paths = result.save(out, command=command, writers=writers, extra=extra | {"complete": True})
         job.finish(out)
     telling.warn(result.warnings)

@@ -42,10 +42,13 @@ from pfitre_jax.solvers.weight import MAD
 
 #: Largest number of columns that are looked at, coarsest and finest; bins are put together until it holds.
 COARSEST, FINEST = 48, 256
-#: Steps of the motion on each level, and iterations of the volume between two of them.
-STEPS, ITERATIONS = 20, 3
+#: Most rows that are looked at: neighbours, where the signal is strongest.
+ROWS = 32
+#: Steps of the motion on each level, iterations of the volume between two of them, and the rms of a step's
+#: shifts, bins of the level, at which no more are made.
+STEPS, ITERATIONS, SETTLED = 20, 3, 0.005
 #: Rolls that are tried on the coarsest level, on the others, and once more on the last, degrees, about the
-#: one that is known so far; iterations of the volume for each; rows of a level below which none is looked for.
+#: one that is known so far; iterations of the volume for each, and the least rows of a level that is asked.
 ROLLS = (np.linspace(-4, 4, 9), np.linspace(-1, 1, 5), np.linspace(-0.6, 0.6, 5))
 ROLL_ITERATIONS, ROLL_ROWS = 12, 8
 #: By less than this part the misfit does not tell one roll from another.
@@ -114,10 +117,14 @@ def align(
 
         def walk(current, level=level, factor=factor):
             for _ in range(steps):
+                before = current
                 current, residual = level.advance(current)
                 residuals.append(residual)
                 levels.append(factor)
                 progress(len(residuals), total)
+                moved = [current.shifts - before.shifts, current.row_shifts - before.row_shifts]
+                if np.sqrt(np.mean(np.square(moved))) < SETTLED:
+                    break
             return current
 
         current = walk(current) if number == 0 else current
@@ -129,18 +136,21 @@ def align(
                 current = dataclasses.replace(current, roll_deg=vertex(rolls, misfits))
         current = walk(current)
         motion = _from_level(current, factor)
+    progress(total, total)
     pinned = ["shifts along cos(theta) and sin(theta)", "mean shift along the rows", "mean gain"]
     if _span_deg(scan.theta_rad) >= SPAN_DEG:
-        constant = float(np.mean(motion.shifts))
-        moved = motion.shifts - constant
-        motion = dataclasses.replace(motion, shifts=moved, center=motion.center + constant)
+        # With cos and sin beside it, as these were taken off the shifts.
+        basis = np.stack([np.ones(scan.views), np.cos(scan.theta_rad), np.sin(scan.theta_rad)], axis=1)
+        constant = float(np.linalg.lstsq(basis, motion.shifts, rcond=None)[0][0])
+        shifts = gauge(scan.theta_rad, motion.shifts - constant)
+        motion = dataclasses.replace(motion, shifts=shifts, center=motion.center + constant)
     else:
         pinned.append("centre")
     return Alignment(motion, np.array(residuals), np.array(levels), searches, pinned)
 
 
 def gauge(theta_rad, shifts) -> np.ndarray:
-    """``shifts (views,)`` without what moves the object in its plane: the residual of a fit of cos and sin."""
+    """``shifts (views,)`` without what moves the object in its plane: what a fit of cos and sin leaves."""
     basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
     return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=1e-3)[0]
 
@@ -206,11 +216,15 @@ class _Level:
         empty, wedge = jnp.zeros(A.sinogram_shape, jnp.float32), Wedge.from_angles(scan.theta_rad)
         self.problem = jax.jit(lambda A: Problem.create(A, empty, None, support, wedge))(A)
         self.scale, _ = scan_scale(scan, self.problem)
+        energy = np.sum(scan.projections.astype(float) ** 2, axis=(0, 2))
+        count = min(ROWS, scan.rows)
+        first = int(np.argmax(np.convolve(energy, np.ones(count), mode="valid")))
+        self.band = slice(first, first + count)
         self.state = None
 
     def advance(self, motion: Motion) -> tuple[Motion, float]:
         """The motion after a step, and the residual of the volume that it was made with."""
-        values, mask = motion.correct(self.scan.projections, self.scan.mask)
+        values, mask = self._mended(motion)
         predicted, self.state = self._predicted(values, mask, self.state, ITERATIONS)
         misfit = np.where(mask, values - predicted, 0)
         residual = float(np.linalg.norm(misfit) / np.linalg.norm(values))
@@ -221,13 +235,18 @@ class _Level:
 
         Without the outermost rows, which a turn takes out of the frame.
         """
-        values, mask = motion.correct(self.scan.projections, self.scan.mask)
+        values, mask = self._mended(motion)
         predicted, _ = self._predicted(values, mask, None, ROLL_ITERATIONS)
         fit = self._fit(values, predicted, mask)
-        margin = min(int(np.ceil(0.05 * self.scan.columns)), self.scan.rows // 4)
-        inner = np.zeros_like(mask)
-        inner[:, margin : self.scan.rows - margin] = mask[:, margin : self.scan.rows - margin]
+        margin, rows = min(int(np.ceil(0.05 * self.scan.columns)), mask.shape[1] // 4), mask.shape[1]
+        inner = mask & ((np.arange(rows) >= margin) & (np.arange(rows) < rows - margin))[None, :, None]
         return float(np.linalg.norm(fit.left[inner]) / np.linalg.norm(values[inner]))
+
+    def _mended(self, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+        """Line integrals (views, rows, columns) of the rows that are looked at, and which are valid."""
+        # A turn is about the middle of the whole view.
+        values, mask = motion.correct(self.scan.projections, self.scan.mask)
+        return values[:, self.band], mask[:, self.band]
 
     def _predicted(self, values, mask, state, iterations: int):
         """The volume's projections (views, rows, columns) after more iterations, and their state."""

@@ -7,8 +7,9 @@ import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.io.results import StoredResult
+from pfitre_jax.motion import Motion
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.preprocess import undo_roll
+from pfitre_jax.preprocess import in_raw_rows, undo_roll
 
 
 def project_result(
@@ -18,6 +19,7 @@ def project_result(
     center: float | None = None,
     roll_deg: float | None = None,
     columns: int | None = None,
+    motion: Motion | None = None,
 ) -> np.ndarray:
     """What a detector would measure: projections (views, raw_rows, columns), NaN where no row reaches.
 
@@ -30,10 +32,18 @@ def project_result(
         ``columns`` differ
     roll_deg: roll of the axis against the detector, degrees; default what the result was corrected for
     columns: detector bins; default those of the scan
+    motion: of the views, in the place of a roll: as a detector saw them that were aligned
 
     Raises ``ValueError`` as :meth:`ParallelGeometry.create` does.
     """
     theta_rad = stored.theta_rad if theta_rad is None else theta_rad
+    if motion is not None:
+        if len(theta_rad) != motion.views or roll_deg is not None:
+            raise ValueError(
+                f"the alignment is of {motion.views} views and has a roll of its own; expected as many "
+                f"angles, not {len(theta_rad)}, and no other roll"
+            )
+        roll_deg = motion.roll_deg
     roll_deg = stored.roll_deg if roll_deg is None else float(roll_deg)
     if not np.isfinite(roll_deg) or abs(roll_deg) >= 90:
         raise ValueError(f"the roll is {roll_deg!r}; expected degrees between -90 and 90")
@@ -45,10 +55,16 @@ def project_result(
     asked = ParallelGeometry.create(theta_rad, columns, center)
     # A wider detector while it is turned, so that no bin of the one asked for comes from outside.
     margin = int(np.ceil(stored.raw_rows * np.abs(np.sin(np.deg2rad(roll_deg))))) + 1 if roll_deg else 0
+    if motion is not None:
+        margin += int(np.ceil(np.abs(motion.shifts).max()))
     wide = ParallelGeometry.create(theta_rad, columns + 2 * margin, float(asked.center) + margin)
     A = Projector(wide, stored.volume.shape[1:])
     volume = stored.volume * np.float32(1 if stored.pixel_size is None else stored.pixel_size)
     projections = np.moveaxis(np.asarray(jax.jit(jax.vmap(A))(volume)), 0, 1)
-    raw, known = undo_roll(projections, roll_deg, row0=stored.row0, raw_rows=stored.raw_rows)
+    place = dict(row0=stored.row0, raw_rows=stored.raw_rows)
+    if motion is None:
+        raw, known = undo_roll(projections, roll_deg, **place)
+    else:
+        raw, known = motion.undo(*in_raw_rows(projections, **place))
     raw = np.where(known, raw, np.float32(np.nan))
     return raw[:, :, margin : margin + columns]

@@ -1,0 +1,121 @@
+"""Alignment: displacements that were put in are found again, modulo what no scan tells."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from pfitre_jax.engine import align as module
+from pfitre_jax.engine.align import align, gauge
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.motion import Motion
+from pfitre_jax.scan import Scan
+from pfitre_jax.twin.projecting import project_finely
+from pfitre_jax.twin.scenes.circuits3d import circuits3d
+
+N, ROWS, VIEWS, PAD = 48, 16, 32, 4
+THETA = np.deg2rad(np.linspace(-50, 34, VIEWS))
+
+
+@pytest.fixture(scope="module")
+def clean() -> np.ndarray:
+    """Projections of a volume of circuits, with more rows than are seen."""
+    fine = circuits3d(jax.random.key(3), ROWS + 2 * PAD, 2 * N, 1 / N)
+    geometry = ParallelGeometry.create(THETA, N)
+    return np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Motion:
+    g = np.random.default_rng(0)
+    shifts = g.normal(0, 1.0, VIEWS)
+    # Two that slipped.
+    shifts[[7, 20]] += [4.0, -4.0]
+    moved = (gauge(THETA, shifts), g.normal(0, 0.7, VIEWS), 1 + g.normal(0, 0.05, VIEWS))
+    return Motion(*moved, np.zeros(VIEWS), 1.0, (N - 1) / 2)
+
+
+def seen(projections) -> Scan:
+    noise = 0.01 * projections.max() * np.random.default_rng(1).standard_normal(projections.shape)
+    return Scan.create((projections + noise).astype(np.float32), THETA, center=(N - 1) / 2)
+
+
+@pytest.fixture(scope="module")
+def found(clean, truth):
+    raw, _ = truth.undo(clean)
+    return align(seen(raw[:, PAD:-PAD]), steps=15)
+
+
+def rms(values) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def modulo(shifts) -> np.ndarray:
+    basis = np.stack([np.ones(VIEWS), np.cos(THETA), np.sin(THETA)], axis=1)
+    return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=None)[0]
+
+
+def test_shifts_rows_and_gain_are_found(found, truth):
+    motion = found.motion
+    assert rms(modulo(truth.shifts)) > 1 and rms(modulo(motion.shifts - truth.shifts)) < 0.1
+    assert rms(truth.row_shifts) > 0.5
+    assert np.std(motion.row_shifts - truth.row_shifts) < 0.1
+    assert np.std(truth.gain) > 0.04 and np.std(motion.gain / truth.gain) < 0.015
+
+
+def test_the_roll_is_found(found):
+    assert abs(found.motion.roll_deg - 1.0) < 0.35
+
+
+def test_the_residual_falls_and_what_cannot_be_known_is_said(found):
+    fine = found.residual[found.levels == 1]
+    assert fine[-1] < 0.5 * found.residual[0]
+    assert "centre" in found.pinned and found.motion.center == (N - 1) / 2
+    # The scan's own gauge.
+    np.testing.assert_allclose(gauge(THETA, found.motion.shifts), found.motion.shifts, atol=1e-5)
+    assert abs(np.mean(found.motion.row_shifts)) < 1e-6 and abs(np.mean(np.log(found.motion.gain))) < 1e-6
+
+
+def test_views_that_lie_well_are_left_where_they_are(clean):
+    motion = align(seen(clean[:, PAD:-PAD]), steps=8).motion
+    assert rms(motion.shifts) < 0.05 and rms(motion.row_shifts) < 0.05 and abs(motion.roll_deg) < 0.35
+    assert np.std(motion.gain) < 0.02
+
+
+def test_what_is_not_asked_for_is_not_moved(clean):
+    motion = align(seen(clean[:, PAD:-PAD]), roll=False, rows=False, gain=False, steps=2).motion
+    assert motion.roll_deg == 0 and not motion.row_shifts.any()
+    assert (motion.gain == 1).all() and not motion.offset.any()
+
+
+def test_over_half_a_turn_the_centre_is_found():
+    theta = np.deg2rad(np.linspace(0, 174, 30))
+    fine = circuits3d(jax.random.key(3), 4, 2 * N, 1 / N)
+    geometry = ParallelGeometry.create(theta, N, (N - 1) / 2 + 1.5)
+    clean = np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
+    scan = Scan.create(clean.astype(np.float32), theta, center=(N - 1) / 2)
+    found = align(scan, roll=False)
+    assert abs(found.motion.center - ((N - 1) / 2 + 1.5)) < 0.15 and "centre" not in found.pinned
+
+
+def test_a_start_that_is_right_stays_right(clean, truth):
+    raw, _ = truth.undo(clean)
+    motion = align(seen(raw[:, PAD:-PAD]), truth, roll=False, steps=3).motion
+    assert motion.roll_deg == 1.0
+    assert rms(modulo(motion.shifts - truth.shifts)) < 0.1
+
+
+def test_levels_end_at_fine_bins_and_begin_with_coarse_ones():
+    assert module._factors(48) == [1] and module._factors(150) == [2, 1]
+    assert module._factors(256) == [4, 2, 1] and module._factors(2048) == [32, 16, 8]
+
+
+def test_bins_put_together_keep_line_integrals_and_the_axis(clean):
+    scan = dataclasses.replace(seen(clean), center=20.5)
+    coarse = module._binned(scan, 2)
+    assert coarse.center == 10.0 and coarse.columns == N // 2
+    # Lengths are in bins, which are twice as long.
+    assert coarse.projections.sum() * 2**3 == pytest.approx(scan.projections.sum(), rel=1e-4)
