@@ -149,6 +149,21 @@ def align(
     return Alignment(motion, np.array(residuals), np.array(levels), searches, pinned)
 
 
+def register(scan: Scan, predicted, start: Motion, *, gain: bool = False, steps: int = 15) -> Motion:
+    """The motion of views towards ``predicted (views, rows, columns)``, ideal ones that stay as they are.
+
+    For views that took no part in a reconstruction, before they are compared with it. Roll and centre are
+    those of ``start``; nothing is pinned.
+    """
+    motion = start
+    for _ in range(steps):
+        values, mask = motion.correct(scan.projections, scan.mask)
+        mask &= np.isfinite(predicted)
+        fit = _fit(values, np.where(mask, predicted, 0), mask, rows=scan.rows > 1, gain=gain)
+        motion = _moved(motion, fit)
+    return motion
+
+
 def gauge(theta_rad, shifts) -> np.ndarray:
     """``shifts (views,)`` without what moves the object in its plane: what a fit of cos and sin leaves."""
     basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
@@ -228,7 +243,8 @@ class _Level:
         predicted, self.state = self._predicted(values, mask, self.state, ITERATIONS)
         misfit = np.where(mask, values - predicted, 0)
         residual = float(np.linalg.norm(misfit) / np.linalg.norm(values))
-        return self._moved(motion, values, predicted, mask), residual
+        fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
+        return _pinned(_moved(motion, fit), self.scan.theta_rad), residual
 
     def misfit(self, motion: Motion) -> float:
         """Relative norm of what a fresh volume leaves of the views, smoothed, once each view has moved.
@@ -237,7 +253,7 @@ class _Level:
         """
         values, mask = self._mended(motion)
         predicted, _ = self._predicted(values, mask, None, ROLL_ITERATIONS)
-        fit = self._fit(values, predicted, mask)
+        fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
         margin, rows = min(int(np.ceil(0.05 * self.scan.columns)), mask.shape[1] // 4), mask.shape[1]
         inner = mask & ((np.arange(rows) >= margin) & (np.arange(rows) < rows - margin))[None, :, None]
         return float(np.linalg.norm(fit.left[inner]) / np.linalg.norm(values[inner]))
@@ -255,48 +271,6 @@ class _Level:
         state, predicted = _iterate(self.problem, sinograms, masks, state, iterations)
         return np.moveaxis(np.asarray(predicted), 0, 1) * np.float32(self.scale), state
 
-    def _moved(self, motion: Motion, values, predicted, mask) -> Motion:
-        """One Gauss-Newton step."""
-        fit = self._fit(values, predicted, mask)
-        at_most = lambda name, size: np.clip(fit.step[name], -size, size)  # noqa: E731
-        row_shifts = motion.row_shifts + at_most("row_shifts", LARGEST_STEP)
-        gain = motion.gain * (1 + at_most("gain", 2 * EXPECTED_GAIN))
-        offset = motion.offset + motion.gain * fit.step["offset"]
-        return dataclasses.replace(
-            motion,
-            shifts=gauge(self.scan.theta_rad, motion.shifts + at_most("shifts", LARGEST_STEP)),
-            row_shifts=row_shifts - np.mean(row_shifts),
-            gain=gain / np.exp(np.mean(np.log(gain))),
-            offset=offset - np.mean(offset),
-        )
-
-    def _fit(self, values, predicted, mask) -> _Fit:
-        spread = (0, SMOOTHING * self.rows, SMOOTHING)
-        weight = ndimage.gaussian_filter(mask.astype(np.float32), spread)
-        smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
-        P, D = smooth(predicted), smooth(values - predicted)
-        inner = mask & (weight > 0.99)
-        # What the misfit is made of, how much of it is expected, and whether it is looked for.
-        largest = float(np.max(P, where=inner, initial=1e-12))
-        parts = {
-            "shifts": (-np.gradient(P, axis=2), EXPECTED_SHIFT, True),
-            "row_shifts": (-np.gradient(P, axis=1) if self.rows else None, EXPECTED_SHIFT, self.rows),
-            "gain": (P, EXPECTED_GAIN, self.gain),
-            "offset": (np.ones_like(P), EXPECTED_OFFSET * largest, self.gain),
-        }
-        names = [name for name, (_, _, on) in parts.items() if on]
-        X = np.stack([parts[name][0] for name in names], axis=-1)
-        expected = np.array([parts[name][1] for name in names])
-        deviation = np.median(np.abs(D[inner])) / MAD + 1e-12
-        weighted = (inner * np.minimum(1, HUBER * deviation / np.maximum(np.abs(D), 1e-12)))[..., None] * X
-        # Smoothed noise is shared by about so many neighbours.
-        noise = 4 * np.pi * SMOOTHING**2 * deviation**2
-        normal = np.einsum("vrka,vrkb->vab", weighted, X) + noise * np.diag(expected**-2.0)
-        right = np.einsum("vrka,vrk->va", weighted, D)
-        solved = np.linalg.solve(normal, right[..., None])[..., 0]
-        step = {name: np.zeros(len(values)) for name in parts} | dict(zip(names, solved.T, strict=True))
-        return _Fit(step, D - np.einsum("vrka,va->vrk", X, solved))
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Fit:
@@ -305,6 +279,58 @@ class _Fit:
 
     step: dict[str, np.ndarray]
     left: np.ndarray
+
+
+def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
+    """What of a misfit, (views, rows, columns), each view's motion explains."""
+    spread = (0, SMOOTHING * rows, SMOOTHING)
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), spread)
+    smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
+    P, D = smooth(predicted), smooth(values - predicted)
+    inner = mask & (weight > 0.99)
+    # What the misfit is made of, how much of it is expected, and whether it is looked for.
+    largest = float(np.max(P, where=inner, initial=1e-12))
+    parts = {
+        "shifts": (-np.gradient(P, axis=2), EXPECTED_SHIFT, True),
+        "row_shifts": (-np.gradient(P, axis=1) if rows else None, EXPECTED_SHIFT, rows),
+        "gain": (P, EXPECTED_GAIN, gain),
+        "offset": (np.ones_like(P), EXPECTED_OFFSET * largest, gain),
+    }
+    names = [name for name, (_, _, on) in parts.items() if on]
+    X = np.stack([parts[name][0] for name in names], axis=-1)
+    expected = np.array([parts[name][1] for name in names])
+    deviation = np.median(np.abs(D[inner])) / MAD + 1e-12
+    weighted = (inner * np.minimum(1, HUBER * deviation / np.maximum(np.abs(D), 1e-12)))[..., None] * X
+    # Smoothed noise is shared by about so many neighbours.
+    noise = 4 * np.pi * SMOOTHING**2 * deviation**2
+    normal = np.einsum("vrka,vrkb->vab", weighted, X) + noise * np.diag(expected**-2.0)
+    right = np.einsum("vrka,vrk->va", weighted, D)
+    solved = np.linalg.solve(normal, right[..., None])[..., 0]
+    step = {name: np.zeros(len(values)) for name in parts} | dict(zip(names, solved.T, strict=True))
+    return _Fit(step, D - np.einsum("vrka,va->vrk", X, solved))
+
+
+def _moved(motion: Motion, fit: _Fit) -> Motion:
+    """The motion after a step, nothing pinned."""
+    at_most = lambda name, size: np.clip(fit.step[name], -size, size)  # noqa: E731
+    return dataclasses.replace(
+        motion,
+        shifts=motion.shifts + at_most("shifts", LARGEST_STEP),
+        row_shifts=motion.row_shifts + at_most("row_shifts", LARGEST_STEP),
+        gain=motion.gain * (1 + at_most("gain", 2 * EXPECTED_GAIN)),
+        offset=motion.offset + motion.gain * fit.step["offset"],
+    )
+
+
+def _pinned(motion: Motion, theta_rad) -> Motion:
+    """The motion without what no scan tells."""
+    return dataclasses.replace(
+        motion,
+        shifts=gauge(theta_rad, motion.shifts),
+        row_shifts=motion.row_shifts - np.mean(motion.row_shifts),
+        gain=motion.gain / np.exp(np.mean(np.log(motion.gain))),
+        offset=motion.offset - np.mean(motion.offset),
+    )
 
 
 @functools.partial(jax.jit, static_argnames="iterations")

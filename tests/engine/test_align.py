@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.engine import align as module
-from pfitre_jax.engine.align import align, gauge
+from pfitre_jax.engine.align import align, gauge, register
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.motion import Motion
 from pfitre_jax.scan import Scan
@@ -106,6 +106,16 @@ def test_a_start_that_is_right_stays_right(clean, truth):
     motion = align(seen(raw[:, PAD:-PAD]), truth, roll=False, steps=3).motion
     assert motion.roll_deg == 1.0
     assert rms(modulo(motion.shifts - truth.shifts)) < 0.1
+
+
+def test_views_are_registered_to_predicted_ones(clean, truth):
+    """All of their shifts, those too that no scan tells."""
+    ideal = clean[:, PAD:-PAD]
+    moved = dataclasses.replace(truth, shifts=truth.shifts + 0.8, gain=np.ones(VIEWS))
+    raw = seen(moved.undo(clean)[0][:, PAD:-PAD])
+    motion = register(raw, ideal, Motion.none(VIEWS, (N - 1) / 2, 1.0))
+    assert rms(motion.shifts - moved.shifts) < 0.1 and rms(motion.row_shifts - moved.row_shifts) < 0.1
+    assert motion.roll_deg == 1.0 and (motion.gain == 1).all()
 
 
 def test_levels_end_at_fine_bins_and_begin_with_coarse_ones():
