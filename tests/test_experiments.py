@@ -273,6 +273,20 @@ def test_prior_ablation_runs_at_its_tiny_preset(tmp_path):
 
 
 @pytest.mark.slow
+def test_joint_3d_runs_at_its_tiny_preset(tmp_path):
+    results = run("joint_3d", tmp_path, tmp_path)
+    assert set(results) == {"joint", "motion"}
+    for scores in results["joint"]["1"].values():
+        assert set(scores) == {"one by one", "together", "smoothed along the rows"}
+        assert all(10 < score < 40 for score in scores.values())
+    straight, measured, mended = (
+        results["motion"]["1"][lie]["fista-tv"] for lie in ("never moved", "as measured", "mended")
+    )
+    assert measured < mended <= straight + 0.5
+    assert results["motion"]["1"]["mended"]["off"]["shifts"] < 0.2
+
+
+@pytest.mark.slow
 def test_solver_variants_runs_at_its_tiny_preset(tmp_path):
     results = run("solver_variants", tmp_path, tmp_path)
     assert list(results) == ["FBP", "CGLS", "FISTA, TV", "splitting (HQS)"]
