@@ -1,0 +1,83 @@
+"""A prior that sees neighbouring rows is trained on volumes, from one that sees one row, and then used."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from analytic import CENTER, THETA, disc_stack
+
+import pfitre_jax as pf
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.files import load, save
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.scan import Scan
+from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig, load_config
+from pfitre_jax.training.run import check_weights, train
+from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.twin.pairs import PairSettings, draw
+from pfitre_jax.twin.scenes.circuits3d import circuits3d
+from pfitre_jax.twin.scenes.mixture import SceneMixture
+
+NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1,), embedding=8)
+CONFIG = TrainingConfig(
+    name="tiny",
+    network=dataclasses.replace(NETWORK, in_channels=4),
+    pairs=PairSettings(size=32, slices=3, cg_iterations=2, volume=True),
+    instrument=Instrument(roll=(0.0, 1.0), row_shift=(0.0, 0.5)),
+    pool=Pool(views=(16,), scans=1, iterations=2),
+    stages=(Stage(steps=4, rate=0.01, warm_up=1, unrolled=2, name="volume"),),
+    report=Report(log_every=1, validate_every=4, checkpoint_every=4, validation=1),
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> NetworkPrior:
+    """Of a network that sees one row."""
+    path = tmp_path_factory.mktemp("weights") / "one.npz"
+    return save(path, NetworkPrior.create(NETWORK, jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def trained(weights, tmp_path_factory) -> NetworkPrior:
+    out = tmp_path_factory.mktemp("run")
+    return load(train(CONFIG, out, weights=weights, stage="volume"))
+
+
+def test_rows_of_a_batch_are_those_of_one_volume():
+    key = jax.random.key(5)
+    expected = circuits3d(key, 3, 64, 1 / 32)
+    np.testing.assert_array_equal(draw(key, SceneMixture(), CONFIG.pairs), expected)
+
+
+def test_it_sees_more_rows_after_its_training(weights, trained):
+    assert weights.reach == 0 and trained.reach == 1
+    moved = np.abs(trained.params["enter"]["convolution"]["kernel"][:, :, 2:])
+    assert moved.max() > 0 and trained.card["trained_on"]["size"] == 32
+
+
+def test_it_reconstructs_rows_together_and_refuses_them_one_by_one(trained):
+    scan = Scan.create(disc_stack([[(1.0, 2.0, 5.0 + r, 1.0)] for r in range(3)]), THETA, center=CENTER)
+    result = pf.reconstruct(scan, "pfitre", joint=True, prior=trained, rho=0.01, iterations=2)
+    assert result.volume.shape[0] == 3 and np.isfinite(result.volume).all() and result.residual.max() < 0.5
+    with pytest.raises(ValueError, match="sees the neighbours of every row"):
+        pf.reconstruct(scan, "pfitre", prior=trained)
+
+
+def test_what_does_not_go_together_is_refused(weights):
+    apart = dataclasses.replace(CONFIG, pairs=PairSettings(size=32), instrument=Instrument())
+    with pytest.raises(ValueError, match="expected volume = true"):
+        apart.check()
+    with pytest.raises(ValueError, match="need slices that are rows of one volume"):
+        dataclasses.replace(CONFIG, network=NETWORK, pairs=PairSettings()).check()
+    other = dataclasses.replace(CONFIG, network=dataclasses.replace(CONFIG.network, growth=8))
+    with pytest.raises(ValueError, match="differs by fewer in_channels"):
+        check_weights(other, weights, None, "volume")
+
+
+def test_the_shipped_configuration_goes_on_from_circuits():
+    config, circuits = load_config("volume"), pf.priors.pretrained("circuits")
+    config.check()
+    check_weights(config, circuits, None, "volume")
