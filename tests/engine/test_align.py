@@ -108,6 +108,16 @@ def test_a_start_that_is_right_stays_right(clean, truth):
     assert rms(modulo(motion.shifts - truth.shifts)) < 0.1
 
 
+def test_rows_that_have_nothing_in_common_are_not_moved_along():
+    """Slices of many samples in one file: there is nothing to tell a shift along the rows by."""
+    fine = np.concatenate([circuits3d(jax.random.key(k), 1, 2 * N, 1 / N) for k in range(12)])
+    geometry = ParallelGeometry.create(THETA, N)
+    clean = np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
+    found = align(seen(clean), steps=2)
+    assert not found.motion.row_shifts.any() and found.motion.roll_deg == 0
+    assert any("not alike" in what for what in found.pinned)
+
+
 def test_views_are_registered_to_predicted_ones(clean, truth):
     """All of their shifts, those too that no scan tells."""
     ideal = clean[:, PAD:-PAD]
