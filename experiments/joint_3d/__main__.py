@@ -137,12 +137,13 @@ def tables(config: Config, results: dict) -> str:
         ]
         lines += ["| views left out | method | as measured | mended | ratio | roll found |", "|---" * 6 + "|"]
         for name, cell in by_set.items():
-            for method in config.methods:
-                before, after = (cell.get(lie, {}).get(method, np.nan) for lie in (AS_MEASURED, MENDED))
-                roll = cell.get(MENDED, {}).get("roll_deg", np.nan)
-                lines.append(
-                    f"| {name} | {method} | {before:.3f} | {after:.3f} | {after / before:.2f} | {roll:.2f} |"
-                )
+            if AS_MEASURED in cell and MENDED in cell:
+                for method in config.methods:
+                    before, after = cell[AS_MEASURED][method], cell[MENDED][method]
+                    facts = (
+                        f"{before:.3f} | {after:.3f} | {after / before:.2f} | {cell[MENDED]['roll_deg']:.2f}"
+                    )
+                    lines.append(f"| {name} | {method} | {facts} |")
     return "\n".join(lines) + "\n"
 
 
