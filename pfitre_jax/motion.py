@@ -160,11 +160,13 @@ def _resampled(image, valid, matrix, start) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _filled(image, valid) -> np.ndarray:
-    """``image`` with invalid bins from their neighbours in the row; a row without any is 0."""
-    if valid.all():
+    """``image`` with invalid bins from their neighbours in the row, and rows without any from the nearest."""
+    if valid.all() or not valid.any():
         return np.asarray(image, np.float32)
     out, columns = np.array(image, np.float32), np.arange(image.shape[1])
-    for i in np.flatnonzero(~valid.all(axis=1)):
+    some = np.flatnonzero(valid.any(axis=1))
+    for i in some[~valid[some].all(axis=1)]:
         there = columns[valid[i]]
-        out[i] = np.interp(columns, there, out[i, there]) if there.size else 0
-    return out
+        out[i] = np.interp(columns, there, out[i, there])
+    nearest = some[np.argmin(np.abs(np.arange(len(out))[:, None] - some), axis=1)]
+    return out[nearest]

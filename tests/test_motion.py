@@ -144,3 +144,11 @@ def test_a_scan_is_mended_whole_or_not_at_all():
         motion().corrected(scan.select_views("0:5"))
     with pytest.raises(ValueError, match="align before selecting rows"):
         motion().corrected(scan.select_rows("0:5"))
+
+
+def test_rows_without_any_bin_do_not_spoil_those_beside_them():
+    values, mask = np.ones((1, 20, 12), np.float32), np.zeros((1, 20, 12), bool)
+    mask[:, 8:13] = True
+    half = dataclasses.replace(Motion.none(1, 5.5), row_shifts=np.array([0.5]))
+    out, good = half.correct(np.where(mask, values, 0), mask)
+    assert good.any() and np.allclose(out[good], 1, atol=1e-5)

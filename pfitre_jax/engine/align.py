@@ -105,12 +105,13 @@ def align(
     progress: called with steps done and steps in all
     """
     motion = Motion.none(scan.views, scan.geometry().center) if start is None else start
+    # A start's shifts belong to its centre.
+    scan, factors = scan.with_center(motion.center), _factors(scan.columns)
     pinned = ["shifts along cos(theta) and sin(theta)"]
-    if (rows or roll) and likeness_of_rows(scan) < ALIKE:
+    if (rows or roll) and likeness_of_rows(_binned(scan, factors[-1])) < ALIKE:
         rows = roll = False
         pinned.append("shifts along the rows and the roll, as neighbouring rows are not alike")
     pinned += ["mean shift along the rows"] * rows + ["mean gain"] * gain
-    factors = _factors(scan.columns)
     residuals, levels, searches = [], [], []
     # Where the views lie comes first: a roll is hardly seen in views that are not where they should be; and
     # again after each search, as they lay where the roll before it wanted them.
@@ -306,6 +307,10 @@ def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
     smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
     P, D = smooth(predicted), smooth(values - predicted)
     inner = mask & (weight > 0.99)
+    inner = inner if inner.any() else mask
+    if not inner.any():
+        names = ("shifts", "row_shifts", "gain", "offset")
+        return _Fit({name: np.zeros(len(values)) for name in names}, D)
     # What the misfit is made of, how much of it is expected, and whether it is looked for.
     largest = float(np.max(P, where=inner, initial=1e-12))
     parts = {

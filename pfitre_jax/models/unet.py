@@ -151,7 +151,7 @@ def widen(params: dict, channels: int) -> dict:
     """The parameters of the network with so many more input channels, the last, which count for nothing."""
     enter = params["enter"]
     first = enter["convolution"]
-    kernel = jnp.pad(first["kernel"], ((0, 0), (0, 0), (0, channels), (0, 0)))
+    kernel = jnp.pad(first["kernel"], [(0, 0)] * (first["kernel"].ndim - 2) + [(0, channels), (0, 0)])
     return params | {"enter": enter | {"convolution": first | {"kernel": kernel}}}
 
 

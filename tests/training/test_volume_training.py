@@ -13,9 +13,10 @@ import pfitre_jax as pf
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import load, save
 from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.scan import Scan
 from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig, load_config
-from pfitre_jax.training.run import check_weights, train
+from pfitre_jax.training.run import _in_layout, check_weights, train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
@@ -75,6 +76,12 @@ def test_what_does_not_go_together_is_refused(weights):
     other = dataclasses.replace(CONFIG, network=dataclasses.replace(CONFIG.network, growth=8))
     with pytest.raises(ValueError, match="differs by fewer in_channels"):
         check_weights(other, weights, None, "volume")
+
+
+def test_an_unrolled_prior_is_widened_too(weights):
+    stacked = UnrolledPrior(jax.tree.map(lambda a: np.stack([a, a]), weights), np.array([0.01, 0.02]))
+    wide = _in_layout(CONFIG, stacked).prior
+    assert wide.params["enter"]["convolution"]["kernel"].shape[:4] == (2, 3, 3, 4)
 
 
 def test_the_shipped_configuration_goes_on_from_circuits():
