@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import shutil
 import time
@@ -70,6 +71,11 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], method: str, 
     told |= {name: value for name, value in options.items() if value is not None}
     told |= {"method": method} | {name: methods.describe(value) for name, value in settings.items()}
     return plain(told | {"versions": versions()})
+
+
+def digest(what: Mapping[str, Any]) -> str:
+    """A short name of what :func:`identify` tells."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def claim(folder: Path, what: Mapping[str, Any], overwrite: bool = False) -> bool:

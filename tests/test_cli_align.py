@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pfitre_jax import cli
+from pfitre_jax import cli, job
 from pfitre_jax.engine import align as module
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.io.results import read_result
@@ -100,8 +99,18 @@ def test_the_result_is_projected_as_the_views_lay(path, out, tmp_path):
 def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out, tmp_path, monkeypatch):
     """It is not looked for again."""
     folder = tmp_path / "out"
-    (folder / "partial").mkdir(parents=True)
-    shutil.copy(out / "alignment.csv", folder / "partial")
+    monkeypatch.setattr(module, "STEPS", 8)
+
+    def stop(*args, **options):
+        raise RuntimeError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "reconstruct_to", stop)
+        assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
+    [kept] = (folder / "partial").glob("alignment-*.csv")
+    # What another command left counts for nothing.
+    Motion.none(5, 23.5).save(folder / "partial" / "alignment-other.csv", THETA[:5])
+    assert kept.read_text() == (out / "alignment.csv").read_text()
 
     def fail(*args, **options):
         raise AssertionError("looked for again")

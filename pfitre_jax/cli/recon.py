@@ -144,7 +144,8 @@ def recon(
     if moved and not memory_check:
         if overwrite and team.first:
             job.finish(out)
-        begun = out / job.PARTIAL / aligning.NAMES[0]
+        # By what it is of: one that another command left counts for nothing.
+        begun = out / job.PARTIAL / f"alignment-{job.digest(what)}.csv"
         find = functools.partial(aligning.align_scan, loaded, begun, alignment, align, roll_value, telling)
         with team.step():
             aligned = find() if team.first else None
