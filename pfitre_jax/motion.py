@@ -19,6 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from pfitre_jax.io.checks import check_file
+from pfitre_jax.preprocess import roll_matrix
 from pfitre_jax.scan import Scan
 
 #: Columns of the file of :meth:`Motion.save`; roll and centre are those of the scan, the same in each line.
@@ -107,8 +108,7 @@ class Motion:
 
     def _to_raw(self, view: int, shape) -> tuple[np.ndarray, np.ndarray]:
         """``(matrix, start)``: bin ``b`` of the ideal frame lies at ``matrix @ b + start`` of the raw one."""
-        c, s = np.cos(np.deg2rad(self.roll_deg)), np.sin(np.deg2rad(self.roll_deg))
-        matrix = np.array([[c, s], [-s, c]])
+        matrix = roll_matrix(self.roll_deg)
         middle = (np.array(shape) - 1) / 2
         return matrix, middle - matrix @ middle + [self.row_shifts[view], self.shifts[view]]
 

@@ -273,8 +273,7 @@ def apply_roll(
     if roll_deg == 0:
         kept = slice(first - row0, last - row0)
         return np.where(mask[:, kept], projections[:, kept], np.float32(0)), mask[:, kept]
-    c, s = np.cos(np.deg2rad(roll_deg)), np.sin(np.deg2rad(roll_deg))
-    matrix = np.array([[c, s], [-s, c]])
+    matrix = roll_matrix(roll_deg)
     middle = np.array([(raw_rows - 1) / 2, (columns - 1) / 2])
     offset = matrix @ (np.array([first, 0]) - middle) + middle - np.array([row0, 0])
     turn = dict(matrix=matrix, offset=offset, output_shape=(last - first, columns), order=1)
@@ -286,6 +285,12 @@ def apply_roll(
         good[view] = invalid < 1e-4
         turned[view] = np.where(good[view], ndimage.affine_transform(image, cval=0.0, **turn), 0)
     return turned, good
+
+
+def roll_matrix(roll_deg: float) -> np.ndarray:
+    """(2, 2), what carries (row, column) about the middle of the mended view to the raw one."""
+    c, s = np.cos(np.deg2rad(roll_deg)), np.sin(np.deg2rad(roll_deg))
+    return np.array([[c, s], [-s, c]])
 
 
 def rows_turned(rows: slice, roll_deg: float, columns: int, raw_rows: int) -> slice:

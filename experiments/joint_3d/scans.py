@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 import pfitre_jax as pf
 from experiments.joint_3d.config import Config
+from pfitre_jax import metrics
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.twin.projecting import bin_down, project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
@@ -56,7 +57,7 @@ def simulate(config: Config, seed: int) -> Moved:
 def psnr(volume: np.ndarray, truth: np.ndarray, geometry) -> float:
     """PSNR, dB, range 1, of all rows together, inside the support."""
     inside = np.broadcast_to(image_support(geometry) > 0, truth.shape)
-    return float(-10 * np.log10(np.mean((volume - truth)[inside] ** 2)))
+    return float(metrics.psnr(volume, truth, inside))
 
 
 def registered(volume: np.ndarray, truth: np.ndarray, geometry) -> float:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pfitre_jax.scan import Scan
 
 NAMES = ("alignment.csv", "alignment.png")
 
@@ -12,7 +16,7 @@ NAMES = ("alignment.csv", "alignment.png")
 class Aligned:
     """scan: mended; extra: of ``summary.json``; writers: of the files :data:`NAMES`, or of the first alone"""
 
-    scan: object
+    scan: Scan
     extra: dict
     writers: dict
 

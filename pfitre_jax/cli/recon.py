@@ -140,10 +140,14 @@ def recon(
     picked = api.pick_rows(loaded, rows)
     loaded = api.with_center(loaded)
     telling.say(describe(loaded))
+    limit = None if memory is None else int(memory * 2**30)
+    if memory_check:
+        _check_memory(loaded, method, settings, picked, joint, limit, out)
+        return
+    if overwrite and team.first:
+        job.finish(out)
     aligned = None
-    if moved and not memory_check:
-        if overwrite and team.first:
-            job.finish(out)
+    if moved:
         # By what it is of: one that another command left counts for nothing.
         begun = out / job.PARTIAL / f"alignment-{job.digest(what)}.csv"
         find = functools.partial(aligning.align_scan, loaded, begun, alignment, align, roll_value, telling)
@@ -152,12 +156,6 @@ def recon(
         # The others take it from the file of the first.
         aligned = aligned if team.first else find()
         loaded = aligned.scan
-    limit = None if memory is None else int(memory * 2**30)
-    if memory_check:
-        _check_memory(loaded, method, settings, picked, joint, limit, out)
-        return
-    if overwrite and team.first and not moved:
-        job.finish(out)
     command = ctx.find_root().meta[COMMAND]
     extra = {"what": what, "command": command} | ({} if aligned is None else aligned.extra)
     try:

@@ -28,12 +28,13 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from pfitre_jax.engine.binning import binned_index, shrink, unbinned_index
 from pfitre_jax.engine.opposite import vertex
 from pfitre_jax.engine.scale import scan_scale
+from pfitre_jax.engine.slices import shared_problem
 from pfitre_jax.engine.support import scan_support
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.motion import Motion
-from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.admm import ADMM
@@ -203,20 +204,15 @@ def _factors(columns: int) -> list[int]:
 
 
 def _binned(scan: Scan, factor: int) -> Scan:
-    """Means of blocks of bins along rows and columns, valid where all of them are; one row stays one."""
-    tall = min(factor, scan.rows)
-    r, c = scan.rows // tall, scan.columns // factor
-    cut = (slice(None), slice(r * tall), slice(c * factor))
-    shape = (scan.views, r, tall, c, factor)
-    mask = scan.mask[cut].reshape(shape).all(axis=(2, 4))
-    values = np.where(mask, scan.projections[cut].reshape(shape).mean(axis=(2, 4)) / factor, 0)
+    """The scan in coarser bins along rows and columns, lengths in those; few rows become one."""
+    values, mask = shrink(scan.projections, scan.mask, factor, min(factor, scan.rows))
     return dataclasses.replace(
         scan,
-        projections=values.astype(np.float32),
+        projections=np.where(mask, values / factor, 0).astype(np.float32),
         mask=mask,
-        center=(scan.center - (factor - 1) / 2) / factor,
+        center=binned_index(scan.center, factor),
         row0=0,
-        raw_rows=r,
+        raw_rows=mask.shape[1],
     )
 
 
@@ -226,7 +222,7 @@ def _to_level(motion: Motion, factor: int) -> Motion:
         shifts=motion.shifts / factor,
         row_shifts=motion.row_shifts / factor,
         offset=motion.offset / factor,
-        center=(motion.center - (factor - 1) / 2) / factor,
+        center=binned_index(motion.center, factor),
     )
 
 
@@ -236,7 +232,7 @@ def _from_level(motion: Motion, factor: int) -> Motion:
         shifts=motion.shifts * factor,
         row_shifts=motion.row_shifts * factor,
         offset=motion.offset * factor,
-        center=motion.center * factor + (factor - 1) / 2,
+        center=unbinned_index(motion.center, factor),
     )
 
 
@@ -246,9 +242,7 @@ class _Level:
     def __init__(self, scan: Scan, *, rows: bool, gain: bool):
         self.scan, self.rows, self.gain = scan, rows and scan.rows > 1, gain
         support, _ = scan_support(scan)
-        A = Projector(scan.geometry(), support.shape)
-        empty, wedge = jnp.zeros(A.sinogram_shape, jnp.float32), Wedge.from_angles(scan.theta_rad)
-        self.problem = jax.jit(lambda A: Problem.create(A, empty, None, support, wedge))(A)
+        self.problem, _ = shared_problem(scan.geometry(), support)
         self.scale, _ = scan_scale(scan, self.problem)
         energy = np.sum(scan.projections.astype(float) ** 2, axis=(0, 2))
         count = min(ROWS, scan.rows)
@@ -307,10 +301,6 @@ def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
     smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
     P, D = smooth(predicted), smooth(values - predicted)
     inner = mask & (weight > 0.99)
-    inner = inner if inner.any() else mask
-    if not inner.any():
-        names = ("shifts", "row_shifts", "gain", "offset")
-        return _Fit({name: np.zeros(len(values)) for name in names}, D)
     # What the misfit is made of, how much of it is expected, and whether it is looked for.
     largest = float(np.max(P, where=inner, initial=1e-12))
     parts = {
@@ -322,7 +312,8 @@ def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
     names = [name for name, (_, _, on) in parts.items() if on]
     X = np.stack([parts[name][0] for name in names], axis=-1)
     expected = np.array([parts[name][1] for name in names])
-    deviation = np.median(np.abs(D[inner])) / MAD + 1e-12
+    # Without a valid bin nothing moves.
+    deviation = (np.median(np.abs(D[inner])) if inner.any() else 0.0) / MAD + 1e-12
     weighted = (inner * np.minimum(1, HUBER * deviation / np.maximum(np.abs(D), 1e-12)))[..., None] * X
     # Smoothed noise is shared by about so many neighbours.
     noise = 4 * np.pi * SMOOTHING**2 * deviation**2

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.engine import opposite
+from pfitre_jax.engine.binning import binned_index, shrink
 from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
@@ -140,8 +141,8 @@ def _center_by_residual(scan: Scan, middle: float, reach: float) -> Estimate | N
     sinograms, masks = np.moveaxis(scan.projections[:, rows], 1, 0), np.moveaxis(scan.mask[:, rows], 1, 0)
 
     def search(centers, factor):
-        y, m = _bin_columns(sinograms, masks, factor)
-        squares = [_squares(scan.theta_rad, y, m, _binned(center, factor)) for center in centers]
+        y, m = _bins(sinograms, masks, factor)
+        squares = [_squares(scan.theta_rad, y, m, binned_index(center, factor)) for center in centers]
         return np.array(squares), np.sum((y * m) ** 2)
 
     inside = lambda c: c[(c >= 0) & (c <= scan.columns - 1)]  # noqa: E731
@@ -179,10 +180,10 @@ def _roll_by_residual(scan: Scan) -> Estimate | None:
         for roll in rolls:
             projections, mask = apply_roll(smooth, work.mask, roll)
             y, m = np.moveaxis(projections[:, rows], 1, 0), np.moveaxis(mask[:, rows], 1, 0)
-            y, m = _bin_columns(y, m, factor)
+            y, m = _bins(y, m, factor)
             # Turning changes which bins count, so each row is relative to its own.
             power = np.maximum(np.sum((y * m) ** 2, axis=(1, 2)), np.finfo(np.float32).tiny)
-            squares.append(_squares(work.theta_rad, y, m, _binned(center, factor)) / power)
+            squares.append(_squares(work.theta_rad, y, m, binned_index(center, factor)) / power)
         return np.array(squares)
 
     coarse = np.linspace(-MAX_ROLL_DEG, MAX_ROLL_DEG, 9)
@@ -217,18 +218,10 @@ def _minimum(values, squares, power, reach: float, largest: float) -> Estimate |
     return Estimate(float(value), "residual", float(uncertainty), values, curve, float(curve[best]))
 
 
-def _bin_columns(sinograms, masks, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of ``factor`` neighbouring columns of (rows, views, columns), valid where all of them are."""
-    columns = sinograms.shape[-1] // factor * factor
-    shape = (*sinograms.shape[:2], columns // factor, factor)
-    m = masks[..., :columns].reshape(shape).all(axis=-1)
-    y = np.where(m, sinograms[..., :columns].reshape(shape).mean(axis=-1), 0)
-    return y.astype(np.float32), m.astype(np.float32)
-
-
-def _binned(center: float, factor: int) -> float:
-    """``center`` as an index of binned columns: bin ``j`` lies at ``factor j + (factor - 1)/2``."""
-    return (center - (factor - 1) / 2) / factor
+def _bins(sinograms, masks, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`shrink` for the device, 0 where invalid."""
+    y, m = shrink(sinograms, masks, factor)
+    return np.where(m, y, 0).astype(np.float32), m.astype(np.float32)
 
 
 def _squares(theta_rad, sinograms, masks, center: float) -> np.ndarray:

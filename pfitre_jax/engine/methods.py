@@ -34,15 +34,14 @@ class Recipe:
     build: ``build(**settings)`` -> the solver, a pytree for :func:`solve_slice`
     defaults: every setting the method takes, with its default
     tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
-    joint: what of the defaults is another where all rows are solved together; ``None``: there is nothing
-        then by which they would meet
+    joint: whether rows can be solved together: whether there is anything by which they meet
     """
 
     summary: str
     build: Callable[..., Any]
     defaults: dict[str, Any]
     tolerance: float = 0.0
-    joint: dict[str, Any] | None = None
+    joint: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -62,26 +61,26 @@ METHODS: dict[str, Recipe] = {
         lambda weight: FISTATV(weight),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
-        joint={},
+        joint=True,
     ),
     "fista-dtv": Recipe(
         f"fista-tv in which edges that the views see count {RATIO:g} times",
         lambda weight: FISTATV(weight, ratio=RATIO),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
-        joint={},
+        joint=True,
     ),
     "admm-tv": Recipe(
         "non-negative, total variation, ADMM",
         lambda weight, rho: ADMM(TV(weight), rho),
         {"iterations": 50, "weight": "auto", "rho": "auto"},
-        joint={},
+        joint=True,
     ),
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
         lambda prior, rho: in_turns(loop_of(prior, rho)),
         {"iterations": 8, "rho": 0.005, "prior": "circuits"},
-        joint={},
+        joint=True,
     ),
     "pfitre-original": Recipe(
         "the published ADMM loop, rho not relative to norm(A)^2",
@@ -112,13 +111,13 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     where there is no such prior.
     """
     chosen = recipe(method)
-    if joint and chosen.joint is None:
-        able = ", ".join(name for name, other in METHODS.items() if other.joint is not None)
+    if joint and not chosen.joint:
+        able = ", ".join(name for name, other in METHODS.items() if other.joint)
         raise ValueError(
             f"{method} solves every row for itself, no prior of it joins them; expected for a joint "
             f"reconstruction one of {able}"
         )
-    taken = chosen.defaults | ((chosen.joint or {}) if joint else {})
+    taken = chosen.defaults
     given = {name: value for name, value in asked.items() if value is not None}
     stray = [name for name in given if name not in taken]
     if stray:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
+from pfitre_jax.engine.binning import shrink
 from pfitre_jax.preprocess import apply_roll
 from pfitre_jax.scan import Scan
 
@@ -123,7 +124,7 @@ def roll_from_pairs(scan: Scan, largest_deg: float) -> Estimate | None:
     view, partners = min(found, key=lambda entry: abs(entry[1][0][1]))
     pair = [view, partners[0][0]]
     factor = max(1, -(-max(scan.rows, scan.columns) // (2 * COLUMNS)))
-    p, m = _shrink(scan.projections[pair], scan.mask[pair], factor)
+    p, m = shrink(scan.projections[pair], scan.mask[pair], factor, factor)
     return _roll_by_slope(p, m, largest_deg) or _roll_by_turning(p, m, largest_deg)
 
 
@@ -264,7 +265,7 @@ def _match(p, m) -> _Match:
     """
     columns = p.shape[2]
     factor = -(-columns // COLUMNS)
-    q, n = _shrink(p, m, factor, rows=False)
+    q, n = shrink(p, m, factor)
     sums = np.arange(q.shape[2] // 2, 3 * q.shape[2] // 2)
     coarse = int(sums[np.argmin(_compare(q, n, sums).mismatch())])
     # Column j of the shorter view lies at factor j + (factor-1)/2: index sums go to factor s + factor-1.
@@ -291,17 +292,6 @@ def smooth(p, m, sigma=(0, 0, 1)) -> np.ndarray:
     weight = ndimage.gaussian_filter(m.astype(float), sigma)
     value = ndimage.gaussian_filter(np.where(m, p, 0).astype(float), sigma)
     return np.divide(value, weight, out=np.zeros_like(value), where=weight > 1e-3)
-
-
-def _shrink(p, m, factor: int, rows: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Means of blocks of ``factor`` columns (and rows), valid where all of their bins are."""
-    if factor == 1:
-        return p, m
-    tall = factor if rows else 1
-    r, c = p.shape[1] // tall, p.shape[2] // factor
-    shape = (p.shape[0], r, tall, c, factor)
-    cut = (slice(None), slice(r * tall), slice(c * factor))
-    return p[cut].reshape(shape).mean(axis=(2, 4)), m[cut].reshape(shape).all(axis=(2, 4))
 
 
 def _to_zero(distances: list[float]) -> list[float]:
