@@ -28,14 +28,19 @@ _COLUMNS = (
     *("roll_deg", "center"),
 )
 
+#: Angles that differ by less are the same, degrees: a file has nine digits.
+SAME_DEG = 1e-4
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Motion:
-    """shifts, row_shifts: (views,), bins, along the columns and along the rows
+    """theta_rad: (views,), the angles that the views were measured at
+    shifts, row_shifts: (views,), bins, along the columns and along the rows
     gain: (views,), more than 0; offset: (views,), in the units of the line integrals
     roll_deg: of the rotation axis, degrees; center: detector index of the axis at the middle row
     """
 
+    theta_rad: np.ndarray
     shifts: np.ndarray
     row_shifts: np.ndarray
     gain: np.ndarray
@@ -44,10 +49,11 @@ class Motion:
     center: float
 
     @classmethod
-    def none(cls, views: int, center: float, roll_deg: float = 0.0) -> Motion:
+    def none(cls, theta_rad, center: float, roll_deg: float = 0.0) -> Motion:
         """Of views where they should be."""
-        zero = np.zeros(views)
-        return cls(zero, zero, np.ones(views), zero, float(roll_deg), float(center))
+        theta = np.asarray(theta_rad, float)
+        zero = np.zeros(theta.size)
+        return cls(theta, zero, zero, np.ones(theta.size), zero, float(roll_deg), float(center))
 
     @property
     def views(self) -> int:
@@ -87,13 +93,9 @@ class Motion:
     def corrected(self, scan: Scan) -> Scan:
         """``scan`` with all its rows, as it would be without the motion; its centre is the motion's.
 
-        ``ValueError`` where the views are not as many, rows were selected, or no valid bin is left.
+        ``ValueError`` where the views are others, rows were selected, or no valid bin is left.
         """
-        if self.views != scan.views:
-            raise ValueError(
-                f"the alignment is of {self.views} views, the scan has {scan.views}; expected the alignment "
-                "of this scan with the same views left out"
-            )
+        self.check_views(scan.theta_rad)
         if scan.rows != scan.raw_rows:
             raise ValueError("rows were selected; expected the whole scan: align before selecting rows")
         projections, mask = self.correct(scan.projections, scan.mask)
@@ -106,18 +108,33 @@ class Motion:
         )
         return moved.with_center(self.center)
 
+    def check_views(self, theta_rad) -> None:
+        """``ValueError`` for other views, by their number or their angles (views,)."""
+        expected = "expected the alignment of this scan with the same views left out"
+        if self.views != len(theta_rad):
+            raise ValueError(
+                f"the alignment is of {self.views} views, the scan has {len(theta_rad)}; {expected}"
+            )
+        off = np.rad2deg(np.abs(np.asarray(theta_rad) - self.theta_rad))
+        if (off > SAME_DEG).any():
+            view = int(np.argmax(off > SAME_DEG))
+            raise ValueError(
+                f"the alignment has view {view} at {np.rad2deg(self.theta_rad[view]):g} degrees, the scan at "
+                f"{np.rad2deg(theta_rad[view]):g}; {expected}"
+            )
+
     def _to_raw(self, view: int, shape) -> tuple[np.ndarray, np.ndarray]:
         """``(matrix, start)``: bin ``b`` of the ideal frame lies at ``matrix @ b + start`` of the raw one."""
         matrix = roll_matrix(self.roll_deg)
         middle = (np.array(shape) - 1) / 2
         return matrix, middle - matrix @ middle + [self.row_shifts[view], self.shifts[view]]
 
-    def save(self, path, theta_rad) -> None:
-        """Write a CSV file with a line for each view; ``theta_rad``: (views,)."""
+    def save(self, path) -> None:
+        """Write a CSV file with a line for each view."""
         with Path(path).open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            for v, theta in enumerate(np.rad2deg(theta_rad)):
+            for v, theta in enumerate(np.rad2deg(self.theta_rad)):
                 own = (a[v] for a in (self.shifts, self.row_shifts, self.gain, self.offset))
                 writer.writerow([v, *(f"{x:.9g}" for x in (theta, *own, self.roll_deg, self.center))])
 
@@ -142,6 +159,7 @@ class Motion:
                 f"one roll or centre; {expected}"
             )
         return cls(
+            np.deg2rad(table["theta_deg"]),
             table["shift_columns"],
             table["shift_rows"],
             table["gain"],

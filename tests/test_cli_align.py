@@ -22,7 +22,13 @@ from pfitre_jax.twin.scenes.circuits3d import circuits3d
 N, ROWS, VIEWS = 48, 12, 24
 THETA = np.deg2rad(np.linspace(-50, 34, VIEWS))
 MOVED = Motion(
-    np.random.default_rng(0).normal(0, 1, VIEWS), np.zeros(VIEWS), np.ones(VIEWS), np.zeros(VIEWS), 0.0, 23.5
+    THETA,
+    np.random.default_rng(0).normal(0, 1, VIEWS),
+    np.zeros(VIEWS),
+    np.ones(VIEWS),
+    np.zeros(VIEWS),
+    0.0,
+    23.5,
 )
 OPTIONS = ["--method", "admm-tv", "--iterations", "20", "--weight", "0.001"]
 
@@ -109,7 +115,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out
         assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
     [kept] = (folder / "partial").glob("alignment-*.csv")
     # What another command left counts for nothing.
-    Motion.none(5, 23.5).save(folder / "partial" / "alignment-other.csv", THETA[:5])
+    Motion.none(THETA[:5], 23.5).save(folder / "partial" / "alignment-other.csv")
     assert kept.read_text() == (out / "alignment.csv").read_text()
 
     def fail(*args, **options):
@@ -142,12 +148,16 @@ def test_rows_are_joined(path, tmp_path):
         (["--align", "--roll", "auto"], "leave --roll out"),
         (["--alignment", "none.csv"], "none.csv"),
         (["--alignment", "scan.npz"], "expected the alignment.csv"),
+        (["--align", "--roll", "120"], "between -90 and 90"),
+        (["--alignment", "turned.csv"], "the alignment has view 0 at"),
+        (["--alignment", "turned.csv", "--center", "20"], "leave both out"),
         (["--alignment", "few.csv"], "the alignment is of 5 views, the scan has 24"),
     ],
 )
 def test_bad_input_is_one_line(path, tmp_path, monkeypatch, options, said):
     monkeypatch.chdir(path.parent)
-    Motion.none(5, 23.5).save("few.csv", THETA[:5])
+    Motion.none(THETA[:5], 23.5).save("few.csv")
+    Motion.none(THETA + 0.1, 23.5).save("turned.csv")
     done = pfitre("recon", path, *options, "--out", tmp_path / "out")
     assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
     assert not (tmp_path / "out").exists()

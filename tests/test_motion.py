@@ -16,6 +16,7 @@ from pfitre_jax.preprocess import apply_roll
 from pfitre_jax.scan import Scan
 
 VIEWS, ROWS = 6, 24
+ANGLES = np.linspace(0, 1, VIEWS)
 
 
 def rng(seed=0):
@@ -36,6 +37,7 @@ def bumps() -> np.ndarray:
 def motion(**changes) -> Motion:
     g = rng()
     found = Motion(
+        ANGLES,
         g.normal(0, 1.5, VIEWS), g.normal(0, 1, VIEWS), 1 + g.normal(0, 0.1, VIEWS), g.normal(0, 0.05, VIEWS),
         2.0, CENTER,
     )  # fmt: skip
@@ -56,13 +58,13 @@ def test_what_is_undone_is_corrected_again():
 
 def test_no_motion_changes_nothing():
     values, mask = bumps(), rng().random((VIEWS, ROWS, COLUMNS)) > 0.1
-    out, good = Motion.none(VIEWS, CENTER).correct(values, mask)
+    out, good = Motion.none(ANGLES, CENTER).correct(values, mask)
     np.testing.assert_array_equal(good, mask)
     np.testing.assert_allclose(out, np.where(mask, values, 0), atol=1e-5)
 
 
 def test_a_roll_alone_is_that_of_the_preprocessing():
-    out, good = Motion.none(VIEWS, CENTER, 2.0).correct(bumps(), everywhere(bumps()))
+    out, good = Motion.none(ANGLES, CENTER, 2.0).correct(bumps(), everywhere(bumps()))
     turned, known = apply_roll(bumps(), None, 2.0)
     np.testing.assert_array_equal(good, known)
     # Linear there, cubic here.
@@ -79,7 +81,7 @@ def test_shifts_have_the_sign_of_the_geometry():
     raw = np.stack(
         [disc_sinogram(discs, THETA[v : v + 1], center=CENTER + shifts[v])[0] for v in range(THETA.size)]
     )
-    moved = dataclasses.replace(Motion.none(THETA.size, CENTER), shifts=shifts)
+    moved = dataclasses.replace(Motion.none(THETA, CENTER), shifts=shifts)
     out, good = moved.correct(raw[:, None], everywhere(raw[:, None]))
     assert np.linalg.norm((out[:, 0] - ideal)[good[:, 0]]) < 0.03 * np.linalg.norm(ideal)
     image = np.zeros((COLUMNS, COLUMNS), np.float32)
@@ -104,12 +106,12 @@ def test_an_invalid_bin_spoils_those_that_are_made_of_it_and_no_more():
 
 def test_the_file_brings_it_back(tmp_path):
     path = tmp_path / "alignment.csv"
-    motion().save(path, np.linspace(0, 1, VIEWS))
+    motion().save(path)
     back = Motion.load(path)
     for field in dataclasses.fields(Motion):
         np.testing.assert_allclose(getattr(back, field.name), getattr(motion(), field.name), rtol=1e-7)
     # What is read is written as it was.
-    back.save(tmp_path / "again.csv", np.linspace(0, 1, VIEWS))
+    back.save(tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_text() == path.read_text()
 
 
@@ -128,7 +130,7 @@ def test_another_file_is_refused(tmp_path, text):
 @pytest.mark.parametrize(("name", "value"), [("gain", "0"), ("shift_rows", "nan"), ("roll_deg", "3")])
 def test_values_that_make_no_sense_are_refused(tmp_path, name, value):
     path = tmp_path / "alignment.csv"
-    motion().save(path, np.linspace(0, 1, VIEWS))
+    motion().save(path)
     lines = [line.split(",") for line in path.read_text().splitlines()]
     lines[2][lines[0].index(name)] = value
     path.write_text("\n".join(map(",".join, lines)))
@@ -142,6 +144,9 @@ def test_a_scan_is_mended_whole_or_not_at_all():
     assert mended.center == CENTER and mended.roll_deg == 2.0
     with pytest.raises(ValueError, match="of 6 views, the scan has 5"):
         motion().corrected(scan.select_views("0:5"))
+    turned = dataclasses.replace(scan, theta_rad=scan.theta_rad + 0.1)
+    with pytest.raises(ValueError, match=r"has view 0 at 0 degrees, the scan at 5\.7"):
+        motion().corrected(turned)
     with pytest.raises(ValueError, match="align before selecting rows"):
         motion().corrected(scan.select_rows("0:5"))
 
@@ -149,6 +154,6 @@ def test_a_scan_is_mended_whole_or_not_at_all():
 def test_rows_without_any_bin_do_not_spoil_those_beside_them():
     values, mask = np.ones((1, 20, 12), np.float32), np.zeros((1, 20, 12), bool)
     mask[:, 8:13] = True
-    half = dataclasses.replace(Motion.none(1, 5.5), row_shifts=np.array([0.5]))
+    half = dataclasses.replace(Motion.none([0.0], 5.5), row_shifts=np.array([0.5]))
     out, good = half.correct(np.where(mask, values, 0), mask)
     assert good.any() and np.allclose(out[good], 1, atol=1e-5)

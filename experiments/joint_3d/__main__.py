@@ -85,7 +85,7 @@ def predict(config: Config, name: str, lie: str) -> tuple[dict, dict]:
     """
     views = config.left_out[name]
     seen, hidden = chip(CENTER, exclude_views=views), chip(CENTER, views=views)
-    motion = pf.Motion.none(seen.views, CENTER)
+    motion = pf.Motion.none(seen.theta_rad, CENTER)
     facts, images = {}, {}
     if lie == MENDED:
         motion = pf.align(seen).motion
@@ -94,7 +94,7 @@ def predict(config: Config, name: str, lie: str) -> tuple[dict, dict]:
     for method in config.methods:
         result = pf.reconstruct(scan, method)
         ideal = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=0.0)
-        own = register(hidden, ideal, pf.Motion.none(hidden.views, CENTER, motion.roll_deg))
+        own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, CENTER, motion.roll_deg))
         raw, known = own.undo(np.nan_to_num(ideal), np.isfinite(ideal))
         valid = hidden.mask & known
         wrong = np.linalg.norm((raw - hidden.projections)[valid])

@@ -44,7 +44,7 @@ def simulate(config: Config, seed: int) -> Moved:
     slipped = g.permutation(views)[: config.slipped]
     shifts[slipped] += g.uniform(-config.largest_slip, config.largest_slip, config.slipped)
     along = (shifts, g.normal(0, config.row_shift, views), 1 + g.normal(0, config.gain, views))
-    motion = pf.Motion(*along, np.zeros(views), config.roll_deg, (n - 1) / 2)
+    motion = pf.Motion(theta, *along, np.zeros(views), config.roll_deg, (n - 1) / 2)
     seen = slice(PAD, PAD + config.rows)
     moved, _ = motion.undo(clean)
     noise = config.noise * clean.max() * g.standard_normal((views, config.rows, n))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pfitre_jax.motion import Motion
     from pfitre_jax.scan import Scan
 
 NAMES = ("alignment.csv", "alignment.png")
@@ -21,7 +22,7 @@ class Aligned:
     writers: dict
 
 
-def align_scan(scan, begun: Path, given: Path | None, search: bool, roll_deg: float, telling) -> Aligned:
+def align_scan(scan, begun: Path, given: Motion | None, search: bool, roll_deg: float, telling) -> Aligned:
     """``scan``, whose centre is known, with its motion mended.
 
     begun: where what was found lies while the run goes on, so that it goes on with the same
@@ -36,7 +37,7 @@ def align_scan(scan, begun: Path, given: Path | None, search: bool, roll_deg: fl
     from pfitre_jax.motion import Motion
 
     writers, told = {}, {}
-    start = Motion.none(scan.views, scan.center, roll_deg) if given is None else Motion.load(given)
+    start = Motion.none(scan.theta_rad, scan.center, roll_deg) if given is None else given
     if not search or begun.exists():
         motion = start if not search else Motion.load(begun)
     else:
@@ -44,7 +45,7 @@ def align_scan(scan, begun: Path, given: Path | None, search: bool, roll_deg: fl
         start.corrected(scan)
         with telling.bar("aligning") as progress:
             found = align(scan, start, progress=progress)
-        write_files(begun.parent, {begun.name: lambda path: found.motion.save(path, scan.theta_rad)})
+        write_files(begun.parent, {begun.name: lambda path: found.motion.save(path)})
         # As the file says it: a run that is gone on with has no other.
         motion = Motion.load(begun)
         told = {"pinned": found.pinned, "residual": found.residual, "bins": found.levels}
@@ -70,7 +71,7 @@ def align_scan(scan, begun: Path, given: Path | None, search: bool, roll_deg: fl
             ],
         )
         writers["alignment.png"] = lambda path: figure.savefig(path, format="png")
-    writers["alignment.csv"] = lambda path: motion.save(path, scan.theta_rad)
+    writers["alignment.csv"] = lambda path: motion.save(path)
     rms = lambda values: float(np.std(values))  # noqa: E731
     telling.say(
         f"aligned: roll {motion.roll_deg:.3g} degrees, shifts of {rms(motion.shifts):.2f} bins rms along the "

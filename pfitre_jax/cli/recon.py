@@ -100,6 +100,18 @@ def recon(
     moved = align or alignment is not None
     if moved and roll_value == "auto":
         raise ValueError("--roll auto with an alignment, which has a roll of its own; leave --roll out")
+    if moved and not abs(roll_value) < 90:
+        raise ValueError(f"--roll is {roll_value:g}; expected degrees between -90 and 90")
+    known = None
+    if alignment is not None:
+        from pfitre_jax.motion import Motion
+
+        if roll_value or center_value is not None:
+            raise ValueError(
+                "--roll or --center beside --alignment, which has its own; leave both out, or the alignment"
+            )
+        known = Motion.load(alignment)
+        center_value = known.center
     began = time.perf_counter()
 
     from pfitre_jax import api, job
@@ -150,14 +162,15 @@ def recon(
     if moved:
         # By what it is of: one that another command left counts for nothing.
         begun = out / job.PARTIAL / f"alignment-{job.digest(what)}.csv"
-        find = functools.partial(aligning.align_scan, loaded, begun, alignment, align, roll_value, telling)
+        find = functools.partial(aligning.align_scan, loaded, begun, known, align, roll_value, telling)
         with team.step():
             aligned = find() if team.first else None
         # The others take it from the file of the first.
         aligned = aligned if team.first else find()
         loaded = aligned.scan
     command = ctx.find_root().meta[COMMAND]
-    extra = {"what": what, "command": command} | ({} if aligned is None else aligned.extra)
+    told, kept = ({}, {}) if aligned is None else (aligned.extra, aligned.writers)
+    extra = {"what": what, "command": command} | told
     try:
         with work(), telling.bar(f"{method}, compiling") as progress:
             picture = out / "preview.png" if team.first else None
@@ -170,7 +183,7 @@ def recon(
             stopped.result.save(
                 out,
                 command=command,
-                writers={"preview.png": lambda path: figure.savefig(path)},
+                writers={"preview.png": lambda path: figure.savefig(path)} | kept,
                 extra=extra | {"complete": False},
             )
         without = ", without --overwrite" if overwrite else ""
@@ -195,7 +208,7 @@ def recon(
     with work(), team.step():
         figure = _preview(result, truth, compared, source.name)
         writers = {"preview.png": lambda path: figure.savefig(path)}
-        writers |= {} if aligned is None else aligned.writers
+        writers |= kept
         paths = result.save(out, command=command, writers=writers, extra=extra | {"complete": True})
         job.finish(out)
     telling.warn(result.warnings)

@@ -105,14 +105,14 @@ def align(
     steps: on each level
     progress: called with steps done and steps in all
     """
-    motion = Motion.none(scan.views, scan.geometry().center) if start is None else start
+    motion = Motion.none(scan.theta_rad, scan.geometry().center) if start is None else start
     # A start's shifts belong to its centre.
     scan, factors = scan.with_center(motion.center), _factors(scan.columns)
     pinned = ["shifts along cos(theta) and sin(theta)"]
     if (rows or roll) and likeness_of_rows(_binned(scan, factors[-1])) < ALIKE:
         rows = roll = False
         pinned.append("shifts along the rows and the roll, as neighbouring rows are not alike")
-    pinned += ["mean shift along the rows"] * rows + ["mean gain"] * gain
+    pinned += ["mean shift along the rows"] * rows + ["mean gain and offset"] * gain
     residuals, levels, searches = [], [], []
     # Where the views lie comes first: a roll is hardly seen in views that are not where they should be; and
     # again after each search, as they lay where the roll before it wanted them.
@@ -257,7 +257,7 @@ class _Level:
         misfit = np.where(mask, values - predicted, 0)
         residual = float(np.linalg.norm(misfit) / np.linalg.norm(values))
         fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
-        return _pinned(_moved(motion, fit), self.scan.theta_rad), residual
+        return _pinned(_moved(motion, fit)), residual
 
     def misfit(self, motion: Motion) -> float:
         """Relative norm of what a fresh volume leaves of the views, smoothed, once each view has moved.
@@ -336,11 +336,11 @@ def _moved(motion: Motion, fit: _Fit) -> Motion:
     )
 
 
-def _pinned(motion: Motion, theta_rad) -> Motion:
+def _pinned(motion: Motion) -> Motion:
     """The motion without what no scan tells."""
     return dataclasses.replace(
         motion,
-        shifts=gauge(theta_rad, motion.shifts),
+        shifts=gauge(motion.theta_rad, motion.shifts),
         row_shifts=motion.row_shifts - np.mean(motion.row_shifts),
         gain=motion.gain / np.exp(np.mean(np.log(motion.gain))),
         offset=motion.offset - np.mean(motion.offset),

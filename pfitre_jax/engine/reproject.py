@@ -38,11 +38,9 @@ def project_result(
     """
     theta_rad = stored.theta_rad if theta_rad is None else theta_rad
     if motion is not None:
-        if len(theta_rad) != motion.views or roll_deg is not None:
-            raise ValueError(
-                f"the alignment is of {motion.views} views and has a roll of its own; expected as many "
-                f"angles, not {len(theta_rad)}, and no other roll"
-            )
+        motion.check_views(theta_rad)
+        if roll_deg is not None:
+            raise ValueError("a roll beside an alignment, which has one of its own; leave the roll out")
         roll_deg = motion.roll_deg
     roll_deg = stored.roll_deg if roll_deg is None else float(roll_deg)
     if not np.isfinite(roll_deg) or abs(roll_deg) >= 90:

@@ -17,7 +17,7 @@ from pfitre_jax import mesh as meshes
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.memory import DoesNotFit, Needed, available, needed_by
 from pfitre_jax.engine.methods import solve_slice
-from pfitre_jax.engine.volume import HALO, slabs, solve_volume
+from pfitre_jax.engine.volume import HALO, slab_rows, slabs, solve_volume
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.scan import Scan
@@ -126,17 +126,18 @@ def make_program(
     function = solve_volume if joint else _solve
     solve = meshes.over_slices(function, mesh, 3, 2, (("iterations", iterations),))
     seconds_compile = 0.0
+    there = rows if there is None else there
     if chunk is None:
         chunk = rows if joint else CHUNK * devices
     while True:
         chunk = evenly(rows, chunk, devices)
         halo = HALO if joint and (devices > 1 or chunk < rows) else 0
-        blank = np.zeros((chunk + 2 * halo * devices, *problem.A.sinogram_shape), np.float32)
+        solved = devices * slab_rows(chunk, devices, halo, there)
+        blank = np.zeros((solved, *problem.A.sinogram_shape), np.float32)
         executable, seconds = compiled(solve, solver, shared, np.float32(tolerance), blank, blank)
         seconds_compile += seconds
         needed, free = needed_by(executable, blank, problem), available(limit)
         if free is None or needed.largest <= free:
-            there = rows if there is None else there
             return Program(
                 executable,
                 solver,
@@ -152,7 +153,7 @@ def make_program(
             )
         if chunk <= devices:
             raise DoesNotFit(
-                f"{devices} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
+                f"{solved} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
                 f"{problem.A.sinogram_shape[0]} views need {needed.largest / 2**30:.1f} GiB, and "
                 f"{free / 2**30:.1f} GiB are there: use fewer views or columns, a larger --memory, or a "
                 "machine with more"

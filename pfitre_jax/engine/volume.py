@@ -31,17 +31,23 @@ def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, itera
     return Solution(value, every(solution.status), stats), volume.residuals(value)
 
 
+def slab_rows(chunk: int, devices: int, halo: int, rows: int) -> int:
+    """Rows that each device solves of a chunk: its own and the halo on either side; no more than ``rows``."""
+    own = chunk // devices
+    return max(own, min(own + 2 * halo, rows))
+
+
 def slabs(block: slice, chunk: int, devices: int, halo: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows that each device solves of a block, (devices, chunk/devices + 2 halo), and which of
+    """Numbers of the rows that each device solves of a block, (devices, :func:`slab_rows`), and which of
     these, (devices, chunk/devices), are of the block.
 
-    A slab lies inside the scan, of ``rows``, as far as that has as many: at its ends the halo is on the other
-    side. What there is not of a block that is smaller than the chunk is its last row again.
+    A slab with a halo lies inside the scan, of ``rows``: at its ends the halo is on the other side. What
+    there is not of a block that is smaller than the chunk is its last row again.
     """
     own = np.arange(chunk // devices)
     wanted = np.minimum(block.start + chunk // devices * np.arange(devices)[:, None] + own, block.stop - 1)
     if not halo:
         return wanted, np.broadcast_to(own, wanted.shape)
-    size = own.size + 2 * halo
+    size = slab_rows(chunk, devices, halo, rows)
     first = np.clip(wanted[:, :1] - halo, 0, max(rows - size, 0))
     return np.minimum(first + np.arange(size), rows - 1), wanted - first

@@ -35,7 +35,7 @@ def truth() -> Motion:
     # Two that slipped.
     shifts[[7, 20]] += [4.0, -4.0]
     moved = (gauge(THETA, shifts), g.normal(0, 0.7, VIEWS), 1 + g.normal(0, 0.05, VIEWS))
-    return Motion(*moved, np.zeros(VIEWS), 1.0, (N - 1) / 2)
+    return Motion(THETA, *moved, np.zeros(VIEWS), 1.0, (N - 1) / 2)
 
 
 def seen(projections) -> Scan:
@@ -123,7 +123,7 @@ def test_views_are_registered_to_predicted_ones(clean, truth):
     ideal = clean[:, PAD:-PAD]
     moved = dataclasses.replace(truth, shifts=truth.shifts + 0.8, gain=np.ones(VIEWS))
     raw = seen(moved.undo(clean)[0][:, PAD:-PAD])
-    motion = register(raw, ideal, Motion.none(VIEWS, (N - 1) / 2, 1.0))
+    motion = register(raw, ideal, Motion.none(THETA, (N - 1) / 2, 1.0))
     assert rms(motion.shifts - moved.shifts) < 0.1 and rms(motion.row_shifts - moved.row_shifts) < 0.1
     assert motion.roll_deg == 1.0 and (motion.gain == 1).all()
 
@@ -139,3 +139,14 @@ def test_bins_put_together_keep_line_integrals_and_the_axis(clean):
     assert coarse.center == 10.0 and coarse.columns == N // 2
     # Lengths are in bins, which are twice as long.
     assert coarse.projections.sum() * 2**3 == pytest.approx(scan.projections.sum(), rel=1e-4)
+
+
+def test_a_start_brings_its_centre():
+    """Of a scan that was told another one; once found, the centre stays."""
+    theta = np.deg2rad(np.linspace(0, 174, 24))
+    fine = circuits3d(jax.random.key(3), 2, 2 * N, 1 / N)
+    geometry = ParallelGeometry.create(theta, N, (N - 1) / 2 + 1.5)
+    clean = np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
+    scan = Scan.create(clean.astype(np.float32), theta, center=(N - 1) / 2)
+    start = Motion.none(theta, (N - 1) / 2 + 1.5)
+    assert abs(align(scan, start, roll=False, steps=4).motion.center - start.center) < 0.15
