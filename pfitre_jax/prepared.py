@@ -15,9 +15,10 @@ from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.memory import Needed
 from pfitre_jax.engine.scale import sampled, scan_scale, scan_weight
 from pfitre_jax.engine.stored import StoredScan
-from pfitre_jax.engine.support import scan_support
+from pfitre_jax.engine.support import field_of_view, scan_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.priors.likeness import statistics
+from pfitre_jax.priors.window import within
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.weight import noise_level
@@ -200,6 +201,10 @@ def prepare(
             seconds_compile += seconds
         settings = settings | {"weight": weight}
     settings = methods.with_numbers(settings)
+    # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
+    prior, seen = settings.get("prior"), field_of_view(scan.geometry())
+    if prior is not None and max(problem.A.shape) > seen:
+        settings = settings | {"prior": within(prior, seen)}
     sinograms, masks = sampled(scan)
     program = slices.make_program(
         methods.build(method, settings),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Side of the largest extended image, in units of the detector's columns.
 LIMIT = 1.5
+#: Pixels beyond the field of view that a learned prior looks at.
+MARGIN = 16
 
 
 def scan_support(scan: Scan | StoredScan, seen: Overview | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -63,6 +65,14 @@ def image_support(geometry: ParallelGeometry, truncated=None) -> np.ndarray:
     reach = 2 * float(np.sqrt(np.max((x**2 + y**2) * support)))
     cut = max(int((size - max(reach + 1, columns)) / 2), 0)
     return support[cut : size - cut, cut : size - cut].astype(np.float32)
+
+
+def field_of_view(geometry: ParallelGeometry) -> int:
+    """Pixels on a side of the square about the rotation axis, of the columns' parity, that holds whatever the
+    detector sees in every view, and :data:`MARGIN` pixels more on each side."""
+    center, last = float(geometry.center), geometry.columns - 1
+    reach = max(center, last - center) + 0.5
+    return geometry.columns + 2 * (int(np.ceil(max(reach - geometry.columns / 2, 0))) + MARGIN)
 
 
 def _beyond_disc(geometry: ParallelGeometry, seen: Overview) -> float:

@@ -1,0 +1,66 @@
+"""A prior in a window: itself inside, a blur outside."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.priors.window import TAPER, Windowed, within
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Fill:
+    """Proposes a constant."""
+
+    value: float
+    first_iterations = 3
+
+    def denoise(self, v, *, gradient, wedge, rho):
+        return jnp.full_like(v, self.value)
+
+
+def denoise(prior, v):
+    return prior.denoise(v, gradient=v, wedge=Wedge(0.3, 1.5), rho=0.005)
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (100, 81), (2, 100, 100)])
+def test_inside_it_is_the_prior_and_far_outside_a_blur(shape):
+    v = jax.random.uniform(jax.random.key(0), shape)
+    z = denoise(Windowed(Fill(7.0), 60), v)
+    top, left = (max(n - 60, 0) // 2 for n in shape[-2:])
+    whole = [slice(m + TAPER, n - m - TAPER) for n, m in zip(shape[-2:], (top, left), strict=True)]
+    np.testing.assert_allclose(z[(..., *whole)], 7, rtol=1e-6)
+    # The kernel's variance is 1.
+    blurred = gaussian_filter(np.asarray(v), (0,) * (len(shape) - 2) + (1, 1), mode="nearest")
+    outside = np.r_[0 : top - 1, shape[-2] - top + 1 : shape[-2]]
+    np.testing.assert_allclose(z[..., outside, :], blurred[..., outside, :], atol=0.03)
+    assert abs(float(z[..., outside, :].mean() - v[..., outside, :].mean())) < 0.01
+
+
+def test_a_window_as_large_as_the_image_is_the_prior():
+    v = jax.random.uniform(jax.random.key(0), (20, 24))
+    np.testing.assert_array_equal(denoise(Windowed(Fill(2.0), 24), v), 2)
+
+
+def test_a_constant_goes_on_unchanged():
+    np.testing.assert_allclose(denoise(Windowed(Fill(2.0), 40), jnp.full((90, 90), 2.0)), 2, rtol=1e-6)
+
+
+def test_it_has_the_properties_of_the_prior_inside():
+    prior = within(Fill(1.0), 8)
+    assert prior.first_iterations == 3
+    assert not hasattr(prior, "symmetric") and not hasattr(prior, "anything")
+
+
+def test_an_unrolled_prior_keeps_its_rho():
+    prior = within(UnrolledPrior(Fill(jnp.array([1.0, 2.0])), jnp.array([0.1, 0.2])), 40)
+    assert prior.iterations == 2
+    assert float(denoise(prior, jnp.zeros((90, 90)))[45, 45]) == 2
