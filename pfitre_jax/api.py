@@ -119,6 +119,7 @@ def reconstruct(
     weight: float | str | None = None,
     scale: float | None = None,
     joint: bool = False,
+    robust: str | None = None,
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
@@ -132,6 +133,8 @@ def reconstruct(
     scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
     joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
         has differences along the rows, and a learned prior that was trained on volumes sees those beside
+    robust: "huber" or "student-t", in the place of least squares: views and bins that are far off pull less
+        (:class:`pfitre_jax.solvers.Huber`, :class:`pfitre_jax.solvers.StudentT`, which forgives more)
     chunk: rows solved together at most, default all where they are joint, else 32 on each device, or as many
         as fit into memory
     progress: called with rows done and rows in all
@@ -144,7 +147,7 @@ def reconstruct(
     """
     began = time.perf_counter()
     settings = methods.settings(
-        method, joint=joint, prior=prior, iterations=iterations, rho=rho, weight=weight
+        method, joint=joint, prior=prior, iterations=iterations, rho=rho, weight=weight, robust=robust
     )
     if scale is not None:
         check_number("scale", scale)

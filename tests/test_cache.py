@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from pfitre_jax.cli import cache
 
 
@@ -27,6 +29,7 @@ def test_the_second_run_finds_what_the_first_compiled(tmp_path):
     assert kept and {path.name for path in (tmp_path / "cache").rglob("*-cache")} == kept
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "cache").write_text("a file")
     run(tmp_path / "cache", tmp_path, "out")

@@ -102,6 +102,7 @@ def test_the_result_is_projected_as_the_views_lay(path, out, tmp_path):
     assert errors["as they lay"] < 0.6 * errors["straight"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out, tmp_path, monkeypatch):
     """It is not looked for again."""
     folder = tmp_path / "out"

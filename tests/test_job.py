@@ -251,7 +251,7 @@ def test_killed_at_five_random_moments_it_is_the_same_result(tmp_path):
     assert not (folder / "partial").exists()
 
 
-@pytest.mark.parametrize("moment", [1, 3])
+@pytest.mark.parametrize("moment", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_killed_command_goes_on_bit_for_bit(path, tmp_path, moment):
     """``kill -9`` after so many parts."""
     folder = tmp_path / "killed"

@@ -44,8 +44,12 @@ def execute(path, **environment):
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
+#: Those that train; every run of the tests takes the others.
+LONG = ("03_ablate_the_prior", "04_unrolled_training")
+marked = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in NOTEBOOKS]
 
-@every_notebook
+
+@pytest.mark.parametrize("path", marked, ids=lambda path: path.stem)
 def test_runs_at_small_size_and_its_assertions_hold(path):
     ran = execute(path)
     assert any(re.search(r"^ *assert ", cell.source, re.MULTILINE) for cell in code(ran))

@@ -42,6 +42,13 @@ def recon(
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
     rho: Annotated[float | None, typer.Option(metavar="R", help="Pull towards the prior.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
+    robust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="huber|student-t",
+            help="Views and bins that are far off count less; student-t forgives more.",
+        ),
+    ] = None,
     align: Annotated[
         bool,
         typer.Option("--align", help="Find each view's shifts and gain, and the roll; reads the whole scan."),
@@ -119,7 +126,13 @@ def recon(
     from pfitre_jax.mesh import join
 
     settings = methods.settings(
-        method, joint=joint, prior=prior, iterations=iterations, rho=rho, weight=weight_value
+        method,
+        joint=joint,
+        prior=prior,
+        iterations=iterations,
+        rho=rho,
+        weight=weight_value,
+        robust=robust,
     )
     reading = dict(
         angle_unit=angle_unit,

@@ -17,9 +17,11 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
+from pfitre_jax.solvers.data_terms import Huber, StudentT
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.solvers.turns import in_turns
@@ -35,6 +37,7 @@ class Recipe:
     defaults: every setting the method takes, with its default
     tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
     joint: whether rows can be solved together: whether there is anything by which they meet
+    robust: whether it can take one of :data:`ROBUST` in the place of least squares
     """
 
     summary: str
@@ -42,6 +45,12 @@ class Recipe:
     defaults: dict[str, Any]
     tolerance: float = 0.0
     joint: bool = False
+    robust: bool = True
+
+
+#: Data terms in which a view or a bin that is far off pulls less than in least squares, by name; each finds
+#: the noise of a row by itself.
+ROBUST: dict[str, Callable[[], Any]] = {"huber": Huber, "student-t": StudentT}
 
 
 @jax.tree_util.register_dataclass
@@ -53,9 +62,9 @@ class FBP:
 
 
 METHODS: dict[str, Recipe] = {
-    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}),
+    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}, robust=False),
     "sirt": Recipe("non-negative SIRT", lambda: SIRT(), {"iterations": 200}),
-    "cgls": Recipe("conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}),
+    "cgls": Recipe("conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}, robust=False),
     "fista-tv": Recipe(
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
@@ -103,10 +112,11 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     joint: whether all rows are to be solved together
 
     A prior is loaded where it is a name or a path (``.pth``: the published network's). One that was trained
-    through the loop with its own rho, and perhaps for so many iterations, brings them along.
+    through the loop with its own rho, and perhaps for so many iterations, brings them along. ``robust``, one
+    of :data:`ROBUST`, is there only where it was asked for.
 
-    Raises ``ValueError`` for an unknown method, for one that cannot be ``joint``, for a prior that sees
-    neighbouring rows where it is not, for a setting that the method does not take, for iterations,
+    Raises ``ValueError`` for an unknown method, for one that cannot be ``joint`` or ``robust``, for a prior
+    that sees neighbouring rows where it is not, for a setting that the method does not take, for iterations,
     a rho or a weight that make no sense or are not the prior's, and ``ValueError`` or ``FileNotFoundError``
     where there is no such prior.
     """
@@ -117,7 +127,9 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
             f"{method} solves every row for itself, no prior of it joins them; expected for a joint "
             f"reconstruction one of {able}"
         )
-    taken = chosen.defaults
+    if asked.get("robust") is not None:
+        _check_robust(method, asked["robust"])
+    taken = chosen.defaults | ({"robust": None} if chosen.robust else {})
     given = {name: value for name, value in asked.items() if value is not None}
     stray = [name for name in given if name not in taken]
     if stray:
@@ -130,7 +142,7 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     for name in ("rho", "weight"):
         if name in given and not given[name] == taken[name] == "auto":
             check_number(name, given[name], or_zero=name == "weight")
-    settings = {**taken, **given}
+    settings = {**chosen.defaults, **given}
     if isinstance(settings.get("prior"), (str, os.PathLike)):
         settings["prior"] = _load(settings["prior"])
     if isinstance(settings.get("prior"), UnrolledPrior):
@@ -141,6 +153,16 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
             "joint=True), or another prior"
         )
     return settings
+
+
+def _check_robust(method: str, robust: str) -> None:
+    if robust not in ROBUST:
+        raise ValueError(
+            f"robust is {robust!r}; expected {' or '.join(ROBUST)}, or nothing for least squares"
+        )
+    if not METHODS[method].robust:
+        able = ", ".join(name for name, other in METHODS.items() if other.robust)
+        raise ValueError(f"{method} knows no bins that count less; expected with robust one of {able}")
 
 
 def _own(method: str, prior: UnrolledPrior, given: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +198,9 @@ def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
 
 def build(method: str, settings: dict[str, Any]):
     """The solver of ``method`` with ``settings`` of :func:`settings` and :func:`with_numbers`."""
-    return METHODS[method].build(**{name: value for name, value in settings.items() if name != "iterations"})
+    apart = ("iterations", "robust")
+    solver = METHODS[method].build(**{name: value for name, value in settings.items() if name not in apart})
+    return Reweighted(solver, ROBUST[settings["robust"]]()) if "robust" in settings else solver
 
 
 def describe(value):

@@ -79,6 +79,7 @@ def test_the_residual_falls_and_what_cannot_be_known_is_said(found):
     assert abs(np.mean(found.motion.row_shifts)) < 1e-6 and abs(np.mean(np.log(found.motion.gain))) < 1e-6
 
 
+@pytest.mark.slow
 def test_views_that_lie_well_are_left_where_they_are(clean):
     motion = align(seen(clean[:, PAD:-PAD]), steps=8).motion
     assert rms(motion.shifts) < 0.05 and rms(motion.row_shifts) < 0.05 and abs(motion.roll_deg) < 0.35
@@ -91,6 +92,7 @@ def test_what_is_not_asked_for_is_not_moved(clean):
     assert (motion.gain == 1).all() and not motion.offset.any()
 
 
+@pytest.mark.slow
 def test_over_half_a_turn_the_centre_is_found():
     theta = np.deg2rad(np.linspace(0, 174, 30))
     fine = circuits3d(jax.random.key(3), 4, 2 * N, 1 / N)

@@ -159,6 +159,7 @@ def test_it_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
         assert 0 < needed < 20 and plain[2 * needed] > 1e-4
 
 
+@pytest.mark.slow
 def test_the_implicit_gradient_is_that_of_the_plain_loop():
     with jax.enable_x64(True):
         A, y = scan()

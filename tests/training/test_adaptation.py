@@ -87,6 +87,7 @@ def test_the_judged_views_never_enter(scan, adapted):
     assert other.errors[0] > 2 * adapted.errors[0]
 
 
+@pytest.mark.slow
 def test_it_stops_when_nothing_gets_better(scan):
     """Steps that are too long spoil the network: the prior comes back as it was."""
     wild = dataclasses.replace(SETTINGS, rate=30.0, check_every=1, patience=2)
@@ -96,6 +97,7 @@ def test_it_stops_when_nothing_gets_better(scan):
     assert adapted.prior.symmetric == PRIOR.symmetric
 
 
+@pytest.mark.slow
 def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
     gain = 1 - min(adapted.errors) / adapted.errors[0]
     other = adapt(PRIOR, *scan, dataclasses.replace(SETTINGS, margin=min(1.1 * gain, 0.99)))

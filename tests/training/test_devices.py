@@ -57,6 +57,7 @@ def trained(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_the_weights_are_the_same(trained):
     one, two = (trained[devices].params for devices in (1, 2))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), one, two)

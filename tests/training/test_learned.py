@@ -103,6 +103,7 @@ def trained(tmp_path_factory):
     return whole, parts
 
 
+@pytest.mark.slow
 def test_a_network_and_a_rho_for_each_iteration_are_learned(trained):
     prior = load(trained[0] / "tiny.npz")
     assert isinstance(prior, UnrolledPrior) and prior.iterations == ITERATIONS
@@ -114,12 +115,14 @@ def test_a_network_and_a_rho_for_each_iteration_are_learned(trained):
     assert low == pytest.approx(min(prior.rho)) and high == pytest.approx(max(prior.rho))
 
 
+@pytest.mark.slow
 def test_resumed_in_the_second_stage_it_is_the_uninterrupted_run(trained):
     """But for the scans of the pool, which are drawn anew: here every one is a fresh one."""
     whole, parts = (load(folder / "tiny.npz") for folder in trained)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, parts)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_with_what_it_learns(trained):
     prior = load(trained[0] / "tiny.npz")
     longer = dataclasses.replace(
@@ -131,6 +134,7 @@ def test_a_run_goes_on_only_with_what_it_learns(trained):
         check_weights(dataclasses.replace(CONFIG, stages=(Stage(steps=9),)), prior)
 
 
+@pytest.mark.slow
 def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained, scan):
     path = trained[0] / "tiny.npz"
     prior = load(path)

@@ -53,12 +53,14 @@ def test_rows_of_a_batch_are_those_of_one_volume():
     np.testing.assert_array_equal(draw(key, SceneMixture(), CONFIG.pairs), expected)
 
 
+@pytest.mark.slow
 def test_it_sees_more_rows_after_its_training(weights, trained):
     assert weights.reach == 0 and trained.reach == 1
     moved = np.abs(trained.params["enter"]["convolution"]["kernel"][:, :, 2:])
     assert moved.max() > 0 and trained.card["trained_on"]["size"] == 32
 
 
+@pytest.mark.slow
 def test_it_reconstructs_rows_together_and_refuses_them_one_by_one(trained):
     scan = Scan.create(disc_stack([[(1.0, 2.0, 5.0 + r, 1.0)] for r in range(3)]), THETA, center=CENTER)
     result = pf.reconstruct(scan, "pfitre", joint=True, prior=trained, rho=0.01, iterations=2)

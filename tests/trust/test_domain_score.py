@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import skimage.io
 from skimage.transform import resize
 
@@ -58,12 +59,14 @@ def photograph(path):
     return (small * (np.hypot(x, y) < 0.42 * n)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_natural_images_are_out_of_the_domain(data_dir):
     images = [photograph(data_dir / "kodak24" / f"{number}.png") for number in (21, 22, 23, 24)]
     for number in range(2):
         assert simulated(images, number)[0] > 1
 
 
+@pytest.mark.slow
 def test_the_tooth_is_out_of_the_domain(data_dir):
     scan = pf.load_scan(data_dir / "tooth_aps2bm" / "tooth.h5")
     # A fifth of its bins, and 84 of its 180 degrees.
@@ -73,6 +76,7 @@ def test_the_tooth_is_out_of_the_domain(data_dir):
     assert value > 1 and np.all(rows > 1)
 
 
+@pytest.mark.slow
 def test_held_out_circuits_are_in_the_domain():
     found = [simulated([heldout(s, 2 * SIZE)[0] for s in SEEDS[k : k + ROWS]], k) for k in range(0, 12, ROWS)]
     assert max(scan for scan, _ in found) < 1
