@@ -227,6 +227,13 @@ def test_real_chip_runs_at_its_tiny_preset(data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_robustness_runs_at_its_tiny_preset(tmp_path):
+    results = run("robustness", tmp_path / "out", tmp_path)
+    bad = results["views and dead, found"]["pfitre"]
+    assert bad["student-t"]["psnr"] > bad["least squares"]["psnr"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wedge_sweep", "dose_and_views"])
 def test_a_tiny_preset_needs_no_data(name, tmp_path):
     results = run(name, tmp_path / "out", tmp_path)

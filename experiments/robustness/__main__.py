@@ -42,8 +42,8 @@ def tables(config: Config, results: dict) -> str:
     """Markdown: PSNR of every cell, and what the defects cost beside the same data term without any."""
     terms = [term or PLAIN for term in config.terms]
     lines = [
-        f"Mean PSNR, dB, of {len(config.twin.seeds)} circuits; in brackets beside {PLAIN} on the scan without "
-        "defects.",
+        f"Mean PSNR, dB, of {len(config.twin.seeds)} circuits; in brackets beside {PLAIN} on the scan without"
+        " defects.",
         "",
         "| defects | method | " + " | ".join(terms) + " |",
         "|---" * (2 + len(terms)) + "|",

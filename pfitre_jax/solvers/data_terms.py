@@ -28,6 +28,8 @@ from pfitre_jax.solvers.weight import MAD
 HUBER_DEVIATIONS = 1.345
 #: The robust scale of the misfit is at least this part of the root mean square of the data.
 SMALLEST_SCALE = 1e-3
+#: Bins with signal are at least this part of the same.
+SIGNAL_SHARE = 0.1
 
 
 class DataTerm(Protocol):
@@ -179,14 +181,17 @@ class StudentT:
 
 
 def robust_scale(problem: Problem, misfit: Float[Array, "views columns"]) -> Float[Array, ""]:
-    """``median |r| / 0.6745`` over the valid bins: the standard deviation of normal noise among outliers.
+    """``median |r| / 0.6745`` over the valid bins with signal: the standard deviation of normal noise among
+    outliers.
 
-    The median absolute deviation, from 0. At least ``SMALLEST_SCALE`` of the data's root mean square: a
+    The median absolute deviation, from 0. In air, where any image fits, it would say nothing: with signal are
+    bins of at least ``SIGNAL_SHARE`` of the data's root mean square. At least ``SMALLEST_SCALE`` of that: a
     scan that is fitted exactly in most bins has no scale.
     """
     valid = problem.mask > 0
-    middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(valid, jnp.abs(misfit), jnp.nan)))
     mean_square = jnp.sum(problem.sinogram**2) / jnp.maximum(jnp.sum(valid), 1)
+    signal = valid & (problem.sinogram**2 > SIGNAL_SHARE**2 * mean_square)
+    middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(signal, jnp.abs(misfit), jnp.nan)))
     least = SMALLEST_SCALE * jnp.sqrt(jnp.maximum(mean_square, jnp.finfo(misfit.dtype).tiny))
     return jnp.maximum(middle / MAD, least)
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_stack
 
+from pfitre_jax.api import reconstruct
 from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
@@ -54,6 +55,8 @@ def test_an_unknown_method_lists_the_names():
         ("fista-tv", {"weight": -1e-3}, "weight is -0.001; expected a finite number, 0 or more"),
         ("fista-tv", {"weight": "much"}, "weight is 'much'; expected a number"),
         ("pfitre", {"prior": "no such prior"}, "no prior 'no such prior'"),
+        ("cgls", {"robust": "huber"}, "cgls knows no bins that count less; expected with robust one of sirt"),
+        ("pfitre", {"robust": "very"}, "robust is 'very'; expected huber or student-t"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
@@ -64,6 +67,21 @@ def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
 def test_what_is_asked_for_replaces_the_default():
     assert methods.settings("cgls", iterations=3, rho=None) == {"iterations": 3}
     assert methods.settings("cgls")["iterations"] == methods.METHODS["cgls"].defaults["iterations"]
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("robust", methods.ROBUST)
+def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
+    stack = np.array(disc_stack(3 * [DISC]))
+    stack[5] = np.roll(stack[5], 4, axis=-1)
+    scan = Scan.create(stack, THETA, center=CENTER)
+    truth = disc_image(DISC, COLUMNS)
+    asked = dict(weight=1e-4, iterations=40, joint=joint)
+    error = lambda result: np.linalg.norm(result.volume - truth, axis=(1, 2))  # noqa: E731
+    plain = reconstruct(scan, "fista-tv", **asked)
+    mended = reconstruct(scan, "fista-tv", robust=robust, **asked)
+    assert np.all(error(mended) < 0.7 * error(plain))
+    assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
 
 
 def test_invalid_bins_are_filled_as_numpy_interpolates():
