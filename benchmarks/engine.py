@@ -1,11 +1,12 @@
 """A whole scan through ``pfitre recon``: speed, memory, and how they grow.
 
-    python -m benchmarks.engine [--only whole|scaling|cost|memory|large]    # 25 minutes in all on 2 cores
+    python -m benchmarks.engine [--only whole|scaling|processes|cost|memory|large]    # 25 minutes on 2 cores
 
 whole    Cu_23, 84 rows, the command with an empty and with a full cache, beside 84 times what the
          original's loop costs (:mod:`benchmarks.original`), one slice at a time, and FISTA-TV beside one made
          of ASTRA and scikit-image
 scaling  seconds a slice by image size, views, slices together, and devices
+processes  the command as one process and as two that share the rows
 cost     of an iteration's product with ``A^T A`` as ``a + b views + c side^p``, exact and by FFT
 memory   peak memory for 100 and 1000 slices of 256^2, and for 96 and 960, which make chunks of one size
 large    1024^2 from 720 views with ``--memory 8``: 64 slices by CGLS, and ``pfitre`` on a chunk of them
@@ -19,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import socket
 import subprocess
 import sys
 import tempfile
@@ -171,6 +173,39 @@ def scaling() -> dict:
     return found
 
 
+def processes() -> dict:
+    """Wall seconds of the command on 64 slices of 128^2, with a full cache: as one process, and as two."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path, cache = Path(folder) / "scan.npz", Path(folder) / "cache"
+        scan = random_scan(128, 51, 64)
+        np.savez(path, projections=scan.projections, theta_rad=scan.theta_rad, center=scan.center)
+        for count in (1, 2):
+            for _ in range(2):
+                found[str(count)] = _shared(path, Path(folder) / str(count), cache, count)
+    return found | {"one / two": found["1"] / found["2"]}
+
+
+def _shared(path: Path, out: Path, cache: Path, count: int) -> float:
+    """Wall seconds of so many processes that share the rows."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "pfitre_jax.cli", "recon", str(path), "--out", str(out)]
+    line += ["--overwrite", "--quiet"]
+    team = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", str(count), "--process-id"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    begin = time.perf_counter()
+    running = [
+        subprocess.Popen([*line, *([*team, str(k)] if count > 1 else [])], env=environment)
+        for k in range(count)
+    ]
+    if any([process.wait() for process in running]):
+        raise SystemExit(f"{count} processes: one of them failed")
+    return time.perf_counter() - begin
+
+
 def cost() -> dict:
     """``A^T A`` of 32 slices, ms a slice, and the fit; the FFT form does not know the views."""
     exact, fft = [], []
@@ -255,7 +290,14 @@ def _write(path: Path, side: int, views: int, rows: int) -> None:
             data[:, begin : begin + 16] = chord[None]
 
 
-PARTS = {"whole": whole, "scaling": scaling, "cost": cost, "memory": memory, "large": large}
+PARTS = {
+    "whole": whole,
+    "scaling": scaling,
+    "processes": processes,
+    "cost": cost,
+    "memory": memory,
+    "large": large,
+}
 
 
 def picture(found: dict) -> Figure:

@@ -22,6 +22,7 @@ def run(folder, tmp_path, name):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_second_run_finds_what_the_first_compiled(tmp_path):
     run(tmp_path / "cache", tmp_path, "first")
     kept = {path.name for path in (tmp_path / "cache").rglob("*-cache")}

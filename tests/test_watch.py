@@ -73,6 +73,7 @@ def test_a_refresh_is_the_reconstruction_of_the_views_so_far():
         assert image.sum() == pytest.approx(truth.sum(), rel=0.03)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_the_last_result():
     """A few iterations more are worth many from the start."""
     scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)

@@ -69,6 +69,7 @@ def test_without_halving_it_would_rise():
     assert stayed.change == 0
 
 
+@pytest.mark.slow
 def test_an_expansive_linear_denoiser_ends_at_the_minimum():
     """Of a quadratic: ``H x - b + weight (1 - N)^T (1 - N) x = 0`` where ``x > 0``, solved densely."""
     factor, weight = -1.5, 0.05

@@ -88,6 +88,7 @@ def test_after_its_last_step_it_stands_still():
         solvers.learned_primal_dual(problem.A, problem.sinogram, method=method, iterations=5)
 
 
+@pytest.mark.slow
 def test_every_parameter_takes_part_and_training_lowers_the_loss():
     problem, truth = scan()
 

@@ -241,6 +241,7 @@ def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained
     assert np.abs(np.asarray(after.state.x) - np.asarray(batch.state.x)).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["idempotence", "consistency"])
 def test_terms_that_look_at_the_proposal_again(name, batch, trained):
     """Each adds what it is said to measure, and nothing to what the step reports as the comparison."""
@@ -273,6 +274,7 @@ def test_a_batch_that_is_not_finite_leaves_the_weights(batch, trained):
         jax.tree.map(np.testing.assert_array_equal, getattr(new, kept), getattr(state, kept))
 
 
+@pytest.mark.slow
 def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch):
     low = NetworkPrior.create(dataclasses.replace(PRIOR.config, compute_dtype="bfloat16"), jax.random.key(0))
     one = jax.jit(lambda s, b: train_step(low, s, b, SETTINGS, LOSSES, OPTIMISER, 2))
@@ -289,6 +291,7 @@ def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch)
     assert 0 < np.abs(np.asarray(proposed) - np.asarray(propose(exact, batch))).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_perceptual_term_is_what_is_added(batch, trained):
     """With the frozen network given to the jitted step as an argument."""
     state, frozen = trained[0][-2], Features(trained[0][5].params, PRIOR.config)
