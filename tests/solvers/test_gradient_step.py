@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from small_scan import N, Smooth, normal_equations, problem, scan, smoothing, solve_nonnegative
 
 from pfitre_jax import solvers
