@@ -497,6 +497,7 @@ def test_layouts_without_gdstk_are_refused_before_anything_is_written(tmp_path, 
     assert not (tmp_path / "new.h5").exists() and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_every_imperfection_can_be_switched_by_a_file_with_an_instrument_only(tmp_path):
     """All of them at once, on a volume; a scene of independent slices refuses those of rows."""
     config, path = tmp_path / "mine.toml", tmp_path / "scan.h5"

@@ -58,6 +58,7 @@ def modulo(shifts) -> np.ndarray:
     return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=None)[0]
 
 
+@pytest.mark.slow
 def test_shifts_rows_and_gain_are_found(found, truth):
     motion = found.motion
     assert rms(modulo(truth.shifts)) > 1 and rms(modulo(motion.shifts - truth.shifts)) < 0.1
@@ -66,10 +67,12 @@ def test_shifts_rows_and_gain_are_found(found, truth):
     assert np.std(truth.gain) > 0.04 and np.std(motion.gain / truth.gain) < 0.015
 
 
+@pytest.mark.slow
 def test_the_roll_is_found(found):
     assert abs(found.motion.roll_deg - 1.0) < 0.35
 
 
+@pytest.mark.slow
 def test_the_residual_falls_and_what_cannot_be_known_is_said(found):
     fine = found.residual[found.levels == 1]
     assert fine[-1] < 0.5 * found.residual[0]
