@@ -219,7 +219,9 @@ def test_two_processes_share_the_rows(path, tmp_path):
 
 def test_none_waits_for_a_process_that_failed(path, tmp_path):
     team = team_of_two()
-    short = [[], ["--memory", 0.001]]
+    # A learned prior: its weights go to a device once the processes know of each other.
+    learned = ["--method", "pfitre", "--iterations", 1]
+    short = [learned, [*learned, "--memory", 0.001]]
     lines = [command(path, tmp_path / "two", *team, "--process-id", k, *short[k]) for k in range(2)]
     both = [subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True) for line in lines]
     said = [process.communicate(timeout=120)[1] for process in both]

@@ -125,6 +125,8 @@ def recon(
     from pfitre_jax.engine import methods
     from pfitre_jax.mesh import join
 
+    # Before anything is put on a device, as the weights of a prior are.
+    team = join(coordinator, num_processes, process_id)
     settings = methods.settings(
         method,
         joint=joint,
@@ -152,7 +154,6 @@ def recon(
         job.finish(out)
         Telling(quiet, json_log).say(f"{out} holds this result already; --overwrite makes it anew")
         return
-    team = join(coordinator, num_processes, process_id)
     telling = Telling(quiet or not team.first, json_log)
     with telling.bar("looking through the scan", brief=True) as progress:
         if moved:
