@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,9 @@ from pfitre_jax.cli.console import Failure, describe, work
 from pfitre_jax.cli.options import Angles, AngleUnit, Center, Data, ExcludeViews, MaskNan, Roll, Views, number
 from pfitre_jax.cli.samples import sample_path, sample_truth
 from pfitre_jax.cli.telling import Telling
+
+#: Letters of a line beside the picture of the angles.
+FACT_WIDTH = 44
 
 
 @app.command()
@@ -334,7 +338,7 @@ def _preview(result, truth, compared, name: str):
         title=f"{result.label}: {name}",
         facts=[
             f"center {float(result.geometry.center):.4g}, roll {result.scan.roll_deg:.3g}°",
-            settings,
+            *textwrap.wrap(settings, FACT_WIDTH),
             f"scale {result.scale:.3g}",
             f"{result.timings['seconds_run']:.1f} s, compiling {result.timings['seconds_compile']:.1f} s",
         ],
