@@ -76,6 +76,7 @@ class Prepared:
     """A scan with the compiled programs that solve its rows; :func:`prepare`.
 
     settings: of the method, complete; truncated: (views,), which views run out of the field of view
+    prior: the learned one as the solver has it, in the field of view; None where there is none
     problem: what all rows share; noise: of a bin, in units of the solver
     seconds_compile: wall time
     """
@@ -83,6 +84,7 @@ class Prepared:
     scan: Scan | StoredScan
     method: str
     settings: dict[str, Any]
+    prior: Any
     found: Found
     truncated: np.ndarray
     problem: Problem
@@ -149,7 +151,7 @@ class Prepared:
 
         size: (rows,), norms of the slices; image: number of a row of the scan -> its slice
         """
-        prior = self.settings.get("prior")
+        prior = self.prior
         if not hasattr(prior, "card"):
             return [], None, 0.0
         rho = self.settings["rho"]
@@ -204,10 +206,11 @@ def prepare(
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())
     if prior is not None and max(problem.A.shape) > seen:
-        settings = settings | {"prior": within(prior, seen)}
+        prior = within(prior, seen)
+    solved_with = settings if prior is None else settings | {"prior": prior}
     sinograms, masks = sampled(scan)
     program = slices.make_program(
-        methods.build(method, settings),
+        methods.build(method, solved_with),
         problem,
         rows,
         scale=scale,
@@ -226,6 +229,7 @@ def prepare(
         scan=scan,
         method=method,
         settings=settings,
+        prior=prior,
         found=Found(float(scan.center), scale, settings.get("weight")),
         truncated=truncated,
         problem=problem,

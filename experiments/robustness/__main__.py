@@ -39,7 +39,7 @@ def measure(config: Config, defects: str, method: str, term: str) -> tuple[dict,
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: PSNR of every cell, and what the defects cost beside the same data term without any."""
+    """Markdown: PSNR of every cell, and what is lost beside least squares without defects."""
     terms = [term or PLAIN for term in config.terms]
     lines = [
         f"Mean PSNR, dB, of {len(config.twin.seeds)} circuits; in brackets beside {PLAIN} on the scan without"
@@ -51,9 +51,8 @@ def tables(config: Config, results: dict) -> str:
     for defects, by_method in results.items():
         for method, by_term in by_method.items():
             clean = results[config.defects[0]][method][PLAIN]["psnr"]
-            texts = [
-                f"{by_term[t]['psnr']:.2f} ({by_term[t]['psnr'] - clean:+.2f})" for t in terms if t in by_term
-            ]
+            found = [by_term[term]["psnr"] if term in by_term else np.nan for term in terms]
+            texts = [f"{psnr:.2f} ({psnr - clean:+.2f})" for psnr in found]
             lines.append(f"| {defects} | {method} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
 

@@ -21,7 +21,8 @@ from pfitre_jax.engine.methods import ROBUST
 @dataclasses.dataclass(frozen=True)
 class Config:
     """missing_deg, noise: of all scans, the noise over the sinogram's maximum
-    defects: names of :data:`experiments.robustness.defects.DEFECTS`; terms: data terms, "" for least squares
+    defects: made of names of :data:`experiments.robustness.defects.DEFECTS` and "found"
+    terms: data terms, "" for least squares
     outliers: views that lie wrong; bins: that they are off by; gain: that they are brighter by
     zingers: share of bins; dead: share of columns; stripes: columns whose gain is off by ``stripe``
     iterations: of every method, None for its own

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pfitre_jax.geometry import Wedge
+from pfitre_jax.engine.support import MARGIN, field_of_view
+from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.priors.window import TAPER, Windowed, within
 
@@ -64,3 +65,10 @@ def test_an_unrolled_prior_keeps_its_rho():
     prior = within(UnrolledPrior(Fill(jnp.array([1.0, 2.0])), jnp.array([0.1, 0.2])), 40)
     assert prior.iterations == 2
     assert float(denoise(prior, jnp.zeros((90, 90)))[45, 45]) == 2
+
+
+@pytest.mark.parametrize("center", [24.5, 20.0, 30.2])
+def test_the_field_of_view_holds_the_detector_turned_about_its_axis(center):
+    side = field_of_view(ParallelGeometry.create(np.linspace(-1, 1, 5), 50, center))
+    reach = max(center + 0.5, 49.5 - center)
+    assert side % 2 == 0 and 0 <= side / 2 - MARGIN - reach < 1
