@@ -86,6 +86,12 @@ class ParallelGeometry:
         return reach - jnp.max(jnp.abs(self.shifts))
 
 
+def gauge(theta_rad, shifts) -> np.ndarray:
+    """``shifts (views,)`` without what moves the object in its plane: what a fit of cos and sin leaves."""
+    basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
+    return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=1e-3)[0]
+
+
 def check_center(center, columns: int) -> float:
     """``center`` as a float inside the detector, or a ``ValueError``."""
     center = float(center)

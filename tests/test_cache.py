@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 from pfitre_jax.cli import cache
 
 
-def run(folder, tmp_path, name):
-    names = {k: v for k, v in os.environ.items() if k != cache.VARIABLE}
-    line = [sys.executable, "-m", "pfitre_jax.cli", "recon", "--sample", "chip", "--rows", "0:2"]
-    more = ["--method", "cgls", "--out", str(tmp_path / name)]
-    # Also of programs that are compiled in no time.
-    names |= {"XDG_CACHE_HOME": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    names |= {"JAX_ENABLE_COMPILATION_CACHE": "1"}
-    done = subprocess.run([*line, *more], env=names, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch, tmp_path):
+    """Nothing set, an accelerator there."""
+    monkeypatch.delenv(cache.VARIABLE, raising=False)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(cache.importlib.metadata, "entry_points", lambda group: [f"one of {group}"])
 
 
-@pytest.mark.slow
-def test_the_second_run_finds_what_the_first_compiled(tmp_path):
-    run(tmp_path / "cache", tmp_path, "first")
-    kept = {path.name for path in (tmp_path / "cache").rglob("*-cache")}
-    run(tmp_path / "cache", tmp_path, "second")
-    assert kept and {path.name for path in (tmp_path / "cache").rglob("*-cache")} == kept
+def test_programs_for_an_accelerator_are_kept(tmp_path):
+    cache.use_cache()
+    folder = Path(os.environ.pop(cache.VARIABLE))
+    assert folder.is_dir() and folder.is_relative_to(tmp_path / "home")
 
 
-@pytest.mark.slow
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
-    (tmp_path / "cache").write_text("a file")
-    run(tmp_path / "cache", tmp_path, "out")
+def test_those_for_a_processor_are_not(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    cache.use_cache()
+    monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setattr(cache.importlib.metadata, "entry_points", lambda group: [])
+    cache.use_cache()
+    assert cache.VARIABLE not in os.environ
+
+
+def test_who_sets_the_variable_decides(monkeypatch):
+    monkeypatch.setenv(cache.VARIABLE, "elsewhere")
+    cache.use_cache()
+    assert os.environ[cache.VARIABLE] == "elsewhere"
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / "home").write_text("a file")
+    cache.use_cache()
+    assert cache.VARIABLE not in os.environ
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path):

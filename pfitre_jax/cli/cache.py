@@ -1,9 +1,15 @@
-"""Compiled programs are kept from run to run, in the user's cache folder."""
+"""Compiled programs are kept from run to run, in the user's cache folder, where there is an accelerator.
+
+Not on a CPU: there compiling takes 2% of a whole scan (``python -m benchmarks.engine --only whole``), and XLA
+checks badly whether what it reads back was compiled for this machine (jax-ml/jax#38445). A result that may
+differ from one run to the next is worse than these seconds. Who sets ``JAX_COMPILATION_CACHE_DIR`` decides.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
@@ -19,7 +25,7 @@ def use_cache() -> None:
 
     Not an error where there is no such folder: then everything is compiled anew.
     """
-    if VARIABLE in os.environ:
+    if VARIABLE in os.environ or not _has_accelerator():
         return
     with contextlib.suppress(OSError, RuntimeError):
         folder = cache_folder()
@@ -47,6 +53,12 @@ def prune(folder: Path, largest: int = LARGEST_BYTES) -> None:
         if total > largest:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _has_accelerator() -> bool:
+    """Whether JAX, which is not imported yet, will look for one."""
+    asked = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
+    return asked != "cpu" and bool(importlib.metadata.entry_points(group="jax_plugins"))
 
 
 def _processor() -> str:

@@ -33,7 +33,7 @@ from pfitre_jax.engine.opposite import vertex
 from pfitre_jax.engine.scale import scan_scale
 from pfitre_jax.engine.slices import shared_problem
 from pfitre_jax.engine.support import scan_support
-from pfitre_jax.geometry import Wedge
+from pfitre_jax.geometry import Wedge, gauge
 from pfitre_jax.motion import Motion
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.scan import Scan
@@ -182,12 +182,6 @@ def likeness_of_rows(scan: Scan) -> float:
     above, below = np.where(valid, fine[:, 1:], 0), np.where(valid, fine[:, :-1], 0)
     size = np.linalg.norm(above) * np.linalg.norm(below)
     return float(np.sum(above * below) / size) if size > 0 else 0.0
-
-
-def gauge(theta_rad, shifts) -> np.ndarray:
-    """``shifts (views,)`` without what moves the object in its plane: what a fit of cos and sin leaves."""
-    basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
-    return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=1e-3)[0]
 
 
 def _span_deg(theta_rad) -> float:

@@ -1,4 +1,8 @@
-"""A prior adapted to one scan, without truth: it learns to predict views that it is not shown."""
+"""A prior adapted to one scan, without truth: it learns to predict views that it is not shown.
+
+Where the views lie can be learned with it, through the same loop: a view that is given is moved to where the
+others are predicted best, one that is predicted to where its prediction is.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from pfitre_jax.geometry import Wedge
+from pfitre_jax.geometry import Wedge, gauge
 from pfitre_jax.loop import run
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
@@ -25,6 +29,7 @@ FEWEST_VIEWS = 12
 @dataclasses.dataclass(frozen=True)
 class AdaptationSettings:
     """steps: at most; rate: of Adam; clip: global norm that gradients are clipped to
+    geometry_rate: of Adam, for the views' shifts, bins; 0: they are as the problem's geometry says
 
     unrolled: iterations of the loop that a step differentiates through; judged_iterations: of the loop whose
         prediction decides when to stop
@@ -39,6 +44,7 @@ class AdaptationSettings:
     steps: int = 120
     rate: float = 3e-5
     clip: float = 1.0
+    geometry_rate: float = 0.0
     unrolled: int = 3
     judged_iterations: int = 6
     rho: float = 0.005
@@ -65,6 +71,8 @@ class Split:
 @dataclasses.dataclass(frozen=True)
 class Adapted:
     """prior: the best one, the first where none was better; step: it was found at, 0 for the first
+    shifts: (views,), bins, found with it, to be added to the geometry's; without what moves the object in its
+        plane, which no scan tells
 
     looks: the steps at which the judged views were looked at; errors: there,
     ``norm(M(Ax-y))/norm(My)`` over the judged views; losses: of every step, the same over its target views
@@ -72,6 +80,7 @@ class Adapted:
     """
 
     prior: NetworkPrior
+    shifts: np.ndarray
     step: int
     looks: list[int]
     errors: list[float]
@@ -138,7 +147,8 @@ def adapt(
 
     Each step leaves some views out, reconstructs a few rows from the others and lowers the squared error of
     the prediction of those left out (as Noise2Self does with pixels: Batson & Royer, ICML 2019). It stops
-    when views that no step ever saw are predicted no better.
+    when views that no step ever saw are predicted no better; with a ``geometry_rate`` each step also moves
+    these to where they are predicted, and learns nothing else from them.
 
     problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
     report: called with steps made and steps in all
@@ -152,26 +162,43 @@ def adapt(
     rows = len(sinograms)
     sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (judge, *splits)]
     look = functools.partial(_look, settings)
-    params, moments = prior.params, _optimiser(settings).init(prior.params)
-    error = float(look(prior, problem, sets[0]))
-    best, looks, errors, losses = (error, params, 0), [0], [error], []
+    theta = np.asarray(problem.A.geometry.theta_rad, float)
+    free = _Free(prior.params, jnp.zeros(theta.size))
+    moments = _optimiser(settings).init(free)
+    error = float(look(prior, free, problem, sets[0]))
+    best, looks, errors, losses = (error, free, 0), [0], [error], []
     rng = np.random.default_rng([settings.seed, 1])
     for done in range(1, settings.steps + 1):
         picked = rng.choice(rows, min(settings.batch, rows), replace=False)
-        batch = jax.tree.map(lambda a: a[picked], sets[1 + (done - 1) % len(splits)])  # noqa: B023
-        params, moments, loss = _step(settings, params, moments, prior, problem, batch)
+        judged, batch = (
+            jax.tree.map(lambda a: a[picked], part)  # noqa: B023
+            for part in (sets[0].target, sets[1 + (done - 1) % len(splits)])
+        )
+        free, moments, loss = _step(settings, free, moments, prior, problem, batch, judged)
+        if settings.geometry_rate:
+            free = dataclasses.replace(free, shifts=jnp.asarray(gauge(theta, free.shifts), jnp.float32))
         losses.append(float(loss))
         if done % settings.check_every == 0 or done == settings.steps:
-            error = float(look(dataclasses.replace(prior, params=params), problem, sets[0]))
+            error = float(look(prior, free, problem, sets[0]))
             looks.append(done)
             errors.append(error)
             if error < (1 - settings.margin) * best[0]:
-                best = (error, params, done)
+                best = (error, free, done)
             if done - best[2] >= settings.patience * settings.check_every or not np.isfinite(error):
                 break
         report(done, settings.steps)
-    adapted = dataclasses.replace(prior, params=best[1], symmetric=symmetric)
-    return Adapted(adapted, best[2], looks, errors, losses, np.flatnonzero(judge.target))
+    adapted = dataclasses.replace(prior, params=best[1].params, symmetric=symmetric)
+    shifts = np.asarray(best[1].shifts, float)
+    return Adapted(adapted, shifts, best[2], looks, errors, losses, np.flatnonzero(judge.target))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Free:
+    """What steps change: the network's parameters and the views' shifts, (views,)."""
+
+    params: object
+    shifts: Array
 
 
 @jax.tree_util.register_dataclass
@@ -207,36 +234,52 @@ def _row(problem: Problem, sinogram, mask, wedge) -> Problem:
     return dataclasses.replace(problem.with_sinogram(sinogram, mask), wedge=wedge)
 
 
-def _error(prior, problem, settings, iterations, differentiate, rows: _Rows):
-    """``norm(M(Ax-y))/norm(My)`` over the target views of all rows."""
-    loop = HQS(prior, settings.rho)
+def _misfits(prior, free: _Free, problem: Problem, settings, iterations, differentiate, rows: _Rows):
+    """``A x - y`` of all views, (rows, views, columns), ``x`` from the given ones; and the same without a
+    gradient to what ``x`` was made with."""
+    geometry = problem.A.geometry
+    geometry = dataclasses.replace(geometry, shifts=geometry.shifts + free.shifts)
+    problem = dataclasses.replace(problem, A=dataclasses.replace(problem.A, geometry=geometry))
+    loop = HQS(dataclasses.replace(prior, params=free.params), settings.rho)
 
     def one(row: _Rows):
         given = _row(problem, row.sinogram, row.given, row.wedge)
         start = row.state
         x = run(loop, given, start.x, iterations=iterations, state=start, differentiate=differentiate).value
-        misfit = row.target * (problem.A(x) - row.sinogram)
-        return jnp.sum(misfit**2), jnp.sum((row.target * row.sinogram) ** 2)
+        return problem.A(x) - row.sinogram, problem.A(jax.lax.stop_gradient(x)) - row.sinogram
 
-    misfits, norms = jax.vmap(one)(rows)
-    return jnp.sqrt(jnp.sum(misfits) / jnp.sum(norms))
+    return jax.vmap(one)(rows)
+
+
+def _squared(misfits, mask, sinograms):
+    """``|M(Ax-y)|^2 / |My|^2`` of all rows."""
+    return jnp.sum((mask * misfits) ** 2) / jnp.sum((mask * sinograms) ** 2)
 
 
 def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
-    return optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.rate))
+    network = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.rate))
+    shifts = optax.adam(settings.geometry_rate) if settings.geometry_rate else optax.set_to_zero()
+    return optax.partition({"network": network, "shifts": shifts}, _Free("network", "shifts"))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _look(settings, prior, problem, rows: _Rows):
-    return _error(prior, problem, settings, settings.judged_iterations, None, rows)
+def _look(settings, prior, free: _Free, problem, rows: _Rows):
+    misfits, _ = _misfits(prior, free, problem, settings, settings.judged_iterations, None, rows)
+    return jnp.sqrt(_squared(misfits, rows.target, rows.sinogram))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _step(settings, params, moments, prior, problem, rows: _Rows):
-    def squared(params):
-        given = dataclasses.replace(prior, params=params)
-        return _error(given, problem, settings, settings.unrolled, "checkpoint", rows) ** 2
+def _step(settings, free: _Free, moments, prior, problem, rows: _Rows, judged):
+    """judged: (rows, views, columns), the views that lose no more than their own shifts' error."""
 
-    loss, gradients = jax.value_and_grad(squared)(params)
-    updates, moments = _optimiser(settings).update(gradients, moments, params)
-    return optax.apply_updates(params, updates), moments, jnp.sqrt(loss)
+    def losses(free: _Free):
+        if not settings.geometry_rate:
+            free = dataclasses.replace(free, shifts=jax.lax.stop_gradient(free.shifts))
+        misfits, as_it_is = _misfits(prior, free, problem, settings, settings.unrolled, "checkpoint", rows)
+        loss = _squared(misfits, rows.target, rows.sinogram)
+        own = _squared(as_it_is, judged, rows.sinogram) if settings.geometry_rate else 0.0
+        return loss + own, loss
+
+    gradients, loss = jax.grad(losses, has_aux=True)(free)
+    updates, moments = _optimiser(settings).update(gradients, moments, free)
+    return optax.apply_updates(free, updates), moments, jnp.sqrt(loss)

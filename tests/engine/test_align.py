@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pfitre_jax.engine import align as module
-from pfitre_jax.engine.align import align, gauge, register
-from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.engine.align import align, register
+from pfitre_jax.geometry import ParallelGeometry, gauge
 from pfitre_jax.motion import Motion
 from pfitre_jax.scan import Scan
 from pfitre_jax.twin.projecting import project_finely

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.geometry import ParallelGeometry, Wedge, gauge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
@@ -104,3 +104,21 @@ def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
     assert other.step == 0 and other.error == other.errors[0]
     np.testing.assert_array_equal(other.errors, adapted.errors[: len(other.errors)])
     jax.tree.map(np.testing.assert_array_equal, other.prior.params, PRIOR.params)
+
+
+def test_views_are_moved_to_where_they_belong(scan):
+    """With the network as it is: shifts that were put in are found, the judged views' too."""
+    problem, _, masks = scan
+    moved = gauge(THETA, np.random.default_rng(0).normal(0, 0.7, THETA.size))
+    geometry = dataclasses.replace(problem.A.geometry, shifts=jnp.asarray(moved, jnp.float32))
+    A = Projector(geometry)
+    truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
+    data = jax.jit(jax.vmap(A))(truth)
+    free = dataclasses.replace(SETTINGS, rate=0.0, geometry_rate=0.05, steps=100, judged_iterations=4)
+    adapted = adapt(PRIOR, problem, data, masks, free)
+    off = adapted.shifts - moved
+    basis = np.stack([np.ones(THETA.size), np.cos(THETA), np.sin(THETA)], axis=1)
+    off -= basis @ np.linalg.lstsq(basis, off, rcond=None)[0]
+    assert np.std(off) < 0.4 * np.std(moved) and np.std(off[adapted.judged]) < 0.5 * np.std(moved)
+    assert adapted.error < 0.7 * adapted.errors[0]
+    jax.tree.map(np.testing.assert_array_equal, adapted.prior.params, PRIOR.params)
