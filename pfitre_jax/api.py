@@ -120,6 +120,9 @@ def reconstruct(
     scale: float | None = None,
     joint: bool = False,
     robust: str | None = None,
+    photons: float | None = None,
+    stripes: bool = False,
+    gains: bool = False,
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
@@ -135,6 +138,10 @@ def reconstruct(
         has differences along the rows, and a learned prior that was trained on volumes sees those beside
     robust: "huber" or "student-t", in the place of least squares: views and bins that are far off pull less
         (:class:`pfitre_jax.solvers.Huber`, :class:`pfitre_jax.solvers.StudentT`, which forgives more)
+    photons: of the flat beam in a bin, more than 1: line integrals are logarithms of counts, and count for as
+        much as their photons tell (:class:`pfitre_jax.solvers.Poisson`)
+    stripes, gains: whether offsets of columns and factors of views, which a detector and a beam make, are
+        looked for between the iterations (:class:`pfitre_jax.solvers.Calibrated`)
     chunk: rows solved together at most, default all where they are joint, else 32 on each device, or as many
         as fit into memory
     progress: called with rows done and rows in all
@@ -146,9 +153,9 @@ def reconstruct(
     that does not tell its centre.
     """
     began = time.perf_counter()
-    settings = methods.settings(
-        method, joint=joint, prior=prior, iterations=iterations, rho=rho, weight=weight, robust=robust
-    )
+    data = dict(robust=robust, photons=photons, stripes=stripes, gains=gains)
+    asked = dict(prior=prior, iterations=iterations, rho=rho, weight=weight)
+    settings = methods.settings(method, joint=joint, **asked, **data)
     if scale is not None:
         check_number("scale", scale)
     if chunk is not None and chunk < 1:

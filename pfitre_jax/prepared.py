@@ -210,7 +210,7 @@ def prepare(
     solved_with = settings if prior is None else settings | {"prior": prior}
     sinograms, masks = sampled(scan)
     program = slices.make_program(
-        methods.build(method, solved_with),
+        methods.build(method, solved_with, scale),
         problem,
         rows,
         scale=scale,

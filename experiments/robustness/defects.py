@@ -11,17 +11,24 @@ from experiments.robustness.config import Config
 from pfitre_jax.preprocess import dead_columns
 
 
-def spoiled(config: Config, scan: pf.Scan, defects: str) -> pf.Scan:
-    """``scan`` with what the words of ``defects`` name; with "found", dead columns are left out."""
+def spoiled(config: Config, scan: pf.Scan, defects: str) -> tuple[pf.Scan, float]:
+    """``scan`` with what the words of ``defects`` name, and by what its line integrals were multiplied.
+
+    With "found", dead columns are left out; with "photons", the line integrals are of counts.
+    """
     generator = np.random.default_rng(config.seed)
-    values = np.array(scan.projections)
+    values, factor = np.array(scan.projections), 1.0
+    if "photons" in defects:
+        factor = config.absorption / float(values.max())
+        counts = generator.poisson(config.photons * np.exp(-factor * values))
+        values = -np.log(np.maximum(counts, 1) / config.photons).astype(np.float32)
     for name, spoil in DEFECTS.items():
         if name in defects:
             values = spoil(config, generator, values)
     mask = np.array(scan.mask)
     if "found" in defects:
         mask &= ~dead_columns(values)
-    return dataclasses.replace(scan, projections=values, mask=mask)
+    return dataclasses.replace(scan, projections=values, mask=mask), factor
 
 
 def _views(config: Config, generator, values):
@@ -38,11 +45,16 @@ def _zingers(config: Config, generator, values):
 
 
 def _stripes(config: Config, generator, values):
-    """Columns, of those with signal, whose gain is off in all views."""
+    """Columns, of those with signal, whose flat field is wrong: off by a constant in all views."""
     middle = np.arange(values.shape[-1] // 4, 3 * values.shape[-1] // 4)
     for column in generator.choice(middle, min(config.stripes, len(middle)), replace=False):
-        values[..., column] *= 1 + config.stripe * generator.choice([-1, 1])
+        values[..., column] += np.float32(config.stripe * values.max() * generator.choice([-1, 1]))
     return values
+
+
+def _gains(config: Config, generator, values):
+    """Views that are brighter or darker."""
+    return values * (1 + config.gains * generator.standard_normal((len(values), 1, 1), np.float32))
 
 
 def _dead(config: Config, generator, values):
@@ -52,4 +64,4 @@ def _dead(config: Config, generator, values):
     return values
 
 
-DEFECTS = {"views": _views, "zingers": _zingers, "stripes": _stripes, "dead": _dead}
+DEFECTS = {"views": _views, "zingers": _zingers, "stripes": _stripes, "gains": _gains, "dead": _dead}

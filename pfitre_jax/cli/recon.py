@@ -53,6 +53,16 @@ def recon(
             help="Views and bins that are far off count less; student-t forgives more.",
         ),
     ] = None,
+    photons: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Of the flat beam in a bin: bins count by their photons (Poisson)."),
+    ] = None,
+    stripes: Annotated[
+        bool, typer.Option("--stripes", help="Look for columns whose flat field is wrong, and mend them.")
+    ] = False,
+    gains: Annotated[
+        bool, typer.Option("--gains", help="Look for views that are too bright or dark, and mend them.")
+    ] = False,
     align: Annotated[
         bool,
         typer.Option("--align", help="Find each view's shifts and gain, and the roll; reads the whole scan."),
@@ -139,6 +149,9 @@ def recon(
         rho=rho,
         weight=weight_value,
         robust=robust,
+        photons=photons,
+        stripes=stripes,
+        gains=gains,
     )
     reading = dict(
         angle_unit=angle_unit,

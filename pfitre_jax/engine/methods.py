@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pfitre_jax.engine import data_model
 from pfitre_jax.loop import Solution, Status, run
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
@@ -17,11 +18,9 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
-from pfitre_jax.solvers.data_terms import Huber, StudentT
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.solvers.turns import in_turns
@@ -37,7 +36,7 @@ class Recipe:
     defaults: every setting the method takes, with its default
     tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
     joint: whether rows can be solved together: whether there is anything by which they meet
-    robust: whether it can take one of :data:`ROBUST` in the place of least squares
+    flexible: whether its data may change between two steps, as :mod:`pfitre_jax.engine.data_model` does it
     """
 
     summary: str
@@ -45,12 +44,7 @@ class Recipe:
     defaults: dict[str, Any]
     tolerance: float = 0.0
     joint: bool = False
-    robust: bool = True
-
-
-#: Data terms in which a view or a bin that is far off pulls less than in least squares, by name; each finds
-#: the noise of a row by itself.
-ROBUST: dict[str, Callable[[], Any]] = {"huber": Huber, "student-t": StudentT}
+    flexible: bool = True
 
 
 @jax.tree_util.register_dataclass
@@ -62,9 +56,9 @@ class FBP:
 
 
 METHODS: dict[str, Recipe] = {
-    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}, robust=False),
+    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}, flexible=False),
     "sirt": Recipe("non-negative SIRT", lambda: SIRT(), {"iterations": 200}),
-    "cgls": Recipe("conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}, robust=False),
+    "cgls": Recipe("conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}, flexible=False),
     "fista-tv": Recipe(
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
@@ -112,10 +106,10 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     joint: whether all rows are to be solved together
 
     A prior is loaded where it is a name or a path (``.pth``: the published network's). One that was trained
-    through the loop with its own rho, and perhaps for so many iterations, brings them along. ``robust``, one
-    of :data:`ROBUST`, is there only where it was asked for.
+    through the loop with its own rho, and perhaps for so many iterations, brings them along. What is told of
+    the data (:data:`pfitre_jax.engine.data_model.SETTINGS`) is there only where it was asked for.
 
-    Raises ``ValueError`` for an unknown method, for one that cannot be ``joint`` or ``robust``, for a prior
+    Raises ``ValueError`` for an unknown method, for one that cannot be ``joint`` or be told so, for a prior
     that sees neighbouring rows where it is not, for a setting that the method does not take, for iterations,
     a rho or a weight that make no sense or are not the prior's, and ``ValueError`` or ``FileNotFoundError``
     where there is no such prior.
@@ -127,10 +121,9 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
             f"{method} solves every row for itself, no prior of it joins them; expected for a joint "
             f"reconstruction one of {able}"
         )
-    if asked.get("robust") is not None:
-        _check_robust(method, asked["robust"])
-    taken = chosen.defaults | ({"robust": None} if chosen.robust else {})
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {name: value for name, value in asked.items() if value is not None and value is not False}
+    _check_data(method, given)
+    taken = chosen.defaults | dict.fromkeys(data_model.SETTINGS if chosen.flexible else ())
     stray = [name for name in given if name not in taken]
     if stray:
         takes = f"it takes {', '.join(taken)}" if taken else "it takes none"
@@ -155,14 +148,12 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     return settings
 
 
-def _check_robust(method: str, robust: str) -> None:
-    if robust not in ROBUST:
-        raise ValueError(
-            f"robust is {robust!r}; expected {' or '.join(ROBUST)}, or nothing for least squares"
-        )
-    if not METHODS[method].robust:
-        able = ", ".join(name for name, other in METHODS.items() if other.robust)
-        raise ValueError(f"{method} knows no bins that count less; expected with robust one of {able}")
+def _check_data(method: str, given: dict[str, Any]) -> None:
+    data_model.check(given)
+    told = [name for name in data_model.SETTINGS if name in given]
+    if told and not METHODS[method].flexible:
+        able = ", ".join(name for name, other in METHODS.items() if other.flexible)
+        raise ValueError(f"{method} takes the data as they are; expected with {told[0]} one of {able}")
 
 
 def _own(method: str, prior: UnrolledPrior, given: dict[str, Any]) -> dict[str, Any]:
@@ -196,11 +187,13 @@ def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
     return numbers
 
 
-def build(method: str, settings: dict[str, Any]):
-    """The solver of ``method`` with ``settings`` of :func:`settings` and :func:`with_numbers`."""
-    apart = ("iterations", "robust")
-    solver = METHODS[method].build(**{name: value for name, value in settings.items() if name not in apart})
-    return Reweighted(solver, ROBUST[settings["robust"]]()) if "robust" in settings else solver
+def build(method: str, settings: dict[str, Any], scale: float = 1.0):
+    """The solver of ``method`` with ``settings`` of :func:`settings` and :func:`with_numbers`.
+
+    scale: that sinograms are divided by before it sees them
+    """
+    own = {name: settings[name] for name in METHODS[method].defaults if name != "iterations"}
+    return data_model.told(METHODS[method].build(**own), settings, scale)
 
 
 def describe(value):

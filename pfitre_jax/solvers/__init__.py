@@ -9,6 +9,7 @@ from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
 from pfitre_jax.solvers.anderson import Anderson, equilibrium
 from pfitre_jax.solvers.cgls import CGLS, cgls
 from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT
+from pfitre_jax.solvers.detector import Calibrated
 from pfitre_jax.solvers.fista import FISTATV, fista_tv
 from pfitre_jax.solvers.gradient_step import GradientStepPnP, gradient_step
 from pfitre_jax.solvers.hqs import HQS, hqs
@@ -39,6 +40,7 @@ __all__ = [
     "RED",
     "REDPRO",
     "SIRT",
+    "Calibrated",
     "GradientStepPnP",
     "NullSpace",
     "Anderson",

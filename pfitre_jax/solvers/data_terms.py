@@ -101,9 +101,8 @@ class Poisson:
 
     def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
         counts, scale = self._numbers(problem, x.dtype)
-        measured, expected = (
-            jnp.clip(scale * line, 0, jnp.log(counts)) for line in (problem.sinogram, problem.A(x))
-        )
+        lines = problem.sinogram, problem.sinogram - problem.misfit(x)
+        measured, expected = (jnp.clip(scale * line, 0, jnp.log(counts)) for line in lines)
         return problem.mask * counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
 
     def _numbers(self, problem: Problem, dtype):

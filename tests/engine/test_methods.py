@@ -4,7 +4,7 @@ import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_stack
 
 from pfitre_jax.api import reconstruct
-from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine import data_model, methods, slices
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.priors.nonnegative import Nonnegative
@@ -55,7 +55,14 @@ def test_an_unknown_method_lists_the_names():
         ("fista-tv", {"weight": -1e-3}, "weight is -0.001; expected a finite number, 0 or more"),
         ("fista-tv", {"weight": "much"}, "weight is 'much'; expected a number"),
         ("pfitre", {"prior": "no such prior"}, "no prior 'no such prior'"),
-        ("cgls", {"robust": "huber"}, "cgls knows no bins that count less; expected with robust one of sirt"),
+        ("cgls", {"robust": "huber"}, "cgls takes the data as they are; expected with robust one of sirt"),
+        ("fbp", {"stripes": True}, "fbp takes the data as they are; expected with stripes one of sirt"),
+        ("pfitre", {"photons": 0.5}, "photons is 0.5; expected those of the flat beam in a bin, more than 1"),
+        (
+            "pfitre",
+            {"photons": 9.0, "robust": "huber"},
+            "both photons and robust='huber' say what a bin counts",
+        ),
         ("pfitre", {"robust": "very"}, "robust is 'very'; expected huber or student-t"),
     ],
 )
@@ -70,7 +77,7 @@ def test_what_is_asked_for_replaces_the_default():
 
 
 @pytest.mark.parametrize("joint", [False, True])
-@pytest.mark.parametrize("robust", methods.ROBUST)
+@pytest.mark.parametrize("robust", data_model.ROBUST)
 def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
     stack = np.array(disc_stack(3 * [DISC]))
     stack[5] = np.roll(stack[5], 4, axis=-1)
@@ -82,6 +89,35 @@ def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
     mended = reconstruct(scan, "fista-tv", robust=robust, **asked)
     assert np.all(error(mended) < 0.7 * error(plain))
     assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_detector_that_is_wrong_does_less_harm_where_its_errors_are_looked_for(joint):
+    """Columns that are off by 5% of the largest line integral, views that are off by 8%."""
+    g, clean = np.random.default_rng(0), np.array(disc_stack(3 * [DISC]))
+    stack = clean * (1 + 0.08 * g.standard_normal((len(clean), 1, 1))).astype(np.float32)
+    stack[..., g.choice(np.arange(8, COLUMNS - 8), 4, replace=False)] += 0.05 * stack.max()
+    exact = np.linalg.norm(_disc_error(clean, joint=joint))
+    lost = lambda **told: np.linalg.norm(_disc_error(stack, joint=joint, **told)) - exact  # noqa: E731
+    plain, mended = lost(), lost(stripes=True, gains=True)
+    assert plain > 0.2 * exact and mended < 0.5 * plain
+    assert mended < lost(stripes=True) and mended < lost(gains=True)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_few_photons_count_for_less(joint):
+    """A disc that hardly any photon passes through, and 500 beside it."""
+    g, lines = np.random.default_rng(0), np.array(disc_stack(3 * [DISC])) * 0.4
+    stack = -np.log(np.maximum(g.poisson(500 * np.exp(-lines)), 1) / 500).astype(np.float32)
+    error = lambda **told: np.linalg.norm(_disc_error(stack, 0.4, joint=joint, **told))  # noqa: E731
+    assert error(photons=500) < 0.9 * error()
+
+
+def _disc_error(stack, value=1.0, **told):
+    """Of a disc of this value, reconstructed by total variation."""
+    scan = Scan.create(stack, THETA, center=CENTER)
+    found = reconstruct(scan, "fista-tv", weight=1e-4, iterations=80, **told).volume
+    return found - value * disc_image(DISC, COLUMNS)
 
 
 def test_invalid_bins_are_filled_as_numpy_interpolates():
