@@ -15,6 +15,9 @@ from pfitre_jax.solvers.reweighted import Reweighted
 ROBUST: dict[str, Callable[[], Any]] = {"huber": Huber, "student-t": StudentT}
 #: The settings that belong here: of a method that can take them, none is there unless it is asked for.
 SETTINGS = ("robust", "photons", "stripes", "gains")
+#: Part of the iterations before a detector's errors are looked for; of few, as of a method that starts with a
+#: reconstruction, none.
+FIRST_SHARE = 0.1
 
 
 def check(asked: dict[str, Any]) -> None:
@@ -42,4 +45,6 @@ def told(solver, settings: dict[str, Any], scale: float):
     if "robust" in settings:
         solver = Reweighted(solver, ROBUST[settings["robust"]]())
     looked_for = {name: True for name in ("stripes", "gains") if settings.get(name)}
-    return Calibrated(solver, **looked_for) if looked_for else solver
+    if not looked_for:
+        return solver
+    return Calibrated(solver, **looked_for, after=int(settings["iterations"] * FIRST_SHARE))

@@ -21,39 +21,67 @@ DEVIATIONS = 3.0
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class CalibratedState:
+    """inner: the method's; misfit: ``M(y - Ax)`` of its image; steps: made so far"""
+
+    inner: Any
+    misfit: Array
+    steps: Array
+    residual: Array
+
+    @property
+    def x(self):
+        return self.inner.x
+
+    @property
+    def change(self):
+        return self.inner.change
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Calibrated:
     """``method`` on ``y/g - c``, ``g`` :func:`gains` and ``c`` :func:`stripes` of the misfit of ``x``.
 
-    Both are found anew before each step; the start is made with ``y``, as the misfit of ``x0`` says little of
-    a detector. The residual that is reported is of ``y``.
+    Both are found anew before each step, once ``after`` steps were made with ``y``: the image comes first.
+    What it can take up as arcs it may take up as stripes as well, and then keeps either. Residuals are of
+    ``y``. Costs one projection per step.
 
     method: has ``init(problem, x0)``, ``step(problem, state)`` and perhaps ``finish(problem, state)``
     stripes, gains: whether to look for the one and the other; static
+    after: steps, 0 for a method that starts with a reconstruction; static
     """
 
     method: Any
     stripes: bool = dataclasses.field(default=False, metadata={"static": True})
     gains: bool = dataclasses.field(default=False, metadata={"static": True})
+    after: int = dataclasses.field(default=0, metadata={"static": True})
 
-    def init(self, problem: Problem, x0):
-        return self.method.init(problem, x0)
+    def init(self, problem: Problem, x0) -> CalibratedState:
+        return self._state(problem, self.method.init(problem, x0), jnp.array(0))
 
-    def step(self, problem: Problem, state):
-        return self.method.step(self._at(problem, problem.misfit(state.x)), state)
+    def step(self, problem: Problem, state: CalibratedState) -> CalibratedState:
+        inner = self.method.step(self._at(problem, state), state.inner)
+        return self._state(problem, inner, state.steps + 1)
 
-    def finish(self, problem: Problem, state):
+    def finish(self, problem: Problem, state: CalibratedState):
         if not hasattr(self.method, "finish"):
             return state.x
-        return self.method.finish(self._at(problem, problem.misfit(state.x)), state)
+        return self.method.finish(self._at(problem, state), state.inner)
 
-    def _at(self, problem, misfit):
-        sinogram = problem.sinogram
+    def _state(self, problem, inner, steps) -> CalibratedState:
+        misfit = problem.misfit(inner.x)
+        return CalibratedState(inner, misfit, steps, problem.relative_residual(misfit))
+
+    def _at(self, problem, state):
+        sinogram, mask, misfit = problem.sinogram, problem.mask, state.misfit
         if self.gains:
-            predicted, mask = sinogram - misfit, problem.mask
+            predicted = sinogram - misfit
             gain = gains(misfit, mask * predicted, mask)
             sinogram, misfit = sinogram / gain, mask * (sinogram / gain - predicted)
         if self.stripes:
-            sinogram = problem.mask * (sinogram - stripes(misfit, problem.mask))
+            sinogram = mask * (sinogram - stripes(misfit, mask))
+        sinogram = jnp.where(state.steps >= self.after, sinogram, problem.sinogram)
         return dataclasses.replace(problem, sinogram=sinogram)
 
 
