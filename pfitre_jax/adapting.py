@@ -66,6 +66,8 @@ def load_prior(prior: NetworkPrior | str) -> NetworkPrior:
     prior = pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior
     if not isinstance(prior, NetworkPrior):
         raise ValueError("the prior has a rho of its own, learned through the loop; expected one without")
+    if prior.reach:
+        raise ValueError("the prior sees the neighbours of every row; expected one of single rows, to adapt")
     return prior
 
 

@@ -21,6 +21,7 @@ from pfitre_jax.priors.likeness import statistics
 from pfitre_jax.priors.window import within
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.volume import VolumeProblem
 from pfitre_jax.solvers.weight import noise_level
 from pfitre_jax.trust.consistency import split
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
@@ -159,11 +160,15 @@ class Prepared:
             rho = rho / float(self.problem.norm_squared)
         # Always so many, that no other number of rows is another compilation.
         looked = np.resize(rows_with_signal(size, DOMAIN_ROWS), DOMAIN_ROWS)
-        scans = [self.scan.select_rows(slice(k, k + 1)) for k in rows.start + looked]
-        mask = np.stack([scan.mask[:, 0] for scan in scans]).astype(np.float32)
+        # With the neighbours that the prior sees; beyond the first and the last row these go on.
+        reach = getattr(prior, "reach", 0)
+        numbers = np.clip(looked[:, None] + np.arange(-reach, reach + 1), 0, rows.stop - rows.start - 1)
+        scans = [[self.scan.select_rows(slice(k, k + 1)) for k in few] for few in rows.start + numbers]
+        mask = np.array([[scan.mask[:, 0] for scan in few] for few in scans], np.float32)
         scale = np.float32(self.found.scale)
-        sinogram = mask * np.stack([scan.projections[:, 0] for scan in scans]) / scale
-        images = np.stack([image(rows.start + k) for k in looked]) * np.float32(self.unit) / scale
+        sinogram = mask * np.array([[scan.projections[:, 0] for scan in few] for few in scans]) / scale
+        images = np.array([[image(k) for k in few] for few in rows.start + numbers])
+        images *= np.float32(self.unit) / scale
         arguments = as_arrays((prior, self.problem, sinogram, mask, images, np.float32(rho)))
         executable, seconds = compiled(_look, *arguments)
         disagreements, looks = jax.tree.map(np.asarray, executable(*arguments))
@@ -256,8 +261,13 @@ def _project(A, image):
 
 @jax.jit
 def _look(prior, problem, sinograms, masks, images, rho):
-    def one(sinogram, mask, image):
-        row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
-        return disagreement(prior, row, image, rho), statistics(image)
+    """Of few neighbouring rows each, (looks, neighbours, ...): disagreement; statistics of the middle one."""
+
+    def one(sinogram, mask, images):
+        if len(images) == 1:
+            row = dataclasses.replace(problem, sinogram=sinogram[0], mask=mask[0])
+            return disagreement(prior, row, images[0], rho), statistics(images[0])
+        few = VolumeProblem.create(problem, sinogram, mask)
+        return disagreement(prior, few, images, rho), statistics(images[len(images) // 2])
 
     return jax.vmap(one)(sinograms, masks, images)

@@ -36,6 +36,7 @@ class Recipe:
     defaults: every setting the method takes, with its default
     tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
     joint: whether rows can be solved together: whether there is anything by which they meet
+    together: defaults that are others where they are
     flexible: whether its data may change between two steps, as :mod:`pfitre_jax.engine.data_model` does it
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     defaults: dict[str, Any]
     tolerance: float = 0.0
     joint: bool = False
+    together: dict[str, Any] = dataclasses.field(default_factory=dict)
     flexible: bool = True
 
 
@@ -84,6 +86,7 @@ METHODS: dict[str, Recipe] = {
         lambda prior, rho: in_turns(loop_of(prior, rho)),
         {"iterations": 8, "rho": 0.005, "prior": "circuits"},
         joint=True,
+        together={"prior": "volume"},
     ),
     "pfitre-original": Recipe(
         "the published ADMM loop, rho not relative to norm(A)^2",
@@ -135,7 +138,7 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     for name in ("rho", "weight"):
         if name in given and not given[name] == taken[name] == "auto":
             check_number(name, given[name], or_zero=name == "weight")
-    settings = {**chosen.defaults, **given}
+    settings = {**chosen.defaults, **(chosen.together if joint else {}), **given}
     if isinstance(settings.get("prior"), (str, os.PathLike)):
         settings["prior"] = _load(settings["prior"])
     if isinstance(settings.get("prior"), UnrolledPrior):

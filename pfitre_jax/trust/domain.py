@@ -21,7 +21,9 @@ RHO_MARGIN = 3.0
 
 
 def disagreement(prior: Any, problem: Problem, x, rho):
-    """``norm(f(x) - x) / norm(x)``: how much the prior would still change a result ``x (ny, nx)``, ().
+    """``norm(f(x) - x) / norm(x)``: how much the prior would still change a result ``x``, ().
+
+    x: (ny, nx), or (rows, ny, nx) of a problem of so many rows
 
     Small where the prior recognises what the data support. ``f`` is ``prior.denoise``.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from analytic import CENTER, THETA, disc_stack
@@ -10,6 +12,8 @@ import pfitre_jax as pf
 from pfitre_jax.engine import volume
 from pfitre_jax.engine.volume import slabs
 from pfitre_jax.loop import Status
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.scan import Scan
 
 ROWS = 24
@@ -84,3 +88,29 @@ def test_rows_without_signal_are_empty(scan):
 def test_methods_without_a_prior_that_joins_rows_are_refused(scan):
     with pytest.raises(ValueError, match=r"sirt solves every row for itself.*one of fista-tv, .*pfitre"):
         pf.reconstruct(scan, "sirt", joint=True)
+
+
+def test_a_prior_of_volumes_is_asked_about_rows_with_their_neighbours(scan):
+    """It takes what is between two rows away: nothing of a volume whose rows are alike."""
+    few = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8, in_channels=4)
+    card = {"disagreement": {"limit": 0.01}}
+
+    class Middling(NetworkPrior):
+        def denoise(self, v, **told):
+            assert v.ndim == 3
+            return (jnp.roll(v, 1, axis=0) + jnp.roll(v, -1, axis=0)) / 2
+
+    jax.tree_util.register_dataclass(
+        Middling, data_fields=["params", "mirror"], meta_fields=["config", "card", "symmetric"]
+    )
+    prior = Middling({}, few, card)
+    alike = np.broadcast_to(scan.projections[:, 11:12], scan.projections.shape)
+    angles = dict(theta_rad=scan.theta_rad, center=CENTER)
+    differ = np.where(np.arange(ROWS)[None, :, None] % 2, scan.projections, 0.3 * scan.projections)
+    said = [
+        "does not agree with the data"
+        in " ".join(pf.reconstruct(Scan.create(stack, **angles), **how).warnings)
+        for stack in (alike, differ)
+        for how in [dict(method="pfitre", joint=True, prior=prior, iterations=2)]
+    ]
+    assert said == [False, True]
