@@ -2,8 +2,8 @@
 
 command: python -m experiments.free_geometry [--preset tiny|default]
 runtime: about 25 minutes on 2 cores, resumes (tiny: 1 minute)
-expected: views that lie wrong cost decibels, of which the prior, adapted to the views as they lie, brings next
-    to nothing back; moved by gradients through the loop of the learned prior some of them come back, with the
+expected: views that lie wrong cost decibels, of which the prior, adapted to them as they lie, brings next to
+    nothing back; moved by gradients through the loop of the learned prior some of them come back, with the
     prior adapted at the same time or not
 
 Simulated circuits, 96 degrees missing, views displaced along the columns. The prior is adapted without truth:
