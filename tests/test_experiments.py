@@ -230,7 +230,7 @@ def test_real_chip_runs_at_its_tiny_preset(data_dir, tmp_path):
 def test_robustness_runs_at_its_tiny_preset(tmp_path):
     results = run("robustness", tmp_path / "out", tmp_path)
     bad = results["views and dead, found"]["pfitre"]
-    assert bad["student-t"]["psnr"] > bad["least squares"]["psnr"]
+    assert bad["--robust student-t"]["psnr"] > bad["least squares"]["psnr"]
 
 
 @pytest.mark.slow
@@ -282,15 +282,26 @@ def test_prior_ablation_runs_at_its_tiny_preset(tmp_path):
 @pytest.mark.slow
 def test_joint_3d_runs_at_its_tiny_preset(tmp_path):
     results = run("joint_3d", tmp_path, tmp_path)
-    assert set(results) == {"joint", "motion"}
-    for scores in results["joint"]["1"].values():
-        assert set(scores) == {"one by one", "together", "smoothed along the rows"}
-        assert all(10 < score < 40 for score in scores.values())
+    assert set(results) == {"circuits"}
+    for cell in results["circuits"]["1"].values():
+        assert set(cell) == {"one by one", "together", "smoothed along the rows"}
+        assert all(10 < scores["psnr"] < 40 for scores in cell.values())
+
+
+@pytest.mark.slow
+def test_alignment_runs_at_its_tiny_preset(tmp_path):
+    results = run("alignment", tmp_path, tmp_path)
     straight, measured, mended = (
         results["motion"]["1"][lie]["fista-tv"] for lie in ("never moved", "as measured", "mended")
     )
     assert measured < mended <= straight + 0.5
     assert results["motion"]["1"]["mended"]["off"]["shifts"] < 0.2
+
+
+@pytest.mark.slow
+def test_free_geometry_runs_at_its_tiny_preset(tmp_path):
+    results = run("free_geometry", tmp_path, tmp_path)["1"]
+    assert results["prior free"]["off"] == results["as measured"]["off"] > results["views free"]["off"]
 
 
 @pytest.mark.slow

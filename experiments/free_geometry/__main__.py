@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.comparing import middle
 from experiments.free_geometry.config import PRESETS, Config
-from experiments.joint_3d.scans import Moved, registered, simulate
 from experiments.record import Record, command_line, folder, hashes
+from experiments.volume_scans import Moved, registered, simulate
 from pfitre_jax.engine.methods import recipe
 
 NAME = "free_geometry"
@@ -26,7 +26,7 @@ FREE = {PRIOR: (True, False), VIEWS: (False, True), BOTH: (True, True)}
 def cells(config: Config) -> list[tuple[str, str]]:
     """Scan, and what is done."""
     every = (STRAIGHT, AS_MEASURED, ALIGNED, *FREE)
-    return [(str(seed), what) for seed in config.scans.seeds for what in every]
+    return [(str(seed), what) for seed in config.seeds for what in every]
 
 
 def measure(config: Config, seed: str, what: str) -> tuple[dict, dict]:
@@ -76,7 +76,7 @@ def tables(config: Config, results: dict) -> str:
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
     """A row of the first scan, and how the error of the judged views falls."""
-    seed = str(config.scans.seeds[0])
+    seed = str(config.seeds[0])
     figure = Figure(figsize=(12, 6), layout="constrained")
     shown = ("truth", STRAIGHT, AS_MEASURED, ALIGNED, *FREE)
     axes = figure.subplots(2, 4).ravel()

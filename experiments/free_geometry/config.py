@@ -15,21 +15,22 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.joint_3d.config import Config as Scans
+from experiments.volume_scans import VolumeScans
 from pfitre_jax.training.adaptation import AdaptationSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """scans: how they are made, and moved
+    """seeds: of the volumes; scans: how they are made, and moved
     settings: of the adaptation; geometry_rate: of the views, bins a step, where they are free
     rate: of the prior, where it is
     shown: row of the picture
     """
 
-    scans: Scans = dataclasses.field(
-        default_factory=lambda: Scans(
-            seeds=(1, 4), rows=16, shift=1.0, slipped=0, row_shift=0.0, roll_deg=0.0, gain=0.0, center=0.0
+    seeds: tuple[int, ...] = (1, 4)
+    scans: VolumeScans = dataclasses.field(
+        default_factory=lambda: VolumeScans(
+            rows=16, shift=1.0, slipped=0, row_shift=0.0, roll_deg=0.0, gain=0.0, center=0.0
         )
     )
     settings: AdaptationSettings = dataclasses.field(
@@ -43,8 +44,9 @@ class Config:
 PRESETS = {
     "default": Config(),
     "tiny": Config(
-        scans=Scans(
-            **dict(seeds=(1,), size=40, rows=6, views=24, shift=1.0, slipped=0),
+        seeds=(1,),
+        scans=VolumeScans(
+            **dict(size=40, rows=6, views=24, shift=1.0, slipped=0),
             **dict(row_shift=0.0, roll_deg=0.0, gain=0.0, center=0.0),
         ),
         settings=AdaptationSettings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,174 +13,141 @@ from scipy import ndimage
 import pfitre_jax as pf
 from experiments.comparing import middle
 from experiments.joint_3d.config import PRESETS, Config
-from experiments.joint_3d.scans import off, psnr, registered, simulate
-from experiments.real_scans import CHIP, chip, is_there
+from experiments.real_scans import CHIP, chip, is_there, prediction_error
 from experiments.record import Record, command_line, folder, hashes
-from pfitre_jax.engine.align import register
+from experiments.volume_scans import has_layout, psnr, simulate
 from pfitre_jax.engine.methods import recipe
 
 NAME = "joint_3d"
-PARTS = ("joint", "motion", "chip")
-#: How the rows are solved in the part "joint", and how the views lie in the others.
-APART, TOGETHER = "one by one", "together"
-STRAIGHT, AS_MEASURED, MENDED = "never moved", "as measured", "mended"
-#: The authors' rotation axis of the chip.
-CENTER = 75.0
-#: Row of the chip that is shown.
-SHOWN = 40
+APART, SMOOTHED, TOGETHER = "one by one", "smoothed along the rows", "together"
+#: The original authors' axis and roll of the real chip.
+CENTER, ROLL = 75.0, 1.5
 
 
-def cells(config: Config, parts) -> list[tuple[str, str, str]]:
-    """Part, scan, and method or how the views lie."""
-    seeds = [str(seed) for seed in config.seeds]
-    every = [("joint", seed, method) for seed in seeds for method in ("fista-tv", "admm-tv", "pfitre")]
-    every += [("motion", seed, lie) for seed in seeds for lie in (STRAIGHT, AS_MEASURED, MENDED)]
-    if "chip" in parts and is_there(f"{CHIP}.tiff"):
-        every += [("chip", name, lie) for name in config.left_out for lie in (AS_MEASURED, MENDED)]
-    return [cell for cell in every if cell[0] in parts]
+def cells(config: Config) -> list[tuple[str, str, str]]:
+    """Kind of volume, which, and method."""
+    volumes = [("circuits", str(seed)) for seed in config.circuits]
+    if config.layouts and has_layout():
+        volumes += [("layout", str(seed)) for seed in config.layouts]
+    if config.left_out and is_there(f"{CHIP}.tiff"):
+        volumes += [("Cu_23", views) for views in config.left_out]
+    return [(*volume, method) for volume in volumes for method in config.methods]
 
 
-def measure(config: Config, part: str, name: str, third: str) -> tuple[dict, dict]:
+def measure(config: Config, kind: str, which: str, method: str) -> tuple[dict, dict]:
     """One cell."""
-    return {"joint": joint, "motion": motion, "chip": predict}[part](config, name, third)
+    if kind == "Cu_23":
+        return predict(config, which, method)
+    made = simulate(config.scans, int(which), chip=kind == "layout")
+    geometry, found, images = made.straight.geometry(), {}, {"truth": made.truth[config.scans.rows // 2]}
+    for way, volume, facts in ways(config, made.straight, method, lambda v: -psnr(v, made.truth, geometry)):
+        found[way] = facts | {"psnr": psnr(volume, made.truth, geometry), "steps": steps(volume, made.truth)}
+        images[way] = volume[config.scans.rows // 2]
+    return found, images
 
 
-def joint(config: Config, seed: str, method: str) -> tuple[dict, dict]:
-    """PSNR of the rows solved one by one and together, of total variation at its best weight, and of the rows
-    one by one smoothed along them at the best width."""
-    made = simulate(config, int(seed))
-    geometry, scores, apart = made.straight.geometry(), {}, None
-    tried = [{}] if method == "pfitre" else [{"weight": weight} for weight in config.weights]
-    for name, together in ((APART, False), (TOGETHER, True)):
-        volumes = [pf.reconstruct(made.straight, method, joint=together, **s).volume for s in tried]
-        best = max(volumes, key=lambda volume: psnr(volume, made.truth, geometry))
-        scores[name] = psnr(best, made.truth, geometry)
-        apart = best if apart is None else apart
-    smooth = [ndimage.gaussian_filter1d(apart, width, axis=0) for width in config.smoothing]
-    scores["smoothed along the rows"] = max(psnr(volume, made.truth, geometry) for volume in smooth)
-    return scores, {}
+def ways(config: Config, scan: pf.Scan, method: str, loss):
+    """Name, volume and facts of the rows one by one, smoothed, and together; what is tried at its best."""
+    tried = [{"weight": weight} for weight in config.weights]
+    if "weight" not in recipe(method).defaults:
+        tried = [{}]
+    for way, joint in ((APART, False), (TOGETHER, True)):
+        results, begin = [], time.perf_counter()
+        for told in tried:
+            results.append(pf.reconstruct(scan, method, joint=joint, **told))
+        seconds = (time.perf_counter() - begin) / len(tried)
+        best = min(results, key=lambda result: loss(middle(result.volume, scan.columns)))
+        residual = float(np.mean(best.residual))
+        # Wider where views run out of the field of view.
+        volume = middle(best.volume, scan.columns)
+        yield way, volume, {"seconds": seconds, "residual": residual}
+        if way == APART:
+            smooth = [ndimage.gaussian_filter1d(volume, width, axis=0) for width in config.smoothing]
+            yield SMOOTHED, min(smooth, key=loss), {}
 
 
-def motion(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
-    """PSNR of each method after its volume is registered, and how well the motion was found."""
-    made = simulate(config, int(seed))
-    geometry, facts = made.straight.geometry(), {}
-    if lie == MENDED:
-        found = pf.align(made.moved).motion
-        scan, facts = found.corrected(made.moved), {"off": off(found, made.motion, made.moved.theta_rad)}
-    else:
-        scan = made.straight if lie == STRAIGHT else made.moved
-    images = {}
-    for method in config.methods:
-        volume = middle(pf.reconstruct(scan, method).volume, config.size)
-        facts[method] = registered(volume, made.truth, geometry)
-        images[method] = volume[config.rows // 2]
-    return facts, images
+def steps(volume: np.ndarray, truth: np.ndarray) -> float:
+    """Error of the differences between neighbouring rows, relative."""
+    right = np.diff(truth, axis=0)
+    return float(np.linalg.norm(np.diff(volume, axis=0) - right) / np.linalg.norm(right))
 
 
-def predict(config: Config, name: str, lie: str) -> tuple[dict, dict]:
-    """Error on views of the chip that were left out, in the raw frame, of each method.
-
-    No roll is given. These views' own shifts, along columns and rows, are fitted to what is predicted, by
-    registration alone, however the others lie.
-    """
-    views = config.left_out[name]
-    seen, hidden = chip(CENTER, exclude_views=views), chip(CENTER, views=views)
-    motion = pf.Motion.none(seen.theta_rad, CENTER)
-    facts, images = {}, {}
-    if lie == MENDED:
-        motion = pf.align(seen).motion
-        facts["roll_deg"] = motion.roll_deg
-    scan = motion.corrected(seen)
-    for method in config.methods:
-        result = pf.reconstruct(scan, method)
-        ideal = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=0.0)
-        own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, CENTER, motion.roll_deg))
-        raw, known = own.undo(np.nan_to_num(ideal), np.isfinite(ideal))
-        valid = hidden.mask & known
-        wrong = np.linalg.norm((raw - hidden.projections)[valid])
-        facts[method] = float(wrong / np.linalg.norm(hidden.projections[valid]))
-        images[method] = middle(result.volume, seen.columns)[SHOWN] / result.scale
-    return facts, images
+def predict(config: Config, which: str, method: str) -> tuple[dict, dict]:
+    """Error on views of the real chip that were left out, rows one by one and together."""
+    views = config.left_out[which]
+    seen = chip(CENTER, ROLL, exclude_views=views).select_rows(config.rows)
+    hidden = chip(CENTER, ROLL, views=views).select_rows(config.rows)
+    found, images = {}, {}
+    for way, joint in ((APART, False), (TOGETHER, True)):
+        result = pf.reconstruct(seen, method, joint=joint)
+        found[way] = {"error": prediction_error(result, hidden)}
+        volume = middle(result.volume, seen.columns) / result.scale
+        images[way] = volume[len(volume) // 2]
+    return found, images
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: a table for each part, means over the scans."""
-    lines = []
-    if by_seed := results.get("joint"):
-        ways = (APART, "smoothed along the rows", TOGETHER)
-        lines += ["PSNR, dB, of rows solved:", "", "| | " + " | ".join(ways) + " |", "|---" * 4 + "|"]
-        for method in next(iter(by_seed.values())):
-            rows = [cell[method] for cell in by_seed.values() if method in cell]
-            lines.append(
-                f"| {method} | " + " | ".join(f"{np.mean([r[w] for r in rows]):.2f}" for w in ways) + " |"
+    """Markdown: means over the volumes of a kind, and the real chip."""
+    lines = [
+        "Means over the volumes; PSNR, dB, and beside it the error of the differences of neighbours:",
+        "",
+    ]
+    lines += ["| | rows | " + " | ".join((APART, SMOOTHED, TOGETHER)) + " | gain, each | residual, seconds |"]
+    lines += ["|---" * 7 + "|"]
+    for kind, by_volume in results.items():
+        for method in config.methods if kind != "Cu_23" else ():
+            found = [by_method[method] for by_method in by_volume.values() if method in by_method]
+            if not found:
+                continue
+            mean = lambda way, name: np.mean([cell[way][name] for cell in found])  # noqa: B023, E731
+            texts = [f"{mean(w, 'psnr'):.2f} ({mean(w, 'steps'):.2f})" for w in (APART, SMOOTHED, TOGETHER)]
+            gains = ", ".join(f"{cell[TOGETHER]['psnr'] - cell[APART]['psnr']:+.2f}" for cell in found)
+            facts = "; ".join(
+                f"{way} {mean(way, 'residual'):.3f}, {mean(way, 'seconds'):.0f} s"
+                for way in (APART, TOGETHER)
             )
-    if by_seed := results.get("motion"):
-        lines += ["", "PSNR, dB, after registration, of a scan whose views:", ""]
-        lies = (STRAIGHT, AS_MEASURED, MENDED)
-        lines += ["| | " + " | ".join(lies) + " |", "|---" * 4 + "|"]
-        for method in config.methods:
-            mean = [
-                np.mean([c[lie][method] for c in by_seed.values() if lie in c] or [np.nan]) for lie in lies
-            ]
-            lines.append(f"| {method} | " + " | ".join(f"{value:.2f}" for value in mean) + " |")
-        found = [cell[MENDED]["off"] for cell in by_seed.values() if MENDED in cell]
-        lines += ["", "Errors of the motion found, rms (roll: each scan's):", ""]
-        for name, unit in (("shifts", "bins"), ("row_shifts", "bins"), ("gain", "")):
-            each = ", ".join(f"{one[name]:.3f}" for one in found)
-            lines.append(f"- {name.replace('_', ' ')}: {each} {unit}".rstrip())
-        lines.append("- roll: " + ", ".join(f"{one['roll_deg']:+.2f}" for one in found) + " degrees")
-    if by_set := results.get("chip"):
-        lines += [
-            "",
-            "Cu_23, no roll given: error on views left out, raw frame, their own shifts registered:",
-            "",
-        ]
-        lines += ["| views left out | method | as measured | mended | ratio | roll found |", "|---" * 6 + "|"]
-        for name, cell in by_set.items():
-            if AS_MEASURED in cell and MENDED in cell:
-                for method in config.methods:
-                    before, after = cell[AS_MEASURED][method], cell[MENDED][method]
-                    facts = (
-                        f"{before:.3f} | {after:.3f} | {after / before:.2f} | {cell[MENDED]['roll_deg']:.2f}"
-                    )
-                    lines.append(f"| {name} | {method} | {facts} |")
+            lines.append(f"| {kind} | {method} | " + " | ".join([*texts, gains, facts]) + " |")
+    if by_views := results.get("Cu_23"):
+        lines += ["", f"Cu_23, rows {config.rows}: error on views left out:", ""]
+        lines += ["| views | method | " + f"{APART} | {TOGETHER} |", "|---" * 4 + "|"]
+        for views, by_method in by_views.items():
+            for method, cell in by_method.items():
+                told = " | ".join(f"{cell[way]['error']:.4f}" for way in (APART, TOGETHER))
+                lines.append(f"| {views} | {method} | {told} |")
     return "\n".join(lines) + "\n"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """A row of the first simulated scan, and of the chip, by how the views lie."""
+    """A row of the first volume of each kind, by the last method."""
     method = config.methods[-1]
-    rows = [("motion", str(config.seeds[0]), (STRAIGHT, AS_MEASURED, MENDED))]
-    rows += [("chip", name, (AS_MEASURED, MENDED)) for name in [*config.left_out][:1]]
-    figure = Figure(figsize=(9, 3.2 * len(rows)), layout="constrained")
-    for line, (part, name, lies) in zip(figure.subplots(len(rows), 3, squeeze=False), rows, strict=True):
-        for axis in line:
-            axis.set_axis_off()
-        for axis, lie in zip(line, lies, strict=False):
-            if (image := images.get(f"{part}/{name}/{lie}/{method}")) is not None:
-                high = 1.1 if part == "chip" else np.quantile(image.astype(float), 0.999)
-                axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=high)
-                where = "chip" if part == "chip" else "simulated"
-                axis.set_title(f"{where}, {lie}, {method}", fontsize=9)
+    firsts = [(kind, next(iter(by_volume))) for kind, by_volume in results.items()]
+    names = ("truth", APART, SMOOTHED, TOGETHER)
+    figure = Figure(figsize=(11, 2.9 * max(len(firsts), 1)), layout="constrained")
+    lines = figure.subplots(max(len(firsts), 1), 4, squeeze=False)
+    for axis in lines.ravel():
+        axis.set_axis_off()
+    for line, (kind, which) in zip(lines, firsts, strict=False):
+        for axis, name in zip(line, names, strict=True):
+            if (image := images.get(f"{kind}/{which}/{method}/{name}")) is not None:
+                axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1.1)
+                axis.set_title(f"{kind}, {name if name == 'truth' else f'{method}, {name}'}", fontsize=8)
     return figure
 
 
 def main() -> None:
-    parser = command_line(NAME)
-    parser.add_argument("--only", choices=PARTS)
-    options = parser.parse_args()
+    options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    todo = cells(config, PARTS if options.only is None else (options.only,))
+    defaults = recipe("pfitre")
     record = Record(
         folder(NAME, options),
         NAME,
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        hashes(recipe("pfitre").defaults["prior"]),
+        hashes(defaults.defaults["prior"], defaults.together["prior"]),
     )
-    record.fill(todo, functools.partial(measure, config), [cell for cell in todo if cell[0] != "joint"])
+    todo = cells(config)
+    record.fill(todo, functools.partial(measure, config), todo)
     record.show()
 
 

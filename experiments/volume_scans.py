@@ -1,23 +1,51 @@
-"""Simulated scans of a volume: where their views should be, and moved."""
+"""Simulated scans of volumes that no prior was trained on: where their views should be, and moved."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import minimize
 
 import pfitre_jax as pf
-from experiments.joint_3d.config import Config
 from pfitre_jax import metrics
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.twin.projecting import bin_down, project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
+from pfitre_jax.twin.scenes.files import data_folder
+from pfitre_jax.twin.scenes.heldout_files import SOURCES, available
+from pfitre_jax.twin.scenes.layouts import read_layout, voxels
 
+#: Share of a field's height that the layers of a layout take, and of its voxels that must be metal.
+STACK_SHARE, LEAST_METAL = 0.5, 0.04
 #: More rows than are seen, on either side: what moves along the rows comes from there.
 PAD = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeScans:
+    """size, rows, views, missing_deg, noise: of the scans; missing about the x axis, noise over the largest
+        line integral
+    shift, slipped, largest_slip, row_shift, roll_deg, gain, center: of those that moved: rms of the shifts,
+        number of views that slip further and how far, rms along the rows, roll, rms of the gain, and how far
+        off the centre is that the reconstruction is told
+    """
+
+    size: int = 96
+    rows: int = 32
+    views: int = 51
+    missing_deg: float = 96.0
+    noise: float = 0.01
+    shift: float = 1.5
+    slipped: int = 3
+    largest_slip: float = 6.0
+    row_shift: float = 1.0
+    roll_deg: float = 1.0
+    gain: float = 0.05
+    center: float = 4.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,11 +59,18 @@ class Moved:
     truth: np.ndarray
 
 
-def simulate(config: Config, seed: int) -> Moved:
-    """A scan of a volume of circuits, with noise, and the same scan moved."""
+def simulate(config: VolumeScans, seed: int, chip: bool = False) -> Moved:
+    """A scan of a volume of circuits, with noise, and the same scan moved.
+
+    chip: whether it is a piece of a held-out layout (:func:`layout3d`), else drawn by the rules of the twin,
+        layers tilted by up to 2 degrees
+    """
     n, views = config.size, config.views
     g = np.random.default_rng(seed)
-    fine = circuits3d(jax.random.key(seed), config.rows + 2 * PAD, 2 * n, 1 / n)
+    rows = config.rows + 2 * PAD
+    fine = (
+        jnp.asarray(layout3d(seed, rows, n)) if chip else circuits3d(jax.random.key(seed), rows, 2 * n, 1 / n)
+    )
     half = (180 - config.missing_deg) / 2
     theta = np.deg2rad(np.linspace(-half, half, views) - 8)
     geometry = pf.ParallelGeometry.create(theta, n)
@@ -52,6 +87,41 @@ def simulate(config: Config, seed: int) -> Moved:
     middle = (n - 1) / 2
     truth = np.asarray(jax.vmap(bin_down)(fine))[seen]
     return Moved(scan(clean, middle), scan(moved, middle + config.center), motion, truth)
+
+
+def has_layout() -> bool:
+    """Whether the held-out layout is at hand."""
+    return available("tile")
+
+
+def layout3d(seed: int, rows: int, n: int) -> np.ndarray:
+    """A piece of the Tiny Tapeout design that no prior is trained on, (rows, 2n, 2n), rows ``1/n`` high.
+
+    The layers lie across the image, which a stack of them fills by about half, turned in the image by up to
+    10 degrees, and tilted along the rows by 1 to 2. The place is the first of a seed's that holds metal.
+    """
+    layout = read_layout(data_folder() / SOURCES["tile"][0])
+    layers = [layout.stack.layers[k] for k in layout.drawn]
+    bottom, top = min(a.bottom for a in layers), max(a.bottom + a.thickness for a in layers)
+    field = (top - bottom) / STACK_SHARE
+    pixel, row = field / (2 * n), field / n
+    edges = (bottom + top) / 2 + pixel * (np.arange(2 * n + 1) - n)
+    g = np.random.default_rng([20263, seed])
+    x0, y0, x1, y1 = layout.bounds
+    while True:
+        x, y = g.uniform(x0, x1 - field), g.uniform(y0, y1 - rows * row)
+        # (heights, rows, x), the highest on top.
+        volume = np.moveaxis(voxels(layout, x, y, (pixel, row), (rows, 2 * n), edges), 1, 0)[:, ::-1]
+        if volume.mean() > LEAST_METAL:
+            break
+    turn, tilt = g.uniform(-10, 10), np.tan(np.deg2rad(g.choice([-1, 1]) * g.uniform(1, 2)))
+    axis = 2 * np.arange(2 * n) / (2 * n - 1) - 1
+    disc = np.hypot(axis[:, None], axis[None, :]) <= 0.96
+    for k, image in enumerate(volume):
+        # A row is as high as two of these pixels.
+        moved = ndimage.shift(image, (2 * (k - rows / 2) * tilt, 0), order=1)
+        volume[k] = disc * ndimage.rotate(moved, turn, reshape=False, order=1)
+    return np.clip(volume, 0, 1).astype(np.float32)
 
 
 def psnr(volume: np.ndarray, truth: np.ndarray, geometry) -> float:
