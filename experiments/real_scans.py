@@ -18,6 +18,9 @@ from pfitre_jax.twin.scenes.files import data_folder
 #: Columns of air at either edge of the full-angle scans.
 AIR = 20
 CHIP = "cu23_hxn_xrf/Cu_example_23_LimitedAngle"
+CATALYST = "stxm_catalyst_i18/stxm_catalyst.npz"
+#: Its rotation axis as SOURCE.txt has it, "46 to 50", detector index.
+CATALYST_CENTER = 48.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +117,18 @@ def chip(center: float, roll_deg: float = 0.0, **views) -> pf.Scan:
     return pf.load_scan(
         file.with_suffix(".tiff"), angles=file.with_suffix(".csv"), center=center, roll=roll_deg, **views
     )
+
+
+def catalyst() -> pf.Scan:
+    """A particle in a capillary by a scanning microprobe, in the order of its angles; no two views lie alike.
+
+    Line integrals against the brightest bin of each row of each view: its air.
+    """
+    with np.load(data_folder() / CATALYST) as file:
+        seen = file["transmission"] / file["transmission"].max(axis=2, keepdims=True)
+        order = np.argsort(file["theta_deg"])
+        theta = np.deg2rad(file["theta_deg"][order].astype(float))
+    return pf.Scan.create(-np.log(seen[order]).astype(np.float32), theta, center=CATALYST_CENTER)
 
 
 def prediction_error(result: pf.Result, hidden: pf.Scan) -> float:

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.alignment.config import PRESETS, Config
 from experiments.comparing import middle
-from experiments.real_scans import CHIP, chip, is_there
+from experiments.real_scans import CATALYST, CHIP, catalyst, chip, is_there
 from experiments.record import Record, command_line, folder, hashes
 from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.engine.align import register
 from pfitre_jax.engine.methods import recipe
 
 NAME = "alignment"
-PARTS = ("motion", "chip")
+PARTS = ("motion", "chip", "catalyst")
 #: How the views lie.
 STRAIGHT, AS_MEASURED, MENDED = "never moved", "as measured", "mended"
 #: The authors' rotation axis of the chip.
@@ -33,12 +33,14 @@ def cells(config: Config, parts) -> list[tuple[str, str, str]]:
     every = [("motion", seed, lie) for seed in seeds for lie in (STRAIGHT, AS_MEASURED, MENDED)]
     if "chip" in parts and is_there(f"{CHIP}.tiff"):
         every += [("chip", name, lie) for name in config.left_out for lie in (AS_MEASURED, MENDED)]
+    if "catalyst" in parts and config.catalyst and is_there(CATALYST):
+        every += [("catalyst", config.catalyst, lie) for lie in (AS_MEASURED, MENDED)]
     return [cell for cell in every if cell[0] in parts]
 
 
 def measure(config: Config, part: str, name: str, third: str) -> tuple[dict, dict]:
     """One cell."""
-    return {"motion": motion, "chip": predict}[part](config, name, third)
+    return {"motion": motion, "chip": on_chip, "catalyst": on_catalyst}[part](config, name, third)
 
 
 def motion(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
@@ -58,29 +60,47 @@ def motion(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
     return facts, images
 
 
-def predict(config: Config, name: str, lie: str) -> tuple[dict, dict]:
-    """Error on views of the chip that were left out, in the raw frame, of each method.
-
-    No roll is given. These views' own shifts, along columns and rows, are fitted to what is predicted, by
-    registration alone, however the others lie.
-    """
+def on_chip(config: Config, name: str, lie: str) -> tuple[dict, dict]:
+    """:func:`predict` of views of Cu_23; no roll is given."""
     views = config.left_out[name]
     seen, hidden = chip(CENTER, exclude_views=views), chip(CENTER, views=views)
-    motion = pf.Motion.none(seen.theta_rad, CENTER)
+    return predict(config, seen, hidden, lie, SHOWN)
+
+
+def on_catalyst(config: Config, name: str, lie: str) -> tuple[dict, dict]:
+    """:func:`predict` of views of the catalyst, of seven rows, by the prior for what is no circuit."""
+    scan = catalyst()
+    seen, hidden = scan.select_views(slice(None), exclude=name), scan.select_views(name)
+    return predict(config, seen, hidden, lie, scan.rows // 2, roll=False, prior="general")
+
+
+def predict(
+    config: Config, seen, hidden, lie: str, shown: int, *, roll=True, prior=None
+) -> tuple[dict, dict]:
+    """Error on views that were left out, in the raw frame, of each method.
+
+    These views' own shifts, along columns and rows, are fitted to what is predicted, by registration alone,
+    however the others lie.
+    """
+    motion = pf.Motion.none(seen.theta_rad, seen.center)
     facts, images = {}, {}
     if lie == MENDED:
-        motion = pf.align(seen).motion
-        facts["roll_deg"] = motion.roll_deg
+        motion = pf.align(seen, roll=roll).motion
+        facts |= {
+            "roll_deg": motion.roll_deg,
+            "center": motion.center,
+            "shifts": float(np.std(motion.shifts)),
+        }
     scan = motion.corrected(seen)
     for method in config.methods:
-        result = pf.reconstruct(scan, method)
+        result = pf.reconstruct(scan, method, prior=prior if method == "pfitre" else None)
         ideal = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=0.0)
-        own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, CENTER, motion.roll_deg))
+        own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, motion.center, motion.roll_deg))
         raw, known = own.undo(np.nan_to_num(ideal), np.isfinite(ideal))
         valid = hidden.mask & known
         wrong = np.linalg.norm((raw - hidden.projections)[valid])
         facts[method] = float(wrong / np.linalg.norm(hidden.projections[valid]))
-        images[method] = middle(result.volume, seen.columns)[SHOWN] / result.scale
+        images[method] = middle(result.volume, seen.columns)[shown] / result.scale
     return facts, images
 
 
@@ -102,21 +122,18 @@ def tables(config: Config, results: dict) -> str:
             each = ", ".join(f"{one[name]:.3f}" for one in found)
             lines.append(f"- {name.replace('_', ' ')}: {each} {unit}".rstrip())
         lines.append("- roll: " + ", ".join(f"{one['roll_deg']:+.2f}" for one in found) + " degrees")
-    if by_set := results.get("chip"):
-        lines += [
-            "",
-            "Cu_23, no roll given: error on views left out, raw frame, their own shifts registered:",
-            "",
-        ]
-        lines += ["| views left out | method | as measured | mended | ratio | roll found |", "|---" * 6 + "|"]
-        for name, cell in by_set.items():
-            if AS_MEASURED in cell and MENDED in cell:
-                for method in config.methods:
+    for part, title in (("chip", "Cu_23, no roll given"), ("catalyst", "catalyst")):
+        if by_set := results.get(part):
+            lines += ["", f"{title}: error on views left out, raw frame, their own shifts registered:", ""]
+            lines += [
+                "| views left out | method | as measured | mended | ratio | roll found |",
+                "|---" * 6 + "|",
+            ]
+            for name, cell in by_set.items():
+                for method in config.methods if {AS_MEASURED, MENDED} <= set(cell) else ():
                     before, after = cell[AS_MEASURED][method], cell[MENDED][method]
-                    facts = (
-                        f"{before:.3f} | {after:.3f} | {after / before:.2f} | {cell[MENDED]['roll_deg']:.2f}"
-                    )
-                    lines.append(f"| {name} | {method} | {facts} |")
+                    facts = f"{before:.3f} | {after:.3f} | {after / before:.2f}"
+                    lines.append(f"| {name} | {method} | {facts} | {cell[MENDED]['roll_deg']:.2f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -125,15 +142,16 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     method = config.methods[-1]
     rows = [("motion", str(config.seeds[0]), (STRAIGHT, AS_MEASURED, MENDED))]
     rows += [("chip", name, (AS_MEASURED, MENDED)) for name in [*config.left_out][:1]]
+    rows += [("catalyst", config.catalyst, (AS_MEASURED, MENDED))] if config.catalyst else []
     figure = Figure(figsize=(9, 3.2 * len(rows)), layout="constrained")
     for line, (part, name, lies) in zip(figure.subplots(len(rows), 3, squeeze=False), rows, strict=True):
         for axis in line:
             axis.set_axis_off()
         for axis, lie in zip(line, lies, strict=False):
             if (image := images.get(f"{part}/{name}/{lie}/{method}")) is not None:
-                high = 1.1 if part == "chip" else np.quantile(image.astype(float), 0.999)
+                high = np.quantile(image.astype(float), 0.999) if part == "motion" else 1.1
                 axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=high)
-                where = "chip" if part == "chip" else "simulated"
+                where = "simulated" if part == "motion" else part
                 axis.set_title(f"{where}, {lie}, {method}", fontsize=9)
     return figure
 
