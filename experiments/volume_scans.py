@@ -19,8 +19,9 @@ from pfitre_jax.twin.scenes.files import data_folder
 from pfitre_jax.twin.scenes.heldout_files import SOURCES, available
 from pfitre_jax.twin.scenes.layouts import read_layout, voxels
 
-#: Share of a field's height that the layers of a layout take, and of its voxels that must be metal.
-STACK_SHARE, LEAST_METAL = 0.5, 0.04
+#: Share of a field's height that the layers of a layout take, of its voxels that must be metal, and
+#: how many places are tried.
+STACK_SHARE, LEAST_METAL, TRIALS = 0.5, 0.04, 100
 #: More rows than are seen, on either side: what moves along the rows comes from there.
 PAD = 6
 
@@ -108,12 +109,16 @@ def layout3d(seed: int, rows: int, n: int) -> np.ndarray:
     edges = (bottom + top) / 2 + pixel * (np.arange(2 * n + 1) - n)
     g = np.random.default_rng([20263, seed])
     x0, y0, x1, y1 = layout.bounds
-    while True:
+    for _ in range(TRIALS):
         x, y = g.uniform(x0, x1 - field), g.uniform(y0, y1 - rows * row)
         # (heights, rows, x), the highest on top.
         volume = np.moveaxis(voxels(layout, x, y, (pixel, row), (rows, 2 * n), edges), 1, 0)[:, ::-1]
         if volume.mean() > LEAST_METAL:
             break
+    else:
+        raise ValueError(
+            f"no place of {TRIALS} in the layout holds {LEAST_METAL:.0%} metal; choose another seed"
+        )
     turn, tilt = g.uniform(-10, 10), np.tan(np.deg2rad(g.choice([-1, 1]) * g.uniform(1, 2)))
     axis = 2 * np.arange(2 * n) / (2 * n - 1) - 1
     disc = np.hypot(axis[:, None], axis[None, :]) <= 0.96

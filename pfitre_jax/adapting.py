@@ -79,6 +79,7 @@ def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPri
         "from": {name: parent.card.get(name) for name in ("name", "sha256")},
         "scan": {name: str(value) for name, value in scan.provenance.items()},
         "steps": adapted.step,
+        "views_moved": bool(np.any(adapted.shifts)),
         "judged_views": [int(view) for view in adapted.judged],
         "error_before": adapted.errors[0],
         "error_after": adapted.error,

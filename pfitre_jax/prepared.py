@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 
 from pfitre_jax import mesh as meshes
-from pfitre_jax.engine import methods, slices
+from pfitre_jax.engine import data_model, methods, slices
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.memory import Needed
 from pfitre_jax.engine.scale import sampled, scan_scale, scan_weight
@@ -170,7 +171,7 @@ class Prepared:
         images = np.array([[image(k) for k in few] for few in rows.start + numbers])
         images *= np.float32(self.unit) / scale
         arguments = as_arrays((prior, self.problem, sinogram, mask, images, np.float32(rho)))
-        executable, seconds = compiled(_look, *arguments)
+        executable, seconds = compiled(_look, *arguments, switches=data_model.switched(self.settings))
         disagreements, looks = jax.tree.map(np.asarray, executable(*arguments))
         wedge = Wedge(float(self.problem.wedge.center_rad), float(self.problem.wedge.width_rad))
         score = domain_score(prior.card, looks)
@@ -228,7 +229,8 @@ def prepare(
     )
     blank = np.zeros((program.chunk, *problem.A.sinogram_shape), np.float32)
     images = np.zeros((program.chunk, *problem.A.shape), np.float32)
-    splitting = meshes.over_slices(split, program.mesh, 2, 3)
+    switches = (("switches", data_model.switched(settings)),)
+    splitting = meshes.over_slices(split, program.mesh, 2, 3, switches)
     splitter, seconds = compiled(splitting, program.problem, np.float32(0), blank, blank, images)
     return Prepared(
         scan=scan,
@@ -259,15 +261,16 @@ def _project(A, image):
     return A(image)
 
 
-@jax.jit
-def _look(prior, problem, sinograms, masks, images, rho):
+@functools.partial(jax.jit, static_argnames="switches")
+def _look(prior, problem, sinograms, masks, images, rho, *, switches):
     """Of few neighbouring rows each, (looks, neighbours, ...): disagreement; statistics of the middle one."""
 
     def one(sinogram, mask, images):
         if len(images) == 1:
-            row = dataclasses.replace(problem, sinogram=sinogram[0], mask=mask[0])
-            return disagreement(prior, row, images[0], rho), statistics(images[0])
-        few = VolumeProblem.create(problem, sinogram, mask)
-        return disagreement(prior, few, images, rho), statistics(images[len(images) // 2])
+            row, image = dataclasses.replace(problem, sinogram=sinogram[0], mask=mask[0]), images[0]
+        else:
+            row, image = VolumeProblem.create(problem, sinogram, mask), images
+        row = data_model.mended(row, image, switches)
+        return disagreement(prior, row, image, rho), statistics(images[len(images) // 2])
 
     return jax.vmap(one)(sinograms, masks, images)

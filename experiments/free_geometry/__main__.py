@@ -13,7 +13,7 @@ import pfitre_jax as pf
 from experiments.comparing import middle
 from experiments.free_geometry.config import PRESETS, Config
 from experiments.record import Record, command_line, folder, hashes
-from experiments.volume_scans import Moved, registered, simulate
+from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.engine.methods import recipe
 
 NAME = "free_geometry"
@@ -46,19 +46,11 @@ def measure(config: Config, seed: str, what: str) -> tuple[dict, dict]:
         prior, motion = adapted.prior, dataclasses.replace(motion, shifts=adapted.shifts)
         facts |= {"step": adapted.step, "errors": adapted.errors, "looks": adapted.looks}
     if what != STRAIGHT:
-        facts["off"] = _off(made, motion.shifts)
+        facts["off"] = off(motion, made.motion, scan.theta_rad)["shifts"]
     volume = pf.reconstruct(motion.corrected(scan), "pfitre", prior=prior).volume
     volume = middle(volume, config.scans.size)
     facts["psnr"] = registered(volume, made.truth, made.straight.geometry())
     return facts, {"row": volume[config.shown], "truth": made.truth[config.shown]}
-
-
-def _off(made: Moved, shifts) -> float:
-    """Rms error of the shifts, bins, modulo a constant, cos and sin."""
-    theta = made.moved.theta_rad
-    basis = np.stack([np.ones_like(theta), np.cos(theta), np.sin(theta)], axis=1)
-    off = shifts - made.motion.shifts
-    return float(np.std(off - basis @ np.linalg.lstsq(basis, off, rcond=None)[0]))
 
 
 def tables(config: Config, results: dict) -> str:
@@ -68,9 +60,9 @@ def tables(config: Config, results: dict) -> str:
         found = [by_way[what] for by_way in results.values() if what in by_way]
         if found:
             mean = lambda name: np.mean([cell[name] for cell in found])  # noqa: B023, E731
-            off = f"{mean('off'):.2f}" if "off" in found[0] else ""
+            shifts = f"{mean('off'):.2f}" if "off" in found[0] else ""
             steps = ", ".join(str(cell["step"]) for cell in found if "step" in cell)
-            lines.append(f"| {what} | {mean('psnr'):.2f} | {off} | {steps} |")
+            lines.append(f"| {what} | {mean('psnr'):.2f} | {shifts} | {steps} |")
     return "\n".join(lines) + "\n"
 
 

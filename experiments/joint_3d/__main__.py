@@ -144,7 +144,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        hashes(defaults.defaults["prior"], defaults.together["prior"]),
+        hashes(defaults.defaults["prior"], defaults.joint_defaults["prior"]),
     )
     todo = cells(config)
     record.fill(todo, functools.partial(measure, config), todo)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.comparing import Reference
 from experiments.record import Record, command_line, folder, hashes
-from experiments.robustness.config import PLAIN, PRESETS, REMEDIES, Config
+from experiments.robustness.config import PHOTONS, PLAIN, PRESETS, REMEDIES, Config
 from experiments.robustness.defects import spoiled
 from experiments.simulated_scans import simulate
 
@@ -30,7 +30,7 @@ def measure(config: Config, defects: str, method: str, remedy: str) -> tuple[dic
     scan, truth = simulate(config.twin, config.missing_deg, noise=config.noise)
     bad, factor = spoiled(config, scan, defects)
     asked = dict(REMEDIES[remedy])
-    if "photons" in asked:
+    if remedy == PHOTONS:
         asked["photons"] = config.photons
     if method == "pfitre":
         asked["prior"] = config.twin.prior

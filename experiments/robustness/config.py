@@ -2,7 +2,8 @@
 
 command: python -m experiments.robustness [--preset tiny|default]
 runtime: about 20 minutes on 2 cores, resumes (tiny: half a minute)
-expected: two views that lie wrong cost least squares decibels and "student-t" little; columns that are dead
+expected: two views that lie wrong cost the learned method 3.5 dB by least squares and 1.2 by "huber", total
+    variation less than one and nothing helps it; columns that are dead
     cost much where they count as measured and little where they are found and left out, which is the default;
     stripes and gains cost little where they are looked for, and looking for them costs nothing
 
@@ -24,7 +25,7 @@ REMEDIES: dict[str, dict] = {
     **{f"--robust {name}": {"robust": name} for name in ROBUST},
     "--stripes": {"stripes": True},
     "--gains": {"gains": True},
-    "--photons": {"photons": True},
+    "--photons": {},  # its number is the configuration's
 }
 PLAIN, HUBER, STUDENT, STRIPES, GAINS, PHOTONS = REMEDIES
 

@@ -1,4 +1,4 @@
-"""Compiled programs are kept from run to run, in the user's cache folder, where there is an accelerator.
+"""Compiled programs are kept from run to run, in the user's cache folder, where JAX has an accelerator.
 
 Not on a CPU: there compiling takes 2% of a whole scan (``python -m benchmarks.engine --only whole``), and XLA
 checks badly whether what it reads back was compiled for this machine (jax-ml/jax#38445). A result that may
@@ -56,7 +56,7 @@ def prune(folder: Path, largest: int = LARGEST_BYTES) -> None:
 
 
 def _has_accelerator() -> bool:
-    """Whether JAX, which is not imported yet, will look for one."""
+    """Whether JAX, which is not imported yet, will look for one: has a plugin, and is not told otherwise."""
     asked = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
     return asked != "cpu" and bool(importlib.metadata.entry_points(group="jax_plugins"))
 

@@ -36,8 +36,9 @@ class Recipe:
     defaults: every setting the method takes, with its default
     tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
     joint: whether rows can be solved together: whether there is anything by which they meet
-    together: defaults that are others where they are
-    flexible: whether its data may change between two steps, as :mod:`pfitre_jax.engine.data_model` does it
+    joint_defaults: defaults that are others where they are
+    data_may_change: between two of its steps, as :mod:`pfitre_jax.engine.data_model` does it
+    image_first: steps before a detector's errors are looked for; 0 for one that starts with a reconstruction
     """
 
     summary: str
@@ -45,8 +46,9 @@ class Recipe:
     defaults: dict[str, Any]
     tolerance: float = 0.0
     joint: bool = False
-    together: dict[str, Any] = dataclasses.field(default_factory=dict)
-    flexible: bool = True
+    joint_defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data_may_change: bool = True
+    image_first: int = 0
 
 
 @jax.tree_util.register_dataclass
@@ -58,15 +60,18 @@ class FBP:
 
 
 METHODS: dict[str, Recipe] = {
-    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}, flexible=False),
-    "sirt": Recipe("non-negative SIRT", lambda: SIRT(), {"iterations": 200}),
-    "cgls": Recipe("conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}, flexible=False),
+    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}, data_may_change=False),
+    "sirt": Recipe("non-negative SIRT", lambda: SIRT(), {"iterations": 200}, image_first=30),
+    "cgls": Recipe(
+        "conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}, data_may_change=False
+    ),
     "fista-tv": Recipe(
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
         joint=True,
+        image_first=30,
     ),
     "fista-dtv": Recipe(
         f"fista-tv in which edges that the views see count {RATIO:g} times",
@@ -74,19 +79,21 @@ METHODS: dict[str, Recipe] = {
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
         joint=True,
+        image_first=30,
     ),
     "admm-tv": Recipe(
         "non-negative, total variation, ADMM",
         lambda weight, rho: ADMM(TV(weight), rho),
         {"iterations": 50, "weight": "auto", "rho": "auto"},
         joint=True,
+        image_first=5,
     ),
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
         lambda prior, rho: in_turns(loop_of(prior, rho)),
         {"iterations": 8, "rho": 0.005, "prior": "circuits"},
         joint=True,
-        together={"prior": "volume"},
+        joint_defaults={"prior": "volume"},
     ),
     "pfitre-original": Recipe(
         "the published ADMM loop, rho not relative to norm(A)^2",
@@ -124,9 +131,10 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
             f"{method} solves every row for itself, no prior of it joins them; expected for a joint "
             f"reconstruction one of {able}"
         )
-    given = {name: value for name, value in asked.items() if value is not None and value is not False}
+    off = [name for name in data_model.SWITCHES if asked.get(name) is False]
+    given = {name: value for name, value in asked.items() if value is not None and name not in off}
     _check_data(method, given)
-    taken = chosen.defaults | dict.fromkeys(data_model.SETTINGS if chosen.flexible else ())
+    taken = chosen.defaults | dict.fromkeys(data_model.SETTINGS if chosen.data_may_change else ())
     stray = [name for name in given if name not in taken]
     if stray:
         takes = f"it takes {', '.join(taken)}" if taken else "it takes none"
@@ -138,15 +146,15 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     for name in ("rho", "weight"):
         if name in given and not given[name] == taken[name] == "auto":
             check_number(name, given[name], or_zero=name == "weight")
-    settings = {**chosen.defaults, **(chosen.together if joint else {}), **given}
+    settings = {**chosen.defaults, **(chosen.joint_defaults if joint else {}), **given}
     if isinstance(settings.get("prior"), (str, os.PathLike)):
         settings["prior"] = _load(settings["prior"])
     if isinstance(settings.get("prior"), UnrolledPrior):
         settings |= _own(method, settings["prior"], given)
     if not joint and getattr(settings.get("prior"), "reach", 0):
         raise ValueError(
-            "the prior sees the neighbours of every row; expected a joint reconstruction with it (--joint; "
-            "joint=True), or another prior"
+            "the prior sees the neighbours of every row; expected another prior, or a joint reconstruction "
+            "(pfitre recon --joint; joint=True)"
         )
     return settings
 
@@ -154,8 +162,8 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
 def _check_data(method: str, given: dict[str, Any]) -> None:
     data_model.check(given)
     told = [name for name in data_model.SETTINGS if name in given]
-    if told and not METHODS[method].flexible:
-        able = ", ".join(name for name, other in METHODS.items() if other.flexible)
+    if told and not METHODS[method].data_may_change:
+        able = ", ".join(name for name, other in METHODS.items() if other.data_may_change)
         raise ValueError(f"{method} takes the data as they are; expected with {told[0]} one of {able}")
 
 
@@ -195,8 +203,10 @@ def build(method: str, settings: dict[str, Any], scale: float = 1.0):
 
     scale: that sinograms are divided by before it sees them
     """
-    own = {name: settings[name] for name in METHODS[method].defaults if name != "iterations"}
-    return data_model.told(METHODS[method].build(**own), settings, scale)
+    chosen = METHODS[method]
+    own = {name: settings[name] for name in chosen.defaults if name != "iterations"}
+    after = min(chosen.image_first, settings.get("iterations", 0) // 2)
+    return data_model.told(chosen.build(**own), settings, scale, after)
 
 
 def describe(value):

@@ -17,35 +17,36 @@ from pfitre_jax.solvers.weight import MAD
 NEIGHBOURS = 9
 #: What is found is 0 unless it is more than so many of its own standard deviations: of noise next to nothing.
 DEVIATIONS = 3.0
+#: Fewer valid bins of a column or a view say nothing of their own deviation.
+FEWEST = 10
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CalibratedState:
-    """inner: the method's; misfit: ``M(y - Ax)`` of its image; steps: made so far"""
+    """inner: the method's; misfit: ``M(y - Ax)`` of its image; steps: made so far
+
+    change: the method's, but at least 1 while its steps are made with ``y``: it has not converged then
+    """
 
     inner: Any
     misfit: Array
     steps: Array
     residual: Array
+    change: Array
 
     @property
     def x(self):
         return self.inner.x
 
-    @property
-    def change(self):
-        return self.inner.change
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Calibrated:
-    """``method`` on ``y/g - c``, ``g`` :func:`gains` and ``c`` :func:`stripes` of the misfit of ``x``.
+    """``method`` on :func:`calibrated` data, found anew from its image before each step.
 
-    Both are found anew before each step, once ``after`` steps were made with ``y``: the image comes first.
-    What it can take up as arcs it may take up as stripes as well, and then keeps either. Residuals are of
-    ``y``. Costs one projection per step.
+    The first ``after`` steps are made with ``y``: the image comes first. What it can take up as arcs it may
+    take up as stripes as well, and then keeps either. Residuals are of ``y``. Costs one projection per step.
 
     method: has ``init(problem, x0)``, ``step(problem, state)`` and perhaps ``finish(problem, state)``
     stripes, gains: whether to look for the one and the other; static
@@ -71,21 +72,29 @@ class Calibrated:
 
     def _state(self, problem, inner, steps) -> CalibratedState:
         misfit = problem.misfit(inner.x)
-        return CalibratedState(inner, misfit, steps, problem.relative_residual(misfit))
+        change = jnp.where(steps > self.after, inner.change, jnp.maximum(inner.change, 1))
+        return CalibratedState(inner, misfit, steps, problem.relative_residual(misfit), change)
 
     def _at(self, problem, state):
-        sinogram, mask, misfit = problem.sinogram, problem.mask, state.misfit
-        if self.gains:
-            predicted = sinogram - misfit
-            gain = gains(misfit, mask * predicted, mask)
-            sinogram, misfit = sinogram / gain, mask * (sinogram / gain - predicted)
-        if self.stripes:
-            sinogram = mask * (sinogram - stripes(misfit, mask))
-        sinogram = jnp.where(state.steps >= self.after, sinogram, problem.sinogram)
+        found = calibrated(problem, state.misfit, stripes=self.stripes, gains=self.gains)
+        sinogram = jnp.where(state.steps >= self.after, found.sinogram, problem.sinogram)
         return dataclasses.replace(problem, sinogram=sinogram)
 
 
-def stripes(
+def calibrated(problem: Problem, misfit, *, stripes: bool, gains: bool) -> Problem:
+    """``problem`` with ``y/g - c``: its ``y`` without what :func:`view_gains` and
+    :func:`column_stripes` find in a misfit."""
+    sinogram, mask = problem.sinogram, problem.mask
+    if gains:
+        predicted = sinogram - misfit
+        gain = view_gains(misfit, mask * predicted, mask)
+        sinogram, misfit = sinogram / gain, mask * (sinogram / gain - predicted)
+    if stripes:
+        sinogram = mask * (sinogram - column_stripes(misfit, mask))
+    return dataclasses.replace(problem, sinogram=sinogram)
+
+
+def column_stripes(
     misfit: Float[Array, "*rows views columns"], mask: Float[Array, "*rows views columns"]
 ) -> Float[Array, "*rows 1 columns"]:
     """What the detector adds to each column in every view, in the units of the line integrals.
@@ -100,10 +109,10 @@ def stripes(
     views = jnp.sum(mask, axis=-2, keepdims=True)
     # Of the median of so many normal values.
     deviation = spread * jnp.sqrt(jnp.pi / 2 / jnp.maximum(views, 1))
-    return jnp.nan_to_num(_beyond(middle - _running_median(middle), deviation))
+    return jnp.where(views >= FEWEST, _beyond(middle - _running_median(middle), deviation), 0)
 
 
-def gains(
+def view_gains(
     misfit: Float[Array, "*rows views columns"],
     predicted: Float[Array, "*rows views columns"],
     mask: Float[Array, "*rows views columns"],
@@ -116,14 +125,16 @@ def gains(
     energy = jnp.sum(predicted**2, axis=-1, keepdims=True)
     slope = jnp.sum(predicted * misfit, axis=-1, keepdims=True) / jnp.where(energy > 0, energy, jnp.inf)
     left = jnp.sum((misfit - slope * predicted) ** 2, axis=-1, keepdims=True)
-    bins = jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True), 1)
-    deviation = jnp.sqrt(left / bins / jnp.where(energy > 0, energy, jnp.inf))
+    bins = jnp.sum(mask, axis=-1, keepdims=True)
+    deviation = jnp.sqrt(left / jnp.maximum(bins - 1, 1) / jnp.where(energy > 0, energy, jnp.inf))
     seen = jnp.where(energy > 0, slope, jnp.nan)
     apart = slope - jnp.nan_to_num(jnp.nanmedian(seen, axis=-2, keepdims=True))
-    return 1 + jnp.where(energy > 0, jnp.maximum(_beyond(apart, deviation), -0.9), 0)
+    known = (energy > 0) & (bins >= FEWEST)
+    return 1 + jnp.where(known, jnp.maximum(_beyond(apart, deviation), -0.9), 0)
 
 
 def _beyond(values, deviation):
+    """0 where it is no more than so many deviations, or NaN."""
     return jnp.where(jnp.abs(values) > DEVIATIONS * deviation, values, 0)
 
 

@@ -76,7 +76,7 @@ class Adapted:
 
     looks: the steps at which the judged views were looked at; errors: there,
     ``norm(M(Ax-y))/norm(My)`` over the judged views; losses: of every step, the same over its target views
-    judged: indices of the views that no step saw
+    judged: indices of the views that no step saw, but to move them where views are free
     """
 
     prior: NetworkPrior
@@ -179,6 +179,11 @@ def adapt(
             free = dataclasses.replace(free, shifts=jnp.asarray(gauge(theta, free.shifts), jnp.float32))
         losses.append(float(loss))
         if done % settings.check_every == 0 or done == settings.steps:
+            if settings.geometry_rate:
+                # Where the loops start belongs to where the views lie.
+                moved = _moved(problem, free.shifts)
+                now = dataclasses.replace(prior, params=free.params)
+                sets = [_starts(now, moved, sinograms, masks, s, settings) for s in (judge, *splits)]
             error = float(look(prior, free, problem, sets[0]))
             looks.append(done)
             errors.append(error)
@@ -237,9 +242,7 @@ def _row(problem: Problem, sinogram, mask, wedge) -> Problem:
 def _misfits(prior, free: _Free, problem: Problem, settings, iterations, differentiate, rows: _Rows):
     """``A x - y`` of all views, (rows, views, columns), ``x`` from the given ones; and the same without a
     gradient to what ``x`` was made with."""
-    geometry = problem.A.geometry
-    geometry = dataclasses.replace(geometry, shifts=geometry.shifts + free.shifts)
-    problem = dataclasses.replace(problem, A=dataclasses.replace(problem.A, geometry=geometry))
+    problem = _moved(problem, free.shifts)
     loop = HQS(dataclasses.replace(prior, params=free.params), settings.rho)
 
     def one(row: _Rows):
@@ -249,6 +252,13 @@ def _misfits(prior, free: _Free, problem: Problem, settings, iterations, differe
         return problem.A(x) - row.sinogram, problem.A(jax.lax.stop_gradient(x)) - row.sinogram
 
     return jax.vmap(one)(rows)
+
+
+def _moved(problem: Problem, shifts) -> Problem:
+    """``problem`` with its views further along the columns by ``shifts (views,)``."""
+    geometry = problem.A.geometry
+    geometry = dataclasses.replace(geometry, shifts=geometry.shifts + shifts)
+    return dataclasses.replace(problem, A=dataclasses.replace(problem.A, geometry=geometry))
 
 
 def _squared(misfits, mask, sinograms):

@@ -57,6 +57,9 @@ def test_an_unknown_method_lists_the_names():
         ("pfitre", {"prior": "no such prior"}, "no prior 'no such prior'"),
         ("cgls", {"robust": "huber"}, "cgls takes the data as they are; expected with robust one of sirt"),
         ("fbp", {"stripes": True}, "fbp takes the data as they are; expected with stripes one of sirt"),
+        ("sirt", {"stripes": "no"}, "stripes is 'no'; expected True or False"),
+        ("sirt", {"iterations": False}, "iterations is False; expected a whole number"),
+        ("sirt", {"photons": "many"}, "photons is 'many'; expected those of the flat beam in a bin"),
         ("pfitre", {"photons": 0.5}, "photons is 0.5; expected those of the flat beam in a bin, more than 1"),
         (
             "pfitre",
@@ -74,6 +77,15 @@ def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
 def test_what_is_asked_for_replaces_the_default():
     assert methods.settings("cgls", iterations=3, rho=None) == {"iterations": 3}
     assert methods.settings("cgls")["iterations"] == methods.METHODS["cgls"].defaults["iterations"]
+
+
+def test_a_switch_that_is_off_is_as_if_it_were_not_there():
+    assert methods.settings("sirt", stripes=False, gains=False) == methods.settings("sirt")
+
+
+def test_rows_together_have_a_prior_of_their_own():
+    alone, joint = (methods.settings("pfitre", joint=joint)["prior"] for joint in (False, True))
+    assert alone.reach == 0 < joint.reach and joint.card["name"] == "volume"
 
 
 @pytest.mark.parametrize("joint", [False, True])

@@ -10,7 +10,7 @@ import numpy as np
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.loop import run
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.detector import Calibrated, gains, stripes
+from pfitre_jax.solvers.detector import FEWEST, Calibrated, column_stripes, view_gains
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.problem import Problem
 
@@ -24,7 +24,7 @@ DEVIATION = np.sqrt(np.pi / 2 / VIEWS)
 def test_columns_that_stand_out_are_found():
     put_in = np.zeros(COLUMNS, np.float32)
     put_in[[7, 30, 31, 79]] = 2.0, -3.0, 1.5, 2.5
-    found = np.asarray(stripes(NOISE + put_in, EVERY))[0]
+    found = np.asarray(column_stripes(NOISE + put_in, EVERY))[0]
     assert np.all(np.abs(found - put_in) < 5 * DEVIATION)
     assert np.all(np.sign(found[[7, 30, 31, 79]]) == np.sign(put_in[[7, 30, 31, 79]]))
     assert np.count_nonzero(found) < 8
@@ -33,7 +33,7 @@ def test_columns_that_stand_out_are_found():
 def test_of_noise_and_of_what_is_smooth_hardly_anything_is_found():
     smooth = 5 * np.sin(np.arange(COLUMNS) / 25)
     for misfit in (NOISE, NOISE + smooth):
-        found = np.asarray(stripes(misfit, EVERY))
+        found = np.asarray(column_stripes(misfit, EVERY))
         assert np.count_nonzero(found) <= 0.05 * COLUMNS
 
 
@@ -41,7 +41,7 @@ def test_views_that_are_brighter_are_found():
     predicted = np.abs(NOISE[::-1]) * 10
     factor = np.ones((VIEWS, 1), np.float32)
     factor[[3, 20], 0] = 1.3, 0.6
-    found = np.asarray(gains((factor - 1) * predicted + NOISE, predicted, EVERY))
+    found = np.asarray(view_gains((factor - 1) * predicted + NOISE, predicted, EVERY))
     deviation = 1 / np.linalg.norm(predicted, axis=1, keepdims=True)
     assert np.all(np.abs(found - factor) < 5 * deviation)
     assert np.count_nonzero(found != 1) < 6
@@ -49,18 +49,36 @@ def test_views_that_are_brighter_are_found():
 
 def test_a_factor_of_all_views_is_no_error_of_any():
     predicted = np.abs(NOISE[::-1]) * 10
-    np.testing.assert_allclose(gains(0.2 * predicted, predicted, EVERY), 1, atol=1e-5)
+    np.testing.assert_allclose(view_gains(0.2 * predicted, predicted, EVERY), 1, atol=1e-5)
 
 
 def test_invalid_bins_say_nothing():
     mask = EVERY.copy()
     mask[:, 5], mask[9] = 0, 0
-    misfit = mask * NOISE
-    assert np.asarray(stripes(misfit, mask))[0, 5] == 0
-    assert np.asarray(gains(misfit, 10 * mask, mask))[9, 0] == 1
-    spoiled = np.where(mask > 0, misfit, 0)
+    misfit = np.where(mask > 0, NOISE, 0)
+    assert np.asarray(column_stripes(misfit, mask))[0, 5] == 0
+    assert np.asarray(view_gains(misfit, 10 * mask, mask))[9, 0] == 1
     blank = np.zeros_like(mask)
-    assert not np.any(stripes(0 * spoiled, blank)) and np.all(np.asarray(gains(blank, blank, blank)) == 1)
+    assert not np.any(column_stripes(blank, blank)) and np.all(
+        np.asarray(view_gains(blank, blank, blank)) == 1
+    )
+
+
+def test_few_bins_say_nothing_of_themselves():
+    """They fit each other whatever they hold."""
+    few = (np.arange(VIEWS) < FEWEST - 1)[:, None] * EVERY
+    assert not np.any(column_stripes(few * NOISE, few))
+    few = (np.arange(COLUMNS) < FEWEST - 1)[None, :] * EVERY
+    assert np.all(np.asarray(view_gains(few * NOISE, 10 * few, few)) == 1)
+
+
+def test_a_method_does_not_converge_before_it_looks():
+    n = 16
+    A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
+    problem = Problem.create(A, A(jnp.ones((n, n))))
+    solver = Calibrated(FISTATV(1e-2), stripes=True, after=12)
+    solution = run(solver, problem, jnp.zeros((n, n)), iterations=30, tolerance=0.5)
+    assert int(solution.stats["iterations"]) == 13
 
 
 def test_a_method_sees_the_data_without_them():
