@@ -19,6 +19,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 MOST_MAPS = 25_000
 
 
+#: Files of few tests that take long: begun first, that no worker is left with one of them at the end.
+LONG = ("test_notebooks", "test_solvers", "test_job", "test_priors", "test_cli")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs():
     """Before a file of tests, forget what the files before it compiled, once that is much."""

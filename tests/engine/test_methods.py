@@ -103,7 +103,7 @@ def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
     assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
 
 
-@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_detector_that_is_wrong_does_less_harm_where_its_errors_are_looked_for(joint):
     """Columns that are off by 5% of the largest line integral, views that are off by 8%."""
     g, clean = np.random.default_rng(0), np.array(disc_stack(3 * [DISC]))
@@ -116,7 +116,7 @@ def test_a_detector_that_is_wrong_does_less_harm_where_its_errors_are_looked_for
     assert mended < lost(stripes=True) and mended < lost(gains=True)
 
 
-@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_few_photons_count_for_less(joint):
     """A disc that hardly any photon passes through, and 500 beside it."""
     g, lines = np.random.default_rng(0), np.array(disc_stack(3 * [DISC])) * 0.4
