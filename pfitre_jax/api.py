@@ -135,7 +135,7 @@ def reconstruct(
     iterations, rho, weight: of the method, default its own; a setting that it does not take is refused
     scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
     joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
-        has differences along the rows, and a learned prior that was trained on volumes sees those beside
+        has differences along the rows, and the prior "volume", the default then, sees those beside
     robust: "huber" or "student-t", in the place of least squares: views and bins that are far off pull less
         (:class:`pfitre_jax.solvers.Huber`, :class:`pfitre_jax.solvers.StudentT`, which forgives more)
     photons: of the flat beam in a bin, more than 1: line integrals are logarithms of counts, and count for as

@@ -75,7 +75,7 @@ def recon(
     ] = None,
     joint: Annotated[
         bool,
-        typer.Option("--joint", help="All rows as one volume: the prior sees neighbouring rows."),
+        typer.Option("--joint", help="All rows as one volume: the prior, volume, sees neighbouring rows."),
     ] = False,
     rows: Annotated[str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default all.")] = None,
     views: Views = None,
