@@ -12,7 +12,7 @@ import tifffile
 from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
 from typer.testing import CliRunner
 
-from pfitre_jax import cli
+from pfitre_jax import cli, job
 from pfitre_jax.engine import slices
 from pfitre_jax.engine.opposite import Estimate
 from pfitre_jax.io.results import read_result
@@ -188,6 +188,26 @@ def test_recon_writes_what_the_contract_says(recon, folder):
     assert (recon / "preview.png").read_bytes().startswith(b"\x89PNG")
     output = (folder / "output.txt").read_text()
     assert all(str(recon / name) in output for name in ("recon.h5", "preview.png"))
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (["--photons", 300], {"photons": 300}),
+        (["--robust", "huber"], {"robust": "huber"}),
+        (["--stripes"], {"stripes": True}),
+        (["--gains"], {"gains": True}),
+    ],
+)
+def test_what_is_told_of_the_data_reaches_the_method_and_no_other(folder, tmp_path, monkeypatch, told, kept):
+    """And is what the run is known by: the same folder is refused to another one."""
+    asked = []
+    monkeypatch.setattr(job, "reconstruct_to", lambda *given, **_: asked.append(given) or sys.exit(9))
+    line = ["recon", folder / "scan.npz", "--method", "sirt", "--out", tmp_path / "out"]
+    pfitre(*line, *told)
+    [(_, what, _, method, settings, *_)] = asked
+    assert method == "sirt" and settings == {"iterations": 200, **kept}
+    assert {name: what[name] for name in kept} == kept
 
 
 def test_project_gives_back_the_measured_sinogram(recon, folder, tmp_path):
