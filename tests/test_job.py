@@ -217,6 +217,7 @@ def test_two_processes_share_the_rows(path, tmp_path):
     assert not (tmp_path / "two" / "partial").exists()
 
 
+@pytest.mark.slow
 def test_none_waits_for_a_process_that_failed(path, tmp_path):
     team = team_of_two()
     # A learned prior: its weights go to a device once the processes know of each other.
@@ -253,7 +254,8 @@ def test_killed_at_five_random_moments_it_is_the_same_result(tmp_path):
     assert not (folder / "partial").exists()
 
 
-@pytest.mark.parametrize("moment", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [1, 3])
 def test_a_killed_command_goes_on_bit_for_bit(path, tmp_path, moment):
     """``kill -9`` after so many parts."""
     folder = tmp_path / "killed"
@@ -273,6 +275,7 @@ def test_a_killed_command_goes_on_bit_for_bit(path, tmp_path, moment):
     assert "rows were done before" in done.stderr or process.returncode == 0
 
 
+@pytest.mark.slow
 def test_programs_read_what_happens(path, tmp_path):
     done = subprocess.run(
         command(path, tmp_path / "out", "--json"),

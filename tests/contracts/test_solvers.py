@@ -246,6 +246,7 @@ def test_invalid_bins_are_ignored(method):
     assert np.abs(values[0] - zeros).max() > 1e-3, "invalid bins count as zeros"
 
 
+@pytest.mark.slow
 def test_implicit_agrees_with_unroll_at_a_fixed_point():
     with jax.enable_x64(True):
         method = HQS(Shrink(0.7), jnp.asarray(0.05), 12, start_iterations=12)

@@ -89,6 +89,7 @@ def test_views_that_lie_well_are_left_where_they_are(clean):
     assert np.std(motion.gain) < 0.02
 
 
+@pytest.mark.slow
 def test_what_is_not_asked_for_is_not_moved(clean):
     motion = align(seen(clean[:, PAD:-PAD]), roll=False, rows=False, gain=False, steps=2).motion
     assert motion.roll_deg == 0 and not motion.row_shifts.any()
@@ -146,6 +147,7 @@ def test_bins_put_together_keep_line_integrals_and_the_axis(clean):
     assert coarse.projections.sum() * 2**3 == pytest.approx(scan.projections.sum(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_start_brings_its_centre():
     """Of a scan that was told another one; once found, the centre stays."""
     theta = np.deg2rad(np.linspace(0, 174, 24))

@@ -103,6 +103,7 @@ def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
     assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_detector_that_is_wrong_does_less_harm_where_its_errors_are_looked_for(joint):
     """Columns that are off by 5% of the largest line integral, views that are off by 8%."""

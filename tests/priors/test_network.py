@@ -191,6 +191,7 @@ def test_traces_once_for_other_weights_wedges_and_rho():
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_gradient_to_image_and_parameters_against_finite_differences():
     with jax.enable_x64(True):
         prior, v = jax.tree.map(lambda a: a.astype(float), random_prior()), picture(8, 9).astype(float)

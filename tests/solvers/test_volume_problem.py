@@ -194,6 +194,7 @@ def test_shapes_that_do_not_fit_are_refused(row):
         VolumeProblem.create(row, np.zeros((14, 20)))
 
 
+@pytest.mark.slow
 def test_gradients_go_through_the_joint_loop(problem):
     """To the data of one row from another one, by finite differences."""
 

@@ -106,6 +106,7 @@ def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
     jax.tree.map(np.testing.assert_array_equal, other.prior.params, PRIOR.params)
 
 
+@pytest.mark.slow
 def test_views_are_moved_to_where_they_belong(scan):
     """With the network as it is: shifts that were put in are found, the judged views' too."""
     problem, _, masks = scan

@@ -223,6 +223,7 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
     np.testing.assert_array_equal(after.truth, batch.truth)
 
 
+@pytest.mark.slow
 def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained):
     state, iterations = jax.tree.map(jnp.array, trained[0][-2]), 3
     prior = dataclasses.replace(PRIOR, params=state.params)
