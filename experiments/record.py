@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import io
 import json
@@ -103,6 +104,29 @@ class Record:
         """Print the tables and where the picture is."""
         print(self.tables(self.results()))
         print(self.folder / f"{self.name}.png")
+
+
+def carry_out(
+    name: str,
+    options: argparse.Namespace,
+    config: Any,
+    todo: Collection[Cell],
+    measure: Callable[..., tuple[dict, dict[str, np.ndarray]]],
+    tables: Callable[[Any, dict], str],
+    picture: Callable[[Any, dict, Mapping[str, np.ndarray]], Figure],
+    *,
+    priors: Iterable[str],
+    pictured: Collection[Cell] = (),
+) -> None:
+    """Fill the record of an experiment whose functions take its configuration first, and show it.
+
+    options: of :func:`command_line`; todo, pictured: see :meth:`Record.fill`
+    priors: names of those that the results depend on
+    """
+    draw, say = functools.partial(picture, config), functools.partial(tables, config)
+    record = Record(folder(name, options), name, config, say, draw, hashes(*priors))
+    record.fill(todo, functools.partial(measure, config), pictured)
+    record.show()
 
 
 def get(results: dict, cell: Cell) -> Any:

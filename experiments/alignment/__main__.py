@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +11,7 @@ import pfitre_jax as pf
 from experiments.alignment.config import PRESETS, Config
 from experiments.comparing import middle
 from experiments.real_scans import CATALYST, CHIP, catalyst, chip, is_there
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.engine.align import register
 from pfitre_jax.engine.methods import recipe
@@ -162,16 +161,8 @@ def main() -> None:
     options = parser.parse_args()
     config = PRESETS[options.preset]
     todo = cells(config, PARTS if options.only is None else (options.only,))
-    record = Record(
-        folder(NAME, options),
-        NAME,
-        config,
-        functools.partial(tables, config),
-        functools.partial(picture, config),
-        hashes(recipe("pfitre").defaults["prior"]),
-    )
-    record.fill(todo, functools.partial(measure, config), todo)
-    record.show()
+    how = dict(priors=[recipe("pfitre").defaults["prior"]], pictured=todo)
+    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from experiments import real_scans
 from experiments.comparing import Reference, at_best
 from experiments.dose_and_views.config import PRESETS, Chip, Config
 from experiments.dose_and_views.dose import saving
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
 from pfitre_jax.preprocess import correct_roll
 from pfitre_jax.solvers.weight import noise_level
@@ -143,16 +143,8 @@ def picture(config: Config, results: dict, images) -> Figure:
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    record = Record(
-        folder(NAME, options),
-        NAME,
-        config,
-        functools.partial(tables, config),
-        functools.partial(picture, config),
-        hashes(config.twin.prior, *{sample.prior for sample in config.real.values()}),
-    )
-    record.fill(cells(config), functools.partial(measure, config))
-    record.show()
+    how = dict(priors={config.twin.prior, *(sample.prior for sample in config.real.values())})
+    carry_out(NAME, options, config, cells(config), measure, tables, picture, **how)
 
 
 if __name__ == "__main__":

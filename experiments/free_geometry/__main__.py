@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.comparing import middle
 from experiments.free_geometry.config import PRESETS, Config
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.engine.methods import recipe
 
@@ -90,17 +89,9 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    record = Record(
-        folder(NAME, options),
-        NAME,
-        config,
-        functools.partial(tables, config),
-        functools.partial(picture, config),
-        hashes(recipe("pfitre").defaults["prior"]),
-    )
     todo = cells(config)
-    record.fill(todo, functools.partial(measure, config), todo)
-    record.show()
+    how = dict(priors=[recipe("pfitre").defaults["prior"]], pictured=todo)
+    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Mapping
 
@@ -14,7 +13,7 @@ import pfitre_jax as pf
 from experiments.comparing import middle
 from experiments.joint_3d.config import PRESETS, Config
 from experiments.real_scans import CHIP, chip, is_there, prediction_error
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import carry_out, command_line
 from experiments.volume_scans import has_layout, psnr, simulate
 from pfitre_jax.engine.methods import recipe
 
@@ -137,18 +136,11 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    defaults = recipe("pfitre")
-    record = Record(
-        folder(NAME, options),
-        NAME,
-        config,
-        functools.partial(tables, config),
-        functools.partial(picture, config),
-        hashes(defaults.defaults["prior"], defaults.joint_defaults["prior"]),
-    )
     todo = cells(config)
-    record.fill(todo, functools.partial(measure, config), todo)
-    record.show()
+    how = dict(
+        priors=[recipe("pfitre").defaults["prior"], recipe("pfitre").joint_defaults["prior"]], pictured=todo
+    )
+    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 import pfitre_jax as pf
 from experiments.comparing import Reference
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import carry_out, command_line
 from experiments.robustness.config import PHOTONS, PLAIN, PRESETS, REMEDIES, Config
 from experiments.robustness.defects import spoiled
 from experiments.simulated_scans import simulate
@@ -84,16 +83,8 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    record = Record(
-        folder(NAME, options),
-        NAME,
-        config,
-        functools.partial(tables, config),
-        functools.partial(picture, config),
-        hashes(config.twin.prior),
-    )
-    record.fill(cells(config), functools.partial(measure, config))
-    record.show()
+    how = dict(priors=[config.twin.prior])
+    carry_out(NAME, options, config, cells(config), measure, tables, picture, **how)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments import real_scans
 from experiments.comparing import Reference, at_best
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
 from experiments.wedge_sweep.config import PRESETS, Config
 
@@ -103,18 +103,10 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    record = Record(
-        folder(NAME, options),
-        NAME,
-        config,
-        functools.partial(tables, config),
-        functools.partial(picture, config),
-        hashes(config.twin.prior, *{sample.prior for sample in config.real.values()}),
-    )
     todo = cells(config)
     shown = [cell for cell in todo if cell[1] == pictured(config)]
-    record.fill(todo, functools.partial(measure, config), shown)
-    record.show()
+    how = dict(priors={config.twin.prior, *(sample.prior for sample in config.real.values())}, pictured=shown)
+    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
 
 
 if __name__ == "__main__":
