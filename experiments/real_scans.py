@@ -18,6 +18,8 @@ from pfitre_jax.twin.scenes.files import data_folder
 #: Columns of air at either edge of the full-angle scans.
 AIR = 20
 CHIP = "cu23_hxn_xrf/Cu_example_23_LimitedAngle"
+#: The original authors' rotation axis and roll of it, detector index and degrees.
+CHIP_CENTER, CHIP_ROLL_DEG = 75.0, 1.5
 CATALYST = "stxm_catalyst_i18/stxm_catalyst.npz"
 #: Its rotation axis as SOURCE.txt has it, "46 to 50", detector index.
 CATALYST_CENTER = 48.0

@@ -17,7 +17,7 @@ from pfitre_jax.twin.projecting import bin_down, project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
 from pfitre_jax.twin.scenes.files import data_folder
 from pfitre_jax.twin.scenes.heldout_files import SOURCES, available
-from pfitre_jax.twin.scenes.layouts import read_layout, voxels
+from pfitre_jax.twin.scenes.layouts import heights, read_layout, voxels
 
 #: Share of a field's height that the layers of a layout take, of its voxels that must be metal, and
 #: how many places are tried.
@@ -102,8 +102,7 @@ def layout3d(seed: int, rows: int, n: int) -> np.ndarray:
     10 degrees, and tilted along the rows by 1 to 2. The place is the first of a seed's that holds metal.
     """
     layout = read_layout(data_folder() / SOURCES["tile"][0])
-    layers = [layout.stack.layers[k] for k in layout.drawn]
-    bottom, top = min(a.bottom for a in layers), max(a.bottom + a.thickness for a in layers)
+    bottom, top = heights(layout)
     field = (top - bottom) / STACK_SHARE
     pixel, row = field / (2 * n), field / n
     edges = (bottom + top) / 2 + pixel * (np.arange(2 * n + 1) - n)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.alignment.config import PRESETS, Config
 from experiments.comparing import middle
-from experiments.real_scans import CATALYST, CHIP, catalyst, chip, is_there
+from experiments.real_scans import CATALYST, CHIP, CHIP_CENTER, catalyst, chip, is_there
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.engine.align import register
@@ -20,8 +20,6 @@ NAME = "alignment"
 PARTS = ("motion", "chip", "catalyst")
 #: How the views lie.
 STRAIGHT, AS_MEASURED, MENDED = "never moved", "as measured", "mended"
-#: The authors' rotation axis of the chip.
-CENTER = 75.0
 #: Row of the chip that is shown.
 SHOWN = 40
 
@@ -62,7 +60,7 @@ def motion(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
 def on_chip(config: Config, name: str, lie: str) -> tuple[dict, dict]:
     """:func:`predict` of views of Cu_23; no roll is given."""
     views = config.left_out[name]
-    seen, hidden = chip(CENTER, exclude_views=views), chip(CENTER, views=views)
+    seen, hidden = chip(CHIP_CENTER, exclude_views=views), chip(CHIP_CENTER, views=views)
     return predict(config, seen, hidden, lie, SHOWN)
 
 
@@ -161,8 +159,17 @@ def main() -> None:
     options = parser.parse_args()
     config = PRESETS[options.preset]
     todo = cells(config, PARTS if options.only is None else (options.only,))
-    how = dict(priors=[recipe("pfitre").defaults["prior"]], pictured=todo)
-    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
+    carry_out(
+        NAME,
+        options,
+        config,
+        todo,
+        measure,
+        tables,
+        picture,
+        priors=[recipe("pfitre").defaults["prior"]],
+        pictured=todo,
+    )
 
 
 if __name__ == "__main__":

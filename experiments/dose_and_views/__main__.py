@@ -143,8 +143,16 @@ def picture(config: Config, results: dict, images) -> Figure:
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    how = dict(priors={config.twin.prior, *(sample.prior for sample in config.real.values())})
-    carry_out(NAME, options, config, cells(config), measure, tables, picture, **how)
+    carry_out(
+        NAME,
+        options,
+        config,
+        cells(config),
+        measure,
+        tables,
+        picture,
+        priors={config.twin.prior, *(sample.prior for sample in config.real.values())},
+    )
 
 
 if __name__ == "__main__":

@@ -90,8 +90,17 @@ def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
     todo = cells(config)
-    how = dict(priors=[recipe("pfitre").defaults["prior"]], pictured=todo)
-    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
+    carry_out(
+        NAME,
+        options,
+        config,
+        todo,
+        measure,
+        tables,
+        picture,
+        priors=[recipe("pfitre").defaults["prior"]],
+        pictured=todo,
+    )
 
 
 if __name__ == "__main__":

@@ -12,15 +12,13 @@ from scipy import ndimage
 import pfitre_jax as pf
 from experiments.comparing import middle
 from experiments.joint_3d.config import PRESETS, Config
-from experiments.real_scans import CHIP, chip, is_there, prediction_error
+from experiments.real_scans import CHIP, CHIP_CENTER, CHIP_ROLL_DEG, chip, is_there, prediction_error, rows_of
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import has_layout, psnr, simulate
 from pfitre_jax.engine.methods import recipe
 
 NAME = "joint_3d"
 APART, SMOOTHED, TOGETHER = "one by one", "smoothed along the rows", "together"
-#: The original authors' axis and roll of the real chip.
-CENTER, ROLL = 75.0, 1.5
 
 
 def cells(config: Config) -> list[tuple[str, str, str]]:
@@ -74,8 +72,9 @@ def steps(volume: np.ndarray, truth: np.ndarray) -> float:
 def predict(config: Config, which: str, method: str) -> tuple[dict, dict]:
     """Error on views of the real chip that were left out, rows one by one and together."""
     views = config.left_out[which]
-    seen = chip(CENTER, ROLL, exclude_views=views).select_rows(config.rows)
-    hidden = chip(CENTER, ROLL, views=views).select_rows(config.rows)
+    rows = range(*map(int, config.rows.split(":")))
+    seen = rows_of(chip(CHIP_CENTER, CHIP_ROLL_DEG, exclude_views=views), rows)
+    hidden = rows_of(chip(CHIP_CENTER, CHIP_ROLL_DEG, views=views), rows)
     found, images = {}, {}
     for way, joint in ((APART, False), (TOGETHER, True)):
         result = pf.reconstruct(seen, method, joint=joint)
@@ -137,10 +136,17 @@ def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
     todo = cells(config)
-    how = dict(
-        priors=[recipe("pfitre").defaults["prior"], recipe("pfitre").joint_defaults["prior"]], pictured=todo
+    carry_out(
+        NAME,
+        options,
+        config,
+        todo,
+        measure,
+        tables,
+        picture,
+        priors=[recipe("pfitre").defaults["prior"], recipe("pfitre").joint_defaults["prior"]],
+        pictured=todo,
     )
-    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    how = dict(priors=[config.twin.prior])
-    carry_out(NAME, options, config, cells(config), measure, tables, picture, **how)
+    carry_out(NAME, options, config, cells(config), measure, tables, picture, priors=[config.twin.prior])
 
 
 if __name__ == "__main__":

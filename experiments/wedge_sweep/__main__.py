@@ -105,8 +105,17 @@ def main() -> None:
     config = PRESETS[options.preset]
     todo = cells(config)
     shown = [cell for cell in todo if cell[1] == pictured(config)]
-    how = dict(priors={config.twin.prior, *(sample.prior for sample in config.real.values())}, pictured=shown)
-    carry_out(NAME, options, config, todo, measure, tables, picture, **how)
+    carry_out(
+        NAME,
+        options,
+        config,
+        todo,
+        measure,
+        tables,
+        picture,
+        priors={config.twin.prior, *(sample.prior for sample in config.real.values())},
+        pictured=shown,
+    )
 
 
 if __name__ == "__main__":
