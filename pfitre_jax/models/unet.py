@@ -28,7 +28,7 @@ from pfitre_jax.models.blocks import (
 
 #: A layer's outputs are scaled down at the end of a dense block, so that stacked blocks start near identity.
 BLOCK_WEIGHT = 0.2
-_SWITCHES = ("turned", "conditioned")
+_SWITCHES = ("turned", "conditioned", "along_rows")
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
@@ -46,6 +46,7 @@ class UNetConfig:
     turned: whether images are turned into the frame of the wedge, see :mod:`pfitre_jax.priors.network`;
         conditioned: whether the network is told the condition, else zeros. Off to find out what they are
         worth; the caller does both, and they travel with the weights
+    along_rows: whether it is a network of volumes, see :mod:`pfitre_jax.models.unet3d`
     compute_dtype: what the network calculates in, e.g. ``"bfloat16"``; ``None`` is the image's own. The
         residual is added in the image's dtype.
 
@@ -61,6 +62,7 @@ class UNetConfig:
     embedding: int = 32
     turned: bool = True
     conditioned: bool = True
+    along_rows: bool = False
     compute_dtype: str | None = None
 
     def __post_init__(self):
@@ -100,7 +102,9 @@ class UNetConfig:
         return cls(**fields)
 
 
-class _UNet(nnx.Module):
+class UNet(nnx.Module):
+    """The layers; what they do with one image."""
+
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         full, half, quarter = config.channels
         embedding = config.embedding
@@ -217,5 +221,5 @@ def count(params: dict) -> int:
 @functools.lru_cache
 def _structure(config: UNetConfig) -> tuple[nnx.GraphDef, dict]:
     # The network without its arrays, and their shapes.
-    graph, state = nnx.split(nnx.eval_shape(lambda: _UNet(config, rngs=nnx.Rngs(params=0))))
+    graph, state = nnx.split(nnx.eval_shape(lambda: UNet(config, rngs=nnx.Rngs(params=0))))
     return graph, nnx.to_pure_dict(state)

@@ -18,9 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.io.npz import load_arrays
-from pfitre_jax.models import unet
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors.network import Card, NetworkPrior, check_config
+from pfitre_jax.priors.network import Card, NetworkPrior, check_config, parameters
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
 #: Of the weights file; another number means another meaning of its contents.
@@ -131,7 +130,7 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
         check_config(config)
         if config.blocks * len(config.dilations) > len(contents):  # laying them out could take for ever
             raise ValueError(f"{config.blocks} blocks for {len(contents)} arrays")
-        expected = jax.eval_shape(lambda: unet.init(config, jax.random.key(0)))
+        expected = jax.eval_shape(lambda: parameters(config, jax.random.key(0)))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} has a network that cannot be built ({error}); {remedy}") from error
     arrays = dict(contents)

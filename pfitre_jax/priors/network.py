@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.models import unet
+from pfitre_jax.models import unet, unet3d
 from pfitre_jax.models.grouped import correct_many
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.rotation import rotate
@@ -41,8 +41,9 @@ class NetworkPrior:
     turned so that the wedge's centre is at 0, and what the network adds is turned back; one orientation to
     learn.
 
-    A network of more than two input channels also sees the neighbouring rows of a volume, :attr:`reach` of
-    them on each side; any network works on volumes, row by row.
+    A network of more than two input channels also sees the neighbouring rows of a volume, and one
+    ``along_rows`` carries what it finds from row to row: :attr:`reach` of them on each side. Any network
+    works on volumes, the others row by row.
 
     params: nested dict of arrays
     config: layout of the network, static
@@ -69,7 +70,7 @@ class NetworkPrior:
         Raises ``ValueError`` for a layout whose inputs are not those of :meth:`denoise`.
         """
         check_config(config)
-        return cls(unet.init(config, key), config, Card(card or {}))
+        return cls(parameters(config, key), config, Card(card or {}))
 
     @property
     def first_iterations(self) -> int:
@@ -84,6 +85,11 @@ class NetworkPrior:
     @property
     def reach(self) -> int:
         """Neighbouring rows that the network sees on each side of its own."""
+        return self._given + unet3d.reach(self.config)
+
+    @property
+    def _given(self) -> int:
+        # Neighbours on each side among the input channels.
         return max(self.config.in_channels - 2, 0) // 2
 
     def denoise(
@@ -105,10 +111,11 @@ class NetworkPrior:
         turns, angle = turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
         turn = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
         turned = [jax.vmap(turn)(_square(c)) for c in (v, gradient)[: self.config.in_channels]]
-        images = jnp.stack([*turned, *_neighbours(turned[0], self.reach)], axis=-1)
+        images = jnp.stack([*turned, *_neighbours(turned[0], self._given)], axis=-1)
         told = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
         told = self.config.conditioned * told.astype(v.dtype)
-        correct = functools.partial(correct_many, self.config, self.params, condition=told)
+        network = unet3d.correct if self.config.along_rows else correct_many
+        correct = functools.partial(network, self.config, self.params, condition=told)
         if self.mirror is not None:
             mirror = jax.vmap(functools.partial(_mirror, self.mirror, turned=self.config.turned))
             added = mirror(correct(mirror(images)))
@@ -131,11 +138,11 @@ def _neighbours(volume: Float[Array, "rows n n"], reach: int) -> list[Float[Arra
 def _mean_over_mirrors(
     function, images: Float[Array, "m n n channels"], turned: bool
 ) -> Float[Array, "m n n"]:
-    """The mean of ``function``, of any number of images, over their mirror images, each mirrored back."""
+    """The mean of ``function``, of the rows of a volume, over their mirror images, each mirrored back."""
     mirrors = [lambda a: a, lambda a: a[:, ::-1, ::-1]]
     if turned:
         mirrors += [lambda a: a[:, ::-1], lambda a: a[:, :, ::-1]]
-    results = jnp.split(function(jnp.concatenate([mirror(images) for mirror in mirrors])), len(mirrors))
+    results = jax.vmap(function)(jnp.stack([mirror(images) for mirror in mirrors]))
     return sum(mirror(result) for mirror, result in zip(mirrors, results, strict=True)) / len(mirrors)
 
 
@@ -202,15 +209,29 @@ def check_config(config: UNetConfig) -> None:
         )
 
 
+def parameters(config: UNetConfig, key: Array) -> dict:
+    """Random parameters of the network of a layout, which starts as the identity."""
+    return (unet3d if config.along_rows else unet).init(config, key)
+
+
 def widened(prior: NetworkPrior, config: UNetConfig) -> NetworkPrior:
-    """The same prior in a layout of more input channels, which count for nothing yet: to be trained on.
+    """The same prior in a layout of more input channels, or with layers along the rows, which count for
+    nothing yet: to be trained on.
 
     Raises ``ValueError`` where ``config`` differs in anything else, or has fewer of them.
     """
-    more = config.in_channels - prior.config.in_channels
-    if more < 0 or dataclasses.replace(prior.config, in_channels=config.in_channels) != config:
+    had, params = prior.config, prior.params
+    more, inflate = config.in_channels - had.in_channels, config.along_rows > had.along_rows
+    same = dataclasses.replace(had, in_channels=config.in_channels, along_rows=config.along_rows) == config
+    if more < 0 or had.along_rows > config.along_rows or not same:
         raise ValueError(
-            f"the weights are of a network {prior.config}; expected the configuration's, {config}, or one "
-            "that differs by fewer in_channels"
+            f"the weights are of a network {had}; expected the configuration's, {config}, or one that "
+            "differs by fewer in_channels, or by no layers along_rows"
         )
-    return dataclasses.replace(prior, config=config, params=unet.widen(prior.params, more))
+    if had.along_rows:
+        params = params | {"plane": unet.widen(params["plane"], more)}
+    else:
+        params = unet.widen(params, more)
+    return dataclasses.replace(
+        prior, config=config, params=unet3d.inflated(config, params) if inflate else params
+    )

@@ -56,10 +56,14 @@ class Features:
 
 
 def load_features(settings: Perceptual) -> Features:
-    """The network of the settings; the errors of its loader."""
+    """The network of the settings; the errors of its loader, ``ValueError`` for a prior of volumes."""
     if settings.vgg:
         return Features(vgg.load(settings.vgg), None)
     prior = pretrained(settings.prior)
+    if prior.reach:
+        raise ValueError(
+            f"the perceptual prior {settings.prior} sees neighbouring rows; expected one of single images"
+        )
     return Features(prior.params, prior.config)
 
 

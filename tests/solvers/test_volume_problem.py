@@ -189,6 +189,17 @@ def test_a_widened_network_is_the_same_until_it_is_trained(problem):
         widened(wide, SMALL)
 
 
+def test_nor_does_it_change_where_it_is_given_layers_along_the_rows(problem):
+    prior = random_prior(dataclasses.replace(SMALL, in_channels=4))
+    carried = dataclasses.replace(prior.config, in_channels=6, along_rows=True)
+    deep = widened(prior, carried)
+    v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
+    assert deep.reach == 2 + 4 + SMALL.blocks
+    np.testing.assert_allclose(proposal(deep, v, problem), proposal(prior, v, problem), atol=2e-5)
+    with pytest.raises(ValueError, match="by no layers along_rows"):
+        widened(deep, prior.config)
+
+
 def test_shapes_that_do_not_fit_are_refused(row):
     with pytest.raises(ValueError, match=r"sinograms have shape \(14, 20\); expected \(rows, 14, 20\)"):
         VolumeProblem.create(row, np.zeros((14, 20)))
