@@ -149,6 +149,7 @@ def test_rows_are_joined(path, tmp_path):
         (["--align", "--roll", "auto"], "leave --roll out"),
         (["--alignment", "none.csv"], "none.csv"),
         (["--alignment", "scan.npz"], "expected the alignment.csv"),
+        (["--drift"], "expected --align beside it"),
         (["--align", "--roll", "120"], "between -90 and 90"),
         (["--alignment", "turned.csv"], "the alignment has view 0 at"),
         (["--alignment", "turned.csv", "--center", "20"], "leave both out"),

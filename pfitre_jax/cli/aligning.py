@@ -22,11 +22,14 @@ class Aligned:
     writers: dict
 
 
-def align_scan(scan, begun: Path, given: Motion | None, search: bool, roll_deg: float, telling) -> Aligned:
+def align_scan(
+    scan, begun: Path, given: Motion | None, search: bool, drift: bool, roll_deg: float, telling
+) -> Aligned:
     """``scan``, whose centre is known, with its motion mended.
 
     begun: where what was found lies while the run goes on, so that it goes on with the same
-    given: the alignment to use, or to start from; search: whether one is looked for
+    given: the alignment to use, or to start from; search: whether one is looked for; drift: see
+        :func:`pfitre_jax.engine.align.align`
     roll_deg: to start with
     """
     import numpy as np
@@ -44,7 +47,7 @@ def align_scan(scan, begun: Path, given: Motion | None, search: bool, roll_deg: 
         # For whatever does not fit, before it takes its time.
         start.corrected(scan)
         with telling.bar("aligning") as progress:
-            found = align(scan, start, progress=progress)
+            found = align(scan, start, drift=drift, progress=progress)
         write_files(begun.parent, {begun.name: lambda path: found.motion.save(path)})
         # As the file says it: a run that is gone on with has no other.
         motion = Motion.load(begun)

@@ -67,6 +67,10 @@ def recon(
         bool,
         typer.Option("--align", help="Find each view's shifts and gain, and the roll; reads the whole scan."),
     ] = False,
+    drift: Annotated[
+        bool,
+        typer.Option("--drift", help="With --align: the views' shifts drift slowly, they do not jump."),
+    ] = False,
     alignment: Annotated[
         Path | None,
         typer.Option(
@@ -119,6 +123,8 @@ def recon(
     center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
     weight_value = None if weight is None else number(weight, "--weight", "auto")
     moved = align or alignment is not None
+    if drift and not align:
+        raise ValueError("--drift says how --align lets views move; expected --align beside it, or neither")
     if moved and roll_value == "auto":
         raise ValueError("--roll auto with an alignment, which has a roll of its own; leave --roll out")
     if moved and not abs(roll_value) < 90:
@@ -164,6 +170,7 @@ def recon(
         mask_nan=mask_nan,
     )
     options = reading | {"rows": rows, "joint": joint or None, "align": align or None}
+    options |= {"drift": True} if drift else {}
     files = {"scan": source, "angles": angles, "alignment": alignment}
     what = job.identify(files, options, method, settings)
     if job.claim(out, what, overwrite) and not memory_check:
@@ -193,7 +200,7 @@ def recon(
     if moved:
         # By what it is of: one that another command left counts for nothing.
         begun = out / job.PARTIAL / f"alignment-{job.digest(what)}.csv"
-        find = functools.partial(aligning.align_scan, loaded, begun, known, align, roll_value, telling)
+        find = functools.partial(aligning.align_scan, loaded, begun, known, align, drift, roll_value, telling)
         with team.step():
             aligned = find() if team.first else None
         # The others take it from the file of the first.

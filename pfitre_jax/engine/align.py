@@ -26,7 +26,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from pfitre_jax.engine.binning import binned_index, shrink, unbinned_index
 from pfitre_jax.engine.opposite import vertex
@@ -59,6 +59,8 @@ METHOD = ADMM(TV(1e-3, iterations=10), rho=0.01, cg_iterations=2, start_iteratio
 #: What is expected of the motion: rms of the shifts, bins of the level, of gain, and of offset over the
 #: largest line integral. Steps are damped by it as by so much noise.
 EXPECTED_SHIFT, EXPECTED_GAIN, EXPECTED_OFFSET = 3.0, 0.1, 0.02
+#: A slow drift is so many cosines over the order in which the views were taken, the first a constant.
+DRIFT_TERMS = 6
 #: Largest step of a shift, bins of the level.
 LARGEST_STEP = 1.5
 #: Below this likeness of neighbouring rows there is nothing between them that a view could be moved along:
@@ -95,6 +97,7 @@ def align(
     roll: bool = True,
     rows: bool = True,
     gain: bool = True,
+    drift: bool = False,
     steps: int = STEPS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Alignment:
@@ -102,6 +105,9 @@ def align(
 
     start: to begin with, default none but a centre
     roll, rows, gain: whether to look for the roll, the shifts along the rows, and gain and offset too
+    drift: whether the shifts from one view to the next are those of something that moves slowly, of
+        :data:`DRIFT_TERMS` numbers instead of one for each view, from the start on. Views count in the order
+        that they lie in. For views too noisy to be placed one by one
     steps: on each level
     progress: called with steps done and steps in all
     """
@@ -122,7 +128,7 @@ def align(
     total = steps * (len(plan) + 1)
     for number, (factor, tried) in enumerate(plan):
         if level is None or factor != plan[number - 1][0]:
-            level = _Level(_binned(scan, factor), rows=rows, gain=gain)
+            level = _Level(_binned(scan, factor), rows=rows, gain=gain, drift=drift)
             current = _to_level(motion, factor)
 
         def walk(current, level=level, factor=factor):
@@ -233,8 +239,8 @@ def _from_level(motion: Motion, factor: int) -> Motion:
 class _Level:
     """The loop on bins of one size; holds the volume between steps."""
 
-    def __init__(self, scan: Scan, *, rows: bool, gain: bool):
-        self.scan, self.rows, self.gain = scan, rows and scan.rows > 1, gain
+    def __init__(self, scan: Scan, *, rows: bool, gain: bool, drift: bool):
+        self.scan, self.rows, self.gain, self.drift = scan, rows and scan.rows > 1, gain, drift
         support, _ = scan_support(scan)
         self.problem, _ = shared_problem(scan.geometry(), support)
         self.scale, _ = scan_scale(scan, self.problem)
@@ -251,7 +257,8 @@ class _Level:
         misfit = np.where(mask, values - predicted, 0)
         residual = float(np.linalg.norm(misfit) / np.linalg.norm(values))
         fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
-        return _pinned(_moved(motion, fit)), residual
+        moved = _moved(motion, fit)
+        return _pinned(_slow(motion, moved) if self.drift else moved), residual
 
     def misfit(self, motion: Motion) -> float:
         """Relative norm of what a fresh volume leaves of the views, smoothed, once each view has moved.
@@ -327,6 +334,20 @@ def _moved(motion: Motion, fit: _Fit) -> Motion:
         row_shifts=motion.row_shifts + at_most("row_shifts", LARGEST_STEP),
         gain=motion.gain * (1 + at_most("gain", 2 * EXPECTED_GAIN)),
         offset=motion.offset + motion.gain * fit.step["offset"],
+    )
+
+
+def _slow(before: Motion, after: Motion) -> Motion:
+    """The motion after a step of which only what drifts slowly was made."""
+
+    def made(old, new):
+        terms = fft.dct(new - old, norm="ortho")
+        return old + fft.idct(np.where(np.arange(terms.size) < DRIFT_TERMS, terms, 0), norm="ortho")
+
+    return dataclasses.replace(
+        after,
+        shifts=made(before.shifts, after.shifts),
+        row_shifts=made(before.row_shifts, after.row_shifts),
     )
 
 

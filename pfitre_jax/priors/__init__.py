@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pfitre_jax.priors.gradient_step import GradientStep as GradientStep
     from pfitre_jax.priors.network import NetworkPrior as NetworkPrior
     from pfitre_jax.priors.nonnegative import Nonnegative as Nonnegative
+    from pfitre_jax.priors.planes import Planes as Planes
     from pfitre_jax.priors.tv import TV as TV
     from pfitre_jax.priors.unrolled import UnrolledPrior as UnrolledPrior
     from pfitre_jax.priors.wavelet import Wavelet as Wavelet
@@ -23,6 +24,7 @@ _HOMES = {
     "GradientStep": "gradient_step",
     "NetworkPrior": "network",
     "Nonnegative": "nonnegative",
+    "Planes": "planes",
     "UnrolledPrior": "unrolled",
     "Wavelet": "wavelet",
     "available": "files",

@@ -15,7 +15,7 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.models import unet, unet3d
 from pfitre_jax.models.grouped import correct_many
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.operators.rotation import rotate
+from pfitre_jax.priors import frame
 
 #: Length of :func:`condition`: of a network whose images are turned into the frame of the wedge, and else.
 CONDITIONS = {True: 2, False: 4}
@@ -108,24 +108,28 @@ class NetworkPrior:
         """
         if v.ndim == 2:
             return self.denoise(v[None], gradient=gradient[None], wedge=wedge, rho=rho)[0]
-        turns, angle = turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
-        turn = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
-        turned = [jax.vmap(turn)(_square(c)) for c in (v, gradient)[: self.config.in_channels]]
+        turn = frame.turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
+        turned = [frame.into(turn, c) for c in (v, gradient)[: self.config.in_channels]]
         images = jnp.stack([*turned, *_neighbours(turned[0], self._given)], axis=-1)
+        # Only what is added is turned back: what it is added to keeps its finest detail.
+        return v + frame.back(turn, self.added(images, wedge, rho), v.shape[1:])
+
+    def added(
+        self, images: Float[Array, "rows ny nx channels"], wedge: Wedge, rho
+    ) -> Float[Array, "rows ny nx"]:
+        """What the network adds to images in its frame: by its one mirror image, or the mean over them.
+
+        images: (rows, ny, nx, in_channels), see :func:`pfitre_jax.models.unet.correct`; other arguments of
+            :meth:`denoise`
+        """
         told = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
-        told = self.config.conditioned * told.astype(v.dtype)
+        told = self.config.conditioned * told.astype(images.dtype)
         network = unet3d.correct if self.config.along_rows else correct_many
         correct = functools.partial(network, self.config, self.params, condition=told)
         if self.mirror is not None:
             mirror = jax.vmap(functools.partial(_mirror, self.mirror, turned=self.config.turned))
-            added = mirror(correct(mirror(images)))
-        elif self.symmetric:
-            added = _mean_over_mirrors(correct, images, self.config.turned)
-        else:
-            added = correct(images)
-        # Only what is added is turned back: what it is added to keeps its finest detail.
-        added = jax.vmap(lambda image: rotate(image, angle))(added)
-        return v + _cut(jnp.where(turns > 0, jnp.rot90(added, axes=(1, 2)), added), v.shape[1:])
+            return mirror(correct(mirror(images)))
+        return _mean_over_mirrors(correct, images, self.config.turned) if self.symmetric else correct(images)
 
 
 def _neighbours(volume: Float[Array, "rows n n"], reach: int) -> list[Float[Array, "rows n n"]]:
@@ -168,34 +172,6 @@ def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
         double = 2 * jnp.asarray(center_rad, width.dtype)
         told += [jnp.sin(double), jnp.cos(double)]
     return jnp.stack(told)
-
-
-def turn_to_wedge(wedge: Wedge) -> tuple[Array, Array]:
-    """``(turns, angle)``: the centre of the wedge is at ``turns * pi/2 + angle``, modulo pi.
-
-    turns: (), 0 or 1; angle: (), radians in [-pi/4, pi/4]. Works on traced values.
-    """
-    center = jnp.mod(jnp.asarray(wedge.center_rad, jnp.result_type(float)), jnp.pi)
-    quarters = jnp.round(center / (jnp.pi / 2))
-    return jnp.mod(quarters, 2).astype(int), center - quarters * (jnp.pi / 2)
-
-
-def _margins(ny: int, nx: int) -> tuple[int, int]:
-    # Rows above and columns to the left that centre the image in the square.
-    n = max(ny, nx)
-    return (n - ny) // 2, (n - nx) // 2
-
-
-def _square(images: Float[Array, "rows ny nx"]) -> Float[Array, "rows n n"]:
-    ny, nx = images.shape[1:]
-    n = max(ny, nx)
-    top, left = _margins(ny, nx)
-    return jnp.pad(images, ((0, 0), (top, n - ny - top), (left, n - nx - left)))
-
-
-def _cut(images: Float[Array, "rows n n"], shape: tuple[int, int]) -> Float[Array, "rows ny nx"]:
-    top, left = _margins(*shape)
-    return images[:, top : top + shape[0], left : left + shape[1]]
 
 
 def check_config(config: UNetConfig) -> None:

@@ -230,8 +230,8 @@ class TrainingConfig:
         network = self.network
         if (network.in_channels > 2 or network.along_rows) and not self.pairs.volume:
             raise ValueError(
-                f"the network has {network.in_channels} input channels, along_rows is {network.along_rows}: it "
-                "sees neighbouring rows, and slices are independent; expected volume = true in [pairs]"
+                f"the network has {network.in_channels} input channels, along_rows is {network.along_rows}: "
+                "it sees neighbouring rows, and slices are independent; expected volume = true in [pairs]"
             )
         for before, stage in itertools.pairwise(self.stages):
             had, has = before.iterations, stage.iterations
