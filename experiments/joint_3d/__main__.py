@@ -16,19 +16,27 @@ from experiments.real_scans import CHIP, CHIP_CENTER, CHIP_ROLL_DEG, chip, is_th
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import has_layout, psnr, simulate
 from pfitre_jax.engine.methods import recipe
+from pfitre_jax.priors.files import pretrained
+from pfitre_jax.priors.planes import Planes
 
 NAME = "joint_3d"
 APART, SMOOTHED, TOGETHER = "one by one", "smoothed along the rows", "together"
+#: Between a method and another prior of its volume, and the network of single images on two planes.
+WITH, PLANES = " with ", "planes"
 
 
-def cells(config: Config) -> list[tuple[str, str, str]]:
-    """Kind of volume, which, and method."""
+def cells(config: Config, priors=()) -> list[tuple[str, str, str]]:
+    """Kind of volume, which, and method, the learned one also with other priors."""
     volumes = [("circuits", str(seed)) for seed in config.circuits]
     if config.layouts and has_layout():
         volumes += [("layout", str(seed)) for seed in config.layouts]
+    real = []
     if config.left_out and is_there(f"{CHIP}.tiff"):
-        volumes += [("Cu_23", views) for views in config.left_out]
-    return [(*volume, method) for volume in volumes for method in config.methods]
+        real = [("Cu_23", views) for views in config.left_out]
+    others = [f"pfitre{WITH}{prior}" for prior in priors]
+    return [(*volume, method) for volume in volumes for method in (*config.methods, *others)] + [
+        (*volume, method) for volume in real for method in config.methods
+    ]
 
 
 def measure(config: Config, kind: str, which: str, method: str) -> tuple[dict, dict]:
@@ -44,7 +52,18 @@ def measure(config: Config, kind: str, which: str, method: str) -> tuple[dict, d
 
 
 def ways(config: Config, scan: pf.Scan, method: str, loss):
-    """Name, volume and facts of the rows one by one, smoothed, and together; what is tried at its best."""
+    """Name, volume and facts of the rows one by one, smoothed, and together; what is tried at its best.
+
+    With another prior together alone.
+    """
+    if WITH in method:
+        method, name = method.split(WITH)
+        prior = Planes(pretrained("circuits")) if name == PLANES else name
+        begin = time.perf_counter()
+        result = pf.reconstruct(scan, method, joint=True, prior=prior)
+        facts = {"seconds": time.perf_counter() - begin, "residual": float(np.mean(result.residual))}
+        yield TOGETHER, middle(result.volume, scan.columns), facts
+        return
     tried = [{"weight": weight} for weight in config.weights]
     if "weight" not in recipe(method).defaults:
         tried = [{}]
@@ -93,9 +112,11 @@ def tables(config: Config, results: dict) -> str:
     lines += ["| | rows | " + " | ".join((APART, SMOOTHED, TOGETHER)) + " | gain, each | residual, seconds |"]
     lines += ["|---" * 7 + "|"]
     for kind, by_volume in results.items():
-        for method in config.methods if kind != "Cu_23" else ():
+        methods = {method: None for by_method in by_volume.values() for method in by_method}
+        for method in methods if kind != "Cu_23" else ():
             found = [by_method[method] for by_method in by_volume.values() if method in by_method]
-            if not found:
+            if WITH in method:
+                lines.append(_other(kind, method, found))
                 continue
             mean = lambda way, name: np.mean([cell[way][name] for cell in found])  # noqa: B023, E731
             texts = [f"{mean(w, 'psnr'):.2f} ({mean(w, 'steps'):.2f})" for w in (APART, SMOOTHED, TOGETHER)]
@@ -113,6 +134,13 @@ def tables(config: Config, results: dict) -> str:
                 told = " | ".join(f"{cell[way]['error']:.4f}" for way in (APART, TOGETHER))
                 lines.append(f"| {views} | {method} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def _other(kind: str, method: str, found: list[dict]) -> str:
+    """The line of a method with another prior."""
+    mean = {name: np.mean([cell[TOGETHER][name] for cell in found]) for name in found[0][TOGETHER]}
+    told = f"{mean['psnr']:.2f} ({mean['steps']:.2f}) | | {mean['residual']:.3f}, {mean['seconds']:.0f} s"
+    return f"| {kind} | {method} | | | {told} |"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
@@ -133,9 +161,18 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 
 
 def main() -> None:
-    options = command_line(NAME).parse_args()
+    parser = command_line(NAME)
+    parser.add_argument(
+        "--with",
+        dest="priors",
+        action="append",
+        default=[],
+        metavar="PRIOR",
+        help="Another prior of the volume: planes, a name or a weights file; more than once.",
+    )
+    options = parser.parse_args()
     config = PRESETS[options.preset]
-    todo = cells(config)
+    todo = cells(config, options.priors)
     carry_out(
         NAME,
         options,
@@ -145,7 +182,7 @@ def main() -> None:
         tables,
         picture,
         priors=[recipe("pfitre").defaults["prior"], recipe("pfitre").joint_defaults["prior"]],
-        pictured=todo,
+        pictured=cells(config),
     )
 
 

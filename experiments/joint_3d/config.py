@@ -1,6 +1,6 @@
 """Rows together instead of one by one: what is one volume worth?
 
-command: python -m experiments.joint_3d [--preset tiny|default]
+command: python -m experiments.joint_3d [--preset tiny|default] [--with planes|WEIGHTS]
     (layouts and the real chip need PFITRE_DATA or ../shared/data)
 runtime: about 20 minutes on 2 cores, resumes (tiny: 1 minute)
 expected: a prior that sees the neighbouring rows is worth a decibel or two over the same rows one by one;
