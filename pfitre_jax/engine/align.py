@@ -148,7 +148,10 @@ def align(
             rolls = current.roll_deg + tried
             misfits = np.array([level.misfit(dataclasses.replace(current, roll_deg=r)) for r in rolls])
             searches.append(np.stack([rolls, misfits]))
-            if misfits.max() > (1 + ROLL_RISE) * misfits.min():
+            if number == 0 and _at_an_end(misfits):
+                roll = False
+                pinned.append(f"the roll: of {rolls[0]:g} to {rolls[-1]:g} degrees an end fits best")
+            elif misfits.max() > (1 + ROLL_RISE) * misfits.min():
                 current = dataclasses.replace(current, roll_deg=vertex(rolls, misfits))
         current = walk(current)
         motion = _from_level(current, factor)
@@ -188,6 +191,11 @@ def likeness_of_rows(scan: Scan) -> float:
     above, below = np.where(valid, fine[:, 1:], 0), np.where(valid, fine[:, :-1], 0)
     size = np.linalg.norm(above) * np.linalg.norm(below)
     return float(np.sum(above * below) / size) if size > 0 else 0.0
+
+
+def _at_an_end(misfits) -> bool:
+    """Whether the least lies at the first or the last: a minimum was not seen."""
+    return np.argmin(misfits) in (0, len(misfits) - 1)
 
 
 def _span_deg(theta_rad) -> float:

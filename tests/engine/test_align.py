@@ -151,6 +151,14 @@ def test_views_are_registered_to_predicted_ones(clean, truth):
     assert motion.roll_deg == 1.0 and (motion.gain == 1).all()
 
 
+def test_a_roll_that_is_not_told_is_left_as_it_was(clean, monkeypatch):
+    """The best of the rolls that are tried is the last of them."""
+    monkeypatch.setattr(module._Level, "misfit", lambda self, motion: 1.0 - 0.1 * motion.roll_deg)
+    found = align(seen(clean), rows=False, gain=False, steps=1)
+    assert found.motion.roll_deg == 0 and len(found.rolls) == 1
+    assert any("the roll: of -4 to 4 degrees an end fits best" in what for what in found.pinned)
+
+
 def test_levels_end_at_fine_bins_and_begin_with_coarse_ones():
     assert module._factors(48) == [1] and module._factors(150) == [2, 1]
     assert module._factors(256) == [4, 2, 1] and module._factors(2048) == [32, 16, 8]

@@ -1,0 +1,37 @@
+"""A sample that drifts while noisy views are taken: placed view by view, or as a drift?
+
+command: python -m experiments.slow_drift [--preset tiny|default]
+runtime: about 8 minutes on 2 cores, resumes (tiny: 1 minute)
+expected: view by view, noise moves the views more than the drift did; as a drift they are found to a fraction
+    of a bin
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from experiments.volume_scans import VolumeScans
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """seeds: of the simulated volumes; scans: of them, their noise at first
+    noise: more of it, over the largest line integral
+    drift: bins, the amplitude of one period over the views; along_rows: in rows, of half a period
+    methods: that reconstruct what was mended
+    """
+
+    seeds: tuple[int, ...] = (1, 2, 4)
+    scans: VolumeScans = dataclasses.field(default_factory=lambda: VolumeScans(rows=16, noise=0.0))
+    noise: float = 0.15
+    drift: float = 2.5
+    along_rows: float = 1.0
+    methods: tuple[str, ...] = ("fista-tv", "pfitre")
+
+
+PRESETS = {
+    "default": Config(),
+    "tiny": Config(
+        seeds=(1,), scans=VolumeScans(size=40, rows=10, views=20, noise=0.0), methods=("fista-tv",)
+    ),
+}
