@@ -299,6 +299,13 @@ def test_alignment_runs_at_its_tiny_preset(tmp_path):
 
 
 @pytest.mark.slow
+def test_slow_drift_runs_at_its_tiny_preset(tmp_path):
+    results = run("slow_drift", tmp_path, tmp_path)["1"]
+    drift, each = (results[lie]["off"]["shifts"] for lie in ("--align --drift", "--align"))
+    assert drift < each and results["as measured"]["fista-tv"] < results["never moved"]["fista-tv"]
+
+
+@pytest.mark.slow
 def test_free_geometry_runs_at_its_tiny_preset(tmp_path):
     results = run("free_geometry", tmp_path, tmp_path)["1"]
     assert results["prior free"]["off"] == results["as measured"]["off"] > results["views free"]["off"]
