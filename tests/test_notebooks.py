@@ -44,8 +44,14 @@ def execute(path, **environment):
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
-#: Those that train; every run of the tests takes the others.
-LONG = ("01_missing_wedge", "03_ablate_the_prior", "04_unrolled_training")
+#: Those that train or align; every run of the tests takes the others.
+LONG = (
+    "01_missing_wedge",
+    "03_ablate_the_prior",
+    "04_unrolled_training",
+    "05_geometry_by_descent",
+    "06_one_volume",
+)
 marked = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in NOTEBOOKS]
 
 

@@ -98,7 +98,12 @@ METHODS = {
 }
 
 
-@pytest.fixture(params=METHODS, name="method")
+#: Of which another one takes nearly the same way.
+VARIANTS = ("fista-dtv", "hqs-first", "anderson-sirt", "pnp-fista")
+MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in METHODS]
+
+
+@pytest.fixture(params=MARKED, name="method")
 def _method(request):
     return METHODS[request.param]
 

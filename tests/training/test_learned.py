@@ -62,7 +62,7 @@ def reconstruct(scan, prior, iterations):
     return pf.solvers.solve(loop, A, sinogram, iterations=iterations).value
 
 
-@pytest.mark.parametrize("iterations", [1, 3])
+@pytest.mark.parametrize("iterations", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_begun_with_a_prior_it_is_the_loop_of_that_prior(scan, iterations):
     prior = random_prior()
     begun = prior_of(prior, params_of(prior, iterations, 0.02))
