@@ -65,7 +65,9 @@ def load_prior(prior: NetworkPrior | str) -> NetworkPrior:
     """The prior itself, or by its name or path; ``ValueError`` for one that cannot be adapted."""
     prior = pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior
     if not isinstance(prior, NetworkPrior):
-        raise ValueError("the prior has a rho of its own, learned through the loop; expected one without")
+        raise ValueError(
+            f"the prior is {type(prior).__name__}; expected a NetworkPrior: one network, no rho of its own"
+        )
     if prior.reach:
         raise ValueError("the prior sees the neighbours of every row; expected one of single rows, to adapt")
     return prior

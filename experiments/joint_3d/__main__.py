@@ -58,7 +58,7 @@ def ways(config: Config, scan: pf.Scan, method: str, loss):
     With another prior together alone.
     """
     if WITH in method:
-        method, name = method.split(WITH)
+        method, name = method.split(WITH, 1)
         prior = Planes(pretrained("circuits")) if name == PLANES else name
         begin = time.perf_counter()
         result = pf.reconstruct(scan, method, joint=True, prior=prior)

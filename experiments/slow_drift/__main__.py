@@ -12,14 +12,13 @@ from experiments.comparing import middle
 from experiments.record import carry_out, command_line
 from experiments.slow_drift.config import PRESETS, Config
 from experiments.volume_scans import off, registered, simulate
-from pfitre_jax.engine.methods import recipe
 
 NAME = "slow_drift"
 #: How the views lie.
 LIES = STRAIGHT, AS_MEASURED, EACH, DRIFT = "never moved", "as measured", "--align", "--align --drift"
 
 
-def measure(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
+def measure(config: Config, level: str, seed: str, lie: str) -> tuple[dict, dict]:
     """PSNR of each method after its volume is registered, and how well the motion was found."""
     made = simulate(config.scans, int(seed))
     straight, views = made.straight, config.scans.views
@@ -29,7 +28,7 @@ def measure(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
     # What comes from beyond the outermost rows is not known.
     values, mask = motion.undo(straight.projections) if lie != STRAIGHT else (straight.projections, True)
     g = np.random.default_rng([int(seed), 1])
-    noise = config.noise * straight.projections.max() * g.standard_normal(values.shape)
+    noise = float(level) * straight.projections.max() * g.standard_normal(values.shape)
     scan = pf.Scan.create(
         (values + noise).astype(np.float32),
         straight.theta_rad,
@@ -49,40 +48,41 @@ def measure(config: Config, seed: str, lie: str) -> tuple[dict, dict]:
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: means over the scans."""
-    found = {lie: [by_lie[lie] for by_lie in results.values() if lie in by_lie] for lie in LIES}
+    """Markdown: for each noise the means over the scans."""
     mean = lambda values: f"{np.mean(values):.2f}" if values else ""  # noqa: E731
-    lines = ["| | " + " | ".join(LIES) + " |", "|---" * 5 + "|"]
-    for method in config.methods:
-        told = [mean([cell[method] for cell in found[lie]]) for lie in LIES]
-        lines.append(f"| {method}, dB | " + " | ".join(told) + " |")
-    for name in ("shifts", "row_shifts"):
-        told = [mean([cell["off"][name] for cell in found[lie] if "off" in cell]) for lie in LIES]
-        lines.append(f"| {name.replace('_', ' ')}, rms off, bins | " + " | ".join(told) + " |")
+    lines = ["| noise | | " + " | ".join(LIES) + " |", "|---" * 6 + "|"]
+    for level, by_seed in results.items():
+        found = {lie: [by_lie[lie] for by_lie in by_seed.values() if lie in by_lie] for lie in LIES}
+        for method in config.methods:
+            told = [mean([cell[method] for cell in found[lie]]) for lie in LIES]
+            lines.append(f"| {level} | {method}, dB | " + " | ".join(told) + " |")
+        for name in ("shifts", "row_shifts"):
+            told = [mean([cell["off"][name] for cell in found[lie] if "off" in cell]) for lie in LIES]
+            lines.append(f"| | {name.replace('_', ' ')}, rms off, bins | " + " | ".join(told) + " |")
     return "\n".join(lines) + "\n"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """A row of the first scan, by each method."""
-    seed = str(config.seeds[0])
-    figure = Figure(figsize=(13, 2.9 * len(config.methods)), layout="constrained")
-    lines = figure.subplots(len(config.methods), 5, squeeze=False)
-    for line, method in zip(lines, config.methods, strict=True):
-        names = {"truth": f"{seed}/{STRAIGHT}/truth"} | {lie: f"{seed}/{lie}/{method}" for lie in LIES}
+    """A row of the first scan with each noise, by the first method."""
+    method, seed = config.methods[0], config.seeds[0]
+    figure = Figure(figsize=(13, 2.9 * len(config.noise)), layout="constrained")
+    lines = figure.subplots(len(config.noise), 5, squeeze=False)
+    for line, level in zip(lines, config.noise, strict=True):
+        names = {"truth": f"{level}/{seed}/{STRAIGHT}/truth"}
+        names |= {lie: f"{level}/{seed}/{lie}/{method}" for lie in LIES}
         for axis, (name, key) in zip(line, names.items(), strict=True):
             axis.set_axis_off()
             if (image := images.get(key)) is not None:
                 axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1.1)
-                axis.set_title(name if name == "truth" else f"{method}, {name}", fontsize=9)
+                axis.set_title(name if name == "truth" else f"{name}, noise {level}", fontsize=9)
     return figure
 
 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    todo = [(str(seed), lie) for seed in config.seeds for lie in LIES]
-    prior = recipe("pfitre").defaults["prior"]
-    carry_out(NAME, options, config, todo, measure, tables, picture, priors=[prior], pictured=todo)
+    todo = [(str(a), str(seed), lie) for a in config.noise for seed in config.seeds for lie in LIES]
+    carry_out(NAME, options, config, todo, measure, tables, picture, priors=[], pictured=todo)
 
 
 if __name__ == "__main__":

@@ -106,8 +106,9 @@ def align(
     start: to begin with, default none but a centre
     roll, rows, gain: whether to look for the roll, the shifts along the rows, and gain and offset too
     drift: whether the shifts from one view to the next are those of something that moves slowly, of
-        :data:`DRIFT_TERMS` numbers instead of one for each view, from the start on. Views count in the order
-        that they lie in. For views too noisy to be placed one by one
+        :data:`DRIFT_TERMS` numbers in each direction instead of one for each view; what ``start`` has
+        stays beside it. Views count in the order that they lie in. For views too noisy to be placed one by
+        one
     steps: on each level
     progress: called with steps done and steps in all
     """
@@ -145,13 +146,18 @@ def align(
 
         current = walk(current) if number == 0 else current
         if roll and level.scan.rows >= ROLL_ROWS:
-            rolls = current.roll_deg + tried
+            rolls = current.roll_deg + (tried if searches else ROLLS[0])
             misfits = np.array([level.misfit(dataclasses.replace(current, roll_deg=r)) for r in rolls])
             searches.append(np.stack([rolls, misfits]))
-            if number == 0 and _at_an_end(misfits):
+            told = misfits.max() > (1 + ROLL_RISE) * misfits.min()
+            if told and len(searches) == 1 and np.argmin(misfits) in (0, len(misfits) - 1):
+                # A minimum was not seen.
                 roll = False
-                pinned.append(f"the roll: of {rolls[0]:g} to {rolls[-1]:g} degrees an end fits best")
-            elif misfits.max() > (1 + ROLL_RISE) * misfits.min():
+                pinned.append(
+                    f"the roll: of {rolls[0]:g} to {rolls[-1]:g} degrees an end fits best; give one to start "
+                    "from if the axis leans by more"
+                )
+            elif told:
                 current = dataclasses.replace(current, roll_deg=vertex(rolls, misfits))
         current = walk(current)
         motion = _from_level(current, factor)
@@ -191,11 +197,6 @@ def likeness_of_rows(scan: Scan) -> float:
     above, below = np.where(valid, fine[:, 1:], 0), np.where(valid, fine[:, :-1], 0)
     size = np.linalg.norm(above) * np.linalg.norm(below)
     return float(np.sum(above * below) / size) if size > 0 else 0.0
-
-
-def _at_an_end(misfits) -> bool:
-    """Whether the least lies at the first or the last: a minimum was not seen."""
-    return np.argmin(misfits) in (0, len(misfits) - 1)
 
 
 def _span_deg(theta_rad) -> float:

@@ -215,7 +215,7 @@ def describe(value):
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     card = getattr(value, "card", {})
-    name = " ".join(str(card[key])[:12] for key in ("name", "sha256") if key in card)
+    name = " ".join(str(card[key])[:most] for key, most in (("name", 40), ("sha256", 12)) if key in card)
     return name or (str(value) if isinstance(value, os.PathLike) else type(value).__name__)
 
 

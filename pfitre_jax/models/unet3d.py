@@ -72,9 +72,10 @@ def inflated(config: UNetConfig, plane: dict) -> dict:
     """The parameters of the volume's network that does with every row what ``plane``, of a network of single
     images, does with an image. Leading axes that all its parameters share are kept.
     """
-    stacked = plane["embed"]["bias"].shape[:-1]
-    zeros = jax.tree.map(lambda leaf: jnp.zeros((*stacked, *leaf.shape)), _structure(config)[1])
-    return zeros | {"plane": plane}
+    like = plane["embed"]["bias"]
+    along = {name: part for name, part in _structure(config)[1].items() if name != "plane"}
+    zeros = lambda leaf: jnp.zeros((*like.shape[:-1], *leaf.shape), like.dtype)  # noqa: E731
+    return jax.tree.map(zeros, along) | {"plane": plane}
 
 
 def correct(

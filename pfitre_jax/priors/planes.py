@@ -12,9 +12,10 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.priors import frame
 from pfitre_jax.priors.network import Card, NetworkPrior
 
-#: Neighbours to each side that a row is shown with to be asked what the prior makes of it: the more, the more
-#: is there to see of the other plane.
+#: Neighbours to each side that a row is shown with to be asked what the prior makes of it.
 NEIGHBOURS = 8
+#: Rows that the outermost ones go on for in the other plane, that no air begins at its ends.
+BEYOND = 16
 
 
 @jax.tree_util.register_dataclass
@@ -22,14 +23,14 @@ NEIGHBOURS = 8
 class Planes:
     """``v + (1 - w) N(v in the plane of each row) + w N(v in the plane of the rows and the wedge)``.
 
-    The wedge lacks frequencies about one axis, in the plane of a row and just so in the plane of the rows and
-    that axis: a network of single images is at home in the one and not far from it in the other. The third
-    plane lacks nothing.
+    In both planes edges across the axis that the wedge lies about are weak, and the others are there. In the
+    plane of the rows that is not quite a wedge: the network is less at home in it.
 
     prior: sees single images, in the frame of the wedge
     weight: ``w``, from 0 to 1; static
 
-    Raises ``ValueError`` for a prior that sees neighbours or does not turn images, or for another weight.
+    Raises ``ValueError`` for a prior that is another, sees neighbours or does not turn images, or for another
+    weight.
     """
 
     prior: NetworkPrior
@@ -37,6 +38,12 @@ class Planes:
 
     def __post_init__(self):
         if not isinstance(self.prior, NetworkPrior):
+            # JAX puts what it likes in the place of a prior; only a prior denoises.
+            if hasattr(self.prior, "denoise"):
+                raise ValueError(
+                    f"the prior is {type(self.prior).__name__}; expected a NetworkPrior, the same in every "
+                    "iteration"
+                )
             return
         if self.prior.reach or not self.prior.config.turned:
             raise ValueError(
@@ -48,8 +55,10 @@ class Planes:
 
     @property
     def card(self) -> Card:
-        """As of the prior inside."""
-        return self.prior.card
+        """As of the prior inside, but that how far the network agrees with itself was found on one plane."""
+        card = {name: value for name, value in self.prior.card.items() if name != "disagreement"}
+        name = f"{card.get('name', '')}, two planes, {self.weight:g}".lstrip(", ")
+        return Card(card | {"name": name})
 
     @property
     def first_iterations(self) -> int:
@@ -80,6 +89,9 @@ class Planes:
         channels = (v, gradient)[: self.prior.config.in_channels]
         images = jnp.stack([frame.into(turn, channel) for channel in channels], axis=-1)
         own = self.prior.added(images, wedge, rho)
-        across = jnp.swapaxes(self.prior.added(jnp.swapaxes(images, 0, 1), wedge, rho), 0, 1)
+        rows = len(images)
+        longer = jnp.pad(images, ((BEYOND,) * 2, *[(0, 0)] * 3), mode="edge")
+        across = jnp.swapaxes(self.prior.added(jnp.swapaxes(longer, 0, 1), wedge, rho), 0, 1)
+        across = across[BEYOND : BEYOND + rows]
         added = (1 - self.weight) * own + self.weight * across
         return v + frame.back(turn, added, v.shape[1:])

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pfitre_jax.engine.methods import describe
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.planes import Planes
+from pfitre_jax.priors.unrolled import UnrolledPrior
 
 SMALL = UNetConfig(channels=(3, 4, 6), blocks=1, dilations=(1,), growth=3, embedding=4)
 N = 16
@@ -42,14 +44,23 @@ def test_without_weight_it_is_the_network_of_each_row(volume):
 
 
 def test_what_it_does_in_one_plane_it_does_in_the_other(volume):
-    """With rows and y exchanged, the planes change places: (rows, x) is (y, x)."""
+    """With rows and y exchanged, the planes change places: (rows, x) is (y, x). In the middle: beyond the
+    rows these go on, beyond an image is air."""
     prior = random_prior()
+    volume = jnp.pad(volume, [(16, 16), (16, 16), (0, 0)])
     exchanged = jnp.swapaxes(volume, 0, 1)
-    found = proposal(Planes(prior, 0.3), volume)
-    np.testing.assert_allclose(
-        np.swapaxes(proposal(Planes(prior, 0.7), exchanged), 0, 1), found, atol=1e-5, rtol=0
-    )
-    assert np.abs(found - proposal(Planes(prior, 0.7), volume)).max() > 1e-2
+    found = proposal(Planes(prior, 0.3), volume)[16:-16, 16:-16]
+    other = np.swapaxes(proposal(Planes(prior, 0.7), exchanged), 0, 1)[16:-16, 16:-16]
+    np.testing.assert_allclose(other, found, atol=1e-5, rtol=0)
+    assert np.abs(found - proposal(Planes(prior, 0.7), volume)[16:-16, 16:-16]).max() > 1e-2
+
+
+def test_rows_that_are_alike_stay_alike_to_the_ends(volume):
+    """The rows go on for as far as this network sees."""
+    alike = jnp.broadcast_to(volume[:1], volume.shape)
+    found = proposal(Planes(random_prior(), 1.0), alike)
+    assert np.abs(found - alike).max() > 0.1
+    np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), atol=1e-3)
 
 
 def test_a_turned_wedge_is_a_turned_volume(volume):
@@ -65,3 +76,11 @@ def test_what_it_cannot_use_is_refused():
         Planes(random_prior(dataclasses.replace(SMALL, in_channels=4)))
     with pytest.raises(ValueError, match="expected 0 to 1"):
         Planes(random_prior(), 1.5)
+    with pytest.raises(ValueError, match="is UnrolledPrior; expected a NetworkPrior"):
+        Planes(UnrolledPrior(random_prior(), jnp.ones(1)))
+
+
+def test_it_is_recorded_as_what_it_is():
+    prior = random_prior()
+    named = dataclasses.replace(prior, card={"name": "mine", "disagreement": {"limit": 0.1}})
+    assert describe(Planes(named)) == "mine, two planes, 0.25" and "disagreement" not in Planes(named).card

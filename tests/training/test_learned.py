@@ -151,7 +151,7 @@ def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained,
             methods.settings("pfitre", prior=prior, **asked)
     with pytest.raises(ValueError, match="pfitre-original cannot use it"):
         methods.settings("pfitre-original", prior=prior)
-    with pytest.raises(ValueError, match="a rho of its own"):
+    with pytest.raises(ValueError, match="no rho of its own"):
         pf.adapt(measured, prior)
 
 
