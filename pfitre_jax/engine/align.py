@@ -39,7 +39,7 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.weight import MAD
+from pfitre_jax.solvers.weight import MAD, noise_level
 
 #: Largest number of columns that are looked at, coarsest and finest; bins are put together until it holds.
 COARSEST, FINEST = 48, 256
@@ -66,6 +66,8 @@ LARGEST_STEP = 1.5
 #: Below this likeness of neighbouring rows there is nothing between them that a view could be moved along:
 #: 0.03 of slices that are unrelated, above 0.8 on circuits and on the real chip.
 ALIKE = 0.4
+#: At least so much of the fine structure counts as no noise: more of it cannot be told from its estimate.
+FINE_SHARE = 0.1
 #: Both sides are smoothed by so many bins, so that the step sees further than a bin.
 SMOOTHING = 1.0
 #: Bins with a larger misfit than so many robust deviations count less (Huber).
@@ -189,14 +191,22 @@ def register(scan: Scan, predicted, start: Motion, *, gain: bool = False, steps:
 
 
 def likeness_of_rows(scan: Scan) -> float:
-    """Correlation of neighbouring rows of the views, their fine structure alone: 1 where all are the same, 0
-    where they have nothing in common or there is one row."""
-    smooth = lambda width: ndimage.gaussian_filter1d(scan.projections, width, axis=2)  # noqa: E731
-    fine = smooth(1) - smooth(4)
+    """Correlation of neighbouring rows of the views, their fine structure alone, without what noise takes:
+    1 where all are the same, 0 where they have nothing in common or there is one row."""
+
+    def fine(values, axis):
+        smooth = lambda width: ndimage.gaussian_filter1d(values, width, axis=axis)  # noqa: E731
+        return smooth(1) - smooth(4)
+
+    structure = fine(scan.projections, 2)
     valid = scan.mask[:, 1:] & scan.mask[:, :-1]
-    above, below = np.where(valid, fine[:, 1:], 0), np.where(valid, fine[:, :-1], 0)
-    size = np.linalg.norm(above) * np.linalg.norm(below)
-    return float(np.sum(above * below) / size) if size > 0 else 0.0
+    above, below = np.where(valid, structure[:, 1:], 0), np.where(valid, structure[:, :-1], 0)
+    # Of white noise so much is fine structure.
+    passed = np.sum(fine(np.eye(1, 65, 32), 1) ** 2)
+    noise = np.sum(valid) * passed * float(noise_level(scan.projections, scan.mask)) ** 2
+    energy = [max(np.sum(a.astype(float) ** 2) - noise, FINE_SHARE * np.sum(a**2)) for a in (above, below)]
+    size = np.sqrt(energy[0] * energy[1])
+    return float(min(np.sum(above * below) / size, 1)) if size > 0 else 0.0
 
 
 def _span_deg(theta_rad) -> float:

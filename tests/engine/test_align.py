@@ -159,6 +159,17 @@ def test_a_roll_that_is_not_told_is_left_as_it_was(clean, monkeypatch):
     assert any("the roll: of -4 to 4 degrees an end fits best" in what for what in found.pinned)
 
 
+def test_rows_are_as_alike_in_noise_as_without(clean):
+    alike = module.likeness_of_rows
+    # Every row somewhere else.
+    by = np.random.default_rng(3).integers(6, N - 6, clean.shape[1])
+    apart = np.stack([np.roll(clean[:, k], np.sum(by[:k]), axis=-1) for k in range(len(by))], axis=1)
+    for noise in (0.0, 0.1, 0.2):
+        add = noise * clean.max() * np.random.default_rng(2).standard_normal(clean.shape)
+        scans = [Scan.create((p + add).astype(np.float32), THETA, center=(N - 1) / 2) for p in (clean, apart)]
+        assert alike(scans[0]) > 2 * module.ALIKE and alike(scans[1]) < module.ALIKE
+
+
 def test_levels_end_at_fine_bins_and_begin_with_coarse_ones():
     assert module._factors(48) == [1] and module._factors(150) == [2, 1]
     assert module._factors(256) == [4, 2, 1] and module._factors(2048) == [32, 16, 8]
