@@ -129,6 +129,19 @@ def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out
     np.testing.assert_array_equal(*same)
 
 
+@pytest.mark.parametrize("drift", [False, True])
+def test_views_are_told_to_drift(path, tmp_path, monkeypatch, drift):
+    told = []
+
+    def align(scan, start, **how):
+        told.append(how["drift"])
+        raise ValueError("that will do")
+
+    monkeypatch.setattr(module, "align", align)
+    done = pfitre("recon", path, "--align", *["--drift"] * drift, *OPTIONS, "--out", tmp_path / "out")
+    assert told == [drift] and done.exit_code == 2 and "that will do" in done.output
+
+
 def test_rows_are_joined(path, tmp_path):
     done = pfitre("recon", path, "--joint", *OPTIONS, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
