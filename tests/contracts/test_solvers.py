@@ -99,7 +99,7 @@ METHODS = {
 
 
 #: Of which another one takes nearly the same way.
-VARIANTS = ("fista-dtv", "hqs-first", "anderson-sirt", "pnp-fista")
+VARIANTS = ("fista-dtv", "hqs-first", "unrolled", "anderson-sirt", "pnp-fista", "null-space")
 MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in METHODS]
 
 

@@ -107,6 +107,7 @@ def test_over_half_a_turn_the_centre_is_found():
     assert abs(found.motion.center - ((N - 1) / 2 + 1.5)) < 0.15 and "centre" not in found.pinned
 
 
+@pytest.mark.slow
 def test_a_slow_drift_is_found_where_single_views_drown_in_noise(clean):
     """Better than view by view, and without the jumps that noise makes there."""
     slow = 1.5 * np.sin(2 * np.pi * np.arange(VIEWS) / VIEWS)

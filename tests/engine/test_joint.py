@@ -45,7 +45,8 @@ def test_slabs_overlap_and_stay_in_the_scan():
     check(slabs(slice(4, 6), 4, 1, 0, 9), [[4, 5, 5, 5]], [[0, 1, 2, 3]])
 
 
-@pytest.mark.parametrize("method", ["fista-tv", pytest.param("admm-tv", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fista-tv", "admm-tv"])
 def test_rows_are_joined_by_the_variation_along_them(scan, method):
     settings = dict(weight=0.01, iterations=60)
     alone, together = (pf.reconstruct(scan, method, joint=joint, **settings) for joint in (False, True))

@@ -40,6 +40,7 @@ def test_vmapped_in_any_way_it_is_the_network_on_each_image(params, shape):
     np.testing.assert_allclose(found, expected(params, images.reshape(-1, 12, 16, 2)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_parameters_and_conditions_for_each_image(params):
     stacked, images = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), params), pictures(2, 1)
     found = jax.jit(jax.vmap(lambda p, v: correct_many(SMALL, p, v, CONDITION)))(stacked, images)

@@ -57,6 +57,7 @@ def test_rows_that_are_alike_stay_alike_to_the_ends(volume):
     np.testing.assert_allclose(found, jnp.broadcast_to(found[:1], found.shape), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_differences():
     with jax.enable_x64(True):
         params = random(unet3d.init(VOLUME, jax.random.key(0)))

@@ -59,6 +59,7 @@ def test_the_objective_never_rises():
     np.testing.assert_allclose(F[-1], objective(wild(), states.x[-1], states.gradient[-1]), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_halving_it_would_rise():
     """A step of the first length raises the objective; who may not halve stays."""
     stubborn = solvers.GradientStepPnP(GradientStep(Wild()), 0.01, 0.05, halvings=0)

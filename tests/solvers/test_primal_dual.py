@@ -51,6 +51,7 @@ def trained(method, seed=1):
     return jax.tree.map(lambda a: a + 0.1 * generator.standard_normal(a.shape, np.float32), method)
 
 
+@pytest.mark.slow
 def test_untrained_it_keeps_its_start():
     problem, _ = scan()
     zero = jnp.zeros((N, N))
