@@ -125,6 +125,7 @@ def test_a_slow_drift_is_found_where_single_views_drown_in_noise(clean):
     assert wrong[True] < 0.7 * wrong[False] and wrong[True] < 0.5 * rms(modulo(truth.shifts))
 
 
+@pytest.mark.slow
 def test_a_start_that_is_right_stays_right(clean, truth):
     raw, _ = truth.undo(clean)
     motion = align(seen(raw[:, PAD:-PAD]), truth, roll=False, steps=3).motion
@@ -132,6 +133,7 @@ def test_a_start_that_is_right_stays_right(clean, truth):
     assert rms(modulo(motion.shifts - truth.shifts)) < 0.1
 
 
+@pytest.mark.slow
 def test_rows_that_have_nothing_in_common_are_not_moved_along():
     """Slices of many samples in one file: there is nothing to tell a shift along the rows by."""
     fine = np.concatenate([circuits3d(jax.random.key(k), 1, 2 * N, 1 / N) for k in range(12)])
