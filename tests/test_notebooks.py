@@ -44,15 +44,9 @@ def execute(path, **environment):
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
-#: Those that train or align; every run of the tests takes the others.
-LONG = (
-    "01_missing_wedge",
-    "03_ablate_the_prior",
-    "04_unrolled_training",
-    "05_geometry_by_descent",
-    "06_one_volume",
-)
-marked = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in NOTEBOOKS]
+#: Those that neither train nor align: every run of the tests takes these.
+SHORT = ("02_your_own_solver",)
+marked = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem not in SHORT)) for path in NOTEBOOKS]
 
 
 @pytest.mark.parametrize("path", marked, ids=lambda path: path.stem)

@@ -46,25 +46,18 @@ def measure(config: Config, kind: str, which: str, method: str) -> tuple[dict, d
         return predict(config, which, method)
     made = simulate(config.scans, int(which), chip=kind == "layout")
     geometry, found, images = made.straight.geometry(), {}, {"truth": made.truth[config.scans.rows // 2]}
-    for way, volume, facts in ways(config, made.straight, method, lambda v: -psnr(v, made.truth, geometry)):
+    if WITH in method:
+        done = [together(made.straight, method)]
+    else:
+        done = ways(config, made.straight, method, lambda v: -psnr(v, made.truth, geometry))
+    for way, volume, facts in done:
         found[way] = facts | {"psnr": psnr(volume, made.truth, geometry), "steps": steps(volume, made.truth)}
         images[way] = volume[config.scans.rows // 2]
     return found, images
 
 
 def ways(config: Config, scan: pf.Scan, method: str, loss):
-    """Name, volume and facts of the rows one by one, smoothed, and together; what is tried at its best.
-
-    With another prior together alone.
-    """
-    if WITH in method:
-        method, name = method.split(WITH, 1)
-        prior = Planes(pretrained("circuits")) if name == PLANES else name
-        begin = time.perf_counter()
-        result = pf.reconstruct(scan, method, joint=True, prior=prior)
-        facts = {"seconds": time.perf_counter() - begin, "residual": float(np.mean(result.residual))}
-        yield TOGETHER, middle(result.volume, scan.columns), facts
-        return
+    """Name, volume and facts of the rows one by one, smoothed, and together; what is tried at its best."""
     tried = [{"weight": weight} for weight in config.weights]
     if "weight" not in recipe(method).defaults:
         tried = [{}]
@@ -81,6 +74,16 @@ def ways(config: Config, scan: pf.Scan, method: str, loss):
         if way == APART:
             smooth = [ndimage.gaussian_filter1d(volume, width, axis=0) for width in config.smoothing]
             yield SMOOTHED, min(smooth, key=loss), {}
+
+
+def together(scan: pf.Scan, method: str) -> tuple[str, np.ndarray, dict]:
+    """Name, volume and facts of the rows together, by a method with another prior."""
+    method, name = method.split(WITH, 1)
+    prior = Planes(pretrained("circuits")) if name == PLANES else name
+    begin = time.perf_counter()
+    result = pf.reconstruct(scan, method, joint=True, prior=prior)
+    facts = {"seconds": time.perf_counter() - begin, "residual": float(np.mean(result.residual))}
+    return TOGETHER, middle(result.volume, scan.columns), facts
 
 
 def steps(volume: np.ndarray, truth: np.ndarray) -> float:

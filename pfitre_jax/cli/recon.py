@@ -169,8 +169,7 @@ def recon(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    options = reading | {"rows": rows, "joint": joint or None, "align": align or None}
-    options |= {"drift": True} if drift else {}
+    options = reading | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None}
     files = {"scan": source, "angles": angles, "alignment": alignment}
     what = job.identify(files, options, method, settings)
     if job.claim(out, what, overwrite) and not memory_check:

@@ -194,15 +194,15 @@ def likeness_of_rows(scan: Scan) -> float:
     """Correlation of neighbouring rows of the views, their fine structure alone, without what noise takes:
     1 where all are the same, 0 where they have nothing in common or there is one row."""
 
-    def fine(values, axis):
-        smooth = lambda width: ndimage.gaussian_filter1d(values, width, axis=axis)  # noqa: E731
+    def fine(values):
+        smooth = lambda width: ndimage.gaussian_filter1d(values, width)  # noqa: E731
         return smooth(1) - smooth(4)
 
-    structure = fine(scan.projections, 2)
+    structure = fine(scan.projections)
     valid = scan.mask[:, 1:] & scan.mask[:, :-1]
     above, below = np.where(valid, structure[:, 1:], 0), np.where(valid, structure[:, :-1], 0)
     # Of white noise so much is fine structure.
-    passed = np.sum(fine(np.eye(1, 65, 32), 1) ** 2)
+    passed = np.sum(fine(np.eye(1, 65, 32)) ** 2)
     noise = np.sum(valid) * passed * float(noise_level(scan.projections, scan.mask)) ** 2
     energy = [max(np.sum(a.astype(float) ** 2) - noise, FINE_SHARE * np.sum(a**2)) for a in (above, below)]
     size = np.sqrt(energy[0] * energy[1])

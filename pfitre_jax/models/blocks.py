@@ -153,3 +153,16 @@ def random_parameters(abstract: PyTree[jax.ShapeDtypeStruct], key: Array) -> PyT
             parameters.append(jnp.zeros(leaf.shape))
         start += size
     return jax.tree.unflatten(structure, parameters)
+
+
+@functools.lru_cache
+def structure(network: type[nnx.Module], config) -> tuple[nnx.GraphDef, dict]:
+    """``network(config)`` without its arrays, and the shapes of these."""
+    graph, state = nnx.split(nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(params=0))))
+    return graph, nnx.to_pure_dict(state)
+
+
+def with_arrays(network: type[nnx.Module], config, params: dict, dtype):
+    """``network(config)`` with the arrays ``params``, cast to ``dtype``."""
+    cast = jax.tree.map(lambda a: jnp.asarray(a, dtype), params)
+    return nnx.merge(structure(network, config)[0], nnx.State(cast))

@@ -14,7 +14,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pfitre_jax.models.blocks import convolution, halve, pad_to_multiple, random_parameters
+from pfitre_jax.models.blocks import (
+    convolution,
+    halve,
+    pad_to_multiple,
+    random_parameters,
+    structure,
+    with_arrays,
+)
 
 COLOURS = 3
 
@@ -92,7 +99,7 @@ class _Original(nnx.Module):
 @functools.partial(jax.jit, static_argnums=0)
 def init(config: OriginalConfig, key: Array) -> dict:
     """Random float32 parameters: a nested dict of arrays."""
-    return random_parameters(_structure(config)[1], key)
+    return random_parameters(structure(_Original, config)[1], key)
 
 
 def apply(config: OriginalConfig, params: dict, image: Float[Array, "ny nx"]) -> Float[Array, "ny nx"]:
@@ -104,15 +111,6 @@ def apply(config: OriginalConfig, params: dict, image: Float[Array, "ny nx"]) ->
     padded = pad_to_multiple(image[..., None], 4)
     mean, std = padded.mean(), padded.std(ddof=1)
     std = jnp.where(std > 0, std, 1)
-    network = nnx.merge(
-        _structure(config)[0], nnx.State(jax.tree.map(lambda a: a.astype(image.dtype), params))
-    )
+    network = with_arrays(_Original, config, params, image.dtype)
     colours = jnp.repeat((padded - mean) / std, COLOURS, axis=-1)
     return network(colours).mean(axis=-1)[:ny, :nx] * std + mean
-
-
-@functools.lru_cache
-def _structure(config: OriginalConfig) -> tuple[nnx.GraphDef, dict]:
-    # The network without its arrays, and their shapes.
-    graph, state = nnx.split(nnx.eval_shape(lambda: _Original(config, rngs=nnx.Rngs(params=0))))
-    return graph, nnx.to_pure_dict(state)

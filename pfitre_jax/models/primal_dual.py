@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pfitre_jax.models.blocks import convolution, random_parameters
+from pfitre_jax.models.blocks import convolution, random_parameters, structure, with_arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def init(config: PrimalDualConfig, key: Array, iterations: int) -> dict:
 
     The last layers are zero: untrained, nothing is added.
     """
-    abstract = _structure(config)[1]
+    abstract = structure(_Pair, config)[1]
     params = jax.vmap(lambda k: random_parameters(abstract, k))(jax.random.split(key, iterations))
     return {
         part: layers | {"leave": jax.tree.map(jnp.zeros_like, layers["leave"])}
@@ -86,7 +86,7 @@ def update_dual(
 ) -> Float[Array, "views columns dual"]:
     """``h + network(h, A f, y)``, in the dtype of ``h``; params: of one iteration."""
     known = jnp.concatenate([dual, projected[..., None], data[..., None]], axis=-1)
-    return dual + _merge(config, params, dual.dtype).dual(known)
+    return dual + with_arrays(_Pair, config, params, dual.dtype).dual(known)
 
 
 def update_primal(
@@ -97,16 +97,4 @@ def update_primal(
 ) -> Float[Array, "ny nx primal"]:
     """``f + network(f, A^T h)``, in the dtype of ``f``; params: of one iteration."""
     known = jnp.concatenate([primal, back[..., None]], axis=-1)
-    return primal + _merge(config, params, primal.dtype).primal(known)
-
-
-def _merge(config: PrimalDualConfig, params: dict, dtype) -> _Pair:
-    cast = jax.tree.map(lambda a: jnp.asarray(a, dtype), params)
-    return nnx.merge(_structure(config)[0], nnx.State(cast))
-
-
-@functools.lru_cache
-def _structure(config: PrimalDualConfig) -> tuple[nnx.GraphDef, dict]:
-    # The networks without their arrays, and their shapes.
-    graph, state = nnx.split(nnx.eval_shape(lambda: _Pair(config, rngs=nnx.Rngs(params=0))))
-    return graph, nnx.to_pure_dict(state)
+    return primal + with_arrays(_Pair, config, params, primal.dtype).primal(known)

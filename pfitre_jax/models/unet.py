@@ -24,6 +24,8 @@ from pfitre_jax.models.blocks import (
     halve,
     pad_to_multiple,
     random_parameters,
+    structure,
+    with_arrays,
 )
 
 #: A layer's outputs are scaled down at the end of a dense block, so that stacked blocks start near identity.
@@ -147,7 +149,7 @@ def init(config: UNetConfig, key: Array) -> dict:
 
     The last layer is zero, so that the correction is.
     """
-    params = random_parameters(_structure(config)[1], key)
+    params = random_parameters(structure(UNet, config)[1], key)
     return params | {"leave": jax.tree.map(jnp.zeros_like, params["leave"])}
 
 
@@ -184,7 +186,7 @@ def correct(
     A pixel of the result sees ``4 * blocks * sum(dilations)`` pixels, and about 12 more, to each side: by
     default 120. ``ValueError`` for a wrong number of channels or of conditions.
     """
-    network, cast = _network(config, params, image, condition)
+    network, cast = assembled(UNet, config, params, image, condition)
     return network(cast(image), cast(condition)).astype(image.dtype)
 
 
@@ -197,29 +199,26 @@ def features(
     """The encoder's maps at full, 1/2 and 1/4 resolution: ``(ny, nx, channels[0])`` and so on, in the
     image's dtype; sizes are those of the image padded to a multiple of 4. Arguments of :func:`apply`.
     """
-    network, cast = _network(config, params, image, condition)
+    network, cast = assembled(UNet, config, params, image, condition)
     maps = network.encode(cast(image), gelu(network.embed(cast(condition))))
     return tuple(level.astype(image.dtype) for level in maps)
 
 
-def _network(config: UNetConfig, params: dict, image, condition):
-    # The network with its arrays, and the cast to what it calculates in.
-    if image.ndim != 3 or image.shape[-1] != config.in_channels:
-        raise ValueError(f"the image has shape {image.shape}; expected (ny, nx, {config.in_channels})")
+def assembled(network: type[nnx.Module], config: UNetConfig, params: dict, given, condition):
+    """``network`` of a layout with its arrays, and the cast to what it calculates in.
+
+    Raises ``ValueError`` where ``given``, an image (ny, nx, in_channels) or of a network along the rows a
+    volume (rows, ny, nx, in_channels), or the condition does not fit.
+    """
+    what, axes = ("volume", "rows, ny, nx") if config.along_rows else ("image", "ny, nx")
+    if given.ndim != 3 + config.along_rows or given.shape[-1] != config.in_channels:
+        raise ValueError(f"the {what} has shape {given.shape}; expected ({axes}, {config.in_channels})")
     if condition.shape != (config.condition,):
         raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
-    dtype = config.compute_dtype or image.dtype
-    cast = functools.partial(jax.tree.map, lambda a: jnp.asarray(a, dtype))
-    return nnx.merge(_structure(config)[0], nnx.State(cast(params))), cast
+    dtype = config.compute_dtype or given.dtype
+    return with_arrays(network, config, params, dtype), lambda a: jnp.asarray(a, dtype)
 
 
 def count(params: dict) -> int:
     """Number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-@functools.lru_cache
-def _structure(config: UNetConfig) -> tuple[nnx.GraphDef, dict]:
-    # The network without its arrays, and their shapes.
-    graph, state = nnx.split(nnx.eval_shape(lambda: UNet(config, rngs=nnx.Rngs(params=0))))
-    return graph, nnx.to_pure_dict(state)

@@ -7,7 +7,6 @@ that a network of single images is a network of volumes whose layers along the r
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pfitre_jax.models import unet
-from pfitre_jax.models.blocks import double, gelu, pad_to_multiple
+from pfitre_jax.models.blocks import double, gelu, pad_to_multiple, structure
 from pfitre_jax.models.unet import UNet, UNetConfig
 
 
@@ -73,7 +72,7 @@ def inflated(config: UNetConfig, plane: dict) -> dict:
     images, does with an image. Leading axes that all its parameters share are kept.
     """
     like = plane["embed"]["bias"]
-    along = {name: part for name, part in _structure(config)[1].items() if name != "plane"}
+    along = {name: part for name, part in structure(_UNet3D, config)[1].items() if name != "plane"}
     zeros = lambda leaf: jnp.zeros((*like.shape[:-1], *leaf.shape), like.dtype)  # noqa: E731
     return jax.tree.map(zeros, along) | {"plane": plane}
 
@@ -92,20 +91,5 @@ def correct(
     A row sees :func:`reach` rows to each side, besides those among its input channels. ``ValueError`` for a
     wrong number of channels or of conditions.
     """
-    if volume.ndim != 4 or volume.shape[-1] != config.in_channels:
-        raise ValueError(
-            f"the volume has shape {volume.shape}; expected (rows, ny, nx, {config.in_channels})"
-        )
-    if condition.shape != (config.condition,):
-        raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
-    dtype = config.compute_dtype or volume.dtype
-    cast = functools.partial(jax.tree.map, lambda a: jnp.asarray(a, dtype))
-    network = nnx.merge(_structure(config)[0], nnx.State(cast(params)))
+    network, cast = unet.assembled(_UNet3D, config, params, volume, condition)
     return network(cast(volume), cast(condition)).astype(volume.dtype)
-
-
-@functools.lru_cache
-def _structure(config: UNetConfig) -> tuple[nnx.GraphDef, dict]:
-    # The network without its arrays, and their shapes.
-    graph, state = nnx.split(nnx.eval_shape(lambda: _UNet3D(config, rngs=nnx.Rngs(params=0))))
-    return graph, nnx.to_pure_dict(state)
