@@ -54,6 +54,8 @@ class Part:
     volume, measured: (rows, ny, nx) float32, in the units of the result; supplied: (rows,)
     status, iterations, residual: (rows,); history, change: (rows, iterations)
     size: (rows,), norm of the slice; blind: (rows,), whether the row has no valid bin
+    gains: (rows, views), factors that views were too bright by; stripes: (rows, columns), offsets of columns,
+        in the units of the projections; (rows, 0) where they were not looked for
     """
 
     rows: slice
@@ -67,6 +69,8 @@ class Part:
     change: np.ndarray
     size: np.ndarray
     blind: np.ndarray
+    gains: np.ndarray
+    stripes: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but ``rows``, by name."""
@@ -122,7 +126,7 @@ class Prepared:
             count = solved.rows.stop - solved.rows.start
             data = (solved.sinograms, solved.masks, solved.images)
             out = self.splitter(self.program.problem, np.float32(self.noise), *data)
-            measured, supplied = (np.asarray(a)[:count] for a in out)
+            measured, supplied, gains, stripes = (np.asarray(a)[:count] for a in out)
             volume = scale * solved.volume
             yield Part(
                 rows=solved.rows,
@@ -136,6 +140,8 @@ class Prepared:
                 change=solved.stats["change"],
                 size=np.linalg.norm(volume, axis=(1, 2)),
                 blind=~solved.masks[:count].any(axis=(1, 2)),
+                gains=gains,
+                stripes=np.float32(self.found.scale) * stripes,
             )
 
     def misfit(self, row: int, image) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,9 @@ class Result:
     scale: what image values were divided by while they were solved for, per pixel
     sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
     method, parameters: its name and settings; warnings: in words
+    gains: (rows, views), the factors by which views were found too bright and mended, 1 for none; stripes:
+        (rows, columns), the offsets that columns were mended by, in the units of the projections, 0 for none;
+        (rows, 0) where they were not looked for
     chunk: rows that were solved together
     timings: wall time, ``seconds_compile`` of what is compiled, ``seconds_run`` of the solve
         of all rows, ``seconds_prepare`` of all else: axis, support, scale, weight, what to trust
@@ -58,6 +61,8 @@ class Result:
     method: str
     parameters: dict[str, Any]
     warnings: list[str]
+    gains: np.ndarray
+    stripes: np.ndarray
     timings: dict[str, float]
     chunk: int
     scan: Scan | StoredScan
@@ -120,6 +125,7 @@ class Result:
             "wedge_deg": wedge.width_deg,
             "wedge_center_deg": wedge.center_deg,
             "views": self.scan.views,
+            **self.mended(),
             "scale": self.scale,
             "units": self.units,
             "chunk": self.chunk,
@@ -129,6 +135,23 @@ class Result:
             "warnings": self.warnings,
             "scan": self.scan.provenance,
         }
+
+    def mended(self) -> dict[str, Any]:
+        """What the summary says of a detector's errors, where they were looked for: ``gains`` and ``stripes``,
+        each how many of its views or columns were mended in every row, which of them in at least half of the
+        rows, and the median of their factors or offsets over the rows where they were."""
+        told = {}
+        for name, unit, values, none in (
+            ("gains", "views", self.gains, 1),
+            ("stripes", "columns", self.stripes, 0),
+        ):
+            if not values.shape[1]:
+                continue
+            found = values != none
+            often = np.flatnonzero(found.mean(axis=0) >= 0.5)
+            by = [float(np.median(values[found[:, k], k])) for k in often]
+            told[name] = {unit: found.sum(axis=1), "often": often, "by": by}
+        return told
 
     def save(
         self,
@@ -177,6 +200,8 @@ def make_result(
         method=prepared.method,
         parameters={name: methods.describe(value) for name, value in prepared.settings.items()},
         warnings=_warnings(prepared, rows, facts) + said,
+        gains=facts["gains"],
+        stripes=facts["stripes"],
         timings={
             "seconds_prepare": max(seconds - prepared.seconds_compile - seconds_run, 0.0),
             "seconds_compile": compiling,

@@ -16,9 +16,10 @@ import h5py
 import numpy as np
 import pytest
 from analytic import CENTER, THETA, disc_stack
+from typer.testing import CliRunner
 
 import pfitre_jax as pf
-from pfitre_jax import api, job
+from pfitre_jax import api, cli, job
 from pfitre_jax.engine import methods
 from pfitre_jax.io.hdf5 import write_dxchange
 from pfitre_jax.io.results import read_result
@@ -181,12 +182,19 @@ def call(line, check=True, **more):
     return subprocess.run(line, env=environment(**more), check=check, capture_output=True, text=True)
 
 
-def test_four_devices_give_the_result_of_one(path, tmp_path):
+@pytest.fixture(scope="module")
+def one(path, tmp_path_factory):
+    """The result of one process on one device."""
+    folder = tmp_path_factory.mktemp("one") / "out"
+    call(command(path, folder))
+    return read_result(folder / "recon.h5")
+
+
+def test_four_devices_give_the_result_of_one(path, one, tmp_path):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
     done = call(command(path, tmp_path / "four"), XLA_FLAGS=flags)
     assert "4 device(s)" in done.stderr
-    call(command(path, tmp_path / "one"))
-    four, one = (read_result(tmp_path / name / "recon.h5") for name in ("four", "one"))
+    four = read_result(tmp_path / "four" / "recon.h5")
     np.testing.assert_allclose(four.volume, one.volume, atol=3e-3)
     # Conjugate gradients over views without a wedge magnify rounding.
     assert np.linalg.norm(four.measured - one.measured) < 5e-3 * np.linalg.norm(one.measured)
@@ -199,7 +207,7 @@ def team_of_two() -> list:
     return ["--coordinator", f"127.0.0.1:{port}", "--num-processes", 2]
 
 
-def test_two_processes_share_the_rows(path, tmp_path):
+def test_two_processes_share_the_rows(path, one, tmp_path):
     team = team_of_two()
     both = [
         subprocess.Popen(
@@ -211,8 +219,7 @@ def test_two_processes_share_the_rows(path, tmp_path):
     ]
     said = [process.communicate(timeout=300)[1].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    call(command(path, tmp_path / "one"))
-    two, one = (read_result(tmp_path / name / "recon.h5") for name in ("two", "one"))
+    two = read_result(tmp_path / "two" / "recon.h5")
     np.testing.assert_allclose(two.volume, one.volume, atol=3e-3)
     assert not (tmp_path / "two" / "partial").exists()
 
@@ -301,12 +308,16 @@ def test_programs_read_what_happens(path, tmp_path):
     assert quiet.stdout == quiet.stderr == ""
 
 
-def test_the_memory_check_says_what_is_needed_and_does_nothing(path, tmp_path):
-    done = call(command(path, tmp_path / "out", "--memory-check"))
+def test_the_memory_check_says_what_is_needed_and_does_nothing(path, small, tmp_path):
+    def call(*more):
+        given = ["recon", path, "--center", CENTER, "--method", "cgls", "--out", tmp_path / "out", *more]
+        return CliRunner().invoke(cli.app, [str(arg) for arg in given])
+
+    done = call("--memory-check")
     assert "GiB needed" in done.stdout and "rows    9, 2 at a time" in done.stdout
     assert not (tmp_path / "out").exists()
-    done = call(command(path, tmp_path / "out", "--memory", 0.001), check=False)
-    assert done.returncode == 2 and "GiB are there" in done.stderr and not (tmp_path / "out").exists()
+    done = call("--memory", 0.001)
+    assert done.exit_code == 2 and "GiB are there" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_a_scan_in_its_file_is_read_as_one_in_memory(tmp_path):

@@ -379,7 +379,10 @@ def _psnr(image, truth) -> float:
 
 
 def _print_result(result, paths) -> None:
+    import numpy as np
+
     from pfitre_jax.loop import Status
+    from pfitre_jax.scan import ranges
 
     table = Table(title=f"{result.label}, {len(result.rows)} rows", title_justify="left")
     for column in ("row", "residual", "status", "iterations"):
@@ -407,5 +410,9 @@ def _print_result(result, paths) -> None:
         f"{running:.1f} s ({per_row:.2f} s a row) after {compiling:.1f} s of compiling and "
         f"{times['seconds_prepare']:.1f} s of preparation"
     )
+    for name, told in result.mended().items():
+        unit = "views" if name == "gains" else "columns"
+        often = f"{unit} {ranges(told['often'])} in most rows" if len(told["often"]) else "none in most rows"
+        console.print(f"{name}: {np.mean(told[unit]):.1f} {unit} mended in a row; {often}")
     for path in paths:
         console.print(str(path), markup=False)

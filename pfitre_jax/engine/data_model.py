@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT
-from pfitre_jax.solvers.detector import Calibrated, calibrated
+from pfitre_jax.solvers.detector import Calibrated, calibrated, detector_errors
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.reweighted import Reweighted
 
@@ -60,6 +60,14 @@ def mended(problem: Problem, image, on: tuple[str, ...]) -> Problem:
     if not on:
         return problem
     return calibrated(problem, problem.misfit(image), **{name: name in on for name in SWITCHES})
+
+
+def found(problem: Problem, image, on: tuple[str, ...]):
+    """The gain of each view of a row, (views,), and the stripe of each column, (columns,), by which the data
+    at its result were mended; (0,) of what is not on."""
+    flags = {name: name in on for name in SWITCHES}
+    gain, offset = detector_errors(problem, problem.misfit(image), **flags)
+    return gain[: gain.size * flags["gains"], 0], offset[0, : offset.size * flags["stripes"]]
 
 
 def switched(settings: dict[str, Any]) -> tuple[str, ...]:

@@ -82,16 +82,23 @@ class Calibrated:
 
 
 def calibrated(problem: Problem, misfit, *, stripes: bool, gains: bool) -> Problem:
-    """``problem`` with ``y/g - c``: its ``y`` without what :func:`view_gains` and
-    :func:`column_stripes` find in a misfit."""
+    """``problem`` with ``y/g - c``: its ``y`` without what :func:`detector_errors` finds in a misfit."""
+    gain, offset = detector_errors(problem, misfit, stripes=stripes, gains=gains)
+    return dataclasses.replace(problem, sinogram=problem.mask * (problem.sinogram / gain - offset))
+
+
+def detector_errors(
+    problem: Problem, misfit, *, stripes: bool, gains: bool
+) -> tuple[Float[Array, "*rows views 1"], Float[Array, "*rows 1 columns"]]:
+    """``(g, c)``: :func:`view_gains` of a misfit, and :func:`column_stripes` of what they leave; 1 and 0
+    where they are not looked for."""
     sinogram, mask = problem.sinogram, problem.mask
+    gain, offset = jnp.ones_like(sinogram[..., :1]), jnp.zeros_like(sinogram[..., :1, :])
     if gains:
         predicted = sinogram - misfit
         gain = view_gains(misfit, mask * predicted, mask)
-        sinogram, misfit = sinogram / gain, mask * (sinogram / gain - predicted)
-    if stripes:
-        sinogram = mask * (sinogram - column_stripes(misfit, mask))
-    return dataclasses.replace(problem, sinogram=sinogram)
+        misfit = mask * (sinogram / gain - predicted)
+    return gain, column_stripes(misfit, mask) if stripes else offset
 
 
 def column_stripes(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.engine.data_model import mended
+from pfitre_jax.engine import data_model
 from pfitre_jax.solvers.cg import conjugate_gradients, ratio
 from pfitre_jax.solvers.problem import Problem
 
@@ -57,16 +57,19 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
 
 
 def split(problem: Problem, noise, sinograms, masks, images, switches: tuple[str, ...] = ()):
-    """``(measured, supplied)`` of slices: (slices, ny, nx), the part of each that its data determine, and
-    (slices,), ``norm(x - measured) / norm(x)``, the share that they do not; 0 for an empty slice.
+    """``(measured, supplied, gains, stripes)`` of slices: (slices, ny, nx), the part of each that its data
+    determine; (slices,), ``norm(x - measured) / norm(x)``, the share that they do not, 0 for an empty slice;
+    and (slices, views), (slices, columns) of :func:`pfitre_jax.engine.data_model.found`.
 
     problem: supplies everything but sinogram and mask, (slices, views, columns); noise: see :func:`damping`
     switches: names of :data:`pfitre_jax.engine.data_model.SWITCHES` that are on; static
     """
 
     def one(sinogram, mask, image):
-        row = mended(dataclasses.replace(problem, sinogram=sinogram, mask=mask), image, switches)
+        raw = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
+        row = data_model.mended(raw, image, switches)
         measured = measured_part(row, image, damping(row, image, noise))
-        return measured, ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
+        supplied = ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
+        return measured, supplied, *data_model.found(raw, image, switches)
 
     return jax.vmap(one)(sinograms, masks, images)

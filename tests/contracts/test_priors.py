@@ -46,7 +46,12 @@ PRIORS = PROXES | {
 }
 
 
-@pytest.fixture(params=PRIORS, name="prior")
+#: Of which another one takes nearly the same way.
+VARIANTS = ("tv, any sign", "wavelet, cycle spinning")
+MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in PRIORS]
+
+
+@pytest.fixture(params=MARKED, name="prior")
 def _prior(request):
     return PRIORS[request.param]()
 

@@ -100,10 +100,16 @@ METHODS = {
 
 #: Of which another one takes nearly the same way.
 VARIANTS = ("fista-dtv", "hqs-first", "unrolled", "anderson-sirt", "pnp-fista", "null-space")
-MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in METHODS]
+#: Differentiated through what others of the list have too.
+WRAPPED = ("in turns", "student-sirt", "original", "gradient-step", "pnp-ista", "red", "red-pro")
 
 
-@pytest.fixture(params=MARKED, name="method")
+def all_but(names, slow):
+    """The names, of which some are run by hand."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in names]
+
+
+@pytest.fixture(params=all_but(METHODS, VARIANTS), name="method")
 def _method(request):
     return METHODS[request.param]
 
@@ -175,10 +181,11 @@ def test_vmap_equals_loop_and_a_bad_slice_leaves_the_others_alone(method):
         check_close(mapped.stats["residual"][k], one.stats["residual"], 1e-3)
 
 
-def test_gradients_are_finite_differences(method):
+@pytest.mark.parametrize("name", all_but(METHODS, (*VARIANTS, *WRAPPED)))
+def test_gradients_are_finite_differences(name):
     """To the data, to the centre, and to the method's own numbers, all at once."""
     with jax.enable_x64(True):
-        method = jax.tree.map(lambda a: a.astype(jnp.float64), method)
+        method = jax.tree.map(lambda a: a.astype(jnp.float64), METHODS[name])
         A = projector()
 
         def loss(arguments):
@@ -197,7 +204,7 @@ def test_gradients_are_finite_differences(method):
         )
 
 
-@pytest.mark.parametrize("name", ["fista-tv", "hqs-linear"])
+@pytest.mark.parametrize("name", all_but(["fista-tv", "hqs-linear"], ["hqs-linear"]))
 def test_checkpoint_gives_the_gradient_of_unroll(name):
     """It is the loop's doing, not the methods': two of them will do."""
     method, p = METHODS[name], problem()
@@ -298,7 +305,11 @@ CALLS = {
 UNWEIGHTED = ("cgls", "gradient_step", "learned_primal_dual", "fista_tv, poisson")
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in UNWEIGHTED])
+#: The weights reach these as they do another one.
+ALIKE = ("equilibrium", "admm", "pnp_fista", "red_pro", "null_space", "pfitre_original")
+
+
+@pytest.mark.parametrize("name", all_but([name for name in CALLS if name not in UNWEIGHTED], ALIKE))
 def test_a_view_that_is_known_to_be_wrong_is_fitted_less(name):
     A = projector()
     sinogram = measured(A).at[2].add(1.0)

@@ -154,6 +154,7 @@ def test_views_are_registered_to_predicted_ones(clean, truth):
     assert motion.roll_deg == 1.0 and (motion.gain == 1).all()
 
 
+@pytest.mark.slow
 def test_a_roll_that_is_not_told_is_left_as_it_was(clean, monkeypatch):
     """The best of the rolls that are tried is the last of them."""
     monkeypatch.setattr(module._Level, "misfit", lambda self, motion: 1.0 - 0.1 * motion.roll_deg)

@@ -117,6 +117,22 @@ def test_a_detector_that_is_wrong_does_less_harm_where_its_errors_are_looked_for
     assert mended < lost(stripes=True) and mended < lost(gains=True)
 
 
+def test_what_of_the_detector_was_mended_is_told():
+    """Two columns of three rows, and a view."""
+    stack = np.array(disc_stack(3 * [DISC]))
+    stack += 0.05 * np.random.default_rng(0).standard_normal(stack.shape).astype(np.float32)
+    stack[7] *= 1.3
+    stack[..., [11, 17]] += np.float32([0.5, -0.5])
+    scan = Scan.create(stack, THETA, center=CENTER)
+    result = reconstruct(scan, "fista-tv", weight=1e-3, iterations=60, stripes=True, gains=True)
+    told = result.mended()
+    assert list(told["gains"]["often"]) == [7] and list(told["stripes"]["often"]) == [11, 17]
+    np.testing.assert_allclose(told["gains"]["by"], [1.3], rtol=0.05)
+    np.testing.assert_allclose(told["stripes"]["by"], [0.5, -0.5], atol=0.15)
+    assert list(result.summary()["stripes"]["often"]) == [11, 17]
+    assert not reconstruct(scan, "fista-tv", weight=1e-4, iterations=2).mended()
+
+
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_few_photons_count_for_less(joint):
     """A disc that hardly any photon passes through, and 500 beside it."""
