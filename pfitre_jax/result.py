@@ -137,9 +137,11 @@ class Result:
         }
 
     def mended(self) -> dict[str, Any]:
-        """What the summary says of a detector's errors, where they were looked for: ``gains`` and ``stripes``,
-        each how many of its views or columns were mended in every row, which of them in at least half of the
-        rows, and the median of their factors or offsets over the rows where they were."""
+        """``gains`` and ``stripes``, where they were looked for, as the summary has them.
+
+        Each: how many of its views or columns were mended in every row, which of them in at least half of the
+        rows (``often``), and the medians of their factors or offsets over the rows where they were (``by``).
+        """
         told = {}
         for name, unit, values, none in (
             ("gains", "views", self.gains, 1),
