@@ -12,8 +12,12 @@ from pfitre_jax.engine import data_model
 from pfitre_jax.solvers.cg import conjugate_gradients, ratio
 from pfitre_jax.solvers.problem import Problem
 
-#: Conjugate gradients of :func:`measured_part`; twice as many change it by less than 1%.
-ITERATIONS = 40
+#: Conjugate gradients of :func:`measured_part`.
+ITERATIONS = 20
+#: Damping of their preconditioner, at least, where ``norm(A)^2 = 1``. With that of the problem, where it is
+#: small, the preconditioner amplifies what the data say nothing of by ``1/damping``, and its own error with
+#: it: iterates are far too large for long. With this one they grow from 0; ended early, less is measured.
+LEAST_DAMPING = 0.1
 #: The damping is at least this, relative to ``norm(A)^2 = 1``: no data are better than float32 tells.
 SMALLEST_DAMPING = 1e-6
 
@@ -23,7 +27,8 @@ def measured_part(problem: Problem, x: Float[Array, "ny nx"], damping, iteration
 
     What a damped least-squares reconstruction would make of noiseless data of ``x``: the identity where ``H``
     is far above ``damping``, 0 where the data say nothing, as in the missing wedge. By preconditioned
-    conjugate gradients on the exact operator.
+    conjugate gradients on the exact operator, from 0: where the damping is small they end before all that is
+    hardly measured has come, and ``norm(x - measured)`` is up to a tenth too large.
 
     damping: (), of :func:`damping`
     """
@@ -33,7 +38,7 @@ def measured_part(problem: Problem, x: Float[Array, "ny nx"], damping, iteration
         image,
         jnp.zeros_like(x),
         iterations=iterations,
-        precondition=lambda r: problem.precondition(r, damping),
+        precondition=lambda r: problem.precondition(r, jnp.maximum(damping, LEAST_DAMPING)),
     )
 
 

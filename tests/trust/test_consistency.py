@@ -65,6 +65,25 @@ def test_it_is_the_solution_of_its_equation():
     assert norm(left - right) < 1e-3 * norm(right)
 
 
+@pytest.mark.parametrize("half_deg", [42.0, 75.0])
+def test_what_is_supplied_is_that_of_the_exact_inverse(half_deg):
+    """By the eigenvectors of ``H`` on a small grid; less may count as measured, not more."""
+    n = 28
+    A = Projector(ParallelGeometry.create(np.deg2rad(np.linspace(-half_deg, half_deg, 20)), n))
+    p = Problem.create(A, jnp.zeros(A.sinogram_shape))
+    inside = np.flatnonzero(np.asarray(p.support).ravel())
+    columns = np.eye(n * n, dtype=np.float32)[inside].reshape(-1, n, n)
+    H = np.asarray(jax.jit(jax.vmap(p.normal))(columns), float).reshape(-1, n * n)[:, inside]
+    values, vectors = np.linalg.eigh((H + H.T) / 2)
+    x = np.zeros((n, n), np.float32)
+    x[6:20, 8:11] = x[9:12, 13:22] = x[15:17, 15:20] = 1
+    parts = vectors.T @ x.ravel()[inside]
+    for strength in (1e-2, 1e-3, 1e-4, 1e-5):
+        exact = np.linalg.norm(strength / (values + strength) * parts) / norm(x)
+        supplied = norm(x - measured(p, jnp.asarray(x), strength)) / norm(x)
+        assert 0.99 * exact < supplied < 1.15 * exact, strength
+
+
 def test_more_noise_leaves_less_that_is_measured():
     x = wave(45) + wave(135)
     shares = [norm(measured(problem(), x, strength)) for strength in (1e-3, 0.1, 10.0)]
@@ -105,19 +124,19 @@ def test_damping_is_the_noise_over_the_signal():
 
 def test_split_is_the_measured_part_of_every_row_whatever_the_units():
     p, sinograms, masks, volume = scan(0.5)
-    parts, supplied = jax.jit(split)(p, 0.5, sinograms, masks, volume)
+    parts, supplied, *_ = jax.jit(split)(p, 0.5, sinograms, masks, volume)
     for k in range(len(volume)):
         strength = damping(p.with_sinogram(sinograms[k]), jnp.asarray(volume[k]), 0.5)
         expected = measured(p, jnp.asarray(volume[k]), strength)
         assert norm(parts[k] - expected) < 5e-3 * norm(expected)
         share = norm(volume[k] - parts[k]) / norm(volume[k])
         np.testing.assert_allclose(supplied[k], share, rtol=1e-3)
-    scaled, same = jax.jit(split)(p, 150.0, 300 * sinograms, masks, 300 * volume)
+    scaled, same, *_ = jax.jit(split)(p, 150.0, 300 * sinograms, masks, 300 * volume)
     assert norm(scaled / 300 - parts) < 5e-3 * norm(parts)
     np.testing.assert_allclose(same, supplied, atol=2e-3)
 
 
 def test_an_empty_volume_has_nothing():
     p, sinograms, masks, volume = scan(0.5)
-    parts, supplied = jax.jit(split)(p, 0.5, 0 * sinograms, masks, 0 * volume)
+    parts, supplied, *_ = jax.jit(split)(p, 0.5, 0 * sinograms, masks, 0 * volume)
     assert not np.any(parts) and not np.any(supplied)
