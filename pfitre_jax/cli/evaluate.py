@@ -49,12 +49,14 @@ def evaluate(
 ) -> None:
     """Judge a prior on scans of scenes nobody trained on, beside total variation at its best weight.
 
-    A run that was stopped goes on in the same DIR.
+    One of volumes is judged on volumes of 16 rows, also beside the same rows one by one. A run that was
+    stopped goes on in the same DIR.
     """
     import dataclasses
 
     from pfitre_jax import evaluate as judge
     from pfitre_jax.engine import methods
+    from pfitre_jax.evaluate import worst
     from pfitre_jax.evaluate.results import NAMES
     from pfitre_jax.evaluate.scenes import absent, check_source
     from pfitre_jax.io.results import check_folder
@@ -70,9 +72,12 @@ def evaluate(
         )
     check_source(scenes)
     loaded = pretrained(prior)
-    asked = methods.settings("pfitre", prior=loaded, iterations=iterations, rho=rho)
+    joint = getattr(loaded, "reach", 0) > 0
+    asked = methods.settings("pfitre", joint=joint, prior=loaded, iterations=iterations, rho=rho)
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     settings = judge.QUICK if quick else judge.FULL
+    if joint:
+        settings = settings.of_volumes()
     missed = absent(settings.sources)
     if only == "sources" and len(missed) == len(settings.sources):
         check_source(missed[0])
@@ -87,7 +92,8 @@ def evaluate(
     command = ctx.find_root().meta[COMMAND]
     with work():
         told = {**parameters, "prior": loaded.card.get("name")}
-        paths = judge.save(records, settings, told, out)
+        drawing = worst.picture(loaded, worst.worst(records), settings, **parameters)
+        paths = judge.save(records, settings, told, out, drawing)
         if card:
             paths += judge.write_card(prior, loaded, records, settings, parameters, command)
     console = Console(soft_wrap=True, highlight=False, emoji=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,10 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, log, pictures, weights.")],
     steps: Annotated[
         int | None, typer.Option(metavar="N", help="Stop after N of the configured steps, to go on later.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Stop at the first checkpoint after so many minutes, to go on later."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -42,9 +48,12 @@ def train(
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 
+    began = time.monotonic()
     check_folder(out)
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"--minutes is {minutes:g}; expected more than 0")
     configuration = load_config(config)
     if stage is not None:
         configuration.span(stage)
@@ -68,5 +77,6 @@ def train(
             weights=prior,
             stage=stage,
             report=show,
+            enough=lambda: minutes is not None and time.monotonic() - began > 60 * minutes,
         )
     Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluate.methods import ALL, FACTORED, SPOILT
-from pfitre_jax.evaluate.scenes import FILES, SOURCES
+from pfitre_jax.evaluate.methods import ALL, FACTORED, OF_VOLUMES, SPOILT
+from pfitre_jax.evaluate.scenes import FILES, SOURCES, VOLUMES
 
 #: "orientation" is the base case itself.
 FACTORS = ("orientation", "wedge", "noise", "views", "artifacts", "sources")
@@ -42,6 +42,7 @@ class EvaluationSettings:
     varied, spoilt: orientations, of those, at which the factors and the artifacts are tried
     wedges (degrees), noises, view_counts: values of the factors; sources: of scenes from held-out files
     size: pixels and bins; seed: of the scenes; fista_iterations: of both kinds of total variation
+    rows: of each scene, which is a volume where there is more than one
 
     Raises ``ValueError`` for values that make no sense.
     """
@@ -61,9 +62,10 @@ class EvaluationSettings:
     noises: tuple[float, ...] = (0.003, 0.01, 0.03)
     view_counts: tuple[int, ...] = (32, 51, 90)
     sources: tuple[str, ...] = FILES
+    rows: int = 1
 
     def __post_init__(self):
-        for name in ("scenes", "orientations", "varied", "spoilt", "views", "fista_iterations"):
+        for name in ("scenes", "orientations", "varied", "spoilt", "views", "fista_iterations", "rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
         for name in ("varied", "spoilt"):
@@ -77,9 +79,14 @@ class EvaluationSettings:
         for noise in (self.noise, *self.noises):
             if not 0 < noise < 1:
                 raise ValueError(f"noise is {noise:g}; expected a share of the maximum, more than 0")
+        known = SOURCES if self.rows == 1 else VOLUMES
         for source in (self.source, *self.sources):
-            if source not in SOURCES:
-                raise ValueError(f"unknown source {source!r}; expected one of {', '.join(SOURCES)}")
+            if source not in known:
+                raise ValueError(f"unknown source {source!r}; expected one of {', '.join(known)}")
+
+    def of_volumes(self, rows: int = 16) -> EvaluationSettings:
+        """The same for a prior of volumes: one of so many rows where there are scenes."""
+        return dataclasses.replace(self, rows=rows, scenes=1, sources=VOLUMES)
 
 
 FULL = EvaluationSettings()
@@ -123,23 +130,27 @@ def cells(settings: EvaluationSettings, only: str | None = None) -> list[Cell]:
     """
     if only is not None and only not in FACTORS:
         raise ValueError(f"unknown factor {only!r}; expected one of {', '.join(FACTORS)}")
-    base = [_base(settings, number) for number in range(settings.orientations)]
+    if settings.rows > 1:
+        whole = factored = spoiling = OF_VOLUMES
+    else:
+        whole, factored, spoiling = ALL, FACTORED, SPOILT
+    base = [_base(settings, number, whole) for number in range(settings.orientations)]
     order = _spread(settings.orientations)
     varied, spoilt = ([base[k] for k in order[:n]] for n in (settings.varied, settings.spoilt))
     around = {
         "orientation": [],
-        "wedge": [_vary(cell, "wedge", value) for value in settings.wedges for cell in varied],
-        "noise": [_vary(cell, "noise", value) for value in settings.noises for cell in varied],
-        "views": [_vary(cell, "views", value) for value in settings.view_counts for cell in varied],
+        "wedge": [_vary(cell, "wedge", value, factored) for value in settings.wedges for cell in varied],
+        "noise": [_vary(cell, "noise", value, factored) for value in settings.noises for cell in varied],
+        "views": [_vary(cell, "views", value, factored) for value in settings.view_counts for cell in varied],
         "artifacts": [
             dataclasses.replace(
-                cell, factor="artifacts", value=name, methods=SPOILT, artifact=name, strength=strength
+                cell, factor="artifacts", value=name, methods=spoiling, artifact=name, strength=strength
             )
             for name, strength in STRENGTHS.items()
             for cell in spoilt
         ],
         "sources": [
-            dataclasses.replace(cell, factor="sources", value=source, methods=FACTORED, source=source)
+            dataclasses.replace(cell, factor="sources", value=source, methods=factored, source=source)
             for source in settings.sources
             if source != settings.source
             for cell in varied
@@ -151,13 +162,13 @@ def cells(settings: EvaluationSettings, only: str | None = None) -> list[Cell]:
     return shown + [cell for cell in around[only] if cell is not None]
 
 
-def _base(settings: EvaluationSettings, number: int) -> Cell:
+def _base(settings: EvaluationSettings, number: int, methods: tuple[str, ...]) -> Cell:
     degrees = 180 * number / settings.orientations
     first = settings.seed + number * settings.scenes
     return Cell(
         "orientation",
         f"{degrees:g}",
-        ALL,
+        methods,
         degrees,
         settings.missing_deg,
         settings.views,
@@ -167,12 +178,12 @@ def _base(settings: EvaluationSettings, number: int) -> Cell:
     )
 
 
-def _vary(cell: Cell, factor: str, value) -> Cell | None:
+def _vary(cell: Cell, factor: str, value, methods: tuple[str, ...]) -> Cell | None:
     """The base case with another value; None where that is the base case."""
     field = VARIED[factor]
     if getattr(cell, field) == value:
         return None
-    changed = {field: value, "factor": factor, "value": f"{value:g}", "methods": FACTORED}
+    changed = {field: value, "factor": factor, "value": f"{value:g}", "methods": methods}
     return dataclasses.replace(cell, **changed)
 
 

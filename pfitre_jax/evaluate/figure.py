@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pfitre_jax.evaluate.cells import EvaluationSettings
 from pfitre_jax.evaluate.scenes import kinds
-from pfitre_jax.evaluate.tables import TITLES
+from pfitre_jax.evaluate.tables import OVERS, TITLES
 
 _OURS, _BASE, _FAINT = "#2b6cb0", "#e4572e", "#8a90a0"
 _STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False}
@@ -76,8 +76,10 @@ def _draw_angles(axis, base, bins) -> None:
 def _draw_factor(axis, name, rows) -> None:
     _, unit = TITLES[name]
     _draw_spreads(axis, list(rows), [row["gain"] for row in rows.values()])
-    over = [row["gain_over_directional"]["mean"] for row in rows.values()]
-    axis.plot(range(len(rows)), over, "s--", color=_BASE, ms=4, lw=1, label="over directional TV")
+    for label, key in OVERS.items():
+        if all(key in row for row in rows.values()):
+            over = [row[key]["mean"] for row in rows.values()]
+            axis.plot(range(len(rows)), over, "s--", color=_BASE, ms=4, lw=1, label=label)
     _legend(axis)
     axis.set_xlabel(unit)
     _gain_axis(axis, name)

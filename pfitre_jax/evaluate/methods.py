@@ -14,10 +14,12 @@ from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
+from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.likeness import statistics
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.solvers.volume import VolumeProblem
 from pfitre_jax.trust.domain import disagreement
 
 if TYPE_CHECKING:
@@ -31,9 +33,12 @@ LABELS = {
     "first": "first reconstruction",
     "network_once": "network, once",
     "pfitre_original": "the published loop with this prior",
+    "rows": "its rows one by one",
     "pfitre": "pfitre",
 }
-ALL = tuple(LABELS)
+#: Of volumes; "rows" are those that `pfitre` makes of them without --joint.
+OF_VOLUMES = ("fbp", "fista_tv", "first", "network_once", "rows", "pfitre")
+ALL = tuple(name for name in LABELS if name != "rows")
 FACTORED = tuple(name for name in ALL if name != "pfitre_original")
 SPOILT = tuple(name for name in FACTORED if name != "fista_dtv")
 #: Half decades; total variation is given the best of them, by PSNR, for every scene on its own.
@@ -46,21 +51,40 @@ VARIATIONS = tuple(_RATIOS)
 def reconstruct(
     prior: Any, scans: Scans, methods: tuple[str, ...], *, rho, iterations: int, fista_iterations: int
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,).
+    """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,); where ``methods`` has
+    "rows", the scans are the rows of one volume, and ``prior`` is of volumes.
 
     facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement``
         and the ``statistics`` of what its result looks like, (scans, 4)
     """
-    images, facts = _learned(prior, scans, rho, iterations=iterations)
+    if "rows" in methods:
+        of_rows = RECIPES["pfitre"].defaults
+        images, facts = _learned_volume(prior, scans, rho, iterations=iterations)
+        alone = pretrained(of_rows["prior"])
+        images["rows"] = _rows(alone, scans, of_rows["rho"], iterations=of_rows["iterations"])
+    else:
+        images, facts = _learned(prior, scans, rho, iterations=iterations)
     images |= {"fbp": _fbp(scans)}
     if names := [name for name in VARIATIONS if name in methods]:
         ratios = jnp.asarray([_RATIOS[name] for name in names])
-        best, weights = _variation(scans, ratios, iterations=fista_iterations)
+        best, weights = _variation(scans, ratios, jnp.asarray(WEIGHTS), iterations=fista_iterations)
         images |= dict(zip(names, best, strict=True))
         facts |= {weight_of(name): weight for name, weight in zip(names, weights, strict=True)}
     if "pfitre_original" in methods:
         images["pfitre_original"] = _published(prior, scans)
     return {name: images[name] for name in methods}, facts
+
+
+def with_weight(
+    prior: Any, scans: Scans, weight, *, rho, iterations: int, fista_iterations: int
+) -> dict[str, jax.Array]:
+    """Images (scans, ny, nx) of "fista_tv" at a weight, (), and of "pfitre"; a prior of volumes takes the
+    scans for the rows of one."""
+    learned = _learned_volume if getattr(prior, "reach", 0) else _learned
+    images, _ = learned(prior, scans, rho, iterations=iterations)
+    ratios, weights = jnp.ones(1), jnp.reshape(weight, 1)
+    [variation], _ = _variation(scans, ratios, weights, iterations=fista_iterations)
+    return {"fista_tv": variation, "pfitre": images["pfitre"]}
 
 
 def weight_of(name: str) -> str:
@@ -69,9 +93,8 @@ def weight_of(name: str) -> str:
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
-def _variation(scans: Scans, ratios, *, iterations: int):
-    """Best images (ratios, scans, ny, nx) and weights (ratios, scans)."""
-    weights = jnp.asarray(WEIGHTS)
+def _variation(scans: Scans, ratios, weights, *, iterations: int):
+    """Best images (ratios, scans, ny, nx) and weights (ratios, scans) of these."""
 
     def solve(ratio, weight):
         method = FISTATV(weight, ratio=ratio)
@@ -102,6 +125,33 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
         images = {"first": first.x, "network_once": once, "pfitre": x}
         facts = {"disagreement": disagreement(prior, problem, x, rho), "statistics": statistics(x)}
         return {name: scale * image for name, image in images.items()}, facts
+
+    return scans.each(one)
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _learned_volume(prior, scans: Scans, rho, *, iterations: int):
+    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
+    scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
+    problem = VolumeProblem.create(scans.problem, scans.sinograms / scale, scans.masks)
+    blank = jnp.zeros_like(scans.truth)
+    first = loop.init(problem, blank)
+    once = loop.step(problem, first).z
+    x = run(loop, problem, blank, iterations=iterations, state=first).value
+    images = {"first": first.x, "network_once": once, "pfitre": x}
+    doubt = jnp.broadcast_to(disagreement(prior, problem, x, rho), len(x))
+    facts = {"disagreement": doubt, "statistics": jax.vmap(statistics)(x)}
+    return {name: scale * image for name, image in images.items()}, facts
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _rows(prior, scans: Scans, rho, *, iterations: int):
+    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
+    scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
+
+    def one(problem):
+        problem = problem.with_sinogram(problem.sinogram / scale)
+        return scale * run(loop, problem, jnp.zeros(problem.A.shape), iterations=iterations).value
 
     return scans.each(one)
 

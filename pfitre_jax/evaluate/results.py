@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pfitre_jax.evaluate.cells import EvaluationSettings
 from pfitre_jax.evaluate.figure import figure
@@ -17,13 +18,16 @@ from pfitre_jax.io.results import write_files
 from pfitre_jax.priors import files, likeness
 
 #: The files of :func:`save`.
-NAMES = ("evaluation.json", "evaluation.md", "evaluation.png")
+NAMES = ("evaluation.json", "evaluation.md", "evaluation.png", "worst.png")
 
 
-def save(records: list[dict], settings: EvaluationSettings, parameters: dict, folder) -> list[Path]:
+def save(
+    records: list[dict], settings: EvaluationSettings, parameters: dict, folder, worst: Figure
+) -> list[Path]:
     """Write :data:`NAMES` into ``folder``; returns their paths.
 
-    parameters: of the method and the prior, as they are to be told
+    parameters: of the method and the prior, as they are to be told; worst: of
+        :func:`pfitre_jax.evaluate.worst.picture`
     """
     summary = summarise(records)
     content = {
@@ -37,6 +41,7 @@ def save(records: list[dict], settings: EvaluationSettings, parameters: dict, fo
         "evaluation.json": lambda path: path.write_text(_text(content)),
         "evaluation.md": lambda path: path.write_text(tables),
         "evaluation.png": lambda path: drawing.savefig(path, format="png"),
+        "worst.png": lambda path: worst.savefig(path, format="png"),
     }
     return write_files(folder, writers)
 
@@ -73,7 +78,10 @@ def _domain(card: dict, records: list[dict]) -> dict:
     doubts = [r["disagreement"] for r in like]
     return {
         "disagreement": {"median": float(np.median(doubts)), "limit": float(np.quantile(doubts, 0.95))},
-        "likeness": likeness.reference([r["statistics"] for r in like]),
+        # Of a volume they are those of every row.
+        "likeness": likeness.reference(
+            np.concatenate([np.atleast_2d(r["statistics"]) for r in like]).tolist()
+        ),
     }
 
 

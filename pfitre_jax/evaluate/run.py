@@ -16,15 +16,15 @@ import numpy as np
 from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluate.measures import judge
 from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, weight_of
-from pfitre_jax.evaluate.scans import scan_cell
-from pfitre_jax.evaluate.scenes import angle_to_wedge, draw
+from pfitre_jax.evaluate.scans import scan_cell, scan_volume
+from pfitre_jax.evaluate.scenes import angle_to_wedge, draw, draw_volume
 from pfitre_jax.io.results import versions, write_files
 from pfitre_jax.twin.projecting import OVERSAMPLING
 
 #: Folder, in that of the results, of the finished cells.
 CELLS = "cells"
 #: What the results of total variation depend on.
-CLASSICAL = ("version", "size", "fista_iterations")
+CLASSICAL = ("version", "size", "fista_iterations", "rows")
 
 
 def evaluate(
@@ -89,6 +89,7 @@ def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
         "iterations": iterations,
         "size": settings.size,
         "fista_iterations": settings.fista_iterations,
+        "rows": settings.rows,
     }
 
 
@@ -121,37 +122,58 @@ def finished(
 
 
 def _evaluate_cell(prior, cell: Cell, context: dict, known: list[dict] | None = None) -> list[dict]:
-    scenes = [draw(cell.source, seed, OVERSAMPLING * context["size"]) for seed in cell.seeds]
-    scans = scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
-    images, facts = reconstruct(
-        prior,
-        scans,
-        cell.methods if known is None else tuple(n for n in cell.methods if n not in VARIATIONS),
-        rho=jnp.asarray(context["rho"]),
-        iterations=context["iterations"],
-        fista_iterations=context["fista_iterations"],
-    )
-    judged = {name: judge(scans, image) for name, image in images.items()}
-    judged, facts = jax.tree.map(np.asarray, (judged, facts))
+    judged = _judge_volumes if context["rows"] > 1 else _judge_scenes
+    methods = cell.methods if known is None else tuple(n for n in cell.methods if n not in VARIATIONS)
     records = []
-    for i, (seed, scene) in enumerate(zip(cell.seeds, scenes, strict=True)):
+    for i, (seed, scene, found, facts) in enumerate(judged(prior, cell, context, methods)):
         record = {name: value for name, value in dataclasses.asdict(cell).items() if name not in _OF_CELL}
         record |= {"seed": seed, "kind": scene.kind, "wires_deg": scene.wires_deg}
         if scene.wires_deg is not None:
             record["wires_to_wedge_deg"] = angle_to_wedge(scene.wires_deg, cell.wedge_center_deg)
-        methods = {
-            name: {measure: float(values[i]) for measure, values in measures.items()}
-            for name, measures in judged.items()
-        }
-        record |= {name: values[i].tolist() for name, values in facts.items()}
+        record |= facts
         if known is not None:
             of_variations = [name for name in VARIATIONS if name in cell.methods]
-            methods |= {name: known[i]["methods"][name] for name in of_variations}
+            found |= {name: known[i]["methods"][name] for name in of_variations}
             record |= {weight_of(name): known[i][weight_of(name)] for name in of_variations}
-        record["methods"] = {name: methods[name] for name in cell.methods}
+        record["methods"] = {name: found[name] for name in cell.methods}
         record["gain"] = record["methods"]["pfitre"]["psnr"] - record["methods"]["fista_tv"]["psnr"]
         records.append(record)
     return records
+
+
+def _judge_scenes(prior, cell: Cell, context: dict, methods: tuple[str, ...]):
+    """Seed, scene, measures of each method, and facts, of every scan of a cell."""
+    scenes = [draw(cell.source, seed, OVERSAMPLING * context["size"]) for seed in cell.seeds]
+    scans = scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
+    measures, facts = _solve_and_judge(prior, scans, context, methods)
+    for i, (seed, scene) in enumerate(zip(cell.seeds, scenes, strict=True)):
+        found = {name: {m: float(v[i]) for m, v in values.items()} for name, values in measures.items()}
+        yield seed, scene, found, {name: values[i].tolist() for name, values in facts.items()}
+
+
+def _judge_volumes(prior, cell: Cell, context: dict, methods: tuple[str, ...]):
+    """As :func:`_judge_scenes`: means over the rows of each volume, and what each row looks like."""
+    for seed in cell.seeds:
+        fine = OVERSAMPLING * context["size"]
+        scene = draw_volume(cell.source, seed, context["rows"], fine, 1 / context["size"])
+        scans = scan_volume(cell, seed, jnp.asarray(scene.image))
+        measures, facts = _solve_and_judge(prior, scans, context, methods)
+        found = {name: {m: float(np.mean(v)) for m, v in of.items()} for name, of in measures.items()}
+        told = {name: float(np.mean(values)) for name, values in facts.items() if name != "statistics"}
+        yield seed, scene, found, told | {"statistics": facts["statistics"].tolist()}
+
+
+def _solve_and_judge(prior, scans, context: dict, methods: tuple[str, ...]):
+    """Measures of each method, and facts, as NumPy arrays, (scans,)."""
+    images, facts = reconstruct(
+        prior,
+        scans,
+        methods,
+        rho=jnp.asarray(context["rho"]),
+        iterations=context["iterations"],
+        fista_iterations=context["fista_iterations"],
+    )
+    return jax.tree.map(np.asarray, ({name: judge(scans, image) for name, image in images.items()}, facts))
 
 
 # What a record does not repeat.

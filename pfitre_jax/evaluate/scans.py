@@ -21,7 +21,7 @@ _OFF = {name: (0.0, 0.0) for name in ("noise", "counts", *SWITCHED)}
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Scans:
-    """A group of scans of one slice each, taken with one geometry.
+    """A group of scans of one slice each, taken with one geometry; or the rows of one scan of a volume.
 
     problem: all but sinogram and mask, which are those of the first scan
     sinograms, masks: (scans, views, columns); truth: (scans, ny, nx)
@@ -45,16 +45,38 @@ def scan_cell(cell: Cell, fine: Float[Array, "scans fy fx"]) -> Scans:
 
     A scene's noise depends on its seed alone: cells that differ in a factor share it.
     """
+    return _scan(_keys(cell.seeds), fine, *_wedge(cell), **_instruments(cell), views=cell.views)
+
+
+def scan_volume(cell: Cell, seed: int, fine: Float[Array, "rows fy fx"]) -> Scans:
+    """The scan of one volume of a cell, as :func:`scan_cell`: what is wrong with it is so in all its rows."""
+    [key] = _keys([seed])
+    return _scan_volume(key, fine, *_wedge(cell), **_instruments(cell), views=cell.views)
+
+
+def _keys(seeds):
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(20263), seed))(jnp.asarray(seeds))
+
+
+def _wedge(cell: Cell):
+    """Width and orientation, radians."""
+    return jnp.deg2rad(jnp.asarray([cell.missing_deg, cell.wedge_center_deg], jnp.float32))
+
+
+def _instruments(cell: Cell) -> dict[str, Instrument]:
     spoilt = {cell.artifact: (cell.strength, cell.strength)} if cell.artifact else {}
     noise = {"noise": (cell.noise, cell.noise)}
     instrument = Instrument(probability=1.0, **(_OFF | noise | spoilt))
-    silent = dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0))
-    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(20263), seed))(jnp.asarray(cell.seeds))
-    wedge = jnp.deg2rad(jnp.asarray([cell.missing_deg, cell.wedge_center_deg], jnp.float32))
-    return _scan(keys, fine, *wedge, instrument=instrument, silent=silent, views=cell.views)
+    return {
+        "instrument": instrument,
+        "silent": dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0)),
+    }
 
 
-@functools.partial(jax.jit, static_argnames=("instrument", "silent", "views"))
+_STATIC = ("instrument", "silent", "views")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
 def _scan(keys, fine, missing_rad, orientation_rad, *, instrument, silent, views):
     truth = jax.vmap(bin_down)(fine)
     n = truth.shape[-1]
@@ -67,5 +89,19 @@ def _scan(keys, fine, missing_rad, orientation_rad, *, instrument, silent, views
         return y, mask, jnp.linalg.norm(mask * (y - without.sinograms[0]))
 
     sinograms, masks, noise = jax.lax.map(lambda args: one(*args), (keys, fine))
-    problem = Problem.create(Projector(geometry, (n, n)), sinograms[0], masks[0], wedge=wedge)
+    return _scans(geometry, wedge, sinograms, masks, truth, noise)
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
+def _scan_volume(key, fine, missing_rad, orientation_rad, *, instrument, silent, views):
+    truth = jax.vmap(bin_down)(fine)
+    geometry, wedge = limited_angle_geometry(missing_rad, orientation_rad, views, truth.shape[-1])
+    made, without = (measure(key, used, geometry, fine, volume=True) for used in (instrument, silent))
+    masks = jnp.broadcast_to(made.mask, made.sinograms.shape)
+    noise = jnp.linalg.norm(masks * (made.sinograms - without.sinograms), axis=(1, 2))
+    return _scans(geometry, wedge, made.sinograms, masks, truth, noise)
+
+
+def _scans(geometry, wedge, sinograms, masks, truth, noise) -> Scans:
+    problem = Problem.create(Projector(geometry, truth.shape[1:]), sinograms[0], masks[0], wedge=wedge)
     return Scans(problem, sinograms, masks, truth, noise)

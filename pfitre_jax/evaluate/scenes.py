@@ -8,7 +8,9 @@ import jax
 import numpy as np
 
 from pfitre_jax.twin.scenes import circuits, heldout_files
+from pfitre_jax.twin.scenes.circuits3d import circuits3d
 from pfitre_jax.twin.scenes.heldout import KINDS, heldout
+from pfitre_jax.twin.scenes.heldout3d import heldout3d
 
 #: Held-out files, see :mod:`pfitre_jax.twin.scenes.heldout_files`.
 FILES = tuple(heldout_files.SOURCES)
@@ -17,11 +19,14 @@ FAMILIES = {"ihp": "layouts", "tile": "layouts", "images": "images", "battery": 
 #: "heldout": circuits drawn by rules that no prior is trained on; "circuits": unseen ones of the generator
 #: that priors are trained on.
 SOURCES = ("heldout", "circuits", *FILES)
+#: Those that volumes are drawn from.
+VOLUMES = ("heldout", "circuits")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scene:
-    """image: (n, n); kind: of scene; wires_deg: direction of the long wires, a view angle, or None."""
+    """image: (n, n), or (rows, n, n) of a volume; kind: of scene; wires_deg: direction of the long wires, a
+    view angle, or None."""
 
     image: np.ndarray
     kind: str
@@ -41,6 +46,16 @@ def draw(source: str, seed: int, n: int) -> Scene:
     return Scene(heldout_files.scene(source, seed, n), source, None)
 
 
+def draw_volume(source: str, seed: int, rows: int, n: int, spacing: float) -> Scene:
+    """The volume of a seed, (rows, n, n), its rows as high as ``spacing`` of the field; of a source of
+    :data:`VOLUMES`."""
+    if source == "heldout":
+        drawn = heldout3d(seed, rows, n, spacing)
+        return Scene(drawn.image, drawn.kind, float(np.rad2deg(drawn.wires_rad)))
+    key = jax.random.fold_in(jax.random.key(20261), seed)
+    return Scene(np.asarray(circuits3d(key, rows, n, spacing)), "circuits", None)
+
+
 def check_source(source: str) -> None:
     """``FileNotFoundError`` where a source's files, or what reads them, are missing."""
     if source in FILES and not heldout_files.available(source):
@@ -58,7 +73,8 @@ def absent(sources) -> list[str]:
 def kinds(records: list[dict]) -> list[str]:
     """Kinds of scenes in ``records``, in the order of their generators."""
     present = {r["kind"] for r in records}
-    return [kind for kind in dict.fromkeys([*KINDS, *circuits.KINDS, *FILES]) if kind in present]
+    known = dict.fromkeys([*KINDS, *circuits.KINDS, *SOURCES])
+    return [kind for kind in known if kind in present]
 
 
 def angle_to_wedge(wires_deg: float, wedge_center_deg: float) -> float:

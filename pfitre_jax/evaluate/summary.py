@@ -53,7 +53,8 @@ def summarise(records: list[dict]) -> dict:
 
 def _group(records: list[dict]) -> dict:
     """Number of scans, mean PSNR of each method that all had, spread of the gain over FISTA-TV, and the same
-    over directional TV, residual over noise and error inside and outside the wedge of `pfitre`."""
+    over directional TV, or over the rows of a volume one by one, residual over noise and error inside and
+    outside the wedge of `pfitre`."""
     shared = [name for name in LABELS if all(name in r["methods"] for r in records)]
     ours = lambda measure: [r["methods"]["pfitre"][measure] for r in records]  # noqa: E731
     ratio = ours("residual_over_noise")
@@ -65,6 +66,10 @@ def _group(records: list[dict]) -> dict:
     if "fista_dtv" in shared:
         group["gain_over_directional"] = _spread(
             [r["methods"]["pfitre"]["psnr"] - r["methods"]["fista_dtv"]["psnr"] for r in records]
+        )
+    if "rows" in shared:
+        group["gain_over_rows"] = _spread(
+            [r["methods"]["pfitre"]["psnr"] - r["methods"]["rows"]["psnr"] for r in records]
         )
     return group | {
         "residual_over_noise": {"mean": float(np.mean(ratio)), "smallest": min(ratio), "largest": max(ratio)},

@@ -49,6 +49,7 @@ def train(
     weights: network.NetworkPrior | UnrolledPrior | None = None,
     stage: str | None = None,
     report: Callable[[dict], None] = lambda record: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train a prior as ``config`` says and return the path of its weights, ``out/NAME.npz``.
 
@@ -62,6 +63,7 @@ def train(
     stage: the name of the only stage to make, from ``weights`` wherever these came from; needs them, or a
         checkpoint of that stage in ``out``
     report: called with each record of the log
+    enough: asked wherever a checkpoint is due; where it is so, the run stops there, to go on later
 
     Raises ``FloatingPointError`` when a loss is not finite: the weights stay as they were before that step,
     and its batch is written to ``out/bad_batch.npz``. ``ValueError`` when checkpoints of another
@@ -113,8 +115,9 @@ def train(
             state, batch, metrics = run.step(state, given, now)
             pool[views][slot : slot + 1] = [batch]
             done = step + 1
-            log_due = done % config.report.log_every == 0 or done == last
             checkpoint_due = done % config.report.checkpoint_every == 0 or done == last
+            ends = done == last or (checkpoint_due and enough())
+            log_due = done % config.report.log_every == 0 or ends
             if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
                 raise FloatingPointError(_save_bad(given, metrics, done, out))
             if log_due:
@@ -122,7 +125,7 @@ def train(
                 record |= {name: float(value) for name, value in metrics.items()}
                 record["seconds_per_step"] = (time.monotonic() - began) / (done - first)
                 record["steps"] = config.steps
-                if done % config.report.validate_every == 0 or done == last:
+                if done % config.report.validate_every == 0 or ends:
                     scores, trust, images = run.validate(state, validation, now)
                     record |= scores
                     pictures.samples(images, out / "samples.png")
@@ -134,6 +137,8 @@ def train(
                 report(record)
             if checkpoint_due:
                 checkpoints.save(done, state)
+            if ends:
+                break
     return out / f"{config.name}.npz"
 
 

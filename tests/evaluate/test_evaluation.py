@@ -11,11 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluate import EvaluationSettings, check, evaluate, methods, run, summarise, write_card
+from pfitre_jax import metrics
+from pfitre_jax.engine.support import image_support
+from pfitre_jax.evaluate import (
+    EvaluationSettings,
+    check,
+    evaluate,
+    methods,
+    run,
+    summarise,
+    worst,
+    write_card,
+)
 from pfitre_jax.evaluate.cells import SPOILT, cells
 from pfitre_jax.evaluate.measures import MEASURES
 from pfitre_jax.evaluate.methods import ALL, FACTORED, WEIGHTS
 from pfitre_jax.evaluate.scans import scan_cell
+from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
@@ -159,3 +171,18 @@ def test_noise_is_what_was_asked_for_and_shared_by_factors():
     # The gain's standard deviation, of 24 views; two scans, each with errors of its own.
     assert np.all((0.1 < changed) & (changed < 0.35)) and changed[0] != changed[1]
     assert not np.any(spoilt.masks == 0)
+
+
+def test_the_worst_scans_are_made_again(judged, prior):
+    records, _, _ = judged
+    picked = worst.worst(records, 1)
+    base = [r for r in records if r["factor"] == "orientation"]
+    assert picked == [min(base, key=lambda r: r["gain"])]
+    [images] = worst._again(prior, picked, SETTINGS, **LOOP)
+    support = ParallelGeometry.create(np.zeros(1), SETTINGS.size)
+    inside = image_support(support) > 0
+    for name in ("fista_tv", "pfitre"):
+        score = metrics.psnr(images[name], images["truth"], inside)
+        assert score == pytest.approx(picked[0]["methods"][name]["psnr"], abs=0.01)
+    drawn = worst.picture(prior, picked, SETTINGS, **LOOP)
+    assert len([axis for axis in drawn.axes if axis.images]) == 3

@@ -169,6 +169,15 @@ def test_resumed_run_is_the_uninterrupted_one(config, blank, train, resumed, tmp
     check_equal(last_state(config, blank, resumed), last_state(config, blank, tmp_path))
 
 
+def test_a_run_that_has_had_enough_stops_at_a_checkpoint_with_its_weights(config, train, tmp_path):
+    asked = []
+    path = train(config, tmp_path, enough=lambda: asked.append(1) or len(asked) == 2)
+    assert load(path).card["steps"] == 4 == read_log(tmp_path)[-1]["step"]
+    assert "validation_psnr" in read_log(tmp_path)[-1]
+    train(config, tmp_path, steps=5)
+    assert read_log(tmp_path)[-1]["step"] == 5
+
+
 def test_loops_run_on_once_the_network_has_learned_alone(resumed):
     iterations = [record["k"] for record in read_log(resumed)]
     # Fresh scans for the first 15% of 8 steps, then each for two iterations, and one left from stopping.

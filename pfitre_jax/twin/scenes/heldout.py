@@ -314,24 +314,63 @@ def heldout(seed: int, n: int) -> HeldOut:
         raise ValueError(f"seed is {seed}, n is {n}; expected a seed of at least 0 and n of at least 8")
     kind = KINDS[seed % len(KINDS)]
     rng = np.random.default_rng([20261, seed])
-    canvas = _Canvas()
-    _DRAW[kind](rng, canvas)
-
-    m = n * SAMPLES
-    t = (np.arange(m) + 0.5) / m - 0.5
-    x, y = t[None, :], -t[:, None]
+    canvas = wiring(kind, rng)
     angle = rng.uniform(0.0, 2 * np.pi)
-    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    take = lambda w: np.clip(((w + 0.5) * CANVAS).astype(int), 0, CANVAS - 1)  # noqa: E731
-    wires = canvas.image[take(v), take(u)]
+    frame = Frame.turned(angle, n)
+    wires = frame.take(canvas)
 
     matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
-    outline = _outline(rng, u, v) & (x**2 + y**2 < (0.48 - 1 / n) ** 2)
+    outline = frame.outline(rng)
     image = (matrix + (1 - matrix) * wires) * rng.uniform(0.75, 1.0) * outline
-    image = image.reshape(n, SAMPLES, n, SAMPLES).mean(axis=(1, 3)).astype(np.float32)
+    return HeldOut(frame.pixels(image), kind, direction(kind, angle))
+
+
+def wiring(kind: str, rng) -> Float[np.ndarray, "canvas canvas"]:
+    """A layer of one of :data:`KINDS` in the layout's own frame, values in [0, 1]."""
+    canvas = _Canvas()
+    _DRAW[kind](rng, canvas)
+    return canvas.image
+
+
+def direction(kind: str, angle: float) -> float:
+    """Of the long wires of a layer that is turned by ``angle``, radians."""
     # The wires of a fan-out go from its pads down to its pins.
-    along = angle + np.pi / 2 if kind == "fan-out" else angle
-    return HeldOut(image, kind, float(along % np.pi))
+    return float((angle + np.pi / 2 if kind == "fan-out" else angle) % np.pi)
+
+
+class Frame(NamedTuple):
+    """Points of an image ``n`` pixels wide, :data:`SAMPLES` along a side of each, in fractions of the field.
+
+    x, y: of the image, y upwards; u, v: of a layout that is turned in it
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+
+    @classmethod
+    def turned(cls, angle: float, n: int) -> Frame:
+        """Of a layout turned by ``angle``, radians."""
+        m = n * SAMPLES
+        t = (np.arange(m) + 0.5) / m - 0.5
+        x, y = t[None, :], -t[:, None]
+        return cls(x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle))
+
+    def take(self, canvas):
+        """The values of a layer at the points."""
+        index = lambda w: np.clip(((w + 0.5) * CANVAS).astype(int), 0, CANVAS - 1)  # noqa: E731
+        return canvas[index(self.v), index(self.u)]
+
+    def outline(self, rng):
+        """Where the sample is: inside a random outline and the disc of radius ``0.48``."""
+        edge = 0.48 - SAMPLES / self.u.shape[0]
+        return _outline(rng, self.u, self.v) & (self.x**2 + self.y**2 < edge**2)
+
+    def pixels(self, image) -> Float[np.ndarray, "n n"]:
+        """Means over the points of each pixel."""
+        n = len(image) // SAMPLES
+        return image.reshape(n, SAMPLES, n, SAMPLES).mean(axis=(1, 3)).astype(np.float32)
 
 
 def _outline(rng, u, v):

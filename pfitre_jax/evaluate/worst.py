@@ -1,0 +1,64 @@
+"""The scans on which a prior did worst, to look at: what does it not know?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from pfitre_jax.evaluate.cells import Cell, EvaluationSettings
+from pfitre_jax.evaluate.methods import weight_of, with_weight
+from pfitre_jax.evaluate.scans import scan_cell, scan_volume
+from pfitre_jax.evaluate.scenes import draw, draw_volume
+from pfitre_jax.twin.projecting import OVERSAMPLING
+
+COUNT, ACROSS = 20, 4
+_SHOWN = ("truth", "fista_tv", "pfitre")
+_FIELDS = tuple(f.name for f in dataclasses.fields(Cell) if f.name not in ("methods", "seeds"))
+
+
+def worst(records: list[dict], count: int = COUNT) -> list[dict]:
+    """Of the base case, those of the least gain, the least first."""
+    base = [r for r in records if r["factor"] == "orientation"]
+    return sorted(base, key=lambda r: r["gain"])[:count]
+
+
+def picture(prior, records: list[dict], settings: EvaluationSettings, *, rho, iterations: int) -> Figure:
+    """Truth, FISTA-TV at its best weight and `pfitre` of each record, made once more; of a volume its middle
+    row."""
+    lines = -(-len(records) // ACROSS)
+    figure = Figure(figsize=(3.9 * ACROSS, 1.55 * lines + 0.5), layout="constrained", dpi=110)
+    figure.suptitle("truth, FISTA-TV, pfitre where pfitre gained least", x=0.01, ha="left", fontweight="bold")
+    axes = figure.subplots(lines, 3 * ACROSS, squeeze=False).reshape(-1, 3)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    made = _again(prior, records, settings, rho, iterations)
+    for three, record, images in zip(axes, records, made, strict=False):
+        for axis, name in zip(three, _SHOWN, strict=True):
+            axis.imshow(images[name], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        said = f"{record['kind']} {record['seed']}, wedge at {record['wedge_center_deg']:g}°"
+        three[0].set_title(f"{said}: {record['gain']:+.1f} dB", loc="left", fontsize=7)
+    return figure
+
+
+def _again(prior, records, settings, rho, iterations) -> Iterator[dict[str, np.ndarray]]:
+    fine = OVERSAMPLING * settings.size
+    for record in records:
+        cell = Cell(**{name: record[name] for name in _FIELDS}, methods=(), seeds=(record["seed"],))
+        if settings.rows > 1:
+            scene = draw_volume(cell.source, record["seed"], settings.rows, fine, 1 / settings.size)
+            scans, k = scan_volume(cell, record["seed"], jnp.asarray(scene.image)), settings.rows // 2
+        else:
+            scans, k = scan_cell(cell, jnp.asarray(draw(cell.source, record["seed"], fine).image)[None]), 0
+        images = with_weight(
+            prior,
+            scans,
+            jnp.asarray(record[weight_of("fista_tv")]),
+            rho=jnp.asarray(rho),
+            iterations=iterations,
+            fista_iterations=settings.fista_iterations,
+        )
+        yield {"truth": np.asarray(scans.truth[k])} | {n: np.asarray(v[k]) for n, v in images.items()}

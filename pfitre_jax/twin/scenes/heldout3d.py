@@ -1,0 +1,87 @@
+"""Held-out chips in three dimensions, for validation only: layers of :mod:`heldout` wiring above each other.
+
+No prior may be trained or tuned on these. Rows lie in the plane of the wafer, tilted against it by 1 to 2
+degrees, so that every row shows parts of several layers, and no two rows the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pfitre_jax.twin.scenes.heldout import KINDS, Frame, HeldOut, direction, wiring
+
+#: What a layer can be; a vertical cut is none.
+LAYERS = tuple(kind for kind in KINDS if kind != "stack")
+#: Thickness of a layer, fractions of the field; of the gap above it, in thicknesses.
+THICKNESS, GAP = (0.03, 0.08), (0.3, 1.0)
+#: Between the wafer and the rows, degrees.
+TILT_DEG = (1.0, 2.0)
+#: Side of the cells, fractions of the field, of which some carry a via where wires of two layers cross.
+VIA = 1 / 48
+
+
+def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> HeldOut:
+    """Volume ``(rows, n, n)`` float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``; the kind of its
+    lowest layer and the direction of that one's long wires.
+
+    A row is the mean over its height. Consecutive seeds go round :data:`LAYERS` in the lowest layer. For one
+    ``rows`` and ``spacing`` a seed gives the same picture at every ``n``.
+
+    spacing: height of a row, fraction of the field; default ``1/n``, cubic voxels
+
+    Raises ``ValueError`` for a negative seed, no rows, or ``n`` below 8.
+
+    >>> heldout3d(1, 4, 32).image.shape
+    (4, 32, 32)
+    """
+    if seed < 0 or rows < 1 or n < 8:
+        raise ValueError(
+            f"seed is {seed}, rows is {rows}, n is {n}; expected a seed of at least 0, a row and n of at "
+            "least 8"
+        )
+    spacing = 1 / n if spacing is None else spacing
+    rng = np.random.default_rng([20262, seed])
+    angle, towards = rng.uniform(0, 2 * np.pi, 2)
+    slope = np.tan(np.deg2rad(rng.uniform(*TILT_DEG)))
+    frame = Frame.turned(angle, n)
+    outline = frame.outline(rng)
+    matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
+    bright = rng.uniform(0.75, 1.0) * outline
+
+    # Heights that the rows reach, the tilt included; the lowest layer begins somewhere below.
+    reach = rows * spacing / 2 + slope / 2
+    height, layers = -reach - rng.uniform(0, THICKNESS[0]), []
+    while height < reach:
+        kind = LAYERS[(seed + len(layers) * (1 + seed // len(LAYERS))) % len(LAYERS)]
+        canvas = wiring(kind, rng)
+        thickness = np.exp(rng.uniform(*np.log(THICKNESS)))
+        cells = rng.random((int(1 / VIA), int(1 / VIA))) < rng.uniform(0.1, 0.5)
+        layers.append((frame.take(np.rot90(canvas, len(layers) % 2)), height, height + thickness, cells))
+        height += thickness * (1 + rng.uniform(*GAP))
+
+    tilted = slope * (frame.x * np.cos(towards) + frame.y * np.sin(towards))
+    images = []
+    for z in spacing * (np.arange(rows) - (rows - 1) / 2):
+        low, high = z + tilted - spacing / 2, z + tilted + spacing / 2
+        metal = np.zeros(frame.u.shape)
+        for number, (wires, bottom, top, cells) in enumerate(layers):
+            metal += _overlap(low, high, bottom, top) / spacing * wires
+            if number + 1 < len(layers):
+                above, end = layers[number + 1][:2]
+                gap = _overlap(low, high, top, end) / spacing
+                if gap.any():
+                    metal += gap * np.minimum(wires, above) * _cells(cells, frame)
+        images.append(frame.pixels((matrix + (1 - matrix) * metal) * bright))
+    kind = LAYERS[seed % len(LAYERS)]
+    return HeldOut(np.clip(np.stack(images), 0, 1), kind, direction(kind, angle))
+
+
+def _overlap(low, high, bottom, top):
+    """Length that two intervals share."""
+    return np.clip(np.minimum(high, top) - np.maximum(low, bottom), 0, None)
+
+
+def _cells(cells, frame: Frame):
+    """Which points lie in a cell that carries a via."""
+    index = lambda w: np.clip(((w + 0.5) * len(cells)).astype(int), 0, len(cells) - 1)  # noqa: E731
+    return cells[index(frame.v), index(frame.u)]
