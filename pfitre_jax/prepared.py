@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 from pfitre_jax import mesh as meshes
-from pfitre_jax.engine import data_model, methods, slices
+from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.compiled import as_arrays, compiled
+from pfitre_jax.engine.data_model import DataModel
 from pfitre_jax.engine.memory import Needed
 from pfitre_jax.engine.scale import sampled, scan_scale, scan_weight
 from pfitre_jax.engine.stored import StoredScan
@@ -177,7 +178,7 @@ class Prepared:
         images = np.array([[image(k) for k in few] for few in rows.start + numbers])
         images *= np.float32(self.unit) / scale
         arguments = as_arrays((prior, self.problem, sinogram, mask, images, np.float32(rho)))
-        executable, seconds = compiled(_look, *arguments, switches=data_model.switched(self.settings))
+        executable, seconds = compiled(_look, *arguments, model=DataModel.of(self.settings, scale))
         disagreements, looks = jax.tree.map(np.asarray, executable(*arguments))
         wedge = Wedge(float(self.problem.wedge.center_rad), float(self.problem.wedge.width_rad))
         score = domain_score(prior.card, looks)
@@ -235,8 +236,8 @@ def prepare(
     )
     blank = np.zeros((program.chunk, *problem.A.sinogram_shape), np.float32)
     images = np.zeros((program.chunk, *problem.A.shape), np.float32)
-    switches = (("switches", data_model.switched(settings)),)
-    splitting = meshes.over_slices(split, program.mesh, 2, 3, switches)
+    model = (("model", DataModel.of(settings, scale)),)
+    splitting = meshes.over_slices(split, program.mesh, 2, 3, model)
     splitter, seconds = compiled(splitting, program.problem, np.float32(0), blank, blank, images)
     return Prepared(
         scan=scan,
@@ -267,8 +268,8 @@ def _project(A, image):
     return A(image)
 
 
-@functools.partial(jax.jit, static_argnames="switches")
-def _look(prior, problem, sinograms, masks, images, rho, *, switches):
+@functools.partial(jax.jit, static_argnames="model")
+def _look(prior, problem, sinograms, masks, images, rho, *, model: DataModel):
     """Of few neighbouring rows each, (looks, neighbours, ...): disagreement; statistics of the middle one."""
 
     def one(sinogram, mask, images):
@@ -276,7 +277,7 @@ def _look(prior, problem, sinograms, masks, images, rho, *, switches):
             row, image = dataclasses.replace(problem, sinogram=sinogram[0], mask=mask[0]), images[0]
         else:
             row, image = VolumeProblem.create(problem, sinogram, mask), images
-        row = data_model.mended(row, image, switches)
+        row = model.seen(row, image)
         return disagreement(prior, row, image, rho), statistics(images[len(images) // 2])
 
     return jax.vmap(one)(sinograms, masks, images)

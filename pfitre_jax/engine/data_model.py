@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,38 +39,57 @@ def check(asked: dict[str, Any]) -> None:
         raise ValueError(f"both photons and robust={robust!r} say what a bin counts; expected one of them")
 
 
-def told(solver, settings: dict[str, Any], scale: float, after: int):
-    """``solver`` that goes by those of :data:`SETTINGS` that ``settings`` hold.
+@dataclasses.dataclass(frozen=True)
+class DataModel:
+    """What a solver was told of the data, of :data:`SETTINGS`; hashable, for programs to be compiled by.
 
-    scale: that sinograms are divided by before it sees them
-    after: steps that it makes before a detector's errors are looked for
+    scale: that sinograms are divided by before the solver sees them; 1 where nothing depends on it
     """
-    if "photons" in settings:
-        solver = Reweighted(solver, Poisson(float(settings["photons"]), float(scale)))
-    if "robust" in settings:
-        solver = Reweighted(solver, ROBUST[settings["robust"]]())
-    on = switched(settings)
-    return Calibrated(solver, **{name: name in on for name in SWITCHES}, after=after) if on else solver
+
+    robust: str | None = None
+    photons: float | None = None
+    stripes: bool = False
+    gains: bool = False
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, settings: dict[str, Any], scale: float = 1.0) -> DataModel:
+        """Of a method's settings, of which others count for nothing."""
+        asked = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
+        return cls(**asked, scale=float(scale) if "photons" in asked else 1.0)
+
+    def term(self):
+        """The data term, None for least squares."""
+        if self.photons is not None:
+            return Poisson(float(self.photons), self.scale)
+        return None if self.robust is None else ROBUST[self.robust]()
+
+    def told(self, solver, after: int):
+        """``solver`` that goes by it.
+
+        after: steps that it makes before a detector's errors are looked for
+        """
+        term = self.term()
+        if term is not None:
+            solver = Reweighted(solver, term)
+        if self.stripes or self.gains:
+            return Calibrated(solver, stripes=self.stripes, gains=self.gains, after=after)
+        return solver
+
+    def seen(self, problem: Problem, image) -> Problem:
+        """``problem`` as a solver sees it at its result, an image or a volume: data mended, bins weighted."""
+        if self.stripes or self.gains:
+            misfit = problem.misfit(image)
+            problem = calibrated(problem, misfit, stripes=self.stripes, gains=self.gains)
+        term = self.term()
+        return problem if term is None else dataclasses.replace(problem, weights=term.weights(problem, image))
+
+    def found(self, problem: Problem, image):
+        """The gain of each view of a row, (views,), and the stripe of each column, (columns,), by which the
+        data at its result were mended; (0,) of what was not looked for."""
+        gain, offset = detector_errors(problem, problem.misfit(image), stripes=self.stripes, gains=self.gains)
+        return gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
 
 
-def mended(problem: Problem, image, on: tuple[str, ...]) -> Problem:
-    """``problem`` with the data as a solver sees them at its result, an image or a volume.
-
-    on: of :func:`switched`
-    """
-    if not on:
-        return problem
-    return calibrated(problem, problem.misfit(image), **{name: name in on for name in SWITCHES})
-
-
-def found(problem: Problem, image, on: tuple[str, ...]):
-    """The gain of each view of a row, (views,), and the stripe of each column, (columns,), by which the data
-    at its result were mended; (0,) of what is not on."""
-    flags = {name: name in on for name in SWITCHES}
-    gain, offset = detector_errors(problem, problem.misfit(image), **flags)
-    return gain[: gain.size * flags["gains"], 0], offset[0, : offset.size * flags["stripes"]]
-
-
-def switched(settings: dict[str, Any]) -> tuple[str, ...]:
-    """Those of :data:`SWITCHES` that are on."""
-    return tuple(name for name in SWITCHES if settings.get(name))
+#: Data as they are, by least squares.
+LEAST_SQUARES = DataModel()

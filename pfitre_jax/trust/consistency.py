@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.engine import data_model
+from pfitre_jax.engine.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.solvers.cg import conjugate_gradients, ratio
 from pfitre_jax.solvers.problem import Problem
 
@@ -23,7 +23,7 @@ SMALLEST_DAMPING = 1e-6
 
 
 def measured_part(problem: Problem, x: Float[Array, "ny nx"], damping, iterations: int = ITERATIONS):
-    """``(H + damping)^-1 H x`` with ``H = S A^T M A S / norm(A)^2``: image (ny, nx) -> (ny, nx).
+    """``(H + damping)^-1 H x`` with ``H = S A^T M W A S / norm(A)^2``: image (ny, nx) -> (ny, nx).
 
     What a damped least-squares reconstruction would make of noiseless data of ``x``: the identity where ``H``
     is far above ``damping``, 0 where the data say nothing, as in the missing wedge. By preconditioned
@@ -48,33 +48,35 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
     With it, :func:`measured_part` is the best linear estimate of a white image from noisy data (Wiener).
     ``s^2`` is the mean square of the image inside the support. ``sigma`` is the noise of a bin, or the rms
     misfit of the image where that is larger: data that the model does not explain determine nothing either.
+    Of bins that are weighted down the misfit counts so much less, and they determine less.
 
-    problem: with the data of this slice; x: the slice, in units that predict them
+    problem: with the data of this slice, and weights; x: the slice, in units that predict them
     noise: (), of a bin, by :func:`pfitre_jax.solvers.weight.noise_level`
     """
     misfit = problem.misfit(x)
-    bins = jnp.maximum(jnp.sum(problem.mask), 1)
+    counted = problem.mask if problem.weights is None else problem.mask * problem.weights
+    bins = jnp.maximum(jnp.sum(counted), 1)
     size = jnp.sum(problem.support * x * x) / jnp.maximum(jnp.sum(problem.support), 1)
-    variance = jnp.maximum(noise**2, jnp.sum(misfit**2) / bins)
+    variance = jnp.maximum(noise**2, jnp.sum(counted * misfit**2) / bins)
     # Of an empty image nothing was measured and nothing supplied.
     found = jnp.where(size > 0, variance / jnp.where(size > 0, size * problem.norm_squared, 1), 1.0)
     return jnp.maximum(found, SMALLEST_DAMPING)
 
 
-def split(problem: Problem, noise, sinograms, masks, images, switches: tuple[str, ...] = ()):
+def split(problem: Problem, noise, sinograms, masks, images, model: DataModel = LEAST_SQUARES):
     """``(measured, supplied, gains, stripes)`` of slices: (slices, ny, nx), the part of each that its data
     determine; (slices,), ``norm(x - measured) / norm(x)``, the share that they do not, 0 for an empty slice;
-    and (slices, views), (slices, columns) of :func:`pfitre_jax.engine.data_model.found`.
+    and (slices, views), (slices, columns) of :meth:`DataModel.found`.
 
     problem: supplies everything but sinogram and mask, (slices, views, columns); noise: see :func:`damping`
-    switches: names of :data:`pfitre_jax.engine.data_model.SWITCHES` that are on; static
+    model: what the method was told of the data; static
     """
 
     def one(sinogram, mask, image):
         raw = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
-        row = data_model.mended(raw, image, switches)
+        row = model.seen(raw, image)
         measured = measured_part(row, image, damping(row, image, noise))
         supplied = ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
-        return measured, supplied, *data_model.found(raw, image, switches)
+        return measured, supplied, *model.found(raw, image)
 
     return jax.vmap(one)(sinograms, masks, images)
