@@ -17,7 +17,7 @@ from pfitre_jax.solvers.volume import VolumeProblem
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank
-from pfitre_jax.twin.scenes.mixture import VOLUMES, SceneMixture, batch, each
+from pfitre_jax.twin.scenes.mixture import SceneMixture, batch, each, volume
 
 #: Image values may lie this factor above or below the scale of the scan: slices of one scan differ.
 SCALE_JITTER = 1.25
@@ -64,7 +64,7 @@ class PairSettings:
     """size: pixels and bins; slices: per scan; rho: range, log-uniform; cg_iterations: of a data step;
     distinct: number of scenes that there are, each seen again and again, 0 for no end of them
     volume: whether the slices are the rows of one volume, of cubic voxels; the scenes are then of
-        :data:`pfitre_jax.twin.scenes.mixture.VOLUMES` instead of the mixture's
+        :func:`pfitre_jax.twin.scenes.mixture.volume`
     """
 
     size: int = 96
@@ -84,10 +84,9 @@ def draw(
     """
     n = OVERSAMPLING * settings.size
     if settings.volume:
-        [scene] = VOLUMES.values()
         if settings.distinct:
             key = jax.random.fold_in(jax.random.key(0), jax.random.randint(key, (), 0, settings.distinct))
-        return scene(key, settings.slices, n, 1 / settings.size)
+        return volume(scenes, key, settings.slices, n, 1 / settings.size, banks)
     if not settings.distinct:
         return batch(scenes, key, settings.slices, n, banks)
     numbers = jax.random.randint(key, (settings.slices,), 0, settings.distinct)

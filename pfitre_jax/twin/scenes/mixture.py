@@ -15,6 +15,7 @@ from pfitre_jax.twin.scenes import materials, patterns
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
 from pfitre_jax.twin.scenes.circuits import circuits
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
+from pfitre_jax.twin.scenes.stack import stack
 
 #: Every scene that is drawn by rules, by its name.
 SCENES = {
@@ -30,8 +31,6 @@ SCENES = {
     "foam": materials.foam,
     "fibres": materials.fibres,
 }
-#: Scenes whose slices are the rows of one volume.
-VOLUMES = {"circuits3d": circuits3d}
 #: Families of scenes; those of a family are equally likely.
 FAMILIES = {
     "circuits": ("circuits",),
@@ -100,6 +99,33 @@ def sample(
     key_kind, key_scene = jax.random.split(key)
     kind = jnp.sum(jax.random.uniform(key_kind) * edges[-1] >= edges[:-1])
     return jax.lax.switch(kind, [lambda k, scene=scene: scene(k, n) for scene, _ in pairs], key_scene)
+
+
+def volume(
+    mixture: SceneMixture,
+    key,
+    rows: int,
+    n: int,
+    spacing: float,
+    banks: Mapping[str, Bank] | None = None,
+) -> Float[Array, "rows n n"]:
+    """One volume: of circuits drawn in three dimensions, or, as likely, a stack of the mixture's scenes."""
+    k_which, k_scene = jax.random.split(key)
+    return jax.lax.cond(
+        jax.random.uniform(k_which) < 0.5,
+        lambda k: circuits3d(k, rows, n, spacing),
+        lambda k: stack(lambda each: sample(mixture, each, n, banks), k, rows, n, spacing),
+        k_scene,
+    )
+
+
+def stacked(key, rows: int, n: int, spacing: float) -> Float[Array, "rows n n"]:
+    """A stack of scenes of the mixture as it comes."""
+    return stack(lambda each: sample(SceneMixture(), each, n), key, rows, n, spacing)
+
+
+#: Scenes whose slices are the rows of one volume.
+VOLUMES = {"circuits3d": circuits3d, "stacked": stacked}
 
 
 def batch(
