@@ -19,8 +19,7 @@ from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig, load
 from pfitre_jax.training.run import _in_layout, check_weights, train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw
-from pfitre_jax.twin.scenes.circuits3d import circuits3d
-from pfitre_jax.twin.scenes.mixture import SceneMixture
+from pfitre_jax.twin.scenes.mixture import SceneMixture, volume
 
 NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1,), embedding=8)
 CONFIG = TrainingConfig(
@@ -49,7 +48,7 @@ def trained(weights, tmp_path_factory) -> NetworkPrior:
 
 def test_rows_of_a_batch_are_those_of_one_volume():
     key = jax.random.key(5)
-    expected = circuits3d(key, 3, 64, 1 / 32)
+    expected = volume(SceneMixture(), key, 3, 64, 1 / 32)
     np.testing.assert_array_equal(draw(key, SceneMixture(), CONFIG.pairs), expected)
 
 
