@@ -264,7 +264,9 @@ def _read_part(partial: Path, block: slice, prepared: Prepared) -> dict[str, np.
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         return None
     whole = all(image.shape == (count, *prepared.problem.A.shape) for image in images)
-    return arrays if whole and len(arrays["status"]) == count else None
+    # One of an older version may know less of its rows.
+    complete = {f.name for f in dataclasses.fields(Part)} - {"rows", "volume", "measured"} <= set(arrays)
+    return arrays if whole and complete and len(arrays["status"]) == count else None
 
 
 def _result(prepared: Prepared, partial: Path, rows: slice, began: float) -> Result:

@@ -126,7 +126,9 @@ class Prepared:
         for solved in slices.solve_blocks(self.program, self.scan.select_rows, todo):
             count = solved.rows.stop - solved.rows.start
             data = (solved.sinograms, solved.masks, solved.images)
-            out = self.splitter(self.program.problem, np.float32(self.noise), *data)
+            out = self.splitter(
+                self.program.problem, np.float32(self.noise), np.float32(self.found.scale), *data
+            )
             measured, supplied, gains, stripes = (np.asarray(a)[:count] for a in out)
             volume = scale * solved.volume
             yield Part(
@@ -177,8 +179,8 @@ class Prepared:
         sinogram = mask * np.array([[scan.projections[:, 0] for scan in few] for few in scans]) / scale
         images = np.array([[image(k) for k in few] for few in rows.start + numbers])
         images *= np.float32(self.unit) / scale
-        arguments = as_arrays((prior, self.problem, sinogram, mask, images, np.float32(rho)))
-        executable, seconds = compiled(_look, *arguments, model=DataModel.of(self.settings, scale))
+        arguments = as_arrays((prior, self.problem, sinogram, mask, images, np.float32(rho), scale))
+        executable, seconds = compiled(_look, *arguments, model=DataModel.of(self.settings))
         disagreements, looks = jax.tree.map(np.asarray, executable(*arguments))
         wedge = Wedge(float(self.problem.wedge.center_rad), float(self.problem.wedge.width_rad))
         score = domain_score(prior.card, looks)
@@ -236,9 +238,9 @@ def prepare(
     )
     blank = np.zeros((program.chunk, *problem.A.sinogram_shape), np.float32)
     images = np.zeros((program.chunk, *problem.A.shape), np.float32)
-    model = (("model", DataModel.of(settings, scale)),)
-    splitting = meshes.over_slices(split, program.mesh, 2, 3, model)
-    splitter, seconds = compiled(splitting, program.problem, np.float32(0), blank, blank, images)
+    model, number = (("model", DataModel.of(settings)),), np.float32(0)
+    splitting = meshes.over_slices(split, program.mesh, 3, 3, model)
+    splitter, seconds = compiled(splitting, program.problem, number, number, blank, blank, images)
     return Prepared(
         scan=scan,
         method=method,
@@ -269,7 +271,7 @@ def _project(A, image):
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _look(prior, problem, sinograms, masks, images, rho, *, model: DataModel):
+def _look(prior, problem, sinograms, masks, images, rho, scale, *, model: DataModel):
     """Of few neighbouring rows each, (looks, neighbours, ...): disagreement; statistics of the middle one."""
 
     def one(sinogram, mask, images):
@@ -277,7 +279,7 @@ def _look(prior, problem, sinograms, masks, images, rho, *, model: DataModel):
             row, image = dataclasses.replace(problem, sinogram=sinogram[0], mask=mask[0]), images[0]
         else:
             row, image = VolumeProblem.create(problem, sinogram, mask), images
-        row = model.seen(row, image)
+        row = model.seen(row, image, scale)
         return disagreement(prior, row, image, rho), statistics(images[len(images) // 2])
 
     return jax.vmap(one)(sinograms, masks, images)

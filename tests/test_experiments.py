@@ -336,3 +336,21 @@ def test_adaptation_runs_at_its_tiny_preset(data_dir, tmp_path):
     assert all(0 < error < 1 for error in row["error"].values())
     # Kept as it was, the prior predicts what it did; changed, something else.
     assert (row["error"]["after"] == row["error"]["before"]) == (row["steps"] == 0)
+
+
+@pytest.mark.slow
+def test_ship_priors_trains_judges_and_goes_on(tmp_path):
+    """At its tiny preset: stopped by its budget, gone on with, and done."""
+    line = [sys.executable, "-m", "experiments.ship_priors", "--preset", "tiny", "--out", tmp_path]
+
+    def call(*more):
+        done = subprocess.run([*line, *more], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert "the budget is spent" in call("--budget", "0.01")
+    assert "| circuits |" in call()
+    card = json.loads((tmp_path / "circuits" / "circuits.json").read_text())
+    assert card["steps"] == 4 and card["scores"]["command"].startswith("python -m experiments.ship_priors")
+    assert len(list((tmp_path / "circuits").glob("judged-*/worst.png"))) == 2
+    # Nothing is trained twice.
+    assert "circuits 4/4" not in call()

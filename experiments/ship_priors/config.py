@@ -1,16 +1,17 @@
 """Train the shipped priors through all their stages, judge them, and look at what they do worst.
 
 command: python -m experiments.ship_priors [--prior circuits|general|volume] [--budget MINUTES] [--install]
-    (the last stages need PFITRE_DATA or ../shared/data)
-runtime: hours on 2 cores; resumes from any point, and stops after the budget to go on later (tiny: 3 minutes)
+    (the last stages need PFITRE_DATA or ../shared/data, and gdstk)
+runtime: many hours on 2 cores; resumes from any point, and stops after the budget to go on later
+    (tiny: 5 minutes)
 expected: "circuits" gains two decibels and more over total variation on the held-out generator, the
     others less there and more on what they are for
 
-Each prior is trained by the recorded configuration of its name, from the prior that its configuration goes
-on from, and judged by ``pfitre evaluate``'s base case: the held-out generator alone decides.
-``runs/ship/NAME`` holds the run, ``judged/`` in it the tables and the picture of the worst scans.
-``--install`` puts a prior that gains at least as much as the shipped one, on the same scans, into its place,
-with its card.
+Each prior is trained by the recorded configuration of its name, from where the recipe says, and judged as
+``pfitre evaluate`` judges it, beside the one that is shipped: the held-out generator alone decides.
+``runs/ship/NAME`` holds the run, ``judged-...`` in it the tables and the picture of the worst scans of
+weights by the beginning of their hash. ``--install`` puts a prior that gains at least as much as the shipped
+one, on the same scans, into its place, with its card.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from __future__ import annotations
 import dataclasses
 
 from pfitre_jax.evaluate.cells import FULL, EvaluationSettings
+from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.config import TrainingConfig, load_config
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """config: name of the training's; first: the prior that it begins with, of this experiment where there is
-    one, shipped otherwise, or none; stage: the only one to make, or all"""
+    """How a prior is trained.
+
+    config: name of the training's
+    first: the prior that it begins with, the one that this experiment has made or else the shipped one; None
+        to go on with its own shipped weights, where the configuration has more steps than these have made
+    stage: the only one to make, or all
+    """
 
     config: str
     first: str | None = None
@@ -34,7 +41,7 @@ class Recipe:
 @dataclasses.dataclass(frozen=True)
 class Config:
     """priors: in the order in which they are made
-    shorten: every stage to so many steps, None for those of the configurations
+    small: whether networks, images and stages are so small that nothing is learned, to see that all works
     settings: of the judge; only: factor of it, "orientation" for the base case, None for all
     """
 
@@ -45,27 +52,34 @@ class Config:
             "volume": Recipe("volume", first="circuits", stage="volume"),
         }
     )
-    shorten: int | None = None
+    small: bool = False
     settings: EvaluationSettings = FULL
-    only: str | None = "orientation"
+    only: str | None = None
 
     def training(self, name: str) -> TrainingConfig:
         """Of a prior."""
         config = load_config(self.priors[name].config)
-        if self.shorten is None:
+        if not self.small:
             return config
-        stages = tuple(dataclasses.replace(s, steps=self.shorten, warm_up=1) for s in config.stages)
-        report = dataclasses.replace(
-            config.report, log_every=1, validate_every=self.shorten, checkpoint_every=self.shorten
+        scenes = dataclasses.replace(config.scenes, circuits=0.0, patterns=0.0, blobs=1.0, layouts=0.0)
+        stages = config.stages[:1] + config.stages[-1:]
+        return dataclasses.replace(
+            config,
+            network=UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8),
+            pairs=dataclasses.replace(config.pairs, size=32, slices=2),
+            pool=dataclasses.replace(config.pool, views=(24,), scans=1),
+            scenes=scenes,
+            stages=tuple(dataclasses.replace(s, steps=2, warm_up=1, scenes=scenes) for s in stages),
+            report=dataclasses.replace(config.report, log_every=1, validate_every=4, checkpoint_every=2),
         )
-        return dataclasses.replace(config, stages=stages, report=report)
 
 
 PRESETS = {
     "default": Config(),
     "tiny": Config(
         priors={"circuits": Recipe("circuits")},
-        shorten=1,
-        settings=EvaluationSettings(orientations=1, scenes=1, size=32, views=24, fista_iterations=8),
+        small=True,
+        settings=EvaluationSettings(orientations=1, scenes=2, size=32, views=24, fista_iterations=8),
+        only="orientation",
     ),
 }

@@ -49,7 +49,7 @@ def evaluate(
 ) -> None:
     """Judge a prior on scans of scenes nobody trained on, beside total variation at its best weight.
 
-    One of volumes is judged on volumes of 16 rows, also beside the same rows one by one. A run that was
+    One of volumes is judged on volumes of 12 rows, also beside the same rows one by one. A run that was
     stopped goes on in the same DIR.
     """
     import dataclasses
@@ -58,11 +58,11 @@ def evaluate(
     from pfitre_jax.engine import methods
     from pfitre_jax.evaluate import worst
     from pfitre_jax.evaluate.results import NAMES
-    from pfitre_jax.evaluate.scenes import absent, check_source
+    from pfitre_jax.evaluate.scenes import VOLUMES, absent, check_source
     from pfitre_jax.io.results import check_folder
     from pfitre_jax.priors.files import pretrained
 
-    check_folder(out, NAMES)
+    check_folder(out, (*NAMES, worst.NAME))
     if not 0 < missing < 180:
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
     if card and only not in (None, "orientation"):
@@ -70,14 +70,19 @@ def evaluate(
             f"both --card and --only {only} were given; expected the whole evaluation for a card, or its "
             "base case (--only orientation)"
         )
-    check_source(scenes)
     loaded = pretrained(prior)
     joint = getattr(loaded, "reach", 0) > 0
     asked = methods.settings("pfitre", joint=joint, prior=loaded, iterations=iterations, rho=rho)
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     settings = judge.QUICK if quick else judge.FULL
     if joint:
-        settings = settings.of_volumes()
+        if scenes not in VOLUMES:
+            raise ValueError(
+                f"{prior} is a prior of volumes, which {scenes} has none of; expected --scenes "
+                f"{' or '.join(VOLUMES)}"
+            )
+        settings = settings.of_volumes(rows=4, scenes=1) if quick else settings.of_volumes()
+    check_source(scenes)
     missed = absent(settings.sources)
     if only == "sources" and len(missed) == len(settings.sources):
         check_source(missed[0])
@@ -92,10 +97,11 @@ def evaluate(
     command = ctx.find_root().meta[COMMAND]
     with work():
         told = {**parameters, "prior": loaded.card.get("name")}
-        drawing = worst.picture(loaded, worst.worst(records), settings, **parameters)
-        paths = judge.save(records, settings, told, out, drawing)
+        paths = judge.save(records, settings, told, out)
         if card:
             paths += judge.write_card(prior, loaded, records, settings, parameters, command)
+    with work(), progress_bar("drawing the worst", "scans") as progress:
+        paths += worst.save(loaded, records, settings, out, **parameters, progress=progress)
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     console.print(judge.markdown(judge.summarise(records), settings, told), markup=False)
     for path in paths:

@@ -412,7 +412,10 @@ def _print_result(result, paths) -> None:
     )
     for name, told in result.mended().items():
         unit = "views" if name == "gains" else "columns"
-        often = f"{unit} {ranges(told['often'])} in most rows" if len(told["often"]) else "none in most rows"
-        console.print(f"{name}: {np.mean(told[unit]):.1f} {unit} mended in a row; {often}")
+        often = ranges(told["often"]) if len(told["often"]) else "none"
+        console.print(
+            f"{name}: {np.mean(told[unit]):.1f} {unit} mended per row on average; in at least half of the "
+            f"rows: {often}"
+        )
     for path in paths:
         console.print(str(path), markup=False)

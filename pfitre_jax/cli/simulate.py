@@ -33,7 +33,9 @@ def simulate(
             "number of times. Default: those of the configuration's [banks].",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(metavar="N", help="Of one volume (circuits3d), or independent.")] = 4,
+    rows: Annotated[
+        int, typer.Option(metavar="N", help="Of one volume (circuits3d, stacked), or independent.")
+    ] = 4,
     columns: Annotated[int, typer.Option(metavar="N", help="Detector bins.")] = 128,
     views: Annotated[int, typer.Option(metavar="N")] = 51,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed, the same scan.")] = 0,

@@ -53,7 +53,7 @@ def train(
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     if minutes is not None and not 0 < minutes < math.inf:
-        raise ValueError(f"--minutes is {minutes:g}; expected more than 0")
+        raise ValueError(f"--minutes is {minutes:g}; expected a finite number, more than 0")
     configuration = load_config(config)
     if stage is not None:
         configuration.span(stage)
@@ -79,4 +79,9 @@ def train(
             report=show,
             enough=lambda: minutes is not None and time.monotonic() - began > 60 * minutes,
         )
-    Console(soft_wrap=True, highlight=False, emoji=False).print(str(path), markup=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    console.print(str(path), markup=False)
+    last = configuration.steps if stage is None else configuration.span(stage)[1]
+    made = pretrained(path).card["steps"]
+    if made < last:
+        console.print(f"{made} of {last} steps are made; the same command goes on", markup=False)

@@ -43,45 +43,43 @@ def check(asked: dict[str, Any]) -> None:
 class DataModel:
     """What a solver was told of the data, of :data:`SETTINGS`; hashable, for programs to be compiled by.
 
-    scale: that sinograms are divided by before the solver sees them; 1 where nothing depends on it
+    The methods' ``scale``, (), is what sinograms are divided by before the solver sees them.
     """
 
     robust: str | None = None
     photons: float | None = None
     stripes: bool = False
     gains: bool = False
-    scale: float = 1.0
 
     @classmethod
-    def of(cls, settings: dict[str, Any], scale: float = 1.0) -> DataModel:
+    def of(cls, settings: dict[str, Any]) -> DataModel:
         """Of a method's settings, of which others count for nothing."""
-        asked = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
-        return cls(**asked, scale=float(scale) if "photons" in asked else 1.0)
+        return cls(**{name: settings[name] for name in SETTINGS if settings.get(name) is not None})
 
-    def term(self):
+    def term(self, scale):
         """The data term, None for least squares."""
         if self.photons is not None:
-            return Poisson(float(self.photons), self.scale)
+            return Poisson(float(self.photons), scale)
         return None if self.robust is None else ROBUST[self.robust]()
 
-    def told(self, solver, after: int):
+    def told(self, solver, scale, after: int):
         """``solver`` that goes by it.
 
         after: steps that it makes before a detector's errors are looked for
         """
-        term = self.term()
+        term = self.term(float(scale))
         if term is not None:
             solver = Reweighted(solver, term)
         if self.stripes or self.gains:
             return Calibrated(solver, stripes=self.stripes, gains=self.gains, after=after)
         return solver
 
-    def seen(self, problem: Problem, image) -> Problem:
+    def seen(self, problem: Problem, image, scale) -> Problem:
         """``problem`` as a solver sees it at its result, an image or a volume: data mended, bins weighted."""
         if self.stripes or self.gains:
             misfit = problem.misfit(image)
             problem = calibrated(problem, misfit, stripes=self.stripes, gains=self.gains)
-        term = self.term()
+        term = self.term(scale)
         return problem if term is None else dataclasses.replace(problem, weights=term.weights(problem, image))
 
     def found(self, problem: Problem, image):

@@ -206,7 +206,7 @@ def build(method: str, settings: dict[str, Any], scale: float = 1.0):
     chosen = METHODS[method]
     own = {name: settings[name] for name in chosen.defaults if name != "iterations"}
     after = min(chosen.image_first, settings.get("iterations", 0) // 2)
-    return data_model.DataModel.of(settings, scale).told(chosen.build(**own), after)
+    return data_model.DataModel.of(settings).told(chosen.build(**own), scale, after)
 
 
 def describe(value):

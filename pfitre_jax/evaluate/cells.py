@@ -36,11 +36,11 @@ STRENGTHS = {
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
     """missing_deg: width of the wedge; views; noise: sigma over the sinogram's maximum; source: of the
-    scenes, one of ``SOURCES``: this is the base case
+    scenes, one of ``SOURCES``, or of ``VOLUMES``: this is the base case
 
     orientations: of the wedge in the base case, evenly spread over 180 degrees; scenes: for each of them
     varied, spoilt: orientations, of those, at which the factors and the artifacts are tried
-    wedges (degrees), noises, view_counts: values of the factors; sources: of scenes from held-out files
+    wedges (degrees), noises, view_counts: values of the factors; sources: of other scenes
     size: pixels and bins; seed: of the scenes; fista_iterations: of both kinds of total variation
     rows: of each scene, which is a volume where there is more than one
 
@@ -82,11 +82,15 @@ class EvaluationSettings:
         known = SOURCES if self.rows == 1 else VOLUMES
         for source in (self.source, *self.sources):
             if source not in known:
-                raise ValueError(f"unknown source {source!r}; expected one of {', '.join(known)}")
+                of = "" if self.rows == 1 else " of volumes"
+                raise ValueError(f"unknown source{of} {source!r}; expected one of {', '.join(known)}")
 
-    def of_volumes(self, rows: int = 16) -> EvaluationSettings:
-        """The same for a prior of volumes: one of so many rows where there are scenes."""
-        return dataclasses.replace(self, rows=rows, scenes=1, sources=VOLUMES)
+    def of_volumes(self, rows: int = 12, scenes: int = 2) -> EvaluationSettings:
+        """The same for a prior of volumes: so many of so many rows at an orientation.
+
+        Raises ``ValueError`` where the base case's source draws none.
+        """
+        return dataclasses.replace(self, rows=rows, scenes=scenes, sources=VOLUMES)
 
 
 FULL = EvaluationSettings()

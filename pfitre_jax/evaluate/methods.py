@@ -58,7 +58,7 @@ def reconstruct(
         and the ``statistics`` of what its result looks like, (scans, 4)
     """
     if "rows" in methods:
-        of_rows = RECIPES["pfitre"].defaults
+        of_rows = rows_settings()
         images, facts = _learned_volume(prior, scans, rho, iterations=iterations)
         alone = pretrained(of_rows["prior"])
         images["rows"] = _rows(alone, scans, of_rows["rho"], iterations=of_rows["iterations"])
@@ -73,6 +73,11 @@ def reconstruct(
     if "pfitre_original" in methods:
         images["pfitre_original"] = _published(prior, scans)
     return {name: images[name] for name in methods}, facts
+
+
+def rows_settings() -> dict[str, Any]:
+    """Of `pfitre` where it makes the rows of a volume one by one: its defaults."""
+    return RECIPES["pfitre"].defaults
 
 
 def with_weight(

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pfitre_jax.evaluate.cells import EvaluationSettings
 from pfitre_jax.evaluate.figure import figure
@@ -18,16 +17,13 @@ from pfitre_jax.io.results import write_files
 from pfitre_jax.priors import files, likeness
 
 #: The files of :func:`save`.
-NAMES = ("evaluation.json", "evaluation.md", "evaluation.png", "worst.png")
+NAMES = ("evaluation.json", "evaluation.md", "evaluation.png")
 
 
-def save(
-    records: list[dict], settings: EvaluationSettings, parameters: dict, folder, worst: Figure
-) -> list[Path]:
+def save(records: list[dict], settings: EvaluationSettings, parameters: dict, folder) -> list[Path]:
     """Write :data:`NAMES` into ``folder``; returns their paths.
 
-    parameters: of the method and the prior, as they are to be told; worst: of
-        :func:`pfitre_jax.evaluate.worst.picture`
+    parameters: of the method and the prior, as they are to be told
     """
     summary = summarise(records)
     content = {
@@ -41,7 +37,6 @@ def save(
         "evaluation.json": lambda path: path.write_text(_text(content)),
         "evaluation.md": lambda path: path.write_text(tables),
         "evaluation.png": lambda path: drawing.savefig(path, format="png"),
-        "worst.png": lambda path: worst.savefig(path, format="png"),
     }
     return write_files(folder, writers)
 
@@ -56,7 +51,7 @@ def write_card(
     """
     scores = summarise(records)
     del scores["disagreement"]
-    card = prior.card | _domain(prior.card, records)
+    card = prior.card | _domain(prior.card, records, settings.rows > 1)
     told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
     path = files.locate(prior_path)
     saved = files.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
@@ -64,13 +59,15 @@ def write_card(
     return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.card))})]
 
 
-def _domain(card: dict, records: list[dict]) -> dict:
+def _domain(card: dict, records: list[dict], volumes: bool) -> dict:
     """``disagreement`` and ``likeness`` of all scans of the kinds of scenes that a prior was trained on,
-    without artifacts; nothing, so that a card keeps what it has, where one of these kinds was not scanned."""
+    without artifacts, of volumes those of circuits; nothing, so that a card keeps what it has, where one of
+    these kinds was not scanned."""
     config = card.get("config", {})
     mixtures = [config.get("scenes"), *(stage.get("scenes") for stage in config.get("stages", []))]
     trained = {family for mixture in mixtures for family, weight in (mixture or {}).items() if weight > 0}
-    known = {"circuits", *trained.intersection(FAMILIES.values())}
+    of_files = set() if volumes else trained.intersection(FAMILIES.values())
+    known = {"circuits", *of_files}
     scanned = [(FAMILIES.get(r["source"], "circuits"), r) for r in records if not r["artifact"]]
     like = [r for family, r in scanned if family in known]
     if not known <= {family for family, _ in scanned} or len(like) <= likeness.NEIGHBOURS:
@@ -78,10 +75,7 @@ def _domain(card: dict, records: list[dict]) -> dict:
     doubts = [r["disagreement"] for r in like]
     return {
         "disagreement": {"median": float(np.median(doubts)), "limit": float(np.quantile(doubts, 0.95))},
-        # Of a volume they are those of every row.
-        "likeness": likeness.reference(
-            np.concatenate([np.atleast_2d(r["statistics"]) for r in like]).tolist()
-        ),
+        "likeness": likeness.reference([r["statistics"] for r in like]),
     }
 
 

@@ -15,14 +15,17 @@ import numpy as np
 
 from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluate.measures import judge
-from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, weight_of
+from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, rows_settings, weight_of
 from pfitre_jax.evaluate.scans import scan_cell, scan_volume
 from pfitre_jax.evaluate.scenes import angle_to_wedge, draw, draw_volume
 from pfitre_jax.io.results import versions, write_files
+from pfitre_jax.priors.files import pretrained
 from pfitre_jax.twin.projecting import OVERSAMPLING
 
 #: Folder, in that of the results, of the finished cells.
 CELLS = "cells"
+#: What the context of an older evaluation lacks.
+_OLDER = {"rows": 1, "rows_prior": ""}
 #: What the results of total variation depend on.
 CLASSICAL = ("version", "size", "fista_iterations", "rows")
 
@@ -45,8 +48,8 @@ def evaluate(
     baselines: folder of an evaluation of another prior; from its cells come the records of total variation,
         which know no prior and take most of the time
 
-    Raises ``ValueError`` for an unknown factor, and for a folder with cells of another prior or other
-    settings.
+    Raises ``ValueError`` for an unknown factor, for a folder with cells of another prior or other settings,
+    and for a prior of volumes where the scenes are none, or the other way round.
     """
     todo, context = cells(settings, only), _context(prior, settings, rho, iterations)
     kept = None if folder is None else Path(folder) / CELLS
@@ -81,6 +84,12 @@ def check(
 
 def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
     """What, beside its cell, a record depends on."""
+    if (getattr(prior, "reach", 0) > 0) != (settings.rows > 1):
+        raise ValueError(
+            f"the prior sees {2 * getattr(prior, 'reach', 0) + 1} rows and the scenes have {settings.rows}; "
+            "expected a prior of volumes for scenes of several rows (EvaluationSettings.of_volumes), and for "
+            "no others"
+        )
     return {
         "prior": _digest(prior),
         "first_iterations": getattr(prior, "first_iterations", 0),
@@ -90,6 +99,8 @@ def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
         "size": settings.size,
         "fista_iterations": settings.fista_iterations,
         "rows": settings.rows,
+        # What makes the rows of a volume one by one.
+        "rows_prior": _digest(pretrained(rows_settings()["prior"])) if settings.rows > 1 else "",
     }
 
 
@@ -111,7 +122,8 @@ def finished(
         try:
             content = json.loads(path.read_text())
             of_cell = content["cell"] == _plain(dataclasses.asdict(cell))
-            same = of_cell and all(content["context"][n] == _plain(context)[n] for n in names)
+            known = _OLDER | content["context"]
+            same = of_cell and all(known[n] == _plain(context)[n] for n in names)
             records = content["records"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no finished cell of an evaluation ({error!r}); {fix}") from error
@@ -152,15 +164,20 @@ def _judge_scenes(prior, cell: Cell, context: dict, methods: tuple[str, ...]):
 
 
 def _judge_volumes(prior, cell: Cell, context: dict, methods: tuple[str, ...]):
-    """As :func:`_judge_scenes`: means over the rows of each volume, and what each row looks like."""
+    """As :func:`_judge_scenes`: means over the rows of each volume that have any signal; what a row looks
+    like, and its best weight, are those of the middle one."""
     for seed in cell.seeds:
         fine = OVERSAMPLING * context["size"]
         scene = draw_volume(cell.source, seed, context["rows"], fine, 1 / context["size"])
         scans = scan_volume(cell, seed, jnp.asarray(scene.image))
         measures, facts = _solve_and_judge(prior, scans, context, methods)
-        found = {name: {m: float(np.mean(v)) for m, v in of.items()} for name, of in measures.items()}
-        told = {name: float(np.mean(values)) for name, values in facts.items() if name != "statistics"}
-        yield seed, scene, found, told | {"statistics": facts["statistics"].tolist()}
+        there = np.asarray(jnp.any(scans.truth > 0, axis=(1, 2)))
+        found = {
+            name: {measure: float(np.mean(values[there])) for measure, values in of.items()}
+            for name, of in measures.items()
+        }
+        middle = context["rows"] // 2
+        yield seed, scene, found, {name: values[middle].tolist() for name, values in facts.items()}
 
 
 def _solve_and_judge(prior, scans, context: dict, methods: tuple[str, ...]):

@@ -51,7 +51,8 @@ def draw_volume(source: str, seed: int, rows: int, n: int, spacing: float) -> Sc
     :data:`VOLUMES`."""
     if source == "heldout":
         drawn = heldout3d(seed, rows, n, spacing)
-        return Scene(drawn.image, drawn.kind, float(np.rad2deg(drawn.wires_rad)))
+        # Every other layer runs across.
+        return Scene(drawn.image, drawn.kind, None)
     key = jax.random.fold_in(jax.random.key(20261), seed)
     return Scene(np.asarray(circuits3d(key, rows, n, spacing)), "circuits", None)
 

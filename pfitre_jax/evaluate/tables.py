@@ -26,7 +26,8 @@ def markdown(summary: dict, settings: EvaluationSettings, parameters: dict) -> s
         f"{told}. Base case: {settings.source}, {settings.missing_deg:g} degrees missing, {settings.views} "
         f"views, {settings.noise:.1%} noise, {settings.size} x {settings.size}, {summary['scenes']} scans"
         f"{'' if settings.rows == 1 else f' of {settings.rows} rows'}. "
-        "Gains are of `pfitre` over FISTA-TV; total variation has its best weight for each scan.",
+        f"Gains are of `pfitre` over FISTA-TV; total variation has its best weight for each "
+        f"{'scan' if settings.rows == 1 else 'row'}.",
         f"Gain {gain['mean']:+.2f} dB in the mean, {gain['median']:+.2f} in the median, {_range(gain)}; "
         f"{gain['share_below_0']:.0%} of the scans lose.",
         "## Methods, base case",

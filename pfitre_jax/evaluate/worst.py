@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,11 @@ from pfitre_jax.evaluate.cells import Cell, EvaluationSettings
 from pfitre_jax.evaluate.methods import weight_of, with_weight
 from pfitre_jax.evaluate.scans import scan_cell, scan_volume
 from pfitre_jax.evaluate.scenes import draw, draw_volume
+from pfitre_jax.io.results import write_files
 from pfitre_jax.twin.projecting import OVERSAMPLING
 
+#: The file of :func:`save`.
+NAME = "worst.png"
 COUNT, ACROSS = 20, 4
 _SHOWN = ("truth", "fista_tv", "pfitre")
 _FIELDS = tuple(f.name for f in dataclasses.fields(Cell) if f.name not in ("methods", "seeds"))
@@ -26,7 +30,30 @@ def worst(records: list[dict], count: int = COUNT) -> list[dict]:
     return sorted(base, key=lambda r: r["gain"])[:count]
 
 
-def picture(prior, records: list[dict], settings: EvaluationSettings, *, rho, iterations: int) -> Figure:
+def save(
+    prior,
+    records: list[dict],
+    settings: EvaluationSettings,
+    folder,
+    *,
+    rho,
+    iterations: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Write the :func:`picture` of the :func:`worst` into ``folder``; returns its path."""
+    figure = picture(prior, worst(records), settings, rho=rho, iterations=iterations, progress=progress)
+    return write_files(folder, {NAME: lambda path: figure.savefig(path, format="png")})
+
+
+def picture(
+    prior,
+    records: list[dict],
+    settings: EvaluationSettings,
+    *,
+    rho,
+    iterations: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Figure:
     """Truth, FISTA-TV at its best weight and `pfitre` of each record, made once more; of a volume its middle
     row."""
     lines = -(-len(records) // ACROSS)
@@ -36,11 +63,12 @@ def picture(prior, records: list[dict], settings: EvaluationSettings, *, rho, it
     for axis in axes.ravel():
         axis.set_axis_off()
     made = _again(prior, records, settings, rho, iterations)
-    for three, record, images in zip(axes, records, made, strict=False):
+    for number, (three, record, images) in enumerate(zip(axes, records, made, strict=False)):
         for axis, name in zip(three, _SHOWN, strict=True):
             axis.imshow(images[name], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         said = f"{record['kind']} {record['seed']}, wedge at {record['wedge_center_deg']:g}°"
         three[0].set_title(f"{said}: {record['gain']:+.1f} dB", loc="left", fontsize=7)
+        progress(number + 1, len(records))
     return figure
 
 

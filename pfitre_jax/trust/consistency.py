@@ -28,7 +28,7 @@ def measured_part(problem: Problem, x: Float[Array, "ny nx"], damping, iteration
     What a damped least-squares reconstruction would make of noiseless data of ``x``: the identity where ``H``
     is far above ``damping``, 0 where the data say nothing, as in the missing wedge. By preconditioned
     conjugate gradients on the exact operator, from 0: where the damping is small they end before all that is
-    hardly measured has come, and ``norm(x - measured)`` is up to a tenth too large.
+    hardly measured has come, and ``norm(x - measured)`` is up to 15% too large.
 
     damping: (), of :func:`damping`
     """
@@ -48,33 +48,35 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
     With it, :func:`measured_part` is the best linear estimate of a white image from noisy data (Wiener).
     ``s^2`` is the mean square of the image inside the support. ``sigma`` is the noise of a bin, or the rms
     misfit of the image where that is larger: data that the model does not explain determine nothing either.
-    Of bins that are weighted down the misfit counts so much less, and they determine less.
+    With weights it is ``w r^2`` whose mean counts: they stand for the inverse of the bins' variances.
 
     problem: with the data of this slice, and weights; x: the slice, in units that predict them
     noise: (), of a bin, by :func:`pfitre_jax.solvers.weight.noise_level`
     """
     misfit = problem.misfit(x)
     counted = problem.mask if problem.weights is None else problem.mask * problem.weights
-    bins = jnp.maximum(jnp.sum(counted), 1)
+    bins = jnp.maximum(jnp.sum(problem.mask), 1)
     size = jnp.sum(problem.support * x * x) / jnp.maximum(jnp.sum(problem.support), 1)
-    variance = jnp.maximum(noise**2, jnp.sum(counted * misfit**2) / bins)
+    variance = jnp.maximum(noise**2 * jnp.sum(counted) / bins, jnp.sum(counted * misfit**2) / bins)
     # Of an empty image nothing was measured and nothing supplied.
     found = jnp.where(size > 0, variance / jnp.where(size > 0, size * problem.norm_squared, 1), 1.0)
     return jnp.maximum(found, SMALLEST_DAMPING)
 
 
-def split(problem: Problem, noise, sinograms, masks, images, model: DataModel = LEAST_SQUARES):
+def split(problem: Problem, noise, scale, sinograms, masks, images, model: DataModel = LEAST_SQUARES):
     """``(measured, supplied, gains, stripes)`` of slices: (slices, ny, nx), the part of each that its data
     determine; (slices,), ``norm(x - measured) / norm(x)``, the share that they do not, 0 for an empty slice;
     and (slices, views), (slices, columns) of :meth:`DataModel.found`.
 
     problem: supplies everything but sinogram and mask, (slices, views, columns); noise: see :func:`damping`
-    model: what the method was told of the data; static
+    scale: (), that the sinograms were divided by
+    model: what the method was told of the data; static. The noise that a robust one finds is that of the
+        slice, also where the method found that of a whole volume
     """
 
     def one(sinogram, mask, image):
         raw = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
-        row = model.seen(raw, image)
+        row = model.seen(raw, image, scale)
         measured = measured_part(row, image, damping(row, image, noise))
         supplied = ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
         return measured, supplied, *model.found(raw, image)

@@ -35,7 +35,7 @@ def records():
     ],
 )
 def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(records, config, known):
-    domain = _domain({"config": config}, records)
+    domain = _domain({"config": config}, records, False)
     assert (domain["disagreement"]["limit"] > 0.5) == known
     reference = domain["likeness"]
     circuits, pictures, blurred = (likeness.unlikeness(reference, [[at] * 4])[0] for at in (0, 30, -30))
@@ -44,5 +44,5 @@ def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(recor
 
 
 def test_too_few_scans_or_kinds_of_them_say_nothing(records):
-    assert _domain({}, [record("heldout", [0.0] * 4)] * likeness.NEIGHBOURS) == {}
-    assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records) == {}
+    assert _domain({}, [record("heldout", [0.0] * 4)] * likeness.NEIGHBOURS, False) == {}
+    assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records, False) == {}

@@ -105,6 +105,17 @@ def test_a_finished_cell_is_not_computed_again(judged, prior, monkeypatch, tmp_p
     assert asked == ["wedge-40-0"]
 
 
+def test_cells_of_an_older_evaluation_are_known(judged, prior, monkeypatch, tmp_path):
+    records, _, folder = judged
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for path in (copy / "cells").iterdir():
+        content = json.loads(path.read_text())
+        del content["context"]["rows"], content["context"]["rows_prior"]
+        path.write_text(json.dumps(content))
+    monkeypatch.setattr(run, "_evaluate_cell", lambda *a: pytest.fail("computed again"))
+    assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records
+
+
 def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monkeypatch, tmp_path):
     records, _, folder = judged
     other = jax.tree.map(lambda p: p + 0.02, prior)

@@ -132,7 +132,7 @@ def test_the_figure_shows_every_scan_and_factor():
 
 
 def test_what_is_saved_can_be_read(tmp_path):
-    paths = save(EVERY, SETTINGS, {"rho": 0.02}, tmp_path / "new", Figure())
+    paths = save(EVERY, SETTINGS, {"rho": 0.02}, tmp_path / "new")
     assert [path.name for path in paths] == list(NAMES)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(NAMES)
     content = json.loads(paths[0].read_text())

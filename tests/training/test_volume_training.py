@@ -85,7 +85,9 @@ def test_an_unrolled_prior_is_widened_too(weights):
     assert wide.params["enter"]["convolution"]["kernel"].shape[:4] == (2, 3, 3, 4)
 
 
-def test_the_shipped_configuration_goes_on_from_circuits():
+def test_the_shipped_configuration_goes_on_from_circuits(data_dir, monkeypatch):
+    pytest.importorskip("gdstk")
+    monkeypatch.setenv("PFITRE_DATA", str(data_dir))
     config, circuits = load_config("volume"), pf.priors.pretrained("circuits")
     config.check()
     check_weights(config, circuits, None, "volume")

@@ -1,14 +1,17 @@
 """Held-out chips in three dimensions, for validation only: layers of :mod:`heldout` wiring above each other.
 
 No prior may be trained or tuned on these. Rows lie in the plane of the wafer, tilted against it by 1 to 2
-degrees, so that every row shows parts of several layers, and no two rows the same.
+degrees, so that a layer comes in and goes out from one side to the other over several rows.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from pfitre_jax.twin.scenes.heldout import KINDS, Frame, HeldOut, direction, wiring
+import numpy as np
+from jaxtyping import Float
+
+from pfitre_jax.twin.scenes.heldout import KINDS, Frame, wiring
 
 #: What a layer can be; a vertical cut is none.
 LAYERS = tuple(kind for kind in KINDS if kind != "stack")
@@ -20,12 +23,18 @@ TILT_DEG = (1.0, 2.0)
 VIA = 1 / 48
 
 
-def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> HeldOut:
-    """Volume ``(rows, n, n)`` float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``; the kind of its
-    lowest layer and the direction of that one's long wires.
+class HeldOut3D(NamedTuple):
+    """image: (rows, n, n); kind: of :data:`LAYERS`, of the layer that takes most of the rows' height"""
 
-    A row is the mean over its height. Consecutive seeds go round :data:`LAYERS` in the lowest layer. For one
-    ``rows`` and ``spacing`` a seed gives the same picture at every ``n``.
+    image: Float[np.ndarray, "rows n n"]
+    kind: str
+
+
+def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> HeldOut3D:
+    """Volume ``(rows, n, n)`` float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``.
+
+    A row is the mean over its height. For one ``rows`` and ``spacing`` a seed gives the same picture at every
+    ``n``.
 
     spacing: height of a row, fraction of the field; default ``1/n``, cubic voxels
 
@@ -50,13 +59,14 @@ def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> Hel
 
     # Heights that the rows reach, the tilt included; the lowest layer begins somewhere below.
     reach = rows * spacing / 2 + slope / 2
-    height, layers = -reach - rng.uniform(0, THICKNESS[0]), []
+    height, layers, kinds = -reach - rng.uniform(0, THICKNESS[0]), [], []
     while height < reach:
         kind = LAYERS[(seed + len(layers) * (1 + seed // len(LAYERS))) % len(LAYERS)]
         canvas = wiring(kind, rng)
         thickness = np.exp(rng.uniform(*np.log(THICKNESS)))
         cells = rng.random((int(1 / VIA), int(1 / VIA))) < rng.uniform(0.1, 0.5)
         layers.append((frame.take(np.rot90(canvas, len(layers) % 2)), height, height + thickness, cells))
+        kinds.append(kind)
         height += thickness * (1 + rng.uniform(*GAP))
 
     tilted = slope * (frame.x * np.cos(towards) + frame.y * np.sin(towards))
@@ -72,8 +82,9 @@ def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> Hel
                 if gap.any():
                     metal += gap * np.minimum(wires, above) * _cells(cells, frame)
         images.append(frame.pixels((matrix + (1 - matrix) * metal) * bright))
-    kind = LAYERS[seed % len(LAYERS)]
-    return HeldOut(np.clip(np.stack(images), 0, 1), kind, direction(kind, angle))
+    half = rows * spacing / 2
+    most = int(np.argmax([_overlap(-half, half, bottom, top) for _, bottom, top, _ in layers]))
+    return HeldOut3D(np.clip(np.stack(images), 0, 1), kinds[most])
 
 
 def _overlap(low, high, bottom, top):
