@@ -31,7 +31,7 @@ class Spent(Exception):
 def last_step(config: Config, name: str) -> int:
     """After which a prior is made."""
     recipe, training = config.priors[name], config.training(name)
-    return training.steps if recipe.stage is None else training.span(recipe.stage)[1]
+    return training.span(recipe.stages[-1])[1] if recipe.stages else training.steps
 
 
 def made(config: Config, name: str, out: Path) -> Path | None:
@@ -57,15 +57,19 @@ def make(config: Config, name: str, out: Path, anew: bool, enough: Callable[[], 
         shown = {k: record[k] for k in ("loss", "validation_psnr", "seconds_per_step") if k in record}
         print(f"{name} {record['step']}/{last}", *(f"{k} {v:.4g}" for k, v in shown.items()), flush=True)
 
-    train(
-        config.training(name),
-        out / name,
-        command=command,
-        weights=weights,
-        stage=recipe.stage,
-        report=report,
-        enough=enough,
-    )
+    for stage in recipe.stages or (None,):
+        # One that is done stays as it is; the next goes on from its checkpoint.
+        train(
+            config.training(name),
+            out / name,
+            command=command,
+            weights=weights,
+            stage=stage,
+            report=report,
+            enough=enough,
+        )
+        if enough():
+            break
     if (done := made(config, name, out)) is None:
         raise Spent
     return done

@@ -30,12 +30,12 @@ class Recipe:
     config: name of the training's
     first: the prior that it begins with, the one that this experiment has made or else the shipped one; None
         to go on with its own shipped weights, where the configuration has more steps than these have made
-    stage: the only one to make, or all
+    stages: the only ones to make, one after the other; none for all
     """
 
     config: str
     first: str | None = None
-    stage: str | None = None
+    stages: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Config:
     priors: dict[str, Recipe] = dataclasses.field(
         default_factory=lambda: {
             "circuits": Recipe("circuits"),
-            "general": Recipe("general", first="circuits", stage="general"),
-            "volume": Recipe("volume", first="circuits", stage="volume"),
+            "general": Recipe("general", first="circuits", stages=("general",)),
+            "volume": Recipe("volume", first="circuits", stages=("volume", "volume_unrolled")),
         }
     )
     small: bool = False
