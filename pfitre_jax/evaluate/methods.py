@@ -117,18 +117,12 @@ def _variation(scans: Scans, ratios, weights, *, iterations: int):
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _learned(prior, scans: Scans, rho, *, iterations: int):
-    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
-
     def one(problem):
         # Every scene is a scan of its own.
         scale = reference_scale(problem, problem.sinogram[None])
         problem = problem.with_sinogram(problem.sinogram / scale)
-        blank = jnp.zeros(problem.A.shape)
-        first = loop.init(problem, blank)
-        once = loop.step(problem, first).z
-        x = run(loop, problem, blank, iterations=iterations, state=first).value
-        images = {"first": first.x, "network_once": once, "pfitre": x}
-        facts = {"disagreement": disagreement(prior, problem, x, rho), "statistics": statistics(x)}
+        images, doubt = _loop(prior, problem, jnp.zeros(problem.A.shape), rho, iterations)
+        facts = {"disagreement": doubt, "statistics": statistics(images["pfitre"])}
         return {name: scale * image for name, image in images.items()}, facts
 
     return scans.each(one)
@@ -136,29 +130,36 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _learned_volume(prior, scans: Scans, rho, *, iterations: int):
-    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
     scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
     problem = VolumeProblem.create(scans.problem, scans.sinograms / scale, scans.masks)
-    blank = jnp.zeros_like(scans.truth)
-    first = loop.init(problem, blank)
-    once = loop.step(problem, first).z
-    x = run(loop, problem, blank, iterations=iterations, state=first).value
-    images = {"first": first.x, "network_once": once, "pfitre": x}
-    doubt = jnp.broadcast_to(disagreement(prior, problem, x, rho), len(x))
-    facts = {"disagreement": doubt, "statistics": jax.vmap(statistics)(x)}
+    images, doubt = _loop(prior, problem, jnp.zeros_like(scans.truth), rho, iterations)
+    facts = {
+        "disagreement": jnp.broadcast_to(doubt, len(scans.truth)),
+        "statistics": jax.vmap(statistics)(images["pfitre"]),
+    }
     return {name: scale * image for name, image in images.items()}, facts
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _rows(prior, scans: Scans, rho, *, iterations: int):
-    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
     scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
 
     def one(problem):
         problem = problem.with_sinogram(problem.sinogram / scale)
-        return scale * run(loop, problem, jnp.zeros(problem.A.shape), iterations=iterations).value
+        images, _ = _loop(prior, problem, jnp.zeros(problem.A.shape), rho, iterations)
+        return scale * images["pfitre"]
 
     return scans.each(one)
+
+
+def _loop(prior, problem, blank, rho, iterations: int):
+    """What the loop of `pfitre` starts from, the network's first proposal and the result, of a slice or a
+    volume, and how much the prior would still change that."""
+    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
+    first = loop.init(problem, blank)
+    once = loop.step(problem, first).z
+    x = run(loop, problem, blank, iterations=iterations, state=first).value
+    return {"first": first.x, "network_once": once, "pfitre": x}, disagreement(prior, problem, x, rho)
 
 
 @jax.jit

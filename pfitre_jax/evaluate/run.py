@@ -16,11 +16,10 @@ import numpy as np
 from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluate.measures import judge
 from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, rows_settings, weight_of
-from pfitre_jax.evaluate.scans import scan_cell, scan_volume
-from pfitre_jax.evaluate.scenes import angle_to_wedge, draw, draw_volume
+from pfitre_jax.evaluate.scans import simulated
+from pfitre_jax.evaluate.scenes import angle_to_wedge
 from pfitre_jax.io.results import versions, write_files
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.twin.projecting import OVERSAMPLING
 
 #: Folder, in that of the results, of the finished cells.
 CELLS = "cells"
@@ -155,8 +154,7 @@ def _evaluate_cell(prior, cell: Cell, context: dict, known: list[dict] | None = 
 
 def _judge_scenes(prior, cell: Cell, context: dict, methods: tuple[str, ...]):
     """Seed, scene, measures of each method, and facts, of every scan of a cell."""
-    scenes = [draw(cell.source, seed, OVERSAMPLING * context["size"]) for seed in cell.seeds]
-    scans = scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
+    scenes, scans = simulated(cell, 1, context["size"])
     measures, facts = _solve_and_judge(prior, scans, context, methods)
     for i, (seed, scene) in enumerate(zip(cell.seeds, scenes, strict=True)):
         found = {name: {m: float(v[i]) for m, v in values.items()} for name, values in measures.items()}
@@ -167,9 +165,8 @@ def _judge_volumes(prior, cell: Cell, context: dict, methods: tuple[str, ...]):
     """As :func:`_judge_scenes`: means over the rows of each volume that have any signal; what a row looks
     like, and its best weight, are those of the middle one."""
     for seed in cell.seeds:
-        fine = OVERSAMPLING * context["size"]
-        scene = draw_volume(cell.source, seed, context["rows"], fine, 1 / context["size"])
-        scans = scan_volume(cell, seed, jnp.asarray(scene.image))
+        one = dataclasses.replace(cell, seeds=(seed,))
+        [scene], scans = simulated(one, context["rows"], context["size"])
         measures, facts = _solve_and_judge(prior, scans, context, methods)
         there = np.asarray(jnp.any(scans.truth > 0, axis=(1, 2)))
         found = {

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.evaluate.cells import Cell
+from pfitre_jax.evaluate.scenes import Scene, draw, draw_volume
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.twin.instrument import SWITCHED, Instrument, limited_angle_geometry, measure
-from pfitre_jax.twin.projecting import bin_down
+from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
 
 _OFF = {name: (0.0, 0.0) for name in ("noise", "counts", *SWITCHED)}
 
@@ -52,6 +53,21 @@ def scan_volume(cell: Cell, seed: int, fine: Float[Array, "rows fy fx"]) -> Scan
     """The scan of one volume of a cell, as :func:`scan_cell`: what is wrong with it is so in all its rows."""
     [key] = _keys([seed])
     return _scan_volume(key, fine, *_wedge(cell), **_instruments(cell), views=cell.views)
+
+
+def simulated(cell: Cell, rows: int, size: int) -> tuple[list[Scene], Scans]:
+    """The scenes of a cell's seeds and their scans of ``size`` bins; of several ``rows``, of its one seed's
+    volume.
+
+    Errors are those of the source.
+    """
+    fine = OVERSAMPLING * size
+    if rows > 1:
+        [seed] = cell.seeds
+        scene = draw_volume(cell.source, seed, rows, fine, 1 / size)
+        return [scene], scan_volume(cell, seed, jnp.asarray(scene.image))
+    scenes = [draw(cell.source, seed, fine) for seed in cell.seeds]
+    return scenes, scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
 
 
 def _keys(seeds):

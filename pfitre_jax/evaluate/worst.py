@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 
 from pfitre_jax.evaluate.cells import Cell, EvaluationSettings
 from pfitre_jax.evaluate.methods import weight_of, with_weight
-from pfitre_jax.evaluate.scans import scan_cell, scan_volume
-from pfitre_jax.evaluate.scenes import draw, draw_volume
+from pfitre_jax.evaluate.scans import simulated
 from pfitre_jax.io.results import write_files
-from pfitre_jax.twin.projecting import OVERSAMPLING
 
 #: The file of :func:`save`.
 NAME = "worst.png"
@@ -73,14 +71,10 @@ def picture(
 
 
 def _again(prior, records, settings, rho, iterations) -> Iterator[dict[str, np.ndarray]]:
-    fine = OVERSAMPLING * settings.size
+    k = settings.rows // 2
     for record in records:
         cell = Cell(**{name: record[name] for name in _FIELDS}, methods=(), seeds=(record["seed"],))
-        if settings.rows > 1:
-            scene = draw_volume(cell.source, record["seed"], settings.rows, fine, 1 / settings.size)
-            scans, k = scan_volume(cell, record["seed"], jnp.asarray(scene.image)), settings.rows // 2
-        else:
-            scans, k = scan_cell(cell, jnp.asarray(draw(cell.source, record["seed"], fine).image)[None]), 0
+        _, scans = simulated(cell, settings.rows, settings.size)
         images = with_weight(
             prior,
             scans,
