@@ -47,7 +47,7 @@ PRIORS = PROXES | {
 
 
 #: Of which another one takes nearly the same way.
-VARIANTS = ("tv, any sign", "wavelet, cycle spinning")
+VARIANTS = ("tv, any sign", "wavelet, cycle spinning", "gradient step")
 MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in PRIORS]
 
 

@@ -100,7 +100,7 @@ METHODS = {
 
 #: Of which another one takes nearly the same way.
 VARIANTS = ("fista-dtv", "hqs-first", "unrolled", "anderson-sirt", "pnp-fista", "null-space")
-#: Differentiated through what others of the list have too.
+#: Compiled of what others of the list have too.
 WRAPPED = ("in turns", "student-sirt", "original", "gradient-step", "pnp-ista", "red", "red-pro")
 
 
@@ -111,6 +111,11 @@ def all_but(names, slow):
 
 @pytest.fixture(params=all_but(METHODS, VARIANTS), name="method")
 def _method(request):
+    return METHODS[request.param]
+
+
+@pytest.fixture(params=all_but(METHODS, (*VARIANTS, *WRAPPED)), name="basic")
+def _basic(request):
     return METHODS[request.param]
 
 
@@ -152,7 +157,7 @@ def solve(method, problem, x0):
 blank = lambda: jnp.zeros((N, N), jnp.result_type(float))  # noqa: E731
 
 
-def test_jit_equals_eager_and_traces_once(method):
+def test_jit_equals_eager_and_traces_once(basic):
     traces = []
 
     @jax.jit
@@ -160,23 +165,23 @@ def test_jit_equals_eager_and_traces_once(method):
         traces.append(1)
         return run(method, problem, x0, iterations=STEPS)
 
-    first = counted(method, problem(), blank())
+    first = counted(basic, problem(), blank())
     again = dataclasses.replace(problem(), A=projector(6.1), sinogram=2 * problem().sinogram)
-    counted(jax.tree.map(lambda a: 1.1 * a, method), again, blank())
+    counted(jax.tree.map(lambda a: 1.1 * a, basic), again, blank())
     assert len(traces) == 1
-    check_close(first, run(method, problem(), blank(), iterations=STEPS), 1e-3)
+    check_close(first, run(basic, problem(), blank(), iterations=STEPS), 1e-3)
 
 
-def test_vmap_equals_loop_and_a_bad_slice_leaves_the_others_alone(method):
+def test_vmap_equals_loop_and_a_bad_slice_leaves_the_others_alone(basic):
     p = problem()
     good = jnp.stack([p.sinogram, 0.5 * p.sinogram[::-1]])
     bad = p.sinogram.at[2, 3].set(jnp.nan)[None]
     batch = jnp.concatenate([good[:1], bad, good[1:]])
-    mapped = jax.jit(jax.vmap(lambda y: run(method, p.with_sinogram(y), blank(), iterations=STEPS)))(batch)
+    mapped = jax.jit(jax.vmap(lambda y: run(basic, p.with_sinogram(y), blank(), iterations=STEPS)))(batch)
     assert list(mapped.status) == [Status.ITERATIONS, Status.DIVERGED, Status.ITERATIONS]
     assert np.all(np.isfinite(mapped.value))
     for k, y in ((0, good[0]), (2, good[1])):
-        one = solve(method, p.with_sinogram(y), blank())
+        one = solve(basic, p.with_sinogram(y), blank())
         check_close(mapped.value[k], one.value, 1e-3)
         check_close(mapped.stats["residual"][k], one.stats["residual"], 1e-3)
 

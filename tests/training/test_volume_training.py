@@ -46,6 +46,7 @@ def trained(weights, tmp_path_factory) -> NetworkPrior:
     return load(train(CONFIG, out, weights=weights, stage="volume"))
 
 
+@pytest.mark.slow
 def test_rows_of_a_batch_are_those_of_one_volume():
     key = jax.random.key(5)
     expected = volume(SceneMixture(), key, 3, 64, 1 / 32)
