@@ -55,6 +55,15 @@ def kind_of(key) -> Int[Array, ""]:
 @functools.partial(jax.jit, static_argnums=2)
 def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
     """A scene like those of :func:`circuits`, of the kind with this index into :data:`KINDS`."""
+    return scene(key, kind, n)
+
+
+def scene(key, kind, n: int, fold=lambda u, v: (u, v)) -> Float[Array, "n n"]:
+    """:func:`circuit_of_kind`, its wiring, blocks and defects laid out in other coordinates.
+
+    fold: ``(u, v)`` across and along the wires -> where in the layout that is; it keeps distances but
+        along some lines
+    """
     d = Draw(jax.random.uniform(key, (RANDOM,)))
     x, y = coordinates(n)
     soft = d.chance(0.3) * d.log(0.003, 0.02)
@@ -65,6 +74,8 @@ def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
     u, v = x * across[0] + y * across[1], x * along[0] + y * along[1]
 
     outline = outlines.outline(d, angle, x, y)
+    straight_u, straight_v = u, v
+    u, v = fold(u, v)
     wiring = _wiring(d, kind, outline.size, u, v, width)
     wiring, blocks = _blocks(d, wiring, u, v, width)
 
@@ -74,7 +85,7 @@ def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
     wiring = wiring * inside(outline.depth - margin, width)
     # Where chance left the sample bare: one wire through its middle.
     lone = jnp.maximum(0.012, 0.1 * d.uniform() * outline.size)
-    du, dv = u - outline.middle @ across, v - outline.middle @ along
+    du, dv = straight_u - outline.middle @ across, straight_v - outline.middle @ along
     bare = (jnp.mean(wiring) < 0.012) & (jnp.mean(blocks) < 0.012)
     wiring = jnp.maximum(wiring, bare * box(du, dv, lone, d.uniform(0.3, 0.9) * outline.size, width))
     content = matrix + (1 - matrix) * jnp.maximum(wiring, blocks)
