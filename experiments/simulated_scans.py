@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import pfitre_jax as pf
+from experiments.comparing import Reference
 from pfitre_jax.evaluate.cells import Cell
 from pfitre_jax.evaluate.scans import scan_cell
 from pfitre_jax.evaluate.scenes import draw
+from pfitre_jax.metrics import psnr, ssim
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.twin.projecting import OVERSAMPLING
 
 
@@ -59,3 +65,40 @@ def simulate(twin: Twin, missing_deg: float, *, noise: float = 0.0, photons: flo
 @functools.lru_cache(maxsize=1)
 def _scenes(twin: Twin):
     return jnp.stack([draw("heldout", seed, OVERSAMPLING * twin.size).image for seed in twin.seeds])
+
+
+class Slices:
+    """The slices of :func:`simulate`, all scaled by one number, as a scan's rows are, and the prior."""
+
+    def __init__(self, twin: Twin, missing_deg: float, noise: float):
+        scan, truth = simulate(twin, missing_deg, noise=noise)
+        self.truth = jnp.asarray(truth)
+        self.support = jnp.asarray(Reference.of_truth(truth, scan).support)
+        sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
+        A = pf.Projector(scan.geometry())
+        self.problem = jax.jit(Problem.create)(A, sinograms[0])
+        self.scale = float(jax.jit(reference_scale)(self.problem, sinograms))
+        self.sinograms = sinograms / self.scale
+        self.prior = pf.priors.pretrained(twin.prior)
+
+    def each(self, function, *args):
+        """``function(problem, *args)`` of every slice, ``args`` with a leading axis of slices."""
+        one = lambda y, *args: function(self.problem.with_sinogram(y), *args)  # noqa: E731
+        return jax.vmap(one)(self.sinograms, *args)
+
+    def psnr(self, images):
+        """Of each slice, dB."""
+        return jax.vmap(lambda a, b: psnr(a, b, self.support))(self.scale * images, self.truth)
+
+    def measures(self, images) -> dict[str, float]:
+        """Means over the slices."""
+        similar = jax.vmap(ssim)(self.scale * images, self.truth)
+        return {"psnr": float(jnp.mean(self.psnr(images))), "ssim": float(jnp.mean(similar))}
+
+
+def timed(function):
+    """What the second call returns, and its seconds: the first one compiles."""
+    jax.block_until_ready(function())
+    began = time.perf_counter()
+    result = jax.block_until_ready(function())
+    return result, time.perf_counter() - began

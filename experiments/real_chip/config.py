@@ -14,7 +14,7 @@ import dataclasses
 from pfitre_jax.engine.methods import METHODS
 from pfitre_jax.evaluate.methods import WEIGHTS
 
-#: The published loop comes without its prior, and with ours it diverges (docs/prior.md).
+#: The published loop comes without its prior, and with ours it diverges (docs/priors.md).
 LEFT_ALONE = ("pfitre-original",)
 
 

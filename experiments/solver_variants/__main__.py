@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Mapping
 
 import jax
@@ -12,14 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.comparing import Reference
 from experiments.record import Record, command_line, folder, hashes
-from experiments.simulated_scans import simulate
+from experiments.simulated_scans import Slices, timed
 from experiments.solver_variants.config import PRESETS, VARIANTS, Config
 from pfitre_jax.loop import Status, run
-from pfitre_jax.metrics import psnr, ssim
-from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.scale import reference_scale
 
 NAME = "solver_variants"
 FBP = "FBP"
@@ -28,31 +23,7 @@ COLORS = {"classical": "C0", "learned": "C1", "data term": "C2"}
 LAST = 3
 
 
-class Scans:
-    """The simulated scans, all slices scaled by one number, as a scan's rows are."""
-
-    def __init__(self, config: Config):
-        scan, truth = simulate(config.twin, config.missing_deg, noise=config.noise)
-        self.truth = jnp.asarray(truth)
-        self.support = jnp.asarray(Reference.of_truth(truth, scan).support)
-        sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
-        A = pf.Projector(scan.geometry())
-        self.problem = jax.jit(Problem.create)(A, sinograms[0])
-        self.scale = float(jax.jit(reference_scale)(self.problem, sinograms))
-        self.sinograms = sinograms / self.scale
-        self.prior = pf.priors.pretrained(config.twin.prior)
-
-    def each(self, function):
-        return jax.vmap(lambda y: function(self.problem.with_sinogram(y)))(self.sinograms)
-
-    def measures(self, images) -> dict[str, float]:
-        images = self.scale * images
-        scores = jax.vmap(lambda a, b: psnr(a, b, self.support))(images, self.truth)
-        similar = jax.vmap(ssim)(images, self.truth)
-        return {"psnr": float(jnp.mean(scores)), "ssim": float(jnp.mean(similar))}
-
-
-def measure(config: Config, scans: Scans, name: str) -> tuple[dict, dict[str, np.ndarray]]:
+def measure(config: Config, scans: Slices, name: str) -> tuple[dict, dict[str, np.ndarray]]:
     """A variant at the best of its settings, by the mean PSNR."""
     if name == FBP:
         solve = jax.jit(lambda: scans.each(lambda p: p.support * pf.fbp(p.A, p.sinogram)))
@@ -89,14 +60,6 @@ def measure(config: Config, scans: Scans, name: str) -> tuple[dict, dict[str, np
         "diverged": int(np.sum(np.asarray(done.status) == int(Status.DIVERGED))),
     }
     return facts, {"image": np.asarray(scans.scale * done.value[config.shown])}
-
-
-def timed(function):
-    """What the second call returns, and its seconds: the first one compiles."""
-    jax.block_until_ready(function())
-    began = time.perf_counter()
-    result = jax.block_until_ready(function())
-    return result, time.perf_counter() - began
 
 
 def tables(results: dict) -> str:
@@ -146,7 +109,7 @@ def picture(truth: np.ndarray, results: dict, images: Mapping[str, np.ndarray]) 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    scans = Scans(config)
+    scans = Slices(config.twin, config.missing_deg, config.noise)
     truth = np.asarray(scans.truth[config.shown])
     draw = functools.partial(picture, truth)
     depends = hashes(config.twin.prior) | {
