@@ -85,6 +85,21 @@ def test_it_goes_on_from_the_last_result():
     assert np.all(warm.residual < cold.residual)
 
 
+@pytest.mark.slow
+def test_rows_are_joined():
+    """Of rows that are alike but for their noise, each by itself keeps it."""
+    rows = 4
+    stack = disc_stack([DISCS[0]] * rows)
+    noise = np.random.default_rng(0).normal(0, 0.05 * stack.max(), stack.shape)
+    scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER)
+    settings = methods.settings("admm-tv", joint=True, weight=0.01, iterations=10)
+    apart, together = (live.refresh(scan, "admm-tv", settings, joint=joint) for joint in (False, True))
+    spread = lambda found: np.std(found.images, axis=0).mean()  # noqa: E731
+    assert spread(together) < 0.6 * spread(apart)
+    again = live.refresh(scan, "admm-tv", settings, together, joint=True)
+    assert again.iterations == 5 and np.all(again.residual < 1.05 * together.residual)
+
+
 def test_the_file_is_read_while_it_is_written(tmp_path):
     np.savez(tmp_path / "source.npz", stack=disc_stack(DISCS), theta=THETA)
     path = tmp_path / "scan.h5"
@@ -118,6 +133,7 @@ def test_the_command_refreshes_until_the_scan_is_whole(tmp_path):
     ("more", "said"),
     [
         (["--step", "0"], "--step is 0; expected more than 0"),
+        (["--joint"], "--joint without --rows; expected --rows A:B"),
         (["--rows", "5:9"], "the rows 5:9 are not in"),
         (["--method", "fista-tv"], "needs a --weight here"),
         (["--center", "99"], "the centre 99 is outside the detector"),

@@ -26,6 +26,9 @@ def watch(
     data: Data = None,
     method: Annotated[str, typer.Option(help="As of pfitre recon, but those that find a weight.")] = "pfitre",
     prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="The rows as one volume: the prior sees neighbouring rows.")
+    ] = False,
     iterations: Annotated[
         int | None, typer.Option(metavar="N", help="Of the first time; half as many afterwards.")
     ] = None,
@@ -54,7 +57,7 @@ def watch(
     from pfitre_jax.preprocess import to_scan
     from pfitre_jax.scan import parse_slice
 
-    settings = methods.settings(method, prior=prior, iterations=iterations, weight=weight)
+    settings = methods.settings(method, joint=joint, prior=prior, iterations=iterations, weight=weight)
     if settings.get("weight") == "auto":
         raise ValueError(f"--method {method} needs a --weight here: too few views tell none at first")
     if method == "fbp":
@@ -63,6 +66,8 @@ def watch(
     chosen = None if rows is None else parse_slice(rows)
     if chosen is not None and chosen.step not in (None, 1):
         raise ValueError(f"--rows is {rows}; expected neighbouring rows A:B")
+    if joint and chosen is None:
+        raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
     say(f"watching {scan}; Ctrl-C stops, {out / 'live.png'} stays")
     while until is None or shown < until:
         there = growing.views()
@@ -90,7 +95,7 @@ def watch(
             continue
         loaded = to_scan(raw, center=center)
         with work():
-            result = live.refresh(loaded, method, settings, result)
+            result = live.refresh(loaded, method, settings, result, joint=joint)
             figure = _picture(result, loaded, chosen.start or 0, method)
             writers = {
                 "live.png": lambda path, figure=figure: figure.savefig(path, format="png"),

@@ -14,6 +14,7 @@ import numpy as np
 from pfitre_jax.engine import methods
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.support import image_support
+from pfitre_jax.engine.volume import solve_volume
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.loop import run
 from pfitre_jax.operators.normal import NormalKernel
@@ -46,11 +47,14 @@ def refresh(
     settings: dict[str, Any],
     before: Refreshed | None = None,
     warm: int | None = None,
+    *,
+    joint: bool = False,
 ) -> Refreshed:
     """All rows of a scan whose centre is known, with the views that there are so far.
 
     settings: of :func:`pfitre_jax.engine.methods.settings`
     before: of fewer views, to begin with; then ``warm`` iterations are made, default half as many
+    joint: whether the rows are one volume
     """
     began = time.perf_counter()
     iterations = settings.get("iterations", 1)
@@ -74,8 +78,8 @@ def refresh(
     start = np.zeros((scan.rows, *support.shape), np.float32) if before is None else before.images
     wedge = Wedge.from_angles(scan.theta_rad)
     arguments = as_arrays((solver, geometry, wedge, support, weights, sinograms, masks, start))
-    tolerance = methods.recipe(method).tolerance
-    executable, seconds = compiled(_refresh, *arguments, iterations=iterations, tolerance=tolerance)
+    static = {"iterations": iterations, "tolerance": methods.recipe(method).tolerance, "joint": joint}
+    executable, seconds = compiled(_refresh, *arguments, **static)
     images, residual = (np.asarray(a) for a in executable(*arguments))
     return Refreshed(images, residual, scan.views, iterations, time.perf_counter() - began, seconds)
 
@@ -89,8 +93,10 @@ def _without_first(solver):
     return solver
 
 
-@functools.partial(jax.jit, static_argnames=("iterations", "tolerance"))
-def _refresh(solver, geometry, wedge, support, weights, sinograms, masks, start, *, iterations, tolerance):
+@functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))
+def _refresh(
+    solver, geometry, wedge, support, weights, sinograms, masks, start, *, iterations, tolerance, joint
+):
     A = Projector(geometry, support.shape)
     problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
     # Views that are yet to come count for nothing.
@@ -100,6 +106,10 @@ def _refresh(solver, geometry, wedge, support, weights, sinograms, masks, start,
         kernel=NormalKernel.create(A, support, weights),
     )
     scale = reference_scale(problem, sinograms, masks)
+    if joint:
+        together = dict(iterations=iterations, start=start / scale)
+        done, residuals = solve_volume(solver, problem, tolerance, sinograms / scale, masks, **together)
+        return scale * done.value, residuals
 
     def one(sinogram, mask, x0):
         row = problem.with_sinogram(sinogram / scale, mask)

@@ -14,15 +14,17 @@ from pfitre_jax.solvers.volume import VolumeProblem
 HALO = 8
 
 
-def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int):
-    """``(solution, residuals (rows,))`` of neighbouring rows by a method, started from 0; the solution's
-    status and stats, which are those of all rows together, are given to each of them. Pure.
+def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int, start=None):
+    """``(solution, residuals (rows,))`` of neighbouring rows by a method; the solution's status and stats,
+    which are those of all rows together, are given to each of them. Pure.
 
     problem: supplies everything but sinogram and mask; sinograms, masks: (rows, views, columns)
+    start: (rows, ny, nx), default 0
     """
     volume = VolumeProblem.create(problem, sinograms, masks)
     zero = jnp.zeros((len(sinograms), *problem.A.shape), sinograms.dtype)
-    solution = run(solver, volume, zero, iterations=iterations, tolerance=tolerance)
+    start = zero if start is None else start
+    solution = run(solver, volume, start, iterations=iterations, tolerance=tolerance)
     # Without any signal there is nothing to reconstruct.
     signal = jnp.any(volume.sinogram != 0, axis=(1, 2))
     value = jnp.where(signal[:, None, None], solution.value, 0)
