@@ -47,6 +47,8 @@ def watch(
     for name, value in (("--views", views), ("--step", step), ("--every", every), ("--patience", patience)):
         if not value > 0:
             raise ValueError(f"{name} is {value:g}; expected more than 0")
+    if joint and rows is None:
+        raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
     check_folder(out, ["live.png", "live.tif"])
     if not scan.exists():
         raise FileNotFoundError(f"{scan} does not exist; expected a file that a scan is being written to")
@@ -66,8 +68,6 @@ def watch(
     chosen = None if rows is None else parse_slice(rows)
     if chosen is not None and chosen.step not in (None, 1):
         raise ValueError(f"--rows is {rows}; expected neighbouring rows A:B")
-    if joint and chosen is None:
-        raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
     say(f"watching {scan}; Ctrl-C stops, {out / 'live.png'} stays")
     while until is None or shown < until:
         there = growing.views()
@@ -94,6 +94,8 @@ def watch(
             time.sleep(every)
             continue
         loaded = to_scan(raw, center=center)
+        if joint and loaded.rows < 2:
+            raise ValueError(f"--joint with --rows {rows} is one row; expected two or more")
         with work():
             result = live.refresh(loaded, method, settings, result, joint=joint)
             figure = _picture(result, loaded, chosen.start or 0, method)

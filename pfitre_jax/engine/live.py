@@ -54,7 +54,7 @@ def refresh(
 
     settings: of :func:`pfitre_jax.engine.methods.settings`
     before: of fewer views, to begin with; then ``warm`` iterations are made, default half as many
-    joint: whether the rows are one volume
+    joint: whether the rows are one volume; as the settings were made with
     """
     began = time.perf_counter()
     iterations = settings.get("iterations", 1)

@@ -154,7 +154,7 @@ def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
     if not joint and getattr(settings.get("prior"), "reach", 0):
         raise ValueError(
             "the prior sees the neighbours of every row; expected another prior, or a joint reconstruction "
-            "(pfitre recon --joint; joint=True)"
+            "(--joint; joint=True)"
         )
     return settings
 

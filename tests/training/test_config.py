@@ -310,6 +310,8 @@ def test_general_goes_on_where_circuits_ends():
     assert general.network == circuits.network
     assert general.stages[: len(circuits.stages)] == circuits.stages
     assert general.stage(general.steps).scenes.images > 0 == general.stage(0).scenes.images
+    # What a stage does not name it has from the one before, which is of another prior here.
+    assert sum(dataclasses.astuple(general.stages[-1].scenes)) == pytest.approx(1)
 
 
 def test_a_stage_is_found_by_its_name():

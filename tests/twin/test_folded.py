@@ -49,16 +49,18 @@ def test_a_key_gives_the_same_picture_at_every_resolution():
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", FOLDS)
-def test_lengths_are_kept(name, seed):
-    """But across some lines, and where wires run on at an angle (by up to the square root of two)."""
+def test_folds_keep_lengths_or_shear(name, seed):
+    """But across some lines; a shear keeps areas and is no steeper than one along one across."""
     u, v = of_fold(name, seed)
     step = AXIS[1] - AXIS[0]
-    slopes = np.stack([*np.gradient(u, step), *np.gradient(v, step)])
-    inner = np.all(np.abs(slopes) < 1.5, axis=0)
-    assert inner.mean() > 0.6
-    # Two neighbouring points are never further apart in the layout than in the image, by more than that.
-    stretch = np.linalg.norm(slopes.reshape(2, 2, *u.shape), 2, axis=(0, 1))
-    assert np.median(stretch[inner]) == pytest.approx(1, abs=0.65)
+    slopes = np.moveaxis(np.stack([np.gradient(u, step), np.gradient(v, step)]), (0, 1), (-2, -1))
+    stretch = np.linalg.svd(slopes, compute_uv=False)
+    alike = np.all(np.abs(stretch - 1) < 0.02, axis=-1)
+    if name == "slanted":
+        sheared = (np.abs(stretch.prod(axis=-1) - 1) < 0.02) & (stretch[..., 0] < 1.63)
+        assert (alike | sheared).mean() > 0.95
+    else:
+        assert alike.mean() > (0.7 if name in ("repeated", "mirrored") else 0.8)
 
 
 @pytest.mark.parametrize("seed", range(3))

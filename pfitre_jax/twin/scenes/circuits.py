@@ -59,10 +59,9 @@ def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
 
 
 def scene(key, kind, n: int, fold=lambda u, v: (u, v)) -> Float[Array, "n n"]:
-    """:func:`circuit_of_kind`, its wiring, blocks and defects laid out in other coordinates.
+    """:func:`circuit_of_kind` with all that lies in the layout's frame laid out in other coordinates.
 
-    fold: ``(u, v)`` across and along the wires -> where in the layout that is; it keeps distances but
-        along some lines
+    fold: ``(u, v)`` across and along the wires -> where in the layout that is
     """
     d = Draw(jax.random.uniform(key, (RANDOM,)))
     x, y = coordinates(n)
