@@ -142,6 +142,7 @@ def test_views_are_told_to_drift(path, tmp_path, monkeypatch, drift):
     assert told == [drift] and done.exit_code == 2 and "that will do" in done.output
 
 
+@pytest.mark.slow
 def test_rows_are_joined(path, tmp_path):
     done = pfitre("recon", path, "--joint", *OPTIONS, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output

@@ -41,6 +41,7 @@ def records():
         return evaluate(network(6), FEW, **LOOP, only="wedge")
 
 
+@pytest.mark.slow
 def test_a_prior_that_does_nothing_makes_of_a_volume_what_it_makes_of_its_rows(records):
     assert [r["factor"] for r in records] == ["orientation", "wedge"]
     for r in records:
@@ -54,6 +55,7 @@ def test_a_prior_that_does_nothing_makes_of_a_volume_what_it_makes_of_its_rows(r
     assert records[1]["methods"]["pfitre"]["psnr"] > records[0]["methods"]["pfitre"]["psnr"]
 
 
+@pytest.mark.slow
 def test_tables_and_figure_tell_of_the_rows(records):
     summary = summarise(records)
     assert summary["gain_over_rows"]["mean"] == pytest.approx(0, abs=0.01)
@@ -87,6 +89,7 @@ def test_a_prior_is_judged_on_scenes_of_its_kind():
             evaluate(prior, settings, **LOOP)
 
 
+@pytest.mark.slow
 def test_the_worst_volume_is_drawn_by_its_middle_row(records):
     drawn = worst.picture(network(6), worst.worst(records), FEW, **LOOP)
     assert len([axis for axis in drawn.axes if axis.images]) == 3

@@ -49,6 +49,7 @@ def test_other_parameters_and_conditions_for_each_image(params):
         np.testing.assert_allclose(found[k], one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_gradient_is_that_of_the_network(params):
     images = pictures(2 * GROUP + 1)
     many = lambda p, v: jnp.sum(correct_many(SMALL, p, v, CONDITION) ** 2)  # noqa: E731

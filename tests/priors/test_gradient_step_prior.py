@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
@@ -39,6 +40,7 @@ def test_of_a_linear_denoiser():
     )
 
 
+@pytest.mark.slow
 def test_what_a_network_is_moved_by_is_the_slope_of_its_value():
     """Central differences along random directions, in double precision."""
     with jax.enable_x64(True):

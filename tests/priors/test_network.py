@@ -168,6 +168,7 @@ def test_condition_is_of_order_one_over_its_range():
     np.testing.assert_allclose(network.condition(0.0, 1e-2, np.pi / 4)[2:], [1, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_jit_is_eager_and_vmap_is_a_loop_over_wedges():
     prior, images, centers = random_prior(), picture(4, 10, 15), jnp.array(CENTERS)
     loop = jnp.stack([denoise(prior, v, c) for v, c in zip(images, CENTERS, strict=True)])

@@ -130,6 +130,7 @@ def scan():
     return A, jax.jit(lambda A, x: A(x))(A, jnp.asarray(image))
 
 
+@pytest.mark.slow
 def test_it_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
     """Which is ``(H + rho (1 - D))^-1 b``, by a dense solve; no pixel is held at 0."""
     with jax.enable_x64(True):

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.sparse.linalg import lsqr
 
 from pfitre_jax import solvers
@@ -54,6 +55,7 @@ def reconstruct(**settings) -> np.ndarray:
         return np.ravel(done.value)
 
 
+@pytest.mark.slow
 def test_what_the_prior_adds_lies_where_the_data_say_nothing():
     matrix, y, z = scan()
     x = reconstruct(damping=0.0, cg_iterations=100)

@@ -80,6 +80,7 @@ def test_one_network_and_rho_become_several():
             params_of(several, iterations, 1.0)
 
 
+@pytest.mark.slow
 def test_every_network_is_stepped_as_if_it_were_alone():
     """Of Muon the kernels are orthogonal matrices: not one matrix of all iterations."""
     optimiser = make_optimiser(Optimisation(method="muon", clip=1e9), CONFIG.stages)
