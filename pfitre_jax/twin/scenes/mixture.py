@@ -54,13 +54,13 @@ class SceneMixture:
     """
 
     circuits: float = 0.6
-    folded: float = 0.0
     patterns: float = 0.2
     blobs: float = 0.2
     materials: float = 0.0
     layouts: float = 0.0
     images: float = 0.0
     volumes: float = 0.0
+    folded: float = 0.0
 
     def __post_init__(self):
         weights = dataclasses.astuple(self)
