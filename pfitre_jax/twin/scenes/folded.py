@@ -5,9 +5,9 @@ in coordinates that are folded first, so that wires, blocks and defects follow t
 does not. Folds keep lengths and areas but across some lines; slanted parts and bevels shear, which keeps the
 distance of tracks along one axis and makes wires thinner across.
 
-They were drawn after a look at the worst of the held-out scenes of
-:mod:`pfitre_jax.twin.scenes.heldout`, which has memories, spirals, fan-outs and routed corners of its own: a
-prior trained on these is no longer judged there on structures of another kind, only on other rules.
+They were drawn after a look at the worst of the scenes that priors are judged by, which have memories,
+spirals, fan-outs and routed corners of their own: a prior trained on these is no longer judged there on
+structures of another kind, only on other rules.
 """
 
 from __future__ import annotations
