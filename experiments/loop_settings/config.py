@@ -2,8 +2,8 @@
 
 command: python -m experiments.loop_settings [--preset tiny|default] [--prior NAME --out DIR]
 runtime: about 10 minutes on 2 cores, resumes (tiny: a minute)
-expected: most of the gain is there after a few iterations; the best rho is one of those that the prior was
-    trained with, and a larger one where there is more noise
+expected: most of the gain is there after eight iterations, and half a decibel comes with as many again; the
+    best rho is one of those that the prior was trained with, and a larger one where there is more noise
 
 Whether the defaults of ``pfitre recon`` are well chosen: on held-out circuits, but other ones than ``pfitre
 evaluate`` and the other experiments judge by.

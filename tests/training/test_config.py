@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.files import pretrained
 from pfitre_jax.training.config import CONFIGS, Banks, Stage, TrainingConfig, completed, load_config
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.scenes.mixture import SceneMixture
@@ -312,6 +313,11 @@ def test_general_goes_on_where_circuits_ends():
     assert general.stage(general.steps).scenes.images > 0 == general.stage(0).scenes.images
     # What a stage does not name it has from the one before, which is of another prior here.
     assert sum(dataclasses.astuple(general.stages[-1].scenes)) == pytest.approx(1)
+
+
+def test_the_default_prior_has_made_all_steps_of_its_configuration():
+    """A configuration that is ahead of it belongs into a file of its own, which names it as ``after``."""
+    assert pretrained("circuits").card["steps"] == load_config("circuits").steps
 
 
 def test_a_stage_is_found_by_its_name():

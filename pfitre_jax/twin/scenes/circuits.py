@@ -73,7 +73,7 @@ def scene(key, kind, n: int, fold=lambda u, v: (u, v)) -> Float[Array, "n n"]:
     u, v = x * across[0] + y * across[1], x * along[0] + y * along[1]
 
     outline = outlines.outline(d, angle, x, y)
-    straight_u, straight_v = u, v
+    du, dv = u - outline.middle @ across, v - outline.middle @ along
     u, v = fold(u, v)
     wiring = _wiring(d, kind, outline.size, u, v, width)
     wiring, blocks = _blocks(d, wiring, u, v, width)
@@ -84,7 +84,6 @@ def scene(key, kind, n: int, fold=lambda u, v: (u, v)) -> Float[Array, "n n"]:
     wiring = wiring * inside(outline.depth - margin, width)
     # Where chance left the sample bare: one wire through its middle.
     lone = jnp.maximum(0.012, 0.1 * d.uniform() * outline.size)
-    du, dv = straight_u - outline.middle @ across, straight_v - outline.middle @ along
     bare = (jnp.mean(wiring) < 0.012) & (jnp.mean(blocks) < 0.012)
     wiring = jnp.maximum(wiring, bare * box(du, dv, lone, d.uniform(0.3, 0.9) * outline.size, width))
     content = matrix + (1 - matrix) * jnp.maximum(wiring, blocks)
