@@ -18,6 +18,7 @@ from pfitre_jax.evaluate.scenes import draw
 from pfitre_jax.metrics import psnr, ssim
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.solvers.weight import automatic_weight, learned_rho
 from pfitre_jax.twin.projecting import OVERSAMPLING
 
 
@@ -85,6 +86,11 @@ class Slices:
         """``function(problem, *args)`` of every slice, ``args`` with a leading axis of slices."""
         one = lambda y, *args: function(self.problem.with_sinogram(y), *args)  # noqa: E731
         return jax.vmap(one)(self.sinograms, *args)
+
+    def rho(self):
+        """What a learned prior gets for the noise in this scan, ()."""
+        weight = jax.jit(automatic_weight)(self.problem.A, self.problem.norm_squared, self.sinograms)
+        return learned_rho(weight)
 
     def psnr(self, images):
         """Of each slice, dB."""

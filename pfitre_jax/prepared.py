@@ -39,7 +39,8 @@ SIGNAL_SHARE = 0.25
 class Found:
     """What was found of a scan, or is known of it from a run before, and the solution depends on.
 
-    center: detector index; scale: per pixel; weight: of total variation, where the method has one
+    center: detector index; scale: per pixel; weight: of total variation; for a learned
+    prior the automatic one, if its rho was to be found from the noise
     """
 
     center: float
@@ -212,12 +213,10 @@ def prepare(
     if scale is None:
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
-    if settings.get("weight") == "auto":
-        if weight is None:
-            weight, seconds = scan_weight(scan, problem, scale)
-            seconds_compile += seconds
-        settings = settings | {"weight": weight}
-    settings = methods.with_numbers(settings)
+    if methods.wants_weight(settings) and weight is None:
+        weight, seconds = scan_weight(scan, problem, scale)
+        seconds_compile += seconds
+    settings = methods.with_numbers(settings, weight)
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())
     if prior is not None and max(problem.A.shape) > seen:
@@ -246,7 +245,7 @@ def prepare(
         method=method,
         settings=settings,
         prior=prior,
-        found=Found(float(scan.center), scale, settings.get("weight")),
+        found=Found(float(scan.center), scale, settings.get("weight", weight)),
         truncated=truncated,
         problem=problem,
         noise=float(_noise_level(sinograms / np.float32(scale), masks)),

@@ -155,7 +155,6 @@ def test_the_command_refreshes_until_the_scan_is_whole(tmp_path):
         (["--joint", "--rows", "0:2", "--method", "cgls"], "no prior of it joins them"),
         (["--prior", "volume"], "sees the neighbours of every row"),
         (["--rows", "5:9"], "the rows 5:9 are not in"),
-        (["--method", "fista-tv"], "needs a --weight here"),
         (["--center", "99"], "the centre 99 is outside the detector"),
     ],
 )

@@ -18,6 +18,7 @@ from pfitre_jax.solvers.fista import FISTATV
 
 NAME = "loop_settings"
 VARIATION = "FISTA-TV"
+AUTO = "auto"
 
 
 def measure(config: Config, case: str, which: str) -> tuple[dict, dict]:
@@ -28,7 +29,8 @@ def measure(config: Config, case: str, which: str) -> tuple[dict, dict]:
     if which == VARIATION:
         methods, iterations = [FISTATV(jnp.asarray(w)) for w in config.weights], config.variation_iterations
     else:
-        methods = [recipe("pfitre").build(prior=slices.prior, rho=jnp.asarray(float(which)))]
+        rho = slices.rho() if which == AUTO else jnp.asarray(float(which))
+        methods = [recipe("pfitre").build(prior=slices.prior, rho=rho)]
         iterations = config.iterations
     psnrs, residuals, seconds = course(slices, methods, iterations)
     # Each scan's best weight at every iteration: more than one can know of a real scan.
@@ -77,6 +79,11 @@ def course(slices: Slices, methods: list, iterations: int):
     return *np.moveaxis(curves, 1, 0), seconds
 
 
+def whiches(config: Config) -> list[str]:
+    """What is tried in each case; the dashed line of the automatic rho is drawn last, over the others."""
+    return [VARIATION, *(f"{rho:g}" for rho in config.rhos), AUTO]
+
+
 def tables(config: Config, results: dict) -> str:
     """Markdown: for each case and rho the PSNR after some iterations, and the iteration of the best."""
     shown = [k for k in (1, 2, 3, 5, 8, 12, 16) if k <= config.iterations]
@@ -101,21 +108,19 @@ def tables(config: Config, results: dict) -> str:
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Above: quality by iteration, a line for each rho; below: quality by time, at the default rho."""
-    default = f"{recipe('pfitre').defaults['rho']:g}"
+    """Above: quality by iteration, a line for each rho; below: quality by time, with the automatic rho."""
     figure = Figure(figsize=(3.8 * len(config.cases), 6.5), layout="constrained")
     above, below = figure.subplots(2, len(config.cases), squeeze=False)
     for left, right, case in zip(above, below, config.cases, strict=True):
         by_which = results.get(case.name, {})
-        for number, rho in enumerate(config.rhos):
-            if (cell := by_which.get(f"{rho:g}")) is not None:
-                left.plot(
-                    np.arange(len(cell["psnr"])) + 1, cell["psnr"], color=f"C{number}", label=f"rho {rho:g}"
-                )
+        for number, which in enumerate(whiches(config)):
+            if which != VARIATION and (cell := by_which.get(which)) is not None:
+                style = {"color": "black", "linestyle": "--"} if which == AUTO else {"color": f"C{number}"}
+                left.plot(np.arange(len(cell["psnr"])) + 1, cell["psnr"], label=f"rho {which}", **style)
         left.set(title=case.name, xlabel="iteration", ylabel="PSNR, dB")
         left.title.set_fontsize(9)
         for name, label, color in (
-            (default, f"pfitre, rho {default}", "C1"),
+            (AUTO, "pfitre", "C1"),
             (VARIATION, VARIATION, "black"),
         ):
             if (cell := by_which.get(name)) is not None:
@@ -138,8 +143,7 @@ def main() -> None:
         if options.out is None:
             parser.error("--prior without --out; expected --out DIR, as results/ is of the preset's prior")
         config = dataclasses.replace(config, twin=dataclasses.replace(config.twin, prior=options.prior))
-    whiches = [VARIATION, *(f"{rho:g}" for rho in config.rhos)]
-    todo = [(case.name, which) for case in config.cases for which in whiches]
+    todo = [(case.name, which) for case in config.cases for which in whiches(config)]
     carry_out(NAME, options, config, todo, measure, tables, picture, priors=[config.twin.prior])
 
 

@@ -24,7 +24,7 @@ def watch(
         str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default the middle one.")
     ] = None,
     data: Data = None,
-    method: Annotated[str, typer.Option(help="As of pfitre recon, but those that find a weight.")] = "pfitre",
+    method: Annotated[str, typer.Option(help="As of pfitre recon.")] = "pfitre",
     prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
     joint: Annotated[
         bool, typer.Option("--joint", help="The rows as one volume: the prior sees neighbouring rows.")
@@ -60,8 +60,6 @@ def watch(
     from pfitre_jax.scan import parse_slice
 
     settings = methods.settings(method, joint=joint, prior=prior, iterations=iterations, weight=weight)
-    if settings.get("weight") == "auto":
-        raise ValueError(f"--method {method} needs a --weight here: too few views tell none at first")
     if method == "fbp":
         raise ValueError("--method fbp makes no use of a last result; expected an iterative one")
     growing, result, shown, seen, last = GrowingScan(scan, data), None, 0, 0, time.monotonic()

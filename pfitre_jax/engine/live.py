@@ -23,6 +23,7 @@ from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.turns import InTurns
+from pfitre_jax.solvers.weight import automatic_weight
 
 #: A program is for 32, 64, 128, ... views, so that it is compiled a few times in a whole scan.
 FEWEST_VIEWS = 32
@@ -60,28 +61,31 @@ def refresh(
     iterations = settings.get("iterations", 1)
     if before is not None:
         iterations = max(-(-iterations // 2), 1) if warm is None else warm
-    solver = methods.build(method, methods.with_numbers(settings))
-    if before is not None:
-        solver = _without_first(solver)
     room = FEWEST_VIEWS
     while room < scan.views:
         room *= 2
-    more = room - scan.views
-    theta = np.pad(scan.theta_rad, (0, more), mode="edge")
+    missing = room - scan.views
+    theta = np.pad(scan.theta_rad, (0, missing), mode="edge")
     geometry = ParallelGeometry.create(theta, scan.columns, scan.center)
-    weights = np.pad(np.ones(scan.views, np.float32), (0, more))
+    weights = np.pad(np.ones(scan.views, np.float32), (0, missing))
     sinograms, masks = (
-        np.pad(np.moveaxis(a, 1, 0).astype(np.float32), ((0, 0), (0, more), (0, 0)))
+        np.pad(np.moveaxis(a, 1, 0).astype(np.float32), ((0, 0), (0, missing), (0, 0)))
         for a in (scan.projections, scan.mask)
     )
     support = image_support(geometry)
     start = np.zeros((scan.rows, *support.shape), np.float32) if before is None else before.images
     wedge = Wedge.from_angles(scan.theta_rad)
-    arguments = as_arrays((solver, geometry, wedge, support, weights, sinograms, masks, start))
+    arguments = as_arrays((geometry, wedge, support, weights, sinograms, masks))
+    executable, seconds = compiled(_measure, *arguments)
+    problem, scale, weight = executable(*arguments)
+    solver = methods.build(method, methods.with_numbers(settings, weight))
+    if before is not None:
+        solver = _without_first(solver)
+    arguments = as_arrays((solver, problem, scale, sinograms, masks, start))
     static = {"iterations": iterations, "tolerance": methods.recipe(method).tolerance, "joint": joint}
-    executable, seconds = compiled(_refresh, *arguments, **static)
+    executable, more = compiled(_refresh, *arguments, **static)
     images, residual = (np.asarray(a) for a in executable(*arguments))
-    return Refreshed(images, residual, scan.views, iterations, time.perf_counter() - began, seconds)
+    return Refreshed(images, residual, scan.views, iterations, time.perf_counter() - began, seconds + more)
 
 
 def _without_first(solver):
@@ -93,10 +97,9 @@ def _without_first(solver):
     return solver
 
 
-@functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))
-def _refresh(
-    solver, geometry, wedge, support, weights, sinograms, masks, start, *, iterations, tolerance, joint
-):
+@jax.jit
+def _measure(geometry, wedge, support, weights, sinograms, masks):
+    """The problem of one row, and of all of them the scale and the automatic weight."""
     A = Projector(geometry, support.shape)
     problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
     # Views that are yet to come count for nothing.
@@ -106,6 +109,12 @@ def _refresh(
         kernel=NormalKernel.create(A, support, weights),
     )
     scale = reference_scale(problem, sinograms, masks)
+    weight = automatic_weight(A, problem.norm_squared, sinograms / scale, masks, weights)
+    return problem, scale, weight
+
+
+@functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))
+def _refresh(solver, problem, scale, sinograms, masks, start, *, iterations, tolerance, joint):
     if joint:
         together = dict(iterations=iterations, start=start / scale)
         done, residuals = solve_volume(solver, problem, tolerance, sinograms / scale, masks, **together)

@@ -25,6 +25,7 @@ from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.solvers.turns import in_turns
 from pfitre_jax.solvers.unrolled import loop_of
+from pfitre_jax.solvers.weight import learned_rho
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ METHODS: dict[str, Recipe] = {
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
         lambda prior, rho: in_turns(loop_of(prior, rho)),
-        {"iterations": 8, "rho": 0.005, "prior": "circuits"},
+        {"iterations": 12, "rho": "auto", "prior": "circuits"},
         joint=True,
         joint_defaults={"prior": "volume"},
     ),
@@ -190,11 +191,19 @@ def _load(asked):
     return load(asked)
 
 
-def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` whose weight is a number, with a rho that belongs to it for "auto"."""
+def wants_weight(settings: dict[str, Any]) -> bool:
+    """Whether :func:`with_numbers` needs the scan's automatic weight."""
+    return settings.get("weight", settings.get("rho")) == "auto"
+
+
+def with_numbers(settings: dict[str, Any], weight: float | None = None) -> dict[str, Any]:
+    """``settings`` with numbers for "auto": ``weight``, which is the scan's
+    :func:`pfitre_jax.solvers.weight.automatic_weight`, and the rho that belongs to the weight."""
     numbers = dict(settings)
+    if numbers.get("weight") == "auto":
+        numbers["weight"] = weight
     if numbers.get("rho") == "auto":
-        numbers["rho"] = float(tv_rho(numbers["weight"]))
+        numbers["rho"] = float(tv_rho(numbers["weight"]) if "weight" in numbers else learned_rho(weight))
     return numbers
 
 

@@ -20,6 +20,7 @@ from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.volume import VolumeProblem
+from pfitre_jax.solvers.weight import automatic_weight, learned_rho
 from pfitre_jax.trust.domain import disagreement
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def reconstruct(
     """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,); where ``methods`` has
     "rows", the scans are the rows of one volume, and ``prior`` is of volumes.
 
+    rho: :func:`number_or_auto`
     facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement``
         and the ``statistics`` of what its result looks like, (scans, 4)
     """
@@ -61,7 +63,7 @@ def reconstruct(
         of_rows = rows_settings()
         images, facts = _learned_volume(prior, scans, rho, iterations=iterations)
         alone = pretrained(of_rows["prior"])
-        images["rows"] = _rows(alone, scans, of_rows["rho"], iterations=of_rows["iterations"])
+        images["rows"] = _rows(alone, scans, number_or_auto(of_rows["rho"]), iterations=of_rows["iterations"])
     else:
         images, facts = _learned(prior, scans, rho, iterations=iterations)
     images |= {"fbp": _fbp(scans)}
@@ -73,6 +75,11 @@ def reconstruct(
     if "pfitre_original" in methods:
         images["pfitre_original"] = _published(prior, scans)
     return {name: images[name] for name in methods}, facts
+
+
+def number_or_auto(rho: float | str):
+    """``rho`` for these functions: ``None`` for "auto", what belongs to the noise of each scan."""
+    return None if rho == "auto" else jnp.asarray(rho)
 
 
 def rows_settings() -> dict[str, Any]:
@@ -121,7 +128,8 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
         # Every scene is a scan of its own.
         scale = reference_scale(problem, problem.sinogram[None])
         problem = problem.with_sinogram(problem.sinogram / scale)
-        images, doubt = _loop(prior, problem, jnp.zeros(problem.A.shape), rho, iterations)
+        own = _rho(rho, problem, problem.sinogram[None], problem.mask[None])
+        images, doubt = _loop(prior, problem, jnp.zeros(problem.A.shape), own, iterations)
         facts = {"disagreement": doubt, "statistics": statistics(images["pfitre"])}
         return {name: scale * image for name, image in images.items()}, facts
 
@@ -131,6 +139,7 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
 @functools.partial(jax.jit, static_argnames="iterations")
 def _learned_volume(prior, scans: Scans, rho, *, iterations: int):
     scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
+    rho = _rho(rho, scans.problem, scans.sinograms / scale, scans.masks)
     problem = VolumeProblem.create(scans.problem, scans.sinograms / scale, scans.masks)
     images, doubt = _loop(prior, problem, jnp.zeros_like(scans.truth), rho, iterations)
     facts = {
@@ -143,6 +152,7 @@ def _learned_volume(prior, scans: Scans, rho, *, iterations: int):
 @functools.partial(jax.jit, static_argnames="iterations")
 def _rows(prior, scans: Scans, rho, *, iterations: int):
     scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
+    rho = _rho(rho, scans.problem, scans.sinograms / scale, scans.masks)
 
     def one(problem):
         problem = problem.with_sinogram(problem.sinogram / scale)
@@ -150,6 +160,13 @@ def _rows(prior, scans: Scans, rho, *, iterations: int):
         return scale * images["pfitre"]
 
     return scans.each(one)
+
+
+def _rho(rho, problem, sinograms, masks):
+    """``rho``, or for ``None`` that of a scan of these slices, (slices, views, columns)."""
+    if rho is not None:
+        return rho
+    return learned_rho(automatic_weight(problem.A, problem.norm_squared, sinograms, masks))
 
 
 def _loop(prior, problem, blank, rho, iterations: int):

@@ -15,7 +15,7 @@ import numpy as np
 
 from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluate.measures import judge
-from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, rows_settings, weight_of
+from pfitre_jax.evaluate.methods import VARIATIONS, number_or_auto, reconstruct, rows_settings, weight_of
 from pfitre_jax.evaluate.scans import simulated
 from pfitre_jax.evaluate.scenes import angle_to_wedge
 from pfitre_jax.io.results import versions, write_files
@@ -33,7 +33,7 @@ def evaluate(
     prior: Any,
     settings: EvaluationSettings = FULL,
     *,
-    rho: float,
+    rho: float | str,
     iterations: int,
     only: str | None = None,
     folder=None,
@@ -183,7 +183,7 @@ def _solve_and_judge(prior, scans, context: dict, methods: tuple[str, ...]):
         prior,
         scans,
         methods,
-        rho=jnp.asarray(context["rho"]),
+        rho=number_or_auto(context["rho"]),
         iterations=context["iterations"],
         fista_iterations=context["fista_iterations"],
     )

@@ -1,4 +1,4 @@
-"""The automatic weight of total variation, from the noise in the sinograms."""
+"""The automatic weight of total variation and rho of a learned prior, from the noise in the sinograms."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ WEIGHT_PER_NOISE = 0.6
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
 #: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 5e-5.
 SMALLEST_WEIGHT = 2e-4
+#: Rho of a learned prior over that weight, and between what: the more noise, the more the prior is believed.
+#: At 3% noise that is worth 0.7 dB, at 1% and less nothing (``python -m experiments.loop_settings``).
+RHO_PER_WEIGHT, RHO_RANGE = 12.0, (0.005, 0.02)
 #: ``median |n|`` of a standard normal n.
 MAD = 0.6745
 
@@ -38,6 +41,7 @@ def automatic_weight(
     norm_squared: Float[Array, ""],
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"] | None = None,
+    view_weights: Float[Array, " views"] | None = None,
 ) -> Float[Array, ""]:
     """The weight of TV for a scan, ``0.6 sigma sqrt(sum_v 2/(3 a_v)) / norm(A)^2``.
 
@@ -48,13 +52,21 @@ def automatic_weight(
     norm_squared: (), ``norm(A)^2``
     sinograms: line integrals of images with values of about [0, 1]: divided by the scan's scale
     masks: 1 for a valid bin, default all
+    view_weights: 0 for a view that counts for nothing, in ``norm_squared`` neither; default all count
     """
     masks = jnp.ones_like(sinograms) if masks is None else masks
     theta = A.geometry.theta_rad
     footprint = jnp.maximum(jnp.abs(jnp.cos(theta)), jnp.abs(jnp.sin(theta)))
-    column_norm = jnp.sqrt(jnp.sum(2 / (3 * footprint)))
+    counted = jnp.ones_like(footprint) if view_weights is None else view_weights
+    column_norm = jnp.sqrt(jnp.sum(counted * 2 / (3 * footprint)))
     noise = noise_level(sinograms, masks) * column_norm / norm_squared
     return jnp.maximum(WEIGHT_PER_NOISE * noise, SMALLEST_WEIGHT).astype(sinograms.dtype)
+
+
+def learned_rho(weight: Float[Array, ""]) -> Float[Array, ""]:
+    """The rho of the loop with a learned prior for a scan of this :func:`automatic_weight`, relative to
+    ``norm(A)^2 = 1``: ``12 weight``, between 0.005 and 0.02."""
+    return jnp.clip(RHO_PER_WEIGHT * weight, *RHO_RANGE)
 
 
 def resolve_weight(weight, A: Projector, sinogram, mask=None):
