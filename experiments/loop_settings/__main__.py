@@ -86,7 +86,7 @@ def whiches(config: Config) -> list[str]:
 
 def tables(config: Config, results: dict) -> str:
     """Markdown: for each case and rho the PSNR after some iterations, and the iteration of the best."""
-    shown = [k for k in (1, 2, 3, 5, 8, 12, 16) if k <= config.iterations]
+    shown = [k for k in (1, 2, 3, 5, 8, 10, 12, 16) if k <= config.iterations]
     lines = []
     for case, by_which in results.items():
         lines += ["", f"{case}: PSNR, dB, after iteration", ""]

@@ -92,7 +92,7 @@ METHODS: dict[str, Recipe] = {
     "pfitre": Recipe(
         "half-quadratic splitting with a learned prior",
         lambda prior, rho: in_turns(loop_of(prior, rho)),
-        {"iterations": 12, "rho": "auto", "prior": "circuits"},
+        {"iterations": 10, "rho": "auto", "prior": "circuits"},
         joint=True,
         joint_defaults={"prior": "volume"},
     ),

@@ -13,9 +13,9 @@ WEIGHT_PER_NOISE = 0.6
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
 #: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 5e-5.
 SMALLEST_WEIGHT = 2e-4
-#: Rho of a learned prior over that weight, and between what: the more noise, the more the prior is believed.
-#: At 3% noise that is worth 0.7 dB, at 1% and less nothing (``python -m experiments.loop_settings``).
-RHO_PER_WEIGHT, RHO_RANGE = 12.0, (0.005, 0.02)
+#: Rho of a learned prior over the square of that weight, and between what: at 3% noise the largest is worth
+#: 0.7 dB over the lowest, at 1% and less the lowest is best (``python -m experiments.loop_settings``).
+RHO_PER_VARIANCE, RHO_RANGE = 7000.0, (0.005, 0.02)
 #: ``median |n|`` of a standard normal n.
 MAD = 0.6745
 
@@ -65,8 +65,11 @@ def automatic_weight(
 
 def learned_rho(weight: Float[Array, ""]) -> Float[Array, ""]:
     """The rho of the loop with a learned prior for a scan of this :func:`automatic_weight`, relative to
-    ``norm(A)^2 = 1``: ``12 weight``, between 0.005 and 0.02."""
-    return jnp.clip(RHO_PER_WEIGHT * weight, *RHO_RANGE)
+    ``norm(A)^2 = 1``: ``7000 weight^2``, between 0.005 and 0.02.
+
+    The weight is proportional to the noise, and the pull towards the prior belongs to its variance.
+    """
+    return jnp.clip(RHO_PER_VARIANCE * weight**2, *RHO_RANGE)
 
 
 def resolve_weight(weight, A: Projector, sinogram, mask=None):
