@@ -14,7 +14,7 @@ from pfitre_jax.solvers.problem import Problem
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TurnState:
-    """state: of the loop; before: (ny, nx), what the prior proposed an iteration ago; k: (), iterations done"""
+    """state: of the loop; before: (ny, nx), the proposal before the last one; k: (), iterations done"""
 
     state: HQSState
     before: jax.Array

@@ -9,6 +9,7 @@ from pfitre_jax.engine.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.weight import learned_rho
 
 DISC = [(2.0, -3.0, 7.0, 1.0)]
 
@@ -22,9 +23,7 @@ def test_every_method_finds_the_disc(method):
     if "prior" in methods.METHODS[method].defaults:
         asked["prior"] = Nonnegative()
     settings = methods.settings(method, **asked)
-    if settings.get("weight") == "auto":
-        settings["weight"] = 1e-3
-    settings = methods.with_numbers(settings)
+    settings = methods.with_numbers(settings, 1e-3)
     program = slices.make_program(
         methods.build(method, settings),
         problem,
@@ -36,6 +35,16 @@ def test_every_method_finds_the_disc(method):
     truth = disc_image(DISC, COLUMNS)
     assert np.linalg.norm(result.volume[0] - truth) < 0.25 * np.linalg.norm(truth)
     assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)
+
+
+def test_the_automatic_weight_is_found_only_for_what_needs_it():
+    wants = lambda method, **asked: methods.wants_weight(methods.settings(method, **asked))  # noqa: E731
+    assert wants("fista-tv") and not wants("fista-tv", weight=1e-3) and not wants("sirt")
+    assert wants("admm-tv") and not wants("admm-tv", weight=1e-3)
+    prior = Nonnegative()
+    assert wants("pfitre", prior=prior) and not wants("pfitre", prior=prior, rho=0.01)
+    chosen = methods.with_numbers(methods.settings("pfitre", prior=prior), 1e-3)
+    assert chosen["rho"] == pytest.approx(float(learned_rho(1e-3))) and "weight" not in chosen
 
 
 def test_an_unknown_method_lists_the_names():

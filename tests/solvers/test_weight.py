@@ -9,7 +9,15 @@ import pytest
 from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.weight import SMALLEST_WEIGHT, automatic_weight, noise_level
+from pfitre_jax.priors.files import pretrained
+from pfitre_jax.solvers.weight import (
+    RHO_PER_VARIANCE,
+    RHO_RANGE,
+    SMALLEST_WEIGHT,
+    automatic_weight,
+    learned_rho,
+    noise_level,
+)
 
 THETA = np.deg2rad(np.linspace(-40, 40, 24))
 
@@ -62,6 +70,28 @@ def test_weight_follows_the_noise_and_the_number_of_views():
     # Four times the views: noise in the gradient relative to norm(A)^2 halves.
     assert abs(weight(1.0) / weight(1.0, quarter) - 2) < 0.15
     np.testing.assert_allclose(weight(0.0), SMALLEST_WEIGHT)
+
+
+def test_views_that_count_for_nothing_do_not_change_it():
+    more = np.concatenate([THETA, THETA[:7] + 0.01])
+    y = np.random.default_rng(2).standard_normal((2, len(more), 64))
+    few, all_ = (Projector(ParallelGeometry.create(views, 64)) for views in (THETA, more))
+    counted = jnp.asarray(np.arange(len(more)) < len(THETA), jnp.float32)
+    masks = jnp.broadcast_to(counted[:, None], y.shape)
+    alone = automatic_weight(few, few.norm_squared(), jnp.asarray(y[:, : len(THETA)], jnp.float32))
+    together = automatic_weight(
+        all_, all_.norm_squared(view_weights=counted), jnp.asarray(y, jnp.float32), masks, counted
+    )
+    assert float(together) == pytest.approx(float(alone), rel=1e-3)
+
+
+def test_rho_of_a_learned_prior_follows_the_variance_within_what_was_trained():
+    low, high = RHO_RANGE
+    between = (low / RHO_PER_VARIANCE) ** 0.5 * 1.2
+    np.testing.assert_allclose(learned_rho(1.1 * between) / learned_rho(between), 1.1**2, rtol=1e-5)
+    np.testing.assert_allclose(learned_rho(jnp.asarray([0.0, 1.0])), [low, high])
+    trained = pretrained("circuits").card["trained_on"]["rho"]
+    assert trained[0] <= low and high <= trained[1]
 
 
 def test_it_is_the_default_and_close_to_the_best():
