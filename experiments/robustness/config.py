@@ -38,6 +38,7 @@ class Config:
     outliers: views that lie wrong; bins: that they are off by; gain: that they are brighter by
     zingers: share of bins; dead: share of columns; stripes: columns that are off by ``stripe`` of the
         sinogram's maximum in all views; gains: rms of the views' brightness
+    cut: share of the columns that the detector lacks on either side
     photons: of the flat beam in a bin; absorption: largest line integral that they see
     iterations: of every method, None for its own
     seed: of the defects
@@ -57,6 +58,8 @@ class Config:
             "stripes": (PLAIN, STRIPES),
             "gains": (PLAIN, GAINS),
             "few photons": (PLAIN, PHOTONS),
+            "cut": (PLAIN, GAINS),
+            "cut, equalised": (PLAIN, GAINS),
         }
     )
     outliers: int = 2
@@ -67,6 +70,7 @@ class Config:
     stripes: int = 4
     stripe: float = 0.05
     gains: float = 0.08
+    cut: float = 0.1
     photons: float = 300.0
     absorption: float = 4.0
     twin: Twin = dataclasses.field(default_factory=lambda: Twin(seeds=tuple(range(7000, 7008))))

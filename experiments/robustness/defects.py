@@ -14,7 +14,8 @@ from pfitre_jax.preprocess import dead_columns
 def spoiled(config: Config, scan: pf.Scan, defects: str) -> tuple[pf.Scan, float]:
     """``scan`` with what the words of ``defects`` name, and by what its line integrals were multiplied.
 
-    With "found", dead columns are left out; with "photons", the line integrals are of counts.
+    With "found", dead columns are left out; with "photons", the line integrals are of counts; with "cut", the
+    detector is too narrow; with "equalised", each view has the same sum over the columns that are seen.
     """
     generator = np.random.default_rng(config.seed)
     values, factor = np.array(scan.projections), 1.0
@@ -26,6 +27,12 @@ def spoiled(config: Config, scan: pf.Scan, defects: str) -> tuple[pf.Scan, float
         if name in defects:
             values = spoil(config, generator, values)
     mask = np.array(scan.mask)
+    if "cut" in defects:
+        beyond = round(config.cut * values.shape[-1])
+        mask[..., :beyond] = mask[..., -beyond:] = False
+    if "equalised" in defects:
+        sums = (values * mask).sum(axis=-1, keepdims=True)
+        values = values * (sums.mean(axis=0) / sums)
     if "found" in defects:
         mask &= ~dead_columns(values)
     return dataclasses.replace(scan, projections=values, mask=mask), factor
