@@ -136,8 +136,9 @@ def reconstruct(
     scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
     joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
         has differences along the rows, and the prior "volume", the default then, sees those beside
-    robust: "huber" or "student-t", in the place of least squares: views and bins that are far off pull less
-        (:class:`pfitre_jax.solvers.Huber`, :class:`pfitre_jax.solvers.StudentT`, which forgives more)
+    robust: "huber" or "student-t", in the place of least squares: bins that are far off pull less
+        (:class:`pfitre_jax.solvers.Huber`, :class:`pfitre_jax.solvers.StudentT`, which forgives more), or
+        "views": views that are (:class:`pfitre_jax.solvers.WholeViews`)
     photons: of the flat beam in a bin, more than 1: line integrals are logarithms of counts, and count for as
         much as their photons tell (:class:`pfitre_jax.solvers.Poisson`)
     stripes, gains: whether offsets of columns and factors of views, which a detector and a beam make, are

@@ -100,7 +100,7 @@ BAD = {
     "iterations that are no number": (f"{GOOD} --iterations few", "--iterations"),
     "unknown option": (f"{GOOD} --iteration 3", "--iteration"),
     "setting of another method": (f"{GOOD} --rho 0.1", "takes no rho"),
-    "unknown data term": (f"{GOOD} --robust very", "robust is 'very'; expected huber or student-t"),
+    "unknown data term": (f"{GOOD} --robust very", "robust is 'very'; expected huber, student-t or views"),
     "negative pixel size": (f"{GOOD} --pixel-size -1", "pixel size"),
     "unknown data kind": (f"{GOOD} --data photons", "photons"),
     "counts without flat": (f"{GOOD} --data counts", "no flat frame"),

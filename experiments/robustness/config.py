@@ -27,7 +27,7 @@ REMEDIES: dict[str, dict] = {
     "--gains": {"gains": True},
     "--photons": {},  # its number is the configuration's
 }
-PLAIN, HUBER, STUDENT, STRIPES, GAINS, PHOTONS = REMEDIES
+PLAIN, HUBER, STUDENT, VIEWS, STRIPES, GAINS, PHOTONS = REMEDIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Config:
     methods: tuple[str, ...] = ("fista-tv", "pfitre")
     defects: dict[str, tuple[str, ...]] = dataclasses.field(
         default_factory=lambda: {
-            "none": (PLAIN, HUBER, STUDENT, STRIPES, GAINS),
-            "views": (PLAIN, HUBER, STUDENT),
+            "none": (PLAIN, HUBER, STUDENT, VIEWS, STRIPES, GAINS),
+            "views": (PLAIN, HUBER, STUDENT, VIEWS),
             "zingers": (PLAIN, HUBER, STUDENT),
             "dead": (PLAIN, STUDENT),
             "dead, found": (PLAIN,),
-            "views and dead, found": (PLAIN, STUDENT),
+            "views and dead, found": (PLAIN, STUDENT, VIEWS),
             "stripes": (PLAIN, STRIPES),
             "gains": (PLAIN, GAINS),
             "few photons": (PLAIN, PHOTONS),

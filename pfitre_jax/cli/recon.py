@@ -49,8 +49,8 @@ def recon(
     robust: Annotated[
         str | None,
         typer.Option(
-            metavar="huber|student-t",
-            help="Views and bins that are far off count less; student-t forgives more.",
+            metavar="huber|student-t|views",
+            help="Bins that are far off count less, with student-t the less the farther; views: as a whole.",
         ),
     ] = None,
     photons: Annotated[

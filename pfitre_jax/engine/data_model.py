@@ -7,14 +7,18 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT
+from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT, WholeViews
 from pfitre_jax.solvers.detector import Calibrated, calibrated, detector_errors
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.reweighted import Reweighted
 
 #: Data terms in which a view or a bin that is far off pulls less than in least squares, by name; each finds
 #: the noise of a row by itself.
-ROBUST: dict[str, Callable[[], Any]] = {"huber": Huber, "student-t": StudentT}
+ROBUST: dict[str, Callable[[], Any]] = {
+    "huber": Huber,
+    "student-t": StudentT,
+    "views": WholeViews,
+}
 #: The settings that belong here: of a method that can take them, none is there unless it is asked for.
 SETTINGS = ("robust", "photons", "stripes", "gains")
 #: Those of them that are on or off.
@@ -28,8 +32,9 @@ def check(asked: dict[str, Any]) -> None:
         if not isinstance(asked.get(name, True), bool):
             raise ValueError(f"{name} is {asked[name]!r}; expected True or False")
     if robust is not None and robust not in ROBUST:
+        *first, last = ROBUST
         raise ValueError(
-            f"robust is {robust!r}; expected {' or '.join(ROBUST)}, or nothing for least squares"
+            f"robust is {robust!r}; expected {', '.join(first)} or {last}, or nothing for least squares"
         )
     if photons is None:
         return
@@ -65,11 +70,11 @@ class DataModel:
     def told(self, solver, scale, after: int):
         """``solver`` that goes by it.
 
-        after: steps that it makes before a detector's errors are looked for
+        after: steps that it makes before bad bins or a detector's errors are looked for
         """
         term = self.term(float(scale))
         if term is not None:
-            solver = Reweighted(solver, term)
+            solver = Reweighted(solver, term, after)
         if self.stripes or self.gains:
             return Calibrated(solver, stripes=self.stripes, gains=self.gains, after=after)
         return solver

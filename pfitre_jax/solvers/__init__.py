@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
 from pfitre_jax.solvers.anderson import Anderson, equilibrium
 from pfitre_jax.solvers.cgls import CGLS, cgls
-from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT
+from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT, WholeViews
 from pfitre_jax.solvers.detector import Calibrated
 from pfitre_jax.solvers.fista import FISTATV, fista_tv
 from pfitre_jax.solvers.gradient_step import GradientStepPnP, gradient_step
@@ -22,7 +22,7 @@ from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT, sirt
 from pfitre_jax.solvers.solve import solve
 from pfitre_jax.solvers.unrolled import Unrolled
-from pfitre_jax.solvers.weight import automatic_weight
+from pfitre_jax.solvers.weight import automatic_weight, learned_rho
 
 if TYPE_CHECKING:
     from pfitre_jax.solvers.primal_dual import LearnedPrimalDual as LearnedPrimalDual
@@ -53,6 +53,7 @@ __all__ = [
     "Unrolled",
     "Reweighted",
     "StudentT",
+    "WholeViews",
     "admm",
     "admm_tv",
     "automatic_weight",
@@ -61,6 +62,7 @@ __all__ = [
     "fista_tv",
     "gradient_step",
     "hqs",
+    "learned_rho",
     "null_space",
     "pfitre_original",
     "pnp_fista",

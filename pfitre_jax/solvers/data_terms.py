@@ -26,6 +26,8 @@ from pfitre_jax.solvers.weight import MAD
 #: With this many standard deviations Huber's estimate of a mean has 95% of the least squares' efficiency
 #: on normal noise (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DEVIATIONS = 1.345
+#: A view is far off with a misfit so many times the usual one's; shot noise, edges and small shifts are not.
+VIEW_RATIO = 2.0
 #: The robust scale of the misfit is at least this part of the root mean square of the data.
 SMALLEST_SCALE = 1e-3
 #: Bins with signal are at least this part of the same.
@@ -177,6 +179,46 @@ class StudentT:
     def _squared(self, problem, misfit):
         sigma = robust_scale(problem, misfit) if self.sigma is None else jnp.asarray(self.sigma, misfit.dtype)
         return jnp.asarray(self.dof, misfit.dtype) * sigma**2
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class WholeViews:
+    """``phi = n m/2`` of a view up to ``m = c``, then ``n (c - c^2/2m)``; ``w = min(1, c/m)^2`` in its bins.
+
+    ``m`` is the mean square of its misfit and ``n`` the number of its valid bins. A view that slipped is
+    wrong everywhere: this tells it by all its bins together, where :class:`Huber` and :class:`StudentT` tell
+    each by itself, and leaves the other views as they are. The farther off, the less it pulls; not convex,
+    so that the start matters. A zinger condemns the whole view: take zingers out before.
+
+    limit: (), ``sqrt(c)`` in the units of the sinogram, more than 0; "auto" (kept as None) for twice the
+        median over the views of ``sqrt(m)`` at ``x``
+    """
+
+    limit: Any = None
+
+    def __post_init__(self):
+        _check(self, "limit", auto=True)
+
+    def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
+        bins, size, most = self._views(problem, x)
+        beyond = most - most**2 / (2 * jnp.maximum(size, most))
+        return jnp.sum(bins * jnp.where(size > most, beyond, size / 2)) / problem.norm_squared
+
+    def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        _, size, most = self._views(problem, x)
+        return jnp.where(problem.mask > 0, ((most / jnp.maximum(size, most)) ** 2)[..., None], 0)
+
+    def _views(self, problem: Problem, x):
+        """``n`` and ``m`` of each view, and ``c``."""
+        misfit, bins = problem.misfit(x), jnp.sum(problem.mask > 0, axis=-1)
+        size = jnp.sum(misfit**2, axis=-1) / jnp.maximum(bins, 1)
+        if self.limit is not None:
+            return bins, size, jnp.asarray(self.limit, size.dtype) ** 2
+        usual = jnp.nanmedian(jnp.where(bins > 0, size, jnp.nan), axis=-1, keepdims=True)
+        most = VIEW_RATIO**2 * jnp.nan_to_num(usual)
+        least = SMALLEST_SCALE**2 * jnp.sum(problem.sinogram**2) / jnp.maximum(jnp.sum(bins), 1)
+        return bins, size, jnp.maximum(most, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
 
 
 def robust_scale(problem: Problem, misfit: Float[Array, "views columns"]) -> Float[Array, ""]:

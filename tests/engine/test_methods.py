@@ -75,7 +75,7 @@ def test_an_unknown_method_lists_the_names():
             {"photons": 9.0, "robust": "huber"},
             "both photons and robust='huber' say what a bin counts",
         ),
-        ("pfitre", {"robust": "very"}, "robust is 'very'; expected huber or student-t"),
+        ("pfitre", {"robust": "very"}, "robust is 'very'; expected huber, student-t or views"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):

@@ -17,7 +17,15 @@ from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.loop import run
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.solvers.data_terms import HUBER_DEVIATIONS, Gaussian, Huber, Poisson, StudentT, robust_scale
+from pfitre_jax.solvers.data_terms import (
+    HUBER_DEVIATIONS,
+    Gaussian,
+    Huber,
+    Poisson,
+    StudentT,
+    WholeViews,
+    robust_scale,
+)
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.reweighted import Reweighted
@@ -30,6 +38,7 @@ TERMS = {
     "poisson": Poisson(200.0, 0.4),
     "huber": Huber(0.3),
     "student": StudentT(0.3, 3.0),
+    "views": WholeViews(1.3),
 }
 
 
@@ -84,7 +93,7 @@ def test_the_weighted_problem_has_the_slope_of_the_term(term):
         assert np.abs(slope - least_squares).max() > 0.02 * np.abs(slope).max(), "as least squares"
 
 
-@pytest.mark.parametrize("name", ["gaussian", "huber", "student"])
+@pytest.mark.parametrize("name", ["gaussian", "huber", "student", "views"])
 def test_the_weighted_problem_lies_above_the_term_and_touches_it(name):
     with jax.enable_x64(True):
         problem, term = outlying(), widened(TERMS[name])
@@ -107,7 +116,7 @@ def test_the_weighted_problem_lies_above_the_term_and_touches_it(name):
 
 def test_weights_go_from_0_to_1(term):
     with jax.enable_x64(True):
-        weights = np.asarray(widened(term).weights(outlying(), image(4)))
+        weights = np.asarray(widened(term).weights(outlying(), 0.3 * image(4)))
     assert weights.shape == (14, N) and 0 < weights.min() < 0.5 < weights.max() <= 1
 
 
@@ -182,7 +191,7 @@ def test_poisson_weights_are_the_inverse_variance_of_line_integrals(scale):
 
 
 @functools.cache
-def slipped():
+def slipped(zingers: float = 0.01):
     """A scan of 32^2 whose truth is known, 1% noise, two slipped views and a few zingers."""
     n, rng = 32, np.random.default_rng(1)
     A = projector(np.deg2rad(np.linspace(-60, 60, 30)), n)
@@ -190,7 +199,7 @@ def slipped():
     top = y.max()
     y = y + 0.01 * top * rng.standard_normal(y.shape)
     y[7], y[19] = np.roll(y[7], 4), np.roll(y[19], -5)
-    y[rng.random(y.shape) < 0.01] += top
+    y[rng.random(y.shape) < zingers] += top
     return A, jnp.asarray(y, jnp.float32), blocks(n)
 
 
@@ -199,6 +208,7 @@ def slipped():
     [
         (solvers.fista_tv, {"weight": 3e-4, "iterations": 100}, StudentT("auto"), 0.6),
         (solvers.hqs, {"prior": TV(3e-4), "rho": 0.005, "iterations": 10}, Huber("auto"), 0.7),
+        (solvers.hqs, {"prior": TV(3e-4), "rho": 0.005, "iterations": 10}, WholeViews("auto"), 0.8),
         # Without a prior the noise stays.
         (solvers.sirt, {"iterations": 60}, Huber("auto"), 0.9),
     ],
@@ -209,7 +219,19 @@ def test_outliers_do_less_harm(solver, settings, term, at_most):
     assert error(data_term=term) < at_most * error()
 
 
-@pytest.mark.parametrize("term", [Gaussian(2.0), Huber(1e4), StudentT(1e3, 1e3)])
+def test_views_that_slipped_are_told_as_a_whole():
+    """At the truth the others keep their full weight, also where a view is left out."""
+    A, y, truth = slipped(zingers=0.0)
+    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    problem = problem.with_sinogram(y, jnp.ones_like(y).at[3].set(0))
+    weights = np.asarray(WholeViews("auto").weights(problem, jnp.asarray(truth, jnp.float32)))
+    assert np.ptp(weights, axis=1).max() == 0 and weights[3, 0] == 0
+    off = np.isin(np.arange(len(y)), [7, 19])
+    others = np.delete(weights[:, 0], [3, 7, 19])
+    assert weights[off].max() < 0.05 and np.all(others == 1)
+
+
+@pytest.mark.parametrize("term", [Gaussian(2.0), Huber(1e4), StudentT(1e3, 1e3), WholeViews(1e4)])
 def test_a_term_that_is_least_squares_changes_nothing(term):
     A, y, _ = slipped()
     call = lambda **k: np.asarray(solvers.sirt(A, y, iterations=20, **k).value)  # noqa: E731
