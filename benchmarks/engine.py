@@ -44,6 +44,7 @@ from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.weight import SMALLEST_WEIGHT
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))
@@ -103,7 +104,7 @@ def solver_seconds(
 
 def pfitre_seconds(side: int, views: int, rows: int, chunk: int | None = None) -> float:
     """Of the default method, seconds a slice."""
-    settings = methods.settings("pfitre")
+    settings = methods.with_numbers(methods.settings("pfitre"), SMALLEST_WEIGHT)
     solver = methods.build("pfitre", settings)
     return solver_seconds(solver, random_scan(side, views, rows), settings["iterations"], chunk)
 

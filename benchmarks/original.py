@@ -22,6 +22,7 @@ from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.models import original
 from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.weight import SMALLEST_WEIGHT
 
 ITERATIONS = 10
 PRODUCTS = 51
@@ -59,7 +60,7 @@ def our_cost(n: int, views: int, theta_rad, rows: int) -> tuple[float, float]:
     scan = Scan.create(
         np.random.default_rng(0).random((views, rows, n), np.float32) * n / 4, theta_rad, center=(n - 1) / 2
     )
-    settings = methods.settings("pfitre")
+    settings = methods.with_numbers(methods.settings("pfitre"), SMALLEST_WEIGHT)
     problem, compiling = slices.shared_problem(scan.geometry(), image_support(scan.geometry()))
     program = slices.make_program(
         methods.build("pfitre", settings), problem, rows, scale=1.0, iterations=settings["iterations"]

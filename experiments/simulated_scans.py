@@ -68,6 +68,9 @@ def _scenes(twin: Twin):
     return jnp.stack([draw("heldout", seed, OVERSAMPLING * twin.size).image for seed in twin.seeds])
 
 
+_weight = jax.jit(automatic_weight)
+
+
 class Slices:
     """The slices of :func:`simulate`, all scaled by one number, as a scan's rows are, and the prior."""
 
@@ -89,7 +92,7 @@ class Slices:
 
     def rho(self):
         """What a learned prior gets for the noise in this scan, ()."""
-        weight = jax.jit(automatic_weight)(self.problem.A, self.problem.norm_squared, self.sinograms)
+        weight = _weight(self.problem.A, self.problem.norm_squared, self.sinograms)
         return learned_rho(weight)
 
     def psnr(self, images):

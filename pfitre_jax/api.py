@@ -115,7 +115,7 @@ def reconstruct(
     rows: slice | str | None = None,
     prior: Any = None,
     iterations: int | None = None,
-    rho: float | None = None,
+    rho: float | str | None = None,
     weight: float | str | None = None,
     scale: float | None = None,
     joint: bool = False,
@@ -132,7 +132,8 @@ def reconstruct(
     rows: ``slice`` or "A:B", default all
     prior: of the methods with a learned one: a name or path for :func:`pfitre_jax.priors.files.pretrained`,
         or a prior itself
-    iterations, rho, weight: of the method, default its own; a setting that it does not take is refused
+    iterations, rho, weight: of the method, default its own, of which "auto" is from the noise in the scan; a
+        setting that it does not take is refused
     scale: default :func:`pfitre_jax.engine.scale.scan_scale` of the whole scan
     joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
         has differences along the rows, and the prior "volume", the default then, sees those beside

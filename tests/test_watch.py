@@ -76,6 +76,20 @@ def test_a_refresh_is_the_reconstruction_of_the_views_so_far():
         assert image.sum() == pytest.approx(truth.sum(), rel=0.03)
 
 
+def test_a_weight_is_found_for_the_views_so_far():
+    """With noise the automatic one is better than none at all."""
+    stack = disc_stack(DISCS)
+    noise = np.random.default_rng(0).normal(0, 0.05 * stack.max(), stack.shape)
+    scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER).take_views(np.arange(24))
+    error = lambda **asked: sum(  # noqa: E731
+        np.linalg.norm(image - disc_image(discs, COLUMNS))
+        for image, discs in zip(
+            live.refresh(scan, "fista-tv", methods.settings("fista-tv", **asked)).images, DISCS, strict=True
+        )
+    )
+    assert error() < 0.8 * error(weight=0.0)
+
+
 @pytest.mark.slow
 def test_it_goes_on_from_the_last_result():
     """A few iterations more are worth many from the start."""

@@ -2,9 +2,8 @@
 
 command: python -m experiments.loop_settings [--preset tiny|default] [--prior NAME --out DIR]
 runtime: about 10 minutes on 2 cores, resumes (tiny: a minute)
-expected: most of the gain is there after ten iterations, and more of them bring a little more; the best rho
-    is one of those that the prior was trained with, a larger one where there is more noise, and the automatic
-    one is near it
+expected: most of the gain is there after ten iterations, and more of them bring some more; rho should be
+    larger where there is more noise, and the automatic one is near the best
 
 Whether the defaults of ``pfitre recon`` are well chosen: on held-out circuits, but other ones than ``pfitre
 evaluate`` and the other experiments judge by.

@@ -88,7 +88,8 @@ def judged(
     settings = config.settings.of_volumes() if joint else config.settings
     asked = methods.settings("pfitre", joint=joint, prior=prior)
     parameters = {name: asked[name] for name in ("rho", "iterations")}
-    folder = out / f"judged-{prior.card['sha256'][:8]}"
+    how = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in parameters.values())
+    folder = out / f"judged-{prior.card['sha256'][:8]}-{how}"
 
     def progress(done: int, total: int) -> None:
         print(f"{folder}: {done}/{total} cells", flush=True)

@@ -37,7 +37,9 @@ def evaluate(
         ),
     ] = "heldout",
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
-    rho: Annotated[float | None, typer.Option(metavar="R")] = None,
+    rho: Annotated[
+        float | None, typer.Option(metavar="R", help="Default from the noise of each scan.")
+    ] = None,
     baselines: Annotated[
         Path | None,
         typer.Option(

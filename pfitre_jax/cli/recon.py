@@ -44,7 +44,9 @@ def recon(
         str | None, typer.Option(metavar="NAME|PATH", help="Learned prior; .pth: the published network's.")
     ] = None,
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
-    rho: Annotated[float | None, typer.Option(metavar="R", help="Pull towards the prior.")] = None,
+    rho: Annotated[
+        float | None, typer.Option(metavar="R", help="Pull towards the prior; default from the noise.")
+    ] = None,
     weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
     robust: Annotated[
         str | None,

@@ -24,7 +24,7 @@ def watch(
         str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default the middle one.")
     ] = None,
     data: Data = None,
-    method: Annotated[str, typer.Option(help="As of pfitre recon.")] = "pfitre",
+    method: Annotated[str, typer.Option(help="As of pfitre recon, but fbp.")] = "pfitre",
     prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
     joint: Annotated[
         bool, typer.Option("--joint", help="The rows as one volume: the prior sees neighbouring rows.")

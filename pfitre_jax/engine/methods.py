@@ -176,7 +176,7 @@ def _own(method: str, prior: UnrolledPrior, given: dict[str, Any]) -> dict[str, 
     if prior.iterations is not None:
         own["iterations"] = prior.iterations
     for name, value in own.items():
-        if given.get(name, value) != value:
+        if given.get(name, value) not in (value, "auto"):
             raise ValueError(
                 f"{name} is {given[name]:g}; the prior was trained with its own, {value:.4g}: leave it out"
             )
@@ -198,7 +198,12 @@ def wants_weight(settings: dict[str, Any]) -> bool:
 
 def with_numbers(settings: dict[str, Any], weight: float | None = None) -> dict[str, Any]:
     """``settings`` with numbers for "auto": ``weight``, which is the scan's
-    :func:`pfitre_jax.solvers.weight.automatic_weight`, and the rho that belongs to the weight."""
+    :func:`pfitre_jax.solvers.weight.automatic_weight`, and the rho that belongs to the weight.
+
+    Raises ``ValueError`` where it is needed (:func:`wants_weight`) and not there.
+    """
+    if weight is None and wants_weight(settings):
+        raise ValueError("weight or rho is 'auto' and the scan's automatic weight is not given")
     numbers = dict(settings)
     if numbers.get("weight") == "auto":
         numbers["weight"] = weight

@@ -55,7 +55,7 @@ def reconstruct(
     """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,); where ``methods`` has
     "rows", the scans are the rows of one volume, and ``prior`` is of volumes.
 
-    rho: :func:`number_or_auto`
+    rho: (), or ``None`` for what belongs to the noise of each scan: :func:`number_or_auto`
     facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement``
         and the ``statistics`` of what its result looks like, (scans, 4)
     """
@@ -78,7 +78,7 @@ def reconstruct(
 
 
 def number_or_auto(rho: float | str):
-    """``rho`` for these functions: ``None`` for "auto", what belongs to the noise of each scan."""
+    """``rho`` for :func:`reconstruct` and :func:`with_weight`, of a setting: ``None`` for "auto"."""
     return None if rho == "auto" else jnp.asarray(rho)
 
 

@@ -64,7 +64,7 @@ class InTurns:
         return TurnState(loop.step(problem, state.state), state.z, state.k + 1)
 
     def finish(self, problem: Problem, state: TurnState):
-        # Before the first of them nothing had been proposed.
+        # After one iteration there is no proposal before the last.
         z = jnp.where(state.k > 1, (state.before + state.z) / 2, state.z)
         return self.loop.finish(problem, dataclasses.replace(state.state, z=z))
 

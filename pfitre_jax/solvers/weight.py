@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.operators.projector import Projector
@@ -14,7 +15,7 @@ WEIGHT_PER_NOISE = 0.6
 #: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 5e-5.
 SMALLEST_WEIGHT = 2e-4
 #: Rho of a learned prior over the square of that weight, and between what: at 3% noise the largest is worth
-#: 0.7 dB over the lowest, at 1% and less the lowest is best (``python -m experiments.loop_settings``).
+#: 0.6 dB over the lowest, at 1% and less the lowest is as good (``python -m experiments.loop_settings``).
 RHO_PER_VARIANCE, RHO_RANGE = 7000.0, (0.005, 0.02)
 #: ``median |n|`` of a standard normal n.
 MAD = 0.6745
@@ -63,13 +64,14 @@ def automatic_weight(
     return jnp.maximum(WEIGHT_PER_NOISE * noise, SMALLEST_WEIGHT).astype(sinograms.dtype)
 
 
-def learned_rho(weight: Float[Array, ""]) -> Float[Array, ""]:
+def learned_rho(weight: float | Float[Array, ""]) -> float | Float[Array, ""]:
     """The rho of the loop with a learned prior for a scan of this :func:`automatic_weight`, relative to
     ``norm(A)^2 = 1``: ``7000 weight^2``, between 0.005 and 0.02.
 
     The weight is proportional to the noise, and the pull towards the prior belongs to its variance.
     """
-    return jnp.clip(RHO_PER_VARIANCE * weight**2, *RHO_RANGE)
+    clip = jnp.clip if isinstance(weight, jax.Array) else np.clip
+    return clip(RHO_PER_VARIANCE * weight**2, *RHO_RANGE)
 
 
 def resolve_weight(weight, A: Projector, sinogram, mask=None):

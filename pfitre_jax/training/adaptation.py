@@ -33,7 +33,7 @@ class AdaptationSettings:
 
     unrolled: iterations of the loop that a step differentiates through; judged_iterations: of the loop whose
         prediction decides when to stop
-    rho: of the loop, as in the reconstruction afterwards
+    rho: of the loop: that of a reconstruction afterwards at 1% noise and less
     splits: ways of leaving views out that the steps take turns in; share: of the views, left out in each
     judged_share: of the views, that no step sees
     check_every: steps between two looks at the judged views; patience: looks without a better one; margin:

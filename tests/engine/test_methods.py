@@ -45,6 +45,8 @@ def test_the_automatic_weight_is_found_only_for_what_needs_it():
     assert wants("pfitre", prior=prior) and not wants("pfitre", prior=prior, rho=0.01)
     chosen = methods.with_numbers(methods.settings("pfitre", prior=prior), 1e-3)
     assert chosen["rho"] == pytest.approx(float(learned_rho(1e-3))) and "weight" not in chosen
+    with pytest.raises(ValueError, match="automatic weight is not given"):
+        methods.with_numbers(methods.settings("fista-tv"))
 
 
 def test_an_unknown_method_lists_the_names():

@@ -21,7 +21,8 @@ FEW = EvaluationSettings(
     orientations=1, scenes=1, size=32, views=24, seed=1001, fista_iterations=8, varied=1, spoilt=1,
     wedges=(40.0,), rows=3, sources=(),
 )  # fmt: skip
-LOOP = {"rho": 0.005, "iterations": 8}
+#: Those of the rows one by one.
+LOOP = {name: methods.rows_settings()[name] for name in ("rho", "iterations")}
 
 
 def network(channels: int) -> NetworkPrior:

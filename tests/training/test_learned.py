@@ -147,6 +147,7 @@ def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained,
     expected = reconstruct(scan, prior, ITERATIONS)
     assert result.stats["iterations"][0] == ITERATIONS
     assert psnr(result.volume[0], expected) > 40
+    assert methods.settings("pfitre", prior=prior, rho="auto")["rho"] == float(prior.rho[-1])
     for asked, said in (({"rho": 0.5}, "rho is 0.5; the prior"), ({"iterations": 5}, "iterations is 5; the")):
         with pytest.raises(ValueError, match=said):
             methods.settings("pfitre", prior=prior, **asked)
