@@ -80,7 +80,7 @@ def test_a_weight_is_found_for_the_views_so_far():
     """With noise the automatic one is better than none at all."""
     stack = disc_stack(DISCS)
     noise = np.random.default_rng(0).normal(0, 0.05 * stack.max(), stack.shape)
-    scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER).take_views(np.arange(24))
+    scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER).take_views(np.arange(14))
     error = lambda **asked: sum(  # noqa: E731
         np.linalg.norm(image - disc_image(discs, COLUMNS))
         for image, discs in zip(
