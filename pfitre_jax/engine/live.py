@@ -76,7 +76,7 @@ def refresh(
     start = np.zeros((scan.rows, *support.shape), np.float32) if before is None else before.images
     wedge = Wedge.from_angles(scan.theta_rad)
     arguments = as_arrays((geometry, wedge, support, weights, sinograms, masks))
-    executable, seconds = compiled(_measure, *arguments)
+    executable, seconds = compiled(_measure, *arguments, weighed=methods.wants_weight(settings))
     problem, scale, weight = executable(*arguments)
     solver = methods.build(method, methods.with_numbers(settings, weight))
     if before is not None:
@@ -97,9 +97,10 @@ def _without_first(solver):
     return solver
 
 
-@jax.jit
-def _measure(geometry, wedge, support, weights, sinograms, masks):
-    """The problem of one row, and of all of them the scale and the automatic weight."""
+@functools.partial(jax.jit, static_argnames="weighed")
+def _measure(geometry, wedge, support, weights, sinograms, masks, *, weighed):
+    """The problem of one row, and of all of them the scale and, if they are ``weighed``, the automatic
+    weight, else None."""
     A = Projector(geometry, support.shape)
     problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
     # Views that are yet to come count for nothing.
@@ -109,8 +110,9 @@ def _measure(geometry, wedge, support, weights, sinograms, masks):
         kernel=NormalKernel.create(A, support, weights),
     )
     scale = reference_scale(problem, sinograms, masks)
-    weight = automatic_weight(A, problem.norm_squared, sinograms / scale, masks, weights)
-    return problem, scale, weight
+    if not weighed:
+        return problem, scale, None
+    return problem, scale, automatic_weight(A, problem.norm_squared, sinograms / scale, masks, weights)
 
 
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))
