@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pfitre_jax as pf
+from pfitre_jax.engine.methods import recipe
 from pfitre_jax.io.results import plain, write_files
 
 HERE = Path(__file__).resolve().parent
@@ -115,16 +116,17 @@ def carry_out(
     tables: Callable[[Any, dict], str],
     picture: Callable[[Any, dict, Mapping[str, np.ndarray]], Figure],
     *,
-    priors: Iterable[str],
+    priors: Collection[str],
     pictured: Collection[Cell] = (),
 ) -> None:
     """Fill the record of an experiment whose functions take its configuration first, and show it.
 
     options: of :func:`command_line`; todo, pictured: see :meth:`Record.fill`
-    priors: names of those that the results depend on
+    priors: names of those that ``pfitre`` is tried with, if it is
     """
     draw, say = functools.partial(picture, config), functools.partial(tables, config)
-    record = Record(folder(name, options), name, config, say, draw, hashes(*priors))
+    depends = of_learned(*priors) if priors else {}
+    record = Record(folder(name, options), name, config, say, draw, depends)
     record.fill(todo, functools.partial(measure, config), pictured)
     record.show()
 
@@ -148,6 +150,11 @@ def put(results: dict, cell: Cell, value: Any) -> None:
 def hashes(*priors: str) -> dict[str, str]:
     """The hash of each prior's weights, by its name."""
     return {name: pf.priors.pretrained(name).card.get("sha256", "") for name in priors}
+
+
+def of_learned(*priors: str) -> dict[str, str]:
+    """What the results of ``pfitre`` depend on: the weights of its priors and its defaults."""
+    return hashes(*priors) | {"defaults": json.dumps(recipe("pfitre").defaults, sort_keys=True)}
 
 
 def commit() -> str:

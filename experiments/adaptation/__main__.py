@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.adaptation.config import PRESETS, Config
 from experiments.real_scans import chip, prediction_error, require_chip, rows_of
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import Record, command_line, folder, of_learned
 
 NAME = "adaptation"
 BEFORE, AFTER = "before", "after"
@@ -77,7 +77,7 @@ def main() -> None:
     options = command_line(NAME).parse_args()
     require_chip()
     config = PRESETS[options.preset]
-    record = Record(folder(NAME, options), NAME, config, tables, picture, hashes(config.prior))
+    record = Record(folder(NAME, options), NAME, config, tables, picture, of_learned(config.prior))
     cells = [(name,) for name in config.left_out]
     record.fill(cells, functools.partial(measure, config), cells)
     record.show()

@@ -12,7 +12,7 @@ import pfitre_jax as pf
 from experiments.comparing import at_best, middle
 from experiments.real_chip.config import PRESETS, Config
 from experiments.real_scans import chip, prediction_error, require_chip, rows_of
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import Record, command_line, folder, of_learned
 from pfitre_jax.engine.methods import recipe
 
 NAME = "real_chip"
@@ -142,7 +142,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        hashes(recipe(OURS).defaults["prior"]),
+        of_learned(recipe(OURS).defaults["prior"]),
     )
     todo = cells(config)
     shown = [cell for cell in todo if cell[1] == ALL_VIEWS]
