@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-import textwrap
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pfitre_jax.cli import aligning
 from pfitre_jax.cli.app import COMMAND, app
@@ -19,9 +15,6 @@ from pfitre_jax.cli.console import Failure, describe, work
 from pfitre_jax.cli.options import Angles, AngleUnit, Center, Data, ExcludeViews, MaskNan, Roll, Views, number
 from pfitre_jax.cli.samples import sample_path, sample_truth
 from pfitre_jax.cli.telling import Telling
-
-#: Letters of a line beside the picture of the angles.
-FACT_WIDTH = 44
 
 
 @app.command()
@@ -144,6 +137,7 @@ def recon(
     began = time.perf_counter()
 
     from pfitre_jax import api, job
+    from pfitre_jax.cli.shown import preview, print_result
     from pfitre_jax.engine import methods
     from pfitre_jax.mesh import join
 
@@ -218,7 +212,7 @@ def recon(
             result = job.reconstruct_to(out, what, loaded, method, settings, picked, **run)
     except job.Interrupted as stopped:
         if stopped.result is not None:
-            figure = _preview(stopped.result, None, None, f"{source.name}, interrupted")
+            figure = preview(stopped.result, None, None, f"{source.name}, interrupted")
             stopped.result.save(
                 out,
                 command=command,
@@ -245,7 +239,7 @@ def recon(
                 loaded, "fista-tv", rows=slice(middle, middle + 1), scale=result.scale, progress=progress
             )
     with work(), team.step():
-        figure = _preview(result, truth, compared, source.name)
+        figure = preview(result, truth, compared, source.name)
         writers = {"preview.png": lambda path: figure.savefig(path)}
         writers |= kept
         paths = result.save(out, command=command, writers=writers, extra=extra | {"complete": True})
@@ -253,7 +247,7 @@ def recon(
     telling.warn(result.warnings)
     telling.event("done", files=[str(path) for path in paths], **result.timings)
     if telling.shows:
-        _print_result(result, paths)
+        print_result(result, paths)
     if result.all_diverged:
         raise Failure from FloatingPointError("every row diverged; the slices are the last finite iterates")
 
@@ -283,6 +277,7 @@ def _check_memory(loaded, method, settings, picked, joint, limit, out: Path) -> 
 def _events(telling: Telling, progress, method: str, picture: Path | None, picked: slice, name: str):
     """What is shown while the rows are solved: the plan, the bar, and the first rows as a ``picture``."""
     from pfitre_jax import job
+    from pfitre_jax.cli.shown import preview
     from pfitre_jax.io.results import write_files
     from pfitre_jax.result import make_result
 
@@ -310,114 +305,10 @@ def _events(telling: Telling, progress, method: str, picture: Path | None, picke
         if "shown" not in clock and done < rows and picture is not None:
             clock["shown"] = True
             first = make_result(prepared, part.rows, part.arrays(), 0.0, 0.0)
-            figure = _preview(first, None, None, f"{name}, the first rows; the others are being solved")
+            figure = preview(first, None, None, f"{name}, the first rows; the others are being solved")
             writers = {picture.name: lambda path: figure.savefig(path, format="png")}
             [path] = write_files(picture.parent, writers)
             telling.say(f"the first rows: {path}")
             telling.event("preview", file=str(path))
 
     return job.Events(planned, solved)
-
-
-def _preview(result, truth, compared, name: str):
-    import numpy as np
-
-    from pfitre_jax import report
-
-    rows, middle = result.rows, result.middle
-    history = lambda r, k: r.stats["residual"][k]  # noqa: E731
-    if truth is None:
-        shown = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), report.PANELS)).round().astype(int))
-        panels = [
-            report.Panel(f"row {rows[k]}   residual {result.residual[k]:.3g}", result.volume[k])
-            for k in shown
-        ]
-        curves = {f"row {rows[k]}": history(result, k) for k in shown}
-    else:
-        # The truth is per pixel, a result in its own unit.
-        unit = 1 if result.scan.pixel_size is None else result.scan.pixel_size
-        images = {"fista-tv": compared.volume[0]} if compared else {}
-        images[result.method] = result.volume[middle]
-        panels = [report.Panel("truth", truth / unit)] + [
-            report.Panel(f"{label}   PSNR {_psnr(image * unit, truth):.1f} dB", image)
-            for label, image in images.items()
-        ]
-        curves = {"fista-tv": history(compared, 0)} if compared else {}
-        curves[result.method] = history(result, middle)
-    image = result.volume[middle]
-    said = f"row {rows[middle]}   shaded: not measured, {result.supplied[middle]:.0%}"
-    panels.append(report.Panel(said, image, image - result.measured[middle]))
-    short = lambda value: f"{value:.3g}" if isinstance(value, float) else value  # noqa: E731
-    settings = ", ".join(f"{name} {short(value)}" for name, value in result.parameters.items())
-    return report.preview(
-        panels,
-        misfit=result.misfit,
-        row=int(rows[middle]),
-        curves=curves,
-        theta_rad=result.scan.theta_rad,
-        wedge=result.scan.wedge,
-        title=f"{result.label}: {name}",
-        facts=[
-            f"center {float(result.geometry.center):.4g}, roll {result.scan.roll_deg:.3g}°",
-            *textwrap.wrap(settings, FACT_WIDTH),
-            f"scale {result.scale:.3g}",
-            f"{result.timings['seconds_run']:.1f} s, compiling {result.timings['seconds_compile']:.1f} s",
-        ],
-        units=result.units,
-    )
-
-
-def _psnr(image, truth) -> float:
-    """PSNR, range 1, of images cut to the truth's shape, inside its disc."""
-    import numpy as np
-
-    from pfitre_jax.metrics import psnr
-
-    n = truth.shape[0]
-    margin = (image.shape[0] - n) // 2
-    y, x = np.mgrid[:n, :n] - (n - 1) / 2
-    disc = x**2 + y**2 <= (n / 2) ** 2
-    return float(psnr(image[margin : margin + n, margin : margin + n], truth, disc))
-
-
-def _print_result(result, paths) -> None:
-    import numpy as np
-
-    from pfitre_jax.loop import Status
-    from pfitre_jax.scan import ranges
-
-    table = Table(title=f"{result.label}, {len(result.rows)} rows", title_justify="left")
-    for column in ("row", "residual", "status", "iterations"):
-        table.add_column(column, justify="left" if column == "status" else "right")
-    shown = range(len(result.rows))
-    if len(result.rows) > 12:
-        shown = [*range(5), None, *range(len(result.rows) - 5, len(result.rows))]
-    for k in shown:
-        if k is None:
-            table.add_row("...", "", "", "")
-            continue
-        status = Status(int(result.status[k]))
-        table.add_row(
-            str(result.rows[k]),
-            f"{result.residual[k]:.4f}",
-            Text(status.text, style="red" if status == Status.DIVERGED else ""),
-            str(int(result.stats["iterations"][k])),
-        )
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
-    console.print(table)
-    times = result.timings
-    running, compiling = times["seconds_run"], times["seconds_compile"]
-    per_row = running / len(result.rows)
-    console.print(
-        f"{running:.1f} s ({per_row:.2f} s a row) after {compiling:.1f} s of compiling and "
-        f"{times['seconds_prepare']:.1f} s of preparation"
-    )
-    for name, told in result.mended().items():
-        unit = "views" if name == "gains" else "columns"
-        often = ranges(told["often"]) if len(told["often"]) else "none"
-        console.print(
-            f"{name}: {np.mean(told[unit]):.1f} {unit} mended per row on average; in at least half of the "
-            f"rows: {often}"
-        )
-    for path in paths:
-        console.print(str(path), markup=False)
