@@ -57,7 +57,8 @@ class Part:
     status, iterations, residual: (rows,); history, change: (rows, iterations)
     size: (rows,), norm of the slice; blind: (rows,), whether the row has no valid bin
     gains: (rows, views), factors that views were too bright by; stripes: (rows, columns), offsets of columns,
-        in the units of the projections; (rows, 0) where they were not looked for
+        in the units of the projections; trusted: (rows, views), mean weights of their bins, 1 for full;
+        (rows, 0) where they were not looked for
     """
 
     rows: slice
@@ -73,6 +74,7 @@ class Part:
     blind: np.ndarray
     gains: np.ndarray
     stripes: np.ndarray
+    trusted: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but ``rows``, by name."""
@@ -130,7 +132,7 @@ class Prepared:
             out = self.splitter(
                 self.program.problem, np.float32(self.noise), np.float32(self.found.scale), *data
             )
-            measured, supplied, gains, stripes = (np.asarray(a)[:count] for a in out)
+            measured, supplied, gains, stripes, trusted = (np.asarray(a)[:count] for a in out)
             volume = scale * solved.volume
             yield Part(
                 rows=solved.rows,
@@ -146,6 +148,7 @@ class Prepared:
                 blind=~solved.masks[:count].any(axis=(1, 2)),
                 gains=gains,
                 stripes=np.float32(self.found.scale) * stripes,
+                trusted=trusted,
             )
 
     def misfit(self, row: int, image) -> tuple[np.ndarray, np.ndarray]:

@@ -40,6 +40,7 @@ class Result:
     method, parameters: its name and settings; warnings: in words
     gains: (rows, views), the factors by which views were found too bright and mended, 1 for none; stripes:
         (rows, columns), the offsets that columns were mended by, in the units of the projections, 0 for none;
+        trusted: (rows, views), the mean weight that ``robust`` left to the bins of a view, 1 for full;
         (rows, 0) where they were not looked for
     chunk: rows that were solved together
     timings: wall time, ``seconds_compile`` of what is compiled, ``seconds_run`` of the solve
@@ -63,6 +64,7 @@ class Result:
     warnings: list[str]
     gains: np.ndarray
     stripes: np.ndarray
+    trusted: np.ndarray
     timings: dict[str, float]
     chunk: int
     scan: Scan | StoredScan
@@ -137,19 +139,20 @@ class Result:
         }
 
     def mended(self) -> dict[str, Any]:
-        """``gains`` and ``stripes``, where they were looked for, as the summary has them.
+        """``gains``, ``stripes`` and ``robust``, where they were looked for, as the summary has them.
 
-        Each: how many of its views or columns were mended in every row, which of them in at least half of the
-        rows (``often``), and the medians of their factors or offsets over the rows where they were (``by``).
+        Each: how many of its views or columns were mended in every row, or have less than half of their
+        weight, which of them in at least half of the rows (``often``), and the medians of their factors,
+        offsets or weights over the rows where they were (``by``).
         """
         told = {}
-        for name, unit, values, none in (
-            ("gains", "views", self.gains, 1),
-            ("stripes", "columns", self.stripes, 0),
+        for name, unit, values, found in (
+            ("gains", "views", self.gains, self.gains != 1),
+            ("stripes", "columns", self.stripes, self.stripes != 0),
+            ("robust", "views", self.trusted, self.trusted < 0.5),
         ):
             if not values.shape[1]:
                 continue
-            found = values != none
             often = np.flatnonzero(found.mean(axis=0) >= 0.5)
             by = [float(np.median(values[found[:, k], k])) for k in often]
             told[name] = {unit: found.sum(axis=1), "often": often, "by": by}
@@ -204,6 +207,7 @@ def make_result(
         warnings=_warnings(prepared, rows, facts) + said,
         gains=facts["gains"],
         stripes=facts["stripes"],
+        trusted=facts["trusted"],
         timings={
             "seconds_prepare": max(seconds - prepared.seconds_compile - seconds_run, 0.0),
             "seconds_compile": compiling,

@@ -45,7 +45,7 @@ def recon(
         str | None,
         typer.Option(
             metavar="huber|student-t|views",
-            help="Bins that are far off count less, with student-t the less the farther; views: as a whole.",
+            help="What is far off counts less: bins (student-t: the less the farther), or whole views.",
         ),
     ] = None,
     photons: Annotated[

@@ -103,10 +103,11 @@ def print_result(result, paths) -> None:
         f"{times['seconds_prepare']:.1f} s of preparation"
     )
     for name, told in result.mended().items():
-        unit = "views" if name == "gains" else "columns"
+        unit = "columns" if name == "stripes" else "views"
+        done = "down-weighted" if name == "robust" else "mended"
         often = ranges(told["often"]) if len(told["often"]) else "none"
         console.print(
-            f"{name}: {np.mean(told[unit]):.1f} {unit} mended per row on average; in at least half of the "
+            f"{name}: {np.mean(told[unit]):.1f} {unit} {done} per row on average; in at least half of the "
             f"rows: {often}"
         )
     for path in paths:

@@ -7,13 +7,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+
 from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT, WholeViews
 from pfitre_jax.solvers.detector import Calibrated, calibrated, detector_errors
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.reweighted import Reweighted
 
 #: Data terms in which a view or a bin that is far off pulls less than in least squares, by name; each finds
-#: the noise of a row by itself.
+#: the noise of a row by itself, or of a volume those of bins that of all its rows.
 ROBUST: dict[str, Callable[[], Any]] = {
     "huber": Huber,
     "student-t": StudentT,
@@ -87,11 +89,19 @@ class DataModel:
         term = self.term(scale)
         return problem if term is None else dataclasses.replace(problem, weights=term.weights(problem, image))
 
-    def found(self, problem: Problem, image):
+    def found(self, problem: Problem, image, weights):
         """The gain of each view of a row, (views,), and the stripe of each column, (columns,), by which the
-        data at its result were mended; (0,) of what was not looked for."""
+        data at its result were mended, and the mean weight of the valid bins of each view where ``robust``,
+        (views,), 0 where there are none; (0,) of what was not looked for.
+
+        weights: (views, columns), of :meth:`seen`
+        """
         gain, offset = detector_errors(problem, problem.misfit(image), stripes=self.stripes, gains=self.gains)
-        return gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
+        mended = gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
+        if self.robust is None:
+            return *mended, jnp.zeros(0, image.dtype)
+        bins = jnp.sum(problem.mask > 0, axis=-1)
+        return *mended, jnp.sum(weights * problem.mask, axis=-1) / jnp.maximum(bins, 1)
 
 
 #: Data as they are, by least squares.

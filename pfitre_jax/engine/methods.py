@@ -39,7 +39,8 @@ class Recipe:
     joint: whether rows can be solved together: whether there is anything by which they meet
     joint_defaults: defaults that are others where they are
     data_may_change: between two of its steps, as :mod:`pfitre_jax.engine.data_model` does it
-    image_first: steps before a detector's errors are looked for; 0 for one that starts with a reconstruction
+    image_first: steps before bad bins or a detector's errors are looked for; 0 for one that starts with a
+        reconstruction
     """
 
     summary: str
@@ -100,6 +101,7 @@ METHODS: dict[str, Recipe] = {
         "the published ADMM loop, rho not relative to norm(A)^2",
         lambda prior, rho: Original(prior, rho),
         {"iterations": 10, "rho": 10.0, "prior": "circuits"},
+        image_first=2,
     ),
 }
 

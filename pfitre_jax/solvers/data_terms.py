@@ -4,8 +4,9 @@ A term is ``sum phi(r) / norm(A)^2`` over the misfits ``r = M(y - Ax)``, scaled 
 for small ``r`` in the most trusted bin: ``rho`` and the weights of priors keep their meaning. At an image
 ``x`` it is replaced by ``sum w r^2/2 / norm(A)^2``, ``w = phi'(r)/r`` from 0 to 1, which has the term's
 gradient there and, where ``phi`` is a concave function of ``r^2``, lies above it elsewhere, but for a
-constant. Solving with weights that are renewed (:mod:`pfitre_jax.solvers.reweighted`) comes to rest where the
-term's gradient is 0: iteratively reweighted least squares (Holland & Welsch, Commun. Stat. A6, 1977).
+constant. Solving with weights that are renewed at ``x`` (:mod:`pfitre_jax.solvers.reweighted`) comes to
+rest where the term's gradient is 0: iteratively reweighted least squares (Holland & Welsch, Commun. Stat.
+A6, 1977).
 
 Each term has ``value(problem, x)`` and ``weights(problem, x)``; ``x`` is (ny, nx), weights (views, columns).
 """
@@ -28,6 +29,9 @@ from pfitre_jax.solvers.weight import MAD
 HUBER_DEVIATIONS = 1.345
 #: A view is far off with a misfit so many times the usual one's; shot noise, edges and small shifts are not.
 VIEW_RATIO = 2.0
+#: Below this part of the data's root mean square a view is off by what the prior does not know of the object,
+#: more at the ends of the measured range than elsewhere, and not because it slipped.
+VIEW_FLOOR = 0.15
 #: The robust scale of the misfit is at least this part of the root mean square of the data.
 SMALLEST_SCALE = 1e-3
 #: Bins with signal are at least this part of the same.
@@ -82,7 +86,7 @@ class Poisson:
     Approximations: scatter, dark current and readout noise are left out. In the weights, not in the value,
     line integrals are held between the flat beam and one photon, ``0 <= s l <= log(counts)``. The weighted
     least squares have the likelihood's slope but do not lie above it everywhere: no step is sure to lower
-    it; its fixed point is the likelihood's all the same.
+    it. Where the weights are those at ``x`` itself the fixed point is the likelihood's all the same.
 
     counts: () or (views, columns), of the flat beam in a bin, more than 1
     scale: (), what the sinogram has been divided by
@@ -178,7 +182,8 @@ class StudentT:
 
     def _squared(self, problem, misfit):
         sigma = robust_scale(problem, misfit) if self.sigma is None else jnp.asarray(self.sigma, misfit.dtype)
-        return jnp.asarray(self.dof, misfit.dtype) * sigma**2
+        # Of an empty row the square of the scale would be too small for single precision.
+        return jnp.maximum(jnp.asarray(self.dof, misfit.dtype) * sigma**2, jnp.finfo(misfit.dtype).tiny)
 
 
 @jax.tree_util.register_dataclass
@@ -189,10 +194,11 @@ class WholeViews:
     ``m`` is the mean square of its misfit and ``n`` the number of its valid bins. A view that slipped is
     wrong everywhere: this tells it by all its bins together, where :class:`Huber` and :class:`StudentT` tell
     each by itself, and leaves the other views as they are. The farther off, the less it pulls; not convex,
-    so that the start matters. A zinger condemns the whole view: take zingers out before.
+    so that the start matters. A zinger condemns the whole view, unless it is masked. A view of a volume is
+    told in each row by itself.
 
     limit: (), ``sqrt(c)`` in the units of the sinogram, more than 0; "auto" (kept as None) for twice the
-        median over the views of ``sqrt(m)`` at ``x``
+        median over the views of ``sqrt(m)`` at ``x``, and at least 0.15 of the root mean square of the data
     """
 
     limit: Any = None
@@ -217,7 +223,8 @@ class WholeViews:
             return bins, size, jnp.asarray(self.limit, size.dtype) ** 2
         usual = jnp.nanmedian(jnp.where(bins > 0, size, jnp.nan), axis=-1, keepdims=True)
         most = VIEW_RATIO**2 * jnp.nan_to_num(usual)
-        least = SMALLEST_SCALE**2 * jnp.sum(problem.sinogram**2) / jnp.maximum(jnp.sum(bins), 1)
+        valid = jnp.maximum(jnp.sum(bins, axis=-1, keepdims=True), 1)
+        least = VIEW_FLOOR**2 * jnp.sum(problem.sinogram**2, axis=(-2, -1))[..., None] / valid
         return bins, size, jnp.maximum(most, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
 
 

@@ -44,7 +44,8 @@ class Reweighted:
 
     Where it comes to rest, ``x`` is where the method would with the data term ``term`` in the place of least
     squares. Of a splitting method the prior's proposal ``z`` stands in for ``x`` in the weights: with few
-    views an ``x`` that follows the data follows bad ones too, and has no misfit by which to know them.
+    views an ``x`` that follows the data follows bad ones too, and has no misfit by which to know them. What
+    is said of ``x`` at rest then holds where ``x = z`` there, as of ADMM.
 
     It starts from least squares: the misfit of ``x0`` says little of the bins, and step lengths that hold for
     weights of 1 hold for smaller ones. Costs one projection per step. The residual that is reported is that

@@ -64,9 +64,9 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
 
 
 def split(problem: Problem, noise, scale, sinograms, masks, images, model: DataModel = LEAST_SQUARES):
-    """``(measured, supplied, gains, stripes)`` of slices: (slices, ny, nx), the part of each that its data
-    determine; (slices,), ``norm(x - measured) / norm(x)``, the share that they do not, 0 for an empty slice;
-    and (slices, views), (slices, columns) of :meth:`DataModel.found`.
+    """``(measured, supplied, gains, stripes, trusted)`` of slices: (slices, ny, nx), the part of each that
+    its data determine; (slices,), ``norm(x - measured) / norm(x)``, the share that they do not, 0 for an
+    empty slice; and (slices, views), (slices, columns), (slices, views) of :meth:`DataModel.found`.
 
     problem: supplies everything but sinogram and mask, (slices, views, columns); noise: see :func:`damping`
     scale: (), that the sinograms were divided by
@@ -79,6 +79,6 @@ def split(problem: Problem, noise, scale, sinograms, masks, images, model: DataM
         row = model.seen(raw, image, scale)
         measured = measured_part(row, image, damping(row, image, noise))
         supplied = ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
-        return measured, supplied, *model.found(raw, image)
+        return measured, supplied, *model.found(raw, image, row.weights)
 
     return jax.vmap(one)(sinograms, masks, images)

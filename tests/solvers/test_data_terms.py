@@ -27,8 +27,10 @@ from pfitre_jax.solvers.data_terms import (
     robust_scale,
 )
 from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.reweighted import Reweighted
+from pfitre_jax.solvers.volume import VolumeProblem
 
 N = 10
 THETA = np.linspace(0, np.pi, 14, endpoint=False)
@@ -229,6 +231,81 @@ def test_views_that_slipped_are_told_as_a_whole():
     off = np.isin(np.arange(len(y)), [7, 19])
     others = np.delete(weights[:, 0], [3, 7, 19])
     assert weights[off].max() < 0.05 and np.all(others == 1)
+
+
+def test_a_view_counts_in_full_up_to_twice_the_usual_misfit_of_the_seen_ones():
+    """Of a volume each row by itself, whatever the others are; a third of the views not seen, one in part."""
+    with jax.enable_x64(True):
+        row, rng = outlying(), np.random.default_rng(3)
+        bright = np.array([1.0, 100.0])[:, None, None]
+        mask = np.ones((2, *row.sinogram.shape))
+        mask[:, 1::3], mask[0, 6, 2:] = 0, 0
+        # The misfit of each view by itself, none so small that it could be the prior's.
+        off = bright * 0.5 * np.exp(rng.uniform(0, 3, (2, 14, 1))) * np.sign(rng.standard_normal(mask.shape))
+        volume = jnp.asarray(bright * blocks())
+        problem = VolumeProblem.create(row, bright * np.asarray(row.A(blocks())) + off, mask)
+        found = np.asarray(WholeViews("auto").weights(problem, volume))
+        for k in range(2):
+            seen = mask[k].sum(axis=1) > 0
+            mean_square = (mask[k] * off[k] ** 2).sum(axis=1)[seen] / mask[k].sum(axis=1)[seen]
+            expected = np.zeros(14)
+            expected[seen] = np.minimum(1, 4 * np.median(mean_square) / mean_square) ** 2
+            assert 0 < expected[seen].min() < 0.9 and expected.max() == 1
+            np.testing.assert_allclose(found[k], expected[:, None] * mask[k], rtol=1e-6)
+
+
+def test_no_view_of_a_scan_that_is_fitted_closely_is_thought_to_have_slipped():
+    """A prior's own error is larger at some views than at others, and no defect."""
+    A, _, truth = slipped(zingers=0.0)
+    y = A(jnp.asarray(truth, jnp.float32))
+    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    # Lines that one view alone sees.
+    unlike = truth + 0.02 * np.cos(2 * np.pi * np.arange(32) / 5)
+    misfit = np.asarray(problem.misfit(jnp.asarray(unlike, jnp.float32)))
+    sizes = np.linalg.norm(misfit, axis=1)
+    assert sizes.max() > 3 * np.median(sizes)
+    for image in (truth, unlike):
+        assert np.all(np.asarray(WholeViews("auto").weights(problem, jnp.asarray(image, jnp.float32))) == 1)
+
+
+@pytest.mark.parametrize("term", [Huber("auto"), StudentT("auto"), WholeViews("auto")])
+def test_a_row_without_signal_or_without_bins_has_finite_weights(term):
+    A, y, _ = slipped()
+    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    blank, seen = jnp.zeros(A.shape), jnp.ones_like(y)
+    for sinogram, mask in ((0 * y, seen), (y, 0 * seen), (0 * y, 0 * seen)):
+        weights = np.asarray(term.weights(problem.with_sinogram(sinogram, mask), blank))
+        assert weights.dtype == np.float32 and np.all((weights >= 0) & (weights <= 1))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A data term whose weights tell the image that they are asked at."""
+
+    def weights(self, problem, x):
+        return jnp.full_like(problem.sinogram, 0.5 + 0.1 * jnp.mean(x))
+
+
+@pytest.mark.parametrize(
+    ("method", "where"), [(HQS(TV(1e-3), jnp.asarray(0.01)), "z"), (FISTATV(jnp.asarray(1e-3)), "x")]
+)
+def test_weights_are_those_at_the_proposal_of_the_prior(method, where):
+    """And there are none in the first steps, while nothing has converged."""
+    A, y, _ = slipped()
+    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    solver, step = Reweighted(method, Told(), after=2), jax.jit(lambda m, p, state: m.step(p, state))
+    state, plain = (s.init(problem, jnp.zeros(A.shape)) for s in (solver, method))
+    for _ in range(2):
+        state, plain = step(solver, problem, state), step(method, problem, plain)
+        np.testing.assert_allclose(state.x, plain.x, atol=1e-6)
+        assert state.change >= 1
+    asked = getattr(plain, where)
+    weighted = dataclasses.replace(problem, weights=Told().weights(problem, asked))
+    expected, state = step(method, weighted, plain), step(solver, problem, state)
+    assert np.abs(np.asarray(expected.x - step(method, problem, plain).x)).max() > 1e-3
+    np.testing.assert_allclose(state.x, expected.x, atol=1e-5)
+    assert state.change == expected.change
 
 
 @pytest.mark.parametrize("term", [Gaussian(2.0), Huber(1e4), StudentT(1e3, 1e3), WholeViews(1e4)])
