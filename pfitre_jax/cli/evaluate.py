@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pfitre_jax.cli.app import COMMAND, app
 from pfitre_jax.cli.console import progress_bar, warn, work
+from pfitre_jax.cli.options import Rho, number
 
 
 @app.command()
@@ -37,9 +38,7 @@ def evaluate(
         ),
     ] = "heldout",
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
-    rho: Annotated[
-        float | None, typer.Option(metavar="R", help="Default from the noise of each scan.")
-    ] = None,
+    rho: Rho = None,
     baselines: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +73,9 @@ def evaluate(
         )
     loaded = pretrained(prior)
     joint = getattr(loaded, "reach", 0) > 0
-    asked = methods.settings("pfitre", joint=joint, prior=loaded, iterations=iterations, rho=rho)
+    asked = methods.settings(
+        "pfitre", joint=joint, prior=loaded, iterations=iterations, rho=number(rho, "--rho", "auto")
+    )
     parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
     settings = judge.QUICK if quick else judge.FULL
     if joint:

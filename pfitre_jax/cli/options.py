@@ -26,12 +26,21 @@ Roll = Annotated[
     str, typer.Option(metavar="DEG|auto", help="In-plane roll of the rotation axis, mended first.")
 ]
 MaskNan = Annotated[bool, typer.Option("--mask-nan", help="Leave out NaN and infinite bins.")]
+Rho = Annotated[
+    str | None,
+    typer.Option(metavar="R|auto", help="Pull towards the prior; default auto, from the noise."),
+]
+Weight = Annotated[
+    str | None, typer.Option(metavar="W|auto", help="Of total variation; default auto, from the noise.")
+]
 Views = Annotated[str | None, typer.Option(metavar="A:B[:S]", help="Views to use.")]
 ExcludeViews = Annotated[str | None, typer.Option(metavar="A:B[:S]", help="Views to leave out.")]
 
 
-def number(text: str, option: str, auto):
-    """A number, or ``auto`` for the word."""
+def number(text: str | None, option: str, auto):
+    """A number, ``auto`` for the word, or ``None`` where nothing was given."""
+    if text is None:
+        return None
     if text.strip().lower() == "auto":
         return auto
     try:

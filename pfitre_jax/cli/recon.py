@@ -12,7 +12,19 @@ import typer
 from pfitre_jax.cli import aligning
 from pfitre_jax.cli.app import COMMAND, app
 from pfitre_jax.cli.console import Failure, describe, work
-from pfitre_jax.cli.options import Angles, AngleUnit, Center, Data, ExcludeViews, MaskNan, Roll, Views, number
+from pfitre_jax.cli.options import (
+    Angles,
+    AngleUnit,
+    Center,
+    Data,
+    ExcludeViews,
+    MaskNan,
+    Rho,
+    Roll,
+    Views,
+    Weight,
+    number,
+)
 from pfitre_jax.cli.samples import sample_path, sample_truth
 from pfitre_jax.cli.telling import Telling
 
@@ -37,10 +49,8 @@ def recon(
         str | None, typer.Option(metavar="NAME|PATH", help="Learned prior; .pth: the published network's.")
     ] = None,
     iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
-    rho: Annotated[
-        float | None, typer.Option(metavar="R", help="Pull towards the prior; default from the noise.")
-    ] = None,
-    weight: Annotated[str | None, typer.Option(metavar="W|auto", help="Of total variation.")] = None,
+    rho: Rho = None,
+    weight: Weight = None,
     robust: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +126,7 @@ def recon(
     check_folder(out, [*NAMES, "preview.png", *aligning.NAMES])
     source = sample_path(sample) if sample else scan
     center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
-    weight_value = None if weight is None else number(weight, "--weight", "auto")
+    rho_value, weight_value = number(rho, "--rho", "auto"), number(weight, "--weight", "auto")
     moved = align or alignment is not None
     if drift and not align:
         raise ValueError("--drift says how --align lets views move; expected --align beside it, or neither")
@@ -148,7 +158,7 @@ def recon(
         joint=joint,
         prior=prior,
         iterations=iterations,
-        rho=rho,
+        rho=rho_value,
         weight=weight_value,
         robust=robust,
         photons=photons,

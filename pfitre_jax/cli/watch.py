@@ -10,7 +10,7 @@ import typer
 
 from pfitre_jax.cli.app import app
 from pfitre_jax.cli.console import say, work
-from pfitre_jax.cli.options import Data
+from pfitre_jax.cli.options import Data, Weight, number
 
 
 @app.command()
@@ -32,7 +32,7 @@ def watch(
     iterations: Annotated[
         int | None, typer.Option(metavar="N", help="Of the first time; half as many afterwards.")
     ] = None,
-    weight: Annotated[float | None, typer.Option(metavar="W", help="Of total variation.")] = None,
+    weight: Weight = None,
     views: Annotated[int, typer.Option(metavar="N", help="Start with so many views.")] = 8,
     step: Annotated[int, typer.Option(metavar="N", help="Refresh after so many more.")] = 4,
     until: Annotated[int | None, typer.Option(metavar="N", help="Stop with so many views.")] = None,
@@ -59,7 +59,9 @@ def watch(
     from pfitre_jax.preprocess import to_scan
     from pfitre_jax.scan import parse_slice
 
-    settings = methods.settings(method, joint=joint, prior=prior, iterations=iterations, weight=weight)
+    settings = methods.settings(
+        method, joint=joint, prior=prior, iterations=iterations, weight=number(weight, "--weight", "auto")
+    )
     if method == "fbp":
         raise ValueError("--method fbp makes no use of a last result; expected an iterative one")
     growing, result, shown, seen, last = GrowingScan(scan, data), None, 0, 0, time.monotonic()

@@ -55,17 +55,17 @@ def reconstruct(
     """``images``, name of a method -> (scans, ny, nx), and ``facts``, -> (scans,); where ``methods`` has
     "rows", the scans are the rows of one volume, and ``prior`` is of volumes.
 
-    rho: (), or ``None`` for what belongs to the noise of each scan: :func:`number_or_auto`
+    rho: (), or "auto" for what belongs to the noise of each scan
     facts: the best weight, ``fista_tv_weight`` and ``fista_dtv_weight``, and of `pfitre` the ``disagreement``
         and the ``statistics`` of what its result looks like, (scans, 4)
     """
     if "rows" in methods:
         of_rows = rows_settings()
-        images, facts = _learned_volume(prior, scans, rho, iterations=iterations)
+        images, facts = _learned_volume(prior, scans, _number(rho), iterations=iterations)
         alone = pretrained(of_rows["prior"])
-        images["rows"] = _rows(alone, scans, number_or_auto(of_rows["rho"]), iterations=of_rows["iterations"])
+        images["rows"] = _rows(alone, scans, _number(of_rows["rho"]), iterations=of_rows["iterations"])
     else:
-        images, facts = _learned(prior, scans, rho, iterations=iterations)
+        images, facts = _learned(prior, scans, _number(rho), iterations=iterations)
     images |= {"fbp": _fbp(scans)}
     if names := [name for name in VARIATIONS if name in methods]:
         ratios = jnp.asarray([_RATIOS[name] for name in names])
@@ -75,11 +75,6 @@ def reconstruct(
     if "pfitre_original" in methods:
         images["pfitre_original"] = _published(prior, scans)
     return {name: images[name] for name in methods}, facts
-
-
-def number_or_auto(rho: float | str):
-    """``rho`` for :func:`reconstruct` and :func:`with_weight`, of a setting: ``None`` for "auto"."""
-    return None if rho == "auto" else jnp.asarray(rho)
 
 
 def rows_settings() -> dict[str, Any]:
@@ -93,7 +88,7 @@ def with_weight(
     """Images (scans, ny, nx) of "fista_tv" at a weight, (), and of "pfitre"; a prior of volumes takes the
     scans for the rows of one."""
     learned = _learned_volume if getattr(prior, "reach", 0) else _learned
-    images, _ = learned(prior, scans, rho, iterations=iterations)
+    images, _ = learned(prior, scans, _number(rho), iterations=iterations)
     ratios, weights = jnp.ones(1), jnp.reshape(weight, 1)
     [variation], _ = _variation(scans, ratios, weights, iterations=fista_iterations)
     return {"fista_tv": variation, "pfitre": images["pfitre"]}
@@ -102,6 +97,11 @@ def with_weight(
 def weight_of(name: str) -> str:
     """The fact that tells the best weight of one of ``VARIATIONS``."""
     return f"{name}_weight"
+
+
+def _number(rho: float | str):
+    # Programs take no text.
+    return None if rho == "auto" else jnp.asarray(rho)
 
 
 @functools.partial(jax.jit, static_argnames="iterations")

@@ -15,7 +15,7 @@ import numpy as np
 
 from pfitre_jax.evaluate.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluate.measures import judge
-from pfitre_jax.evaluate.methods import VARIATIONS, number_or_auto, reconstruct, rows_settings, weight_of
+from pfitre_jax.evaluate.methods import VARIATIONS, reconstruct, rows_settings, weight_of
 from pfitre_jax.evaluate.scans import simulated
 from pfitre_jax.evaluate.scenes import angle_to_wedge
 from pfitre_jax.io.results import versions, write_files
@@ -183,7 +183,7 @@ def _solve_and_judge(prior, scans, context: dict, methods: tuple[str, ...]):
         prior,
         scans,
         methods,
-        rho=number_or_auto(context["rho"]),
+        rho=context["rho"],
         iterations=context["iterations"],
         fista_iterations=context["fista_iterations"],
     )

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pfitre_jax.evaluate.cells import Cell, EvaluationSettings
-from pfitre_jax.evaluate.methods import number_or_auto, weight_of, with_weight
+from pfitre_jax.evaluate.methods import weight_of, with_weight
 from pfitre_jax.evaluate.scans import simulated
 from pfitre_jax.io.results import write_files
 
@@ -79,7 +79,7 @@ def _again(prior, records, settings, rho, iterations) -> Iterator[dict[str, np.n
             prior,
             scans,
             jnp.asarray(record[weight_of("fista_tv")]),
-            rho=number_or_auto(rho),
+            rho=rho,
             iterations=iterations,
             fista_iterations=settings.fista_iterations,
         )
