@@ -112,6 +112,11 @@ def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
     mended = reconstruct(scan, "fista-tv", robust=robust, **asked)
     assert np.all(error(mended) < 0.7 * error(plain))
     assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
+    told = mended.mended()["robust"]
+    by = dict(zip(told["often"], told["by"], strict=True))
+    assert by[5] == min(by.values()) < 0.5 and (robust != "views" or list(by) == [5])
+    np.testing.assert_array_equal(told["views"], len(by))
+    assert not plain.mended()
     # A view that counts for little says little of how well the others determine the image.
     clean = reconstruct(Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER), "fista-tv", **asked)
     assert np.all(mended.supplied - clean.supplied < 0.5 * (plain.supplied - clean.supplied))
