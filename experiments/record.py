@@ -37,7 +37,7 @@ class Record:
     """The record of one configuration in a folder; what lies there of another one counts as nothing.
 
     config: a dataclass
-    depends: what else the results depend on, by name, such as the hashes of priors (:func:`hashes`)
+    depends: what else the results depend on, by name, such as :func:`hashes` or :func:`of_learned`
     tables: results -> Markdown
     picture: results and images -> figure; images are named ``"/".join((*cell, label))``
     """
@@ -149,11 +149,12 @@ def put(results: dict, cell: Cell, value: Any) -> None:
 
 def hashes(*priors: str) -> dict[str, str]:
     """The hash of each prior's weights, by its name."""
-    return {name: pf.priors.pretrained(name).card.get("sha256", "") for name in priors}
+    return {name: pf.priors.pretrained(name).card.get("sha256", "") for name in sorted(set(priors))}
 
 
 def of_learned(*priors: str) -> dict[str, str]:
-    """What the results of ``pfitre`` depend on: the weights of its priors and its defaults."""
+    """What the results of ``pfitre`` depend on and a user may see change: the weights of its priors and its
+    defaults. Not the constants in the code: whoever changes these removes the results."""
     return hashes(*priors) | {"defaults": json.dumps(recipe("pfitre").defaults, sort_keys=True)}
 
 

@@ -143,7 +143,7 @@ class Result:
 
         Each: how many of its views or columns were mended in every row, or have less than half of their
         weight, which of them in at least half of the rows (``often``), and the medians of their factors,
-        offsets or weights over the rows where they were (``by``).
+        offsets or weights over the rows where they were (``by``). Views are counted among those used.
         """
         told = {}
         for name, unit, values, found in (

@@ -86,6 +86,7 @@ BAD = {
     "no such file": ("nowhere.npz", "does not exist"),
     "centre outside the detector": (f"{GOOD} --center 40", "outside the detector"),
     "centre that is no number": (f"{GOOD} --center left", "--center is 'left'; expected a number or 'auto'"),
+    "rho that is no number": (f"{GOOD} --rho much", "--rho is 'much'; expected a number or 'auto'"),
     "roll that is no number": (f"{GOOD} --roll much", "--roll is 'much'"),
     "rows outside the scan": (f"{GOOD} --rows 1:9", "lie outside the scan; expected A:B within 0:3"),
     "no rows": (f"{GOOD} --rows 2:2", "are none"),
@@ -134,6 +135,7 @@ def test_bad_input_is_refused_in_one_message_before_anything_is_written(folder, 
         (["--scenes", "rock"], "the held-out files of 'rock' are not there"),
         (["--only", "sources"], "the held-out files of 'ihp' are not there"),
         (["--rho", "0"], "rho is 0"),
+        (["--rho", "much"], "--rho is 'much'; expected a number or 'auto'"),
         (["--prior", "nobody"], "no prior 'nobody'"),
     ],
 )
@@ -208,6 +210,20 @@ def test_what_is_told_of_the_data_reaches_the_method_and_no_other(folder, tmp_pa
     [(_, what, _, method, settings, *_)] = asked
     assert method == "sirt" and settings == {"iterations": 200, **kept}
     assert {name: what[name] for name in kept} == kept
+
+
+def test_views_that_count_for_little_are_named(folder, tmp_path):
+    """And not those of which there is nothing."""
+    stack = disc_stack(DISCS).copy()
+    stack[5], stack[9], stack[:, 2] = np.roll(stack[5], 4, axis=-1), np.nan, np.nan
+    np.savez(tmp_path / "slipped.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER)
+    out, method = tmp_path / "out", ("--method", "fista-tv", "--weight", 1e-4, "--iterations", 40)
+    done = pfitre("recon", tmp_path / "slipped.npz", *method, "--robust", "views", "--mask-nan", "--out", out)
+    assert done.exit_code == 0, done.output
+    told = json.loads((out / "summary.json").read_text())["robust"]
+    assert told["often"] == [5] and told["views"] == [1, 1, 0] and 0 < told["by"][0] < 0.5
+    said = " ".join(done.output.split())
+    assert "robust: 0.7 views down-weighted per row on average; in at least half of the rows: 5" in said
 
 
 def test_project_gives_back_the_measured_sinogram(recon, folder, tmp_path):

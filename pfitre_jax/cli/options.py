@@ -28,7 +28,10 @@ Roll = Annotated[
 MaskNan = Annotated[bool, typer.Option("--mask-nan", help="Leave out NaN and infinite bins.")]
 Rho = Annotated[
     str | None,
-    typer.Option(metavar="R|auto", help="Pull towards the prior; default auto, from the noise."),
+    typer.Option(
+        metavar="R|auto",
+        help="Pull towards the prior; auto: from the noise. Default the method's or the prior's own.",
+    ),
 ]
 Weight = Annotated[
     str | None, typer.Option(metavar="W|auto", help="Of total variation; default auto, from the noise.")

@@ -92,7 +92,7 @@ class DataModel:
     def found(self, problem: Problem, image, weights):
         """The gain of each view of a row, (views,), and the stripe of each column, (columns,), by which the
         data at its result were mended, and the mean weight of the valid bins of each view where ``robust``,
-        (views,), 0 where there are none; (0,) of what was not looked for.
+        (views,), 1 where there are none; (0,) of what was not looked for.
 
         weights: (views, columns), of :meth:`seen`
         """
@@ -101,7 +101,9 @@ class DataModel:
         if self.robust is None:
             return *mended, jnp.zeros(0, image.dtype)
         bins = jnp.sum(problem.mask > 0, axis=-1)
-        return *mended, jnp.sum(weights * problem.mask, axis=-1) / jnp.maximum(bins, 1)
+        return *mended, jnp.where(
+            bins > 0, jnp.sum(weights * problem.mask, axis=-1) / jnp.maximum(bins, 1), 1
+        )
 
 
 #: Data as they are, by least squares.

@@ -284,7 +284,7 @@ class Told:
     """A data term whose weights tell the image that they are asked at."""
 
     def weights(self, problem, x):
-        return jnp.full_like(problem.sinogram, 0.5 + 0.1 * jnp.mean(x))
+        return jnp.full_like(problem.sinogram, 0.2 + 2 * jnp.mean(x))
 
 
 @pytest.mark.parametrize(
