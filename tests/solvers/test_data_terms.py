@@ -295,7 +295,8 @@ def test_weights_are_those_at_the_proposal_of_the_prior(method, where):
     A, y, _ = slipped()
     problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
     solver, step = Reweighted(method, Told(), after=2), jax.jit(lambda m, p, state: m.step(p, state))
-    state, plain = (s.init(problem, jnp.zeros(A.shape)) for s in (solver, method))
+    begin = jax.jit(lambda m, p: m.init(p, jnp.zeros(A.shape)))
+    state, plain = begin(solver, problem), begin(method, problem)
     for _ in range(2):
         state, plain = step(solver, problem, state), step(method, problem, plain)
         np.testing.assert_allclose(state.x, plain.x, atol=1e-6)

@@ -154,8 +154,13 @@ def random_prior(config: UNetConfig, seed=0) -> NetworkPrior:
     return dataclasses.replace(prior, params=jax.tree.map(draw, prior.params))
 
 
+@jax.jit
+def denoised(prior, v, wedge):
+    return prior.denoise(v, gradient=0.5 * v, wedge=wedge, rho=0.01)
+
+
 def proposal(prior, v, problem):
-    return np.asarray(prior.denoise(v, gradient=0.5 * v, wedge=problem.wedge, rho=0.01))
+    return np.asarray(denoised(prior, v, problem.wedge))
 
 
 @pytest.mark.parametrize("mirror", [None, 3])
