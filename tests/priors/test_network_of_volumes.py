@@ -33,8 +33,13 @@ def volume():
     return jnp.asarray(np.random.default_rng(1).random((5, 16, 16)), jnp.float32)
 
 
+@jax.jit
+def denoised(prior, v):
+    return prior.denoise(v, gradient=0.5 * v, wedge=WEDGE, rho=0.01)
+
+
 def proposal(prior, v):
-    return np.asarray(prior.denoise(v, gradient=0.5 * v, wedge=WEDGE, rho=0.01))
+    return np.asarray(denoised(prior, v))
 
 
 def test_the_mean_over_mirror_images_is_that_of_each(prior, volume):
