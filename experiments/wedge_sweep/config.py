@@ -1,7 +1,8 @@
 """How the quality falls with the width of the missing wedge, simulated and on real scans cut down.
 
-command: python -m experiments.wedge_sweep [--preset tiny|default]    (scans in PFITRE_DATA or ../shared/data)
-runtime: about 25 minutes on 2 cores, resumes (tiny: half a minute)
+command: python -m experiments.wedge_sweep [--preset tiny|default|every_method]
+    (scans in PFITRE_DATA or ../shared/data)
+runtime: about 25 minutes on 2 cores, resumes (tiny: half a minute; every_method, 90 degrees alone: 10 minutes)
 expected: at 90 degrees pfitre is about 3 dB above total variation on the simulated circuits and 2 dB on the
     tooth, and as good on i13, a disc with a bright core; on both real scans total variation is better at 30
 """
@@ -42,6 +43,11 @@ class Config:
 
 PRESETS = {
     "default": Config(),
+    # One wedge, all that there is to compare.
+    "every_method": Config(
+        missing_deg=(90.0,),
+        methods=("fbp", "sirt", "cgls", "fista-tv", "fista-dtv", "admm-tv", "pfitre"),
+    ),
     "tiny": Config(
         missing_deg=(90.0,),
         methods=("fbp", "fista-tv", "pfitre"),
