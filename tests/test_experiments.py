@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 import pfitre_jax as pf
 from experiments import real_scans
@@ -91,6 +92,20 @@ class TestRecord:
         (tmp_path / "some.npz").unlink()
         record(tmp_path).fill(self.CELLS, compute, {("a", "y")})
         assert asked == [*self.CELLS, ("a", "y")] and list(record(tmp_path).images()) == ["a/y/image"]
+
+    def test_a_thin_curve_keeps_its_colour_beside_gray_images(self, tmp_path):
+        figure = Figure(figsize=(10, 6))
+        left, right = figure.subplots(1, 2)
+        left.imshow(np.random.default_rng(0).random((300, 300)), cmap="gray")
+        colours = [(1, 0, 0), (0, 0.6, 0), (0, 0, 1)]
+        for k, colour in enumerate(colours):
+            right.plot([0, 1], [k, k], color=colour)
+        Record(tmp_path, "some", Config(), str, lambda results, images: figure).fill(
+            [("a",)], lambda _: ({}, {})
+        )
+        shown = np.asarray(Image.open(tmp_path / "some.png").convert("RGB")).reshape(-1, 3)
+        for colour in colours:
+            assert np.abs(shown - 255 * np.array(colour)).max(axis=1).min() < 40
 
     def test_stored_results_are_found(self):
         """Those in the repository are of the configuration, losses and prior that are there now."""

@@ -75,7 +75,8 @@ def tables(config: Config, results: dict) -> str:
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Above: PSNR by the width of the wedge, a panel for each sample; below: reconstructions of one width."""
+    """Above: PSNR by the width of the wedge, or of each method where there is one width, a panel for each
+    sample; below: reconstructions of one width."""
     labels = ["reference", *config.methods]
     figure = Figure(figsize=(2.2 * len(labels), 3.2 + 2.3 * len(results)), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(3.2, 2.3 * len(results)))
@@ -86,8 +87,15 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
         for method in config.methods:
             scores = [by_degrees[width]["methods"][method]["psnr"] for width in degrees]
             widths = [by_degrees[width]["wedge_deg"] for width in degrees]
-            axis.plot(widths, scores, "o-", ms=4, label=method)
-        axis.set(title=sample, xlabel="degrees missing", ylabel="PSNR, dB")
+            if len(degrees) > 1:
+                axis.plot(widths, scores, "o-", ms=4, label=method)
+            else:
+                axis.bar(method, *scores)
+        axis.set(title=sample, ylabel="PSNR, dB")
+        if len(degrees) > 1:
+            axis.set_xlabel("degrees missing")
+        else:
+            axis.tick_params(axis="x", rotation=45)
         for panel, label in zip(line, labels, strict=True):
             panel.set(xticks=[], yticks=[])
             image = images.get(f"{sample}/{pictured(config)}/{label}")
@@ -96,7 +104,8 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
             if sample == next(iter(results)):
                 panel.set_title(label, fontsize=9)
         line[0].set_ylabel(f"{sample}, {pictured(config)} degrees")
-    curves[0].legend(fontsize=8)
+    if curves[0].lines:
+        curves[0].legend(fontsize=8)
     return figure
 
 
