@@ -84,17 +84,16 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     panels = below.subplots(len(results), len(labels), squeeze=False)
     for axis, line, (sample, by_degrees) in zip(curves, panels, results.items(), strict=True):
         degrees = sorted(by_degrees, key=float)
-        for method in config.methods:
-            scores = [by_degrees[width]["methods"][method]["psnr"] for width in degrees]
-            widths = [by_degrees[width]["wedge_deg"] for width in degrees]
-            if len(degrees) > 1:
-                axis.plot(widths, scores, "o-", ms=4, label=method)
-            else:
-                axis.bar(method, *scores)
+        scores = {m: [by_degrees[d]["methods"][m]["psnr"] for d in degrees] for m in config.methods}
         axis.set(title=sample, ylabel="PSNR, dB")
         if len(degrees) > 1:
+            widths = [by_degrees[width]["wedge_deg"] for width in degrees]
+            for method, psnrs in scores.items():
+                axis.plot(widths, psnrs, "o-", ms=4, label=method)
             axis.set_xlabel("degrees missing")
         else:
+            for method, [score] in scores.items():
+                axis.bar(method, score)
             axis.tick_params(axis="x", rotation=45)
         for panel, label in zip(line, labels, strict=True):
             panel.set(xticks=[], yticks=[])

@@ -15,7 +15,7 @@ from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.reweighted import Reweighted
 
 #: Data terms in which a view or a bin that is far off pulls less than in least squares, by name; each finds
-#: the noise of a row by itself, or of a volume those of bins that of all its rows.
+#: the noise of a row by itself; in a joint volume those of bins find one noise of all rows.
 ROBUST: dict[str, Callable[[], Any]] = {
     "huber": Huber,
     "student-t": StudentT,
@@ -100,10 +100,8 @@ class DataModel:
         mended = gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
         if self.robust is None:
             return *mended, jnp.zeros(0, image.dtype)
-        bins = jnp.sum(problem.mask > 0, axis=-1)
-        return *mended, jnp.where(
-            bins > 0, jnp.sum(weights * problem.mask, axis=-1) / jnp.maximum(bins, 1), 1
-        )
+        bins, kept = (jnp.sum(a, axis=-1) for a in (problem.mask, weights * problem.mask))
+        return *mended, jnp.where(bins > 0, kept / jnp.maximum(bins, 1), 1)
 
 
 #: Data as they are, by least squares.

@@ -223,8 +223,7 @@ class WholeViews:
             return bins, size, jnp.asarray(self.limit, size.dtype) ** 2
         usual = jnp.nanmedian(jnp.where(bins > 0, size, jnp.nan), axis=-1, keepdims=True)
         most = VIEW_RATIO**2 * jnp.nan_to_num(usual)
-        valid = jnp.maximum(jnp.sum(bins, axis=-1, keepdims=True), 1)
-        least = VIEW_FLOOR**2 * jnp.sum(problem.sinogram**2, axis=(-2, -1))[..., None] / valid
+        least = VIEW_FLOOR**2 * _mean_square(problem, axis=(-2, -1))[..., None]
         return bins, size, jnp.maximum(most, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
 
 
@@ -236,12 +235,16 @@ def robust_scale(problem: Problem, misfit: Float[Array, "views columns"]) -> Flo
     bins of at least ``SIGNAL_SHARE`` of the data's root mean square. At least ``SMALLEST_SCALE`` of that: a
     scan that is fitted exactly in most bins has no scale.
     """
-    valid = problem.mask > 0
-    mean_square = jnp.sum(problem.sinogram**2) / jnp.maximum(jnp.sum(valid), 1)
-    signal = valid & (problem.sinogram**2 > SIGNAL_SHARE**2 * mean_square)
+    mean_square = _mean_square(problem)
+    signal = (problem.mask > 0) & (problem.sinogram**2 > SIGNAL_SHARE**2 * mean_square)
     middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(signal, jnp.abs(misfit), jnp.nan)))
     least = SMALLEST_SCALE * jnp.sqrt(jnp.maximum(mean_square, jnp.finfo(misfit.dtype).tiny))
     return jnp.maximum(middle / MAD, least)
+
+
+def _mean_square(problem, axis=None):
+    """Of the data in the valid bins: of all, or along ``axis``."""
+    return jnp.sum(problem.sinogram**2, axis) / jnp.maximum(jnp.sum(problem.mask > 0, axis), 1)
 
 
 def _total(problem, values):
