@@ -139,8 +139,21 @@ def prediction_error(result: pf.Result, hidden: pf.Scan) -> float:
     In the frame of ``hidden``: that of the result, or the raw one, where its roll is not mended. Bins of the
     raw frame that the result does not reach are left out.
     """
+    missed, measured = _squares(result, hidden)
+    return float(np.sqrt(missed.sum() / measured.sum()))
+
+
+def prediction_errors(result: pf.Result, hidden: pf.Scan) -> np.ndarray:
+    """:func:`prediction_error` of each row of ``hidden``, (rows,); NaN of one without any signal."""
+    missed, measured = _squares(result, hidden)
+    return np.sqrt(missed / np.where(measured > 0, measured, np.nan))
+
+
+def _squares(result: pf.Result, hidden: pf.Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of squares of each row, ``Ax - y`` and ``y``, over what is measured and predicted."""
     turned = 0.0 if hidden.roll_deg else None
     predicted = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=turned)
     valid = hidden.mask & np.isfinite(predicted)
-    error = np.linalg.norm((predicted - hidden.projections)[valid])
-    return float(error / np.linalg.norm(hidden.projections[valid]))
+    missed = np.where(valid, predicted - hidden.projections, 0)
+    # Views first, rows next.
+    return np.sum(missed**2, axis=(0, 2)), np.sum(np.where(valid, hidden.projections, 0) ** 2, axis=(0, 2))

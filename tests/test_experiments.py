@@ -22,6 +22,7 @@ from experiments.comparing import Reference, at_best, least
 from experiments.dose_and_views.dose import saving
 from experiments.prior_ablation import __main__ as experiment
 from experiments.prior_ablation.config import PRESETS
+from experiments.real_chip import __main__ as real_chip
 from experiments.record import Record
 from experiments.simulated_scans import Twin, simulate
 from pfitre_jax.io.raw import RawScan
@@ -181,6 +182,16 @@ class TestRealScans:
         assert real_scans.prediction_error(result, raw) < 1e-5
         twice = dataclasses.replace(scan, projections=2 * scan.projections)
         assert real_scans.prediction_error(result, twice) == pytest.approx(0.5, rel=1e-4)
+        scales = np.array([0, 1, 2, *[1] * 17], np.float32)[:, None]
+        by_row = real_scans.prediction_errors(
+            result, dataclasses.replace(scan, projections=scales * scan.projections)
+        )
+        assert np.isnan(by_row[0]) and by_row[2] == pytest.approx(0.5, rel=1e-4)
+        assert np.delete(by_row, [0, 2]).max() < 1e-5
+
+
+def test_the_spread_of_the_real_chips_rows_leaves_out_those_without_signal():
+    assert real_chip.spread_of(np.array([0.5, 0.9, 1.1, 1.5, np.nan])) == "1.00 (0.62 to 1.38; 50%)"
 
 
 class TestComparing:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.comparing import at_best, middle
 from experiments.real_chip.config import PRESETS, Config
-from experiments.real_scans import chip, prediction_error, require_chip, rows_of
+from experiments.real_scans import chip, prediction_error, prediction_errors, require_chip, rows_of
 from experiments.record import Record, command_line, folder, of_learned
 from pfitre_jax.engine.methods import recipe
 
@@ -30,7 +30,8 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
 
 
 def measure(config: Config, record: Record, roll: str, name: str, method: str) -> tuple[dict, dict]:
-    """Error on the views left out; where none is, residual of each row that is looked at, and its image."""
+    """Error on the views left out, of all rows and of each; where none is left out, residual of each row that
+    is looked at, and its image."""
     roll_deg = float(roll)
     settings = {"scale": scale(config.center, roll_deg), "iterations": config.iterations}
     if name == ALL_VIEWS:
@@ -44,7 +45,8 @@ def measure(config: Config, record: Record, roll: str, name: str, method: str) -
     seen, hidden = split(config, roll_deg, config.left_out[name])
     error = functools.partial(prediction_error, hidden=hidden)
     result, weight = at_best(seen, method, error, {"weight": config.weights}, **settings)
-    return {"error": error(result), **weight, **result.timings}, {}
+    by_row = prediction_errors(result, hidden).tolist()
+    return {"error": error(result), "by_row": by_row, **weight, **result.timings}, {}
 
 
 @functools.cache
@@ -63,7 +65,7 @@ def split(config: Config, roll_deg: float, views: str) -> tuple[pf.Scan, pf.Scan
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: errors on views left out over FISTA-TV's, and residuals."""
+    """Markdown: errors on views left out over FISTA-TV's, their spread over the rows, and residuals."""
     sets, rows = list(config.left_out), [str(row) for row in config.rows]
     frame = "raw" if config.every == 1 else "mended"
     lines = [
@@ -78,6 +80,7 @@ def tables(config: Config, results: dict) -> str:
                 error, base = (by_set.get(name, {}).get(m, {}).get("error") for m in (method, BASELINE))
                 texts.append("" if error is None or base is None else f"{error:.3f} ({error / base:.2f})")
             lines.append(f"| {method} | " + " | ".join(texts) + " |")
+    lines += spread(config, results)
     lines += ["", "Residuals of single rows, from all views."]
     for roll, by_set in results.items():
         lines += [
@@ -88,6 +91,34 @@ def tables(config: Config, results: dict) -> str:
         for method, cell in by_set.get(ALL_VIEWS, {}).items():
             lines.append(f"| {method} | " + " | ".join(f"{cell['residual'][row]:.3f}" for row in rows) + " |")
     return "\n".join(lines) + "\n"
+
+
+def spread(config: Config, results: dict) -> list[str]:
+    """A table: how the errors of single rows, over FISTA-TV's of the same row, spread."""
+    sets = list(config.left_out)
+    lines = [
+        "",
+        f"Errors of single rows over {BASELINE}'s: median (10% to 90% of the rows; share of them below 1).",
+        "",
+        "| roll mended by | method | " + " | ".join(sets) + " |",
+        "|---" * (2 + len(sets)) + "|",
+    ]
+    for roll, by_set in results.items():
+        for method in config.methods:
+            texts = []
+            for name in sets:
+                rows, base = (by_set.get(name, {}).get(m, {}).get("by_row") for m in (method, BASELINE))
+                texts.append("" if rows is None or base is None else spread_of(np.array(rows) / base))
+            if method != BASELINE:
+                lines.append(f"| {roll} | {method} | " + " | ".join(texts) + " |")
+    return lines
+
+
+def spread_of(ratios: np.ndarray) -> str:
+    """Of rows that have any signal."""
+    low, half, high = np.nanpercentile(ratios, (10, 50, 90))
+    better = np.mean(ratios[np.isfinite(ratios)] < 1)
+    return f"{half:.2f} ({low:.2f} to {high:.2f}; {better:.0%})"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
