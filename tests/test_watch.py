@@ -167,6 +167,8 @@ def test_the_command_refreshes_until_the_scan_is_whole(tmp_path):
         (["--joint"], "--joint without --rows; expected --rows A:B"),
         (["--joint", "--rows", "1:2", "--method", "admm-tv", "--weight", "1"], "is one row; expected two"),
         (["--joint", "--rows", "0:2", "--method", "cgls"], "no prior of it joins them"),
+        (["--rho", "much"], "--rho is 'much'; expected a number or 'auto'"),
+        (["--rho", "0.01", "--method", "cgls"], "method 'cgls' takes no rho"),
         (["--prior", "volume"], "sees the neighbours of every row"),
         (["--rows", "5:9"], "the rows 5:9 are not in"),
         (["--center", "99"], "the centre 99 is outside the detector"),

@@ -10,7 +10,7 @@ import typer
 
 from pfitre_jax.cli.app import app
 from pfitre_jax.cli.console import say, work
-from pfitre_jax.cli.options import Data, Weight, number
+from pfitre_jax.cli.options import Data, Rho, Weight, number
 
 
 @app.command()
@@ -32,6 +32,7 @@ def watch(
     iterations: Annotated[
         int | None, typer.Option(metavar="N", help="Of the first time; half as many afterwards.")
     ] = None,
+    rho: Rho = None,
     weight: Weight = None,
     views: Annotated[int, typer.Option(metavar="N", help="Start with so many views.")] = 8,
     step: Annotated[int, typer.Option(metavar="N", help="Refresh after so many more.")] = 4,
@@ -60,7 +61,12 @@ def watch(
     from pfitre_jax.scan import parse_slice
 
     settings = methods.settings(
-        method, joint=joint, prior=prior, iterations=iterations, weight=number(weight, "--weight", "auto")
+        method,
+        joint=joint,
+        prior=prior,
+        iterations=iterations,
+        rho=number(rho, "--rho", "auto"),
+        weight=number(weight, "--weight", "auto"),
     )
     if method == "fbp":
         raise ValueError("--method fbp makes no use of a last result; expected an iterative one")
