@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 import pfitre_jax as pf
+from pfitre_jax.engine.align import register
 from pfitre_jax.io.raw import RawScan
 from pfitre_jax.io.read import read
 from pfitre_jax.preprocess import subtract_air, to_scan
@@ -147,6 +148,22 @@ def prediction_errors(result: pf.Result, hidden: pf.Scan) -> np.ndarray:
     """:func:`prediction_error` of each row of ``hidden``, (rows,); NaN of one without any signal."""
     missed, measured = _squares(result, hidden)
     return np.sqrt(missed / np.where(measured > 0, measured, np.nan))
+
+
+def registered_error(result: pf.Result, hidden: pf.Scan, motion: pf.Motion) -> float:
+    """:func:`prediction_error` in the raw frame, of a scan whose views moved.
+
+    The hidden views' own shifts, along columns and rows, are fitted to what is predicted, by registration
+    alone, however the others lie.
+
+    motion: of the views that were seen; centre and roll of it are the hidden ones' too
+    """
+    ideal = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=0.0)
+    own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, motion.center, motion.roll_deg))
+    raw, known = own.undo(np.nan_to_num(ideal), np.isfinite(ideal))
+    valid = hidden.mask & known
+    error = np.linalg.norm((raw - hidden.projections)[valid])
+    return float(error / np.linalg.norm(hidden.projections[valid]))
 
 
 def _squares(result: pf.Result, hidden: pf.Scan) -> tuple[np.ndarray, np.ndarray]:

@@ -253,6 +253,17 @@ def test_real_chip_runs_at_its_tiny_preset(data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_real_samples_runs_at_its_tiny_preset(data_dir, tmp_path):
+    results = run("real_samples", tmp_path, data_dir)
+    assert set(results) == {"Cu_23", "i13"}
+    [by_name], [beside] = results["Cu_23"].values(), results["i13"].values()
+    [baseline, prior] = by_name
+    assert baseline == "fista-tv" and prior.startswith("circuits ") and set(beside) == set(by_name)
+    assert 0 < by_name[prior]["error"] < 1 and 10 < beside[prior]["psnr"] < 50
+    assert f"| | fista-tv | {prior} |" in (tmp_path / "real_samples.md").read_text()
+
+
+@pytest.mark.slow
 def test_loop_settings_runs_at_its_tiny_preset(tmp_path):
     [by_which] = run("loop_settings", tmp_path / "out", tmp_path).values()
     assert list(by_which) == ["FISTA-TV", "0.005", "0.02", "auto"]

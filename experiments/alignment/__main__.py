@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.alignment.config import PRESETS, Config
 from experiments.comparing import middle
-from experiments.real_scans import CATALYST, CHIP, CHIP_CENTER, catalyst, chip, is_there
+from experiments.real_scans import CATALYST, CHIP, CHIP_CENTER, catalyst, chip, is_there, registered_error
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
-from pfitre_jax.engine.align import register
 from pfitre_jax.engine.methods import recipe
 
 NAME = "alignment"
@@ -74,11 +73,7 @@ def on_catalyst(config: Config, name: str, lie: str) -> tuple[dict, dict]:
 def predict(
     config: Config, seen, hidden, lie: str, shown: int, *, roll=True, prior=None
 ) -> tuple[dict, dict]:
-    """Error on views that were left out, in the raw frame, of each method.
-
-    These views' own shifts, along columns and rows, are fitted to what is predicted, by registration alone,
-    however the others lie.
-    """
+    """:func:`registered_error` on views that were left out, of each method."""
     motion = pf.Motion.none(seen.theta_rad, seen.center)
     facts, images = {}, {}
     if lie == MENDED:
@@ -91,12 +86,7 @@ def predict(
     scan = motion.corrected(seen)
     for method in config.methods:
         result = pf.reconstruct(scan, method, prior=prior if method == "pfitre" else None)
-        ideal = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=0.0)
-        own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, motion.center, motion.roll_deg))
-        raw, known = own.undo(np.nan_to_num(ideal), np.isfinite(ideal))
-        valid = hidden.mask & known
-        wrong = np.linalg.norm((raw - hidden.projections)[valid])
-        facts[method] = float(wrong / np.linalg.norm(hidden.projections[valid]))
+        facts[method] = registered_error(result, hidden, motion)
         images[method] = middle(result.volume, seen.columns)[shown] / result.scale
     return facts, images
 
