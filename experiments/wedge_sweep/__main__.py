@@ -75,8 +75,7 @@ def tables(config: Config, results: dict) -> str:
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Above: PSNR by the width of the wedge, or of each method where there is one width, a panel for each
-    sample; below: reconstructions of one width."""
+    """Above: PSNR by the width of the wedge, a panel for each sample; below: reconstructions of one width."""
     labels = ["reference", *config.methods]
     figure = Figure(figsize=(2.2 * len(labels), 3.2 + 2.3 * len(results)), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(3.2, 2.3 * len(results)))
@@ -86,15 +85,10 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
         degrees = sorted(by_degrees, key=float)
         scores = {m: [by_degrees[d]["methods"][m]["psnr"] for d in degrees] for m in config.methods}
         axis.set(title=sample, ylabel="PSNR, dB")
-        if len(degrees) > 1:
-            widths = [by_degrees[width]["wedge_deg"] for width in degrees]
-            for method, psnrs in scores.items():
-                axis.plot(widths, psnrs, "o-", ms=4, label=method)
-            axis.set_xlabel("degrees missing")
-        else:
-            for method, [score] in scores.items():
-                axis.bar(method, score)
-            axis.tick_params(axis="x", rotation=45)
+        widths = [by_degrees[width]["wedge_deg"] for width in degrees]
+        for method, psnrs in scores.items():
+            axis.plot(widths, psnrs, "o-", ms=4, label=method)
+        axis.set_xlabel("degrees missing")
         for panel, label in zip(line, labels, strict=True):
             panel.set(xticks=[], yticks=[])
             image = images.get(f"{sample}/{pictured(config)}/{label}")
@@ -103,7 +97,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
             if sample == next(iter(results)):
                 panel.set_title(label, fontsize=9)
         line[0].set_ylabel(f"{sample}, {pictured(config)} degrees")
-    if curves[0].lines:
+    if results:
         curves[0].legend(fontsize=8)
     return figure
 

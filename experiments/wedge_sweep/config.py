@@ -2,7 +2,7 @@
 
 command: python -m experiments.wedge_sweep [--preset tiny|default|every_method]
     (scans in PFITRE_DATA or ../shared/data)
-runtime: about 25 minutes on 2 cores, resumes (tiny: half a minute; every_method, at 90 degrees: 10)
+runtime: about 25 minutes on 2 cores, resumes (tiny: half a minute; every_method, at 60 and 96 degrees: 20)
 expected: at 90 degrees pfitre is about 3 dB above total variation on the simulated circuits and 2 dB on the
     tooth, and as good on i13, a disc with a bright core; on both real scans total variation is better at 30
 """
@@ -27,7 +27,7 @@ class Config:
     shown: row in the picture, and the value that is white
     """
 
-    missing_deg: tuple[float, ...] = (30.0, 60.0, 90.0, 105.0, 120.0)
+    missing_deg: tuple[float, ...] = (30.0, 60.0, 90.0, 96.0, 120.0)
     pictured_deg: float = 90.0
     methods: tuple[str, ...] = ("fbp", "fista-tv", "fista-dtv", "pfitre")
     twin: Twin = dataclasses.field(default_factory=Twin)
@@ -43,9 +43,10 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    # One wedge, all that there is to compare.
+    # All that there is to compare.
     "every_method": Config(
-        missing_deg=(90.0,),
+        missing_deg=(60.0, 96.0),
+        pictured_deg=96.0,
         methods=("fbp", "sirt", "cgls", "fista-tv", "fista-dtv", "admm-tv", "pfitre"),
     ),
     "tiny": Config(
