@@ -48,7 +48,7 @@ class Config:
     priors: dict[str, Recipe] = dataclasses.field(
         default_factory=lambda: {
             "circuits": Recipe("circuits"),
-            "general": Recipe("general", first="circuits", stages=("general",)),
+            "general": Recipe("general", first="circuits", stages=("general", "general_unrolled")),
             "volume": Recipe("volume", first="circuits", stages=("volume", "volume_unrolled")),
         }
     )
