@@ -140,7 +140,8 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
         line[0].set_ylabel(f"{sample}\nwithout {left_out}", fontsize=8)
         for axis, name in zip(line, columns, strict=True):
             axis.set(xticks=[], yticks=[])
-            image = images.get(f"{sample}/{left_out}/{name}")
+            by = config.baseline if name == REFERENCE else name
+            image = images.get(f"{sample}/{left_out}/{by}/{name}")
             if image is None:
                 for spine in axis.spines.values():
                     spine.set_visible(False)
