@@ -137,6 +137,9 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     figure = Figure(figsize=(2.6 * len(columns), 2.7 * len(lines)), layout="constrained")
     panels = figure.subplots(len(lines), len(columns), squeeze=False)
     for line, (sample, left_out) in zip(panels, lines, strict=True):
+        white = config.shown[sample][1]
+        base = images.get(f"{sample}/{left_out}/{config.baseline}/{config.baseline}")
+        part = slice(None) if base is None else extent(base, 0.05 * white)
         line[0].set_ylabel(f"{sample}\nwithout {left_out}", fontsize=8)
         for axis, name in zip(line, columns, strict=True):
             axis.set(xticks=[], yticks=[])
@@ -146,9 +149,18 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
                 for spine in axis.spines.values():
                     spine.set_visible(False)
                 continue
-            axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=config.shown[sample][1])
+            axis.imshow(image[part, part].astype(np.float32), cmap="gray", vmin=0, vmax=white)
             axis.set_title(name, fontsize=8)
     return figure
+
+
+def extent(image: np.ndarray, threshold: float) -> slice:
+    """The middle of a square image, as far as 98% of what is above ``threshold``, and an eighth around it."""
+    rows, columns = np.nonzero(image > threshold)
+    half = len(image) / 2
+    far = np.quantile(np.maximum(abs(rows + 0.5 - half), abs(columns + 0.5 - half)), 0.98)
+    width = min(int(np.ceil(1.125 * far)), len(image) // 2)
+    return slice(len(image) // 2 - width, len(image) // 2 + width)
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ class Config:
             "Cu_23": (13, 1.1),
             "catalyst": (3, 1.1),
             "i13": (10, 0.5),
-            "tooth": (0, 1.1),
+            "tooth": (0, 1.4),
         }
     )
     iterations: int | None = None
