@@ -23,7 +23,7 @@ from experiments.dose_and_views.dose import saving
 from experiments.prior_ablation import __main__ as experiment
 from experiments.prior_ablation.config import PRESETS
 from experiments.real_chip import __main__ as real_chip
-from experiments.record import Record
+from experiments.record import Record, palette_image
 from experiments.simulated_scans import Twin, simulate
 from pfitre_jax.io.raw import RawScan
 from pfitre_jax.io.results import StoredResult
@@ -107,6 +107,14 @@ class TestRecord:
         shown = np.asarray(Image.open(tmp_path / "some.png").convert("RGB")).reshape(-1, 3)
         for colour in colours:
             assert np.abs(shown - 255 * np.array(colour)).max(axis=1).min() < 40
+
+    def test_grays_stay_as_they_are_beside_curves_of_many_colours(self):
+        ramp = np.repeat(np.tile(np.arange(256, dtype=np.uint8), (64, 1))[..., None], 3, axis=-1)
+        colours = np.random.default_rng(0).integers(0, 256, (64, 256, 3)).astype(np.uint8)
+        kept = np.asarray(palette_image(Image.fromarray(np.concatenate([ramp, colours]))).convert("RGB"))
+        moved = np.abs(kept[:64].astype(int) - ramp)
+        assert moved.max() <= 1 and np.ptp(kept[:64].astype(int), axis=-1).max() == 0
+        assert np.asarray(palette_image(Image.fromarray(ramp)).convert("RGB")).tolist() == kept[:64].tolist()
 
     def test_stored_results_are_found(self):
         """Those in the repository are of the configuration, losses and prior that are there now."""

@@ -98,7 +98,9 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
                 panel.set_title(label, fontsize=9)
         line[0].set_ylabel(f"{sample}, {pictured(config)} degrees")
     if results:
-        curves[0].legend(fontsize=8)
+        above.legend(
+            *curves[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(labels), fontsize=8
+        )
     return figure
 
 
