@@ -130,7 +130,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2 * len(config.rows)))
     for axis, roll in zip(above.subplots(1, len(rolls), squeeze=False)[0], rolls, strict=True):
         draw_errors(axis, config, results.get(roll, {}))
-        axis.set_xlabel(f"roll mended by {roll} degrees")
+        axis.set_xlabel(f"views left out; roll mended by {roll} degrees")
     panels = below.subplots(len(config.rows), len(shown), squeeze=False)
     for line, row in zip(panels, config.rows, strict=True):
         for axis, (roll, method) in zip(line, shown, strict=True):
@@ -157,7 +157,7 @@ def draw_errors(axis, config: Config, by_set: dict) -> None:
             if np.isfinite(ratio):
                 height = min(ratio, TOP) - 0.03
                 axis.text(place, height, f"{ratio:.2f}", rotation=90, ha="center", va="top", fontsize=7)
-    axis.set_xticks(range(len(config.left_out)), [f"views {name}" for name in config.left_out])
+    axis.set_xticks(range(len(config.left_out)), config.left_out)
     axis.axhline(1, color="k", lw=0.8)
     axis.set(ylabel=f"error over {BASELINE}'s", ylim=(0, TOP))
     axis.legend(fontsize=7, ncols=len(config.methods), loc="lower center", bbox_to_anchor=(0.5, 1.0))
