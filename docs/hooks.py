@@ -17,13 +17,20 @@ _ROLE = re.compile(r":\w+:`([\w.]+)`")
 
 def on_files(files, config):
     """Results of experiments, and notebooks, lie beside the docs, which link to them."""
-    for path in sorted([*ROOT.glob("experiments/*/results/*.*"), *ROOT.glob("notebooks/*.ipynb")]):
+    shown = (
+        "experiments/*/results/*.*",
+        "experiments/*/results/*/*.*",
+        "notebooks/*.ipynb",
+        "benchmarks/results/*.*",
+    )
+    for path in sorted(path for pattern in shown for path in ROOT.glob(pattern)):
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown: str, **_) -> str:
-    return re.sub(r"\]\(\.\./(experiments|notebooks)/", r"](\1/", markdown)
+    """Links out of the docs lead a folder higher than in the site."""
+    return re.sub(r"\]\(((?:\.\./)*)\.\./(experiments|notebooks|benchmarks)/", r"](\1\2/", markdown)
 
 
 class Docstrings(griffe.Extension):
