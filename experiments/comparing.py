@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
 
 import pfitre_jax as pf
+from experiments.real_scans import FullAngle, full_angle
 from pfitre_jax.engine.methods import recipe
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.metrics import psnr, ssim
@@ -46,6 +48,13 @@ class Reference:
         """``psnr``, dB, range 1 in units of the scale, inside the support, and ``ssim``; means over rows."""
         measures = _measures(self.relative(result), self.images, self.support)
         return {name: float(np.mean(values)) for name, values in measures.items()}
+
+
+@functools.cache
+def with_reference(sample: FullAngle, method: str) -> tuple[pf.Scan, Reference]:
+    """A real scan with all its views, and the reference that they make."""
+    scan = full_angle(sample)
+    return scan, Reference.of_all_views(scan, method)
 
 
 @jax.jit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,22 +10,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.comparing import Reference, middle
+from experiments.comparing import middle, with_reference
 from experiments.real_samples.config import PRESETS, Config
 from experiments.real_scans import (
     CATALYST,
     CHIP,
     catalyst,
     chip,
-    full_angle,
     is_there,
     limited,
     prediction_error,
     registered_error,
     rows_of,
 )
-from experiments.record import Record, command_line, folder
-from pfitre_jax.engine.methods import recipe
+from experiments.record import Record, command_line, folder, of_learned
 from pfitre_jax.priors.files import pretrained
 
 NAME = "real_samples"
@@ -76,7 +73,7 @@ def measure(
         motion, scan, hidden = aligned(config.catalyst)
         result = solve(scan)
         return {"error": registered_error(result, hidden, motion)}, {by: shown(result, scan, row)}
-    whole, reference = real(config.real[sample], config.baseline)
+    whole, reference = with_reference(config.real[sample], config.baseline)
     result = solve(limited(whole, config.missing_deg))
     images = {by: reference.relative(result)[row]}
     if by == config.baseline:
@@ -95,13 +92,6 @@ def aligned(left_out: str) -> tuple[pf.Motion, pf.Scan, pf.Scan]:
     seen = scan.select_views(slice(None), exclude=left_out)
     motion = pf.align(seen, roll=False).motion
     return motion, motion.corrected(seen), scan.select_views(left_out)
-
-
-@functools.cache
-def real(sample, baseline: str) -> tuple[pf.Scan, Reference]:
-    """A scan with all its views, and the reference that they make."""
-    scan = full_angle(sample)
-    return scan, Reference.of_all_views(scan, baseline)
 
 
 def tables(config: Config, results: dict) -> str:
@@ -188,7 +178,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        {"defaults": json.dumps(recipe("pfitre").defaults, sort_keys=True)},
+        of_learned(),
     )
     drawn = [cell for cell in todo if cell[:2] == next(c[:2] for c in todo if c[0] == cell[0])]
     record.fill(todo, functools.partial(measure, config, priors), drawn)

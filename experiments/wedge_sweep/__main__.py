@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
-import pfitre_jax as pf
 from experiments import real_scans
-from experiments.comparing import Reference, at_best
+from experiments.comparing import Reference, at_best, with_reference
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
 from experiments.wedge_sweep.config import PRESETS, Config
@@ -31,7 +29,7 @@ def measure(config: Config, sample: str, degrees: str) -> tuple[dict, dict[str, 
         scan, truth = simulate(config.twin, float(degrees), noise=config.noise)
         reference, prior = Reference.of_truth(truth, scan), config.twin.prior
     else:
-        whole, reference = real(config.real[sample], config.reference)
+        whole, reference = with_reference(config.real[sample], config.reference)
         scan, prior = real_scans.limited(whole, float(degrees)), config.real[sample].prior
     row, _ = config.shown[sample]
     made, images = {}, {"reference": reference.images[row]}
@@ -48,13 +46,6 @@ def measure(config: Config, sample: str, degrees: str) -> tuple[dict, dict[str, 
         images[method] = reference.relative(result)[row]
     cell = {"views": scan.views, "wedge_deg": scan.wedge.width_deg, "methods": made}
     return cell, images if degrees == pictured(config) else {}
-
-
-@functools.cache
-def real(sample: real_scans.FullAngle, method: str) -> tuple[pf.Scan, Reference]:
-    """A real scan with all its views, and the reference that they make."""
-    scan = real_scans.full_angle(sample)
-    return scan, Reference.of_all_views(scan, method)
 
 
 def pictured(config: Config) -> str:
