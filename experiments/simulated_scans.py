@@ -16,6 +16,7 @@ from pfitre_jax.evaluate.cells import Cell
 from pfitre_jax.evaluate.scans import scan_cell
 from pfitre_jax.evaluate.scenes import draw
 from pfitre_jax.metrics import psnr, ssim
+from pfitre_jax.solvers.noise import scan_noise
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.weight import automatic_weight, learned_rho
@@ -68,7 +69,7 @@ def _scenes(twin: Twin):
     return jnp.stack([draw("heldout", seed, OVERSAMPLING * twin.size).image for seed in twin.seeds])
 
 
-_weight = jax.jit(automatic_weight)
+_noise = jax.jit(scan_noise)
 
 
 class Slices:
@@ -92,8 +93,8 @@ class Slices:
 
     def rho(self):
         """What a learned prior gets for the noise in this scan, ()."""
-        weight = _weight(self.problem.A, self.problem.norm_squared, self.sinograms)
-        return learned_rho(weight)
+        noise = _noise(self.problem, self.sinograms)
+        return learned_rho(automatic_weight(self.problem, noise))
 
     def psnr(self, images):
         """Of each slice, dB."""

@@ -15,7 +15,7 @@ from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.data_model import DataModel
 from pfitre_jax.engine.memory import Needed
-from pfitre_jax.engine.scale import sampled, scan_scale, scan_weight
+from pfitre_jax.engine.scale import found_noise, sampled, scan_scale
 from pfitre_jax.engine.stored import StoredScan
 from pfitre_jax.engine.support import field_of_view, scan_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
@@ -24,7 +24,7 @@ from pfitre_jax.priors.window import within
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.volume import VolumeProblem
-from pfitre_jax.solvers.weight import noise_level
+from pfitre_jax.solvers.weight import automatic_weight
 from pfitre_jax.trust.consistency import split
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 
@@ -216,16 +216,16 @@ def prepare(
     if scale is None:
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
+    noise, seconds = found_noise(scan, problem, scale)
+    seconds_compile += seconds
     if methods.wants_weight(settings) and weight is None:
-        weight, seconds = scan_weight(scan, problem, scale)
-        seconds_compile += seconds
+        weight = float(_weight(problem, noise, sampled(scan)[1]))
     settings = methods.with_numbers(settings, weight)
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())
     if prior is not None and max(problem.A.shape) > seen:
         prior = within(prior, seen)
     solved_with = settings if prior is None else settings | {"prior": prior}
-    sinograms, masks = sampled(scan)
     program = slices.make_program(
         methods.build(method, solved_with, scale),
         problem,
@@ -251,7 +251,7 @@ def prepare(
         found=Found(float(scan.center), scale, settings.get("weight", weight)),
         truncated=truncated,
         problem=problem,
-        noise=float(_noise_level(sinograms / np.float32(scale), masks)),
+        noise=noise,
         program=program,
         splitter=splitter,
         seconds_compile=seconds_compile + program.seconds_compile + seconds,
@@ -264,7 +264,7 @@ def rows_with_signal(size, number: int) -> np.ndarray:
     return strong[np.unique(np.linspace(0, len(strong) - 1, number).round().astype(int))]
 
 
-_noise_level = jax.jit(noise_level)
+_weight = jax.jit(automatic_weight)
 
 
 @jax.jit

@@ -16,7 +16,7 @@ from experiments.dose_and_views.dose import saving
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
 from pfitre_jax.preprocess import correct_roll
-from pfitre_jax.solvers.weight import noise_level
+from pfitre_jax.solvers.noise import noise_level
 
 NAME = "dose_and_views"
 TWIN, CHIP = "twin", "Cu_23"

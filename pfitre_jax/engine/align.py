@@ -38,8 +38,8 @@ from pfitre_jax.motion import Motion
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.noise import MAD, noise_level
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.weight import MAD, noise_level
 
 #: Largest number of columns that are looked at, coarsest and finest; bins are put together until it holds.
 COARSEST, FINEST = 48, 256

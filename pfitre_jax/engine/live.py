@@ -20,6 +20,7 @@ from pfitre_jax.loop import run
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.noise import scan_noise
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.turns import InTurns
@@ -112,7 +113,8 @@ def _measure(geometry, wedge, support, weights, sinograms, masks, *, weighed):
     scale = reference_scale(problem, sinograms, masks)
     if not weighed:
         return problem, scale, None
-    return problem, scale, automatic_weight(A, problem.norm_squared, sinograms / scale, masks, weights)
+    noise = scan_noise(problem, sinograms / scale, masks)
+    return problem, scale, automatic_weight(problem, noise, masks)
 
 
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))

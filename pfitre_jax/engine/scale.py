@@ -1,4 +1,4 @@
-"""Scale and TV weight of a whole scan, from all its rows, whichever of them are asked for."""
+"""Scale and noise of a whole scan, from all its rows, whichever of them are asked for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from pfitre_jax.engine.compiled import compiled
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.scan import Scan
+from pfitre_jax.solvers.noise import scan_noise
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
-from pfitre_jax.solvers.weight import automatic_weight
 
 if TYPE_CHECKING:
     from pfitre_jax.engine.stored import StoredScan
@@ -44,18 +44,18 @@ def scan_scale(scan: Scan | StoredScan, problem: Problem) -> tuple[float, float]
     return float(executable(problem, sinograms, masks, region)), seconds
 
 
-def scan_weight(scan: Scan | StoredScan, problem: Problem, scale: float) -> tuple[float, float]:
-    """The automatic weight of total variation, and the seconds its compilation took.
+def found_noise(scan: Scan | StoredScan, problem: Problem, scale: float) -> tuple[float, float]:
+    """The noise of a bin, in units of the scale, and the seconds its compilation took.
 
-    :func:`pfitre_jax.solvers.weight.automatic_weight` of :func:`sample_rows`.
+    :func:`pfitre_jax.solvers.noise.scan_noise` of :func:`sample_rows`.
     """
     sinograms, masks = sampled(scan)
-    arguments = (problem.A, problem.norm_squared, sinograms / np.float32(scale), masks)
-    executable, seconds = compiled(_weight, *arguments)
+    arguments = (problem, sinograms / np.float32(scale), masks)
+    executable, seconds = compiled(_scan_noise, *arguments)
     return float(executable(*arguments)), seconds
 
 
-_weight = jax.jit(automatic_weight)
+_scan_noise = jax.jit(scan_noise)
 
 
 def sampled(scan: Scan | StoredScan) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.likeness import statistics
 from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.noise import scan_noise
 from pfitre_jax.solvers.original import Original
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.volume import VolumeProblem
@@ -166,7 +167,7 @@ def _rho(rho, problem, sinograms, masks):
     """``rho``, or for ``None`` that of a scan of these slices, (slices, views, columns)."""
     if rho is not None:
         return rho
-    return learned_rho(automatic_weight(problem.A, problem.norm_squared, sinograms, masks))
+    return learned_rho(automatic_weight(problem, scan_noise(problem, sinograms, masks), masks))
 
 
 def _loop(prior, problem, blank, rho, iterations: int):

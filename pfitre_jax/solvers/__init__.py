@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from pfitre_jax.solvers.admm import ADMM, admm, admm_tv
+from pfitre_jax.solvers.admm import ADMM, admm
 from pfitre_jax.solvers.anderson import Anderson, equilibrium
 from pfitre_jax.solvers.cgls import CGLS, cgls
 from pfitre_jax.solvers.data_terms import Gaussian, Huber, Poisson, StudentT, WholeViews
 from pfitre_jax.solvers.detector import Calibrated
-from pfitre_jax.solvers.fista import FISTATV, fista_tv
+from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.gradient_step import GradientStepPnP, gradient_step
 from pfitre_jax.solvers.hqs import HQS, hqs
 from pfitre_jax.solvers.null_space import NullSpace, null_space
@@ -22,6 +22,7 @@ from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT, sirt
 from pfitre_jax.solvers.solve import solve
 from pfitre_jax.solvers.unrolled import Unrolled
+from pfitre_jax.solvers.variation import admm_tv, fista_tv
 from pfitre_jax.solvers.weight import automatic_weight, learned_rho
 
 if TYPE_CHECKING:

@@ -11,11 +11,9 @@ import numpy as np
 
 from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.cg import data_step
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
-from pfitre_jax.solvers.weight import resolve_weight
 
 #: ``rho`` over the weight of TV at which 50 iterations get closest to the minimum: 10 to 30 of 1 to 100, for
 #: weights 1e-4 and 1e-3.
@@ -123,18 +121,6 @@ def admm(
         data_term=data_term,
         differentiate=differentiate,
     )
-
-
-def admm_tv(A: Projector, sinogram, *, weight="auto", rho=None, mask=None, **settings) -> Solution:
-    """:func:`admm` with the prior ``TV(weight)``: the problem that ``fista_tv`` solves.
-
-    weight: (), or "auto" for :func:`pfitre_jax.solvers.weight.automatic_weight`
-    rho: default :func:`tv_rho` of the weight
-    """
-    weight = resolve_weight(weight, A, sinogram, mask)
-    check_number("weight", weight, or_zero=True)
-    rho = tv_rho(weight) if rho is None else rho
-    return admm(A, sinogram, prior=TV(weight), rho=rho, mask=mask, **settings)
 
 
 def tv_rho(weight):

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.solvers.noise import MAD
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.weight import MAD
 
 #: With this many standard deviations Huber's estimate of a mean has 95% of the least squares' efficiency
 #: on normal noise (Huber, Ann. Math. Stat. 35, 1964).

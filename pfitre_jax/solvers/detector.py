@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pfitre_jax.solvers.noise import MAD
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.weight import MAD
 
 #: A column's offset is compared with the median of so many columns: what is smoother may be the object.
 NEIGHBOURS = 9

@@ -8,14 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution
 from pfitre_jax.operators.gradient import total_variation
-from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import check_number, solve
-from pfitre_jax.solvers.weight import resolve_weight
 
 # The gradient's Lipschitz constant is 1 in the normalised problem, whose norm is known to 1% from below.
 STEP = 0.99
@@ -98,44 +94,3 @@ def objective(problem: Problem, x, weight):
     misfit = problem.misfit(x)
     data = jnp.vdot(misfit, problem.weighted(misfit)) / (2 * problem.norm_squared)
     return data + weight * total_variation(x)
-
-
-def fista_tv(
-    A: Projector,
-    sinogram,
-    *,
-    weight="auto",
-    ratio=None,
-    iterations: int = 300,
-    nonnegative: bool = True,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
-) -> Solution:
-    """Reconstruct one slice by :class:`FISTATV`; the other arguments are those of :func:`solve`.
-
-    weight: (), of TV; 1e-5 to 1e-2 are usual, more noise needs more; "auto" asks
-        :func:`pfitre_jax.solvers.weight.automatic_weight`
-    ratio: (), weight of visible edges over invisible ones, see
-        :class:`pfitre_jax.priors.directional_tv.DirectionalTV`; None for TV
-    nonnegative: restrict to ``x >= 0``
-    """
-    weight = resolve_weight(weight, A, sinogram, mask)
-    check_number("weight", weight, or_zero=True)
-    if ratio is not None:
-        check_number("ratio", ratio)
-    return solve(
-        FISTATV(weight, nonnegative, ratio=ratio),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )

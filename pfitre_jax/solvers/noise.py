@@ -1,0 +1,85 @@
+"""The noise in the sinograms, found from nothing but them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pfitre_jax.solvers.cg import ratio
+from pfitre_jax.solvers.first import first_reconstruction
+from pfitre_jax.solvers.problem import Problem
+
+#: ``median |n|`` of a standard normal n.
+MAD = 0.6745
+#: Rows, evenly spread, whose misfit is looked at, and iterations of their first reconstruction: after five it
+#: is as near as after ten.
+ROWS, ITERATIONS = 8, 5
+#: Noise that is added to see how much of it stays in the misfit, over what is there.
+ADDED = 0.3
+
+
+def noise_level(
+    sinograms: Float[Array, "slices views columns"], masks: Float[Array, "slices views columns"]
+) -> Float[Array, ""]:
+    """Standard deviation of the noise in a bin, by the median size of second differences along the columns.
+
+    ``sigma = median |y[k-1] - 2 y[k] + y[k+1]| / (0.6745 sqrt 6)`` over the triples of valid bins of all
+    slices (Donoho & Johnstone's estimator, Biometrika 81, 1994, on another high-pass). Sharp structure
+    counts as noise where it fills the view: on simulated circuits too high by a quarter at 1% noise and by
+    two at 0.3%, on the densest by 4 and by 13. 0 where no triple is valid.
+    """
+    second = sinograms[..., :-2] - 2 * sinograms[..., 1:-1] + sinograms[..., 2:]
+    valid = (masks[..., :-2] > 0) & (masks[..., 1:-1] > 0) & (masks[..., 2:] > 0)
+    size = jnp.nanmedian(jnp.where(valid, jnp.abs(second), jnp.nan))
+    return jnp.nan_to_num(size) / (MAD * 6**0.5)
+
+
+def noise_of_misfit(
+    problem: Problem,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"],
+) -> Float[Array, ""]:
+    """:func:`noise_level` of what first reconstructions leave unexplained, over the share of noise that does.
+
+    ``sigma = s / q``, ``s = noise_level(r(y))``, ``q = noise_level(r(y + e) - r(y)) / noise_level(e)``, ``r``
+    the misfit of :func:`pfitre_jax.solvers.first.first_reconstruction`, ``e`` white noise of ``0.3 s``: the
+    misfit has no more structure in it than the model leaves there, and ``q`` corrects for the noise that the
+    image took up, as the Monte-Carlo divergence of Ramani, Blu & Unser (IEEE Trans. Image Process. 17, 2008)
+    does for a sum of squares. On simulated scans within 10% at 1% noise and more, half too high at 0.3%. What
+    the model cannot explain, such as a wrong geometry, counts as noise too.
+
+    problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
+    """
+    blank = jnp.zeros(problem.A.shape, sinograms.dtype)
+
+    def misfits(sinograms):
+        def one(sinogram, mask):
+            row = problem.with_sinogram(sinogram, mask)
+            return row.misfit(first_reconstruction(row, blank, None, ITERATIONS))
+
+        return jax.vmap(one)(sinograms, masks)
+
+    left = misfits(sinograms)
+    level = noise_level(left, masks)
+    added = ADDED * level * jax.random.normal(jax.random.key(0), sinograms.shape, sinograms.dtype)
+    stays = ratio(noise_level(misfits(sinograms + added) - left, masks), noise_level(added, masks))
+    return ratio(level, stays)
+
+
+def scan_noise(
+    problem: Problem,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"] | None = None,
+) -> Float[Array, ""]:
+    """Standard deviation of the noise in a bin: the smaller of :func:`noise_level` and
+    :func:`noise_of_misfit`, as each of them counts something else as noise too.
+
+    problem: supplies everything but sinogram and mask
+    sinograms: of some rows of the scan, divided by its scale; the misfit is that of at most ``ROWS`` of them
+    masks: 1 for a valid bin, default the problem's
+    """
+    masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
+    rows = np.unique(np.linspace(0, len(sinograms) - 1, min(len(sinograms), ROWS)).round().astype(int))
+    return jnp.minimum(noise_level(sinograms, masks), noise_of_misfit(problem, sinograms[rows], masks[rows]))
