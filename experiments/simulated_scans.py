@@ -84,6 +84,8 @@ class Slices:
         self.problem = jax.jit(Problem.create)(A, sinograms[0])
         self.scale = float(jax.jit(reference_scale)(self.problem, sinograms))
         self.sinograms = sinograms / self.scale
+        # Of the slice in the middle: each has a maximum of its own.
+        self.noise = noise * float(jnp.median(jnp.max(self.sinograms, axis=(1, 2))))
         self.prior = pf.priors.pretrained(twin.prior)
 
     def each(self, function, *args):
@@ -91,10 +93,13 @@ class Slices:
         one = lambda y, *args: function(self.problem.with_sinogram(y), *args)  # noqa: E731
         return jax.vmap(one)(self.sinograms, *args)
 
+    def found_noise(self):
+        """Of a bin, as :func:`pfitre_jax.solvers.noise.scan_noise` finds it, ()."""
+        return _noise(self.problem, self.sinograms)
+
     def rho(self):
         """What a learned prior gets for the noise in this scan, ()."""
-        noise = _noise(self.problem, self.sinograms)
-        return learned_rho(automatic_weight(self.problem, noise))
+        return learned_rho(automatic_weight(self.problem, self.found_noise()))
 
     def psnr(self, images):
         """Of each slice, dB."""

@@ -23,20 +23,24 @@ AUTO = "auto"
 
 def measure(config: Config, case: str, which: str) -> tuple[dict, dict]:
     """After each iteration the mean PSNR, dB, and relative residual; seconds a slice of the first
-    reconstruction, of an iteration, and of what is done after the last one."""
+    reconstruction, of an iteration, and of what is done after the last one; of "auto" the rho, and the noise
+    that was found over that which is there."""
     of_case = config.of_case(case)
     slices = Slices(config.twin, of_case.missing_deg, of_case.noise)
+    found = {}
     if which == VARIATION:
         methods, iterations = [FISTATV(jnp.asarray(w)) for w in config.weights], config.variation_iterations
     else:
         rho = slices.rho() if which == AUTO else jnp.asarray(float(which))
         methods = [recipe("pfitre").build(prior=slices.prior, rho=rho)]
+        if which == AUTO:
+            found = {"rho": float(rho), "noise": float(slices.found_noise()) / slices.noise}
         iterations = config.iterations
     psnrs, residuals, seconds = course(slices, methods, iterations)
     # Each scan's best weight at every iteration: more than one can know of a real scan.
     best = np.argmax(psnrs, axis=0)[None]
     of_best = lambda values: np.take_along_axis(values, best, 0)[0].mean(0)  # noqa: E731
-    return {"psnr": of_best(psnrs), "residual": of_best(residuals), "seconds": seconds}, {}
+    return {"psnr": of_best(psnrs), "residual": of_best(residuals), "seconds": seconds} | found, {}
 
 
 def course(slices: Slices, methods: list, iterations: int):
@@ -100,6 +104,12 @@ def tables(config: Config, results: dict) -> str:
             lines.append(
                 f"| {which} | " + " | ".join(told) + f" | {best + 1} | {cell['residual'][best]:.4f} |"
             )
+        if AUTO in by_which:
+            auto = by_which[AUTO]
+            lines += [
+                "",
+                f"{AUTO}: rho {auto['rho']:.3g}; noise found, over the real one: {auto['noise']:.2f}",
+            ]
         if VARIATION in by_which:
             psnrs = by_which[VARIATION]["psnr"]
             told = f"best weight of each scan, after {len(psnrs)} iterations: {psnrs[-1]:.2f} dB"
