@@ -3,8 +3,8 @@
 command: python -m experiments.joint_3d [--preset tiny|default] [--with planes|WEIGHTS]
     (layouts and the real chip need PFITRE_DATA or ../shared/data)
 runtime: about 20 minutes on 2 cores, resumes (tiny: 1 minute)
-expected: on volumes like those it was trained on a prior that sees the neighbouring rows is worth a decibel
-    or two over the same rows one by one, or loses as much; total variation along the rows, or smoothing along
+expected: on volumes like those it was trained on a prior that sees the neighbouring rows is worth one to
+    three decibels over the same rows one by one; total variation along the rows, or smoothing along
     them, is worth next to nothing
 
 Circuits are drawn by the rules that the prior "volume" was trained on, other draws; layouts are pieces of a

@@ -5,7 +5,7 @@ command: python -m experiments.prior_ablation [--only wedge|network|loss|optimis
 runtime: about 40 minutes on 2 cores (tiny: 2 minutes); variants that are done are not trained again
 expected: the wedge's frame and Muon are worth 0.2 dB each; a hundred scenes are enough for so short a
     training; a dense block 0.1 dB, half the width -0.25; the root mean square as the loss +0.3; an
-    imperfection never seen costs up to 0.1 dB more than one seen
+    imperfection never seen costs little more than 0.1 dB at most
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 command: python -m experiments.wedge_sweep [--preset tiny|default|every_method]
     (scans in PFITRE_DATA or ../shared/data)
 runtime: about 25 minutes on 2 cores, resumes (tiny: half a minute; every_method, at 60 and 96 degrees: 20)
-expected: at 90 degrees pfitre is about 3 dB above total variation on the simulated circuits and 2 dB on the
+expected: at 90 degrees pfitre is about 3.5 dB above total variation on the simulated circuits, 2 dB on the
     tooth, and as good on i13, a disc with a bright core; on both real scans total variation is better at 30
 """
 

@@ -45,10 +45,10 @@ def noise_of_misfit(
 
     ``sigma = s / q``, ``s = noise_level(r(y))``, ``q = noise_level(r(y + e) - r(y)) / noise_level(e)``, ``r``
     the misfit of :func:`pfitre_jax.solvers.first.first_reconstruction`, ``e`` white noise of ``0.3 s``: the
-    misfit has no more structure in it than the model leaves there, and ``q`` corrects for the noise that
-    the image took up, as the Monte-Carlo divergence of Ramani et al. (IEEE Trans. Image Process. 17, 2008)
-    does for a sum of squares. On simulated circuits within 12% at 1% noise and more, too high by half at 0.3%,
-    on the densest by 1.6 and 3.7. What the model cannot explain, such as a wrong geometry, counts as noise.
+    misfit holds only the structure that the image cannot take up, and ``q`` corrects for the noise that it
+    did, as Ramani et al. do for a sum of squares (IEEE Trans. Image Process. 17, 2008). On simulated circuits
+    within 12% at 1% noise and more, too high by half at 0.3%; on the densest by 1.6 and 3.7. What the model
+    cannot explain, such as a wrong geometry, counts as noise.
 
     problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
     """
