@@ -13,10 +13,10 @@ import numpy as np
 import pfitre_jax as pf
 from experiments.comparing import Reference
 from pfitre_jax.evaluate.cells import Cell
-from pfitre_jax.evaluate.scans import scan_cell
+from pfitre_jax.evaluate.scans import Scans, scan_cell
 from pfitre_jax.evaluate.scenes import draw
 from pfitre_jax.metrics import psnr, ssim
-from pfitre_jax.solvers.noise import scan_noise
+from pfitre_jax.solvers.noise import noise_level, scan_noise
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
 from pfitre_jax.solvers.weight import automatic_weight, learned_rho
@@ -43,6 +43,10 @@ def simulate(twin: Twin, missing_deg: float, *, noise: float = 0.0, photons: flo
     noise: Gaussian, sigma over the sinogram's maximum
     photons: in the brightest bin, of Poisson noise; 0 for none
     """
+    return _as_scan(_scans(twin, missing_deg, noise, photons))
+
+
+def _scans(twin: Twin, missing_deg: float, noise: float, photons: float = 0.0) -> Scans:
     cell = Cell(
         factor="",
         value="",
@@ -56,7 +60,10 @@ def simulate(twin: Twin, missing_deg: float, *, noise: float = 0.0, photons: flo
         artifact="counts" if photons else "",
         strength=photons,
     )
-    scans = scan_cell(cell, _scenes(twin))
+    return scan_cell(cell, _scenes(twin))
+
+
+def _as_scan(scans: Scans):
     geometry = scans.problem.A.geometry
     scan = pf.Scan.create(
         np.moveaxis(np.asarray(scans.sinograms), 0, 1), geometry.theta_rad, center=float(geometry.center)
@@ -73,10 +80,14 @@ _noise = jax.jit(scan_noise)
 
 
 class Slices:
-    """The slices of :func:`simulate`, all scaled by one number, as a scan's rows are, and the prior."""
+    """The slices of :func:`simulate`, all scaled by one number, as a scan's rows are, and the prior.
+
+    noise: (slices,), of a bin
+    """
 
     def __init__(self, twin: Twin, missing_deg: float, noise: float):
-        scan, truth = simulate(twin, missing_deg, noise=noise)
+        scans = _scans(twin, missing_deg, noise)
+        scan, truth = _as_scan(scans)
         self.truth = jnp.asarray(truth)
         self.support = jnp.asarray(Reference.of_truth(truth, scan).support)
         sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
@@ -84,8 +95,7 @@ class Slices:
         self.problem = jax.jit(Problem.create)(A, sinograms[0])
         self.scale = float(jax.jit(reference_scale)(self.problem, sinograms))
         self.sinograms = sinograms / self.scale
-        # Of the slice in the middle: each has a maximum of its own.
-        self.noise = noise * float(jnp.median(jnp.max(self.sinograms, axis=(1, 2))))
+        self.noise = scans.noise / jnp.sqrt(jnp.sum(scans.masks, axis=(1, 2))) / self.scale
         self.prior = pf.priors.pretrained(twin.prior)
 
     def each(self, function, *args):
@@ -93,13 +103,18 @@ class Slices:
         one = lambda y, *args: function(self.problem.with_sinogram(y), *args)  # noqa: E731
         return jax.vmap(one)(self.sinograms, *args)
 
-    def found_noise(self):
-        """Of a bin, as :func:`pfitre_jax.solvers.noise.scan_noise` finds it, ()."""
-        return _noise(self.problem, self.sinograms)
+    def found_noise(self) -> dict[str, jax.Array]:
+        """Of a bin of each slice alone, (slices,), as it is found in two ways."""
+        ways = {"scan_noise": scan_noise, "noise_level": lambda _, y: noise_level(y, jnp.ones_like(y))}
+        return {name: self.each(lambda p, f=f: f(p, p.sinogram[None])) for name, f in ways.items()}
+
+    def weight(self):
+        """The automatic weight of this scan, ()."""
+        return automatic_weight(self.problem, _noise(self.problem, self.sinograms))
 
     def rho(self):
         """What a learned prior gets for the noise in this scan, ()."""
-        return learned_rho(automatic_weight(self.problem, self.found_noise()))
+        return learned_rho(self.weight())
 
     def psnr(self, images):
         """Of each slice, dB."""

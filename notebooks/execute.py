@@ -49,10 +49,15 @@ def smaller(png: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, metavar="NAME.ipynb")
+    parser.add_argument("notebooks", nargs="*", metavar="NAME.ipynb")
+    asked = parser.parse_args().notebooks
     if os.environ.get("PFITRE_SMALL"):
         parser.error("PFITRE_SMALL is set; unset it: notebooks are kept as they ran at full size")
-    for path in parser.parse_args().notebooks or sorted(FOLDER.glob("*.ipynb")):
+    if not Path(os.environ.get("PFITRE_DATA", "")).is_dir() or not os.environ.get("PFITRE_DATA"):
+        parser.error("PFITRE_DATA names no folder; set it to that of the real scans: each ends with one")
+    for path in [FOLDER / Path(name).name for name in asked] or sorted(FOLDER.glob("*.ipynb")):
+        if not path.exists():
+            parser.error(f"there is no notebook {path.name} in {FOLDER}")
         print(f"{path.name} ...", flush=True)
         notebook = run(path)
         unfinished = path.with_suffix(".partial")

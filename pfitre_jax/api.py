@@ -228,12 +228,12 @@ def try_values(
     row = check_trials(scan, what, values, row)
     if what == "roll":
         scan = with_center(scan)
-    tiles, scale = [], None
+    tiles, known, automatic = [], {}, methods.automatic(method)
     for value in values:
         trial = scan.with_center(value) if what == "center" else correct_roll(scan, value)
-        result = reconstruct(trial, method, rows=slice(row, row + 1), scale=scale)
-        # The scale hardly depends on the axis: found once.
-        scale = result.scale
+        result = reconstruct(trial, method, rows=slice(row, row + 1), **known)
+        # Scale and noise hardly depend on the axis, and tiles are to differ in it alone.
+        known = {"scale": result.scale} | {name: result.parameters[name] for name in automatic}
         tiles.append(Tile(float(value), result.volume[0], float(result.residual[0])))
         progress(len(tiles), len(values))
     return tiles

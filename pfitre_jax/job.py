@@ -152,7 +152,7 @@ def reconstruct_to(
     with team.step():
         prepared = prepare_rows() if team.first else None
     with team.step():
-        # The others take centre, scale, weight and chunk from the plan of the first.
+        # The others take centre, scale, noise, weight and chunk from the plan of the first.
         prepared = prepared if team.first else prepare_rows()
         todo = blocks(rows, prepared.chunk)
         share = team.share(todo)
@@ -182,7 +182,7 @@ def _prepare(folder, what, scan, method, settings, rows: slice, joint, slab, lim
         raise ValueError(f"{partial} is of another run: {_difference(known.get('what'), what)}; remove it")
     if known is not None and scan.center != known["found"]["center"]:
         scan = scan.with_center(known["found"]["center"])
-    found = {} if known is None else {name: known["found"][name] for name in ("scale", "weight")}
+    found = {} if known is None else {name: known["found"].get(name) for name in ("scale", "noise", "weight")}
     chunk = slab if known is None else known["chunk"]
     number = rows.stop - rows.start
     prepared = prepare(scan, method, dict(settings), number, joint=joint, chunk=chunk, limit=limit, **found)

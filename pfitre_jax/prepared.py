@@ -15,7 +15,7 @@ from pfitre_jax.engine import methods, slices
 from pfitre_jax.engine.compiled import as_arrays, compiled
 from pfitre_jax.engine.data_model import DataModel
 from pfitre_jax.engine.memory import Needed
-from pfitre_jax.engine.scale import found_noise, sampled, scan_scale
+from pfitre_jax.engine.scale import found_noise, scan_scale
 from pfitre_jax.engine.stored import StoredScan
 from pfitre_jax.engine.support import field_of_view, scan_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
@@ -24,7 +24,6 @@ from pfitre_jax.priors.window import within
 from pfitre_jax.scan import Scan
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.volume import VolumeProblem
-from pfitre_jax.solvers.weight import automatic_weight
 from pfitre_jax.trust.consistency import split
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 
@@ -39,12 +38,13 @@ SIGNAL_SHARE = 0.25
 class Found:
     """What was found of a scan, or is known of it from a run before, and the solution depends on.
 
-    center: detector index; scale: per pixel; weight: of total variation; for a learned
-    prior the automatic one, if its rho was to be found from the noise
+    center: detector index; scale: per pixel; noise: of a bin, in units of the scale; weight: of total
+    variation; for a learned prior the automatic one, if its rho was to be found from the noise
     """
 
     center: float
     scale: float
+    noise: float
     weight: float | None = None
 
 
@@ -87,7 +87,7 @@ class Prepared:
 
     settings: of the method, complete; truncated: (views,), which views run out of the field of view
     prior: the learned one as the solver has it, in the field of view; None where there is none
-    problem: what all rows share; noise: of a bin, in units of the solver
+    problem: what all rows share
     seconds_compile: wall time
     """
 
@@ -98,7 +98,6 @@ class Prepared:
     found: Found
     truncated: np.ndarray
     problem: Problem
-    noise: float
     program: slices.Program
     splitter: Callable
     seconds_compile: float
@@ -130,7 +129,7 @@ class Prepared:
             count = solved.rows.stop - solved.rows.start
             data = (solved.sinograms, solved.masks, solved.images)
             out = self.splitter(
-                self.program.problem, np.float32(self.noise), np.float32(self.found.scale), *data
+                self.program.problem, np.float32(self.found.noise), np.float32(self.found.scale), *data
             )
             measured, supplied, gains, stripes, trusted = (np.asarray(a)[:count] for a in out)
             volume = scale * solved.volume
@@ -200,15 +199,16 @@ def prepare(
     *,
     joint: bool = False,
     scale: float | None = None,
+    noise: float | None = None,
     weight: float | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Prepared:
-    """Support, scale and weight of a scan whose centre is known, and the programs that solve ``rows`` of it.
+    """Support, scale, noise and weight of a scan whose centre is known; programs that solve ``rows`` of it.
 
     settings: of :func:`pfitre_jax.engine.methods.settings`
     joint: whether all rows are one volume, see :mod:`pfitre_jax.engine.volume`
-    scale, weight: where they are known already
+    scale, noise, weight: where they are known already
     chunk, limit: see :func:`pfitre_jax.engine.slices.make_program`
     """
     support, truncated = scan_support(scan, scan.seen if isinstance(scan, StoredScan) else None)
@@ -216,10 +216,12 @@ def prepare(
     if scale is None:
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
-    noise, seconds = found_noise(scan, problem, scale)
-    seconds_compile += seconds
-    if methods.wants_weight(settings) and weight is None:
-        weight = float(_weight(problem, noise, sampled(scan)[1]))
+    wanted = methods.wants_weight(settings)
+    if noise is None or (wanted and weight is None):
+        fitted = bool(methods.automatic(method))
+        noise, belonging, seconds = found_noise(scan, problem, scale, fitted=fitted)
+        seconds_compile += seconds
+        weight = belonging if wanted and weight is None else weight
     settings = methods.with_numbers(settings, weight)
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())
@@ -248,10 +250,9 @@ def prepare(
         method=method,
         settings=settings,
         prior=prior,
-        found=Found(float(scan.center), scale, settings.get("weight", weight)),
+        found=Found(float(scan.center), scale, noise, settings.get("weight", weight)),
         truncated=truncated,
         problem=problem,
-        noise=noise,
         program=program,
         splitter=splitter,
         seconds_compile=seconds_compile + program.seconds_compile + seconds,
@@ -262,9 +263,6 @@ def rows_with_signal(size, number: int) -> np.ndarray:
     """At most ``number`` rows, evenly spread over those whose ``size (rows,)`` is no mere noise."""
     strong = np.flatnonzero(size >= SIGNAL_SHARE * np.max(size))
     return strong[np.unique(np.linspace(0, len(strong) - 1, number).round().astype(int))]
-
-
-_weight = jax.jit(automatic_weight)
 
 
 @jax.jit

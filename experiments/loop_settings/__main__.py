@@ -24,19 +24,25 @@ AUTO = "auto"
 def measure(config: Config, case: str, which: str) -> tuple[dict, dict]:
     """After each iteration the mean PSNR, dB, and relative residual; seconds a slice of the first
     reconstruction, of an iteration, and of what is done after the last one; of "auto" the rho, and the noise
-    that was found over that which is there."""
+    found in each slice over that which is there, of FISTA-TV also the automatic weight."""
     of_case = config.of_case(case)
     slices = Slices(config.twin, of_case.missing_deg, of_case.noise)
     found = {}
     if which == VARIATION:
-        methods, iterations = [FISTATV(jnp.asarray(w)) for w in config.weights], config.variation_iterations
+        weights = [*config.weights, slices.weight()]
+        methods, iterations = [FISTATV(jnp.asarray(w)) for w in weights], config.variation_iterations
     else:
         rho = slices.rho() if which == AUTO else jnp.asarray(float(which))
         methods = [recipe("pfitre").build(prior=slices.prior, rho=rho)]
         if which == AUTO:
-            found = {"rho": float(rho), "noise": float(slices.found_noise()) / slices.noise}
+            noise = jax.jit(slices.found_noise)()
+            found = {"rho": float(rho), "noise": {way: n / slices.noise for way, n in noise.items()}}
         iterations = config.iterations
     psnrs, residuals, seconds = course(slices, methods, iterations)
+    if which == VARIATION:
+        # The last one is the automatic one.
+        found = {"automatic": {"weight": float(methods[-1].weight), "psnr": psnrs[-1].mean(0)}}
+        psnrs, residuals = psnrs[:-1], residuals[:-1]
     # Each scan's best weight at every iteration: more than one can know of a real scan.
     best = np.argmax(psnrs, axis=0)[None]
     of_best = lambda values: np.take_along_axis(values, best, 0)[0].mean(0)  # noqa: E731
@@ -106,14 +112,14 @@ def tables(config: Config, results: dict) -> str:
             )
         if AUTO in by_which:
             auto = by_which[AUTO]
-            lines += [
-                "",
-                f"{AUTO}: rho {auto['rho']:.3g}; noise found, over the real one: {auto['noise']:.2f}",
-            ]
+            fitted, raw = (f"{min(n):.2f} to {max(n):.2f}" for n in auto["noise"].values())
+            lines += ["", f"{AUTO}: rho {auto['rho']:.3g}"]
+            told = f"noise found in each scan, over the real one: {fitted}; by second differences alone {raw}"
+            lines += ["", told]
         if VARIATION in by_which:
-            psnrs = by_which[VARIATION]["psnr"]
+            psnrs, auto = by_which[VARIATION]["psnr"], by_which[VARIATION]["automatic"]
             told = f"best weight of each scan, after {len(psnrs)} iterations: {psnrs[-1]:.2f} dB"
-            lines += ["", f"{VARIATION}, {told}"]
+            lines += ["", f"{VARIATION}, {told}; automatic, {auto['weight']:.2g}: {auto['psnr'][-1]:.2f} dB"]
     return "\n".join(lines).strip() + "\n"
 
 

@@ -193,6 +193,11 @@ def _load(asked):
     return load(asked)
 
 
+def automatic(method: str) -> list[str]:
+    """The settings of ``method`` that are found from the noise, where they are not given."""
+    return [name for name, value in recipe(method).defaults.items() if value == "auto"]
+
+
 def wants_weight(settings: dict[str, Any]) -> bool:
     """Whether :func:`with_numbers` needs the scan's automatic weight."""
     return settings.get("weight", settings.get("rho")) == "auto"

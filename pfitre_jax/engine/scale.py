@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import jax
@@ -10,9 +11,10 @@ import numpy as np
 from pfitre_jax.engine.compiled import compiled
 from pfitre_jax.engine.support import image_support
 from pfitre_jax.scan import Scan
-from pfitre_jax.solvers.noise import scan_noise
+from pfitre_jax.solvers.noise import noise_level, scan_noise
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.scale import reference_scale
+from pfitre_jax.solvers.weight import automatic_weight
 
 if TYPE_CHECKING:
     from pfitre_jax.engine.stored import StoredScan
@@ -44,18 +46,26 @@ def scan_scale(scan: Scan | StoredScan, problem: Problem) -> tuple[float, float]
     return float(executable(problem, sinograms, masks, region)), seconds
 
 
-def found_noise(scan: Scan | StoredScan, problem: Problem, scale: float) -> tuple[float, float]:
-    """The noise of a bin, in units of the scale, and the seconds its compilation took.
+def found_noise(
+    scan: Scan | StoredScan, problem: Problem, scale: float, *, fitted: bool
+) -> tuple[float, float, float]:
+    """The noise of a bin, in units of the scale, the automatic weight of total variation that belongs to it,
+    and the seconds their compilation took.
 
-    :func:`pfitre_jax.solvers.noise.scan_noise` of :func:`sample_rows`.
+    fitted: whether by :func:`pfitre_jax.solvers.noise.scan_noise` of :func:`sample_rows`, which makes first
+        reconstructions; else by :func:`pfitre_jax.solvers.noise.noise_level`, good enough for a fast method
     """
     sinograms, masks = sampled(scan)
     arguments = (problem, sinograms / np.float32(scale), masks)
-    executable, seconds = compiled(_scan_noise, *arguments)
-    return float(executable(*arguments)), seconds
+    executable, seconds = compiled(_noise_and_weight, *arguments, fitted=fitted)
+    noise, weight = executable(*arguments)
+    return float(noise), float(weight), seconds
 
 
-_scan_noise = jax.jit(scan_noise)
+@functools.partial(jax.jit, static_argnames="fitted")
+def _noise_and_weight(problem, sinograms, masks, *, fitted):
+    noise = scan_noise(problem, sinograms, masks) if fitted else noise_level(sinograms, masks)
+    return noise, automatic_weight(problem, noise, masks)
 
 
 def sampled(scan: Scan | StoredScan) -> tuple[np.ndarray, np.ndarray]:

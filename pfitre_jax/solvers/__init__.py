@@ -13,6 +13,7 @@ from pfitre_jax.solvers.detector import Calibrated
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.gradient_step import GradientStepPnP, gradient_step
 from pfitre_jax.solvers.hqs import HQS, hqs
+from pfitre_jax.solvers.noise import scan_noise
 from pfitre_jax.solvers.null_space import NullSpace, null_space
 from pfitre_jax.solvers.original import Original, pfitre_original
 from pfitre_jax.solvers.problem import Problem
@@ -70,6 +71,7 @@ __all__ = [
     "pnp_ista",
     "red",
     "red_pro",
+    "scan_noise",
     "sirt",
     "solve",
 ]

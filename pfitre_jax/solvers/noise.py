@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.cg import ratio
@@ -27,8 +26,7 @@ def noise_level(
 
     ``sigma = median |y[k-1] - 2 y[k] + y[k+1]| / (0.6745 sqrt 6)`` over the triples of valid bins of all
     slices (Donoho & Johnstone's estimator, Biometrika 81, 1994, on another high-pass). Sharp structure
-    counts as noise where it fills the view: on simulated circuits too high by a quarter at 1% noise and by
-    two at 0.3%, on the densest by 4 and by 13. 0 where no triple is valid.
+    counts as noise where it fills the view, the more the less noise there is. 0 where no triple is valid.
     """
     second = sinograms[..., :-2] - 2 * sinograms[..., 1:-1] + sinograms[..., 2:]
     valid = (masks[..., :-2] > 0) & (masks[..., 1:-1] > 0) & (masks[..., 2:] > 0)
@@ -46,9 +44,9 @@ def noise_of_misfit(
     ``sigma = s / q``, ``s = noise_level(r(y))``, ``q = noise_level(r(y + e) - r(y)) / noise_level(e)``, ``r``
     the misfit of :func:`pfitre_jax.solvers.first.first_reconstruction`, ``e`` white noise of ``0.3 s``: the
     misfit holds only the structure that the image cannot take up, and ``q`` corrects for the noise that it
-    did, as Ramani et al. do for a sum of squares (IEEE Trans. Image Process. 17, 2008). On simulated circuits
-    within 12% at 1% noise and more, too high by half at 0.3%; on the densest by 1.6 and 3.7. What the model
-    cannot explain, such as a wrong geometry, counts as noise.
+    did, as Ramani et al. do for a sum of squares (IEEE Trans. Image Process. 17, 2008). How near that comes,
+    tells ``python -m experiments.loop_settings``. What the model cannot explain, such as a wrong geometry,
+    counts as noise. 0 where there is no misfit, or all of the added noise goes into the image.
 
     problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
     """
@@ -79,10 +77,16 @@ def scan_noise(
     :func:`noise_of_misfit`, as each of them counts something else as noise too.
 
     problem: supplies everything but sinogram and mask
-    sinograms: of some rows of the scan, divided by its scale; the misfit is that of at most ``ROWS`` of them
+    sinograms: of some rows of the scan, divided by its scale; the misfit is that of at most ``ROWS`` of them.
+        A row of zeros alone tells nothing
     masks: 1 for a valid bin, default the problem's
     """
+    sinograms = jnp.asarray(sinograms)
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
-    number = min(len(sinograms), ROWS)
-    rows = ((np.arange(number) + 0.5) * len(sinograms) / number).astype(int)
-    return jnp.minimum(noise_level(sinograms, masks), noise_of_misfit(problem, sinograms[rows], masks[rows]))
+    told = jnp.any((masks > 0) & (sinograms != 0), axis=(1, 2))
+    masks = masks * told[:, None, None]
+    # Evenly spread over those that tell something, which come first in this order.
+    order, number = jnp.argsort(~told), min(len(sinograms), ROWS)
+    rows = order[((jnp.arange(number) + 0.5) * jnp.sum(told) / number).astype(int)]
+    level, of_misfit = noise_level(sinograms, masks), noise_of_misfit(problem, sinograms[rows], masks[rows])
+    return jnp.where(of_misfit > 0, jnp.minimum(level, of_misfit), level)

@@ -43,15 +43,20 @@ def solve(
     Raises ``ValueError`` for a shape that does not fit, iterations below 1, an unknown ``differentiate``.
     """
     check_iterations(iterations)
-    sinogram = jnp.asarray(sinogram)
-    if not jnp.issubdtype(sinogram.dtype, jnp.floating):
-        sinogram = sinogram.astype(jnp.result_type(float))
+    sinogram = as_float(sinogram)
     if x0 is not None and jnp.shape(x0) != A.shape:
         raise ValueError(f"x0 has shape {jnp.shape(x0)}; expected {A.shape} (ny, nx)")
     if data_term is not None:
         method = Reweighted(method, data_term)
     wedge = Wedge.from_angles(A.geometry.theta_rad)
     return _solve(method, A, sinogram, mask, support, wedge, x0, int(iterations), tolerance, differentiate)
+
+
+def as_float(sinogram):
+    """A sinogram of whole numbers too as one of floating-point numbers."""
+    sinogram = jnp.asarray(sinogram)
+    floating = jnp.issubdtype(sinogram.dtype, jnp.floating)
+    return sinogram if floating else sinogram.astype(jnp.result_type(float))
 
 
 def check_number(name: str, value, or_zero: bool = False) -> None:

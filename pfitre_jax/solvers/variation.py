@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
@@ -12,7 +11,7 @@ from pfitre_jax.solvers.admm import admm, tv_rho
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.noise import scan_noise
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.solve import check_number, solve
+from pfitre_jax.solvers.solve import as_float, check_number, solve
 from pfitre_jax.solvers.weight import automatic_weight
 
 
@@ -39,7 +38,7 @@ def fista_tv(
         :class:`pfitre_jax.priors.directional_tv.DirectionalTV`; None for TV
     nonnegative: restrict to ``x >= 0``
     """
-    weight = resolve_weight(weight, A, sinogram, mask)
+    weight = resolve_weight(weight, A, sinogram, mask, support)
     check_number("weight", weight, or_zero=True)
     if ratio is not None:
         check_number("ratio", ratio)
@@ -57,29 +56,31 @@ def fista_tv(
     )
 
 
-def admm_tv(A: Projector, sinogram, *, weight="auto", rho=None, mask=None, **settings) -> Solution:
+def admm_tv(
+    A: Projector, sinogram, *, weight="auto", rho=None, mask=None, support=None, **settings
+) -> Solution:
     """:func:`admm` with the prior ``TV(weight)``: the problem that ``fista_tv`` solves.
 
     weight: (), or "auto" for :func:`pfitre_jax.solvers.weight.automatic_weight`
     rho: default :func:`tv_rho` of the weight
     """
-    weight = resolve_weight(weight, A, sinogram, mask)
+    weight = resolve_weight(weight, A, sinogram, mask, support)
     check_number("weight", weight, or_zero=True)
     rho = tv_rho(weight) if rho is None else rho
-    return admm(A, sinogram, prior=TV(weight), rho=rho, mask=mask, **settings)
+    return admm(A, sinogram, prior=TV(weight), rho=rho, mask=mask, support=support, **settings)
 
 
-def resolve_weight(weight, A: Projector, sinogram, mask=None):
+def resolve_weight(weight, A: Projector, sinogram, mask=None, support=None):
     """``weight``, or for "auto" the :func:`pfitre_jax.solvers.weight.automatic_weight` of one slice, (views,
     columns)."""
     if not isinstance(weight, str):
         return weight
     if weight != "auto":
         raise ValueError(f"weight is {weight!r}; expected a number or 'auto'")
-    return _one_slice(A, jnp.asarray(sinogram), mask)
+    return _one_slice(A, as_float(sinogram), mask, support)
 
 
 @jax.jit
-def _one_slice(A, sinogram, mask):
-    problem = Problem.create(A, sinogram, mask)
+def _one_slice(A, sinogram, mask, support):
+    problem = Problem.create(A, sinogram, mask, support)
     return automatic_weight(problem, scan_noise(problem, problem.sinogram[None]))

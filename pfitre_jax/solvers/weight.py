@@ -9,10 +9,11 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.problem import Problem
 
-#: Weight of TV over the noise in a pixel of the data term's gradient, calibrated on simulated circuits.
+#: Weight of TV over the noise in a pixel of the data term's gradient: within 0.2 dB of the best weight on
+#: simulated circuits, more noise or less (``python -m experiments.loop_settings``).
 WEIGHT_PER_NOISE = 0.7
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
-#: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 5e-5.
+#: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 6e-5.
 SMALLEST_WEIGHT = 2e-4
 #: Rho of a learned prior over the square of that weight, and between what: at 3% noise the largest is worth
 #: 0.6 dB over the lowest, at 1% and less the lowest is as good (``python -m experiments.loop_settings``).

@@ -13,6 +13,7 @@ from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.variation import resolve_weight
 from pfitre_jax.solvers.weight import (
     RHO_PER_VARIANCE,
     RHO_RANGE,
@@ -79,3 +80,24 @@ def test_it_is_the_default_and_close_to_the_best():
 
     best = min(error(weight=w) for w in 10 ** np.arange(-5, -1.9, 0.5))
     assert error() < best * 10 ** (1 / 20)
+
+
+def test_whole_numbers_are_as_good():
+    """Counts that nobody divided by anything: the weight is that of the same floating-point numbers."""
+    A = Projector(ParallelGeometry.create(THETA, 48))
+    y = np.random.default_rng(6).poisson(40, A.sinogram_shape)
+    whole, floating = (solvers.fista_tv(A, data, iterations=2).value for data in (y, y.astype(np.float32)))
+    np.testing.assert_array_equal(whole, floating)
+
+
+def test_noise_is_looked_for_in_the_image_that_is_asked_for():
+    """An object that reaches beyond the disc is no noise where the support takes it in."""
+    A = Projector(ParallelGeometry.create(THETA, 48), (72, 72))
+    truth = np.zeros((72, 72), np.float32)
+    truth[4:68, 4:68:6] = truth[4:68, 5:68:6] = 1
+    clean = np.asarray(A(jnp.asarray(truth)))
+    y = (clean + 0.01 * clean.max() * np.random.default_rng(7).standard_normal(clean.shape)).astype(
+        np.float32
+    )
+    inside = resolve_weight("auto", A, y, support=np.ones((72, 72), np.float32))
+    assert inside < 0.9 * resolve_weight("auto", A, y)
