@@ -16,6 +16,8 @@ from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.engine.methods import recipe
 
 NAME = "alignment"
+#: Of the catalyst, which is no circuit.
+OF_CATALYST = "general"
 PARTS = ("motion", "chip", "catalyst")
 #: How the views lie.
 STRAIGHT, AS_MEASURED, MENDED = "never moved", "as measured", "mended"
@@ -67,7 +69,7 @@ def on_catalyst(config: Config, name: str, lie: str) -> tuple[dict, dict]:
     """:func:`predict` of views of the catalyst, of seven rows, by the prior for what is no circuit."""
     scan = catalyst()
     seen, hidden = scan.select_views(slice(None), exclude=name), scan.select_views(name)
-    return predict(config, seen, hidden, lie, scan.rows // 2, roll=False, prior="general")
+    return predict(config, seen, hidden, lie, scan.rows // 2, roll=False, prior=OF_CATALYST)
 
 
 def predict(
@@ -157,7 +159,7 @@ def main() -> None:
         measure,
         tables,
         picture,
-        priors=[recipe("pfitre").defaults["prior"]],
+        priors=[recipe("pfitre").defaults["prior"], OF_CATALYST],
         pictured=todo,
     )
 
