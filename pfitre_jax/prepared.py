@@ -208,7 +208,7 @@ def prepare(
 
     settings: of :func:`pfitre_jax.engine.methods.settings`
     joint: whether all rows are one volume, see :mod:`pfitre_jax.engine.volume`
-    scale, noise, weight: where they are known already
+    scale, and noise and weight together: where they are known already
     chunk, limit: see :func:`pfitre_jax.engine.slices.make_program`
     """
     support, truncated = scan_support(scan, scan.seen if isinstance(scan, StoredScan) else None)
@@ -216,12 +216,14 @@ def prepare(
     if scale is None:
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
-    wanted = methods.wants_weight(settings)
-    if noise is None or (wanted and weight is None):
-        fitted = bool(methods.automatic(method))
-        noise, belonging, seconds = found_noise(scan, problem, scale, fitted=fitted)
+    if noise is None:
+        noise, most, seconds = found_noise(scan, problem, scale, fitted=False)
         seconds_compile += seconds
-        weight = belonging if wanted and weight is None else weight
+        if weight is None and methods.depend_on_noise(settings, most):
+            # Never more than the first one, and first reconstructions take their time.
+            noise, most, seconds = found_noise(scan, problem, scale, fitted=True)
+            seconds_compile += seconds
+        weight = most if weight is None and methods.wants_weight(settings) else weight
     settings = methods.with_numbers(settings, weight)
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())

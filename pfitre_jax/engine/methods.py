@@ -25,7 +25,7 @@ from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.solvers.turns import in_turns
 from pfitre_jax.solvers.unrolled import loop_of
-from pfitre_jax.solvers.weight import learned_rho
+from pfitre_jax.solvers.weight import SMALLEST_WEIGHT, learned_rho
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +196,17 @@ def _load(asked):
 def automatic(method: str) -> list[str]:
     """The settings of ``method`` that are found from the noise, where they are not given."""
     return [name for name, value in recipe(method).defaults.items() if value == "auto"]
+
+
+def depend_on_noise(settings: dict[str, Any], weight: float) -> bool:
+    """Whether a weight of at most ``weight`` may give other numbers than the smallest."""
+    if not wants_weight(settings):
+        return False
+    names = ("weight", "rho")
+    # One in single precision may be a hair below.
+    most = with_numbers(settings, max(weight, SMALLEST_WEIGHT))
+    least = with_numbers(settings, SMALLEST_WEIGHT)
+    return any(least.get(name) != most.get(name) for name in names)
 
 
 def wants_weight(settings: dict[str, Any]) -> bool:

@@ -53,7 +53,7 @@ def found_noise(
     and the seconds their compilation took.
 
     fitted: whether by :func:`pfitre_jax.solvers.noise.scan_noise` of :func:`sample_rows`, which makes first
-        reconstructions; else by :func:`pfitre_jax.solvers.noise.noise_level`, good enough for a fast method
+        reconstructions; else by :func:`pfitre_jax.solvers.noise.noise_level`, which is never less
     """
     sinograms, masks = sampled(scan)
     arguments = (problem, sinograms / np.float32(scale), masks)

@@ -26,10 +26,12 @@ def noise_level(
 
     ``sigma = median |y[k-1] - 2 y[k] + y[k+1]| / (0.6745 sqrt 6)`` over the triples of valid bins of all
     slices (Donoho & Johnstone's estimator, Biometrika 81, 1994, on another high-pass). Sharp structure
-    counts as noise where it fills the view, the more the less noise there is. 0 where no triple is valid.
+    counts as noise where it fills the view, the more the less noise there is. A slice of zeros alone tells
+    nothing; 0 where no triple is valid.
     """
     second = sinograms[..., :-2] - 2 * sinograms[..., 1:-1] + sinograms[..., 2:]
-    valid = (masks[..., :-2] > 0) & (masks[..., 1:-1] > 0) & (masks[..., 2:] > 0)
+    there = (masks > 0) & jnp.any((masks > 0) & (sinograms != 0), axis=(-2, -1), keepdims=True)
+    valid = there[..., :-2] & there[..., 1:-1] & there[..., 2:]
     size = jnp.nanmedian(jnp.where(valid, jnp.abs(second), jnp.nan))
     return jnp.nan_to_num(size) / (MAD * 6**0.5)
 
@@ -77,14 +79,12 @@ def scan_noise(
     :func:`noise_of_misfit`, as each of them counts something else as noise too.
 
     problem: supplies everything but sinogram and mask
-    sinograms: of some rows of the scan, divided by its scale; the misfit is that of at most ``ROWS`` of them.
-        A row of zeros alone tells nothing
+    sinograms: of some rows of the scan, divided by its scale; the misfit is that of at most ``ROWS`` of them
     masks: 1 for a valid bin, default the problem's
     """
     sinograms = jnp.asarray(sinograms)
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
     told = jnp.any((masks > 0) & (sinograms != 0), axis=(1, 2))
-    masks = masks * told[:, None, None]
     # Evenly spread over those that tell something, which come first in this order.
     order, number = jnp.argsort(~told), min(len(sinograms), ROWS)
     rows = order[((jnp.arange(number) + 0.5) * jnp.sum(told) / number).astype(int)]
