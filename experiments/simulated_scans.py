@@ -79,6 +79,13 @@ def _scenes(twin: Twin):
 _noise = jax.jit(scan_noise)
 
 
+@jax.jit
+def _found(problem, sinograms):
+    ways = {"scan_noise": scan_noise, "noise_level": lambda _, y: noise_level(y, jnp.ones_like(y))}
+    # Of each slice as of a scan of one row.
+    return {name: jax.vmap(lambda y, f=f: f(problem, y[None]))(sinograms) for name, f in ways.items()}
+
+
 class Slices:
     """The slices of :func:`simulate`, all scaled by one number, as a scan's rows are, and the prior.
 
@@ -105,8 +112,7 @@ class Slices:
 
     def found_noise(self) -> dict[str, jax.Array]:
         """Of a bin of each slice alone, (slices,), as it is found in two ways."""
-        ways = {"scan_noise": scan_noise, "noise_level": lambda _, y: noise_level(y, jnp.ones_like(y))}
-        return {name: self.each(lambda p, f=f: f(p, p.sinogram[None])) for name, f in ways.items()}
+        return _found(self.problem, self.sinograms)
 
     def weight(self):
         """The automatic weight of this scan, ()."""

@@ -35,8 +35,11 @@ def measure(config: Config, case: str, which: str) -> tuple[dict, dict]:
         rho = slices.rho() if which == AUTO else jnp.asarray(float(which))
         methods = [recipe("pfitre").build(prior=slices.prior, rho=rho)]
         if which == AUTO:
-            noise = jax.jit(slices.found_noise)()
-            found = {"rho": float(rho), "noise": {way: n / slices.noise for way, n in noise.items()}}
+            noise = slices.found_noise()
+            found = {
+                "rho": float(rho),
+                "noise": {way: np.asarray(n / slices.noise) for way, n in noise.items()},
+            }
         iterations = config.iterations
     psnrs, residuals, seconds = course(slices, methods, iterations)
     if which == VARIATION:
