@@ -115,10 +115,10 @@ def tables(config: Config, results: dict) -> str:
             )
         if AUTO in by_which:
             auto = by_which[AUTO]
-            fitted, raw = (f"{min(n):.2f} to {max(n):.2f}" for n in auto["noise"].values())
+            noise = {way: f"{min(n):.2f} to {max(n):.2f}" for way, n in auto["noise"].items()}
             lines += ["", f"{AUTO}: rho {auto['rho']:.3g}"]
-            told = f"noise found in each scan, over the real one: {fitted}; by second differences alone {raw}"
-            lines += ["", told]
+            told = f"noise found in each scan, over the real one: {noise['scan_noise']}"
+            lines += ["", f"{told}; by second differences alone {noise['noise_level']}"]
         if VARIATION in by_which:
             psnrs, auto = by_which[VARIATION]["psnr"], by_which[VARIATION]["automatic"]
             told = f"best weight of each scan, after {len(psnrs)} iterations: {psnrs[-1]:.2f} dB"

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.problem import Problem
 
-#: Weight of TV over the noise in a pixel of the data term's gradient: within 0.2 dB of the best weight on
-#: simulated circuits, more noise or less (``python -m experiments.loop_settings``).
+#: Weight of TV over the noise in a pixel of the data term's gradient: 0.2 to 0.4 dB below each scan's own
+#: best weight on simulated circuits (``python -m experiments.loop_settings``).
 WEIGHT_PER_NOISE = 0.7
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
 #: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 6e-5.
