@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.problem import Problem
 
-#: Weight of TV over the noise in a pixel of the data term's gradient: 0.2 to 0.4 dB below each scan's own
+#: Weight of TV over the noise in a pixel of the data term's gradient: 0.1 to 0.4 dB below each scan's own
 #: best weight on simulated circuits (``python -m experiments.loop_settings``).
 WEIGHT_PER_NOISE = 0.7
 #: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
