@@ -53,7 +53,8 @@ def main() -> None:
     asked = parser.parse_args().notebooks
     if os.environ.get("PFITRE_SMALL"):
         parser.error("PFITRE_SMALL is set; unset it: notebooks are kept as they ran at full size")
-    if not Path(os.environ.get("PFITRE_DATA", "")).is_dir() or not os.environ.get("PFITRE_DATA"):
+    data = os.environ.get("PFITRE_DATA")
+    if not data or not Path(data).is_dir():
         parser.error("PFITRE_DATA names no folder; set it to that of the real scans: each ends with one")
     for path in [FOLDER / Path(name).name for name in asked] or sorted(FOLDER.glob("*.ipynb")):
         if not path.exists():

@@ -217,13 +217,10 @@ def prepare(
         scale, seconds = scan_scale(scan, problem)
         seconds_compile += seconds
     if noise is None:
-        noise, most, seconds = found_noise(scan, problem, scale, fitted=False)
+        matters = functools.partial(methods.depend_on_noise, settings)
+        noise, belonging, seconds = found_noise(scan, problem, scale, matters)
         seconds_compile += seconds
-        if weight is None and methods.depend_on_noise(settings, most):
-            # Never more than the first one, and first reconstructions take their time.
-            noise, most, seconds = found_noise(scan, problem, scale, fitted=True)
-            seconds_compile += seconds
-        weight = most if weight is None and methods.wants_weight(settings) else weight
+        weight = belonging if weight is None and methods.wants_weight(settings) else weight
     settings = methods.with_numbers(settings, weight)
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())

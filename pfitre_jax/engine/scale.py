@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -47,18 +48,22 @@ def scan_scale(scan: Scan | StoredScan, problem: Problem) -> tuple[float, float]
 
 
 def found_noise(
-    scan: Scan | StoredScan, problem: Problem, scale: float, *, fitted: bool
+    scan: Scan | StoredScan, problem: Problem, scale: float, matters: Callable[[float], bool]
 ) -> tuple[float, float, float]:
     """The noise of a bin, in units of the scale, the automatic weight of total variation that belongs to it,
     and the seconds their compilation took.
 
-    fitted: whether by :func:`pfitre_jax.solvers.noise.scan_noise` of :func:`sample_rows`, which makes first
-        reconstructions; else by :func:`pfitre_jax.solvers.noise.noise_level`, which is never less
+    :func:`pfitre_jax.solvers.noise.noise_level` of :func:`sample_rows`, and where its weight ``matters``, as
+    it may be less, :func:`pfitre_jax.solvers.noise.scan_noise`, which makes first reconstructions.
     """
     sinograms, masks = sampled(scan)
     arguments = (problem, sinograms / np.float32(scale), masks)
-    executable, seconds = compiled(_noise_and_weight, *arguments, fitted=fitted)
+    executable, seconds = compiled(_noise_and_weight, *arguments, fitted=False)
     noise, weight = executable(*arguments)
+    if matters(float(weight)):
+        executable, more = compiled(_noise_and_weight, *arguments, fitted=True)
+        seconds += more
+        noise, weight = executable(*arguments)
     return float(noise), float(weight), seconds
 
 

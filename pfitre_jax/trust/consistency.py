@@ -51,7 +51,7 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
     With weights it is ``w r^2`` whose mean counts: they stand for the inverse of the bins' variances.
 
     problem: with the data of this slice, and weights; x: the slice, in units that predict them
-    noise: (), of a bin, by :func:`pfitre_jax.solvers.noise.scan_noise`
+    noise: (), of a bin, such as :func:`pfitre_jax.engine.scale.found_noise`
     """
     misfit = problem.misfit(x)
     counted = problem.mask if problem.weights is None else problem.mask * problem.weights
