@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.timing import table
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.checks import dot_test
+from pfitre_jax.operators.dot_test import dot_test
 from pfitre_jax.operators.projector import Projector
 
 #: Size, views and centre of the two scans that are compared; each axis lies off the detector's middle.

@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks.timing import seconds, table
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.loop import run
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.twin.scenes.circuits import circuits
 
@@ -38,7 +38,7 @@ class Smooth:
 
     factor: Any
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         around = sum(jnp.roll(v, s, a) for s in (1, -1) for a in (0, 1)) / 4
         return self.factor * (v + around) / 2
 

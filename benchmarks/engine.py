@@ -36,15 +36,16 @@ from scipy.optimize import least_squares
 from benchmarks.operators import astra_operator
 from benchmarks.original import ITERATIONS, original_cost
 from benchmarks.timing import seconds, table
-from pfitre_jax.engine import methods, slices
-from pfitre_jax.engine.support import image_support
+from pfitre_jax.data.results import write_files
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.io.results import write_files
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.scan import Scan
+from pfitre_jax.reconstruction import executor as slices
+from pfitre_jax.reconstruction import methods
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.weight import SMALLEST_WEIGHT
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))

@@ -17,17 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import seconds, table
-from pfitre_jax.evaluate.cells import EvaluationSettings, cells
-from pfitre_jax.evaluate.scans import Scans, scan_cell
-from pfitre_jax.evaluate.scenes import draw
-from pfitre_jax.loop import run
+from pfitre_jax.evaluation.cells import EvaluationSettings, cells
+from pfitre_jax.evaluation.scans import Scans, scan_cell
+from pfitre_jax.evaluation.scenes import draw
 from pfitre_jax.metrics import psnr
 from pfitre_jax.models.unet import correct
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.scale import reference_scale
-from pfitre_jax.solvers.turns import InTurns
-from pfitre_jax.twin.projecting import OVERSAMPLING
+from pfitre_jax.solvers.loop import run
+from pfitre_jax.solvers.parameters.scale import reference_scale
+from pfitre_jax.solvers.wrappers.symmetrised import InTurns
+from pfitre_jax.twin.projection import OVERSAMPLING
 
 RHO, ITERATIONS = 0.005, 8
 

@@ -18,11 +18,12 @@ from scipy.sparse.linalg import LinearOperator, gmres
 
 from benchmarks.operators import astra_operator
 from benchmarks.timing import seconds, table
-from pfitre_jax.engine import methods, slices
-from pfitre_jax.engine.support import image_support
-from pfitre_jax.models import original
-from pfitre_jax.scan import Scan
-from pfitre_jax.solvers.weight import SMALLEST_WEIGHT
+from pfitre_jax.baselines.published import network as original
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.support import image_support
+from pfitre_jax.reconstruction import executor as slices
+from pfitre_jax.reconstruction import methods
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT
 
 ITERATIONS = 10
 PRODUCTS = 51

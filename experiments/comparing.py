@@ -11,9 +11,9 @@ import numpy as np
 
 import pfitre_jax as pf
 from experiments.real_scans import FullAngle, full_angle
-from pfitre_jax.engine.methods import recipe
-from pfitre_jax.engine.support import image_support
+from pfitre_jax.estimation.support import image_support
 from pfitre_jax.metrics import psnr, ssim
+from pfitre_jax.reconstruction.methods import recipe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ import dataclasses
 import numpy as np
 
 import pfitre_jax as pf
-from pfitre_jax.engine.align import register
-from pfitre_jax.io.raw import RawScan
-from pfitre_jax.io.read import read
-from pfitre_jax.preprocess import subtract_air, to_scan
-from pfitre_jax.twin.scenes.files import data_folder
+from pfitre_jax.data.preprocess import subtract_air, to_scan
+from pfitre_jax.data.raw import RawScan
+from pfitre_jax.data.readers.registry import read
+from pfitre_jax.estimation.alignment import register
+from pfitre_jax.twin.scenes.data_files import data_folder
 
 #: Columns of air at either edge of the full-angle scans.
 AIR = 20

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pfitre_jax as pf
-from pfitre_jax.engine.methods import recipe
-from pfitre_jax.io.results import plain, write_files
+from pfitre_jax.data.results import plain, write_files
+from pfitre_jax.reconstruction.methods import recipe
 
 HERE = Path(__file__).resolve().parent
 

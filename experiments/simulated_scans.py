@@ -12,15 +12,15 @@ import numpy as np
 
 import pfitre_jax as pf
 from experiments.comparing import Reference
-from pfitre_jax.evaluate.cells import Cell
-from pfitre_jax.evaluate.scans import Scans, scan_cell
-from pfitre_jax.evaluate.scenes import draw
+from pfitre_jax.evaluation.cells import Cell
+from pfitre_jax.evaluation.scans import Scans, scan_cell
+from pfitre_jax.evaluation.scenes import draw
 from pfitre_jax.metrics import psnr, ssim
-from pfitre_jax.solvers.noise import noise_level, scan_noise
+from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
+from pfitre_jax.solvers.parameters.scale import reference_scale
+from pfitre_jax.solvers.parameters.tv_weight import automatic_weight, learned_rho
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.scale import reference_scale
-from pfitre_jax.solvers.weight import automatic_weight, learned_rho
-from pfitre_jax.twin.projecting import OVERSAMPLING
+from pfitre_jax.twin.projection import OVERSAMPLING
 
 
 @dataclasses.dataclass(frozen=True)

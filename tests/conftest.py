@@ -11,7 +11,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_opti
 import jax
 import pytest
 
-from pfitre_jax.engine import compiled
+from pfitre_jax.runtime import compilation as compiled
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -23,7 +23,7 @@ from matplotlib.path import Path as Outline
 
 import pfitre_jax as pf
 from pfitre_jax.cli import app
-from pfitre_jax.engine import methods
+from pfitre_jax.reconstruction import methods
 from pfitre_jax.training.config import load_config
 
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])

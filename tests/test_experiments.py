@@ -25,10 +25,10 @@ from experiments.prior_ablation.config import PRESETS
 from experiments.real_chip import __main__ as real_chip
 from experiments.record import Record, palette_image
 from experiments.simulated_scans import Twin, simulate
-from pfitre_jax.io.raw import RawScan
-from pfitre_jax.io.results import StoredResult
+from pfitre_jax.data.preprocess import apply_roll
+from pfitre_jax.data.raw import RawScan
+from pfitre_jax.data.results import StoredResult
 from pfitre_jax.metrics import psnr
-from pfitre_jax.preprocess import apply_roll
 
 ROOT = Path(__file__).resolve().parents[1]
 

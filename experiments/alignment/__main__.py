@@ -13,7 +13,7 @@ from experiments.comparing import middle
 from experiments.real_scans import CATALYST, CHIP, CHIP_CENTER, catalyst, chip, is_there, registered_error
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
-from pfitre_jax.engine.methods import recipe
+from pfitre_jax.reconstruction.methods import recipe
 
 NAME = "alignment"
 #: Of the catalyst, which is no circuit.

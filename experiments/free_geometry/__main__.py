@@ -13,7 +13,7 @@ from experiments.comparing import middle
 from experiments.free_geometry.config import PRESETS, Config
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
-from pfitre_jax.engine.methods import recipe
+from pfitre_jax.reconstruction.methods import recipe
 
 NAME = "free_geometry"
 #: How the views lie, and what is free while the prior is adapted.

@@ -15,9 +15,9 @@ from experiments.joint_3d.config import PRESETS, Config
 from experiments.real_scans import CHIP, CHIP_CENTER, CHIP_ROLL_DEG, chip, is_there, prediction_error, rows_of
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import has_layout, psnr, simulate
-from pfitre_jax.engine.methods import recipe
+from pfitre_jax.contrib.planes import Planes
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.priors.planes import Planes
+from pfitre_jax.reconstruction.methods import recipe
 
 NAME = "joint_3d"
 APART, SMOOTHED, TOGETHER = "one by one", "smoothed along the rows", "together"

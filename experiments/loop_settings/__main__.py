@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments.loop_settings.config import PRESETS, Config
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import Slices, timed
-from pfitre_jax.engine.methods import recipe
+from pfitre_jax.reconstruction.methods import recipe
 from pfitre_jax.solvers.fista import FISTATV
 
 NAME = "loop_settings"

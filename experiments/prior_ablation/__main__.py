@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from experiments.prior_ablation.config import GROUPS, LOSSES, PARTS, PRESETS, Config
 from experiments.record import Record, command_line, folder, hashes
-from pfitre_jax.loop import run
 from pfitre_jax.metrics import psnr
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.loop import run
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
 from pfitre_jax.training.perceptual import Perceptual
 from pfitre_jax.training.run import train

@@ -13,7 +13,7 @@ from experiments.comparing import at_best, middle
 from experiments.real_chip.config import PRESETS, Config
 from experiments.real_scans import chip, prediction_error, prediction_errors, require_chip, rows_of
 from experiments.record import Record, command_line, folder, of_learned
-from pfitre_jax.engine.methods import recipe
+from pfitre_jax.reconstruction.methods import recipe
 
 NAME = "real_chip"
 BASELINE, OURS = "fista-tv", "pfitre"

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.engine.methods import METHODS
-from pfitre_jax.evaluate.methods import WEIGHTS
+from pfitre_jax.evaluation.methods import WEIGHTS
+from pfitre_jax.reconstruction.methods import METHODS
 
 #: The published loop comes without its prior, and with ours it diverges (docs/priors.md).
 LEFT_ALONE = ("pfitre-original",)

@@ -9,7 +9,7 @@ expected: two views that lie wrong cost the learned method 3.6 dB by least squar
 
 Simulated circuits that no prior was trained on, 96 degrees missing. "dead": columns that read 0 count as
 measured; "found": they are found as ``pfitre recon`` finds them
-(:func:`pfitre_jax.preprocess.dead_columns`). Every method has the settings that it comes with.
+(:func:`pfitre_jax.data.preprocess.dead_columns`). Every method has the settings that it comes with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.simulated_scans import Twin
-from pfitre_jax.engine.data_model import ROBUST
+from pfitre_jax.reconstruction.data_model import ROBUST
 
 #: What a method can be told, by its name in the tables; :func:`pfitre_jax.reconstruct` takes it.
 REMEDIES: dict[str, dict] = {

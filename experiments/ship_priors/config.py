@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluate.cells import FULL, EvaluationSettings
+from pfitre_jax.evaluation.cells import FULL, EvaluationSettings
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.config import TrainingConfig, load_config
 

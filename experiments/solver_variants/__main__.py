@@ -14,7 +14,7 @@ import pfitre_jax as pf
 from experiments.record import Record, command_line, folder, hashes
 from experiments.simulated_scans import Slices, timed
 from experiments.solver_variants.config import PRESETS, VARIANTS, Config
-from pfitre_jax.loop import Status, run
+from pfitre_jax.solvers.loop import Status, run
 
 NAME = "solver_variants"
 FBP = "FBP"

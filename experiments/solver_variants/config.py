@@ -14,9 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.simulated_scans import Twin
+from pfitre_jax import contrib
+from pfitre_jax.baselines import published
 from pfitre_jax import priors, solvers
-from pfitre_jax.priors.gradient_step import GradientStep
-from pfitre_jax.solvers.first import FIRST
+from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.solvers.initial_estimate import FIRST
 
 TV_WEIGHTS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 RHOS = (0.005, 0.02)
@@ -61,7 +63,7 @@ VARIANTS = {
         "classical", lambda p, weight: solvers.ADMM(priors.TV(weight), 20 * weight), 50, _TV
     ),
     "ADMM, wavelets": Variant(
-        "classical", lambda p, weight: solvers.ADMM(priors.Wavelet(weight, shifts=2), 20 * weight), 50, _TV
+        "classical", lambda p, weight: solvers.ADMM(contrib.Wavelet(weight, shifts=2), 20 * weight), 50, _TV
     ),
     "FISTA, TV, Huber": Variant(
         "data term", lambda p, weight: solvers.Reweighted(solvers.FISTATV(weight), solvers.Huber()), 200, _TV
@@ -78,35 +80,35 @@ VARIANTS = {
         "data term", lambda p, rho: solvers.Reweighted(solvers.HQS(p, rho), solvers.Huber()), 8, _RHO
     ),
     "equilibrium (Anderson)": Variant(
-        "learned", lambda p, rho: solvers.Anderson(solvers.HQS(p, rho)), 15, _RHO
+        "learned", lambda p, rho: contrib.Anderson(solvers.HQS(p, rho)), 15, _RHO
     ),
     "ADMM": Variant("learned", lambda p, rho: solvers.ADMM(p, rho), 8, _RHO),
     "published loop": Variant(
-        "learned", lambda p, rho: solvers.Original(p, rho), 10, (("rho", (5.0, 25.0)),)
+        "learned", lambda p, rho: published.Original(p, rho), 10, (("rho", (5.0, 25.0)),)
     ),
     "PnP-ISTA": Variant(
         "learned",
-        lambda p, rho: solvers.ProximalGradient(p, rho, accelerated=False),
+        lambda p, rho: contrib.ProximalGradient(p, rho, accelerated=False),
         10,
         (("rho", (0.02, 0.1)),),
     ),
     "PnP-FISTA": Variant(
-        "learned", lambda p, rho: solvers.ProximalGradient(p, rho), 5, (("rho", (0.02, 0.1)),)
+        "learned", lambda p, rho: contrib.ProximalGradient(p, rho), 5, (("rho", (0.02, 0.1)),)
     ),
     "RED": Variant(
-        "learned", lambda p, weight: solvers.RED(p, 0.01, weight), 40, _weights(0.03, 0.1, 0.3)
+        "learned", lambda p, weight: contrib.RED(p, 0.01, weight), 40, _weights(0.03, 0.1, 0.3)
     ),
     "RED-PRO": Variant(
         "learned",
-        lambda p, relaxation: solvers.REDPRO(p, 0.01, relaxation=relaxation),
+        lambda p, relaxation: contrib.REDPRO(p, 0.01, relaxation=relaxation),
         40,
         (("relaxation", (0.1, 0.2)),),
     ),
     "gradient step": Variant(
-        "learned", lambda p, rho: solvers.GradientStepPnP(GradientStep(p), rho, rho), 10, _RHO
+        "learned", lambda p, rho: contrib.GradientStepPnP(GradientStep(p), rho, rho), 10, _RHO
     ),
     "null space": Variant(
-        "learned", lambda p, damping: solvers.NullSpace(p, 0.005, damping), 4, (("damping", (0.005, 0.02)),)
+        "learned", lambda p, damping: contrib.NullSpace(p, 0.005, damping), 4, (("damping", (0.005, 0.02)),)
     ),
     "first reconstruction alone": Variant("classical", lambda p: FIRST, 10),
 }  # fmt: skip

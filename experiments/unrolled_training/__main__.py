@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 
 from experiments.record import Record, command_line, folder
 from experiments.unrolled_training.config import PRESETS, VARIANTS, Config
-from pfitre_jax.loop import Status, run
+from pfitre_jax.contrib.primal_dual import LearnedPrimalDual
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.primal_dual import LearnedPrimalDual
+from pfitre_jax.solvers.loop import Status, run
 from pfitre_jax.solvers.unrolled import Unrolled
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
 from pfitre_jax.training.losses import LossWeights, compare

@@ -13,7 +13,7 @@ import dataclasses
 
 from experiments.real_scans import I13, TOOTH, FullAngle
 from experiments.simulated_scans import Twin
-from pfitre_jax.evaluate.methods import WEIGHTS
+from pfitre_jax.evaluation.methods import WEIGHTS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,7 +44,7 @@ def adapt(
     mask_nan: MaskNan = False,
 ) -> None:
     """Adapt a prior to a scan by predicting views left out; then: pfitre recon SCAN --prior NPZ."""
-    from pfitre_jax.io.results import check_folder, write_files
+    from pfitre_jax.data.results import check_folder, write_files
     from pfitre_jax.priors import files
 
     if out.suffix != ".npz":
@@ -57,8 +57,9 @@ def adapt(
 
     import dataclasses
 
-    from pfitre_jax import adapting, api
-    from pfitre_jax.training import pictures
+    from pfitre_jax.reconstruction import adapt as adapting
+    from pfitre_jax.reconstruction import api
+    from pfitre_jax.training import figures as pictures
     from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
 
     given = adapting.load_prior(prior)

@@ -6,7 +6,7 @@ import shlex
 
 import typer
 
-from pfitre_jax.cli.cache import use_cache
+from pfitre_jax.cli.compilation_cache import use_cache
 from pfitre_jax.cli.console import Failure, fail, message, named, say
 
 #: Where the context keeps the command line.

@@ -49,7 +49,7 @@ def center(
 
     With --center only the roll is looked for.
     """
-    from pfitre_jax.io.results import check_folder
+    from pfitre_jax.data.results import check_folder
 
     if try_ is not None and try_roll is not None:
         raise ValueError("both --try and --try-roll were given; expected one of them: centres or rolls")
@@ -72,9 +72,8 @@ def center(
             "was measured, leave --roll out"
         )
 
-    from pfitre_jax import api
-    from pfitre_jax.engine import methods
-    from pfitre_jax.engine.center import Undetermined, find_center, find_roll, parse_values
+    from pfitre_jax.estimation.center import Undetermined, find_center, find_roll, parse_values
+    from pfitre_jax.reconstruction import api, methods
 
     values = None if asked is None else parse_values(asked)
     method = "cgls" if method is None else method
@@ -119,8 +118,8 @@ def center(
 
 
 def _write_trials(out: Path, tiles, what: str, title: str) -> list[Path]:
-    from pfitre_jax import report
-    from pfitre_jax.io.results import write_files
+    from pfitre_jax.data.results import write_files
+    from pfitre_jax.plotting import figures as report
 
     figure = report.strip(tiles, name=what, title=title)
     lines = [f"{what},residual", *(f"{report.label(tile.value)},{tile.residual:.8g}" for tile in tiles)]

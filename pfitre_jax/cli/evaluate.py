@@ -55,13 +55,13 @@ def evaluate(
     """
     import dataclasses
 
-    from pfitre_jax import evaluate as judge
-    from pfitre_jax.engine import methods
-    from pfitre_jax.evaluate import worst
-    from pfitre_jax.evaluate.results import NAMES
-    from pfitre_jax.evaluate.scenes import VOLUMES, absent, check_source
-    from pfitre_jax.io.results import check_folder
+    from pfitre_jax import evaluation as judge
+    from pfitre_jax.data.results import check_folder
+    from pfitre_jax.evaluation import worst
+    from pfitre_jax.evaluation.results import NAMES
+    from pfitre_jax.evaluation.scenes import VOLUMES, absent, check_source
     from pfitre_jax.priors.files import pretrained
+    from pfitre_jax.reconstruction import methods
 
     check_folder(out, (*NAMES, worst.NAME))
     if not 0 < missing < 180:

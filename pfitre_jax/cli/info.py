@@ -18,9 +18,9 @@ def info() -> None:
     """Versions, devices, shipped priors and samples."""
     import jax
 
-    from pfitre_jax.engine.methods import METHODS
-    from pfitre_jax.io.results import versions
+    from pfitre_jax.data.results import versions
     from pfitre_jax.priors.files import available
+    from pfitre_jax.reconstruction.methods import METHODS
 
     facts = {
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),

@@ -28,10 +28,10 @@ def inspect(
     """Say what a scan holds: shape, angles, wedge, masks, truncated views."""
     import numpy as np
 
-    from pfitre_jax import api
-    from pfitre_jax.io.results import check_folder, write_files
-    from pfitre_jax.preprocess import edge_signal, truncated_views
-    from pfitre_jax.scan import ranges
+    from pfitre_jax.data.preprocess import edge_signal, truncated_views
+    from pfitre_jax.data.results import check_folder, write_files
+    from pfitre_jax.data.scan import ranges
+    from pfitre_jax.reconstruction import api
 
     if out is not None:
         if out.suffix.lower() != ".png":
@@ -67,7 +67,7 @@ def inspect(
         )
     warn(warnings)
     if out is not None:
-        from pfitre_jax import report
+        from pfitre_jax.plotting import figures as report
 
         with work():
             figure = report.inspection(

@@ -29,7 +29,7 @@ def project(
     columns: Annotated[int | None, typer.Option(metavar="N", help="Default: the scan's.")] = None,
 ) -> None:
     """Forward-project a result at any angles, in the raw frame of the detector."""
-    from pfitre_jax.io.results import check_folder, read_result, write_files, write_tiff
+    from pfitre_jax.data.results import check_folder, read_result, write_files, write_tiff
 
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ValueError(f"--out is {out}; expected a TIFF file, a name that ends in .tif")
@@ -42,9 +42,9 @@ def project(
 
     import numpy as np
 
-    from pfitre_jax.engine.reproject import project_result
-    from pfitre_jax.io.angles import read_angles
-    from pfitre_jax.motion import Motion
+    from pfitre_jax.data.motion import Motion
+    from pfitre_jax.data.readers.angles import read_angles
+    from pfitre_jax.reconstruction.reproject import project_result
 
     motion = None if alignment is None else Motion.load(alignment)
     theta_rad = None if angles is None else read_angles(angles, angle_unit)

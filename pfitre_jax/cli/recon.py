@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pfitre_jax.cli import aligning
+from pfitre_jax.cli import alignment as aligning
 from pfitre_jax.cli.app import COMMAND, app
 from pfitre_jax.cli.console import Failure, describe, work
 from pfitre_jax.cli.options import (
@@ -25,8 +25,8 @@ from pfitre_jax.cli.options import (
     Weight,
     number,
 )
+from pfitre_jax.cli.progress import Telling
 from pfitre_jax.cli.samples import sample_path, sample_truth
-from pfitre_jax.cli.telling import Telling
 
 
 @app.command()
@@ -117,7 +117,7 @@ def recon(
 
     A run that was stopped goes on with the same command.
     """
-    from pfitre_jax.io.results import NAMES, check_folder
+    from pfitre_jax.data.results import NAMES, check_folder
 
     if (scan is None) == (sample is None):
         raise ValueError("expected either a SCAN or --sample chip: give one of them")
@@ -136,7 +136,7 @@ def recon(
         raise ValueError(f"--roll is {roll_value:g}; expected degrees between -90 and 90")
     known = None
     if alignment is not None:
-        from pfitre_jax.motion import Motion
+        from pfitre_jax.data.motion import Motion
 
         if roll_value or center_value is not None:
             raise ValueError(
@@ -146,10 +146,10 @@ def recon(
         center_value = known.center
     began = time.perf_counter()
 
-    from pfitre_jax import api, job
-    from pfitre_jax.cli.shown import preview, print_result
-    from pfitre_jax.engine import methods
-    from pfitre_jax.mesh import join
+    from pfitre_jax.cli.result_display import preview, print_result
+    from pfitre_jax.reconstruction import api, methods
+    from pfitre_jax.reconstruction import checkpoint as job
+    from pfitre_jax.runtime.devices import join
 
     # Before anything is put on a device, as the weights of a prior are.
     team = join(coordinator, num_processes, process_id)
@@ -263,10 +263,10 @@ def recon(
 
 
 def _check_memory(loaded, method, settings, picked, joint, limit, out: Path) -> None:
-    from pfitre_jax import job
     from pfitre_jax.cli.console import print_facts
-    from pfitre_jax.engine.memory import available
-    from pfitre_jax.prepared import prepare
+    from pfitre_jax.reconstruction import checkpoint as job
+    from pfitre_jax.reconstruction.plan import prepare
+    from pfitre_jax.runtime.memory import available
 
     with work():
         number = picked.stop - picked.start
@@ -286,10 +286,10 @@ def _check_memory(loaded, method, settings, picked, joint, limit, out: Path) -> 
 
 def _events(telling: Telling, progress, method: str, picture: Path | None, picked: slice, name: str):
     """What is shown while the rows are solved: the plan, the bar, and the first rows as a ``picture``."""
-    from pfitre_jax import job
-    from pfitre_jax.cli.shown import preview
-    from pfitre_jax.io.results import write_files
-    from pfitre_jax.result import make_result
+    from pfitre_jax.cli.result_display import preview
+    from pfitre_jax.data.results import write_files
+    from pfitre_jax.reconstruction import checkpoint as job
+    from pfitre_jax.reconstruction.result import make_result
 
     total = picked.stop - picked.start
     clock = {}

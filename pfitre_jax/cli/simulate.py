@@ -45,14 +45,14 @@ def simulate(
     ] = None,
 ) -> None:
     """Simulate a scan with its truth, or draw what the digital twin can do."""
-    from pfitre_jax.io.results import check_folder, write_files
+    from pfitre_jax.data.results import check_folder, write_files
 
     if (out is None) == (gallery is None):
         raise ValueError("expected either --out scan.h5 or --gallery DIR: give one of them")
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     if gallery is not None:
         check_folder(gallery, ["scenes.png", "artifacts.png"])
-        from pfitre_jax.gallery import draw_artifacts, draw_scenes, find_banks
+        from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes, find_banks
 
         with work():
             banks = find_banks(seed)
@@ -66,7 +66,7 @@ def simulate(
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise ValueError(f"--out is {out}; expected an HDF5 file, a name that ends in .h5")
     check_folder(out.parent, [out.name])
-    from pfitre_jax.io.hdf5 import write_dxchange
+    from pfitre_jax.data.readers.hdf5 import write_dxchange
     from pfitre_jax.training.config import load_config
     from pfitre_jax.twin.simulate import simulate_scan
 
@@ -92,7 +92,7 @@ def simulate(
 
 def _bank(scene: str, files: list[str] | None, configuration, rows: int, seed: int):
     """The bank that a scene is drawn from, or None for one that needs none."""
-    from pfitre_jax.twin.scenes.files import find, make_banks
+    from pfitre_jax.twin.scenes.data_files import find, make_banks
     from pfitre_jax.twin.scenes.mixture import BANKED
 
     if scene not in BANKED:

@@ -42,7 +42,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a prior; goes on from the last checkpoint in DIR."""
-    from pfitre_jax.io.results import check_folder
+    from pfitre_jax.data.results import check_folder
     from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config import load_config
     from pfitre_jax.training.run import check_weights, claim

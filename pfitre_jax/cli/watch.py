@@ -43,7 +43,7 @@ def watch(
     ] = 120.0,
 ) -> None:
     """Follow a growing scan: chosen rows again and again as views arrive, each time from the last result."""
-    from pfitre_jax.io.results import check_folder
+    from pfitre_jax.data.results import check_folder
 
     for name, value in (("--views", views), ("--step", step), ("--every", every), ("--patience", patience)):
         if not value > 0:
@@ -54,11 +54,11 @@ def watch(
     if not scan.exists():
         raise FileNotFoundError(f"{scan} does not exist; expected a file that a scan is being written to")
 
-    from pfitre_jax.engine import live, methods
-    from pfitre_jax.io.growing import GrowingScan
-    from pfitre_jax.io.results import write_files, write_tiff
-    from pfitre_jax.preprocess import to_scan
-    from pfitre_jax.scan import parse_slice
+    from pfitre_jax.data.preprocess import to_scan
+    from pfitre_jax.data.readers.growing import GrowingScan
+    from pfitre_jax.data.results import write_files, write_tiff
+    from pfitre_jax.data.scan import parse_slice
+    from pfitre_jax.reconstruction import live, methods
 
     settings = methods.settings(
         method,
@@ -120,7 +120,7 @@ def watch(
 def _picture(result, scan, row0: int, method: str):
     import numpy as np
 
-    from pfitre_jax import report
+    from pfitre_jax.plotting import figures as report
 
     shown = np.unique(np.linspace(0, scan.rows - 1, min(scan.rows, report.PANELS)).round().astype(int))
     panels = [

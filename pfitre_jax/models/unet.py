@@ -48,7 +48,7 @@ class UNetConfig:
     turned: whether images are turned into the frame of the wedge, see :mod:`pfitre_jax.priors.network`;
         conditioned: whether the network is told the condition, else zeros. Off to find out what they are
         worth; the caller does both, and they travel with the weights
-    along_rows: whether it is a network of volumes, see :mod:`pfitre_jax.models.unet3d`
+    along_rows: whether it is a network of volumes, see :mod:`pfitre_jax.contrib.unet3d`
     compute_dtype: what the network calculates in, e.g. ``"bfloat16"``; ``None`` is the image's own. The
         residual is added in the image's dtype.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators import kernels
+from pfitre_jax.operators import joseph as kernels
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -53,7 +53,7 @@ _backproject.defvjp(_backproject_fwd, _backproject_bwd)
 class Projector:
     """Line integrals of an image along the rays of a geometry, ``(A x)[v, k] = sum_p w_v(t_k - u_p) x_p``.
 
-    Joseph's weights ``w`` (see :mod:`pfitre_jax.operators.kernels`), lengths in pixels, pixels as wide as
+    Joseph's weights ``w`` (see :mod:`pfitre_jax.operators.joseph`), lengths in pixels, pixels as wide as
     bins. A pytree: ``jit``, ``vmap`` and ``grad`` (to the image, the angles, the centre and the shifts,
     twice) go through it; ``vmap`` over slices with one geometry uses a batched kernel. No forward mode.
 

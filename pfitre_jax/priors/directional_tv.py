@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.operators.gradient import gradient as image_gradient
-from pfitre_jax.operators.gradient import gradient_adjoint
+from pfitre_jax.operators.finite_differences import gradient as image_gradient
+from pfitre_jax.operators.finite_differences import gradient_adjoint
 from pfitre_jax.priors.tv import TV
 
 #: Measured on the training's circuits (64^2, 32 views, 1% noise, the best weight for each of 24 scenes), over
@@ -38,7 +38,7 @@ class DirectionalTV(TV):
     direction_rad: Any = 0.0
     ratio: Any = RATIO
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         """:meth:`prox` with strength ``weight / rho``, along the wedge: what the splitting methods call."""
         along = dataclasses.replace(self, direction_rad=wedge.center_rad)
         return along.prox(v, jnp.asarray(self.weight, v.dtype) / rho)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax.io.npz import load_arrays
+from pfitre_jax.data.readers.npz import load_arrays
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import Card, NetworkPrior, check_config, parameters
 from pfitre_jax.priors.unrolled import UnrolledPrior

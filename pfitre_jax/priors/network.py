@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.contrib import unet3d
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.models import unet, unet3d
-from pfitre_jax.models.grouped import correct_many
+from pfitre_jax.models import unet
+from pfitre_jax.models.batching import correct_many
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors import frame
+from pfitre_jax.priors import wedge_frame as frame
 
 #: Length of :func:`condition`: of a network whose images are turned into the frame of the wedge, and else.
 CONDITIONS = {True: 2, False: 4}
@@ -93,13 +94,13 @@ class NetworkPrior:
         return max(self.config.in_channels - 2, 0) // 2
 
     def denoise(
-        self, v: Float[Array, "*rows ny nx"], *, gradient: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
     ) -> Float[Array, "*rows ny nx"]:
         """The image, or the volume, that the network proposes for ``v``.
 
         v: (ny, nx) or (rows, ny, nx), values of about [0, 1]; beyond the first and the last row of a volume
             these go on unchanged, and so does a single image
-        gradient: as ``v``, the data gradient ``A^T M (y - A v) / (norm(A)^2 rho)``, in the units of ``v``
+        correction: as ``v``, the data correction ``A^T M (y - A v) / (norm(A)^2 rho)``, in the units of ``v``
         wedge: the missing wedge; may be traced
         rho: (), relative to ``norm(A)^2 = 1``
 
@@ -107,9 +108,9 @@ class NetworkPrior:
         the reflections, that carry one wedge to another.
         """
         if v.ndim == 2:
-            return self.denoise(v[None], gradient=gradient[None], wedge=wedge, rho=rho)[0]
+            return self.denoise(v[None], correction=correction[None], wedge=wedge, rho=rho)[0]
         turn = frame.turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
-        turned = [frame.into(turn, c) for c in (v, gradient)[: self.config.in_channels]]
+        turned = [frame.into(turn, c) for c in (v, correction)[: self.config.in_channels]]
         images = jnp.stack([*turned, *_neighbours(turned[0], self._given)], axis=-1)
         # Only what is added is turned back: what it is added to keeps its finest detail.
         return v + frame.back(turn, self.added(images, wedge, rho), v.shape[1:])
@@ -180,7 +181,7 @@ def check_config(config: UNetConfig) -> None:
     if (channels != 1 and channels % 2) or config.condition != conditions:
         raise ValueError(
             f"the network takes {channels} channels and {config.condition} conditions; expected 1 channel "
-            "(image), 2 (image, data gradient) or 2 more for each neighbouring row on either side, and "
+            "(image), 2 (image, data correction) or 2 more for each neighbouring row on either side, and "
             f"{conditions} conditions ({'turned into' if config.turned else 'not in'} the frame of the wedge)"
         )
 

@@ -18,7 +18,7 @@ class Nonnegative:
         """``argmin_{x >= 0} 1/2 |x - v|^2``."""
         return jnp.maximum(v, 0)
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         return self.prox(v)
 
     def value(self, x: Float[Array, "ny nx"]) -> Float[Array, ""]:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.operators.gradient import gradient as image_gradient
-from pfitre_jax.operators.gradient import gradient_adjoint
+from pfitre_jax.operators.finite_differences import gradient as image_gradient
+from pfitre_jax.operators.finite_differences import gradient_adjoint
 
 
 @jax.tree_util.register_dataclass
@@ -59,7 +59,7 @@ class TV:
         (dual, *_), _ = jax.lax.scan(iterate, (start, start, jnp.ones((), v.dtype)), length=self.iterations)
         return primal(dual), dual
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         """:meth:`prox` with strength ``weight / rho``: what the splitting methods call."""
         return self.prox(v, jnp.asarray(self.weight, v.dtype) / rho)
 

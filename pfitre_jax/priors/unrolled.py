@@ -44,7 +44,7 @@ class UnrolledPrior:
         """How many iterations it was made for; ``None``: any number, they share weights and rho."""
         return None if self.rho.shape[0] == 1 else self.rho.shape[0]
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         """The image (ny, nx) that the last of its networks proposes, see :meth:`NetworkPrior.denoise`."""
         last = jax.tree.map(lambda a: a[-1], self.prior)
-        return last.denoise(v, gradient=gradient, wedge=wedge, rho=rho)
+        return last.denoise(v, correction=correction, wedge=wedge, rho=rho)

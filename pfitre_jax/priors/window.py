@@ -44,12 +44,12 @@ class Windowed:
         return dataclasses.replace(self, prior=self.prior.mirrored(k))
 
     def denoise(
-        self, v: Float[Array, "*rows ny nx"], *, gradient: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
     ) -> Float[Array, "*rows ny nx"]:
         """See :meth:`pfitre_jax.priors.network.NetworkPrior.denoise`."""
         top, left = (max(n - self.side, 0) // 2 for n in v.shape[-2:])
         inner = (..., slice(top, v.shape[-2] - top), slice(left, v.shape[-1] - left))
-        proposed = self.prior.denoise(v[inner], gradient=gradient[inner], wedge=wedge, rho=rho)
+        proposed = self.prior.denoise(v[inner], correction=correction[inner], wedge=wedge, rho=rho)
         weight = _ramp(v.shape[-2], top)[:, None] * _ramp(v.shape[-1], left)
         weight = jnp.broadcast_to(weight.astype(v.dtype), v.shape)
         outside = _blurred(v)

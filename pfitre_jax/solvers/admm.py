@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.cg import data_step
+from pfitre_jax.solvers.conjugate_gradients import data_step
+from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
@@ -48,7 +48,7 @@ class ADMM:
 
     With a prox it minimises the data term plus the prior (Boyd et al., Found. Trends Mach. Learn. 3, 2011).
 
-    prior: has ``denoise(v, *, gradient, wedge, rho)``; a network must have been trained on ``x + u``
+    prior: has ``denoise(v, *, correction, wedge, rho)``; a network must have been trained on ``x + u``
     rho: (), relative to ``norm(A)^2 = 1``: sets the speed, not the solution
     cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
     """
@@ -73,7 +73,7 @@ class ADMM:
         rho = jnp.asarray(self.rho, x.dtype)
         misfit = problem.misfit(x)
         gradient = problem.back(misfit) / rho
-        z = self.prior.denoise(x + dual, gradient=gradient, wedge=problem.wedge, rho=rho) * problem.support
+        z = self.prior.denoise(x + dual, correction=gradient, wedge=problem.wedge, rho=rho) * problem.support
         primal, movement = relative_change(z, x), relative_change(z, z_old)
         return ADMMState(
             x,
@@ -103,7 +103,7 @@ def admm(
 ) -> Solution:
     """Reconstruct one slice by :class:`ADMM`; the other arguments are those of :func:`solve`.
 
-    prior: has ``denoise(v, *, gradient, wedge, rho)``, such as :class:`pfitre_jax.priors.TV`; a network must
+    prior: has ``denoise(v, *, correction, wedge, rho)``, such as :class:`pfitre_jax.priors.TV`; a network must
         have been trained on ``x + u``
     rho: (), relative to ``norm(A)^2 = 1``: sets the speed, not the solution
     cg_iterations: conjugate gradients in each data step

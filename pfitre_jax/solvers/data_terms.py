@@ -4,7 +4,7 @@ A term is ``sum phi(r) / norm(A)^2`` over the misfits ``r = M(y - Ax)``, scaled 
 for small ``r`` in the most trusted bin: ``rho`` and the weights of priors keep their meaning. At an image
 ``x`` it is replaced by ``sum w r^2/2 / norm(A)^2``, ``w = phi'(r)/r`` from 0 to 1, which has the term's
 gradient there and, where ``phi`` is a concave function of ``r^2``, lies above it elsewhere, but for a
-constant. Solving with weights that are renewed at ``x`` (:mod:`pfitre_jax.solvers.reweighted`) comes to
+constant. Solving with weights that are renewed at ``x`` (:mod:`pfitre_jax.solvers.wrappers.reweighted`) comes to
 rest where the term's gradient is 0: iteratively reweighted least squares (Holland & Welsch, Commun. Stat.
 A6, 1977).
 
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.solvers.noise import MAD
+from pfitre_jax.solvers.parameters.noise import MAD
 from pfitre_jax.solvers.problem import Problem
 
 #: With this many standard deviations Huber's estimate of a mean has 95% of the least squares' efficiency
@@ -39,7 +39,7 @@ SIGNAL_SHARE = 0.1
 
 
 class DataTerm(Protocol):
-    """What :class:`pfitre_jax.solvers.reweighted.Reweighted` asks of a data term."""
+    """What :class:`pfitre_jax.solvers.wrappers.reweighted.Reweighted` asks of a data term."""
 
     def value(self, problem: Problem, x) -> Array:
         """``sum phi(M(y - Ax)) / norm(A)^2``, ()."""

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.operators.gradient import total_variation
+from pfitre_jax.operators.finite_differences import total_variation
 from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.problem import Problem, relative_change

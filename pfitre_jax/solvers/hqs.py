@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.cg import data_step
-from pfitre_jax.solvers.first import first_reconstruction
+from pfitre_jax.solvers.conjugate_gradients import data_step
+from pfitre_jax.solvers.initial_estimate import first_reconstruction
+from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
@@ -41,7 +41,7 @@ class HQS:
     follows the data closely, noise included, so that the prior sees them whole; the result need not (Geman &
     Yang, IEEE TIP 4, 1995; with a denoiser as the prior: Zhang et al., CVPR 2017).
 
-    prior: has ``denoise(v, *, gradient, wedge, rho)``, and may have ``first_iterations``
+    prior: has ``denoise(v, *, correction, wedge, rho)``, and may have ``first_iterations``
     rho: (), relative to ``norm(A)^2 = 1``
     cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
     closing: factor of ``rho`` in the last data step; 0 for the loop's own ``x``
@@ -66,7 +66,7 @@ class HQS:
 
     def step(self, problem: Problem, state: HQSState) -> HQSState:
         rho = jnp.asarray(self.rho, state.x.dtype)
-        z = self.prior.denoise(state.x, gradient=state.gradient, wedge=problem.wedge, rho=rho)
+        z = self.prior.denoise(state.x, correction=state.gradient, wedge=problem.wedge, rho=rho)
         return self.accept(problem, state, z * problem.support)
 
     def accept(self, problem: Problem, state: HQSState, z) -> HQSState:
@@ -109,7 +109,7 @@ def hqs(
 ) -> Solution:
     """Reconstruct one slice by :class:`HQS`; the other arguments are those of :func:`solve`.
 
-    prior: has ``denoise(v, *, gradient, wedge, rho)``: :func:`pfitre_jax.priors.pretrained` ("circuits"), a
+    prior: has ``denoise(v, *, correction, wedge, rho)``: :func:`pfitre_jax.priors.pretrained` ("circuits"), a
         :class:`pfitre_jax.priors.TV`, or your own
     rho: (), the pull towards the prior, relative to ``norm(A)^2 = 1``; the shipped prior knows 0.003 to 0.02
     iterations: of prior and data step in turns, at most

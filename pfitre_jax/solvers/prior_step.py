@@ -15,4 +15,4 @@ def prior_step(problem: Problem, prior, v, misfit, rho):
     rho = jnp.asarray(rho, v.dtype)
     # A prior that does not look at the gradient costs no backprojection: XLA drops it.
     gradient = problem.back(misfit) / rho
-    return prior.denoise(v, gradient=gradient, wedge=problem.wedge, rho=rho) * problem.support
+    return prior.denoise(v, correction=gradient, wedge=problem.wedge, rho=rho) * problem.support

@@ -7,8 +7,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.loop import Solution
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import solve
 

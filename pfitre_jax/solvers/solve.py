@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.loop import Solution, check_iterations, run
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.loop import Solution, check_iterations, run
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.reweighted import Reweighted
+from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
 
 def solve(
@@ -38,7 +38,7 @@ def solve(
     tolerance: stop when the relative change of the image falls to it; 0: never
     data_term: such as :class:`Huber` ("auto") or :class:`Poisson`, by :class:`Reweighted`; default least
         squares
-    differentiate: ``None``, "unroll", "checkpoint" or "implicit", see :func:`pfitre_jax.loop.run`
+    differentiate: ``None``, "unroll", "checkpoint" or "implicit", see :func:`pfitre_jax.solvers.loop.run`
 
     Raises ``ValueError`` for a shape that does not fit, iterations below 1, an unknown ``differentiate``.
     """

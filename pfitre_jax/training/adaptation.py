@@ -17,9 +17,9 @@ import optax
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge, gauge
-from pfitre_jax.loop import run
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import Problem
 
 #: Fewer views than this leave nothing to predict.

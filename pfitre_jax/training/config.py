@@ -16,7 +16,7 @@ from pfitre_jax.training.perceptual import Perceptual, load_features
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.bank import SIDE
-from pfitre_jax.twin.scenes.files import find, refuse_held_out
+from pfitre_jax.twin.scenes.data_files import find, refuse_held_out
 from pfitre_jax.twin.scenes.layouts import require_gdstk
 from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.metrics import ms_ssim
-from pfitre_jax.operators.gradient import gradient
+from pfitre_jax.operators.finite_differences import gradient
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,16 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax import mesh as meshes
-from pfitre_jax.io.results import versions, write_files
+from pfitre_jax.data.results import versions, write_files
 from pfitre_jax.metrics import psnr
-from pfitre_jax.priors import files, likeness, network
+from pfitre_jax.priors import files, network
 from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.runtime import devices as meshes
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.training import pictures
+from pfitre_jax.training import figures as pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
-from pfitre_jax.training.learned import params_of, prior_of
+from pfitre_jax.training.parameters import params_of, prior_of
 from pfitre_jax.training.perceptual import load_features
 from pfitre_jax.training.step import (
     TrainState,
@@ -33,8 +33,9 @@ from pfitre_jax.training.step import (
     start_state,
     train_step,
 )
+from pfitre_jax.trust import image_statistics as likeness
 from pfitre_jax.twin.pairs import Batch, PairSettings, draw, start
-from pfitre_jax.twin.scenes.files import make_banks
+from pfitre_jax.twin.scenes.data_files import make_banks
 
 #: Keys of the validation scans are folded with this; training keys with the step, which stays below it.
 VALIDATION_KEY = 2**31 - 1
@@ -148,7 +149,7 @@ def export(
     """Write the averaged weights as ``out/NAME.npz`` with the card inside, and beside it as ``NAME.json``.
 
     trust: what the card tells the check of a scan: ``disagreement``, ``median`` and ``limit`` of how much the
-        prior would change its own results, and ``likeness``, see :func:`pfitre_jax.priors.likeness.reference`
+        prior would change its own results, and ``likeness``, see :func:`pfitre_jax.trust.image_statistics.reference`
     """
     stage = config.stage(int(state.step) - 1)
     low, high = stage.instrument.missing_deg

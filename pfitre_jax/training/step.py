@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from pfitre_jax import mesh as meshes
-from pfitre_jax.loop import Status, run
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.runtime import devices as meshes
+from pfitre_jax.solvers.loop import Status, run
 from pfitre_jax.solvers.unrolled import Unrolled, loop_of
 from pfitre_jax.training.config import Optimisation, Stage
-from pfitre_jax.training.learned import UnrolledParams, params_of, prior_of
 from pfitre_jax.training.losses import LossWeights, compare, l1
+from pfitre_jax.training.parameters import UnrolledParams, params_of, prior_of
 from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.twin.pairs import Batch
 
@@ -113,7 +113,7 @@ def start_state(
 ) -> TrainState:
     """The state after ``step`` steps that led to the prior; the moments start anew.
 
-    iterations, rho: see :func:`pfitre_jax.training.learned.params_of`
+    iterations, rho: see :func:`pfitre_jax.training.parameters.params_of`
     """
     begun = params_of(prior, iterations, rho)
     # Copies: the step gives its input's memory away, which is not the prior's, and not twice the same.
@@ -125,7 +125,7 @@ def propose(prior: NetworkPrior | UnrolledPrior, batch: Batch):
     """The prior's image for every slice of a batch, (slices, ny, nx)."""
 
     def one(problem, state):
-        z = prior.denoise(state.x, gradient=state.gradient, wedge=problem.wedge, rho=batch.rho)
+        z = prior.denoise(state.x, correction=state.gradient, wedge=problem.wedge, rho=batch.rho)
         return z * problem.support
 
     return batch.each(one, batch.state)

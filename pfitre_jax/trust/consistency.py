@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.engine.data_model import LEAST_SQUARES, DataModel
-from pfitre_jax.solvers.cg import conjugate_gradients, ratio
+from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
+from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients, ratio
 from pfitre_jax.solvers.problem import Problem
 
 #: Conjugate gradients of :func:`measured_part`.
@@ -51,7 +51,7 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
     With weights it is ``w r^2`` whose mean counts: they stand for the inverse of the bins' variances.
 
     problem: with the data of this slice, and weights; x: the slice, in units that predict them
-    noise: (), of a bin, such as :func:`pfitre_jax.engine.scale.found_noise`
+    noise: (), of a bin, such as :func:`pfitre_jax.estimation.calibrate.found_noise`
     """
     misfit = problem.misfit(x)
     counted = problem.mask if problem.weights is None else problem.mask * problem.weights

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.priors.likeness import unlikeness
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.trust.image_statistics import unlikeness
 
 #: Below this width of the missing wedge a classical method does as well, and invents nothing.
 SMALL_WEDGE_DEG = 20.0
@@ -28,7 +28,7 @@ def disagreement(prior: Any, problem: Problem, x, rho):
     Small where the prior recognises what the data support. ``f`` is ``prior.denoise``.
     """
     gradient = problem.back(problem.misfit(x)) / rho
-    proposed = problem.support * prior.denoise(x, gradient=gradient, wedge=problem.wedge, rho=rho)
+    proposed = problem.support * prior.denoise(x, correction=gradient, wedge=problem.wedge, rho=rho)
     return jnp.linalg.norm(proposed - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 
@@ -37,7 +37,7 @@ def domain_score(card: dict, of_images: Sequence[Sequence[float]]) -> float | No
 
     1 is what 95% of the single images of its evaluation stay below. ``None`` where the card does not tell.
 
-    of_images: :func:`pfitre_jax.priors.likeness.statistics` of each row looked at
+    of_images: :func:`pfitre_jax.trust.image_statistics.statistics` of each row looked at
     """
     known = card.get("likeness")
     if not known or not len(of_images):

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.twin import artifacts
-from pfitre_jax.twin.projecting import project_absorbed, project_finely
+from pfitre_jax.twin.projection import project_absorbed, project_finely
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Instrument:
     sample_drift: straight way of the sample during the scan, bins
     center_error: of the centre that the reconstruction is told, either way, bins
     angle_error: rms of the view angles, degrees
-    absorption: of fluorescence in the sample, see :func:`pfitre_jax.twin.projecting.project_absorbed`
+    absorption: of fluorescence in the sample, see :func:`pfitre_jax.twin.projection.project_absorbed`
     blur: sigma of the point spread, bins
     stripes: rms of the columns' offsets over the sinogram's maximum
     dead, hot: share of the columns, the dead ones known to be; zingers: share of the bins

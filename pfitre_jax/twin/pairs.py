@@ -11,11 +11,11 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS, HQSState
+from pfitre_jax.solvers.parameters.scale import reference_scale
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.scale import reference_scale
-from pfitre_jax.solvers.volume import VolumeProblem
+from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
-from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
+from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.mixture import SceneMixture, batch, each, volume
 

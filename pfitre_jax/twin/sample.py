@@ -14,7 +14,7 @@ import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.twin.artifacts import add_noise, apply_gain, draw_shifts
-from pfitre_jax.twin.projecting import bin_down, project_finely
+from pfitre_jax.twin.projection import bin_down, project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
 
 PATH = Path(__file__).resolve().parent.parent / "samples" / "chip.npz"

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
-from pfitre_jax.twin.projecting import OVERSAMPLING, bin_down
+from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
 from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
 

@@ -12,9 +12,9 @@ import pytest
 from contract import check_close, check_gradient, random_like
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.checks import dot_test
+from pfitre_jax.operators.dot_test import dot_test
 from pfitre_jax.operators.fbp import fbp
-from pfitre_jax.operators.gradient import gradient, gradient_adjoint
+from pfitre_jax.operators.finite_differences import gradient, gradient_adjoint
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from contract import check_close, check_gradient, random_like
 
+from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.contrib.wavelet import Wavelet
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.directional_tv import DirectionalTV
-from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.priors.wavelet import Wavelet
 
 SHAPE = (9, 11)
 
@@ -57,7 +57,7 @@ def _prior(request):
 
 
 def denoise(prior, v, rho=0.05):
-    return prior.denoise(v, gradient=v[::-1], wedge=Wedge(1.9, 1.5), rho=rho)
+    return prior.denoise(v, correction=v[::-1], wedge=Wedge(1.9, 1.5), rho=rho)
 
 
 def image(seed=2, count=()):

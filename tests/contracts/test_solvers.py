@@ -12,30 +12,32 @@ import numpy as np
 import pytest
 from contract import check_close, check_gradient, random_like
 
+from pfitre_jax import contrib
+from pfitre_jax.baselines import published
 from pfitre_jax import solvers
+from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.contrib.anderson import Anderson
+from pfitre_jax.contrib.gradient_step import GradientStepPnP
+from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.contrib.null_space import NullSpace
+from pfitre_jax.contrib.plug_and_play import ProximalGradient
+from pfitre_jax.contrib.primal_dual import LearnedPrimalDual
+from pfitre_jax.contrib.primal_dual_network import PrimalDualConfig
+from pfitre_jax.contrib.red import RED, REDPRO
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.loop import Status, run
-from pfitre_jax.models.primal_dual import PrimalDualConfig
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors.gradient_step import GradientStep
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
-from pfitre_jax.solvers.anderson import Anderson
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.data_terms import Gaussian, StudentT
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.gradient_step import GradientStepPnP
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.null_space import NullSpace
-from pfitre_jax.solvers.original import Original
-from pfitre_jax.solvers.primal_dual import LearnedPrimalDual
+from pfitre_jax.solvers.loop import Status, run
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.proximal_gradient import ProximalGradient
-from pfitre_jax.solvers.red import RED, REDPRO
-from pfitre_jax.solvers.reweighted import Reweighted
 from pfitre_jax.solvers.sirt import SIRT
-from pfitre_jax.solvers.turns import InTurns
 from pfitre_jax.solvers.unrolled import Unrolled
+from pfitre_jax.solvers.wrappers.reweighted import Reweighted
+from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 
 N = 12
 THETA = [0.1, 0.7, 1.3, 2.0, 2.9]
@@ -49,7 +51,7 @@ class Shrink:
 
     factor: Any
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         return self.factor * (0.8 * v + 0.1 * (jnp.roll(v, 1, 0) + jnp.roll(v, -1, 0)))
 
 
@@ -290,19 +292,19 @@ CALLS = {
     "fista_tv": lambda A, y, **k: solvers.fista_tv(A, y, **k),
     "admm_tv": lambda A, y, **k: solvers.admm_tv(A, y, **k),
     "admm": lambda A, y, **k: solvers.admm(A, y, prior=Shrink(0.9), rho=0.05, **k),
-    "equilibrium": lambda A, y, **k: solvers.equilibrium(A, y, prior=Shrink(0.9), rho=0.05, **k),
+    "equilibrium": lambda A, y, **k: contrib.equilibrium(A, y, prior=Shrink(0.9), rho=0.05, **k),
     "hqs": lambda A, y, **k: solvers.hqs(A, y, prior=Shrink(0.9), rho=0.05, **k),
-    "pnp_ista": lambda A, y, **k: solvers.pnp_ista(A, y, prior=Shrink(0.9), **k),
-    "pnp_fista": lambda A, y, **k: solvers.pnp_fista(A, y, prior=TV(1e-3), **k),
-    "red": lambda A, y, **k: solvers.red(A, y, prior=Shrink(0.9), **k),
-    "red_pro": lambda A, y, **k: solvers.red_pro(A, y, prior=Shrink(0.9), **k),
-    "gradient_step": lambda A, y, **k: solvers.gradient_step(A, y, prior=Shrink(0.9), **k),
-    "null_space": lambda A, y, **k: solvers.null_space(A, y, prior=Shrink(0.9), **k),
+    "pnp_ista": lambda A, y, **k: contrib.pnp_ista(A, y, prior=Shrink(0.9), **k),
+    "pnp_fista": lambda A, y, **k: contrib.pnp_fista(A, y, prior=TV(1e-3), **k),
+    "red": lambda A, y, **k: contrib.red(A, y, prior=Shrink(0.9), **k),
+    "red_pro": lambda A, y, **k: contrib.red_pro(A, y, prior=Shrink(0.9), **k),
+    "gradient_step": lambda A, y, **k: contrib.gradient_step(A, y, prior=Shrink(0.9), **k),
+    "null_space": lambda A, y, **k: contrib.null_space(A, y, prior=Shrink(0.9), **k),
     "fista_tv, poisson": lambda A, y, **k: solvers.fista_tv(A, y, data_term=solvers.Poisson(1e4, 0.2), **k),
-    "learned_primal_dual": lambda A, y, **k: solvers.learned_primal_dual(
+    "learned_primal_dual": lambda A, y, **k: contrib.learned_primal_dual(
         A, y, method=learned_primal_dual(), **k
     ),
-    "pfitre_original": lambda A, y, **k: solvers.pfitre_original(A, y, prior=Shrink(0.9), **k),
+    "pfitre_original": lambda A, y, **k: published.pfitre_original(A, y, prior=Shrink(0.9), **k),
 }
 
 
@@ -354,11 +356,11 @@ def test_public_functions(call):
             "rho is 0; expected a finite number",
         ),
         (lambda A, y: solvers.hqs(A, y, prior=Shrink(0.9), rho="much"), "rho is 'much'; expected a number"),
-        (lambda A, y: solvers.pnp_fista(A, y, prior=Shrink(0.9), step_length=0), "step_length is 0"),
-        (lambda A, y: solvers.red(A, y, prior=Shrink(0.9), weight=-1), "weight is -1"),
-        (lambda A, y: solvers.red_pro(A, y, prior=Shrink(0.9), relaxation=0), "relaxation is 0"),
-        (lambda A, y: solvers.gradient_step(A, y, prior=Shrink(0.9), rho=0), "rho is 0"),
-        (lambda A, y: solvers.null_space(A, y, prior=Shrink(0.9), damping=-1), "damping is -1"),
+        (lambda A, y: contrib.pnp_fista(A, y, prior=Shrink(0.9), step_length=0), "step_length is 0"),
+        (lambda A, y: contrib.red(A, y, prior=Shrink(0.9), weight=-1), "weight is -1"),
+        (lambda A, y: contrib.red_pro(A, y, prior=Shrink(0.9), relaxation=0), "relaxation is 0"),
+        (lambda A, y: contrib.gradient_step(A, y, prior=Shrink(0.9), rho=0), "rho is 0"),
+        (lambda A, y: contrib.null_space(A, y, prior=Shrink(0.9), damping=-1), "damping is -1"),
         (lambda A, y: solvers.cgls(A, y, x0=np.zeros((3, 3))), r"x0 has shape \(3, 3\); expected \(12, 12\)"),
     ],
 )

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.normal import NormalKernel, cubic_b_spline
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.cg import conjugate_gradients
+from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
 from pfitre_jax.solvers.problem import disc_support
 
 N = 40

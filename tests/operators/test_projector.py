@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.transform import radon
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators import kernels
-from pfitre_jax.operators.checks import dot_test
+from pfitre_jax.operators import joseph as kernels
+from pfitre_jax.operators.dot_test import dot_test
 from pfitre_jax.operators.projector import Projector
 
 ANGLES = np.deg2rad([3.0, 31.0, 58.0, 97.0, 131.0, 166.0])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.operators.gradient import gradient
+from pfitre_jax.operators.finite_differences import gradient
 from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.tv import TV
 
@@ -62,7 +62,7 @@ def test_adjoint_and_norm():
 def test_denoise_takes_the_direction_of_the_wedge():
     v = picture().astype(jnp.float32)
     tv = DirectionalTV(0.004, ratio=2.0)
-    out = tv.denoise(v, gradient=None, wedge=Wedge(0.9, 1.5), rho=jnp.asarray(0.02))
+    out = tv.denoise(v, correction=None, wedge=Wedge(0.9, 1.5), rho=jnp.asarray(0.02))
     along = dataclasses.replace(tv, direction_rad=0.9)
     np.testing.assert_allclose(out, along.prox(v, 0.2), atol=1e-6)
     assert np.abs(out - tv.prox(v, 0.2)).max() > 0.01

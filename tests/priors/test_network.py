@@ -12,8 +12,8 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.rotation import rotate
 from pfitre_jax.priors import files, network
-from pfitre_jax.priors.frame import turn_to_wedge
 from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.wedge_frame import turn_to_wedge
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 UNTURNED = dataclasses.replace(SMALL, turned=False, condition=4)
@@ -33,9 +33,9 @@ def picture(*shape, seed=2):
 
 
 @jax.jit
-def denoise(prior, v, center, width=1.5, rho=0.01, gradient=None):
-    gradient = v[::-1] if gradient is None else gradient
-    return prior.denoise(v, gradient=gradient, wedge=Wedge(center, width), rho=rho)
+def denoise(prior, v, center, width=1.5, rho=0.01, correction=None):
+    correction = v[::-1] if correction is None else correction
+    return prior.denoise(v, correction=correction, wedge=Wedge(center, width), rho=rho)
 
 
 # --- the frame of the wedge
@@ -70,7 +70,7 @@ def test_the_network_sees_every_wedge_at_the_same_place(center):
 
     def added(phi):
         v = scene(phi)
-        return denoise(prior, v, phi, gradient=0.5 * v) - v
+        return denoise(prior, v, phi, correction=0.5 * v) - v
 
     def turned(image, phi):
         angle = turn_to_wedge(Wedge(phi, 1.0))[1]
@@ -101,7 +101,7 @@ def test_the_network_sees_every_wedge_at_the_same_place(center):
 @pytest.mark.parametrize("shape", [(12, 12), (9, 13)])
 def test_commutes_exactly_with_what_turns_the_wedge(turn, angle, shape):
     prior, v, phi = random_prior(), picture(*shape), 0.3
-    there = denoise(prior, turn(v), angle(phi), gradient=turn(v[::-1]))
+    there = denoise(prior, turn(v), angle(phi), correction=turn(v[::-1]))
     expected = turn(denoise(prior, v, phi))
     # The same network input up to the rounding of angles and Fourier shifts.
     np.testing.assert_allclose(there, expected, atol=2e-5)
@@ -122,14 +122,14 @@ def test_wedge_gradient_and_rho_matter():
         denoise(prior, v, 0.6),
         denoise(prior, v, 0.3, width=1.0),
         denoise(prior, v, 0.3, rho=0.1),
-        denoise(prior, v, 0.3, gradient=v),
+        denoise(prior, v, 0.3, correction=v),
     ):
         assert float(jnp.abs(changed - reference).max()) > 1e-3
 
 
 def test_one_channel_network_does_not_see_the_gradient():
     prior, v = random_prior(dataclasses.replace(SMALL, in_channels=1)), picture(12, 12)
-    np.testing.assert_array_equal(denoise(prior, v, 0.3), denoise(prior, v, 0.3, gradient=v))
+    np.testing.assert_array_equal(denoise(prior, v, 0.3), denoise(prior, v, 0.3, correction=v))
 
 
 def test_a_network_told_nothing_and_not_turned_does_not_know_the_wedge():
@@ -173,7 +173,7 @@ def test_jit_is_eager_and_vmap_is_a_loop_over_wedges():
     prior, images, centers = random_prior(), picture(4, 10, 15), jnp.array(CENTERS)
     loop = jnp.stack([denoise(prior, v, c) for v, c in zip(images, CENTERS, strict=True)])
     v, wedge = images[2], Wedge(CENTERS[2], 1.5)
-    eager = prior.denoise(v, gradient=v[::-1], wedge=wedge, rho=0.01)
+    eager = prior.denoise(v, correction=v[::-1], wedge=wedge, rho=0.01)
     np.testing.assert_allclose(eager, loop[2], atol=1e-5)
     np.testing.assert_allclose(jax.vmap(denoise, (None, 0, 0))(prior, images, centers), loop, atol=1e-5)
 
@@ -219,7 +219,7 @@ def test_a_network_with_other_inputs_is_refused(fields):
 @pytest.mark.parametrize("config", [SMALL, UNTURNED])
 def test_the_mean_over_turns_is_the_mean_over_mirror_images(config):
     prior, v = random_prior(config), picture(20, 20)
-    one = jax.jit(lambda k: prior.mirrored(k).denoise(v, gradient=v[::-1], wedge=Wedge(0.3, 1.5), rho=0.01))
+    one = jax.jit(lambda k: prior.mirrored(k).denoise(v, correction=v[::-1], wedge=Wedge(0.3, 1.5), rho=0.01))
     turns = np.stack([one(k) for k in range(4)])
     np.testing.assert_allclose(turns.mean(axis=0), denoise(prior, v, 0.3), atol=1e-5)
     assert np.abs(turns[0] - turns[1]).max() > 1e-3
@@ -239,7 +239,7 @@ def test_mirror_images_have_mirrored_proposals(size):
     mirrors = [lambda a: a[::-1], lambda a: a[:, ::-1], lambda a: a[::-1, ::-1]]
 
     def differences(prior):
-        propose = jax.jit(lambda v, g: prior.denoise(v, gradient=g, wedge=wedge, rho=0.01))
+        propose = jax.jit(lambda v, g: prior.denoise(v, correction=g, wedge=wedge, rho=0.01))
         images = [mirror(propose(mirror(v), mirror(gradient))) for mirror in mirrors]
         return [float(jnp.abs(image - propose(v, gradient)).max()) for image in images]
 

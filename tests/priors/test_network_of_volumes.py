@@ -35,7 +35,7 @@ def volume():
 
 @jax.jit
 def denoised(prior, v):
-    return prior.denoise(v, gradient=0.5 * v, wedge=WEDGE, rho=0.01)
+    return prior.denoise(v, correction=0.5 * v, wedge=WEDGE, rho=0.01)
 
 
 def proposal(prior, v):

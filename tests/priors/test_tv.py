@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from skimage.restoration import denoise_tv_bregman, denoise_tv_chambolle
 
-from pfitre_jax.operators.gradient import gradient, total_variation
+from pfitre_jax.baselines.published.loop import TV_STRENGTH
+from pfitre_jax.operators.finite_differences import gradient, total_variation
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.solvers.original import TV_STRENGTH
 
 
 def picture(n=24):
@@ -91,6 +91,6 @@ def test_a_warm_dual_saves_iterations():
 def test_denoise_is_the_prox_at_weight_over_rho():
     v = jnp.asarray(picture(), jnp.float32)
     tv = TV(0.004)
-    out = tv.denoise(v, gradient=None, wedge=None, rho=jnp.asarray(0.02))
+    out = tv.denoise(v, correction=None, wedge=None, rho=jnp.asarray(0.02))
     np.testing.assert_allclose(out, tv.prox(v, 0.2), atol=1e-6)
     assert np.linalg.norm(gradient(out)) < np.linalg.norm(gradient(v))

@@ -143,7 +143,7 @@ def test_pretrained_by_name_and_by_path(saved, tmp_path, monkeypatch):
 def test_shipped_priors_work_and_bring_their_card(name):
     prior = files.pretrained(name)
     v = jax.random.uniform(jax.random.key(2), (21, 30))
-    denoise = jax.jit(lambda v: prior.denoise(v, gradient=0 * v, wedge=Wedge(1.9, 1.5), rho=0.01))
+    denoise = jax.jit(lambda v: prior.denoise(v, correction=0 * v, wedge=Wedge(1.9, 1.5), rho=0.01))
     assert denoise(v).shape == v.shape and np.all(np.isfinite(denoise(v)))
     beside = json.loads((files._WEIGHTS / f"{name}.json").read_text())
     assert beside.items() <= prior.card.items()

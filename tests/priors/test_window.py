@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pfitre_jax.engine.support import MARGIN, field_of_view
+from pfitre_jax.estimation.support import MARGIN, field_of_view
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.priors.window import TAPER, Windowed, within
@@ -24,12 +24,12 @@ class Fill:
     value: float
     first_iterations = 3
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         return jnp.full_like(v, self.value)
 
 
 def denoise(prior, v):
-    return prior.denoise(v, gradient=v, wedge=Wedge(0.3, 1.5), rho=0.005)
+    return prior.denoise(v, correction=v, wedge=Wedge(0.3, 1.5), rho=0.005)
 
 
 @pytest.mark.parametrize("shape", [(100, 100), (100, 81), (2, 100, 100)])

@@ -14,7 +14,6 @@ from scipy.sparse.linalg import lsqr
 
 from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.loop import run
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.data_terms import (
@@ -28,9 +27,10 @@ from pfitre_jax.solvers.data_terms import (
 )
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.reweighted import Reweighted
-from pfitre_jax.solvers.volume import VolumeProblem
+from pfitre_jax.solvers.volume_problem import VolumeProblem
+from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
 N = 10
 THETA = np.linspace(0, np.pi, 14, endpoint=False)

@@ -14,13 +14,14 @@ from scipy.optimize import nnls
 from scipy.sparse.linalg import lsqr
 from small_scan import N, everywhere, inside, problem, scan
 
+from pfitre_jax.baselines import published
 from pfitre_jax import solvers
-from pfitre_jax.loop import run
-from pfitre_jax.operators.gradient import total_variation
+from pfitre_jax.baselines.published.loop import TV_STRENGTH, Original
+from pfitre_jax.operators.finite_differences import total_variation
 from pfitre_jax.priors.nonnegative import Nonnegative
-from pfitre_jax.solvers.cg import conjugate_gradients, data_step
+from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients, data_step
 from pfitre_jax.solvers.fista import objective
-from pfitre_jax.solvers.original import TV_STRENGTH, Original
+from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import disc_support
 
 WEIGHT = 1e-3
@@ -180,7 +181,7 @@ def test_original_is_the_published_loop():
     """Step by step with a direct solve, the prior an identity, in double precision."""
 
     class Identity:
-        def denoise(self, v, *, gradient, wedge, rho):
+        def denoise(self, v, *, correction, wedge, rho):
             return v
 
     jax.tree_util.register_static(Identity)
@@ -193,7 +194,7 @@ def test_original_is_the_published_loop():
         x = np.maximum(inverse @ (matrix.T @ y + rho * (z - u)), 0)
         z = np.maximum(x + u, 0)
         u = u + x - z
-    done = solvers.pfitre_original(A, sinogram, prior=Identity(), rho=rho, iterations=4, cg_iterations=150)
+    done = published.pfitre_original(A, sinogram, prior=Identity(), rho=rho, iterations=4, cg_iterations=150)
     assert np.linalg.norm(np.asarray(done.value).ravel() - x) < 2e-3 * np.linalg.norm(x)
 
 

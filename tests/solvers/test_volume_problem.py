@@ -11,9 +11,8 @@ import pytest
 from skimage.restoration import denoise_tv_chambolle
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.loop import run
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.operators.gradient import gradient, gradient_adjoint
+from pfitre_jax.operators.finite_differences import gradient, gradient_adjoint
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.network import NetworkPrior, widened
@@ -21,8 +20,9 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.volume import VolumeProblem
+from pfitre_jax.solvers.volume_problem import VolumeProblem
 
 N, ROWS = 20, 5
 THETA = np.deg2rad(np.linspace(-40, 44, 14))
@@ -84,7 +84,7 @@ def test_back_is_the_adjoint_of_the_projection(problem):
 class Halve:
     """A prior that knows one row at a time."""
 
-    def denoise(self, v, *, gradient, wedge, rho):
+    def denoise(self, v, *, correction, wedge, rho):
         return 0.5 * v
 
 
@@ -156,7 +156,7 @@ def random_prior(config: UNetConfig, seed=0) -> NetworkPrior:
 
 @jax.jit
 def denoised(prior, v, wedge):
-    return prior.denoise(v, gradient=0.5 * v, wedge=wedge, rho=0.01)
+    return prior.denoise(v, correction=0.5 * v, wedge=wedge, rho=0.01)
 
 
 def proposal(prior, v, problem):

@@ -9,11 +9,11 @@ import pytest
 from scipy.optimize import nnls
 
 from pfitre_jax import solvers
-from pfitre_jax.engine import methods
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.loop import Status
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.reconstruction import methods
 from pfitre_jax.solvers.admm import tv_rho
+from pfitre_jax.solvers.loop import Status
 
 N = 12
 

@@ -14,7 +14,8 @@ import pytest
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import load
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.training import pictures, run, step
+from pfitre_jax.training import figures as pictures
+from pfitre_jax.training import run, step
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Banks, Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.twin.pairs import PairSettings

@@ -10,11 +10,11 @@ import pytest
 from analytic import CENTER, THETA, disc_stack
 
 import pfitre_jax as pf
+from pfitre_jax.data.scan import Scan
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import load, save
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.scan import Scan
 from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig, load_config
 from pfitre_jax.training.run import _in_layout, check_weights, train
 from pfitre_jax.twin.instrument import Instrument

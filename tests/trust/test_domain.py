@@ -12,9 +12,9 @@ import pytest
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors import likeness
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.trust import image_statistics as likeness
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 
 CARD = {
@@ -112,8 +112,8 @@ class Stub:
     a: float = 1.0
     b: float = 0.0
 
-    def denoise(self, v, *, gradient, wedge, rho):
-        return self.a * v + self.b * gradient
+    def denoise(self, v, *, correction, wedge, rho):
+        return self.a * v + self.b * correction
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_prior_is_handed_the_data_gradient_in_image_units(problem, x):
 def test_what_is_outside_the_support_does_not_count(problem, x):
     @dataclasses.dataclass(frozen=True)
     class Outside:
-        def denoise(self, v, *, gradient, wedge, rho):
+        def denoise(self, v, *, correction, wedge, rho):
             return v + (1 - problem.support)
 
     assert float(disagreement(Outside(), problem, x, 0.01)) == 0

@@ -10,12 +10,12 @@ import skimage.io
 from skimage.transform import resize
 
 import pfitre_jax as pf
+from pfitre_jax.data.scan import Scan
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.priors.likeness import statistics, unlikeness
-from pfitre_jax.scan import Scan
+from pfitre_jax.trust.image_statistics import statistics, unlikeness
 from pfitre_jax.twin.artifacts import add_noise
 from pfitre_jax.twin.instrument import limited_angle_geometry
-from pfitre_jax.twin.projecting import project_finely
+from pfitre_jax.twin.projection import project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
 
 # All scans have one shape: one compilation.

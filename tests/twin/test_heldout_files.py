@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pfitre_jax.twin.scenes import files, heldout_files
+from pfitre_jax.twin.scenes import data_files as files
+from pfitre_jax.twin.scenes import heldout_files
 from pfitre_jax.twin.scenes.heldout_files import SOURCES, available, scene
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from pfitre_jax.twin.scenes import images, layouts, outlines, volumes
 from pfitre_jax.twin.scenes.bank import FIELD, view
-from pfitre_jax.twin.scenes.files import data_folder
+from pfitre_jax.twin.scenes.data_files import data_folder
 from pfitre_jax.twin.scenes.layouts import gdstk_is_there
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
 

@@ -1,0 +1,41 @@
+from . import contrib, metrics, priors, solvers
+from .data.motion import Motion
+from .data.results import read_result
+from .data.scan import Scan
+from .estimation.alignment import Alignment, align
+from .geometry import ParallelGeometry, Wedge
+from .operators.fbp import fbp
+from .operators.normal import NormalKernel
+from .operators.projector import Projector
+from .reconstruction.adapt import adapt
+from .reconstruction.api import load_scan, open_scan, reconstruct, with_center, with_roll
+from .reconstruction.reproject import project_result
+from .reconstruction.result import Result
+from .solvers.loop import Solution, Status
+
+__all__ = [
+    "Alignment",
+    "Motion",
+    "NormalKernel",
+    "ParallelGeometry",
+    "Projector",
+    "Result",
+    "Scan",
+    "Solution",
+    "Status",
+    "Wedge",
+    "adapt",
+    "align",
+    "contrib",
+    "fbp",
+    "load_scan",
+    "metrics",
+    "open_scan",
+    "priors",
+    "project_result",
+    "read_result",
+    "reconstruct",
+    "solvers",
+    "with_center",
+    "with_roll",
+]

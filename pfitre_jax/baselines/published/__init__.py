@@ -1,0 +1,5 @@
+"""The published network, its loop and the reader of its checkpoints (npj Comput. Mater. 11, 240, 2025)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

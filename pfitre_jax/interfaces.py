@@ -1,0 +1,213 @@
+"""Interfaces of the parts that users may write themselves: solvers, priors, proxes, data terms, problems.
+
+A class satisfies an interface by having its methods. Inheriting from the interface also brings the default
+methods, so that a prior needs only :meth:`Prior.denoise` and a solver only :meth:`Solver.init` and
+:meth:`Solver.step`::
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Smooth(Prior):
+        strength: float
+
+        def denoise(self, v, *, correction, wedge, rho):
+            return (1 - self.strength) * v + self.strength * jnp.roll(v, 1, axis=-1)
+
+All of them are pytrees: arrays are leaves, everything else is static.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from pfitre_jax.geometry import Wedge
+
+State = TypeVar("State")
+
+
+class Problem(Protocol):
+    """Data term ``1/2 ||M(A x - y)||_W^2 / ||A||^2`` of a slice or of a volume.
+
+    ``M`` is the mask of valid bins, ``W`` the weights of the bins, ``S`` the support. A volume has one more
+    leading axis (rows) in every array.
+
+    Attributes:
+        sinogram: (views, columns), ``y``, line integrals over the scale of the scan.
+        mask: (views, columns), 1 for a valid bin, else 0.
+        weights: (views, columns), ``W``, 0 to 1, or None for 1 everywhere.
+        wedge: The missing wedge.
+        norm_squared: (), ``||A||^2``.
+    """
+
+    sinogram: Array
+    mask: Array
+    weights: Array | None
+
+    @property
+    def support(self) -> Array:
+        """(ny, nx), 1 where the image may differ from 0."""
+        ...
+
+    @property
+    def wedge(self) -> Wedge:
+        """The missing wedge."""
+        ...
+
+    @property
+    def norm_squared(self) -> Array:
+        """(), ``||A||^2``."""
+        ...
+
+    def residual(self, x: Array) -> Array:
+        """``M(A x - y)``: (ny, nx) -> (views, columns)."""
+        ...
+
+    def relative_residual(self, residual: Array) -> Array:
+        """``||M(A x - y)|| / ||M y||`` from :meth:`residual`: (views, columns) -> ()."""
+        ...
+
+    def back(self, sinogram: Array) -> Array:
+        """``S A^T M W r / ||A||^2``: (views, columns) -> (ny, nx)."""
+        ...
+
+    def normal(self, x: Array) -> Array:
+        """``S A^T M W A S x / ||A||^2``: (ny, nx) -> (ny, nx)."""
+        ...
+
+    def precondition(self, x: Array, rho) -> Array:
+        """About ``(S A^T A S / ||A||^2 + rho)^-1 x``, symmetric and positive: (ny, nx) -> (ny, nx)."""
+        ...
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """``<a, b>`` of two images, (); of two volumes one for each row, (rows, 1, 1)."""
+        ...
+
+
+class Card(dict):
+    """A JSON-able dict that may be a static field: hashed and compared by its content. Read-only by use."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._hash = hash(json.dumps(self, sort_keys=True))
+
+    def __hash__(self):  # type: ignore[override]
+        return self._hash
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorInfo:
+    """What a solver and a report need to know of a prior.
+
+    Attributes:
+        reach: Neighbouring rows that it uses on each side of a row; 0 for a prior of single slices.
+        alternates: Whether :meth:`Prior.at` gives another mirror image of the prior at each iteration; a
+            solver then averages its last two proposals.
+        initial_iterations: Iterations of the initial estimate (TV warm start) that it was trained with.
+        rho: (iterations,), the strengths that were trained with it, or None: the solver's own.
+        iterations: Iterations that it was trained for, or None: any number.
+        card: Its model card (name, hash, ``trained_on`` ranges, scores); empty where it has none.
+    """
+
+    reach: int = 0
+    alternates: bool = False
+    initial_iterations: int = 0
+    rho: Array | None = None
+    iterations: int | None = None
+    card: Card = dataclasses.field(default_factory=Card)
+
+
+class Prior(Protocol):
+    """Proposes an image for the present one."""
+
+    def denoise(self, v: Array, *, correction: Array, wedge: Wedge, rho) -> Array:
+        """The proposed image.
+
+        Args:
+            v: (ny, nx) or (rows, ny, nx), the present image or volume, values of about [0, 1].
+            correction: As ``v``, the data correction ``A^T M W (y - A v) / (rho ||A||^2)``.
+            wedge: The missing wedge; may be traced.
+            rho: (), prior strength, relative to ``||A||^2 = 1``.
+        """
+        ...
+
+    @property
+    def info(self) -> PriorInfo:
+        """What is known of the prior."""
+        return PriorInfo()
+
+    def at(self, iteration: Array | int) -> Prior:
+        """The prior of one iteration, counted from 0; may be traced. By default the same for all."""
+        return self
+
+
+class Prox(Prior, Protocol):
+    """A prior that is the proximal map of a convex function ``g``."""
+
+    def prox(self, v: Array, strength) -> Array:
+        """``argmin_x 1/2 ||x - v||^2 + strength g(x)``: (ny, nx) -> (ny, nx)."""
+        ...
+
+    def value(self, x: Array) -> Array:
+        """``g(x)`` times the weight of the prior, ()."""
+        ...
+
+
+class DataTerm(Protocol):
+    """A data term ``sum phi(r) / ||A||^2`` that is minimised by iteratively reweighted least squares."""
+
+    def value(self, problem: Problem, x: Array) -> Array:
+        """``sum phi(M(A x - y)) / ||A||^2``, ()."""
+        ...
+
+    def weights(self, problem: Problem, x: Array) -> Array:
+        """``phi'(r)/r`` at ``r = M(A x - y)``, (views, columns), 0 to 1; 0 where the mask is 0."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Iterate:
+    """The public part of an iteration; the loop derives residual norm, change and convergence from it.
+
+    Attributes:
+        x: (ny, nx), the image.
+        residual: (views, columns), ``M(A x - y)`` of it, of all bins, unweighted.
+        may_stop: (), whether convergence may be tested yet.
+    """
+
+    x: Float[Array, "*rows ny nx"]
+    residual: Float[Array, "*rows views columns"]
+    may_stop: Bool[Array, ""] = dataclasses.field(default_factory=lambda: jnp.array(True))
+
+
+class Solver(Protocol[State]):
+    """An iterative method: pure functions on a problem, an :class:`Iterate` and a private state.
+
+    The state is a pytree of arrays whose structure and dtypes do not change; ``()`` where there is none.
+    """
+
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, State]:
+        """Iterate and state before the first step, from ``x0 (ny, nx)``."""
+        ...
+
+    def step(self, problem: Problem, iterate: Iterate, state: State) -> tuple[Iterate, State]:
+        """Iterate and state after one iteration."""
+        ...
+
+    def finish(self, problem: Problem, iterate: Iterate, state: State) -> Array:
+        """The image (ny, nx) to return. By default that of the last iterate."""
+        return iterate.x
+
+    def proposal(self, iterate: Iterate, state: State) -> Array:
+        """The image (ny, nx) by whose residual bins are judged: the prior's proposal where there is one."""
+        return iterate.x
+
+
+def data_correction(problem: Problem, residual: Array, rho) -> Array:
+    """``A^T M W (y - A x) / (rho ||A||^2)`` from ``residual = M(A x - y)``, the input of a prior."""
+    return -problem.back(residual) / rho

@@ -1,0 +1,180 @@
+"""``pfitre recon --align``, ``--alignment`` and ``--joint``: what lies in the folder, and that it is used."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pfitre_jax import cli
+from pfitre_jax.data.motion import Motion
+from pfitre_jax.data.results import read_result
+from pfitre_jax.estimation import alignment as module
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.reconstruction import checkpoint as job
+from pfitre_jax.twin.projection import project_finely
+from pfitre_jax.twin.scenes.circuits3d import circuits3d
+
+N, ROWS, VIEWS = 48, 12, 24
+THETA = np.deg2rad(np.linspace(-50, 34, VIEWS))
+MOVED = Motion(
+    THETA,
+    np.random.default_rng(0).normal(0, 1, VIEWS),
+    np.zeros(VIEWS),
+    np.ones(VIEWS),
+    np.zeros(VIEWS),
+    0.0,
+    23.5,
+)
+OPTIONS = ["--method", "admm-tv", "--iterations", "20", "--weight", "0.001"]
+
+
+def pfitre(*args):
+    done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    return done
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    fine = circuits3d(jax.random.key(3), ROWS, 2 * N, 1 / N)
+    geometry = ParallelGeometry.create(THETA, N)
+    clean = np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
+    path = tmp_path_factory.mktemp("scan") / "scan.npz"
+    np.savez(path, projections=MOVED.undo(clean)[0], theta_rad=THETA, center=23.5)
+    return path
+
+
+@pytest.fixture(scope="module")
+def out(path, tmp_path_factory) -> Path:
+    """Aligned and reconstructed."""
+    out = tmp_path_factory.mktemp("align") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "STEPS", 8)
+        done = pfitre("recon", path, "--align", *OPTIONS, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "aligned: roll" in done.output
+    return out
+
+
+def test_the_alignment_is_kept_drawn_and_told(out):
+    names = {"recon.h5", "recon.tif", "preview.png", "summary.json", "alignment.csv", "alignment.png"}
+    assert {file.name for file in out.iterdir()} == names
+    assert (out / "alignment.png").read_bytes().startswith(b"\x89PNG")
+    told = json.loads((out / "summary.json").read_text())["alignment"]
+    with (out / "alignment.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    np.testing.assert_allclose([float(line["theta_deg"]) for line in lines], np.rad2deg(THETA), atol=1e-6)
+    np.testing.assert_allclose([float(line["shift_columns"]) for line in lines], told["shifts"])
+    assert "centre" in told["pinned"] and told["residual"][-1] < told["residual"][0]
+
+
+def test_it_is_better_than_without(path, out, tmp_path):
+    done = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    worse, better = (json.loads((f / "summary.json").read_text()) for f in (tmp_path / "out", out))
+    assert np.mean(better["residual"]) < 0.6 * np.mean(worse["residual"])
+    assert "alignment" not in worse
+
+
+def test_a_known_alignment_gives_the_same_result(path, out, tmp_path):
+    done = pfitre("recon", path, "--alignment", out / "alignment.csv", *OPTIONS, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    same = [read_result(folder / "recon.h5").volume for folder in (tmp_path / "out", out)]
+    np.testing.assert_array_equal(*same)
+
+
+def test_the_result_is_projected_as_the_views_lay(path, out, tmp_path):
+    import tifffile
+
+    measured = np.load(path)["projections"]
+    errors = {}
+    for name, extra in (("as they lay", ["--alignment", out / "alignment.csv"]), ("straight", [])):
+        target = tmp_path / f"{name}.tif"
+        done = pfitre("project", out / "recon.h5", *extra, "--out", target)
+        assert done.exit_code == 0, done.output
+        predicted = tifffile.imread(target)
+        known = np.isfinite(predicted)
+        errors[name] = np.linalg.norm((predicted - measured)[known]) / np.linalg.norm(measured[known])
+    assert errors["as they lay"] < 0.6 * errors["straight"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out, tmp_path, monkeypatch):
+    """It is not looked for again."""
+    folder = tmp_path / "out"
+    monkeypatch.setattr(module, "STEPS", 8)
+
+    def stop(*args, **options):
+        raise RuntimeError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "reconstruct_to", stop)
+        assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
+    [kept] = (folder / "partial").glob("alignment-*.csv")
+    # What another command left counts for nothing.
+    Motion.none(THETA[:5], 23.5).save(folder / "partial" / "alignment-other.csv")
+    assert kept.read_text() == (out / "alignment.csv").read_text()
+
+    def fail(*args, **options):
+        raise AssertionError("looked for again")
+
+    monkeypatch.setattr(module, "align", fail)
+    done = pfitre("recon", path, "--align", *OPTIONS, "--out", folder)
+    assert done.exit_code == 0, done.output
+    same = [read_result(f / "recon.h5").volume for f in (folder, out)]
+    np.testing.assert_array_equal(*same)
+
+
+@pytest.mark.parametrize("drift", [False, True])
+def test_views_are_told_to_drift(path, tmp_path, monkeypatch, drift):
+    told = []
+
+    def align(scan, start, **how):
+        told.append(how["drift"])
+        raise ValueError("that will do")
+
+    monkeypatch.setattr(module, "align", align)
+    done = pfitre("recon", path, "--align", *["--drift"] * drift, *OPTIONS, "--out", tmp_path / "out")
+    assert told == [drift] and done.exit_code == 2 and "that will do" in done.output
+
+
+@pytest.mark.slow
+def test_rows_are_joined(path, tmp_path):
+    done = pfitre("recon", path, "--joint", *OPTIONS, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    alone = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "alone")
+    assert alone.exit_code == 0
+    rough = lambda name: np.linalg.norm(np.diff(read_result(tmp_path / name / "recon.h5").volume, axis=0))  # noqa: E731
+    assert rough("out") < rough("alone")
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told["chunk"] == ROWS
+    other = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "out")
+    assert other.exit_code == 2 and "joint was True, is not given" in other.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--joint", "--method", "cgls"], "cgls solves every row for itself"),
+        (["--align", "--roll", "auto"], "leave --roll out"),
+        (["--alignment", "none.csv"], "none.csv"),
+        (["--alignment", "scan.npz"], "expected the alignment.csv"),
+        (["--drift"], "expected --align beside it"),
+        (["--align", "--roll", "120"], "between -90 and 90"),
+        (["--alignment", "turned.csv"], "the alignment has view 0 at"),
+        (["--alignment", "turned.csv", "--center", "20"], "leave both out"),
+        (["--alignment", "few.csv"], "the alignment is of 5 views, the scan has 24"),
+    ],
+)
+def test_bad_input_is_one_line(path, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(path.parent)
+    Motion.none(THETA[:5], 23.5).save("few.csv")
+    Motion.none(THETA + 0.1, 23.5).save("turned.csv")
+    done = pfitre("recon", path, *options, "--out", tmp_path / "out")
+    assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,86 @@
+"""One network on two planes of a volume."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.contrib.planes import Planes
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.reconstruction.methods import describe
+
+SMALL = UNetConfig(channels=(3, 4, 6), blocks=1, dilations=(1,), growth=3, embedding=4)
+N = 16
+#: Missing about the x axis: nothing has to be turned.
+WEDGE = Wedge(0.0, 1.5)
+
+
+def random_prior(config: UNetConfig = SMALL) -> NetworkPrior:
+    prior, generator = NetworkPrior.create(config, jax.random.key(0)), np.random.default_rng(0)
+    return jax.tree.map(lambda a: a + 0.2 * generator.standard_normal(a.shape, np.float32), prior)
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return jnp.asarray(np.random.default_rng(1).random((N, N, N)), jnp.float32)
+
+
+def proposal(prior, v, wedge=WEDGE):
+    return np.asarray(prior.denoise(v, correction=0.5 * v, wedge=wedge, rho=0.01))
+
+
+def test_without_weight_it_is_the_network_of_each_row(volume):
+    wedge = Wedge(1.9, 1.5)
+    expected = proposal(random_prior(), volume, wedge)
+    assert np.abs(expected - volume).max() > 0.1
+    np.testing.assert_allclose(proposal(Planes(random_prior(), 0.0), volume, wedge), expected, atol=1e-5)
+
+
+def test_what_it_does_in_one_plane_it_does_in_the_other(volume):
+    """With rows and y exchanged, the planes change places: (rows, x) is (y, x). In the middle: beyond the
+    rows these go on, beyond an image is air."""
+    prior = random_prior()
+    volume = jnp.pad(volume, [(16, 16), (16, 16), (0, 0)])
+    exchanged = jnp.swapaxes(volume, 0, 1)
+    found = proposal(Planes(prior, 0.3), volume)[16:-16, 16:-16]
+    other = np.swapaxes(proposal(Planes(prior, 0.7), exchanged), 0, 1)[16:-16, 16:-16]
+    np.testing.assert_allclose(other, found, atol=1e-5, rtol=0)
+    assert np.abs(found - proposal(Planes(prior, 0.7), volume)[16:-16, 16:-16]).max() > 1e-2
+
+
+def test_rows_that_are_alike_stay_alike_to_the_ends(volume):
+    """The rows go on for as far as this network sees."""
+    alike = jnp.broadcast_to(volume[:1], volume.shape)
+    found = proposal(Planes(random_prior(), 1.0), alike)
+    assert np.abs(found - alike).max() > 0.1
+    np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), atol=1e-3)
+
+
+def test_a_turned_wedge_is_a_turned_volume(volume):
+    """By a quarter, which moves no values between pixels."""
+    turned = jnp.rot90(volume, -1, axes=(1, 2))
+    quarter = Wedge(np.pi / 2, WEDGE.width_rad)
+    found = jnp.rot90(proposal(Planes(random_prior()), volume, quarter), -1, axes=(1, 2))
+    np.testing.assert_allclose(found, proposal(Planes(random_prior()), turned), atol=1e-5)
+
+
+def test_what_it_cannot_use_is_refused():
+    with pytest.raises(ValueError, match="sees 1 neighbouring rows"):
+        Planes(random_prior(dataclasses.replace(SMALL, in_channels=4)))
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        Planes(random_prior(), 1.5)
+    with pytest.raises(ValueError, match="is UnrolledPrior; expected a NetworkPrior"):
+        Planes(UnrolledPrior(random_prior(), jnp.ones(1)))
+
+
+def test_it_is_recorded_as_what_it_is():
+    prior = random_prior()
+    named = dataclasses.replace(prior, card={"name": "mine", "disagreement": {"limit": 0.1}})
+    assert describe(Planes(named)) == "mine, two planes, 0.25" and "disagreement" not in Planes(named).card

@@ -1,0 +1,88 @@
+"""What the solvers with a denoising prior tell it, and what they start from."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_scan import N, inside, problem, scan
+
+from pfitre_jax import contrib
+from pfitre_jax import solvers
+from pfitre_jax.solvers.initial_estimate import FIRST, first_reconstruction
+from pfitre_jax.solvers.loop import run
+from pfitre_jax.solvers.problem import disc_support
+
+RHO, WEIGHT, STEP, RELAXATION = 0.05, 0.3, 0.9, 0.4
+
+
+@jax.tree_util.register_static
+class Descent:
+    """One gradient step on the data, from what it is told: ``v - A^T M(A v - y)/norm(A)^2``."""
+
+    first_iterations = 2
+
+    def denoise(self, v, *, correction, wedge, rho):
+        return v + rho * correction
+
+
+def downhill(x):
+    """``A^T (y - A x)/norm(A)^2`` by the dense matrix."""
+    y = scan()[1].ravel().astype(float)
+    return inside().T @ (y - inside() @ x) / float(problem().norm_squared)
+
+
+def denoised(v):
+    return v + downhill(v)
+
+
+def half_step(x):
+    return x + STEP * downhill(x)
+
+
+CASES = {
+    "pnp": (
+        contrib.ProximalGradient(Descent(), RHO, STEP, first_iterations=0),
+        lambda x: denoised(half_step(x)),
+    ),
+    "red": (
+        contrib.RED(Descent(), RHO, WEIGHT, STEP, first_iterations=0),
+        lambda x: x + STEP * (downhill(x) + WEIGHT * (denoised(x) - x)),
+    ),
+    "red-pro": (
+        contrib.REDPRO(Descent(), RHO, STEP, 0.5, RELAXATION, first_iterations=0),
+        lambda x: (1 - RELAXATION) * half_step(x) + RELAXATION * denoised(half_step(x)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_is_what_it_says_and_the_prior_is_told_the_data_gradient_at_what_it_gets(case):
+    method, expected = CASES[case]
+    start = np.random.default_rng(1).random((N, N)) * np.asarray(disc_support(scan()[0]))
+    x = jax.jit(lambda p, x: run(method, p, x, iterations=1).value)(
+        problem(), jnp.asarray(start, jnp.float32)
+    )
+    np.testing.assert_allclose(np.ravel(x), np.maximum(expected(start.ravel()), 0), atol=1e-4)
+
+
+def test_the_null_space_loop_tells_it_the_same():
+    method = contrib.NullSpace(Descent(), RHO, first_iterations=0)
+
+    @jax.jit
+    def proposal(p):
+        before = method.init(p, jnp.zeros((N, N)))
+        return before.x, method.step(p, before).z
+
+    x, z = (np.ravel(image).astype(float) for image in proposal(problem()))
+    np.testing.assert_allclose(z, denoised(x), atol=1e-4)
+
+
+def test_the_first_reconstruction_is_the_one_the_prior_was_trained_with():
+    blank = jnp.zeros((N, N))
+    start = jax.jit(lambda p: first_reconstruction(p, blank, Descent()))(problem())
+    expected = jax.jit(lambda p: run(FIRST, p, blank, iterations=Descent.first_iterations).value)(problem())
+    np.testing.assert_allclose(start, expected, atol=1e-5)
+    assert np.abs(start).max() > 0.1
+    np.testing.assert_array_equal(first_reconstruction(problem(), blank, Descent(), 0), blank)

@@ -1,0 +1,176 @@
+"""Angles in text files, and their unit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pfitre_jax.data.readers.angles import read_angles, to_radians
+
+
+@pytest.fixture
+def csv(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "angles.csv"
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0\n45\n-90\n",
+        "angle\n0\n45\n-90\n",
+        "theta_deg\r\n0\r\n45\r\n-90\r\n",
+        "view,angle,exposure\n0,0,5\n1,45,5\n2,-90,5\n",
+        "view,current,rotation\n0,7.5,0\n1,7.4,45\n2,7.3,-90\n",
+        "# made by hand\n\nindex; Angle [deg]\n0; 0\n1; 45\n2; -90\n",
+        "view angle (deg)\n0 0.0\n1 4.5e1\n2 -90\n",
+        "Tilt of the stage\n0\n45\n-90\n",
+        ",angle\n0,0\n1,45\n2,-90\n",
+        "\tangle\n0\t0\n1\t45\n2\t-90\n",
+        "0,\n45,\n-90,\n",
+        "\ufeffangle\n0\n45\n-90",
+        '"angle"\n"0"\n"45"\n"-90"\n',
+    ],
+)
+def test_read_angles(csv, text):
+    np.testing.assert_allclose(read_angles(csv(text)), [0, np.pi / 4, -np.pi / 2], atol=1e-12)
+
+
+def test_radians_are_taken_as_they_are(csv):
+    np.testing.assert_allclose(read_angles(csv("theta\n0\n1.5\n3\n"), "rad"), [0, 1.5, 3])
+    np.testing.assert_allclose(read_angles(csv("theta_rad\n0\n1.5\n3\n"), "rad"), [0, 1.5, 3])
+
+
+@pytest.mark.parametrize("header", ["theta_rad", "Angle [radians]", "view;rotation_angle(rad)"])
+def test_the_header_names_the_unit(csv, header):
+    rows = "1;0\n2;1.5\n3;3\n" if ";" in header else "0\n1.5\n3\n"
+    np.testing.assert_allclose(read_angles(csv(f"{header}\n{rows}")), [0, 1.5, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "message"),
+    [
+        ("", "deg", "holds no angles"),
+        ("angle\n", "deg", "header but no angles"),
+        ("angle\n0\nforty\n", "deg", "line 3: 'forty' is not a number"),
+        ("0\n45\n,\n", "deg", "line 3: found 2 fields, separated by commas; expected 1 as in line 1"),
+        ("view,angle\n0,1\n45,\n", "deg", "line 3: '' is not a number"),
+        ("view;angle\n0;1\n1;2;3\n", "deg", "line 3: found 3 fields, separated by semicolons; expected 2"),
+        (",\n0,\n", "deg", "line 1: '' is not a number"),
+        ("0\nnan\n", "deg", "angle of view 1"),
+        ("0\ninf\n", "deg", "angle of view 1"),
+        ("0\n45\n90\n", "rad", "look like degrees"),
+        ("theta_rad\n0\n1\n", "deg", "'theta_rad' is in 'rad'.*--angle-unit rad"),
+        ("theta_deg\n0\n1\n", "rad", "--angle-unit deg"),
+        ("0\n45\n", "grad", "'deg' or 'rad'"),
+        ("\n".join(str(k * np.pi / 60) for k in range(60)), "deg", "look like radians.*--angle-unit rad"),
+    ],
+)
+def test_bad_files_are_refused_in_words(csv, text, unit, message):
+    with pytest.raises(ValueError, match=message):
+        read_angles(csv(text), unit)
+
+
+@pytest.mark.parametrize("text", ["view;angle\n0;-72,00\n1;-70,50\n", "view\tangle\n0\t-72,00\n1\t-70,5\n"])
+def test_decimal_commas_between_semicolons_or_tabs_are_read(csv, text):
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), [-72, -70.5])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-72,00\n-70,50\n",
+        "Winkel\n-72,00\n-70,50\n",
+        "view,angle\n0,-72,00\n1,-70,50\n",
+        "view angle\n0 -72,00\n1 -70,50\n",
+        '"view","angle"\n"0","-72,00"\n',
+        "-72\n-71,5\n",
+    ],
+)
+def test_commas_that_may_be_decimal_or_separate_are_refused(csv, text):
+    with pytest.raises(ValueError, match="save the numbers with decimal points"):
+        read_angles(csv(text))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rotation",
+        "Rot",
+        "phi",
+        "omega",
+        "theta",
+        "angle (deg)",
+        "angle (°)",
+        "theta [deg]",
+        "rotation_deg",
+        "rot angle",
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_column_is_found_by_its_name(csv, name, separator):
+    rows = [("frame", name, "current"), (0, -72, 100.25), (1, -70, 100.5)]
+    text = "\n".join(separator.join(map(str, row)) for row in rows)
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), [-72, -70])
+
+
+def test_the_column_called_angle_comes_before_those_of_other_axes(csv):
+    text = "phi,angle,theta\n0,45,3\n1,46,3\n"
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), [45, 46])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "frame,motor,current\n0,1,2\n",
+            "columns 'frame', 'motor', 'current', of which none .* name it 'angle'",
+        ),
+        ("angle_index,angle_radius\n0,1\n", "of which none"),
+        ("phi,theta\n0,1\n", "columns 'phi', 'theta', of which more than one .* name it 'angle'"),
+        ("0,7,0\n1,7,45\n", "3 columns, separated by commas, and no header; .* one of the columns 'angle'"),
+        ("0 0.0\n1 45\n", "2 columns, separated by blanks, and no header"),
+        ("0,45,90\n", "expected one angle a line"),
+    ],
+)
+def test_a_column_is_never_guessed(csv, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_angles(csv(text))
+
+
+@pytest.mark.parametrize("word", ["-72.O", '"-72.O"', "7 2", "+-3", ".", "12°"])
+def test_a_typing_error_in_the_first_line_is_no_header(csv, word):
+    with pytest.raises(
+        ValueError, match=f"line 1: {word.strip(chr(34))!r} is not a number".replace("+", r"\+")
+    ):
+        read_angles(csv(f"{word}\n-70\n-68\n"))
+
+
+def test_windows_encoding_is_read(csv):
+    text = "view;angle (°)\r\n0;-72,00\r\n1;-70,00\r\n"
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text, "cp1252"))), [-72, -70])
+    with pytest.raises(ValueError, match="is in 'deg' but the angle unit is 'rad'"):
+        read_angles(csv(text, "cp1252"), "rad")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89HDF\r\n\x1a\n\xff\xfe", b"\xb0\x00\x01", bytes(20), "angle\n0\n".encode("utf-16")]
+)
+def test_a_file_that_is_not_text_is_refused(tmp_path, content):
+    path = tmp_path / "angles.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a text file"):
+        read_angles(path)
+
+
+def test_more_than_two_turns_of_a_goniometer_are_no_mistake():
+    turned = to_radians([0.0, 90.0, 1000.0])
+    np.testing.assert_allclose(np.exp(1j * turned), np.exp(1j * np.deg2rad([0.0, 90.0, 1000.0])), atol=1e-9)
+
+
+def test_a_small_scan_of_small_angles_is_allowed():
+    np.testing.assert_allclose(to_radians([-2.0, 0.0, 2.0]), np.deg2rad([-2.0, 0.0, 2.0]))

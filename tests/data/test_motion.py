@@ -1,0 +1,159 @@
+"""Views that were displaced, mended, and displaced again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from analytic import CENTER, COLUMNS, THETA, disc_sinogram
+from scipy import ndimage
+
+from pfitre_jax.data.motion import Motion
+from pfitre_jax.data.preprocess import apply_roll
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
+
+VIEWS, ROWS = 6, 24
+ANGLES = np.linspace(0, 1, VIEWS)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def bumps() -> np.ndarray:
+    """Smooth views (views, rows, columns), empty at their borders."""
+    i, k = np.mgrid[:ROWS, :COLUMNS].astype(float)
+    views = [
+        np.exp(-((i - 11 - v / 3) ** 2 + (k - 14 - v) ** 2) / 18)
+        + 0.5 * np.exp(-((i - 13) ** 2 + (k - 20) ** 2) / 8)
+        for v in range(VIEWS)
+    ]
+    return np.stack(views).astype(np.float32)
+
+
+def motion(**changes) -> Motion:
+    g = rng()
+    found = Motion(
+        ANGLES,
+        g.normal(0, 1.5, VIEWS), g.normal(0, 1, VIEWS), 1 + g.normal(0, 0.1, VIEWS), g.normal(0, 0.05, VIEWS),
+        2.0, CENTER,
+    )  # fmt: skip
+    return dataclasses.replace(found, **changes)
+
+
+def everywhere(array) -> np.ndarray:
+    return np.ones(array.shape, bool)
+
+
+def test_what_is_undone_is_corrected_again():
+    ideal = bumps()
+    raw, seen = motion().undo(ideal)
+    again, known = motion().correct(raw, seen)
+    assert known[:, 6:-6, 6:-6].all() and not known.all()
+    np.testing.assert_allclose(again[known], ideal[known], atol=0.01)
+
+
+def test_no_motion_changes_nothing():
+    values, mask = bumps(), rng().random((VIEWS, ROWS, COLUMNS)) > 0.1
+    out, good = Motion.none(ANGLES, CENTER).correct(values, mask)
+    np.testing.assert_array_equal(good, mask)
+    np.testing.assert_allclose(out, np.where(mask, values, 0), atol=1e-5)
+
+
+def test_a_roll_alone_is_that_of_the_preprocessing():
+    out, good = Motion.none(ANGLES, CENTER, 2.0).correct(bumps(), everywhere(bumps()))
+    turned, known = apply_roll(bumps(), None, 2.0)
+    np.testing.assert_array_equal(good, known)
+    # Linear there, cubic here.
+    np.testing.assert_allclose(out[good], turned[good], atol=0.03)
+    # And scipy's own turn, of the same order.
+    expected = ndimage.rotate(bumps()[0], 2.0, order=3, reshape=False, mode="nearest")
+    np.testing.assert_allclose(out[0][good[0]], expected[good[0]], atol=1e-4)
+
+
+def test_shifts_have_the_sign_of_the_geometry():
+    """A view that lies further along the columns is brought back; the projector's shifts say the same."""
+    discs, shifts = [(2.0, 1.0, 6.0, 1.0)], rng().normal(0, 1.5, THETA.size)
+    ideal = disc_sinogram(discs)
+    raw = np.stack(
+        [disc_sinogram(discs, THETA[v : v + 1], center=CENTER + shifts[v])[0] for v in range(THETA.size)]
+    )
+    moved = dataclasses.replace(Motion.none(THETA, CENTER), shifts=shifts)
+    out, good = moved.correct(raw[:, None], everywhere(raw[:, None]))
+    assert np.linalg.norm((out[:, 0] - ideal)[good[:, 0]]) < 0.03 * np.linalg.norm(ideal)
+    image = np.zeros((COLUMNS, COLUMNS), np.float32)
+    image[12:20, 14:21] = 1.0
+    straight, displaced = (
+        np.asarray(Projector(ParallelGeometry.create(THETA, COLUMNS, CENTER, s))(image))
+        for s in (None, shifts)
+    )
+    out, good = moved.correct(displaced[:, None], everywhere(displaced[:, None]))
+    assert np.linalg.norm((out[:, 0] - straight)[good[:, 0]]) < 0.04 * np.linalg.norm(straight)
+
+
+def test_an_invalid_bin_spoils_those_that_are_made_of_it_and_no_more():
+    values, mask = bumps(), everywhere(bumps())
+    expected, _ = motion().correct(values, mask)
+    mask[2, 12, 15] = False
+    spoilt = np.where(mask, values, 1e6).astype(np.float32)
+    out, good = motion().correct(spoilt, mask)
+    assert (~good[2]).sum() > (~good[1]).sum() - 60 and np.abs(out).max() < 3
+    np.testing.assert_allclose(out[good], expected[good], atol=0.05)
+
+
+def test_the_file_brings_it_back(tmp_path):
+    path = tmp_path / "alignment.csv"
+    motion().save(path)
+    back = Motion.load(path)
+    for field in dataclasses.fields(Motion):
+        np.testing.assert_allclose(getattr(back, field.name), getattr(motion(), field.name), rtol=1e-7)
+    # What is read is written as it was.
+    back.save(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text() == path.read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "view,theta_deg\n0,1\n", "\x00\x01", "{}\n"],
+    ids=["empty", "columns", "binary", "JSON"],
+)
+def test_another_file_is_refused(tmp_path, text):
+    path = tmp_path / "alignment.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"expected the alignment.csv of pfitre recon --align"):
+        Motion.load(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("gain", "0"), ("shift_rows", "nan"), ("roll_deg", "3")])
+def test_values_that_make_no_sense_are_refused(tmp_path, name, value):
+    path = tmp_path / "alignment.csv"
+    motion().save(path)
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lines[2][lines[0].index(name)] = value
+    path.write_text("\n".join(map(",".join, lines)))
+    with pytest.raises(ValueError, match="not finite, gains that are not positive, or more than one roll"):
+        Motion.load(path)
+
+
+def test_a_scan_is_mended_whole_or_not_at_all():
+    scan = Scan.create(bumps(), np.linspace(0, 1, VIEWS), center=10.0)
+    mended = motion().corrected(scan)
+    assert mended.center == CENTER and mended.roll_deg == 2.0
+    with pytest.raises(ValueError, match="of 6 views, the scan has 5"):
+        motion().corrected(scan.select_views("0:5"))
+    turned = dataclasses.replace(scan, theta_rad=scan.theta_rad + 0.1)
+    with pytest.raises(ValueError, match=r"has view 0 at 0 degrees, the scan at 5\.7"):
+        motion().corrected(turned)
+    with pytest.raises(ValueError, match="align before selecting rows"):
+        motion().corrected(scan.select_rows("0:5"))
+
+
+def test_rows_without_any_bin_do_not_spoil_those_beside_them():
+    values, mask = np.ones((1, 20, 12), np.float32), np.zeros((1, 20, 12), bool)
+    mask[:, 8:13] = True
+    half = dataclasses.replace(Motion.none([0.0], 5.5), row_shifts=np.array([0.5]))
+    out, good = half.correct(np.where(mask, values, 0), mask)
+    assert good.any() and np.allclose(out[good], 1, atol=1e-5)

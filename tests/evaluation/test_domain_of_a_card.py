@@ -1,0 +1,48 @@
+"""What a card is told of the results' looks: of the kinds of scenes that its prior was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pfitre_jax.evaluation.results import _domain
+from pfitre_jax.trust import image_statistics as likeness
+
+
+def record(source, statistics, artifact=""):
+    doubt = {"heldout": 0.1, "images": 0.9}[source]
+    return {"source": source, "artifact": artifact, "statistics": statistics, "disagreement": doubt}
+
+
+@pytest.fixture
+def records():
+    rng = np.random.default_rng(0)
+    draw = lambda at, count: (at + rng.normal(size=(count, 4))).tolist()  # noqa: E731
+    return [
+        *(record("heldout", values) for values in draw(0, 12)),
+        *(record("images", values) for values in draw(30, 12)),
+        *(record("heldout", values, "blur") for values in draw(-30, 12)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "known"),
+    [
+        ({}, False),
+        ({"scenes": {"circuits": 1.0, "images": 0.0}}, False),
+        ({"scenes": {"images": 0.2}}, True),
+        ({"scenes": {"circuits": 1.0}, "stages": [{"scenes": None}, {"scenes": {"images": 0.3}}]}, True),
+    ],
+)
+def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(records, config, known):
+    domain = _domain({"config": config}, records, False)
+    assert (domain["disagreement"]["limit"] > 0.5) == known
+    reference = domain["likeness"]
+    circuits, pictures, blurred = (likeness.unlikeness(reference, [[at] * 4])[0] for at in (0, 30, -30))
+    assert circuits < 1 < blurred
+    assert (pictures < 1) == known
+
+
+def test_too_few_scans_or_kinds_of_them_say_nothing(records):
+    assert _domain({}, [record("heldout", [0.0] * 4)] * likeness.NEIGHBOURS, False) == {}
+    assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records, False) == {}

@@ -1,0 +1,246 @@
+import dataclasses
+import subprocess
+import sys
+import time
+import types
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tifffile
+from analytic import CENTER, COLUMNS, THETA, THETA_DEG, disc_stack
+
+import pfitre_jax as pf
+from pfitre_jax.data.scan import Scan, ranges
+from pfitre_jax.reconstruction import api
+
+DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
+
+
+@pytest.fixture(scope="module")
+def stack() -> np.ndarray:
+    return disc_stack(DISCS)
+
+
+@pytest.fixture(scope="module")
+def scan(stack) -> Scan:
+    return Scan.create(stack, THETA, center=CENTER)
+
+
+def write_all(folder, stack):
+    """The same scan in every format; returns the arguments of load_scan."""
+    tifffile.imwrite(folder / "scan.tiff", stack)
+    (folder / "angles.csv").write_text("angle\n" + "\n".join(f"{a:g}" for a in THETA_DEG) + "\n")
+    with h5py.File(folder / "scan.h5", "w") as file:
+        file["/exchange/data"] = stack
+        file["/exchange/theta"] = THETA_DEG
+    np.savez(folder / "scan.npz", projections=stack, theta_deg=THETA_DEG)
+    return {
+        "tiff": (folder / "scan.tiff", {"angles": folder / "angles.csv"}),
+        "h5": (folder / "scan.h5", {}),
+        "npz": (folder / "scan.npz", {}),
+    }
+
+
+def test_every_format_gives_the_same_result(tmp_path, stack):
+    results = {
+        kind: pf.reconstruct(pf.load_scan(path, center=CENTER, **settings), "cgls", scale=1.0)
+        for kind, (path, settings) in write_all(tmp_path, stack).items()
+    }
+    for result in results.values():
+        np.testing.assert_array_equal(result.volume, results["npz"].volume)
+    assert results["npz"].residual.max() < 0.02
+    masses = results["npz"].volume.sum(axis=(1, 2))
+    np.testing.assert_allclose(masses, [np.pi * (6 + r) ** 2 for r in range(3)], rtol=0.02)
+
+
+def test_views_are_counted_as_in_the_file(tmp_path, stack):
+    path, _ = write_all(tmp_path, stack)["npz"]
+    loaded = pf.load_scan(path, views="2:12:2", exclude_views="4:7")
+    np.testing.assert_allclose(np.rad2deg(loaded.theta_rad), THETA_DEG[[2, 8, 10]])
+    np.testing.assert_array_equal(loaded.projections, stack[[2, 8, 10]])
+    with pytest.raises(ValueError, match="no view is left"):
+        pf.load_scan(path, views="2:4", exclude_views="0:10")
+    with pytest.raises(ValueError, match="lie outside the scan"):
+        pf.load_scan(path, exclude_views="0:100")
+
+
+def test_rows_of_the_result_are_those_of_the_raw_stack(scan):
+    result = pf.reconstruct(scan, "cgls", rows=slice(1, 3), scale=1.0)
+    assert list(result.rows) == [1, 2] and result.volume.shape == (2, COLUMNS, COLUMNS)
+    assert result.stored().row0 == 1 and result.stored().raw_rows == 3
+    whole = pf.reconstruct(scan, "cgls", scale=1.0)
+    np.testing.assert_allclose(result.volume, whole.volume[1:], atol=1e-3)
+
+
+def test_the_result_says_what_the_data_determine(scan):
+    result = pf.reconstruct(scan, "cgls", scale=1.0)
+    assert result.measured.shape == result.volume.shape
+    gap = np.linalg.norm(result.volume - result.measured, axis=(1, 2))
+    np.testing.assert_allclose(result.supplied, gap / np.linalg.norm(result.volume, axis=(1, 2)), rtol=1e-3)
+    assert list(result.summary()["supplied"]) == list(result.supplied)
+
+
+def test_the_misfit_is_that_of_the_middle_row(scan):
+    result = pf.reconstruct(scan, "cgls", scale=1.0)
+    assert result.middle == 1
+    np.testing.assert_array_equal(result.sinogram, scan.projections[:, 1])
+    relative = np.linalg.norm(result.misfit) / np.linalg.norm(result.sinogram)
+    assert relative == pytest.approx(result.residual[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"center": "left"}, "center is 'left'; expected a number or 'auto'"),
+        ({"roll": "much"}, "roll is 'much'; expected a number or 'auto'"),
+    ],
+)
+def test_words_in_the_place_of_numbers_are_refused(tmp_path, stack, settings, said):
+    path, _ = write_all(tmp_path, stack)["npz"]
+    assert pf.load_scan(path, center="auto").center is None
+    with pytest.raises(ValueError, match=said):
+        pf.load_scan(path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scale": 0.0}, "scale is 0; expected a finite number, more than 0"),
+        ({"rows": 1}, "the rows are 1; expected slice"),
+        ({"chunk": 0}, "chunk is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(scan, settings, said):
+    with pytest.raises(ValueError, match=said):
+        pf.reconstruct(scan, "cgls", **settings)
+
+
+@jax.tree_util.register_static
+class _Wary:
+    """A prior that changes what is faint by much and what is strong by nothing."""
+
+    card = types.MappingProxyType({"name": "wary", "disagreement": {"limit": 0.1}})
+
+    def denoise(self, v, *, correction, wedge, rho):
+        return jnp.where(jnp.max(v) < 0.3, 2 * v, v)
+
+
+def test_rows_of_air_are_not_asked_whether_the_prior_knows_them(scan):
+    projections = np.concatenate([1e-2 * scan.projections] * 4 + [scan.projections], axis=1)
+    for rows, wary in ((projections, False), (projections[:, :12], True)):
+        result = pf.reconstruct(
+            Scan.create(rows, THETA, center=CENTER), "pfitre", prior=_Wary(), iterations=1, scale=1.0
+        )
+        assert any("'wary' does not agree" in warning for warning in result.warnings) == wary
+        assert result.domain_score is None
+
+
+def test_the_axis_is_found_where_the_scan_does_not_know_it(stack):
+    scan = Scan.create(stack, THETA)
+    found = api.with_center(scan)
+    assert found.center == pytest.approx(CENTER, abs=0.5)
+    assert "found from" in found.provenance["center"]
+    assert api.with_center(found) is found
+
+
+def test_tiles_are_reconstructions_with_the_values_they_carry(scan):
+    values = [CENTER - 1.5, CENTER, CENTER + 1.0]
+    tiles = api.try_values(scan, "center", values, row=1)
+    for tile, value in zip(tiles, values, strict=True):
+        assert tile.value == value
+        expected = pf.reconstruct(scan.with_center(value), "cgls", rows=slice(1, 2))
+        np.testing.assert_allclose(tile.image, expected.volume[0], atol=1e-3)
+    assert min(tiles, key=lambda tile: tile.residual).value == CENTER
+    assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.05)
+
+
+def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
+    from pfitre_jax.data.preprocess import correct_roll
+
+    values = [-6.0, 0.0, 6.0]
+    tiles = api.try_values(scan, "roll", values, row=1)
+    for tile, value in zip(tiles, values, strict=True):
+        expected = pf.reconstruct(correct_roll(scan, value), "cgls", rows=slice(1, 2))
+        assert tile.value == value
+        np.testing.assert_allclose(tile.image, expected.volume[0], atol=0.02)
+    assert min(tiles, key=lambda tile: tile.residual).value == 0.0
+    assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.1)
+
+
+def test_rolls_of_a_scan_that_was_turned_are_refused(scan):
+    from pfitre_jax.data.preprocess import correct_roll
+
+    with pytest.raises(ValueError, match=r"was turned by 1\.5 degrees already"):
+        api.try_values(correct_roll(scan, 1.5), "roll", [0.0, 0.5])
+
+
+def test_the_times_add_up_to_the_wall_time(scan):
+    began = time.perf_counter()
+    result = pf.reconstruct(scan, "fista-tv", iterations=2)
+    wall = time.perf_counter() - began
+    assert set(result.timings) == {"seconds_prepare", "seconds_compile", "seconds_run"}
+    assert all(seconds > 0 for seconds in result.timings.values())
+    assert 0.9 * wall < sum(result.timings.values()) <= wall
+    # The second time everything is compiled, also the automatic weight.
+    again = pf.reconstruct(scan, "fista-tv", iterations=2)
+    assert again.timings["seconds_compile"] < 0.1 * result.timings["seconds_compile"]
+    assert again.parameters == result.parameters
+
+
+def test_what_cannot_be_tried_is_refused(scan):
+    with pytest.raises(ValueError, match="expected 'center' or 'roll'"):
+        api.try_values(scan, "tilt", [1.0])
+    with pytest.raises(ValueError, match="row 9 is outside the scan; expected 0 to 2"):
+        api.try_values(scan, "center", [17.0], row=9)
+    with pytest.raises(ValueError, match="the centre 99 is outside the detector"):
+        api.try_values(scan, "center", [99.0])
+    with pytest.raises(ValueError, match="the roll is 90; expected degrees between -90 and 90"):
+        api.try_values(scan, "roll", [0.0, 90.0])
+
+
+def test_the_published_loop_says_whose_prior_it_has(scan):
+    result = pf.reconstruct(scan, "cgls", scale=1.0)
+    assert result.summary()["label"] == result.label == "cgls"
+    published = dataclasses.replace(result, method="pfitre-original", parameters={"prior": "circuits"})
+    assert published.summary()["label"] == published.label == "pfitre-original with the prior circuits"
+
+
+def test_the_summary_has_an_entry_for_each_row(scan):
+    summary = pf.reconstruct(scan, "cgls", scale=1.0).summary()
+    for name in ("rows", "residual", "status", "iterations"):
+        assert len(summary[name]) == 3
+    expected = {"method", "center", "roll_deg", "wedge_deg", "scale", "seconds_compile", "seconds_run"}
+    assert expected | {"seconds_prepare", "device", "versions", "warnings"} <= set(summary)
+    assert summary["center"] == CENTER and summary["wedge_deg"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_row_without_valid_bins_is_named(stack):
+    mask = np.ones(stack.shape, bool)
+    mask[:, 2] = False
+    scan = Scan.create(stack, THETA, mask=mask, center=CENTER)
+    result = pf.reconstruct(scan, "cgls", scale=1.0)
+    assert "rows 2 have no valid bin; their slices are 0" in result.warnings
+    assert not result.volume[2].any()
+
+
+def test_numbers_are_said_as_ranges():
+    assert ranges(np.array([3])) == "3"
+    assert ranges(np.array([1, 2, 3, 7, 9, 10])) == "1-3, 7, 9-10"
+
+
+def test_every_public_name_is_there():
+    for name in pf.__all__:
+        assert getattr(pf, name) is not None
+    assert pf.Projector.__name__ in dir(pf)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        pf.nonsense  # noqa: B018
+
+
+def test_importing_the_package_and_the_command_line_loads_no_jax():
+    slow = "('jax', 'flax', 'scipy', 'matplotlib')"
+    code = f"import sys, pfitre_jax, pfitre_jax.cli; print([m for m in {slow} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,102 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from analytic import CENTER, COLUMNS, THETA, disc_sinogram, disc_stack
+
+from pfitre_jax.data.preprocess import apply_roll, correct_roll
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.reconstruction import api
+from pfitre_jax.reconstruction.reproject import project_result
+
+ROWS = 21
+#: Discs that change slowly with the row, so that little is lost by interpolation between rows.
+DISCS = [[(2 * np.sin(r / 6), 1.0, 7 + 3 * np.cos(r / 6), 1.0)] for r in range(ROWS)]
+ROLL = 8.0
+
+
+@pytest.fixture(scope="module")
+def straight() -> Scan:
+    return Scan.create(disc_stack(DISCS), THETA, center=CENTER)
+
+
+@pytest.fixture(scope="module")
+def result(straight):
+    return api.reconstruct(straight, "cgls", scale=1.0, chunk=3)
+
+
+def misfit(predicted, measured, known):
+    return np.linalg.norm((predicted - measured)[known]) / np.linalg.norm(measured[known])
+
+
+def test_a_projected_result_agrees_with_the_scan_at_its_residual(straight, result):
+    raw = project_result(result.stored())
+    assert raw.shape == straight.projections.shape and np.isfinite(raw).all()
+    for k in range(ROWS):
+        y = straight.projections[:, k]
+        assert misfit(raw[:, k], y, np.ones(y.shape, bool)) == pytest.approx(result.residual[k], rel=1e-3)
+
+
+def test_with_a_roll_it_agrees_with_the_raw_scan(straight):
+    # A raw scan whose axis is rolled: what is turned by +ROLL becomes the straight one.
+    wide = np.pad(straight.projections, ((0, 0), (0, 0), (8, 8)))
+    rolled, valid = apply_roll(wide, None, -ROLL)
+    raw = Scan.create(rolled[..., 8:-8], THETA, mask=valid[..., 8:-8], center=CENTER)
+    result = api.reconstruct(correct_roll(raw, ROLL), "cgls", scale=1.0, chunk=3)
+    predicted = project_result(result.stored())
+    # Turning there and back blurs, and loses bins of the outermost rows; reconstructing in between adds its
+    # residual and no more.
+    turned = correct_roll(raw, ROLL)
+    back, known = apply_roll(turned.projections, turned.mask, -ROLL)
+    known[:, :6] = known[:, -6:] = False
+    assert known.sum() > 0.9 * known[:, 6:-6].size and np.isfinite(predicted[known]).all()
+    agreement = misfit(predicted, raw.projections, known)
+    assert agreement < misfit(back, raw.projections, known) + np.median(result.residual)
+    # Without turning back it is not that scan.
+    unturned = project_result(result.stored(), roll_deg=0.0)
+    assert misfit(unturned, raw.projections, known) > 4 * agreement
+
+
+def test_rows_that_were_not_reconstructed_are_nan(straight):
+    part = api.reconstruct(straight, "cgls", rows="4:10", scale=1.0, chunk=3).stored()
+    raw = project_result(part)
+    reached = np.isfinite(raw).all(axis=(0, 2))
+    assert raw.shape[1] == ROWS and list(np.flatnonzero(reached)) == [4, 5, 6, 7, 8, 9]
+    assert np.isnan(raw[:, ~reached]).all()
+    # Under a roll a raw bin needs both of its neighbours.
+    turned = np.isfinite(project_result(part, roll_deg=ROLL))
+    assert turned.any() and not turned[:, :4].all() and turned.sum() < 6 * COLUMNS * len(THETA)
+
+
+def test_other_angles_and_another_detector(result):
+    theta = np.deg2rad([4.0, 200.0])
+    expected = disc_sinogram(DISCS[7], theta, 51, 20.0)
+    raw = project_result(result.stored(), theta, center=20.0, columns=51)
+    assert raw.shape == (2, ROWS, 51)
+    assert misfit(raw[:, 7], expected, np.ones(expected.shape, bool)) < 0.05
+    # A wider detector about the same middle moves the axis' index.
+    wide = project_result(result.stored(), columns=COLUMNS + 10)
+    np.testing.assert_allclose(wide[..., 5:-5], project_result(result.stored()), atol=1e-4)
+
+
+def test_values_per_length_are_projected_in_the_units_of_the_data(straight, result):
+    scan = dataclasses.replace(straight, pixel_size=0.25)
+    per_length = api.reconstruct(scan, "cgls", scale=1.0, chunk=3)
+    np.testing.assert_allclose(per_length.volume, result.volume / 0.25, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        project_result(per_length.stored()), project_result(result.stored()), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"columns": 0}, "columns is 0; expected the number of detector bins"),
+        ({"center": 99.0}, "the centre 99 is outside the detector"),
+        ({"roll_deg": 120.0}, "the roll is 120.0; expected degrees"),
+        ({"theta_rad": np.array([90.0])}, "these look like degrees"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(result, asked, message):
+    with pytest.raises(ValueError, match=message):
+        project_result(result.stored(), **asked)

@@ -1,0 +1,183 @@
+"""The loop on a method whose every iterate is known: x <- a x + b, per pixel."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pfitre_jax.solvers.loop import Status, run
+
+X0 = jnp.array([[1.0, -2.0]])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    x: Any
+    residual: Any
+    change: Any
+    count: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    """The problem is ``b``. Not finite from step ``breaks`` on."""
+
+    a: Any = 0.5
+    breaks: Any = 1000
+
+    def init(self, problem, x0):
+        return State(x0, jnp.zeros((), x0.dtype), jnp.zeros((), x0.dtype), jnp.array(0))
+
+    def step(self, problem, state):
+        x = self.a * state.x + problem
+        x = jnp.where(state.count + 1 >= self.breaks, jnp.nan, x)
+        return State(x, jnp.sum(x), jnp.max(jnp.abs(x - state.x)), state.count + 1)
+
+
+def test_runs_all_iterations_and_records_them():
+    done = run(Affine(), 3.0, X0, iterations=4)
+    # x_k = 6 + (x_0 - 6)/2^k
+    path = [6 + (np.asarray(X0) - 6) / 2.0**k for k in range(5)]
+    np.testing.assert_allclose(done.value, path[4])
+    np.testing.assert_allclose(done.stats["residual"], [x.sum() for x in path[1:]])
+    np.testing.assert_allclose(
+        done.stats["change"], [np.abs(b - a).max() for a, b in itertools.pairwise(path)]
+    )
+    assert done.status == Status.ITERATIONS and done.stats["iterations"] == 4
+
+
+def test_stops_at_the_tolerance():
+    done = run(Affine(), 3.0, X0, iterations=50, tolerance=0.3)
+    # The largest change is 8/2^k: 0.25 at k = 5.
+    assert done.status == Status.CONVERGED and done.stats["iterations"] == 5
+    np.testing.assert_allclose(done.value, 6 + (np.asarray(X0) - 6) / 32)
+    assert np.all(np.isnan(done.stats["change"][5:])) and np.all(np.isfinite(done.stats["change"][:5]))
+
+
+def test_zero_tolerance_never_stops():
+    done = run(Affine(), 0.0, jnp.zeros((1, 2)), iterations=6)
+    assert done.stats["iterations"] == 6 and done.status == Status.ITERATIONS
+
+
+def test_a_value_that_is_not_finite_stops_with_the_last_finite_iterate():
+    done = run(Affine(breaks=3), 3.0, X0, iterations=50)
+    np.testing.assert_allclose(done.value, 6 + (np.asarray(X0) - 6) / 4)
+    assert done.status == Status.DIVERGED and Status(int(done.status)).text == "diverged"
+
+
+@pytest.mark.parametrize("differentiate", [None, "unroll", "checkpoint", "implicit"])
+def test_all_ways_give_the_same_solution(differentiate):
+    stops = run(Affine(), 3.0, X0, iterations=20, tolerance=0.3, differentiate=differentiate)
+    plain = run(Affine(), 3.0, X0, iterations=20, tolerance=0.3)
+    np.testing.assert_array_equal(stops.value, plain.value)
+    # So loose a tolerance is no fixed point.
+    assert stops.status == (Status.UNSETTLED if differentiate == "implicit" else plain.status)
+    for name, value in plain.stats.items():
+        np.testing.assert_array_equal(stops.stats[name], value)
+
+
+def test_a_first_state_that_is_not_finite_gives_the_start():
+    class Broken(Affine):
+        def init(self, problem, x0):
+            return dataclasses.replace(super().init(problem, x0), x=x0 * jnp.nan)
+
+    done = run(Broken(), 3.0, X0, iterations=5)
+    np.testing.assert_array_equal(done.value, X0)
+    assert done.status == Status.DIVERGED and done.stats["iterations"] == 1
+
+
+def test_under_vmap_each_slice_ends_its_own_way():
+    breaks = jnp.array([1000, 2, 1000])
+    starts = jnp.stack([X0, X0, 6 + 0.01 * X0])
+    done = jax.vmap(lambda b, x: run(Affine(breaks=b), 3.0, x, iterations=4, tolerance=0.02))(breaks, starts)
+    assert list(done.status) == [Status.ITERATIONS, Status.DIVERGED, Status.CONVERGED]
+    assert list(done.stats["iterations"]) == [4, 2, 1]
+    np.testing.assert_allclose(done.value[0], 6 + (np.asarray(X0) - 6) / 16)
+    np.testing.assert_allclose(done.value[1], 6 + (np.asarray(X0) - 6) / 2)
+
+
+def loss(a, b, x0, differentiate, iterations):
+    done = run(Affine(a), b, x0, iterations=iterations, differentiate=differentiate)
+    return jnp.sum(done.value)
+
+
+@pytest.mark.parametrize("differentiate", ["unroll", "checkpoint"])
+def test_unrolled_gradients(differentiate):
+    by_a, by_b, by_x0 = jax.grad(loss, (0, 1, 2))(0.5, 3.0, X0, differentiate, 3)
+    # sum x_3 = 0.5^3 sum x_0 + 2 b (1 + a + a^2)
+    np.testing.assert_allclose(by_x0, 0.125)
+    np.testing.assert_allclose(by_b, 2 * 1.75)
+    np.testing.assert_allclose(by_a, 3 * 0.25 * -1 + 2 * 3 * (1 + 2 * 0.5), rtol=1e-6)
+
+
+def test_implicit_gradient_is_that_of_the_fixed_point():
+    by_a, by_b, by_x0 = jax.grad(loss, (0, 1, 2))(0.5, 3.0, X0, "implicit", 40)
+    # x* = b/(1-a), two pixels
+    np.testing.assert_allclose(by_b, 2 / 0.5, rtol=1e-5)
+    np.testing.assert_allclose(by_a, 2 * 3.0 / 0.25, rtol=1e-5)
+    np.testing.assert_array_equal(by_x0, 0)
+
+
+@pytest.mark.parametrize(
+    ("a", "iterations", "status"),
+    [
+        (0.5, 40, Status.ITERATIONS),  # at the fixed point
+        (0.5, 12, Status.ITERATIONS),  # 0.001 from it
+        (0.99, 5, Status.UNSETTLED),  # contracts, but is far from it
+        (1.1, 10, Status.UNSETTLED),
+        (-1.0, 10, Status.UNSETTLED),  # to and fro
+        (0.5, 1, Status.UNSETTLED),
+    ],
+)
+def test_implicit_says_where_it_does_not_hold(a, iterations, status):
+    done = run(Affine(a), 3.0, X0, iterations=iterations, differentiate="implicit")
+    assert done.status == status
+    np.testing.assert_allclose(done.stats["contraction"], abs(a), rtol=1e-3)
+    assert Status(int(done.status)).text
+
+
+@pytest.mark.parametrize(("tolerance", "status"), [(1.0, Status.UNSETTLED), (1e-5, Status.CONVERGED)])
+def test_a_loose_tolerance_is_no_fixed_point(tolerance, status):
+    done = run(Affine(0.9), 3.0, X0, iterations=200, tolerance=tolerance, differentiate="implicit")
+    assert done.status == status and done.stats["iterations"] < 200
+
+
+def test_states_are_kept_and_gone_on_from():
+    keep = lambda state: state  # noqa: E731
+    first = run(Affine(), 3.0, X0, iterations=3, differentiate="unroll", keep=keep)
+    path = [6 + (np.asarray(X0) - 6) / 2.0**k for k in range(6)]
+    np.testing.assert_allclose(first.stats["kept"].x, path[1:4])
+    last = jax.tree.map(lambda a: a[-1], first.stats["kept"])
+    for differentiate in (None, "implicit", "checkpoint"):
+        more = run(Affine(), 3.0, X0, iterations=2, state=last, differentiate=differentiate)
+        np.testing.assert_allclose(more.value, path[5])
+    with pytest.raises(ValueError, match="keep with differentiate 'implicit'; expected"):
+        run(Affine(), 3.0, X0, iterations=3, differentiate="implicit", keep=keep)
+
+
+def test_gradients_stop_where_the_loop_stopped():
+    """After convergence further iterations leave value and gradient alone."""
+
+    def stopped(x0):
+        return jnp.sum(run(Affine(), 3.0, x0, iterations=20, tolerance=0.3, differentiate="unroll").value)
+
+    np.testing.assert_allclose(jax.grad(stopped)(X0), 1 / 32)
+
+
+@pytest.mark.parametrize("iterations", [0, -1, 2.5])
+def test_iterations_are_checked(iterations):
+    with pytest.raises(ValueError, match=r"expected a whole number of at least 1"):
+        run(Affine(), 3.0, X0, iterations=iterations)
+
+
+def test_differentiate_is_checked():
+    with pytest.raises(ValueError, match="differentiate is 'adjoint'; expected one of"):
+        run(Affine(), 3.0, X0, iterations=1, differentiate="adjoint")

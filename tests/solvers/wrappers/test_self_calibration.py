@@ -1,0 +1,109 @@
+"""What a detector adds, found from a misfit: what was put in, and nothing of noise."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.fista import FISTATV
+from pfitre_jax.solvers.loop import run
+from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.wrappers.self_calibration import FEWEST, Calibrated, column_stripes, view_gains
+
+VIEWS, COLUMNS = 60, 80
+NOISE = np.random.default_rng(0).standard_normal((VIEWS, COLUMNS)).astype(np.float32)
+EVERY = np.ones((VIEWS, COLUMNS), np.float32)
+#: Standard deviation of the median over so many views of such noise.
+DEVIATION = np.sqrt(np.pi / 2 / VIEWS)
+
+
+def test_columns_that_stand_out_are_found():
+    put_in = np.zeros(COLUMNS, np.float32)
+    put_in[[7, 30, 31, 79]] = 2.0, -3.0, 1.5, 2.5
+    found = np.asarray(column_stripes(NOISE + put_in, EVERY))[0]
+    assert np.all(np.abs(found - put_in) < 5 * DEVIATION)
+    assert np.all(np.sign(found[[7, 30, 31, 79]]) == np.sign(put_in[[7, 30, 31, 79]]))
+    assert np.count_nonzero(found) < 8
+
+
+def test_of_noise_and_of_what_is_smooth_hardly_anything_is_found():
+    smooth = 5 * np.sin(np.arange(COLUMNS) / 25)
+    for misfit in (NOISE, NOISE + smooth):
+        found = np.asarray(column_stripes(misfit, EVERY))
+        assert np.count_nonzero(found) <= 0.05 * COLUMNS
+
+
+def test_views_that_are_brighter_are_found():
+    predicted = np.abs(NOISE[::-1]) * 10
+    factor = np.ones((VIEWS, 1), np.float32)
+    factor[[3, 20], 0] = 1.3, 0.6
+    found = np.asarray(view_gains((factor - 1) * predicted + NOISE, predicted, EVERY))
+    deviation = 1 / np.linalg.norm(predicted, axis=1, keepdims=True)
+    assert np.all(np.abs(found - factor) < 5 * deviation)
+    assert np.count_nonzero(found != 1) < 6
+
+
+def test_a_factor_of_all_views_is_no_error_of_any():
+    predicted = np.abs(NOISE[::-1]) * 10
+    np.testing.assert_allclose(view_gains(0.2 * predicted, predicted, EVERY), 1, atol=1e-5)
+
+
+def test_invalid_bins_say_nothing():
+    mask = EVERY.copy()
+    mask[:, 5], mask[9] = 0, 0
+    misfit = np.where(mask > 0, NOISE, 0)
+    assert np.asarray(column_stripes(misfit, mask))[0, 5] == 0
+    assert np.asarray(view_gains(misfit, 10 * mask, mask))[9, 0] == 1
+    blank = np.zeros_like(mask)
+    assert not np.any(column_stripes(blank, blank)) and np.all(
+        np.asarray(view_gains(blank, blank, blank)) == 1
+    )
+
+
+def test_few_bins_say_nothing_of_themselves():
+    """They fit each other whatever they hold."""
+    few = (np.arange(VIEWS) < FEWEST - 1)[:, None] * EVERY
+    assert not np.any(column_stripes(few * NOISE, few))
+    few = (np.arange(COLUMNS) < FEWEST - 1)[None, :] * EVERY
+    assert np.all(np.asarray(view_gains(few * NOISE, 10 * few, few)) == 1)
+
+
+def test_a_method_does_not_converge_before_it_looks():
+    n = 16
+    A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
+    problem = Problem.create(A, A(jnp.ones((n, n))))
+    solver = Calibrated(FISTATV(1e-2), stripes=True, after=12)
+    solution = run(solver, problem, jnp.zeros((n, n)), iterations=30, tolerance=0.5)
+    assert int(solution.stats["iterations"]) == 13
+
+
+def test_a_method_sees_the_data_without_them():
+    """An image whose data have stripes alone beside them: the last problem is that without stripes."""
+    n = 32
+    A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 40, endpoint=False), n))
+    image = np.zeros((n, n), np.float32)
+    image[10:20, 8:24] = 1
+    clean = A(jnp.asarray(image))
+    problem = Problem.create(A, clean.at[:, 13].add(3.0))
+    solver = Calibrated(FISTATV(1e-4), stripes=True, after=20)
+    error = lambda solver: float(  # noqa: E731
+        jnp.linalg.norm(run(solver, problem, jnp.zeros((n, n)), iterations=100).value - image)
+    )
+    without = dataclasses.replace(problem, sinogram=clean)
+    exact = run(FISTATV(1e-4), without, jnp.zeros((n, n)), iterations=100).value
+    floor = float(jnp.linalg.norm(exact - image))
+    assert error(solver) - floor < 0.75 * (error(FISTATV(1e-4)) - floor)
+
+
+def test_a_method_is_itself_until_it_looks():
+    n = 16
+    A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
+    problem = Problem.create(A, jnp.asarray(NOISE[:20, :n]) + 3)
+    plain = run(FISTATV(1e-4), problem, jnp.zeros((n, n)), iterations=6)
+    later = run(Calibrated(FISTATV(1e-4), True, True, after=6), problem, jnp.zeros((n, n)), iterations=6)
+    np.testing.assert_allclose(later.value, plain.value, atol=1e-6)
+    np.testing.assert_allclose(later.stats["residual"], plain.stats["residual"], rtol=1e-5)

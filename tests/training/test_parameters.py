@@ -1,0 +1,185 @@
+"""Training through the loop with a rho, and networks, of its own: what is begun, learned, saved and used."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pfitre_jax as pf
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.metrics import psnr
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.files import load, save
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.reconstruction import methods
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.unrolled import Unrolled, loop_of
+from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
+from pfitre_jax.training.parameters import params_of, prior_of
+from pfitre_jax.training.run import check_weights, train
+from pfitre_jax.training.step import make_optimiser
+from pfitre_jax.twin.pairs import PairSettings
+from pfitre_jax.twin.scenes.heldout import heldout
+from pfitre_jax.twin.scenes.mixture import SceneMixture
+
+ITERATIONS = 2
+NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
+CONFIG = TrainingConfig(
+    name="tiny",
+    network=NETWORK,
+    pairs=PairSettings(size=32, slices=2, cg_iterations=2, rho=(0.01, 0.04)),
+    scenes=SceneMixture(circuits=0, patterns=0, blobs=1),
+    pool=Pool(views=(16,), scans=1, iterations=4, alone_share=0.15),
+    optimisation=Optimisation(method="muon", ema=0.5),
+    stages=(
+        Stage(steps=2, rate=0.01, warm_up=1),
+        Stage(steps=3, rate=0.01, warm_up=1, unrolled=ITERATIONS, learned="iterations", name="unrolled"),
+    ),
+    report=Report(log_every=1, validate_every=5, checkpoint_every=1, validation=1),
+)
+
+
+def random_prior(seed=0) -> NetworkPrior:
+    prior, generator = NetworkPrior.create(NETWORK, jax.random.key(0)), np.random.default_rng(seed)
+    return jax.tree.map(lambda a: a + 0.1 * generator.standard_normal(a.shape, np.float32), prior)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    truth = jnp.asarray(heldout(3, 32)[0])
+    A = pf.Projector(ParallelGeometry.create(np.deg2rad(np.arange(0.0, 96.0, 6.0)), 32))
+    return A, A(truth), truth
+
+
+def reconstruct(scan, prior, iterations):
+    A, sinogram, _ = scan
+    loop = loop_of(prior, 0.02, first_iterations=0)
+    return pf.solvers.solve(loop, A, sinogram, iterations=iterations).value
+
+
+@pytest.mark.parametrize("iterations", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_begun_with_a_prior_it_is_the_loop_of_that_prior(scan, iterations):
+    prior = random_prior()
+    begun = prior_of(prior, params_of(prior, iterations, 0.02))
+    assert begun.iterations == (None if iterations == 1 else 3)
+    assert isinstance(loop_of(begun, None), Unrolled) and isinstance(loop_of(prior, 0.02), HQS)
+    np.testing.assert_allclose(reconstruct(scan, begun, 3), reconstruct(scan, prior, 3), atol=2e-5)
+
+
+def test_one_network_and_rho_become_several():
+    one = prior_of(random_prior(), params_of(random_prior(), 1, 0.02))
+    several = prior_of(random_prior(), params_of(one, 3, 1.0))
+    np.testing.assert_allclose(several.rho, [0.02] * 3, rtol=1e-5)
+    for iterations, said in ((None, "one network for any rho"), (2, "expected those of 1 or 2")):
+        with pytest.raises(ValueError, match=f"the weights are of 3 iterations; .*{said}"):
+            params_of(several, iterations, 1.0)
+
+
+@pytest.mark.slow
+def test_every_network_is_stepped_as_if_it_were_alone():
+    """Of Muon the kernels are orthogonal matrices: not one matrix of all iterations."""
+    optimiser = make_optimiser(Optimisation(method="muon", clip=1e9), CONFIG.stages)
+    step = jax.jit(lambda params, gradient: optimiser.update(gradient, optimiser.init(params), params, 1)[0])
+    priors, gradients = ([random_prior(seed) for seed in seeds] for seeds in ((0, 1), (2, 3)))
+    stack = lambda *arrays: jnp.stack(arrays)  # noqa: E731
+    stacked = [UnrolledPrior(jax.tree.map(stack, *each), jnp.ones(2)) for each in (priors, gradients)]
+    together = step(*(params_of(prior, 2, 1.0) for prior in stacked)).network
+    alone = [step(prior.params, gradient.params) for prior, gradient in zip(priors, gradients, strict=True)]
+    check = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
+    jax.tree.map(check, together, jax.tree.map(stack, *alone))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of a whole run, and of one that was stopped in the second stage and gone on with."""
+    whole, parts = (tmp_path_factory.mktemp("runs") / name for name in ("whole", "parts"))
+    train(CONFIG, whole)
+    train(CONFIG, parts, steps=4)
+    train(CONFIG, parts)
+    return whole, parts
+
+
+@pytest.mark.slow
+def test_a_network_and_a_rho_for_each_iteration_are_learned(trained):
+    prior = load(trained[0] / "tiny.npz")
+    assert isinstance(prior, UnrolledPrior) and prior.iterations == ITERATIONS
+    # It began in the middle of the rho that the pairs have, and each went its own way.
+    assert np.all(prior.rho != 0.02) and np.all((0.01 < prior.rho) & (prior.rho < 0.04))
+    assert prior.rho[0] != prior.rho[1]
+    assert all(np.any(a[0] != a[1]) for a in jax.tree.leaves(prior.prior.params["leave"]))
+    low, high = prior.card["trained_on"]["rho"]
+    assert low == pytest.approx(min(prior.rho)) and high == pytest.approx(max(prior.rho))
+
+
+@pytest.mark.slow
+def test_resumed_in_the_second_stage_it_is_the_uninterrupted_run(trained):
+    """But for the scans of the pool, which are drawn anew: here every one is a fresh one."""
+    whole, parts = (load(folder / "tiny.npz") for folder in trained)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, parts)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_only_with_what_it_learns(trained):
+    prior = load(trained[0] / "tiny.npz")
+    longer = dataclasses.replace(
+        CONFIG, stages=(*CONFIG.stages, dataclasses.replace(CONFIG.stages[1], steps=1))
+    )
+    check_weights(longer, prior)
+    check_weights(CONFIG, prior, stage="unrolled")
+    with pytest.raises(ValueError, match="one network for any rho"):
+        check_weights(dataclasses.replace(CONFIG, stages=(Stage(steps=9),)), prior)
+
+
+@pytest.mark.slow
+def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained, scan):
+    path = trained[0] / "tiny.npz"
+    prior = load(path)
+    settings = methods.settings("pfitre", prior=str(path))
+    assert settings["iterations"] == ITERATIONS and settings["rho"] == float(prior.rho[-1])
+    A, sinogram, _ = scan
+    measured = pf.Scan.create(np.asarray(sinogram)[:, None], np.asarray(A.geometry.theta_rad), center=15.5)
+    result = pf.reconstruct(measured, prior=path, scale=1.0)
+    expected = reconstruct(scan, prior, ITERATIONS)
+    assert result.stats["iterations"][0] == ITERATIONS
+    assert psnr(result.volume[0], expected) > 40
+    assert methods.settings("pfitre", prior=prior, rho="auto")["rho"] == float(prior.rho[-1])
+    for asked, said in (({"rho": 0.5}, "rho is 0.5; the prior"), ({"iterations": 5}, "iterations is 5; the")):
+        with pytest.raises(ValueError, match=said):
+            methods.settings("pfitre", prior=prior, **asked)
+    with pytest.raises(ValueError, match="pfitre-original cannot use it"):
+        methods.settings("pfitre-original", prior=prior)
+    with pytest.raises(ValueError, match="no rho of its own"):
+        pf.adapt(measured, prior)
+
+
+def test_one_rho_serves_any_number_of_iterations(tmp_path):
+    prior = prior_of(random_prior(), params_of(random_prior(), 1, 0.03))
+    save(tmp_path / "one.npz", prior)
+    settings = methods.settings("pfitre", prior=tmp_path / "one.npz", iterations=5)
+    assert settings["iterations"] == 5 and settings["rho"] == pytest.approx(0.03)
+    assert (
+        methods.settings("pfitre", prior=prior)["iterations"]
+        == methods.METHODS["pfitre"].defaults["iterations"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        (({"learned": "all"},), "a stage learns 'all'; expected one of network, rho, iterations"),
+        (({"learned": "rho"},), "needs several iterations"),
+        (({"learned": "rho", "unrolled": 2}, {}), 'learns "network" after one that learned "rho"'),
+        (
+            ({"learned": "iterations", "unrolled": 2}, {"learned": "iterations", "unrolled": 3}),
+            'learns "iterations" after one that learned "iterations"; expected the same',
+        ),
+    ],
+)
+def test_stages_that_learn_what_they_cannot_are_refused(stages, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(CONFIG, stages=tuple(Stage(**stage) for stage in stages)).check()

@@ -1,0 +1,49 @@
+"""The gallery shows every scene and every imperfection."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+
+from pfitre_jax.twin import gallery
+from pfitre_jax.twin.instrument import ROWWISE, SWITCHED
+from pfitre_jax.twin.scenes.bank import Bank
+from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
+
+pytestmark = pytest.mark.slow
+
+
+def panels(figure):
+    """Title -> image of every panel with a title that is said once."""
+    axes = [a for a in figure.findobj(matplotlib.axes.Axes) if a.images]
+    return {a.get_title("left"): np.asarray(a.images[0].get_array()) for a in axes}
+
+
+def test_every_scene_is_drawn():
+    banks = {name: Bank.create(np.ones((1, 16, 16))) for name in BANKED}
+    shown = panels(gallery.draw_scenes(24, 0, banks))
+    whole = {*SCENES, *BANKED}
+    assert whole | {f"{name}, row 0" for name in VOLUMES} | {"cut along x", "cut along y"} <= set(shown)
+    assert all(image.shape == (24, 24) for title, image in shown.items() if "cut" not in title)
+    # Rows of one volume, stacked.
+    np.testing.assert_array_equal(shown["cut along x"][0], shown["circuits3d, row 0"][12])
+
+
+def test_banks_are_made_of_the_files_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PFITRE_DATA", str(tmp_path))
+    assert gallery.find_banks(0) == {}
+
+
+def test_every_imperfection_is_drawn_and_seen():
+    shown = panels(gallery.draw_artifacts(24, 10, 0))
+    names = {title.split()[0]: image for title, image in shown.items()}
+    assert {"noise", "counts", *SWITCHED, *ROWWISE} <= set(names)
+    clean = names["before"]
+    assert clean.shape == (10, 24)
+    for name in ("noise", "gain", "shift", "stripes", "center_error"):
+        assert np.linalg.norm(names[name] - clean) > 0.02 * np.linalg.norm(clean)
+    view = names["view"]
+    assert view.shape == (8, 24)
+    for name in ROWWISE:
+        assert np.linalg.norm(names[name] - view) > 0.02 * np.linalg.norm(view)
