@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LARGEST = 400_000
+LARGEST = 220_000
 
 
 def read(path):
