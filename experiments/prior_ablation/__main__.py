@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.prior_ablation.config import GROUPS, LOSSES, PARTS, PRESETS, Config
-from experiments.record import Record, command_line, folder, hashes
+from experiments.record import Record, command_line, folder
 from pfitre_jax.metrics import psnr
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import pretrained
@@ -20,7 +20,6 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
-from pfitre_jax.training.perceptual import Perceptual
 from pfitre_jax.training.run import train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw, start
@@ -193,8 +192,8 @@ def picture(results: dict, images) -> Figure:
 
 
 def record(config: Config, where: Path) -> Record:
-    """Of the results in a folder; the perceptual loss is by the features of a shipped prior."""
-    depends = {"losses": repr(LOSSES), "groups": repr(GROUPS)} | hashes(Perceptual().prior)
+    """The results in the folder ``where``."""
+    depends = {"losses": repr(LOSSES), "groups": repr(GROUPS)}
     return Record(where, NAME, config, tables, picture, depends)
 
 

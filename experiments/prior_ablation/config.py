@@ -31,7 +31,6 @@ GROUPS = {
 
 #: Changes of the loss's weights.
 LOSSES = {
-    "and perceptual": {"perceptual": 0.1},
     "and idempotence": {"idempotence": 0.1},
     "and consistency": {"consistency": 0.1},
     "and MS-SSIM": {"ms_ssim": 0.1},

@@ -190,20 +190,6 @@ def correct(
     return network(cast(image), cast(condition)).astype(image.dtype)
 
 
-def features(
-    config: UNetConfig,
-    params: dict,
-    image: Float[Array, "ny nx channels"],
-    condition: Float[Array, " k"],
-) -> tuple[Array, Array, Array]:
-    """The encoder's maps at full, 1/2 and 1/4 resolution: ``(ny, nx, channels[0])`` and so on, in the
-    image's dtype; sizes are those of the image padded to a multiple of 4. Arguments of :func:`apply`.
-    """
-    network, cast = assembled(UNet, config, params, image, condition)
-    maps = network.encode(cast(image), gelu(network.embed(cast(condition))))
-    return tuple(level.astype(image.dtype) for level in maps)
-
-
 def assembled(network: type[nnx.Module], config: UNetConfig, params: dict, given, condition):
     """``network`` of a layout with its arrays, and the cast to what it calculates in.
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.training.losses import LossWeights
-from pfitre_jax.training.perceptual import Perceptual, load_features
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.bank import SIDE
@@ -157,7 +156,6 @@ class TrainingConfig:
     scenes: SceneMixture = dataclasses.field(default_factory=SceneMixture)
     banks: Banks = dataclasses.field(default_factory=Banks)
     losses: LossWeights = dataclasses.field(default_factory=LossWeights)
-    perceptual: Perceptual = dataclasses.field(default_factory=Perceptual)
     pool: Pool = dataclasses.field(default_factory=Pool)
     optimisation: Optimisation = dataclasses.field(default_factory=Optimisation)
     stages: tuple[Stage, ...] = (Stage(),)
@@ -167,12 +165,6 @@ class TrainingConfig:
     def steps(self) -> int:
         """Gradient steps in all."""
         return sum(stage.steps for stage in self.stages)
-
-    @property
-    def perceptual_stages(self) -> bool:
-        """Whether any stage has the perceptual loss."""
-        own = [stage.losses for stage in self.stages if stage.losses is not None]
-        return any(losses.perceptual for losses in [self.losses, *own])
 
     def stage(self, step: int) -> Stage:
         """The stage that this step, counted from 0, belongs to; the last one beyond the end. Complete: its
@@ -220,8 +212,7 @@ class TrainingConfig:
     def check(self) -> None:
         """Raise where no run can be made of it: ``ValueError`` for imperfections that need the rows of one
         volume, in any stage, where the slices are independent, for a network that sees neighbouring rows
-        there, and for a stage that learns less than the one before; what :meth:`bank_files` and
-        :func:`pfitre_jax.training.perceptual.load_features` raise.
+        there, and for a stage that learns less than the one before; what :meth:`bank_files` raises.
         """
         for stage in self.stages:
             (self.instrument if stage.instrument is None else stage.instrument).require_rows(
@@ -241,8 +232,6 @@ class TrainingConfig:
                     "the same, with as many iterations, or more: network, then rho, then iterations"
                 )
         self.bank_files()
-        if self.perceptual_stages:
-            load_features(self.perceptual)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

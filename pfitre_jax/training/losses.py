@@ -22,7 +22,6 @@ class LossWeights:
         that of ``l1`` is the median
     gradient: ``mean |D z - D t|``, forward differences ``D``
     ms_ssim: ``1 - MS-SSIM``
-    perceptual: :func:`pfitre_jax.training.perceptual.distance`, in the network that the configuration names
     idempotence: ``mean |f(x) - f(f(x))|``, ``f`` the network
     consistency: mean over slices of ``norm(M(A z - y)) / norm(M y)``
 
@@ -33,7 +32,6 @@ class LossWeights:
     rms: float = 0.0
     gradient: float = 0.1
     ms_ssim: float = 0.0
-    perceptual: float = 0.0
     idempotence: float = 0.0
     consistency: float = 0.0
 

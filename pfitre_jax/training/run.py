@@ -25,7 +25,6 @@ from pfitre_jax.training import figures as pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
 from pfitre_jax.training.parameters import params_of, prior_of
-from pfitre_jax.training.perceptual import load_features
 from pfitre_jax.training.step import (
     TrainState,
     go_on,
@@ -202,12 +201,11 @@ class _Compiled:
         )
         self.optimiser = make_optimiser(config.optimisation, config.stages)
         cg = config.pairs.cg_iterations
-        self._frozen = load_features(config.perceptual) if config.perceptual_stages else None
         self._step = jax.jit(
-            lambda state, batch, frozen, weights, unrolled: train_step(
-                prior, state, batch, config.optimisation, weights, self.optimiser, cg, frozen, unrolled, mesh
+            lambda state, batch, weights, unrolled: train_step(
+                prior, state, batch, config.optimisation, weights, self.optimiser, cg, unrolled, mesh
             ),
-            static_argnums=(3, 4),
+            static_argnums=(2, 3),
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
@@ -237,7 +235,7 @@ class _Compiled:
         )
 
     def step(self, state: TrainState, batch: Batch, stage: Stage):
-        return self._step(state, batch, self._frozen, stage.losses, stage.unrolled)
+        return self._step(state, batch, stage.losses, stage.unrolled)
 
     def validation(self, key, stage: Stage) -> list[Batch]:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)

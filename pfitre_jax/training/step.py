@@ -21,7 +21,6 @@ from pfitre_jax.solvers.unrolled import Unrolled, loop_of
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare, l1
 from pfitre_jax.training.parameters import UnrolledParams, params_of, prior_of
-from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.twin.pairs import Batch
 
 #: Through several iterations, the weight of a proposal's loss over that of the next one's.
@@ -186,7 +185,6 @@ def train_step(
     weights: LossWeights,
     optimiser: Optimiser,
     cg_iterations: int,
-    frozen: Features | None = None,
     unrolled: int = 1,
     mesh: Mesh | None = None,
 ):
@@ -197,7 +195,6 @@ def train_step(
 
     Where the loss or its gradient is not finite the state stays as it is, but for its step.
 
-    frozen: the network of the perceptual loss, where that has a weight
     mesh: devices that share the slices, evenly
     """
     importance = EARLIER ** jnp.arange(unrolled - 1, -1, -1)
@@ -211,8 +208,6 @@ def train_step(
         value = jnp.dot(importance, jnp.stack(each))
         if unrolled > 1:
             value = (value + compare(weights, results, batch.truth)) / 2
-        if weights.perceptual:
-            value += weights.perceptual * distance(frozen, proposed, batch.truth)
         if weights.idempotence:
             value += weights.idempotence * l1(propose(given, _looked_at_again(later, proposed)), proposed)
         if weights.consistency:

@@ -15,7 +15,6 @@ from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior, widened
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.training.config import TrainingConfig
-from pfitre_jax.training.perceptual import Perceptual, load_features
 
 PLANE = UNetConfig(channels=(3, 4, 6), blocks=1, dilations=(1,), growth=3, embedding=4)
 VOLUME = dataclasses.replace(PLANE, along_rows=True)
@@ -56,8 +55,6 @@ def test_its_file_holds_all_of_it(prior, volume, tmp_path):
     read = files.load(tmp_path / "volume.npz")
     assert read.config == VOLUME and read.reach == prior.reach == 5
     np.testing.assert_array_equal(proposal(read, volume), proposal(prior, volume))
-    with pytest.raises(ValueError, match="sees neighbouring rows; expected one of single images"):
-        load_features(Perceptual(prior=str(tmp_path / "volume.npz")))
 
 
 def test_a_network_for_every_iteration_is_given_layers_for_every_iteration():

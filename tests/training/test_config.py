@@ -91,24 +91,20 @@ def test_a_stage_says_what_changes(written):
     assert second.losses.rms == 2.0
 
 
-def test_perceptual_loss_of_one_stage(written):
+def test_loss_of_one_stage(written):
     text = """
     [network]
     compute_dtype = "bfloat16"
     turned = false
-    [perceptual]
-    vgg = "vgg16.npz"
     [[stages]]
     [[stages]]
     [stages.losses]
-    perceptual = 0.2
+    consistency = 0.2
     """
     config = load_config(written(text))
     assert config.network == UNetConfig(compute_dtype="bfloat16", turned=False)
-    assert config.perceptual.vgg == "vgg16.npz" and config.perceptual_stages
     steps = config.stages[0].steps
-    assert [config.stage(step).losses.perceptual for step in (0, steps)] == [0.0, 0.2]
-    assert not TrainingConfig().perceptual_stages
+    assert [config.stage(step).losses.consistency for step in (0, steps)] == [0.0, 0.2]
 
 
 def test_empty_file_is_the_default(written):

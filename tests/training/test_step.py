@@ -19,7 +19,6 @@ from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare
-from pfitre_jax.training.perceptual import Features, distance
 from pfitre_jax.training.step import go_on, make_optimiser, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
@@ -290,16 +289,3 @@ def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch)
     exact = dataclasses.replace(low, config=PRIOR.config, params=state.params)
     proposed = propose(dataclasses.replace(low, params=state.params), batch)
     assert 0 < np.abs(np.asarray(proposed) - np.asarray(propose(exact, batch))).max() < 0.05
-
-
-@pytest.mark.slow
-def test_the_perceptual_term_is_what_is_added(batch, trained):
-    """With the frozen network given to the jitted step as an argument."""
-    state, frozen = trained[0][-2], Features(trained[0][5].params, PRIOR.config)
-    weights = dataclasses.replace(LOSSES, perceptual=0.5)
-    one = jax.jit(lambda s, b, f: train_step(PRIOR, s, b, SETTINGS, weights, OPTIMISER, 2, f))
-    _, _, metrics = one(state, batch, frozen)
-    proposed = propose(dataclasses.replace(PRIOR, params=state.params), batch)
-    term = float(jax.jit(distance)(frozen, proposed, batch.truth))
-    assert term > 1e-3
-    np.testing.assert_allclose(metrics["loss"] - trained[1][-1]["loss"], 0.5 * term, rtol=2e-3)

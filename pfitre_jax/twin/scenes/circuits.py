@@ -55,14 +55,6 @@ def kind_of(key) -> Int[Array, ""]:
 @functools.partial(jax.jit, static_argnums=2)
 def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
     """A scene like those of :func:`circuits`, of the kind with this index into :data:`KINDS`."""
-    return scene(key, kind, n)
-
-
-def scene(key, kind, n: int, fold=lambda u, v: (u, v)) -> Float[Array, "n n"]:
-    """:func:`circuit_of_kind` with all that lies in the layout's frame laid out in other coordinates.
-
-    fold: ``(u, v)`` across and along the wires -> where in the layout that is
-    """
     d = Draw(jax.random.uniform(key, (RANDOM,)))
     x, y = coordinates(n)
     soft = d.chance(0.3) * d.log(0.003, 0.02)
@@ -74,7 +66,6 @@ def scene(key, kind, n: int, fold=lambda u, v: (u, v)) -> Float[Array, "n n"]:
 
     outline = outlines.outline(d, angle, x, y)
     du, dv = u - outline.middle @ across, v - outline.middle @ along
-    u, v = fold(u, v)
     wiring = _wiring(d, kind, outline.size, u, v, width)
     wiring, blocks = _blocks(d, wiring, u, v, width)
 

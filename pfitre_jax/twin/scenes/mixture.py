@@ -15,13 +15,11 @@ from pfitre_jax.twin.scenes import materials, patterns
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
 from pfitre_jax.twin.scenes.circuits import circuits
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
-from pfitre_jax.twin.scenes.folded import folded
 from pfitre_jax.twin.scenes.stack import stack
 
 #: Every scene that is drawn by rules, by its name.
 SCENES = {
     "circuits": circuits,
-    "folded": folded,
     "ellipses": patterns.ellipses,
     "bars": patterns.bars,
     "siemens_star": patterns.siemens_star,
@@ -36,7 +34,6 @@ SCENES = {
 #: Families of scenes; those of a family are equally likely.
 FAMILIES = {
     "circuits": ("circuits",),
-    "folded": ("folded",),
     "patterns": ("ellipses", "bars", "siemens_star", "line_pairs", "voronoi"),
     "blobs": ("random_field", "particles"),
     "materials": ("packing", "foam", "fibres"),
@@ -60,7 +57,6 @@ class SceneMixture:
     layouts: float = 0.0
     images: float = 0.0
     volumes: float = 0.0
-    folded: float = 0.0
 
     def __post_init__(self):
         weights = dataclasses.astuple(self)
