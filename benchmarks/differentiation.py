@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.timing import seconds, table
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
@@ -33,7 +34,7 @@ WAYS = ("unroll", "checkpoint", "implicit")
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Smooth:
+class Smooth(Prior):
     """A contractive linear prior: ``factor`` times the image, smoothed a little."""
 
     factor: Any

@@ -1,4 +1,4 @@
-from . import contrib, metrics, priors, solvers
+from . import contrib, interfaces, metrics, priors, solvers
 from .data.motion import Motion
 from .data.results import read_result
 from .data.scan import Scan
@@ -28,6 +28,7 @@ __all__ = [
     "align",
     "contrib",
     "fbp",
+    "interfaces",
     "load_scan",
     "metrics",
     "open_scan",

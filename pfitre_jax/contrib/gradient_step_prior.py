@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Prior, PriorInfo
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class GradientStep:
+class GradientStep(Prior):
     """``D(v) = v - grad g(v)``, ``g(v) = 1/2 |v - N(v)|^2``, ``N`` the wrapped prior's :meth:`denoise`.
 
     ``D(v) = N(v) + J^T (v - N(v))``, ``J`` the Jacobian of ``N`` at ``v``, by reverse mode: about three times
@@ -28,9 +29,13 @@ class GradientStep:
     prior: Any
 
     @property
+    def info(self) -> PriorInfo:
+        """That of the wrapped prior; ``g`` is the same at every iteration, so that nothing alternates."""
+        return dataclasses.replace(self.prior.info, alternates=False, rho=None, iterations=None)
+
+    @property
     def first_iterations(self) -> int:
-        """Those of the wrapped prior."""
-        return getattr(self.prior, "first_iterations", 0)
+        return self.info.initial_iterations
 
     def value(
         self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Card, Prior, PriorInfo
 from pfitre_jax.priors import wedge_frame as frame
-from pfitre_jax.priors.network import Card, NetworkPrior
+from pfitre_jax.priors.network import NetworkPrior
 
 #: Neighbours to each side that a row is shown with to be asked what the prior makes of it.
 NEIGHBOURS = 8
@@ -20,7 +21,7 @@ BEYOND = 16
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Planes:
+class Planes(Prior):
     """``v + (1 - w) N(v in the plane of each row) + w N(v in the plane of the rows and the wedge)``.
 
     In both planes edges across the axis that the wedge lies about are weak, and the others are there. In the
@@ -52,6 +53,15 @@ class Planes:
             )
         if not 0 <= self.weight <= 1:
             raise ValueError(f"the weight of the other plane is {self.weight}; expected 0 to 1")
+
+    @property
+    def info(self) -> PriorInfo:
+        """That of the network, with the rows of the other plane."""
+        return dataclasses.replace(self.prior.info, reach=NEIGHBOURS, card=self.card)
+
+    def at(self, iteration: Array | int) -> Planes:
+        """The prior of one iteration: one mirror image of the network in both planes, if it is symmetric."""
+        return dataclasses.replace(self, prior=self.prior.at(iteration))
 
     @property
     def card(self) -> Card:

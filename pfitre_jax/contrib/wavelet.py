@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Prox
+
 _ROOT3 = math.sqrt(3)
 #: Scaling filters ``h`` of orthonormal wavelets (Daubechies, Comm. Pure Appl. Math. 41, 1988); "db2" has four
 #: taps and two vanishing moments.
@@ -21,7 +23,7 @@ FILTERS = {
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Wavelet:
+class Wavelet(Prox):
     """``weight * sum |d|`` over the details ``d`` of an orthonormal separable wavelet transform.
 
     The prox is exact: transform, soft threshold, transform back (Donoho & Johnstone, Biometrika 81, 1994).

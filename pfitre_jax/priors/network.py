@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.contrib import unet3d
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Card, Prior, PriorInfo
 from pfitre_jax.models import unet
 from pfitre_jax.models.batching import correct_many
 from pfitre_jax.models.unet import UNetConfig
@@ -22,20 +22,9 @@ from pfitre_jax.priors import wedge_frame as frame
 CONDITIONS = {True: 2, False: 4}
 
 
-class Card(dict):
-    """A JSON-able dict that may be a static field: hashed and compared by its content. Not to be changed."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._hash = hash(json.dumps(self, sort_keys=True))
-
-    def __hash__(self):
-        return self._hash
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class NetworkPrior:
+class NetworkPrior(Prior):
     """A U-Net as the prior of half-quadratic splitting; a pytree whose leaves are the parameters.
 
     It is a restoration, not the prox of a function. It works in the frame of the wedge: the image is
@@ -74,13 +63,27 @@ class NetworkPrior:
         return cls(parameters(config, key), config, Card(card or {}))
 
     @property
+    def info(self) -> PriorInfo:
+        """Reach, mirror images, initial iterations and model card."""
+        return PriorInfo(
+            reach=self.reach,
+            alternates=self.symmetric and self.mirror is None,
+            initial_iterations=_initial_iterations(self.card),
+            card=self.card,
+        )
+
+    def at(self, iteration: Array | int) -> NetworkPrior:
+        """The prior of one iteration: of one mirror image, the next one at each iteration, if ``symmetric``.
+
+        As many iterations as there are mirror images approximate their mean at the cost of one pass each.
+        """
+        return dataclasses.replace(self, mirror=iteration) if self.symmetric else self
+
+    @property
     def first_iterations(self) -> int:
-        """Of the first reconstruction that the loops of its training started from; 0: there was none."""
-        return int(self.card.get("trained_on", {}).get("first_iterations", 0))
+        return self.info.initial_iterations
 
     def mirrored(self, k) -> NetworkPrior:
-        """The prior that sees one mirror image, the next one for every ``k``, (), for their mean in as many
-        iterations; may be traced."""
         return dataclasses.replace(self, mirror=k)
 
     @property
@@ -131,6 +134,12 @@ class NetworkPrior:
             mirror = jax.vmap(functools.partial(_mirror, self.mirror, turned=self.config.turned))
             return mirror(correct(mirror(images)))
         return _mean_over_mirrors(correct, images, self.config.turned) if self.symmetric else correct(images)
+
+
+def _initial_iterations(card: Card) -> int:
+    trained_on = card.get("trained_on", {})
+    # Cards written before version 0.3, those of the shipped weights among them, name it `first_iterations`.
+    return int(trained_on.get("initial_iterations", trained_on.get("first_iterations", 0)))
 
 
 def _neighbours(volume: Float[Array, "rows n n"], reach: int) -> list[Float[Array, "rows n n"]]:

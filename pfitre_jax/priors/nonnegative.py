@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Prox
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Nonnegative:
+class Nonnegative(Prox):
     """The indicator of ``x >= 0``; its prox is the projection ``max(v, 0)`` for every strength."""
 
     def prox(self, v: Float[Array, "ny nx"], strength=1.0) -> Float[Array, "ny nx"]:

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Prox
 from pfitre_jax.operators.finite_differences import gradient as image_gradient
 from pfitre_jax.operators.finite_differences import gradient_adjoint
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class TV:
+class TV(Prox):
     """Isotropic total variation ``weight * TV(x)`` of an image or a volume, over ``x >= 0`` if asked.
 
     ``TV(x) = sum_p |(D x)_p|`` with forward differences along all axes. The prox is solved on the dual by

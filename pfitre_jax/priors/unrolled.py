@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array
 
-if TYPE_CHECKING:
-    from pfitre_jax.priors.network import Card
+from pfitre_jax.interfaces import Card, Prior, PriorInfo
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class UnrolledPrior:
+class UnrolledPrior(Prior):
     """What :class:`pfitre_jax.solvers.unrolled.Unrolled` iterates with, as one prior that a file holds.
 
     prior: a :class:`pfitre_jax.priors.network.NetworkPrior` whose every leaf has the iterations first
@@ -23,6 +24,19 @@ class UnrolledPrior:
 
     prior: Any
     rho: Any
+
+    @property
+    def info(self) -> PriorInfo:
+        """That of the network, with the strengths and the number of iterations of its training."""
+        info = self.prior.info
+        return dataclasses.replace(info, alternates=False, rho=self.rho, iterations=self.iterations)
+
+    def at(self, iteration: Array | int) -> Prior:
+        """The network of one iteration; beyond the last iteration, that of the last."""
+        index = jnp.minimum(iteration, jnp.size(self.rho) - 1)
+        return jax.tree.map(
+            lambda leaf: jax.lax.dynamic_index_in_dim(jnp.asarray(leaf), index, keepdims=False), self.prior
+        )
 
     @property
     def card(self) -> Card:

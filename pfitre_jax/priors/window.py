@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
 #: What lies outside is blurred by this, along rows and columns.
@@ -21,7 +22,7 @@ TAPER = 16
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Windowed:
+class Windowed(Prior):
     """``w prior(v) + (1 - w) blur(v)``, ``w`` 1 inside a square about the middle and 0 outside.
 
     Pixels beyond the field of view take up what truncated rays bring along; few rays pass each, and there is
@@ -33,6 +34,15 @@ class Windowed:
 
     prior: Any
     side: int = dataclasses.field(metadata={"static": True})
+
+    @property
+    def info(self) -> PriorInfo:
+        """That of the prior inside the window."""
+        return self.prior.info
+
+    def at(self, iteration: Array | int) -> Windowed:
+        """The prior of one iteration, in the same window."""
+        return dataclasses.replace(self, prior=self.prior.at(iteration))
 
     def __getattr__(self, name: str):
         if name in ("card", "first_iterations", "reach", "symmetric"):

@@ -11,8 +11,9 @@ import numpy as np
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import scan_scale
 from pfitre_jax.estimation.support import scan_support
+from pfitre_jax.interfaces import Card
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.priors.network import Card, NetworkPrior
+from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import api
 from pfitre_jax.reconstruction import executor as slices
 from pfitre_jax.reconstruction.plan import rows_with_signal

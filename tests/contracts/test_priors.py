@@ -14,6 +14,7 @@ from contract import check_close, check_gradient, random_like
 from pfitre_jax.contrib.gradient_step_prior import GradientStep
 from pfitre_jax.contrib.wavelet import Wavelet
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Card, PriorInfo
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.network import NetworkPrior
@@ -96,6 +97,12 @@ def test_gradient_is_the_finite_difference(prior):
             return jnp.sum(jnp.sin(denoise(wide, v, jnp.exp(log_rho))))
 
         check_gradient(loss, (image(), jnp.log(jnp.asarray(0.05))), rtol=1e-5)
+
+
+def test_it_describes_itself_and_has_a_prior_for_each_iteration(prior):
+    assert isinstance(prior.info, PriorInfo) and isinstance(prior.info.card, Card)
+    proposal = jax.eval_shape(lambda v, k: denoise(prior.at(k), v), image(), 1)
+    assert proposal.shape == SHAPE
 
 
 @pytest.mark.parametrize("x64", [False, True])

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from contract import check_close, check_gradient, random_like
 
-from pfitre_jax import contrib
+from pfitre_jax import contrib, solvers
 from pfitre_jax.baselines import published
-from pfitre_jax import solvers
 from pfitre_jax.baselines.published.loop import Original
 from pfitre_jax.contrib.anderson import Anderson
 from pfitre_jax.contrib.gradient_step import GradientStepPnP
@@ -25,6 +24,7 @@ from pfitre_jax.contrib.primal_dual import LearnedPrimalDual
 from pfitre_jax.contrib.primal_dual_network import PrimalDualConfig
 from pfitre_jax.contrib.red import RED, REDPRO
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
@@ -46,7 +46,7 @@ STEPS = 3
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Shrink:
+class Shrink(Prior):
     """A linear, contractive denoiser: ``factor`` times the image, smoothed a little."""
 
     factor: Any
@@ -61,6 +61,11 @@ class Alternating(Shrink):
     """Another factor in every other iteration."""
 
     symmetric: bool = dataclasses.field(default=True, metadata={"static": True})
+
+    info = PriorInfo(alternates=True)
+
+    def at(self, iteration):
+        return self.mirrored(iteration)
 
     def mirrored(self, k):
         return Alternating(self.factor * jnp.where(k % 2 == 0, 1.0, 0.95))

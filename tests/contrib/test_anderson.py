@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import gmres
 
-from pfitre_jax import contrib
-from pfitre_jax import solvers
+from pfitre_jax import contrib, solvers
 from pfitre_jax.contrib.anderson import Anderson
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
@@ -112,7 +112,7 @@ def test_damping_takes_part_of_the_step():
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Smooth:
+class Smooth(Prior):
     """A linear denoiser that keeps the mean: the loop then contracts slowly where no ray passes."""
 
     factor: Any

@@ -12,15 +12,15 @@ import pytest
 from small_scan import N, Smooth, normal_equations, problem, scan, smoothing, solve_nonnegative
 
 from pfitre_jax import contrib
-from pfitre_jax import solvers
 from pfitre_jax.contrib.gradient_step import DECREASE
 from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.interfaces import Prior
 
 WEIGHT = 0.05
 
 
 @jax.tree_util.register_static
-class Wild:
+class Wild(Prior):
     """Smooth and as expansive as one likes: its slope is up to 13."""
 
     def denoise(self, v, *, correction, wedge, rho):

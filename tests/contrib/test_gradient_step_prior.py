@@ -12,13 +12,14 @@ import pytest
 
 from pfitre_jax.contrib.gradient_step_prior import GradientStep
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Matrix:
+class Matrix(Prior):
     """A linear denoiser, plus a share of the data gradient that it is told."""
 
     matrix: Any
@@ -64,5 +65,5 @@ def test_it_starts_from_what_the_wrapped_prior_was_trained_with():
     config = UNetConfig(channels=(3, 4, 5), blocks=1, dilations=(1,), growth=3, embedding=4)
     card = {"trained_on": {"first_iterations": 7}}
     network = jax.eval_shape(lambda: NetworkPrior.create(config, jax.random.key(0), card))
-    assert GradientStep(network).first_iterations == 7
-    assert GradientStep(Matrix(jnp.eye(3))).first_iterations == 0
+    assert GradientStep(network).info.initial_iterations == 7
+    assert GradientStep(Matrix(jnp.eye(3))).info.initial_iterations == 0

@@ -13,8 +13,8 @@ import pytest
 from scipy.sparse.linalg import lsqr
 
 from pfitre_jax import contrib
-from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.projector import Projector
 
 N = 20
@@ -24,7 +24,7 @@ A = Projector(ParallelGeometry.create(np.tile(np.linspace(-0.7, 0.7, 5), 2), N, 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Always:
+class Always(Prior):
     """Proposes one image, whatever it is asked."""
 
     image: Any

@@ -9,7 +9,7 @@ import pytest
 from small_scan import N, inside, problem, scan
 
 from pfitre_jax import contrib
-from pfitre_jax import solvers
+from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.solvers.initial_estimate import FIRST, first_reconstruction
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import disc_support
@@ -18,9 +18,10 @@ RHO, WEIGHT, STEP, RELAXATION = 0.05, 0.3, 0.9, 0.4
 
 
 @jax.tree_util.register_static
-class Descent:
+class Descent(Prior):
     """One gradient step on the data, from what it is told: ``v - A^T M(A v - y)/norm(A)^2``."""
 
+    info = PriorInfo(initial_iterations=2)
     first_iterations = 2
 
     def denoise(self, v, *, correction, wedge, rho):
@@ -82,7 +83,9 @@ def test_the_null_space_loop_tells_it_the_same():
 def test_the_first_reconstruction_is_the_one_the_prior_was_trained_with():
     blank = jnp.zeros((N, N))
     start = jax.jit(lambda p: first_reconstruction(p, blank, Descent()))(problem())
-    expected = jax.jit(lambda p: run(FIRST, p, blank, iterations=Descent.first_iterations).value)(problem())
+    expected = jax.jit(lambda p: run(FIRST, p, blank, iterations=Descent.info.initial_iterations).value)(
+        problem()
+    )
     np.testing.assert_allclose(start, expected, atol=1e-5)
     assert np.abs(start).max() > 0.1
     np.testing.assert_array_equal(first_reconstruction(problem(), blank, Descent(), 0), blank)

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from small_scan import N, Smooth, everywhere, normal_equations, scan, smoothing, solve_nonnegative
 
 from pfitre_jax import contrib
-from pfitre_jax import solvers
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.solvers.loop import Status
 
 BLOCK = 6
@@ -20,7 +20,7 @@ BLOCK = 6
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Blocks:
+class Blocks(Prior):
     """The nearest image that is constant on blocks: a projection, whose fixed points are these images."""
 
     block: Any = dataclasses.field(default=BLOCK, metadata={"static": True})

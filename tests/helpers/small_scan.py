@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.problem import Problem, disc_support
 
@@ -58,7 +59,7 @@ def normal_equations() -> tuple[np.ndarray, np.ndarray]:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Smooth:
+class Smooth(Prior):
     """A linear denoiser: ``factor`` times the image smoothed over its four neighbours, periodic."""
 
     factor: Any

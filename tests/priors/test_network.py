@@ -13,6 +13,7 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.rotation import rotate
 from pfitre_jax.priors import files, network
 from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.priors.wedge_frame import turn_to_wedge
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
@@ -219,7 +220,7 @@ def test_a_network_with_other_inputs_is_refused(fields):
 @pytest.mark.parametrize("config", [SMALL, UNTURNED])
 def test_the_mean_over_turns_is_the_mean_over_mirror_images(config):
     prior, v = random_prior(config), picture(20, 20)
-    one = jax.jit(lambda k: prior.mirrored(k).denoise(v, correction=v[::-1], wedge=Wedge(0.3, 1.5), rho=0.01))
+    one = jax.jit(lambda k: prior.at(k).denoise(v, correction=v[::-1], wedge=Wedge(0.3, 1.5), rho=0.01))
     turns = np.stack([one(k) for k in range(4)])
     np.testing.assert_allclose(turns.mean(axis=0), denoise(prior, v, 0.3), atol=1e-5)
     assert np.abs(turns[0] - turns[1]).max() > 1e-3
@@ -245,3 +246,30 @@ def test_mirror_images_have_mirrored_proposals(size):
 
     assert max(differences(prior)) < 1e-5
     assert min(differences(dataclasses.replace(prior, symmetric=False))) > 1e-3
+
+
+def test_a_symmetric_prior_alternates_and_its_mirror_images_do_not():
+    prior = random_prior()
+    alone = dataclasses.replace(prior, symmetric=False)
+    assert prior.info.alternates and not prior.at(1).info.alternates
+    assert not alone.info.alternates and alone.at(1) is alone
+
+
+@pytest.mark.parametrize("key", ["initial_iterations", "first_iterations"])
+def test_initial_iterations_are_read_from_new_and_old_cards(key):
+    assert random_prior(card={"trained_on": {key: 7}}).info.initial_iterations == 7
+    assert random_prior().info.initial_iterations == 0
+
+
+def test_an_unrolled_prior_has_a_network_and_a_rho_for_each_iteration():
+    networks = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), random_prior())
+    prior = UnrolledPrior(networks, jnp.array([0.01, 0.02]))
+    assert prior.info.iterations == 2 and not prior.info.alternates
+    np.testing.assert_array_equal(prior.info.rho, prior.rho)
+    for iteration, index in ((0, 0), (1, 1), (5, 1)):
+        expected = jax.tree.leaves(jax.tree.map(lambda a, k=index: a[k], networks))
+        leaves = jax.tree.leaves(jax.jit(lambda prior, k: prior.at(k))(prior, iteration))
+        for leaf, other in zip(leaves, expected, strict=True):
+            np.testing.assert_array_equal(leaf, other)
+    shared = UnrolledPrior(jax.tree.map(lambda a: a[:1], networks), jnp.array([0.01]))
+    assert shared.info.iterations is None

@@ -12,16 +12,18 @@ from scipy.ndimage import gaussian_filter
 
 from pfitre_jax.estimation.support import MARGIN, field_of_view
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.priors.window import TAPER, Windowed, within
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Fill:
+class Fill(Prior):
     """Proposes a constant."""
 
     value: float
+    info = PriorInfo(initial_iterations=3)
     first_iterations = 3
 
     def denoise(self, v, *, correction, wedge, rho):
@@ -57,8 +59,7 @@ def test_a_constant_goes_on_unchanged():
 
 def test_it_has_the_properties_of_the_prior_inside():
     prior = within(Fill(1.0), 8)
-    assert prior.first_iterations == 3
-    assert not hasattr(prior, "symmetric") and not hasattr(prior, "anything")
+    assert prior.info == Fill.info and prior.info.initial_iterations == 3
 
 
 def test_an_unrolled_prior_keeps_its_rho():

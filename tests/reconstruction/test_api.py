@@ -2,7 +2,6 @@ import dataclasses
 import subprocess
 import sys
 import time
-import types
 
 import h5py
 import jax
@@ -14,6 +13,7 @@ from analytic import CENTER, COLUMNS, THETA, THETA_DEG, disc_stack
 
 import pfitre_jax as pf
 from pfitre_jax.data.scan import Scan, ranges
+from pfitre_jax.interfaces import Card, Prior, PriorInfo
 from pfitre_jax.reconstruction import api
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
@@ -119,10 +119,11 @@ def test_settings_that_make_no_sense_are_refused(scan, settings, said):
 
 
 @jax.tree_util.register_static
-class _Wary:
+class _Wary(Prior):
     """A prior that changes what is faint by much and what is strong by nothing."""
 
-    card = types.MappingProxyType({"name": "wary", "disagreement": {"limit": 0.1}})
+    card = Card({"name": "wary", "disagreement": {"limit": 0.1}})
+    info = PriorInfo(card=card)
 
     def denoise(self, v, *, correction, wedge, rho):
         return jnp.where(jnp.max(v) < 0.3, 2 * v, v)

@@ -14,9 +14,10 @@ from scipy.optimize import nnls
 from scipy.sparse.linalg import lsqr
 from small_scan import N, everywhere, inside, problem, scan
 
-from pfitre_jax.baselines import published
 from pfitre_jax import solvers
+from pfitre_jax.baselines import published
 from pfitre_jax.baselines.published.loop import TV_STRENGTH, Original
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.finite_differences import total_variation
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients, data_step
@@ -180,7 +181,7 @@ def test_admm_with_a_constraint_alone_is_non_negative_least_squares():
 def test_original_is_the_published_loop():
     """Step by step with a direct solve, the prior an identity, in double precision."""
 
-    class Identity:
+    class Identity(Prior):
         def denoise(self, v, *, correction, wedge, rho):
             return v
 

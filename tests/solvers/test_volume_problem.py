@@ -11,6 +11,7 @@ import pytest
 from skimage.restoration import denoise_tv_chambolle
 
 from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.finite_differences import gradient, gradient_adjoint
 from pfitre_jax.operators.projector import Projector
@@ -81,7 +82,7 @@ def test_back_is_the_adjoint_of_the_projection(problem):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Halve:
+class Halve(Prior):
     """A prior that knows one row at a time."""
 
     def denoise(self, v, *, correction, wedge, rho):

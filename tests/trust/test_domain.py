@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
@@ -106,7 +107,7 @@ def test_score_of_a_scan_is_the_middle_one_of_its_rows():
 
 
 @dataclasses.dataclass(frozen=True)
-class Stub:
+class Stub(Prior):
     """``a v + b gradient``."""
 
     a: float = 1.0
@@ -155,7 +156,7 @@ def test_prior_is_handed_the_data_gradient_in_image_units(problem, x):
 
 def test_what_is_outside_the_support_does_not_count(problem, x):
     @dataclasses.dataclass(frozen=True)
-    class Outside:
+    class Outside(Prior):
         def denoise(self, v, *, correction, wedge, rho):
             return v + (1 - problem.support)
 

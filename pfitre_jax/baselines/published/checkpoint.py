@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.baselines.published import network as original
 from pfitre_jax.baselines.published.network import OriginalConfig
-from pfitre_jax.priors.network import Card
+from pfitre_jax.interfaces import Card, Prior, PriorInfo
 
 #: How the files of PyTorch end.
 SUFFIXES = (".pth", ".pt", ".ckpt")
@@ -49,7 +49,7 @@ _IDLE = ("encoder.", "conv3.", "conv4s.", "conv4.", "conv5s.", "conv5.", "center
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class OriginalPrior:
+class OriginalPrior(Prior):
     """The published network; a pytree whose leaves are the parameters. It does not know the wedge.
 
     params: nested dict of arrays; config: layout, static; card: its name, static
@@ -58,6 +58,11 @@ class OriginalPrior:
     params: Any
     config: OriginalConfig = dataclasses.field(metadata={"static": True})
     card: Card = dataclasses.field(default_factory=Card, metadata={"static": True})
+
+    @property
+    def info(self) -> PriorInfo:
+        """The name of the checkpoint, as its model card."""
+        return PriorInfo(card=self.card)
 
     def denoise(self, v: Float[Array, "ny nx"], *, correction=None, wedge=None, rho=None):
         """The image (ny, nx) that the network proposes for ``v``; the rest is not looked at."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from small_scan import N, normal_equations, problem
 
+from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.wrappers.symmetrised import InTurns, in_turns
@@ -21,11 +22,18 @@ RHO = 0.02
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Fixed:
+class Fixed(Prior):
     """Proposes one image in even iterations and another one in odd ones, whatever it is shown."""
 
     images: Any
     symmetric: bool = dataclasses.field(default=True, metadata={"static": True})
+
+    @property
+    def info(self):
+        return PriorInfo(alternates=self.symmetric)
+
+    def at(self, iteration):
+        return self.mirrored(iteration) if self.symmetric else self
 
     def mirrored(self, k):
         return Fixed(jnp.roll(self.images, -(k % 2), 0))
