@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.plotting.figures import draw_wedge
+from pfitre_jax.plotting import draw_wedge
 
 NY, NX, COLUMNS, CENTER = 9, 11, 15, 6.0
 THETA_RAD = np.deg2rad(np.arange(-20.0, 75.0, 6.0))

@@ -57,9 +57,9 @@ def adapt(
 
     import dataclasses
 
+    from pfitre_jax.plotting.training import draw_adaptation
     from pfitre_jax.reconstruction import adapt as adapting
     from pfitre_jax.reconstruction import api
-    from pfitre_jax.training import figures as pictures
     from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
 
     given = adapting.load_prior(prior)
@@ -86,10 +86,10 @@ def adapt(
             adapted = adapting.adapt(loaded, given, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.card) | {"name": out.stem, "command": ctx.find_root().meta[COMMAND]}
         made = dataclasses.replace(adapted.prior, card=card)
-        figure = pictures.adaptation(adapted)
+        figure = draw_adaptation(adapted.losses, adapted.looks, adapted.errors, adapted.step)
         writers = {
             out.name: lambda path: files.save(path, made),
-            picture.name: lambda path: figure.savefig(path, dpi=110, format="png"),
+            picture.name: lambda path: figure.savefig(path, format="png"),
         }
         write_files(out.parent, writers)
     before, after = adapted.errors[0], adapted.error

@@ -37,7 +37,7 @@ def align_scan(
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.data.results import write_files
     from pfitre_jax.estimation.alignment import align
-    from pfitre_jax.plotting import figures as report
+    from pfitre_jax.plotting.alignment import draw_alignment
 
     writers, told = {}, {}
     start = Motion.none(scan.theta_rad, scan.center, roll_deg) if given is None else given
@@ -52,15 +52,15 @@ def align_scan(
         # As the file says it: a run that is gone on with has no other.
         motion = Motion.load(begun)
         told = {"pinned": found.pinned, "residual": found.residual, "bins": found.levels}
-        figure = report.alignment(
+        figure = draw_alignment(
             {
-                "shifts, bins": [("along the columns", motion.shifts), ("along the rows", motion.row_shifts)],
-                "gain": [("gain", motion.gain)],
-                "offset, in line integrals": [("offset", motion.offset)],
+                "shift, bins": {"along columns": motion.shifts, "along rows": motion.row_shifts},
+                "gain": {"gain": motion.gain},
+                "offset, line integral": {"offset": motion.offset},
             },
             residual=found.residual,
-            levels=found.levels,
-            rolls=found.rolls,
+            bin_factors=found.levels,
+            roll_searches=found.rolls,
             title="alignment",
             facts=[
                 f"roll {motion.roll_deg:.3g} degrees",

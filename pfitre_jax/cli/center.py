@@ -119,10 +119,10 @@ def center(
 
 def _write_trials(out: Path, tiles, what: str, title: str) -> list[Path]:
     from pfitre_jax.data.results import write_files
-    from pfitre_jax.plotting import figures as report
+    from pfitre_jax.plotting.trials import draw_trials, format_value
 
-    figure = report.strip(tiles, name=what, title=title)
-    lines = [f"{what},residual", *(f"{report.label(tile.value)},{tile.residual:.8g}" for tile in tiles)]
+    figure = draw_trials(tiles, name=what, title=title)
+    lines = [f"{what},residual", *(f"{format_value(tile.value)},{tile.residual:.8g}" for tile in tiles)]
     return write_files(
         out,
         {

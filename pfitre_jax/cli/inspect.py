@@ -67,15 +67,15 @@ def inspect(
         )
     warn(warnings)
     if out is not None:
-        from pfitre_jax.plotting import figures as report
+        from pfitre_jax.plotting.inspection import draw_inspection
 
         with work():
-            figure = report.inspection(
+            figure = draw_inspection(
                 loaded.projections,
                 loaded.mask,
                 loaded.theta_rad,
                 wedge,
-                edge=edge_signal(loaded),
+                edge_signal=edge_signal(loaded),
                 title=scan.name,
                 facts=[f"{name}: {facts[name]}" for name in _PICTURED],
             )

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from pfitre_jax.data.scan import ranges
 from pfitre_jax.metrics import psnr
-from pfitre_jax.plotting import figures as report
+from pfitre_jax.plotting.panels import Panel, choose_rows
+from pfitre_jax.plotting.preview import draw_preview
 from pfitre_jax.solvers.loop import Status
 
 #: Letters of a line beside the picture of the angles.
@@ -25,10 +26,9 @@ def preview(result, truth, compared, name: str):
     rows, middle = result.rows, result.middle
     history = lambda r, k: r.stats["residual"][k]  # noqa: E731
     if truth is None:
-        shown = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), report.PANELS)).round().astype(int))
+        shown = choose_rows(len(rows))
         panels = [
-            report.Panel(f"row {rows[k]}   residual {result.residual[k]:.3g}", result.volume[k])
-            for k in shown
+            Panel(f"row {rows[k]}   residual {result.residual[k]:.3g}", result.volume[k]) for k in shown
         ]
         curves = {f"row {rows[k]}": history(result, k) for k in shown}
     else:
@@ -36,20 +36,20 @@ def preview(result, truth, compared, name: str):
         unit = 1 if result.scan.pixel_size is None else result.scan.pixel_size
         images = {"fista-tv": compared.volume[0]} if compared else {}
         images[result.method] = result.volume[middle]
-        panels = [report.Panel("truth", truth / unit)] + [
-            report.Panel(f"{label}   PSNR {_psnr(image * unit, truth):.1f} dB", image)
+        panels = [Panel("truth", truth / unit)] + [
+            Panel(f"{label}   PSNR {_psnr(image * unit, truth):.1f} dB", image)
             for label, image in images.items()
         ]
         curves = {"fista-tv": history(compared, 0)} if compared else {}
         curves[result.method] = history(result, middle)
     image = result.volume[middle]
     said = f"row {rows[middle]}   shaded: not measured, {result.supplied[middle]:.0%}"
-    panels.append(report.Panel(said, image, image - result.measured[middle]))
+    panels.append(Panel(said, image, image - result.measured[middle]))
     short = lambda value: f"{value:.3g}" if isinstance(value, float) else value  # noqa: E731
     settings = ", ".join(f"{name} {short(value)}" for name, value in result.parameters.items())
-    return report.preview(
+    return draw_preview(
         panels,
-        misfit=result.misfit,
+        residual_sinogram=result.misfit,
         row=int(rows[middle]),
         curves=curves,
         theta_rad=result.scan.theta_rad,

@@ -118,14 +118,11 @@ def watch(
 
 
 def _picture(result, scan, row0: int, method: str):
-    import numpy as np
+    from pfitre_jax.plotting.panels import Panel, choose_rows
+    from pfitre_jax.plotting.preview import draw_live
 
-    from pfitre_jax.plotting import figures as report
-
-    shown = np.unique(np.linspace(0, scan.rows - 1, min(scan.rows, report.PANELS)).round().astype(int))
-    panels = [
-        report.Panel(f"row {row0 + k}   residual {result.residual[k]:.3g}", result.images[k]) for k in shown
-    ]
+    shown = choose_rows(scan.rows)
+    panels = [Panel(f"row {row0 + k}   residual {result.residual[k]:.3g}", result.images[k]) for k in shown]
     facts = [f"{scan.views} views", f"{result.iterations} iterations", f"{result.seconds:.1f} s"]
     title = f"{method}, {scan.views} views so far"
-    return report.live(panels, theta_rad=scan.theta_rad, wedge=scan.wedge, title=title, facts=facts)
+    return draw_live(panels, theta_rad=scan.theta_rad, wedge=scan.wedge, title=title, facts=facts)

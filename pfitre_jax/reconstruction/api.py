@@ -16,7 +16,7 @@ from pfitre_jax.data.scan import Scan, resolve, resolve_views
 from pfitre_jax.data.stored_scan import StoredScan as StoredScan
 from pfitre_jax.estimation.center import find_center, find_roll
 from pfitre_jax.geometry import check_center
-from pfitre_jax.plotting.figures import Tile
+from pfitre_jax.plotting.trials import Trial
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.reconstruction.executor import blocks
 from pfitre_jax.reconstruction.plan import prepare
@@ -216,7 +216,7 @@ def try_values(
     row: int | None = None,
     method: str = "cgls",
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Tile]:
+) -> list[Trial]:
     """One row reconstructed with each of several centres or rolls, to look at side by side.
 
     what: "center", ``values`` being detector indices, or "roll", degrees, of a scan that is not turned yet
@@ -234,7 +234,7 @@ def try_values(
         result = reconstruct(trial, method, rows=slice(row, row + 1), **known)
         # Scale and noise hardly depend on the axis, and tiles are to differ in it alone.
         known = {"scale": result.scale} | {name: result.parameters[name] for name in automatic}
-        tiles.append(Tile(float(value), result.volume[0], float(result.residual[0])))
+        tiles.append(Trial(float(value), result.volume[0], float(result.residual[0])))
         progress(len(tiles), len(values))
     return tiles
 

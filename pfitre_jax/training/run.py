@@ -17,11 +17,11 @@ import numpy as np
 
 from pfitre_jax.data.results import versions, write_files
 from pfitre_jax.metrics import psnr
+from pfitre_jax.plotting.training import draw_samples, draw_training_curves
 from pfitre_jax.priors import files, network
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.runtime import devices as meshes
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.training import figures as pictures
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
 from pfitre_jax.training.parameters import params_of, prior_of
@@ -128,12 +128,13 @@ def train(
                 if done % config.report.validate_every == 0 or ends:
                     scores, trust, images = run.validate(state, validation, now)
                     record |= scores
-                    pictures.samples(images, out / "samples.png")
+                    draw_samples(images).savefig(out / "samples.png")
                     export(config, state, scores, trust, out, command)
                 with log.open("a") as file:
                     file.write(json.dumps(record) + "\n")
                 if "validation_psnr" in record:
-                    pictures.curve(log, out / "curve.png")
+                    records = [json.loads(line) for line in log.read_text().splitlines()]
+                    draw_training_curves(records).savefig(out / "curve.png")
                 report(record)
             if checkpoint_due:
                 checkpoints.save(done, state)

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfitre_jax.plotting.figures import Panel, gallery
+from pfitre_jax.plotting.gallery import draw_gallery
+from pfitre_jax.plotting.panels import Panel
 from pfitre_jax.training.config import load_config
 from pfitre_jax.twin.instrument import ROWWISE, SWITCHED, Instrument, draw_geometry, measure
 from pfitre_jax.twin.projection import OVERSAMPLING
@@ -84,7 +85,7 @@ def draw_scenes(size: int, seed: int, banks: Mapping[str, Bank]) -> Figure:
         panels = [Panel(f"{name}, row {row}" if row == 0 else f"row {row}", volume[row]) for row in shown]
         cuts = [Panel("cut along x", volume[:, size // 2]), Panel("cut along y", volume[:, :, size // 2])]
         rows.append(panels + cuts)
-    return gallery(rows, title="scenes of the digital twin")
+    return draw_gallery(rows, title="scenes of the digital twin")
 
 
 def _height(columns: int) -> int:
@@ -126,7 +127,7 @@ def draw_artifacts(columns: int, views: int, seed: int) -> Figure:
         panels = ((what, before), (f"{name} {STRENGTHS[name]:g}", after), ("change", after - before))
         rows.append([Panel(title, image) for title, image in panels])
     paired = [left + right for left, right in zip(rows[::2], [*rows[1::2], []], strict=False)]
-    return gallery(
+    return draw_gallery(
         paired,
         title="imperfections of the virtual instrument (sinograms: views down; single views: rows down)",
     )

@@ -381,10 +381,12 @@ def test_the_sample_shows_its_truth(tmp_path, monkeypatch, pixel_size):
     np.savez(tmp_path / "chip.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER, truth=truth)
     monkeypatch.setattr("pfitre_jax.cli.samples.SAMPLES", tmp_path)
     drawn = []
-    from pfitre_jax.plotting import figures as report
+    from pfitre_jax.cli import result_display
 
-    real = report.preview
-    monkeypatch.setattr(report, "preview", lambda panels, **k: drawn.extend(panels) or real(panels, **k))
+    real = result_display.draw_preview
+    monkeypatch.setattr(
+        result_display, "draw_preview", lambda panels, **k: drawn.extend(panels) or real(panels, **k)
+    )
     out = tmp_path / "out"
     done = pfitre(
         "recon",

@@ -14,7 +14,6 @@ import pytest
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import load
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.training import figures as pictures
 from pfitre_jax.training import run, step
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Banks, Optimisation, Pool, Report, Stage, TrainingConfig
@@ -308,13 +307,3 @@ def test_weights_of_another_network_are_refused(config, train, tmp_path):
     other = NetworkPrior.create(dataclasses.replace(config.network, growth=8), jax.random.key(0))
     with pytest.raises(ValueError, match=r"the weights are of a network .*; expected the configuration's"):
         train(config, tmp_path, weights=other)
-
-
-def test_curve_of_a_long_log(tmp_path):
-    records = [{"step": step, "loss": 1 / step} for step in range(1, 60)]
-    names = ("validation_start", "validation_one_shot", "validation_network", "validation_psnr")
-    records[-1] |= dict.fromkeys(names, 20.0)
-    log = tmp_path / "log.jsonl"
-    log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    pictures.curve(log, tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,13 @@
+from .alignment import draw_alignment as draw_alignment
+from .gallery import draw_gallery as draw_gallery
+from .inspection import draw_inspection as draw_inspection
+from .panels import Panel as Panel
+from .panels import draw_slices as draw_slices
+from .preview import draw_live as draw_live
+from .preview import draw_preview as draw_preview
+from .training import draw_adaptation as draw_adaptation
+from .training import draw_samples as draw_samples
+from .training import draw_training_curves as draw_training_curves
+from .trials import Trial as Trial
+from .trials import draw_trials as draw_trials
+from .wedge_diagram import draw_wedge as draw_wedge

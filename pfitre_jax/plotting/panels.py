@@ -1,0 +1,73 @@
+"""Labelled images side by side on one gray scale."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import FigureBase
+
+from pfitre_jax.plotting.style import FRAME, MISSING, gray_limits, remove_ticks
+
+#: Rows that a figure of a result shows at most.
+MAX_ROWS = 4
+#: A supplied component of this share of the gray scale is shaded in full.
+FULL_SHADE = 0.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """A labelled image.
+
+    Attributes:
+        title: Text above the image.
+        image: (ny, nx), image values.
+        supplied: (ny, nx), the supplied component of the image, which is shaded, or None.
+    """
+
+    title: str
+    image: np.ndarray
+    supplied: np.ndarray | None = None
+
+
+def choose_rows(rows: int) -> np.ndarray:
+    """Returns the indices of at most :data:`MAX_ROWS` evenly spaced rows of ``rows``."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, MAX_ROWS)).round().astype(int))
+
+
+def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None:
+    """Draws images on one gray scale, with a color bar and scale bars.
+
+    Args:
+        figure: Figure or subfigure to draw into.
+        panels: The images.
+        units: Unit of the image values, "1/pixel" or "1/um".
+    """
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    low, high = gray_limits(np.concatenate([panel.image.ravel() for panel in panels]))
+    for axis, panel in zip(axes, panels, strict=True):
+        drawn = axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        if panel.supplied is not None:
+            alpha = 0.8 * np.clip(np.abs(panel.supplied) / (FULL_SHADE * (high - low)), 0, 1)
+            shade = np.empty((*alpha.shape, 4))
+            shade[..., :3], shade[..., 3] = to_rgb(MISSING), alpha
+            axis.imshow(shade, interpolation="nearest")
+        axis.set_title(panel.title, loc="left")
+        remove_ticks(axis)
+        _add_scale_bar(axis, panel.image.shape[1])
+    bar = figure.colorbar(drawn, ax=list(axes), shrink=0.86, pad=0.01, aspect=28)
+    bar.set_label(f"image value, {units.replace('um', 'µm')}")
+    bar.outline.set_edgecolor(FRAME)
+
+
+def _add_scale_bar(axis: Axes, columns: int) -> None:
+    """Draws a bar of about a fifth of the image width, labelled with its length in pixels."""
+    length = columns / 5
+    step = 10 ** np.floor(np.log10(max(length, 1)))
+    length = max(float(step * max(n for n in (1, 2, 5) if n * step <= max(length, 1))), 1.0)
+    x, y = 0.04 * columns, 0.96 * axis.get_ylim()[0]
+    axis.plot([x, x + length], [y, y], color="white", lw=2.5, solid_capstyle="butt")
+    axis.text(x, y - 0.02 * columns, f"{length:g} px", color="white", fontsize=8, va="bottom", ha="left")
