@@ -38,6 +38,7 @@ from benchmarks.original import ITERATIONS, original_cost
 from benchmarks.timing import seconds, table
 from pfitre_jax.data.results import write_files
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.calibrate import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.normal import NormalKernel
@@ -96,7 +97,7 @@ def solver_seconds(
     solver, scan: Scan, iterations: int, chunk: int | None = None, tolerance: float = 0.0
 ) -> float:
     """Seconds a slice, compiled."""
-    problem, _ = slices.shared_problem(scan.geometry(), image_support(scan.geometry()))
+    problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
     program = slices.make_program(solver, problem, scan.rows, scale=1.0, iterations=iterations, chunk=chunk)
     todo = slices.blocks(slice(0, scan.rows), program.chunk)
     solve = lambda: [part.images for part in slices.solve_blocks(program, scan.select_rows, todo)]  # noqa: E731

@@ -20,6 +20,7 @@ from benchmarks.operators import astra_operator
 from benchmarks.timing import seconds, table
 from pfitre_jax.baselines.published import network as original
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.calibrate import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.reconstruction import executor as slices
 from pfitre_jax.reconstruction import methods
@@ -62,7 +63,7 @@ def our_cost(n: int, views: int, theta_rad, rows: int) -> tuple[float, float]:
         np.random.default_rng(0).random((views, rows, n), np.float32) * n / 4, theta_rad, center=(n - 1) / 2
     )
     settings = methods.with_numbers(methods.settings("pfitre"), SMALLEST_WEIGHT)
-    problem, compiling = slices.shared_problem(scan.geometry(), image_support(scan.geometry()))
+    problem, compiling = shared_problem(scan.geometry(), image_support(scan.geometry()))
     program = slices.make_program(
         methods.build("pfitre", settings), problem, rows, scale=1.0, iterations=settings["iterations"]
     )

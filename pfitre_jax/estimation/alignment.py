@@ -31,12 +31,10 @@ from scipy import fft, ndimage
 from pfitre_jax.data.motion import Motion
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import binned_index, shrink, unbinned_index
-from pfitre_jax.estimation.calibrate import scan_scale
+from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.estimation.opposite_views import vertex
-from pfitre_jax.estimation.support import scan_support
 from pfitre_jax.geometry import Wedge, gauge
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.reconstruction.executor import shared_problem
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.parameters.noise import MAD, noise_level
 from pfitre_jax.solvers.problem import Problem
@@ -260,9 +258,8 @@ class _Level:
 
     def __init__(self, scan: Scan, *, rows: bool, gain: bool, drift: bool):
         self.scan, self.rows, self.gain, self.drift = scan, rows and scan.rows > 1, gain, drift
-        support, _ = scan_support(scan)
-        self.problem, _ = shared_problem(scan.geometry(), support)
-        self.scale, _ = scan_scale(scan, self.problem)
+        calibration = calibrate(scan, "scale")
+        self.problem, self.scale = calibration.problem, calibration.scale
         energy = np.sum(scan.projections.astype(float) ** 2, axis=(0, 2))
         count = min(ROWS, scan.rows)
         first = int(np.argmax(np.convolve(energy, np.ones(count), mode="valid")))

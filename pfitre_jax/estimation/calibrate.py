@@ -1,80 +1,200 @@
-"""Scale and noise of a whole scan, from all its rows, whichever of them are asked for."""
+"""Calibration of a scan: support, shared problem, scale, noise, TV weight and prior strength, in this order.
+
+:func:`calibrate` does it for a scan on the host, :func:`estimate_parameters` for slices inside a jitted
+program.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.support import image_support
-from pfitre_jax.runtime.compilation import compiled
+from pfitre_jax.estimation.support import image_support, scan_support
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
-from pfitre_jax.solvers.parameters.scale import reference_scale
-from pfitre_jax.solvers.parameters.tv_weight import automatic_weight
+from pfitre_jax.solvers.parameters.scale import SCALE_ITERATIONS, reference_scale
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, automatic_weight, learned_rho
 from pfitre_jax.solvers.problem import Problem
 
 if TYPE_CHECKING:
     from pfitre_jax.data.stored_scan import StoredScan
 
-#: At most this many rows, evenly spread over the scan, are looked at.
+#: Largest number of rows, evenly spread over the scan, from which scale and noise are estimated.
 SAMPLE_ROWS = 32
+
+#: A parameter of the sequence that :func:`calibrate` estimates.
+Parameter = Literal["scale", "noise", "tv_weight", "rho"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Estimates:
+    """Parameters that are estimated from the sinograms of a scan.
+
+    Attributes:
+        scale: (), image value that becomes 1, per pixel.
+        noise: (), standard deviation of the noise in a bin, in units of the scale.
+        tv_weight: (), weight of total variation.
+        rho: (), strength of a learned prior, relative to ``||A||^2 = 1``.
+    """
+
+    scale: Float[Array, ""]
+    noise: Float[Array, ""] | None = None
+    tv_weight: Float[Array, ""] | None = None
+    rho: Float[Array, ""] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Properties of a scan that its reconstruction depends on.
+
+    Attributes:
+        problem: The problem that all rows share; its sinogram is empty.
+        center: Detector index of the rotation axis.
+        truncated: (views,), whether a view extends beyond the field of view.
+        scale: Image value that becomes 1, per pixel.
+        noise: Standard deviation of the noise in a bin, in units of the scale.
+        tv_weight: Weight of total variation that belongs to the noise.
+        rho: Strength of a learned prior that belongs to the noise, relative to ``||A||^2 = 1``.
+        seconds_compile: Wall time of compilation.
+    """
+
+    problem: Problem
+    center: float
+    truncated: np.ndarray
+    scale: float
+    noise: float | None = None
+    tv_weight: float | None = None
+    rho: float | None = None
+    seconds_compile: float = 0.0
+
+    @property
+    def support(self) -> np.ndarray:
+        """(ny, nx), 1 where the image may differ from 0."""
+        return np.asarray(self.problem.support)
+
+
+def calibrate(
+    scan: Scan | StoredScan,
+    until: Parameter = "rho",
+    *,
+    scale: float | None = None,
+    noise: float | None = None,
+    tv_weight: float | None = None,
+) -> Calibration:
+    """Calibrates a scan whose centre is known.
+
+    Scale and noise are those of :func:`sample_rows`, whichever rows are reconstructed. The scale is measured
+    inside the disc that every view sees, also where the support is wider. The noise is a fast estimate from
+    second differences (:func:`noise_level`); only where a TV weight or rho depends on it, initial estimates
+    are reconstructed for a better one (:func:`scan_noise`).
+
+    Args:
+        scan: The scan.
+        until: Last parameter of the sequence scale, noise, tv_weight, rho that is needed.
+        scale: A known scale, which is then not estimated.
+        noise: A known noise, which is then not estimated.
+        tv_weight: The TV weight that belongs to the known noise.
+
+    Returns:
+        The calibration; parameters after ``until`` may be None.
+    """
+    support, truncated = scan_support(scan, getattr(scan, "seen", None))
+    problem, seconds_compile = shared_problem(scan.geometry(), support)
+    fixed = functools.partial(Calibration, problem, float(scan.center), truncated)
+    estimates_noise = until != "scale" and noise is None
+    if scale is None or estimates_noise:
+        sinograms, masks = _sampled(scan)
+    if scale is None:
+        field = image_support(scan.geometry())
+        region = np.pad(field, (support.shape[0] - field.shape[0]) // 2) * support
+        executable, seconds = compiled(_scale, problem, sinograms, masks, region)
+        scale = float(executable(problem, sinograms, masks, region))
+        seconds_compile += seconds
+    if estimates_noise:
+        arguments = (problem, sinograms / np.float32(scale), masks)
+        for fit in (False, True):
+            executable, seconds = compiled(_noise_and_weight, *arguments, fit=fit)
+            noise, tv_weight = (float(value) for value in executable(*arguments))
+            seconds_compile += seconds
+            if not depends_on_noise(until, tv_weight):
+                break
+    rho = None if tv_weight is None else float(learned_rho(tv_weight))
+    return fixed(scale, noise, tv_weight, rho, seconds_compile)
+
+
+def estimate_parameters(
+    problem: Problem,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"] | None = None,
+    *,
+    until: Parameter = "rho",
+    scale_iterations: int = SCALE_ITERATIONS,
+) -> Estimates:
+    """Scale, noise, TV weight and rho of the slices of one scan; pure.
+
+    Args:
+        problem: Supplies everything but sinogram and mask.
+        sinograms: (slices, views, columns), line integrals.
+        masks: (slices, views, columns), 1 for a valid bin; by default that of the problem.
+        until: Last parameter that is needed; the noise is always :func:`scan_noise`.
+        scale_iterations: Conjugate gradients of the scale's reconstruction.
+    """
+    scale = reference_scale(problem, sinograms, masks, iterations=scale_iterations)
+    if until == "scale":
+        return Estimates(scale)
+    noise, tv_weight = _noise_and_weight(problem, sinograms / scale, masks, fit=True)
+    return Estimates(scale, noise, tv_weight, learned_rho(tv_weight))
+
+
+def depends_on_noise(parameter: Parameter, tv_weight: float) -> bool:
+    """Whether ``parameter`` at this TV weight differs from its value for noiseless data."""
+    # A weight in single precision may be slightly below the smallest one.
+    highest = max(tv_weight, SMALLEST_WEIGHT)
+    if parameter == "tv_weight":
+        return highest != SMALLEST_WEIGHT
+    return parameter == "rho" and bool(learned_rho(highest) != learned_rho(SMALLEST_WEIGHT))
+
+
+def shared_problem(geometry: ParallelGeometry, support: Float[np.ndarray, "ny nx"]) -> tuple[Problem, float]:
+    """The problem that all rows of a scan share, with an empty sinogram, and its seconds of compilation."""
+    args = as_arrays((geometry, np.asarray(support, np.float32), Wedge.from_angles(geometry.theta_rad)))
+    executable, seconds = compiled(_shared_problem, *args)
+    return executable(*args), seconds
 
 
 def sample_rows(rows: int) -> np.ndarray:
-    """At most :data:`SAMPLE_ROWS` of ``rows`` rows, evenly spread, ascending."""
+    """Indices of at most :data:`SAMPLE_ROWS` of ``rows`` rows, evenly spread, ascending."""
     return np.unique(np.round(np.linspace(0, rows - 1, min(rows, SAMPLE_ROWS))).astype(int))
 
 
-_reference_scale = jax.jit(reference_scale)
-
-
-def scan_scale(scan: Scan | StoredScan, problem: Problem) -> tuple[float, float]:
-    """The scan's scale, and the seconds its compilation took.
-
-    :func:`pfitre_jax.solvers.parameters.scale.reference_scale` of :func:`sample_rows`.
-
-    Looks inside the disc that every view sees, also where the support of ``problem`` is wider.
-    """
-    sinograms, masks = sampled(scan)
-    field = image_support(scan.geometry())
-    margin = (problem.support.shape[0] - field.shape[0]) // 2
-    region = np.pad(field, margin) * np.asarray(problem.support)
-    executable, seconds = compiled(_reference_scale, problem, sinograms, masks, region)
-    return float(executable(problem, sinograms, masks, region)), seconds
-
-
-def found_noise(
-    scan: Scan | StoredScan, problem: Problem, scale: float, matters: Callable[[float], bool]
-) -> tuple[float, float, float]:
-    """The noise of a bin, in units of the scale, the automatic weight of total variation that belongs to it,
-    and the seconds their compilation took.
-
-    :func:`pfitre_jax.solvers.parameters.noise.noise_level` of :func:`sample_rows`, and where its weight ``matters``, as
-    it may be less, :func:`pfitre_jax.solvers.parameters.noise.scan_noise`, which makes first reconstructions.
-    """
-    sinograms, masks = sampled(scan)
-    arguments = (problem, sinograms / np.float32(scale), masks)
-    executable, seconds = compiled(_noise_and_weight, *arguments, fitted=False)
-    noise, weight = executable(*arguments)
-    if matters(float(weight)):
-        executable, more = compiled(_noise_and_weight, *arguments, fitted=True)
-        seconds += more
-        noise, weight = executable(*arguments)
-    return float(noise), float(weight), seconds
-
-
-@functools.partial(jax.jit, static_argnames="fitted")
-def _noise_and_weight(problem, sinograms, masks, *, fitted):
-    noise = scan_noise(problem, sinograms, masks) if fitted else noise_level(sinograms, masks)
-    return noise, automatic_weight(problem, noise, masks)
-
-
-def sampled(scan: Scan | StoredScan) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(scan: Scan | StoredScan) -> tuple[np.ndarray, np.ndarray]:
     """Sinograms and masks (slices, views, columns) of :func:`sample_rows`."""
     rows = scan.take_rows(sample_rows(scan.rows))
     sinograms = np.ascontiguousarray(np.moveaxis(rows.projections, 1, 0))
     return sinograms, np.moveaxis(rows.mask, 1, 0).astype(np.float32)
+
+
+@jax.jit
+def _shared_problem(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> Problem:
+    A = Projector(geometry, support.shape)
+    return Problem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
+
+
+_scale = jax.jit(reference_scale)
+
+
+@functools.partial(jax.jit, static_argnames="fit")
+def _noise_and_weight(problem: Problem, sinograms: Array, masks: Array | None, *, fit: bool):
+    masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
+    noise = scan_noise(problem, sinograms, masks) if fit else noise_level(sinograms, masks)
+    return noise, automatic_weight(problem, noise, masks)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.estimation.calibrate import estimate_parameters
 from pfitre_jax.metrics import psnr
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
@@ -17,9 +18,6 @@ from pfitre_jax.reconstruction.methods import METHODS as RECIPES
 from pfitre_jax.reconstruction.methods import fill_invalid
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.parameters.noise import scan_noise
-from pfitre_jax.solvers.parameters.scale import reference_scale
-from pfitre_jax.solvers.parameters.tv_weight import automatic_weight, learned_rho
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.trust.domain import disagreement
 from pfitre_jax.trust.image_statistics import statistics
@@ -127,10 +125,9 @@ def _variation(scans: Scans, ratios, weights, *, iterations: int):
 def _learned(prior, scans: Scans, rho, *, iterations: int):
     def one(problem):
         # Every scene is a scan of its own.
-        scale = reference_scale(problem, problem.sinogram[None])
+        scale, own_rho = _scale_and_rho(problem, problem.sinogram[None], problem.mask[None], rho)
         problem = problem.with_sinogram(problem.sinogram / scale)
-        own = _rho(rho, problem, problem.sinogram[None], problem.mask[None])
-        images, doubt = _loop(prior, problem, jnp.zeros(problem.A.shape), own, iterations)
+        images, doubt = _loop(prior, problem, jnp.zeros(problem.A.shape), own_rho, iterations)
         facts = {"disagreement": doubt, "statistics": statistics(images["pfitre"])}
         return {name: scale * image for name, image in images.items()}, facts
 
@@ -139,8 +136,7 @@ def _learned(prior, scans: Scans, rho, *, iterations: int):
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _learned_volume(prior, scans: Scans, rho, *, iterations: int):
-    scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
-    rho = _rho(rho, scans.problem, scans.sinograms / scale, scans.masks)
+    scale, rho = _scale_and_rho(scans.problem, scans.sinograms, scans.masks, rho)
     problem = VolumeProblem.create(scans.problem, scans.sinograms / scale, scans.masks)
     images, doubt = _loop(prior, problem, jnp.zeros_like(scans.truth), rho, iterations)
     facts = {
@@ -152,8 +148,7 @@ def _learned_volume(prior, scans: Scans, rho, *, iterations: int):
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _rows(prior, scans: Scans, rho, *, iterations: int):
-    scale = reference_scale(scans.problem, scans.sinograms, scans.masks)
-    rho = _rho(rho, scans.problem, scans.sinograms / scale, scans.masks)
+    scale, rho = _scale_and_rho(scans.problem, scans.sinograms, scans.masks, rho)
 
     def one(problem):
         problem = problem.with_sinogram(problem.sinogram / scale)
@@ -163,11 +158,10 @@ def _rows(prior, scans: Scans, rho, *, iterations: int):
     return scans.each(one)
 
 
-def _rho(rho, problem, sinograms, masks):
-    """``rho``, or for ``None`` that of a scan of these slices, (slices, views, columns)."""
-    if rho is not None:
-        return rho
-    return learned_rho(automatic_weight(problem, scan_noise(problem, sinograms, masks), masks))
+def _scale_and_rho(problem, sinograms, masks, rho):
+    """Scale of the scan of these slices (slices, views, columns), and ``rho``, or for ``None`` the scan's."""
+    estimates = estimate_parameters(problem, sinograms, masks, until="rho" if rho is None else "scale")
+    return estimates.scale, estimates.rho if rho is None else rho
 
 
 def _loop(prior, problem, blank, rho, iterations: int):
@@ -186,7 +180,7 @@ def _published(prior, scans: Scans):
     settings = RECIPES["pfitre-original"].defaults
 
     def one(problem):
-        scale = reference_scale(problem, problem.sinogram[None])
+        scale = estimate_parameters(problem, problem.sinogram[None], until="scale").scale
         problem = problem.with_sinogram(problem.sinogram / scale)
         loop = Original(prior, settings["rho"])
         blank = jnp.zeros(problem.A.shape)

@@ -9,13 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import scan_scale
-from pfitre_jax.estimation.support import scan_support
+from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.interfaces import Card
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import api
-from pfitre_jax.reconstruction import executor as slices
 from pfitre_jax.reconstruction.plan import rows_with_signal
 from pfitre_jax.training.adaptation import AdaptationSettings, Adapted
 from pfitre_jax.training.adaptation import adapt as adapt_rows
@@ -50,15 +48,15 @@ def adapt(
     settings = AdaptationSettings() if settings is None else settings
     picked = scan if rows is None else scan.select_rows(rows)
     scan = api.with_center(scan)
-    support, _ = scan_support(scan)
-    problem, _ = slices.shared_problem(scan.geometry(), support)
-    scale, _ = scan_scale(scan, problem)
+    calibration = calibrate(scan, "scale")
     masks = np.moveaxis(picked.mask, 1, 0)
-    sinograms = np.where(masks, np.moveaxis(picked.projections, 1, 0) / np.float32(scale), np.float32(0))
+    sinograms = np.where(
+        masks, np.moveaxis(picked.projections, 1, 0) / np.float32(calibration.scale), np.float32(0)
+    )
     if rows is None:
         looked = rows_with_signal(np.linalg.norm(sinograms, axis=(1, 2)), ROWS)
         sinograms, masks = sinograms[looked], masks[looked]
-    adapted = adapt_rows(prior, problem, sinograms, masks, settings, progress)
+    adapted = adapt_rows(prior, calibration.problem, sinograms, masks, settings, progress)
     return dataclasses.replace(adapted, prior=_with_card(adapted, prior, scan))
 
 

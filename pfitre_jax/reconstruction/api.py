@@ -134,7 +134,7 @@ def reconstruct(
         or a prior itself
     iterations, rho, weight: of the method, default its own, of which "auto" is from the noise in the scan; a
         setting that it does not take is refused
-    scale: default :func:`pfitre_jax.estimation.calibrate.scan_scale` of the whole scan
+    scale: default that of :func:`pfitre_jax.estimation.calibrate.calibrate`
     joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
         has differences along the rows, and the prior "volume", the default then, sees those beside
     robust: "huber" or "student-t", in the place of least squares: bins that are far off pull less

@@ -180,12 +180,15 @@ def _prepare(folder, what, scan, method, settings, rows: slice, joint, slab, lim
     known = _told(partial / PLAN)
     if known is not None and known.get("what") != what:
         raise ValueError(f"{partial} is of another run: {_difference(known.get('what'), what)}; remove it")
-    if known is not None and scan.center != known["found"]["center"]:
-        scan = scan.with_center(known["found"]["center"])
-    found = {} if known is None else {name: known["found"].get(name) for name in ("scale", "noise", "weight")}
+    calibration = {} if known is None else dict(known["calibration"])
+    center = calibration.pop("center", scan.center)
+    if scan.center != center:
+        scan = scan.with_center(center)
     chunk = slab if known is None else known["chunk"]
     number = rows.stop - rows.start
-    prepared = prepare(scan, method, dict(settings), number, joint=joint, chunk=chunk, limit=limit, **found)
+    prepared = prepare(
+        scan, method, dict(settings), number, joint=joint, chunk=chunk, limit=limit, **calibration
+    )
     if known is not None and chunk != prepared.chunk:
         raise DoesNotFit(
             f"{prepared.chunk} rows would be solved together, and the run began with {chunk}; expected as "
@@ -193,7 +196,9 @@ def _prepare(folder, what, scan, method, settings, rows: slice, joint, slab, lim
         )
     if known is None:
         check_disk(folder, prepared, rows)
-        content = plain({"what": what, "found": dataclasses.asdict(prepared.found), "chunk": prepared.chunk})
+        names = ("center", "scale", "noise", "tv_weight")
+        calibration = {name: getattr(prepared.calibration, name) for name in names}
+        content = plain({"what": what, "calibration": calibration, "chunk": prepared.chunk})
         text = json.dumps(content, indent=2) + "\n"
         write_files(partial, {PLAN: lambda path: path.write_text(text)})
     return prepared

@@ -14,8 +14,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.operators.projector import Projector
 from pfitre_jax.reconstruction.methods import solve_slice
 from pfitre_jax.reconstruction.slabs import HALO, slab_rows, slabs, solve_volume
 from pfitre_jax.runtime import devices as meshes
@@ -77,22 +75,6 @@ class Program:
     seconds_compile: float
 
 
-def shared_problem(geometry: ParallelGeometry, support) -> tuple[Problem, float]:
-    """What all rows have in common: a problem with an empty sinogram, and the seconds its compilation took.
-
-    support: (ny, nx), see :func:`pfitre_jax.estimation.support.image_support`
-    """
-    args = as_arrays((geometry, np.asarray(support, np.float32), Wedge.from_angles(geometry.theta_rad)))
-    executable, seconds = compiled(_shared_problem, *args)
-    return executable(*args), seconds
-
-
-@jax.jit
-def _shared_problem(geometry, support, wedge):
-    A = Projector(geometry, support.shape)
-    return Problem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
-
-
 def make_program(
     solver: Any,
     problem: Problem,
@@ -109,7 +91,7 @@ def make_program(
     """Compile a solver for chunks of rows that fit into memory, shared by the local devices.
 
     solver: of :data:`pfitre_jax.reconstruction.methods.METHODS`
-    problem: of :func:`shared_problem`; supplies everything but sinogram and mask
+    problem: of :func:`pfitre_jax.estimation.calibrate.calibrate`; supplies everything but sinogram and mask
     rows: to solve; they are shared out evenly over the chunks
     scale: what image values are divided by while they are solved for
     joint: whether all rows of a chunk are one volume; by default all rows are one chunk, and where there are

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.calibrate import estimate_parameters
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.normal import NormalKernel
@@ -20,9 +21,6 @@ from pfitre_jax.reconstruction import methods
 from pfitre_jax.reconstruction.slabs import solve_volume
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.parameters.noise import scan_noise
-from pfitre_jax.solvers.parameters.scale import reference_scale
-from pfitre_jax.solvers.parameters.tv_weight import automatic_weight
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 
@@ -77,9 +75,12 @@ def refresh(
     start = np.zeros((scan.rows, *support.shape), np.float32) if before is None else before.images
     wedge = Wedge.from_angles(scan.theta_rad)
     arguments = as_arrays((geometry, wedge, support, weights, sinograms, masks))
-    executable, seconds = compiled(_measure, *arguments, weighed=methods.wants_weight(settings))
-    problem, scale, weight = executable(*arguments)
-    solver = methods.build(method, methods.with_numbers(settings, weight))
+    until = methods.needed_parameter(settings)
+    until = "scale" if until == "noise" else until
+    executable, seconds = compiled(_measure, *arguments, until=until)
+    problem, estimates = executable(*arguments)
+    scale = estimates.scale
+    solver = methods.build(method, methods.with_numbers(settings, estimates.tv_weight))
     if before is not None:
         solver = _without_first(solver)
     arguments = as_arrays((solver, problem, scale, sinograms, masks, start))
@@ -98,10 +99,9 @@ def _without_first(solver):
     return solver
 
 
-@functools.partial(jax.jit, static_argnames="weighed")
-def _measure(geometry, wedge, support, weights, sinograms, masks, *, weighed):
-    """The problem of one row, and of all of them the scale and, if they are ``weighed``, the automatic
-    weight, else None."""
+@functools.partial(jax.jit, static_argnames="until")
+def _measure(geometry, wedge, support, weights, sinograms, masks, *, until):
+    """The problem of one row, and the estimated parameters of all of them."""
     A = Projector(geometry, support.shape)
     problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
     # Views that are yet to come count for nothing.
@@ -110,11 +110,7 @@ def _measure(geometry, wedge, support, weights, sinograms, masks, *, weighed):
         norm_squared=A.norm_squared(view_weights=weights),
         kernel=NormalKernel.create(A, support, weights),
     )
-    scale = reference_scale(problem, sinograms, masks)
-    if not weighed:
-        return problem, scale, None
-    noise = scan_noise(problem, sinograms / scale, masks)
-    return problem, scale, automatic_weight(problem, noise, masks)
+    return problem, estimate_parameters(problem, sinograms, masks, until=until)
 
 
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.estimation.calibrate import Parameter
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.tv import TV
@@ -20,7 +21,7 @@ from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import Solution, Status, run
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, learned_rho
+from pfitre_jax.solvers.parameters.tv_weight import learned_rho
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
@@ -199,29 +200,21 @@ def automatic(method: str) -> list[str]:
     return [name for name, value in recipe(method).defaults.items() if value == "auto"]
 
 
-def depend_on_noise(settings: dict[str, Any], weight: float) -> bool:
-    """Whether a weight of at most ``weight`` may give other numbers than the smallest."""
-    if not wants_weight(settings):
-        return False
-    names = ("weight", "rho")
-    # One in single precision may be a hair below.
-    most = with_numbers(settings, max(weight, SMALLEST_WEIGHT))
-    least = with_numbers(settings, SMALLEST_WEIGHT)
-    return any(least.get(name) != most.get(name) for name in names)
-
-
-def wants_weight(settings: dict[str, Any]) -> bool:
-    """Whether :func:`with_numbers` needs the scan's automatic weight."""
-    return settings.get("weight", settings.get("rho")) == "auto"
+def needed_parameter(settings: dict[str, Any]) -> Parameter:
+    """The last parameter of a scan's calibration that ``settings`` need for their "auto"."""
+    if settings.get("weight") == "auto":
+        return "tv_weight"
+    # With a TV weight of its own, rho belongs to that.
+    return "rho" if settings.get("rho") == "auto" and "weight" not in settings else "noise"
 
 
 def with_numbers(settings: dict[str, Any], weight: float | None = None) -> dict[str, Any]:
     """``settings`` with numbers for "auto": ``weight``, which is the scan's
     :func:`pfitre_jax.solvers.parameters.tv_weight.automatic_weight`, and the rho that belongs to the weight.
 
-    Raises ``ValueError`` where it is needed (:func:`wants_weight`) and not there.
+    Raises ``ValueError`` where it is needed and not there.
     """
-    if weight is None and wants_weight(settings):
+    if weight is None and needed_parameter(settings) != "noise":
         raise ValueError("weight or rho is 'auto' and the scan's automatic weight is not given")
     numbers = dict(settings)
     if numbers.get("weight") == "auto":

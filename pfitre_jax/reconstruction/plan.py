@@ -12,8 +12,8 @@ import numpy as np
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.stored_scan import StoredScan
-from pfitre_jax.estimation.calibrate import found_noise, scan_scale
-from pfitre_jax.estimation.support import field_of_view, scan_support
+from pfitre_jax.estimation.calibrate import Calibration, calibrate
+from pfitre_jax.estimation.support import field_of_view
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.priors.window import within
 from pfitre_jax.reconstruction import executor as slices
@@ -33,20 +33,6 @@ from pfitre_jax.trust.image_statistics import statistics
 DOMAIN_ROWS = 4
 #: A row has signal if its slice's norm is this share of the largest: in air everything is noise.
 SIGNAL_SHARE = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What was found of a scan, or is known of it from a run before, and the solution depends on.
-
-    center: detector index; scale: per pixel; noise: of a bin, in units of the scale; weight: of total
-    variation; for a learned prior the automatic one, if its rho was to be found from the noise
-    """
-
-    center: float
-    scale: float
-    noise: float
-    weight: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,9 +72,8 @@ class Part:
 class Prepared:
     """A scan with the compiled programs that solve its rows; :func:`prepare`.
 
-    settings: of the method, complete; truncated: (views,), which views run out of the field of view
+    settings: of the method, complete
     prior: the learned one as the solver has it, in the field of view; None where there is none
-    problem: what all rows share
     seconds_compile: wall time
     """
 
@@ -96,12 +81,15 @@ class Prepared:
     method: str
     settings: dict[str, Any]
     prior: Any
-    found: Found
-    truncated: np.ndarray
-    problem: Problem
+    calibration: Calibration
     program: slices.Program
     splitter: Callable
     seconds_compile: float
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that all rows share."""
+        return self.calibration.problem
 
     @property
     def geometry(self) -> ParallelGeometry:
@@ -125,12 +113,15 @@ class Prepared:
 
     def solve(self, todo: Iterable[slice]) -> Iterator[Part]:
         """Each of these blocks of rows, at most :attr:`chunk` each."""
-        scale = np.float32(self.found.scale / self.unit)
+        scale = np.float32(self.calibration.scale / self.unit)
         for solved in slices.solve_blocks(self.program, self.scan.select_rows, todo):
             count = solved.rows.stop - solved.rows.start
             data = (solved.sinograms, solved.masks, solved.images)
             out = self.splitter(
-                self.program.problem, np.float32(self.found.noise), np.float32(self.found.scale), *data
+                self.program.problem,
+                np.float32(self.calibration.noise),
+                np.float32(self.calibration.scale),
+                *data,
             )
             measured, supplied, gains, stripes, trusted = (np.asarray(a)[:count] for a in out)
             volume = scale * solved.volume
@@ -147,7 +138,7 @@ class Prepared:
                 size=np.linalg.norm(volume, axis=(1, 2)),
                 blind=~solved.masks[:count].any(axis=(1, 2)),
                 gains=gains,
-                stripes=np.float32(self.found.scale) * stripes,
+                stripes=np.float32(self.calibration.scale) * stripes,
                 trusted=trusted,
             )
 
@@ -179,7 +170,7 @@ class Prepared:
         numbers = np.clip(looked[:, None] + np.arange(-reach, reach + 1), 0, rows.stop - rows.start - 1)
         scans = [[self.scan.select_rows(slice(k, k + 1)) for k in few] for few in rows.start + numbers]
         mask = np.array([[scan.mask[:, 0] for scan in few] for few in scans], np.float32)
-        scale = np.float32(self.found.scale)
+        scale = np.float32(self.calibration.scale)
         sinogram = mask * np.array([[scan.projections[:, 0] for scan in few] for few in scans]) / scale
         images = np.array([[image(k) for k in few] for few in rows.start + numbers])
         images *= np.float32(self.unit) / scale
@@ -201,7 +192,7 @@ def prepare(
     joint: bool = False,
     scale: float | None = None,
     noise: float | None = None,
-    weight: float | None = None,
+    tv_weight: float | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Prepared:
@@ -209,20 +200,14 @@ def prepare(
 
     settings: of :func:`pfitre_jax.reconstruction.methods.settings`
     joint: whether all rows are one volume, see :mod:`pfitre_jax.reconstruction.slabs`
-    scale, and noise and weight together: where they are known already
+    scale, and noise and tv_weight together: where they are known already
     chunk, limit: see :func:`pfitre_jax.reconstruction.executor.make_program`
     """
-    support, truncated = scan_support(scan, scan.seen if isinstance(scan, StoredScan) else None)
-    problem, seconds_compile = slices.shared_problem(scan.geometry(), support)
-    if scale is None:
-        scale, seconds = scan_scale(scan, problem)
-        seconds_compile += seconds
-    if noise is None:
-        matters = functools.partial(methods.depend_on_noise, settings)
-        noise, belonging, seconds = found_noise(scan, problem, scale, matters)
-        seconds_compile += seconds
-        weight = belonging if weight is None and methods.wants_weight(settings) else weight
-    settings = methods.with_numbers(settings, weight)
+    calibration = calibrate(
+        scan, methods.needed_parameter(settings), scale=scale, noise=noise, tv_weight=tv_weight
+    )
+    problem, scale, seconds_compile = calibration.problem, calibration.scale, calibration.seconds_compile
+    settings = methods.with_numbers(settings, calibration.tv_weight)
     # Beyond the field of view an extended image takes up what truncated rays bring along: nothing to look at.
     prior, seen = settings.get("prior"), field_of_view(scan.geometry())
     if prior is not None and max(problem.A.shape) > seen:
@@ -250,9 +235,7 @@ def prepare(
         method=method,
         settings=settings,
         prior=prior,
-        found=Found(float(scan.center), scale, noise, settings.get("weight", weight)),
-        truncated=truncated,
-        problem=problem,
+        calibration=calibration,
         program=program,
         splitter=splitter,
         seconds_compile=seconds_compile + program.seconds_compile + seconds,

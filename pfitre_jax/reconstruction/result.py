@@ -199,7 +199,7 @@ def make_result(
         measured=facts["measured"],
         supplied=facts["supplied"],
         domain_score=score,
-        scale=prepared.found.scale,
+        scale=prepared.calibration.scale,
         sinogram=sinogram,
         misfit=misfit,
         method=prepared.method,
@@ -220,7 +220,7 @@ def make_result(
 
 
 def _warnings(prepared: Prepared, rows: slice, facts: Mapping[str, np.ndarray]) -> list[str]:
-    said, scan, truncated = [], prepared.scan, prepared.truncated
+    said, scan, truncated = [], prepared.scan, prepared.calibration.truncated
     shape, row0 = prepared.problem.support.shape, scan.row0 + rows.start
     if truncated.any():
         said.append(

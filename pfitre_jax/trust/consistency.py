@@ -51,7 +51,7 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
     With weights it is ``w r^2`` whose mean counts: they stand for the inverse of the bins' variances.
 
     problem: with the data of this slice, and weights; x: the slice, in units that predict them
-    noise: (), of a bin, such as :func:`pfitre_jax.estimation.calibrate.found_noise`
+    noise: (), of a bin, such as :func:`pfitre_jax.estimation.calibrate.calibrate`
     """
     misfit = problem.misfit(x)
     counted = problem.mask if problem.weights is None else problem.mask * problem.weights

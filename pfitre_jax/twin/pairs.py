@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.estimation.calibrate import estimate_parameters
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS, HQSState
-from pfitre_jax.solvers.parameters.scale import reference_scale
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
@@ -128,7 +128,8 @@ def start(
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
     problem, sinograms, truth, noise = simulate(k_scan, fine, instrument, views, settings.volume)
     jitter = jnp.exp(jax.random.uniform(k_jitter, minval=-1, maxval=1) * jnp.log(SCALE_JITTER))
-    scale = reference_scale(problem, sinograms, iterations=SCALE_ITERATIONS) * jitter
+    estimates = estimate_parameters(problem, sinograms, until="scale", scale_iterations=SCALE_ITERATIONS)
+    scale = estimates.scale * jitter
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
     loop = HQS(None, rho, settings.cg_iterations, first_iterations=first_iterations)

@@ -236,7 +236,7 @@ def test_every_public_name_is_there():
     for name in pf.__all__:
         assert getattr(pf, name) is not None
     assert pf.Projector.__name__ in dir(pf)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="No pfitre_jax attribute nonsense"):
         pf.nonsense  # noqa: B018
 
 

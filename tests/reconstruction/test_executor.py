@@ -7,7 +7,7 @@ import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_stack
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import sample_rows, scan_scale
+from pfitre_jax.estimation.calibrate import calibrate, sample_rows, shared_problem
 from pfitre_jax.estimation.support import image_support, scan_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import api, methods
@@ -25,7 +25,7 @@ def scan() -> Scan:
 
 
 def solve(scan, *, chunk=32, scale=1.0, iterations=12, sinograms=None, masks=None, method="cgls"):
-    problem, _ = slices.shared_problem(scan.geometry(), scan_support(scan)[0])
+    problem, _ = shared_problem(scan.geometry(), scan_support(scan)[0])
     changed = {"projections": sinograms, "mask": masks}
     changed = {name: np.moveaxis(a, 0, 1) for name, a in changed.items() if a is not None}
     return solve_rows(
@@ -163,8 +163,7 @@ def test_the_scale_is_that_of_the_scan_and_not_of_the_rows_asked_for(scan):
 def test_the_scale_of_a_thin_wire_in_an_empty_field_is_not_zero():
     wire = disc_stack(3 * [[(0.0, 0.0, 0.7, 1.0)]])
     scan = Scan.create(wire, THETA, center=CENTER)
-    problem, _ = slices.shared_problem(scan.geometry(), scan_support(scan)[0])
-    assert 0.01 < scan_scale(scan, problem)[0] < 1
+    assert 0.01 < calibrate(scan, "scale").scale < 1
 
 
 def test_at_most_32_rows_make_the_scale():
@@ -221,7 +220,7 @@ def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_s
     assert result.residual[0] < 0.02
     assert any("run out of the field of view" in warning for warning in result.warnings)
     # The disc inside the detector, for comparison, cannot hold that mass.
-    problem, _ = slices.shared_problem(scan.geometry(), image_support(scan.geometry()))
+    problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
     inside = solve_rows(scan, problem, "cgls", iterations=20)
     assert inside.residual[0] > 5 * result.residual[0]
 

@@ -4,6 +4,7 @@ import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_stack
 
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.calibrate import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.priors.nonnegative import Nonnegative
@@ -18,7 +19,7 @@ DISC = [(2.0, -3.0, 7.0, 1.0)]
 @pytest.mark.parametrize("method", methods.METHODS)
 def test_every_method_finds_the_disc(method):
     geometry = ParallelGeometry.create(THETA, COLUMNS, CENTER)
-    problem, _ = slices.shared_problem(geometry, image_support(geometry))
+    problem, _ = shared_problem(geometry, image_support(geometry))
     scan = Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER)
     asked = {}
     if "prior" in methods.METHODS[method].defaults:
@@ -39,11 +40,11 @@ def test_every_method_finds_the_disc(method):
 
 
 def test_the_automatic_weight_is_found_only_for_what_needs_it():
-    wants = lambda method, **asked: methods.wants_weight(methods.settings(method, **asked))  # noqa: E731
-    assert wants("fista-tv") and not wants("fista-tv", weight=1e-3) and not wants("sirt")
-    assert wants("admm-tv") and not wants("admm-tv", weight=1e-3)
+    needed = lambda method, **asked: methods.needed_parameter(methods.settings(method, **asked))  # noqa: E731
+    assert needed("fista-tv") == needed("admm-tv") == "tv_weight"
+    assert needed("fista-tv", weight=1e-3) == needed("admm-tv", weight=1e-3) == needed("sirt") == "noise"
     prior = Nonnegative()
-    assert wants("pfitre", prior=prior) and not wants("pfitre", prior=prior, rho=0.01)
+    assert needed("pfitre", prior=prior) == "rho" and needed("pfitre", prior=prior, rho=0.01) == "noise"
     chosen = methods.with_numbers(methods.settings("pfitre", prior=prior), 1e-3)
     assert chosen["rho"] == pytest.approx(float(learned_rho(1e-3))) and "weight" not in chosen
     with pytest.raises(ValueError, match="automatic weight is not given"):
