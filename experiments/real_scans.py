@@ -10,7 +10,8 @@ import dataclasses
 import numpy as np
 
 import pfitre_jax as pf
-from pfitre_jax.data.preprocess import subtract_air, to_scan
+from pfitre_jax.data.air import subtract_air
+from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.registry import read
 from pfitre_jax.estimation.alignment import register
@@ -73,7 +74,7 @@ def full_angle(sample: FullAngle, share: float = 1.0, seed: int = 0) -> pf.Scan:
     plain = to_scan(raw, center=center)
     air = plain.projections - subtract_air(plain, AIR).projections
     scan = plain if share == 1 else to_scan(thin(raw, share, seed), center=center)
-    scan = dataclasses.replace(scan, projections=np.where(scan.mask, scan.projections - air, 0))
+    scan = scan.with_projections(np.where(scan.mask, scan.projections - air, 0))
     return rows_of(scan, sample.rows)
 
 
@@ -104,14 +105,7 @@ def limited(scan: pf.Scan, missing_deg: float) -> pf.Scan:
 
 def rows_of(scan: pf.Scan, rows) -> pf.Scan:
     """Rows from anywhere in the scan, as a scan of their own."""
-    picked = list(rows)
-    return dataclasses.replace(
-        scan,
-        projections=scan.projections[:, picked],
-        mask=scan.mask[:, picked],
-        row0=0,
-        raw_rows=len(picked),
-    )
+    return scan.take_rows(list(rows))
 
 
 def chip(center: float, roll_deg: float = 0.0, **views) -> pf.Scan:

@@ -21,8 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-#: Angles beyond this (two turns) are taken for degrees and refused.
+#: Larger angles (more than two turns) are refused, because they look like degrees.
 MAX_ABS_THETA_RAD = 4 * np.pi
+#: Views whose angles differ by less than this modulo pi are the same view, radians.
+SAME_VIEW_RAD = 1e-6
 
 
 @jax.tree_util.register_dataclass
@@ -30,12 +32,13 @@ MAX_ABS_THETA_RAD = 4 * np.pi
 class ParallelGeometry:
     """Parallel-beam geometry; a pytree whose arrays can be differentiated and whose sizes are static.
 
-    Use :meth:`create`, which validates; the bare constructor does not (JAX rebuilds it with tracers).
+    Use :meth:`create`, which validates; the bare constructor does not, because JAX calls it with tracers.
 
-    theta_rad: (views,), radians
-    center: (), detector index of the rotation axis
-    shifts: (views,), bins; the projection of view ``v`` is displaced by ``+shifts[v]`` along the columns
-    columns: number of detector bins
+    Attributes:
+        theta_rad: (views,), radians.
+        center: (), detector index of the rotation axis.
+        shifts: (views,), bins; the projection of view ``v`` is displaced by ``+shifts[v]`` along the columns.
+        columns: Number of detector bins.
     """
 
     theta_rad: Float[Array, " views"]
@@ -44,16 +47,18 @@ class ParallelGeometry:
     columns: int = dataclasses.field(metadata={"static": True})
 
     @classmethod
-    def create(cls, theta_rad, columns: int, center=None, shifts=None) -> ParallelGeometry:
+    def create(cls, theta_rad, columns: int, center: float | None = None, shifts=None) -> ParallelGeometry:
         """Validated geometry.
 
-        theta_rad: (views,), radians
-        columns: detector bins
-        center: detector index of the rotation axis, default ``(columns-1)/2``
-        shifts: (views,), bins, default 0
+        Args:
+            theta_rad: (views,), radians.
+            columns: Number of detector bins.
+            center: Detector index of the rotation axis; None for the middle, ``(columns-1)/2``.
+            shifts: (views,), bins; None for 0.
 
-        Raises ``ValueError`` for angles that are not finite, look like degrees or are not 1D; for a centre
-        outside the detector; for shifts whose number differs from the views.
+        Raises:
+            ValueError: If angles are not finite, look like degrees or are not 1D; the centre is outside the
+                detector; or the number of shifts differs from the number of views.
 
         >>> ParallelGeometry.create(theta_rad=[0.0, 0.5], columns=150, center=75.0).views
         2
@@ -74,26 +79,42 @@ class ParallelGeometry:
 
     @property
     def views(self) -> int:
+        """Number of views."""
         return self.theta_rad.shape[0]
 
     @property
     def disc_radius(self) -> Float[Array, ""]:
-        """Radius, in pixels, of the disc about the axis that every view sees whole, whatever its angle.
+        """Radius of the disc about the axis that is inside every view at any angle, pixels.
 
-        It reaches the outer side of the last bin at the nearer edge of the detector, less the largest shift.
+        It extends to the outer side of the last bin at the nearer edge of the detector, minus the largest
+        shift.
         """
         reach = jnp.minimum(self.center, self.columns - 1 - self.center) + 0.5
         return reach - jnp.max(jnp.abs(self.shifts))
 
 
-def gauge(theta_rad, shifts) -> np.ndarray:
-    """``shifts (views,)`` without what moves the object in its plane: what a fit of cos and sin leaves."""
+def remove_object_shift(theta_rad, shifts) -> np.ndarray:
+    """Shifts of the views without the part that a shift of the object in its plane explains.
+
+    That part is the least-squares fit of ``a cos(theta) + b sin(theta)``.
+
+    Args:
+        theta_rad: (views,), radians.
+        shifts: (views,), bins.
+
+    Returns:
+        (views,), bins.
+    """
     basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
     return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=1e-3)[0]
 
 
 def check_center(center, columns: int) -> float:
-    """``center`` as a float inside the detector, or a ``ValueError``."""
+    """Returns ``center`` as a float.
+
+    Raises:
+        ValueError: If it is outside the detector.
+    """
     center = float(center)
     if not 0 <= center <= columns - 1:
         raise ValueError(
@@ -104,7 +125,11 @@ def check_center(center, columns: int) -> float:
 
 
 def check_theta_rad(theta_rad) -> np.ndarray:
-    """``theta_rad`` as a float64 array ``(views,)``, or a ``ValueError`` that names the fix."""
+    """Returns the angles as an array (views,), float64, radians.
+
+    Raises:
+        ValueError: If they are not 1D, not finite, or look like degrees.
+    """
     theta = np.asarray(theta_rad, float)
     if theta.ndim != 1 or theta.size == 0:
         raise ValueError(f"angles have shape {theta.shape}; expected one angle for each view, shape (views,)")
@@ -125,8 +150,9 @@ def check_theta_rad(theta_rad) -> np.ndarray:
 class Wedge:
     """The missing wedge: the view angles, modulo pi, that were not measured.
 
-    center_rad: middle of the gap, in [0, pi)
-    width_rad: width of the gap less the median spacing of the views; 0 for a full scan
+    Attributes:
+        center_rad: Middle of the gap, in [0, pi).
+        width_rad: Width of the gap minus the median spacing of the views; 0 for a full scan.
     """
 
     center_rad: float
@@ -134,39 +160,48 @@ class Wedge:
 
     @classmethod
     def from_angles(cls, theta_rad) -> Wedge:
-        """The largest angular gap of ``theta_rad (views,)`` modulo pi, less the median spacing.
+        """The largest angular gap modulo pi, minus the median spacing.
 
-        Found on the host; traced angles, which are not validated, give traced values without a gradient.
+        Args:
+            theta_rad: (views,), radians. Traced angles are not validated, and their wedge has no gradient.
+
+        Raises:
+            ValueError: If the angles are not 1D, not finite, or look like degrees.
 
         >>> round(float(np.rad2deg(Wedge.from_angles(np.deg2rad(np.arange(0.0, 90.0))).width_rad)))
         90
         """
         if isinstance(theta_rad, jax.core.Tracer):
-            return cls(*_traced_wedge(jax.lax.stop_gradient(theta_rad)))
-        theta = np.unique(np.round(np.mod(check_theta_rad(theta_rad), np.pi), 9))
-        # An angle a hair below pi is the same view as 0.
-        if theta.size > 1 and theta[0] + np.pi - theta[-1] < 1e-6:
-            theta = theta[:-1]
-        if theta.size == 1:
-            return cls(float(np.mod(theta[0] + np.pi / 2, np.pi)), float(np.pi))
-        gaps = np.diff(np.append(theta, theta[0] + np.pi))
-        k = int(np.argmax(gaps))
-        width = max(float(gaps[k] - np.median(gaps)), 0.0)
-        if width < 1e-6:
-            width = 0.0
-        return cls(float(np.mod(theta[k] + gaps[k] / 2, np.pi)), width)
+            return cls(*_traced_gap(jax.lax.stop_gradient(theta_rad)))
+        return cls(*largest_gap(check_theta_rad(theta_rad)))
 
     @property
     def width_deg(self) -> float:
+        """Width of the gap, degrees."""
         return float(np.rad2deg(self.width_rad))
 
     @property
     def center_deg(self) -> float:
+        """Middle of the gap, degrees."""
         return float(np.rad2deg(self.center_rad))
 
 
-def _traced_wedge(theta_rad):
-    """``center_rad, width_rad`` of :class:`Wedge` in JAX; views closer than 1e-5 rad count as one."""
+def largest_gap(theta_rad: np.ndarray) -> tuple[float, float]:
+    """Middle and width of the :class:`Wedge` of valid angles (views,), radians."""
+    theta = np.unique(np.round(np.mod(theta_rad, np.pi), 9))
+    # An angle slightly below pi is the same view as 0.
+    if theta.size > 1 and theta[0] + np.pi - theta[-1] < SAME_VIEW_RAD:
+        theta = theta[:-1]
+    if theta.size == 1:
+        return float(np.mod(theta[0] + np.pi / 2, np.pi)), float(np.pi)
+    gaps = np.diff(np.append(theta, theta[0] + np.pi))
+    k = int(np.argmax(gaps))
+    width = max(float(gaps[k] - np.median(gaps)), 0.0)
+    return float(np.mod(theta[k] + gaps[k] / 2, np.pi)), 0.0 if width < SAME_VIEW_RAD else width
+
+
+def _traced_gap(theta_rad: Float[Array, " views"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """:func:`largest_gap` in JAX. Views closer than 1e-5 rad count as one, because angles are float32."""
     theta = jnp.sort(jnp.mod(theta_rad, jnp.pi))
     gaps = jnp.diff(theta, append=theta[:1] + jnp.pi)
     distinct = gaps > 1e-5

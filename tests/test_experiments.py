@@ -25,9 +25,9 @@ from experiments.prior_ablation.config import PRESETS
 from experiments.real_chip import __main__ as real_chip
 from experiments.record import Record, palette_image
 from experiments.simulated_scans import Twin, simulate
-from pfitre_jax.data.preprocess import apply_roll
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.results import StoredResult
+from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.metrics import psnr
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,12 +188,10 @@ class TestRealScans:
         raw, mask = apply_roll(mended, None, -roll)
         raw = pf.Scan.create(raw, theta, mask=mask, center=11.5)
         assert real_scans.prediction_error(result, raw) < 1e-5
-        twice = dataclasses.replace(scan, projections=2 * scan.projections)
+        twice = scan.with_projections(2 * scan.projections)
         assert real_scans.prediction_error(result, twice) == pytest.approx(0.5, rel=1e-4)
         scales = np.array([0, 1, 2, *[1] * 17], np.float32)[:, None]
-        by_row = real_scans.prediction_errors(
-            result, dataclasses.replace(scan, projections=scales * scan.projections)
-        )
+        by_row = real_scans.prediction_errors(result, scan.with_projections(scales * scan.projections))
         assert np.isnan(by_row[0]) and by_row[2] == pytest.approx(0.5, rel=1e-4)
         assert np.delete(by_row, [0, 2]).max() < 1e-5
 

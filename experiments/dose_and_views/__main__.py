@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -15,7 +14,7 @@ from experiments.dose_and_views.config import PRESETS, Chip, Config
 from experiments.dose_and_views.dose import saving
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
-from pfitre_jax.data.preprocess import correct_roll
+from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.solvers.parameters.noise import noise_level
 
 NAME = "dose_and_views"
@@ -89,7 +88,7 @@ def chip(config: Chip, divisor: int, seed: int) -> tuple[pf.Scan, pf.Scan]:
     sigma = float(noise_level(np.moveaxis(raw.projections, 1, 0), np.moveaxis(raw.mask, 1, 0)))
     noise = np.random.default_rng(seed).standard_normal(raw.projections.shape, np.float32)
     noisy = raw.projections + np.float32(sigma * np.sqrt(divisor - 1)) * noise
-    seen = dataclasses.replace(raw, projections=np.where(raw.mask, noisy, 0))
+    seen = raw.with_projections(np.where(raw.mask, noisy, 0))
     hidden = real_scans.chip(config.center, config.roll_deg, views=config.views)
     return tuple(
         real_scans.rows_of(scan, config.rows) for scan in (correct_roll(seen, config.roll_deg), hidden)

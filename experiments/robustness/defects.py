@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 import pfitre_jax as pf
@@ -35,7 +33,7 @@ def spoiled(config: Config, scan: pf.Scan, defects: str) -> tuple[pf.Scan, float
         values = values * (sums.mean(axis=0) / sums)
     if "found" in defects:
         mask &= ~dead_columns(values)
-    return dataclasses.replace(scan, projections=values, mask=mask), factor
+    return scan.with_projections(values, mask), factor
 
 
 def _views(config: Config, generator, values):

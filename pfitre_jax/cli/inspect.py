@@ -28,9 +28,9 @@ def inspect(
     """Say what a scan holds: shape, angles, wedge, masks, truncated views."""
     import numpy as np
 
-    from pfitre_jax.data.preprocess import edge_signal, truncated_views
     from pfitre_jax.data.results import check_folder, write_files
-    from pfitre_jax.data.scan import ranges
+    from pfitre_jax.data.selection import format_ranges
+    from pfitre_jax.data.truncation import edge_signal, truncated_views
     from pfitre_jax.reconstruction import api
 
     if out is not None:
@@ -54,7 +54,7 @@ def inspect(
         "center": loaded.provenance.get("center", "not in the file"),
         "invalid bins": f"{int(invalid.sum())} ({100 * invalid.mean():.2f}%), in "
         f"{int(invalid.any(axis=(1, 2)).sum())} views",
-        "truncated views": ranges(truncated) if truncated.size else "none",
+        "truncated views": format_ranges(truncated) if truncated.size else "none",
     }
     print_facts(facts)
     warnings = []

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pfitre_jax.data.scan import ranges
+from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.metrics import psnr
 from pfitre_jax.plotting.panels import Panel, choose_rows
 from pfitre_jax.plotting.preview import draw_preview
@@ -105,7 +105,7 @@ def print_result(result, paths) -> None:
     for name, told in result.mended().items():
         unit = "columns" if name == "stripes" else "views"
         done = "down-weighted" if name == "robust" else "mended"
-        often = ranges(told["often"]) if len(told["often"]) else "none"
+        often = format_ranges(told["often"]) if len(told["often"]) else "none"
         console.print(
             f"{name}: {np.mean(told[unit]):.1f} {unit} {done} per row on average; in at least half of the "
             f"rows: {often}"

@@ -57,7 +57,7 @@ def watch(
     from pfitre_jax.data.preprocess import to_scan
     from pfitre_jax.data.readers.growing import GrowingScan
     from pfitre_jax.data.results import write_files, write_tiff
-    from pfitre_jax.data.scan import parse_slice
+    from pfitre_jax.data.selection import parse_slice
     from pfitre_jax.reconstruction import live, methods
 
     settings = methods.settings(

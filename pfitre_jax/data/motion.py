@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from pfitre_jax.data.preprocess import roll_matrix
 from pfitre_jax.data.readers.file_checks import check_file
+from pfitre_jax.data.roll import roll_matrix
 from pfitre_jax.data.scan import Scan
 
 #: Columns of the file of :meth:`Motion.save`; roll and centre are those of the scan, the same in each line.
@@ -103,9 +103,7 @@ class Motion:
             raise ValueError(
                 "no valid bin is left of the scan once it is aligned; is it the right alignment?"
             )
-        moved = dataclasses.replace(
-            scan, projections=projections, mask=mask, roll_deg=scan.roll_deg + self.roll_deg
-        )
+        moved = scan.with_projections(projections, mask, roll_deg=scan.roll_deg + self.roll_deg)
         return moved.with_center(self.center)
 
     def check_views(self, theta_rad) -> None:

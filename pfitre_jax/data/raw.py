@@ -1,4 +1,4 @@
-"""What a file held, before flat field and logarithm."""
+"""Contents of a scan file, before flat-field correction and logarithm."""
 
 from __future__ import annotations
 
@@ -7,40 +7,47 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pfitre_jax.data.scan import check_shape, check_stack
+from pfitre_jax.data.checks import check_shape, check_stack
 
 #: Kinds of data: detector counts with flat and dark frames, transmission p/p0, line integrals.
 KINDS = ("counts", "transmission", "absorption")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stack:
-    """Projections that are still in their file.
+class LazyStack:
+    """Projections in a file, read on demand.
 
-    shape: (views, rows, columns); dtype: of the numbers
-    read: a slice of neighbouring rows -> (views, n, columns); raises ``ValueError`` for a damaged file
-    rows_read: so many neighbouring rows are read from the file whenever one of them is
+    Attributes:
+        shape: Numbers of views, rows and columns.
+        dtype: Type of the stored numbers.
+        read: Reads a slice of neighbouring rows as (views, n, columns); raises ``ValueError`` for a damaged
+            file.
+        rows_per_read: Number of neighbouring rows that the file format reads at once.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[slice], np.ndarray]
-    rows_read: int = 1
+    rows_per_read: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawScan:
-    """Contents of a scan file. Use :meth:`create`, which validates.
+    """Contents of a scan file. Use :meth:`create`, which validates all but the angles.
 
-    projections: (views, rows, columns), as stored, or a :class:`Stack` of them
-    theta_rad: (views,), radians
-    kind: one of :data:`KINDS`
-    flat, dark: (rows, columns), mean frames; only for counts
-    center: detector index of the rotation axis, where the file names one
-    provenance: file, format and origin of the angles, in words
+    The angles are validated when the scan is made of it.
+
+    Attributes:
+        projections: (views, rows, columns), as stored, in memory or in the file.
+        theta_rad: (views,), radians.
+        kind: One of :data:`KINDS`.
+        flat: (rows, columns), mean flat frame, only for counts.
+        dark: (rows, columns), mean dark frame, only for counts.
+        center: Detector index of the rotation axis, if the file states it.
+        provenance: File, format, data kind and origin of the angles, in words.
     """
 
-    projections: np.ndarray | Stack
+    projections: np.ndarray | LazyStack
     theta_rad: np.ndarray
     kind: str
     flat: np.ndarray | None
@@ -60,13 +67,21 @@ class RawScan:
         center: float | None = None,
         provenance: dict[str, str] | None = None,
     ) -> RawScan:
-        """Validated contents; ``kind`` defaults to counts where there are flats, else to absorption.
+        """Validated contents.
 
-        flat, dark: (rows, columns), or frames (n, rows, columns) that are averaged
+        Args:
+            projections: (views, rows, columns), an array or a :class:`LazyStack`.
+            theta_rad: (views,), radians.
+            kind: One of :data:`KINDS`; None for counts if there is a flat, else absorption.
+            flat: (rows, columns), or frames (n, rows, columns) that are averaged.
+            dark: As ``flat``.
+            center: Detector index of the rotation axis.
+            provenance: File, format and origin of the angles, in words.
 
-        Raises ``ValueError`` for an unknown kind, counts without flat or dark, frames that do not fit.
+        Raises:
+            ValueError: If the kind is unknown, counts lack flat or dark, or frames have the wrong shape.
         """
-        if isinstance(projections, Stack):
+        if isinstance(projections, LazyStack):
             check_shape(projections.shape, projections.dtype)
         else:
             projections = check_stack(projections)
@@ -83,18 +98,20 @@ class RawScan:
         return cls(projections, np.asarray(theta_rad, float), kind, flat, dark, center, provenance)
 
     def load(self, rows: slice = slice(None)) -> RawScan:
-        """These rows, in memory."""
-        stored = isinstance(self.projections, Stack)
-        projections = self.projections.read(rows) if stored else self.projections[:, rows]
+        """The contents with these rows, in memory."""
+        lazy = isinstance(self.projections, LazyStack)
+        projections = self.projections.read(rows) if lazy else self.projections[:, rows]
         flat, dark = (None if frame is None else frame[rows] for frame in (self.flat, self.dark))
         return dataclasses.replace(self, projections=projections, flat=flat, dark=dark)
 
 
-def _mean_frame(frames, shape: tuple[int, int], name: str) -> np.ndarray:
+def _mean_frame(frames, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Mean (rows, columns) of flat or dark frames."""
     if frames is None:
         raise ValueError(
             f"the data are counts but there is no {name} frame; counts need flat and dark "
-            "(a dark of zeros, where the detector has none): add it, or say 'transmission' or 'absorption'"
+            "(a dark of zeros if the detector has none): add it, or give 'transmission' or 'absorption' as "
+            "the data kind"
         )
     frames = np.asarray(frames)
     if frames.dtype.kind not in "fiub":
@@ -105,8 +122,8 @@ def _mean_frame(frames, shape: tuple[int, int], name: str) -> np.ndarray:
     if frames.shape != shape:
         raise ValueError(
             f"the {name} has shape {frames.shape}; expected {shape} (rows, columns) as the "
-            "projections, or such frames one after the other"
+            "projections, or a stack of such frames"
         )
     if not np.all(np.isfinite(frames)):
-        raise ValueError(f"the {name} holds NaN or infinity; expected finite values: mend the file")
+        raise ValueError(f"the {name} holds NaN or infinity; expected finite values: correct the file")
     return frames

@@ -33,7 +33,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import binned_index, shrink, unbinned_index
 from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.estimation.opposite_views import vertex
-from pfitre_jax.geometry import Wedge, gauge
+from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.parameters.noise import MAD, noise_level
@@ -166,7 +166,7 @@ def align(
         # With cos and sin beside it, as these were taken off the shifts.
         basis = np.stack([np.ones(scan.views), np.cos(scan.theta_rad), np.sin(scan.theta_rad)], axis=1)
         constant = float(np.linalg.lstsq(basis, motion.shifts, rcond=None)[0][0])
-        shifts = gauge(scan.theta_rad, motion.shifts - constant)
+        shifts = remove_object_shift(scan.theta_rad, motion.shifts - constant)
         motion = dataclasses.replace(motion, shifts=shifts, center=motion.center + constant)
     else:
         pinned.append("centre")
@@ -223,10 +223,9 @@ def _factors(columns: int) -> list[int]:
 def _binned(scan: Scan, factor: int) -> Scan:
     """The scan in coarser bins along rows and columns, lengths in those; few rows become one."""
     values, mask = shrink(scan.projections, scan.mask, factor, min(factor, scan.rows))
-    return dataclasses.replace(
-        scan,
-        projections=np.where(mask, values / factor, 0).astype(np.float32),
-        mask=mask,
+    return scan.with_projections(
+        np.where(mask, values / factor, 0).astype(np.float32),
+        mask,
         center=binned_index(scan.center, factor),
         row0=0,
         raw_rows=mask.shape[1],
@@ -371,7 +370,7 @@ def _pinned(motion: Motion) -> Motion:
     """The motion without what no scan tells."""
     return dataclasses.replace(
         motion,
-        shifts=gauge(motion.theta_rad, motion.shifts),
+        shifts=remove_object_shift(motion.theta_rad, motion.shifts),
         row_shifts=motion.row_shifts - np.mean(motion.row_shifts),
         gain=motion.gain / np.exp(np.mean(np.log(motion.gain))),
         offset=motion.offset - np.mean(motion.offset),

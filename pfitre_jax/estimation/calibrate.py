@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,6 @@ from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
 from pfitre_jax.solvers.parameters.scale import SCALE_ITERATIONS, reference_scale
 from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, automatic_weight, learned_rho
 from pfitre_jax.solvers.problem import Problem
-
-if TYPE_CHECKING:
-    from pfitre_jax.data.stored_scan import StoredScan
 
 #: Largest number of rows, evenly spread over the scan, from which scale and noise are estimated.
 SAMPLE_ROWS = 32
@@ -84,7 +81,7 @@ class Calibration:
 
 
 def calibrate(
-    scan: Scan | StoredScan,
+    scan: Scan,
     until: Parameter = "rho",
     *,
     scale: float | None = None,
@@ -108,7 +105,7 @@ def calibrate(
     Returns:
         The calibration; parameters after ``until`` may be None.
     """
-    support, truncated = scan_support(scan, getattr(scan, "seen", None))
+    support, truncated = scan_support(scan)
     problem, seconds_compile = shared_problem(scan.geometry(), support)
     fixed = functools.partial(Calibration, problem, float(scan.center), truncated)
     estimates_noise = until != "scale" and noise is None
@@ -177,7 +174,7 @@ def sample_rows(rows: int) -> np.ndarray:
     return np.unique(np.round(np.linspace(0, rows - 1, min(rows, SAMPLE_ROWS))).astype(int))
 
 
-def _sampled(scan: Scan | StoredScan) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Sinograms and masks (slices, views, columns) of :func:`sample_rows`."""
     rows = scan.take_rows(sample_rows(scan.rows))
     sinograms = np.ascontiguousarray(np.moveaxis(rows.projections, 1, 0))

@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax.data.preprocess import apply_roll, subtract_air, truncated_views
+from pfitre_jax.data.air import subtract_air
+from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.truncation import truncated_views
 from pfitre_jax.estimation import opposite_views as opposite
 from pfitre_jax.estimation.binning import binned_index, shrink
 from pfitre_jax.estimation.opposite_views import Estimate
@@ -124,9 +126,7 @@ def _for_residual(scan: Scan) -> Scan:
     keep = np.setdiff1d(np.arange(scan.views), truncated)
     keep = keep if keep.size > scan.views / 2 else np.arange(scan.views)
     keep = keep[:: -(-keep.size // VIEWS)]
-    return dataclasses.replace(
-        scan, projections=scan.projections[keep], mask=scan.mask[keep], theta_rad=scan.theta_rad[keep]
-    )
+    return scan.take_views(keep)
 
 
 def _rows(scan: Scan, count: int = ROWS) -> np.ndarray:

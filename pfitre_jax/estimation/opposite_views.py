@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from pfitre_jax.data.preprocess import apply_roll
+from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import shrink
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from pfitre_jax.data.preprocess import TRUNCATION_FRACTION, Overview, truncated_views
+from pfitre_jax.data.overview import Overview
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.truncation import TRUNCATION_FRACTION, truncated_views
 from pfitre_jax.geometry import ParallelGeometry
-
-if TYPE_CHECKING:
-    from pfitre_jax.data.stored_scan import StoredScan
 
 #: Side of the largest extended image, in units of the detector's columns.
 LIMIT = 1.5
@@ -19,17 +15,14 @@ LIMIT = 1.5
 MARGIN = 16
 
 
-def scan_support(scan: Scan | StoredScan, seen: Overview | None = None) -> tuple[np.ndarray, np.ndarray]:
+def scan_support(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Support (ny, nx) for the images of ``scan``, and which views (views,) run out of the field of view.
-
-    seen: of its rows, where they are still in a file
 
     :func:`image_support`, extended where a view is truncated or where signal lies outside the disc's shadow
     (an axis far from the detector's middle, and views from one side).
     """
-    seen = Overview.of(scan) if seen is None else seen
-    truncated = np.isin(np.arange(scan.views), truncated_views(seen))
-    extended = truncated.any() or _beyond_disc(scan.geometry(), seen) > TRUNCATION_FRACTION
+    truncated = np.isin(np.arange(scan.views), truncated_views(scan))
+    extended = truncated.any() or _beyond_disc(scan.geometry(), scan.overview) > TRUNCATION_FRACTION
     return image_support(scan.geometry(), truncated if extended else None), truncated
 
 
@@ -75,13 +68,13 @@ def field_of_view(geometry: ParallelGeometry) -> int:
     return geometry.columns + 2 * (int(np.ceil(max(reach - geometry.columns / 2, 0))) + MARGIN)
 
 
-def _beyond_disc(geometry: ParallelGeometry, seen: Overview) -> float:
+def _beyond_disc(geometry: ParallelGeometry, overview: Overview) -> float:
     """Largest mean signal of a view outside the disc's shadow, relative to the view's maximum."""
     distance = np.abs(np.arange(geometry.columns) - float(geometry.center))
     outside = distance > float(geometry.disc_radius) + 1
-    valid = seen.valid[:, outside].sum(axis=1)
-    signal = seen.signal[:, outside].sum(axis=1) / np.maximum(valid, 1)
-    highest = seen.profile.max(axis=1)
+    valid = overview.valid[:, outside].sum(axis=1)
+    signal = overview.signal[:, outside].sum(axis=1) / np.maximum(valid, 1)
+    highest = overview.profile.max(axis=1)
     return float(np.max(np.where(highest > 0, signal / np.where(highest > 0, highest, 1), 0)))
 
 

@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pfitre_jax.data.preprocess import correct_roll, to_scan
+from pfitre_jax.data.lazy_scan import open_lazily
+from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.readers.registry import open_scan as open_raw
 from pfitre_jax.data.readers.registry import read
-from pfitre_jax.data.scan import Scan, resolve, resolve_views
-from pfitre_jax.data.stored_scan import StoredScan as StoredScan
+from pfitre_jax.data.roll import correct_roll
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.selection import resolve_rows, resolve_views
+from pfitre_jax.estimation import center as center_by_residual
+from pfitre_jax.estimation import opposite_views
+from pfitre_jax.estimation.calibrate import sample_rows
 from pfitre_jax.estimation.center import find_center, find_roll
 from pfitre_jax.geometry import check_center
 from pfitre_jax.plotting.trials import Trial
@@ -85,7 +90,7 @@ def open_scan(
     exclude_views: slice | str | None = None,
     mask_nan: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> StoredScan:
+) -> Scan:
     """As :func:`load_scan`, for a scan that stays in its file and may be larger than memory; looked through
     twice, a few rows at a time. The roll must be known. A centre that is looked for is found from a sample of
     the rows.
@@ -97,19 +102,23 @@ def open_scan(
         raise ValueError(f"roll is {roll!r}; expected a number for a scan that stays in its file")
     raw = open_raw(path, angles, angle_unit, data)
     used = resolve_views(views, exclude_views, raw.projections.shape[0])
-    return StoredScan.open(
+    total = raw.projections.shape[1]
+    spread = np.linspace(0, total - 1, min(total, opposite_views.ROWS)).round().astype(int)
+    return open_lazily(
         raw,
-        views_used=used,
+        used_views=used,
         center=center,
         roll_deg=roll,
         pixel_size=pixel_size,
         mask_nan=mask_nan,
+        kept_rows=np.union1d(sample_rows(total), spread),
+        strongest_rows=center_by_residual.ROWS,
         progress=progress,
     )
 
 
 def reconstruct(
-    scan: Scan | StoredScan,
+    scan: Scan,
     method: str = "pfitre",
     *,
     rows: slice | str | None = None,
@@ -176,24 +185,19 @@ def reconstruct(
     return make_result(prepared, picked, facts, ended - began, ended - run)
 
 
-def pick_rows(scan: Scan | StoredScan, rows: slice | str | None) -> slice:
+def pick_rows(scan: Scan, rows: slice | str | None) -> slice:
     """Neighbouring rows of a scan; ``ValueError`` as :meth:`Scan.select_rows` raises it."""
-    if rows is None:
-        return slice(0, scan.rows)
-    keep = resolve(rows, scan.rows, "rows")
-    if keep.size > 1 and keep[1] - keep[0] != 1:
-        raise ValueError(f"the rows {rows} have a step; expected neighbouring rows A:B")
-    return slice(int(keep[0]), int(keep[-1]) + 1)
+    return resolve_rows(rows, scan.rows)
 
 
-def with_center(scan: Scan | StoredScan) -> Scan | StoredScan:
+def with_center(scan: Scan) -> Scan:
     """``scan`` with a known rotation axis: its own, else :func:`pfitre_jax.estimation.center.find_center`'s.
 
     ``provenance["center"]`` says how it was found. ``ValueError`` where the scan does not tell.
     """
     if scan.center is not None:
         return scan
-    found = find_center(scan.kept if isinstance(scan, StoredScan) else scan)
+    found = find_center(scan.sample())
     said = f"{found.value:.2f} +- {found.uncertainty:.2g}, found from {found.method}"
     return scan.with_center(found.value).with_provenance(center=said)
 

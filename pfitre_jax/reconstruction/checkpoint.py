@@ -25,7 +25,6 @@ import numpy as np
 from pfitre_jax.data.readers.file_checks import check_file
 from pfitre_jax.data.results import StoredVolume, plain, versions, write_files
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.stored_scan import StoredScan
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.reconstruction.executor import blocks
 from pfitre_jax.reconstruction.plan import Part, Prepared, prepare
@@ -122,7 +121,7 @@ def _difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
 def reconstruct_to(
     folder: Path,
     what: Mapping[str, Any],
-    scan: Scan | StoredScan,
+    scan: Scan,
     method: str,
     settings: Mapping[str, Any],
     rows: slice,

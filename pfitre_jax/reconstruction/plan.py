@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.stored_scan import StoredScan
 from pfitre_jax.estimation.calibrate import Calibration, calibrate
 from pfitre_jax.estimation.support import field_of_view
 from pfitre_jax.geometry import ParallelGeometry, Wedge
@@ -77,7 +76,7 @@ class Prepared:
     seconds_compile: wall time
     """
 
-    scan: Scan | StoredScan
+    scan: Scan
     method: str
     settings: dict[str, Any]
     prior: Any
@@ -184,7 +183,7 @@ class Prepared:
 
 
 def prepare(
-    scan: Scan | StoredScan,
+    scan: Scan,
     method: str,
     settings: dict[str, Any],
     rows: int,

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from pfitre_jax.data.motion import Motion
-from pfitre_jax.data.preprocess import in_raw_rows, undo_roll
 from pfitre_jax.data.results import StoredResult
+from pfitre_jax.data.roll import embed_rows, undo_roll
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 
@@ -63,6 +63,6 @@ def project_result(
     if motion is None:
         raw, known = undo_roll(projections, roll_deg, **place)
     else:
-        raw, known = motion.undo(*in_raw_rows(projections, **place))
+        raw, known = motion.undo(*embed_rows(projections, **place))
     raw = np.where(known, raw, np.float32(np.nan))
     return raw[:, :, margin : margin + columns]

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from pfitre_jax.data.results import StoredResult, StoredVolume, result_writers, versions, write_files
-from pfitre_jax.data.scan import Scan, ranges
-from pfitre_jax.data.stored_scan import StoredScan
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.reconstruction.plan import Prepared
@@ -67,7 +67,7 @@ class Result:
     trusted: np.ndarray
     timings: dict[str, float]
     chunk: int
-    scan: Scan | StoredScan
+    scan: Scan
     geometry: ParallelGeometry
 
     @property
@@ -224,7 +224,7 @@ def _warnings(prepared: Prepared, rows: slice, facts: Mapping[str, np.ndarray]) 
     shape, row0 = prepared.problem.support.shape, scan.row0 + rows.start
     if truncated.any():
         said.append(
-            f"views {ranges(np.flatnonzero(truncated))} of {scan.views} run out of the field of view; the "
+            f"views {format_ranges(np.flatnonzero(truncated))} of {scan.views} run out of the field of view; the "
             f"image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond the "
             "field's edge"
         )
@@ -235,8 +235,10 @@ def _warnings(prepared: Prepared, rows: slice, facts: Mapping[str, np.ndarray]) 
         )
     blind = np.flatnonzero(facts["blind"])
     if blind.size:
-        said.append(f"rows {ranges(row0 + blind)} have no valid bin; their slices are 0")
+        said.append(f"rows {format_ranges(row0 + blind)} have no valid bin; their slices are 0")
     failed = np.flatnonzero(facts["status"] == int(Status.DIVERGED))
     if failed.size:
-        said.append(f"rows {ranges(row0 + failed)} diverged; their slices are the last finite iterates")
+        said.append(
+            f"rows {format_ranges(row0 + failed)} diverged; their slices are the last finite iterates"
+        )
     return said

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from pfitre_jax.geometry import Wedge, gauge
+from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
@@ -176,7 +176,9 @@ def adapt(
         )
         free, moments, loss = _step(settings, free, moments, prior, problem, batch, judged)
         if settings.geometry_rate:
-            free = dataclasses.replace(free, shifts=jnp.asarray(gauge(theta, free.shifts), jnp.float32))
+            free = dataclasses.replace(
+                free, shifts=jnp.asarray(remove_object_shift(theta, free.shifts), jnp.float32)
+            )
         losses.append(float(loss))
         if done % settings.check_every == 0 or done == settings.steps:
             if settings.geometry_rate:

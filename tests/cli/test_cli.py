@@ -90,7 +90,7 @@ BAD = {
     "rho that is no number": (f"{GOOD} --rho much", "--rho is 'much'; expected a number or 'auto'"),
     "roll that is no number": (f"{GOOD} --roll much", "--roll is 'much'"),
     "rows outside the scan": (f"{GOOD} --rows 1:9", "lie outside the scan; expected A:B within 0:3"),
-    "no rows": (f"{GOOD} --rows 2:2", "are none"),
+    "no rows": (f"{GOOD} --rows 2:2", "are empty"),
     "rows that are no selection": (f"{GOOD} --rows two", "is not a selection"),
     "views outside the scan": (f"{GOOD} --views 0:99", "lie outside the scan"),
     "no views left": (f"{GOOD} --exclude-views 0:20", "no view is left"),

@@ -10,7 +10,7 @@ from analytic import CENTER, COLUMNS, THETA, disc_sinogram
 from scipy import ndimage
 
 from pfitre_jax.data.motion import Motion
-from pfitre_jax.data.preprocess import apply_roll
+from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector

@@ -8,21 +8,13 @@ from analytic import disc_sinogram
 from blobs import projections
 from scipy import ndimage
 
-from pfitre_jax.data.preprocess import (
-    apply_roll,
-    correct_roll,
-    dead_columns,
-    edge_signal,
-    minus_log,
-    padding,
-    subtract_air,
-    to_scan,
-    truncated_views,
-    undo_roll,
-)
+from pfitre_jax.data.air import subtract_air
+from pfitre_jax.data.preprocess import dead_columns, minus_log, padding_mask, to_scan
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.roll import apply_roll, correct_roll, undo_roll
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.truncation import edge_signal, truncated_views
 
 THETA = np.deg2rad(np.arange(0.0, 180.0, 12.0))
 
@@ -120,7 +112,7 @@ class TestPadding:
         return p
 
     def test_zeros_at_an_edge_in_all_rows(self):
-        found = padding(self.scan(v0=slice(0, 3), v2=slice(58, 60)))
+        found = padding_mask(self.scan(v0=slice(0, 3), v2=slice(58, 60)))
         expected = np.zeros((3, 4, 60), bool)
         expected[0, :, :3] = True
         expected[2, :, 58:] = True
@@ -129,31 +121,31 @@ class TestPadding:
     def test_both_edges(self):
         p = self.scan(v1=slice(0, 1))
         p[1, :, -2:] = 0
-        assert padding(p)[1, 0].nonzero()[0].tolist() == [0, 58, 59]
+        assert padding_mask(p)[1, 0].nonzero()[0].tolist() == [0, 58, 59]
 
     def test_a_wide_empty_border_is_air(self):
-        assert not padding(self.scan(v0=slice(0, 4))).any()
+        assert not padding_mask(self.scan(v0=slice(0, 4))).any()
 
     def test_zeros_on_both_sides_of_most_views_are_air(self):
         p = self.scan()
         p[:2, :, 0] = p[:2, :, -1] = 0
-        assert not padding(p).any()
+        assert not padding_mask(p).any()
 
     def test_one_row_that_is_not_zero_makes_it_data(self):
         p = self.scan(v0=slice(0, 2))
         p[0, 3, 1] = 1e-6
-        assert padding(p)[0, 0].nonzero()[0].tolist() == [0]
+        assert padding_mask(p)[0, 0].nonzero()[0].tolist() == [0]
 
     def test_zeros_inside_and_empty_views_are_not_padding(self):
-        assert not padding(self.scan(v0=slice(10, 12), v1=slice(0, 60))).any()
+        assert not padding_mask(self.scan(v0=slice(10, 12), v1=slice(0, 60))).any()
 
     def test_cu23(self, cu23):
         """SOURCE.txt: 1 to 3 columns of zeros in some thirty views; in view 3 on the right."""
-        run = padding(cu23.projections)[:, 0]
+        run = padding_mask(cu23.projections)[:, 0]
         assert 28 <= run.any(axis=1).sum() <= 32
         assert set(run.sum(axis=1)) == {0, 1, 2, 3}
         assert run[:, 3:-1].sum() == 0 and run[:, -1].nonzero()[0].tolist() == [3]
-        assert np.all(~to_scan(cu23).mask == padding(cu23.projections))
+        assert np.all(~to_scan(cu23).mask == padding_mask(cu23.projections))
 
 
 class TestDeadColumns:

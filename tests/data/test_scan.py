@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pfitre_jax.data.scan import Scan, parse_slice, resolve
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.selection import parse_slice, resolve_indices
 
 THETA = np.deg2rad([0.0, 30.0, 60.0, 90.0])
 
@@ -112,11 +113,11 @@ def test_select_rows_remembers_where_they_came_from():
     [
         (lambda s: s.select_rows("3:6"), "3:6 lie outside the scan; expected A:B within 0:5"),
         (lambda s: s.select_rows("5:6"), "outside"),
-        (lambda s: s.select_rows("2:2"), "are none"),
+        (lambda s: s.select_rows("2:2"), "are empty"),
         (lambda s: s.select_rows("0:5:2"), "have a step"),
         (lambda s: s.select_rows(slice(-1, None)), "outside"),
         (lambda s: s.select_views("0:9"), "views 0:9 lie outside"),
-        (lambda s: s.select_views("3:1"), "are none"),
+        (lambda s: s.select_views("3:1"), "are empty"),
         (lambda s: s.exclude_views("0:4"), "no view is left of 4"),
         (lambda s: s.select_views("1:3", "0:3"), "no view is left of 4"),
         (lambda s: s.exclude_views("4:5"), "outside"),
@@ -139,7 +140,7 @@ def test_selections_outside_or_empty_are_refused(call, message):
     ],
 )
 def test_parse_slice(text, indices):
-    assert resolve(parse_slice(text), 7, "rows").tolist() == indices
+    assert resolve_indices(parse_slice(text), 7, "rows").tolist() == indices
 
 
 @pytest.mark.parametrize("text", ["", "3", "a:b", "1:2:3:4", "1.5:2", "-3:", "0:-1", "0:5:0", "1-5"])

@@ -12,7 +12,7 @@ from pfitre_jax.data.motion import Motion
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation import alignment as module
 from pfitre_jax.estimation.alignment import align, register
-from pfitre_jax.geometry import ParallelGeometry, gauge
+from pfitre_jax.geometry import ParallelGeometry, remove_object_shift
 from pfitre_jax.twin.projection import project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
 
@@ -34,7 +34,7 @@ def truth() -> Motion:
     shifts = g.normal(0, 1.0, VIEWS)
     # Two that slipped.
     shifts[[7, 20]] += [4.0, -4.0]
-    moved = (gauge(THETA, shifts), g.normal(0, 0.7, VIEWS), 1 + g.normal(0, 0.05, VIEWS))
+    moved = (remove_object_shift(THETA, shifts), g.normal(0, 0.7, VIEWS), 1 + g.normal(0, 0.05, VIEWS))
     return Motion(THETA, *moved, np.zeros(VIEWS), 1.0, (N - 1) / 2)
 
 
@@ -78,7 +78,9 @@ def test_the_residual_falls_and_what_cannot_be_known_is_said(found):
     assert fine[-1] < 0.5 * found.residual[0]
     assert "centre" in found.pinned and found.motion.center == (N - 1) / 2
     # The scan's own gauge.
-    np.testing.assert_allclose(gauge(THETA, found.motion.shifts), found.motion.shifts, atol=1e-5)
+    np.testing.assert_allclose(
+        remove_object_shift(THETA, found.motion.shifts), found.motion.shifts, atol=1e-5
+    )
     assert abs(np.mean(found.motion.row_shifts)) < 1e-6 and abs(np.mean(np.log(found.motion.gain))) < 1e-6
 
 
@@ -112,7 +114,7 @@ def test_a_slow_drift_is_found_where_single_views_drown_in_noise(clean):
     """Better than view by view, and without the jumps that noise makes there."""
     slow = 1.5 * np.sin(2 * np.pi * np.arange(VIEWS) / VIEWS)
     zero = np.zeros(VIEWS)
-    truth = Motion(THETA, gauge(THETA, slow), zero, zero + 1, zero, 0.0, (N - 1) / 2)
+    truth = Motion(THETA, remove_object_shift(THETA, slow), zero, zero + 1, zero, 0.0, (N - 1) / 2)
     raw = truth.undo(clean)[0][:, PAD + 6 : -PAD - 6]
     noise = 0.15 * clean.max() * np.random.default_rng(1).standard_normal(raw.shape)
     scan = Scan.create((raw + noise).astype(np.float32), THETA, center=(N - 1) / 2)

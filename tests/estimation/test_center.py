@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from blobs import projections
 
-from pfitre_jax.data.preprocess import correct_roll, to_scan
+from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation import center as center_module
 from pfitre_jax.estimation.center import (

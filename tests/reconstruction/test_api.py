@@ -12,7 +12,8 @@ import tifffile
 from analytic import CENTER, COLUMNS, THETA, THETA_DEG, disc_stack
 
 import pfitre_jax as pf
-from pfitre_jax.data.scan import Scan, ranges
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.interfaces import Card, Prior, PriorInfo
 from pfitre_jax.reconstruction import api
 
@@ -159,7 +160,7 @@ def test_tiles_are_reconstructions_with_the_values_they_carry(scan):
 
 
 def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
-    from pfitre_jax.data.preprocess import correct_roll
+    from pfitre_jax.data.roll import correct_roll
 
     values = [-6.0, 0.0, 6.0]
     tiles = api.try_values(scan, "roll", values, row=1)
@@ -172,7 +173,7 @@ def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
 
 
 def test_rolls_of_a_scan_that_was_turned_are_refused(scan):
-    from pfitre_jax.data.preprocess import correct_roll
+    from pfitre_jax.data.roll import correct_roll
 
     with pytest.raises(ValueError, match=r"was turned by 1\.5 degrees already"):
         api.try_values(correct_roll(scan, 1.5), "roll", [0.0, 0.5])
@@ -228,8 +229,8 @@ def test_a_row_without_valid_bins_is_named(stack):
 
 
 def test_numbers_are_said_as_ranges():
-    assert ranges(np.array([3])) == "3"
-    assert ranges(np.array([1, 2, 3, 7, 9, 10])) == "1-3, 7, 9-10"
+    assert format_ranges(np.array([3])) == "3"
+    assert format_ranges(np.array([1, 2, 3, 7, 9, 10])) == "1-3, 7, 9-10"
 
 
 def test_every_public_name_is_there():

@@ -20,10 +20,11 @@ from typer.testing import CliRunner
 
 import pfitre_jax as pf
 from pfitre_jax import cli
+from pfitre_jax.data.lazy_scan import FileRows
 from pfitre_jax.data.readers.hdf5 import write_dxchange
 from pfitre_jax.data.results import read_result
-from pfitre_jax.reconstruction import api, methods
 from pfitre_jax.reconstruction import checkpoint as job
+from pfitre_jax.reconstruction import methods
 from pfitre_jax.solvers.loop import Status
 
 ROWS = 9
@@ -158,18 +159,18 @@ def test_what_does_not_fit_is_refused_with_the_numbers(path, tmp_path, monkeypat
 
 def test_a_row_that_fails_is_marked_and_the_others_are_unharmed(path, small, tmp_path, monkeypatch):
     whole = run(path, tmp_path / "whole")
-    read = api.StoredScan.select_rows
+    read = FileRows.read
 
     def spoil(self, rows):
-        scan = read(self, rows)
-        for row in range(scan.row0, scan.row0 + scan.rows):
-            if row == 3:
-                scan.projections[0, row - scan.row0, 20] = np.inf
-        return scan
+        projections, mask = read(self, rows)
+        if rows.start <= 3 < rows.stop:
+            projections = projections.copy()
+            projections[0, 3 - rows.start, 20] = np.inf
+        return projections, mask
 
     scan = pf.open_scan(path, center=CENTER)
     what = {"some": "run"}
-    monkeypatch.setattr(api.StoredScan, "select_rows", spoil)
+    monkeypatch.setattr(FileRows, "read", spoil)
     result = job.reconstruct_to(tmp_path / "spoilt", what, scan, "cgls", SETTINGS, slice(0, ROWS))
     assert np.flatnonzero(result.status == Status.DIVERGED).tolist() == [3]
     assert any("rows 3 diverged" in said for said in result.warnings)

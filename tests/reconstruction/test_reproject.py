@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_sinogram, disc_stack
 
-from pfitre_jax.data.preprocess import apply_roll, correct_roll
+from pfitre_jax.data.roll import apply_roll, correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.reconstruction import api
 from pfitre_jax.reconstruction.reproject import project_result

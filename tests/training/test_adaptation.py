@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.geometry import ParallelGeometry, Wedge, gauge
+from pfitre_jax.geometry import ParallelGeometry, Wedge, remove_object_shift
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
@@ -110,7 +110,7 @@ def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
 def test_views_are_moved_to_where_they_belong(scan):
     """With the network as it is: shifts that were put in are found, the judged views' too."""
     problem, _, masks = scan
-    moved = gauge(THETA, np.random.default_rng(0).normal(0, 0.7, THETA.size))
+    moved = remove_object_shift(THETA, np.random.default_rng(0).normal(0, 0.7, THETA.size))
     geometry = dataclasses.replace(problem.A.geometry, shifts=jnp.asarray(moved, jnp.float32))
     A = Projector(geometry)
     truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])

@@ -21,7 +21,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pfitre_jax.data.raw import RawScan, Stack
+from pfitre_jax.data.raw import LazyStack, RawScan
 from pfitre_jax.data.readers.angles import agreed_unit, check_numbers, read_angles, to_radians
 from pfitre_jax.data.readers.file_checks import check_declared, check_memory, listed
 
@@ -223,19 +223,19 @@ def _selected(dataset: h5py.Dataset, which) -> int:
     return math.prod(shape)
 
 
-def _stack(path: Path, name: str, dataset: h5py.Dataset, frames: np.ndarray | None = None) -> Stack:
+def _stack(path: Path, name: str, dataset: h5py.Dataset, frames: np.ndarray | None = None) -> LazyStack:
     """The projections of a dataset, of all its frames or of these, as a stack that is read later."""
     _check_stored(path, dataset)
     if dataset.ndim != 3:
-        return Stack(dataset.shape, dataset.dtype, lambda rows: None)
+        return LazyStack(dataset.shape, dataset.dtype, lambda rows: None)
     count = dataset.shape[0] if frames is None else len(frames)
     which = slice(None)
     if frames is not None:
         together = frames[-1] - frames[0] == len(frames) - 1
         which = slice(int(frames[0]), int(frames[-1]) + 1) if together else frames
-    rows_read = 1 if dataset.chunks is None else dataset.chunks[1]
+    rows_per_read = 1 if dataset.chunks is None else dataset.chunks[1]
     read = functools.partial(_read_rows, path, name, which)
-    return Stack((count, *dataset.shape[1:]), dataset.dtype, read, rows_read)
+    return LazyStack((count, *dataset.shape[1:]), dataset.dtype, read, rows_per_read)
 
 
 def _read_rows(path: Path, name: str, frames, rows: slice) -> np.ndarray:

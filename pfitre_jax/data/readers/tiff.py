@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from pfitre_jax.data.raw import RawScan, Stack
+from pfitre_jax.data.raw import LazyStack, RawScan
 from pfitre_jax.data.readers.angles import read_angles
 from pfitre_jax.data.readers.file_checks import check_declared, check_memory
 
@@ -39,7 +39,7 @@ def read_stack(path) -> np.ndarray:
     return open_stack(path).read(slice(None))
 
 
-def open_stack(path) -> Stack:
+def open_stack(path) -> LazyStack:
     """TIFF stack ``(views, rows, columns)``, to be read later; ``ValueError`` where it is none."""
     path = Path(path)
     if path.stat().st_size == 0:
@@ -78,7 +78,7 @@ def open_stack(path) -> Stack:
         check_memory(path, nbytes * part // shape[1], "images")
         return _read_rows(path, plain, whole, rows)
 
-    return Stack(shape, np.dtype(dtype), read, 1 if plain else shape[1])
+    return LazyStack(shape, np.dtype(dtype), read, 1 if plain else shape[1])
 
 
 def _read_rows(path: Path, plain: bool, whole: bool, rows: slice) -> np.ndarray:
