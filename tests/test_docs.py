@@ -81,7 +81,7 @@ def test_there_are_commands_to_check():
     assert [words[0] for words in commands((ROOT / "README.md").read_text())].count("recon") >= 3
 
 
-@pytest.mark.parametrize("page", ["add/operator.md", "add/solver.md", "add/prior.md", "differentiation.md"])
+@pytest.mark.parametrize("page", ["add/operator.md", "add/solver.md", "add/prior.md", "explanation/differentiation.md"])
 def test_examples_run(page, monkeypatch):
     monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
     names = documented.run(page)
@@ -89,7 +89,7 @@ def test_examples_run(page, monkeypatch):
         "add/operator.md": a_blur_that_is_told_does_less_harm,
         "add/solver.md": landweber_reconstructs,
         "add/prior.md": sparse_finds_the_pixels,
-        "differentiation.md": the_slope_leads_to_the_center,
+        "explanation/differentiation.md": the_slope_leads_to_the_center,
     }
     check[page](names)
 
@@ -158,7 +158,7 @@ else:
 
 def test_the_documented_configuration_can_be_trained(tmp_path):
     [text] = re.findall(
-        r'^```toml title="mine.toml"\n(.*?)^```', (DOCS / "start/train.md").read_text(), re.M | re.S
+        r'^```toml title="mine.toml"\n(.*?)^```', (DOCS / "how-to/train.md").read_text(), re.M | re.S
     )
     path = tmp_path / "mine.toml"
     path.write_text(text)
@@ -168,7 +168,7 @@ def test_the_documented_configuration_can_be_trained(tmp_path):
 
 
 def test_the_table_of_methods_is_complete():
-    listed = re.findall(r"^\| `(\w[\w-]*)` \|", (DOCS / "start/compare.md").read_text(), re.MULTILINE)
+    listed = re.findall(r"^\| `(\w[\w-]*)` \|", (DOCS / "reference/methods.md").read_text(), re.MULTILINE)
     assert listed == list(methods.METHODS)
 
 

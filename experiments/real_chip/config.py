@@ -14,7 +14,7 @@ import dataclasses
 from pfitre_jax.evaluation.methods import WEIGHTS
 from pfitre_jax.reconstruction.methods import METHODS
 
-#: The published loop comes without its prior, and with ours it diverges (docs/priors.md).
+#: The published loop comes without its prior, and with ours it diverges (docs/measurements/priors.md).
 LEFT_ALONE = ("pfitre-original",)
 
 

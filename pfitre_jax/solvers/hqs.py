@@ -15,7 +15,7 @@ from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
-#: How much more the last data step believes the prior than those of the loop do (docs/design.md).
+#: How much more the last data step believes the prior than those of the loop do (docs/measurements/log.md).
 CLOSING = 10.0
 
 

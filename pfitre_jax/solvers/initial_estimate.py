@@ -7,7 +7,7 @@ from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import Problem
 
-#: ADMM with total variation. Ten iterations of it are worth 3 dB to the start of the loop (docs/design.md).
+#: ADMM with total variation. Ten iterations of it are worth 3 dB to the start of the loop (docs/measurements/log.md).
 FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 

@@ -1,7 +1,7 @@
 """Does a result look like the images that a prior was judged on? Four statistics of it, and a distance.
 
 The network's own features and its misfit do not tell: they are as usual on photographs, which it restores
-smoothly, as on circuits (docs/design.md). What the image looks like does.
+smoothly, as on circuits (docs/measurements/log.md). What the image looks like does.
 """
 
 from __future__ import annotations
