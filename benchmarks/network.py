@@ -21,7 +21,7 @@ from pfitre_jax.evaluation.cells import EvaluationSettings, cells
 from pfitre_jax.evaluation.scans import Scans, scan_cell
 from pfitre_jax.evaluation.scenes import draw
 from pfitre_jax.metrics import psnr
-from pfitre_jax.models.unet import correct
+from pfitre_jax.models.unet import predict_update
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
@@ -35,7 +35,7 @@ RHO, ITERATIONS = 0.005, 8
 def cost(prior, size: int, images: int) -> list[list[str]]:
     """A row for all images at once and for each number of them at a time."""
     chunk, condition = jnp.ones((images, size, size, 2)), jnp.ones(2)
-    one = lambda image: correct(prior.config, prior.params, image, condition)  # noqa: E731
+    one = lambda image: predict_update(prior.config, prior.params, image, condition)  # noqa: E731
     rows = []
     for group in (images, 8, 4, 2, 1):
         each = jax.vmap(one) if group == images else lambda x, n=group: jax.lax.map(one, x, batch_size=n)

@@ -1,7 +1,14 @@
-"""The U-Net of a volume: the layers of :mod:`pfitre_jax.models.unet` in the plane, others along the rows.
+"""3D U-Net: the layers of the 2D U-Net in each row, with convolutions along the rows between them.
 
-A 3x3x3 convolution is split into one over the plane and one over three rows (Tran et al., CVPR 2018), so
-that a network of single images is a network of volumes whose layers along the rows do nothing yet.
+Each 3x3x3 convolution is factored into one over the image and one over three rows. A network of single images
+is therefore the special case whose convolutions along the rows are the identity, and training may start from
+its weights.
+
+It needs a sample whose structure continues over neighbouring rows. On the rows that were measured so far it
+was no better than ``volume``, which sees neighbouring rows as input channels (docs/priors.md).
+
+References:
+    Tran et al., A closer look at spatiotemporal convolutions for action recognition, CVPR 2018.
 """
 
 from __future__ import annotations
@@ -15,16 +22,17 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.models import unet
 from pfitre_jax.models.blocks import double, gelu, pad_to_multiple, structure
+from pfitre_jax.models.networks import Network
 from pfitre_jax.models.unet import UNet, UNetConfig
 
 
 def reach(config: UNetConfig) -> int:
-    """Rows on either side that the layers along the rows carry to one."""
-    return 4 + config.blocks if config.along_rows else 0
+    """Returns the number of rows on each side that the convolutions along the rows reach."""
+    return 4 + config.blocks
 
 
 class _AlongRows(nnx.Module):
-    """``x[r] + sum_k W[k]^T x[r + k - 1] + b``; the outermost rows go on."""
+    """``x[r] + sum_k W[k]^T x[r + k - 1] + b``; the outermost rows are repeated."""
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
         zeros = nnx.initializers.zeros_init()
@@ -63,33 +71,56 @@ class _UNet3D(nnx.Module):
 
 
 def init(config: UNetConfig, key: Array) -> dict:
-    """Random float32 parameters in the plane, none along the rows: it starts as the identity."""
-    return inflated(config, unet.init(dataclasses.replace(config, along_rows=False), key))
+    """Returns random float32 parameters in the rows and zeros along the rows; the update is zero."""
+    return inflate(config, unet.init(dataclasses.replace(config, along_rows=False), key))
 
 
-def inflated(config: UNetConfig, plane: dict) -> dict:
-    """The parameters of the volume's network that does with every row what ``plane``, of a network of single
-    images, does with an image. Leading axes that all its parameters share are kept.
+def inflate(config: UNetConfig, plane: dict) -> dict:
+    """Returns the parameters of the volume network that treats every row as a network of images does.
+
+    Args:
+        config: Configuration of the volume network.
+        plane: Parameters of :func:`pfitre_jax.models.unet.init`; leading axes that all arrays share are kept.
     """
-    like = plane["embed"]["bias"]
+    reference = plane["embed"]["bias"]
     along = {name: part for name, part in structure(_UNet3D, config)[1].items() if name != "plane"}
-    zeros = lambda leaf: jnp.zeros((*like.shape[:-1], *leaf.shape), like.dtype)  # noqa: E731
+    zeros = lambda leaf: jnp.zeros((*reference.shape[:-1], *leaf.shape), reference.dtype)  # noqa: E731
     return jax.tree.map(zeros, along) | {"plane": plane}
 
 
-def correct(
+def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
+    """Returns the parameters of a network with more input channels, or with convolutions along the rows.
+
+    The added weights are zero. Arguments and errors are those of :func:`pfitre_jax.models.unet.extend`;
+    ``config`` may be that of a network of images.
+    """
+    planes = [dataclasses.replace(c, along_rows=False) for c in (config, wanted)]
+    if config.along_rows:
+        return params | {"plane": unet.extend(planes[0], params["plane"], planes[1])}
+    return inflate(wanted, unet.extend(planes[0], params, planes[1]))
+
+
+def predict_update(
     config: UNetConfig,
     params: dict,
     volume: Float[Array, "rows ny nx channels"],
     condition: Float[Array, " k"],
 ) -> Float[Array, "rows ny nx"]:
-    """What the network adds to every row of a volume, of its dtype.
+    """Returns the update that the network adds to every row of a volume, in the volume's type.
 
-    volume: (rows, ny, nx, in_channels), as many rows as one likes; condition: (k,), see
-        :func:`pfitre_jax.models.unet.correct`
+    A row depends on :func:`reach` rows at each side, besides those among its input channels.
 
-    A row sees :func:`reach` rows to each side, besides those among its input channels. ``ValueError`` for a
-    wrong number of channels or of conditions.
+    Args:
+        config: Configuration; static.
+        params: Parameters of :func:`init`.
+        volume: (rows, ny, nx, in_channels), any number of rows.
+        condition: (k,), see :func:`pfitre_jax.models.unet.predict_update`.
+
+    Raises:
+        ValueError: For a wrong number of channels or of conditions.
     """
-    network, cast = unet.assembled(_UNet3D, config, params, volume, condition)
+    network, cast = unet.assemble(_UNet3D, config, params, volume, condition)
     return network(cast(volume), cast(condition)).astype(volume.dtype)
+
+
+NETWORK = Network(config=UNetConfig, init=init, predict_update=predict_update, reach=reach, extend=extend)

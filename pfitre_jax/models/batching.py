@@ -1,63 +1,75 @@
-"""The network on many images: a few at a time on a CPU, whose caches hold no more.
+"""A function of one image, applied to many images: in small groups on a CPU, all at once elsewhere.
 
-All at once take a CPU a quarter longer and seven times the memory (``python -m benchmarks.network``).
+The intermediate results of a few images fit into the caches of a CPU. All images at once take a quarter
+longer and seven times the memory (``python -m benchmarks.network``).
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
-from pfitre_jax.models.unet import UNetConfig, correct
-
-#: Images that a CPU takes at a time.
+#: Number of images that a CPU processes together.
 GROUP = 4
 
 
-def correct_many(
-    config: UNetConfig,
+def map_images(
+    function: Callable,
+    config: Any,
     params: dict,
     images: Float[Array, "n ny nx channels"],
     condition: Float[Array, " k"],
 ) -> Float[Array, "n ny nx"]:
-    """:func:`pfitre_jax.models.unet.correct` of each image; however it is vmapped over images, on a CPU
-    :data:`GROUP` of them at a time. Differentiated, it is a plain ``vmap``."""
-    return _many(config)(params, images, condition)
+    """Returns ``function(config, params, image, condition)`` of each image.
+
+    However it is vmapped over images, a CPU processes :data:`GROUP` of them together. Its derivative is that
+    of a plain ``vmap``.
+
+    Args:
+        function: Function of one image; hashable, defined at the top level of a module.
+        config: Static and hashable.
+        params: Nested dict of arrays, the same for all images.
+        images: (n, ny, nx, channels).
+        condition: (k,), the same for all images.
+    """
+    return _grouped(function, config)(params, images, condition)
 
 
 @functools.lru_cache
-def _many(config: UNetConfig):
+def _grouped(function: Callable, config: Any) -> Callable:
     def one(params, image, condition):
-        return correct(config, params, image, condition)
+        return function(config, params, image, condition)
 
     at_once = jax.vmap(one, (None, 0, None))
 
     @custom_vmap
-    def grouped(params, images, condition):
+    def in_groups(params, images, condition):
         if jax.default_backend() != "cpu" or len(images) <= GROUP:
             return at_once(params, images, condition)
         return jax.lax.map(lambda image: one(params, image, condition), images, batch_size=GROUP)
 
-    @grouped.def_vmap
+    @in_groups.def_vmap
     def _(axis_size, in_batched, params, images, condition):
-        other, batched = jax.tree.leaves((in_batched[0], in_batched[2])), in_batched[1]
-        if any(other) or not batched:
+        shared, images_batched = jax.tree.leaves((in_batched[0], in_batched[2])), in_batched[1]
+        if any(shared) or not images_batched:
             axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(in_batched))
             return jax.vmap(at_once, axes)(params, images, condition), True
         merged = images.reshape(axis_size * images.shape[1], *images.shape[2:])
-        out = grouped(params, merged, condition)
+        out = in_groups(params, merged, condition)
         return jnp.reshape(out, (axis_size, images.shape[1], *out.shape[1:])), True
 
     @jax.custom_vjp
-    def many(params, images, condition):
-        return grouped(params, images, condition)
+    def differentiable(params, images, condition):
+        return in_groups(params, images, condition)
 
-    many.defvjp(
+    differentiable.defvjp(
         lambda *args: jax.vjp(at_once, *args),
-        lambda pull, cotangent: pull(cotangent),
+        lambda pull_back, cotangent: pull_back(cotangent),
     )
-    return many
+    return differentiable

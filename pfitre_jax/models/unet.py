@@ -1,6 +1,6 @@
-"""The U-Net of the learned prior: a strided encoder, dilated residual dense blocks at 1/4 resolution.
+"""U-Net of the learned prior: a strided encoder with dilated residual dense blocks at 1/4 resolution.
 
-``init`` and ``apply`` are pure functions of a static :class:`UNetConfig`; flax stays in this folder.
+:func:`init` and :func:`predict_update` are pure functions of a static :class:`UNetConfig`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pfitre_jax.models.batching import map_images
 from pfitre_jax.models.blocks import (
     ConditionedConvolution,
     FiLM,
@@ -27,8 +28,9 @@ from pfitre_jax.models.blocks import (
     structure,
     with_arrays,
 )
+from pfitre_jax.models.networks import Network
 
-#: A layer's outputs are scaled down at the end of a dense block, so that stacked blocks start near identity.
+#: Factor of a dense block's residual, so that a stack of blocks starts near the identity.
 BLOCK_WEIGHT = 0.2
 _SWITCHES = ("turned", "conditioned", "along_rows")
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
@@ -36,23 +38,28 @@ _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig:
-    """Layout of a U-Net; static and hashable.
+    """Configuration of a U-Net; static and hashable.
 
-    channels: at full, 1/2 and 1/4 resolution
-    blocks: number of residual dense blocks at 1/4 resolution, 0 for a plain U-Net
-    dilations: of the convolutions of one block
-    growth: channels that each convolution of a block adds
-    in_channels: channels of the input, the current image first
-    condition: length of the condition vector
-    embedding: length of the embedding of the condition
-    turned: whether images are turned into the frame of the wedge, see :mod:`pfitre_jax.priors.network`;
-        conditioned: whether the network is told the condition, else zeros. Off to find out what they are
-        worth; the caller does both, and they travel with the weights
-    along_rows: whether it is a network of volumes, see :mod:`pfitre_jax.contrib.unet3d`
-    compute_dtype: what the network calculates in, e.g. ``"bfloat16"``; ``None`` is the image's own. The
-        residual is added in the image's dtype.
+    It has 0.33 M parameters by default, 0.69 M with channels (16, 32, 96) and growth 48, and 1.30 M with
+    channels (32, 64, 128) and growth 64.
 
-    0.33 M parameters by default; (16, 32, 96) with growth 48 has 0.69 M, (32, 64, 128) with growth 64 1.30 M.
+    Attributes:
+        channels: Channels at full, 1/2 and 1/4 resolution.
+        blocks: Number of residual dense blocks at 1/4 resolution; 0 for a plain U-Net.
+        dilations: Dilations of the convolutions in a block.
+        growth: Channels that each convolution of a block adds.
+        in_channels: Channels of the input; the first is the current image.
+        condition: Length of the condition vector.
+        embedding: Length of the embedding of the condition.
+        turned: Whether the prior rotates images into the frame of the wedge; otherwise the wedge's centre is
+            part of the condition, see :func:`pfitre_jax.priors.network.condition`.
+        conditioned: Whether the network receives the condition; otherwise it receives zeros.
+        along_rows: Whether it is the network of volumes, :mod:`pfitre_jax.contrib.unet3d`.
+        compute_dtype: Type that the network computes in, such as ``"bfloat16"``; ``None`` for that of the
+            image. The update is added in the image's type.
+
+    Raises:
+        ValueError: For a value that no network can have.
     """
 
     channels: tuple[int, int, int] = (16, 32, 64)
@@ -68,7 +75,7 @@ class UNetConfig:
     compute_dtype: str | None = None
 
     def __post_init__(self):
-        # Lists, as they come from JSON, are not hashable.
+        # JSON gives lists, which are not hashable.
         object.__setattr__(self, "channels", tuple(self.channels))
         object.__setattr__(self, "dilations", tuple(self.dilations))
         if len(self.channels) != 3:
@@ -82,30 +89,45 @@ class UNetConfig:
             raise ValueError(
                 f"compute_dtype is {self.compute_dtype!r}; expected none, or one of {', '.join(_DTYPES)}"
             )
-        others = {"compute_dtype", *_SWITCHES}
-        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
+        no_sizes = {"compute_dtype", *_SWITCHES}
+        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in no_sizes}
         for name, value in sizes.items():
             numbers = value if isinstance(value, tuple) else (value,)
             least = 0 if name == "blocks" else 1
             if not numbers or any(not isinstance(n, int) or n < least for n in numbers):
                 raise ValueError(f"{name} is {value!r}; expected whole numbers of at least {least}")
 
+    @property
+    def network(self) -> str:
+        """Name in :data:`pfitre_jax.models.networks.NETWORKS`."""
+        return "unet3d" if self.along_rows else "unet"
+
+    @property
+    def least_arrays(self) -> int:
+        """Lower bound of the number of parameter arrays."""
+        return self.blocks * len(self.dilations)
+
     def to_json(self) -> str:
+        """Returns the fields as JSON text."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> UNetConfig:
-        """The config of :meth:`to_json`; ``ValueError`` for fields that are not one of it."""
+        """Reads the text of :meth:`to_json`.
+
+        Raises:
+            ValueError: For an unknown field or an invalid value.
+        """
         fields = json.loads(text)
         known = {f.name for f in dataclasses.fields(cls)}
         if not isinstance(fields, dict) or not set(fields) <= known:
             unknown = sorted(set(fields) - known) if isinstance(fields, dict) else fields
-            raise ValueError(f"a U-Net config has {unknown}; expected fields of {sorted(known)}")
+            raise ValueError(f"a U-Net configuration has {unknown}; expected fields of {sorted(known)}")
         return cls(**fields)
 
 
 class UNet(nnx.Module):
-    """The layers; what they do with one image."""
+    """The layers of the U-Net, and the update that they predict for one image."""
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
         full, half, quarter = config.channels
@@ -126,18 +148,17 @@ class UNet(nnx.Module):
         self.decode_full = ConditionedConvolution(full, full, embedding, rngs=rngs)
         self.leave = convolution(full, 1, rngs=rngs)
 
-    def encode(self, image: Float[Array, "ny nx channels"], e: Float[Array, " embedding"]):
-        full = self.enter(pad_to_multiple(image, 4), e)
-        half = self.encode_half(self.down_half(full), e)
-        return full, half, self.down_quarter(half)
-
-    def __call__(self, image: Float[Array, "ny nx channels"], condition: Float[Array, " k"]):
+    def __call__(
+        self, image: Float[Array, "ny nx channels"], condition: Float[Array, " k"]
+    ) -> Float[Array, "ny nx"]:
         ny, nx = image.shape[:2]
         e = gelu(self.embed(condition))
-        full, half, quarter = self.encode(image, e)
+        full = self.enter(pad_to_multiple(image, 4), e)
+        half = self.encode_half(self.down_half(full), e)
+        quarter = self.down_quarter(half)
         for film, block in zip(self.films, self.blocks, strict=True):
             quarter = block(film(quarter, e))
-        # Skips are added, not concatenated: at full resolution that halves the decoder's cost.
+        # Adding the skip connections costs half as much at full resolution as concatenating them.
         half = self.decode_half(half + double(self.up_half(quarter)), e)
         full = self.decode_full(full + double(self.up_full(half)), e)
         return self.leave(full)[:ny, :nx, 0]
@@ -145,66 +166,98 @@ class UNet(nnx.Module):
 
 @functools.partial(jax.jit, static_argnums=0)
 def init(config: UNetConfig, key: Array) -> dict:
-    """Random float32 parameters: a nested dict of arrays. :func:`apply` starts as the identity.
+    """Returns random float32 parameters, a nested dict of arrays.
 
-    The last layer is zero, so that the correction is.
+    The last layer is zero, so that the update is zero and the prior starts as the identity.
     """
     params = random_parameters(structure(UNet, config)[1], key)
     return params | {"leave": jax.tree.map(jnp.zeros_like, params["leave"])}
 
 
-def widen(params: dict, channels: int) -> dict:
-    """The parameters of the network with so many more input channels, the last, which count for nothing."""
-    enter = params["enter"]
-    first = enter["convolution"]
-    kernel = jnp.pad(first["kernel"], [(0, 0)] * (first["kernel"].ndim - 2) + [(0, channels), (0, 0)])
-    return params | {"enter": enter | {"convolution": first | {"kernel": kernel}}}
-
-
-def apply(
+def predict_update(
     config: UNetConfig,
     params: dict,
     image: Float[Array, "ny nx channels"],
     condition: Float[Array, " k"],
 ) -> Float[Array, "ny nx"]:
-    """``image[..., 0] + correct(image, condition)``."""
-    return image[..., 0] + correct(config, params, image, condition)
+    """Returns the update that the network adds to an image, in the image's type.
 
+    A pixel depends on the ``4 * blocks * sum(dilations)`` pixels, and about 12 more, on each side of it: 120
+    by default.
 
-def correct(
-    config: UNetConfig,
-    params: dict,
-    image: Float[Array, "ny nx channels"],
-    condition: Float[Array, " k"],
-) -> Float[Array, "ny nx"]:
-    """What the network adds to an image, of the image's dtype.
+    Args:
+        config: Configuration; static.
+        params: Parameters of :func:`init`.
+        image: (ny, nx, in_channels), any size: the current image, the data correction, neighbouring rows.
+        condition: (k,), numbers of order one that scale and shift the channels of every level (FiLM).
 
-    image: (ny, nx, in_channels), any size; the current image first, then what the prior adds (the
-        data-gradient image)
-    condition: (k,), numbers of order one that scale and shift every level's channels (FiLM)
-
-    A pixel of the result sees ``4 * blocks * sum(dilations)`` pixels, and about 12 more, to each side: by
-    default 120. ``ValueError`` for a wrong number of channels or of conditions.
+    Raises:
+        ValueError: For a wrong number of channels or of conditions.
     """
-    network, cast = assembled(UNet, config, params, image, condition)
+    network, cast = assemble(UNet, config, params, image, condition)
     return network(cast(image), cast(condition)).astype(image.dtype)
 
 
-def assembled(network: type[nnx.Module], config: UNetConfig, params: dict, given, condition):
-    """``network`` of a layout with its arrays, and the cast to what it calculates in.
+def predict_updates(
+    config: UNetConfig,
+    params: dict,
+    images: Float[Array, "n ny nx channels"],
+    condition: Float[Array, " k"],
+) -> Float[Array, "n ny nx"]:
+    """Returns :func:`predict_update` of each image."""
+    return map_images(predict_update, config, params, images, condition)
 
-    Raises ``ValueError`` where ``given``, an image (ny, nx, in_channels) or of a network along the rows a
-    volume (rows, ny, nx, in_channels), or the condition does not fit.
+
+def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
+    """Returns the parameters of a network with more input channels, whose weights are zero.
+
+    Args:
+        config: Configuration of ``params``.
+        params: Parameters; leading axes that all arrays share are kept.
+        wanted: As ``config``, with as many ``in_channels`` or more.
+
+    Raises:
+        ValueError: Where ``wanted`` differs in anything else.
     """
-    what, axes = ("volume", "rows, ny, nx") if config.along_rows else ("image", "ny, nx")
-    if given.ndim != 3 + config.along_rows or given.shape[-1] != config.in_channels:
-        raise ValueError(f"the {what} has shape {given.shape}; expected ({axes}, {config.in_channels})")
+    more = wanted.in_channels - config.in_channels
+    if more < 0 or dataclasses.replace(config, in_channels=wanted.in_channels) != wanted:
+        raise ValueError(
+            f"the weights belong to the network {config}; expected the configured network {wanted}, or one "
+            "that differs only in having fewer in_channels or along_rows = false"
+        )
+    convolution_block = params["enter"]["convolution"]
+    kernel = convolution_block["kernel"]
+    kernel = jnp.pad(kernel, [(0, 0)] * (kernel.ndim - 2) + [(0, more), (0, 0)])
+    return params | {"enter": params["enter"] | {"convolution": convolution_block | {"kernel": kernel}}}
+
+
+def assemble(network: type[nnx.Module], config: UNetConfig, params: dict, inputs: Array, condition: Array):
+    """Returns a network with its arrays, and the function that casts to the type that it computes in.
+
+    Args:
+        network: Class of the network.
+        config: Configuration; static.
+        params: Parameters.
+        inputs: An image (ny, nx, in_channels), or with ``along_rows`` a volume (rows, ny, nx, in_channels).
+        condition: (k,).
+
+    Raises:
+        ValueError: For a wrong number of axes, channels or conditions.
+    """
+    kind, axes = ("volume", "rows, ny, nx") if config.along_rows else ("image", "ny, nx")
+    if inputs.ndim != 3 + config.along_rows or inputs.shape[-1] != config.in_channels:
+        raise ValueError(f"the {kind} has shape {inputs.shape}; expected ({axes}, {config.in_channels})")
     if condition.shape != (config.condition,):
         raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
-    dtype = config.compute_dtype or given.dtype
+    dtype = config.compute_dtype or inputs.dtype
     return with_arrays(network, config, params, dtype), lambda a: jnp.asarray(a, dtype)
 
 
 def count(params: dict) -> int:
-    """Number of parameters."""
+    """Returns the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+NETWORK = Network(
+    config=UNetConfig, init=init, predict_update=predict_updates, reach=lambda config: 0, extend=extend
+)

@@ -1,7 +1,7 @@
-"""The file that holds the weights of a learned prior.
+"""Weights files of learned priors.
 
-It is one ``.npz``: the parameters as ``params/...``, of an unrolled prior also ``rho``, and ``card``, a JSON
-text with what a user must know of them (layout, training range, operator, hash, how they were made).
+A weights file is one ``.npz``. It holds the parameters as ``params/...``, the strengths of an unrolled prior
+as ``rho``, and the model card as ``card``, a JSON text: network, training ranges, operator, hash, scores.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.data.readers.npz import load_arrays
-from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors.network import Card, NetworkPrior, check_config, parameters
+from pfitre_jax.interfaces import Card
+from pfitre_jax.models.networks import find_network
+from pfitre_jax.priors.network import NetworkPrior, check_config
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
-#: Of the weights file; another number means another meaning of its contents.
+#: Version of the file format.
 FORMAT = 2
-#: The operator and the scaling of the inputs that weights are trained with: Joseph's projector, images with
-#: values of about [0, 1], rho relative to norm(A)^2 = 1, the condition of
-#: :func:`pfitre_jax.priors.network.condition`. Weights made with another are refused.
+#: Identifier of the operator and of the scaling of the inputs in training: Joseph's projector, image values
+#: of about [0, 1], rho relative to ``||A||^2 = 1``, and the condition of
+#: :func:`pfitre_jax.priors.network.condition`. Weights with another identifier are refused.
 OPERATOR = "joseph-1"
 
 _WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -35,20 +36,25 @@ _RHO = "rho"
 
 
 def available() -> list[str]:
-    """Names of the priors that the package ships."""
+    """Returns the names of the priors that the package ships."""
     return sorted(path.stem for path in _WEIGHTS.glob("*.npz"))
 
 
 def pretrained(name_or_path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
-    """A shipped prior by its name, or one from a file that :func:`save` wrote.
+    """Loads a shipped prior by its name, or one from a weights file.
 
-    Raises ``ValueError`` for an unknown name or a file that is not a prior.
+    Raises:
+        ValueError: For an unknown name, or a file that is not a weights file.
     """
     return load(locate(name_or_path))
 
 
 def locate(name_or_path: str | os.PathLike) -> Path:
-    """The file of a shipped prior's name, or of a path; ``ValueError`` where there is neither."""
+    """Returns the path of a shipped prior's weights file, or of an existing file.
+
+    Raises:
+        ValueError: Where there is neither.
+    """
     if str(name_or_path) in available():
         return _WEIGHTS / f"{name_or_path}.npz"
     if Path(name_or_path).is_file():
@@ -60,30 +66,38 @@ def locate(name_or_path: str | os.PathLike) -> Path:
 
 
 def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> NetworkPrior | UnrolledPrior:
-    """Write a prior as one ``.npz`` and return it as :func:`load` will, its card completed.
+    """Writes a prior as one weights file, atomically.
 
-    Adds ``format``, ``operator``, ``network`` (the layout), ``parameters`` (their number) and ``sha256`` (of
-    the arrays) to the card, and of an unrolled prior ``rho``. The file appears whole or not at all.
-    Parameters are stored in their own dtype.
+    The parameters keep their types. The card is completed by ``format``, ``operator``, ``architecture`` and
+    ``network`` (name and configuration of the network), ``parameters`` (their number), ``sha256`` (of the
+    arrays), and for an unrolled prior ``rho``.
+
+    Returns:
+        The prior as :func:`load` reads it, with the completed card.
+
+    Raises:
+        ValueError: For a name that does not end in ``.npz``, or a network that :func:`load` would refuse.
     """
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"the weights file is called {path.name}; expected a name that ends in .npz")
-    network = prior.prior if isinstance(prior, UnrolledPrior) else prior
+        raise ValueError(f"the weights file is named {path.name}; expected a name that ends in .npz")
+    unrolled = isinstance(prior, UnrolledPrior)
+    network = prior.prior if unrolled else prior
     check_config(network.config)
     arrays = {_PREFIX + name: array for name, array in _flatten(network.params).items()}
     facts = {
         "format": FORMAT,
         "operator": OPERATOR,
+        "architecture": network.config.network,
         "network": dataclasses.asdict(network.config),
         "parameters": sum(array.size for array in arrays.values()),
     }
-    if network is not prior:
+    if unrolled:
         arrays[_RHO] = np.asarray(prior.rho)
         facts["rho"] = arrays[_RHO].tolist()
     facts["sha256"] = _digest(arrays)
-    # As JSON gives it back: tuples become lists.
-    card = json.loads(json.dumps(dict(prior.card) | facts))
+    # The round trip turns tuples into lists, as in a card that was read.
+    card = json.loads(json.dumps(dict(network.card) | facts))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -92,15 +106,16 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
     finally:
         temporary.unlink(missing_ok=True)
     network = dataclasses.replace(network, card=Card(card))
-    return network if not isinstance(prior, UnrolledPrior) else dataclasses.replace(prior, prior=network)
+    return dataclasses.replace(prior, prior=network) if unrolled else network
 
 
 def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
-    """Read what :func:`save` wrote.
+    """Loads a weights file that :func:`save` wrote.
 
-    Raises ``FileNotFoundError`` for no file; ``ValueError``, with the cause and the remedy, for a file that
-    is no prior, is pickled, is of another format or operator, lacks arrays or has unknown ones, or whose
-    arrays do not match its hash.
+    Raises:
+        FileNotFoundError: For a missing file.
+        ValueError: For a file that is not a weights file or is pickled, has another format or operator, lacks
+            arrays or has unknown ones, or has arrays that do not match its hash.
     """
     path = Path(path)
     remedy = "expected a weights file written by `pfitre train`"
@@ -115,7 +130,7 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
         card = json.loads(contents.pop("card").item())
         version, operator = card["format"], card["operator"]
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} has no card that says what it holds; {remedy}") from error
+        raise ValueError(f"{path} has no readable model card; {remedy}") from error
     if version != FORMAT:
         raise ValueError(
             f"{path} has format {version!r}; this version reads format {FORMAT}: train it again, or use the "
@@ -126,11 +141,14 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
             f"{path} was trained with operator {operator!r}; expected {OPERATOR!r}: train it again"
         )
     try:
-        config = UNetConfig.from_json(json.dumps(card["network"]))
+        # Cards written before version 0.3 have no architecture; the configuration of a U-Net tells which one.
+        config = find_network(card.get("architecture", "unet")).config.from_json(json.dumps(card["network"]))
         check_config(config)
-        if config.blocks * len(config.dilations) > len(contents):  # laying them out could take for ever
-            raise ValueError(f"{config.blocks} blocks for {len(contents)} arrays")
-        expected = jax.eval_shape(lambda: parameters(config, jax.random.key(0)))
+        # A huge network in a damaged card would take very long to build.
+        if config.least_arrays > len(contents):
+            raise ValueError(f"at least {config.least_arrays} arrays for the {len(contents)} of the file")
+        network = find_network(config.network)
+        expected = jax.eval_shape(lambda: network.init(config, jax.random.key(0)))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} has a network that cannot be built ({error}); {remedy}") from error
     arrays = dict(contents)
@@ -138,10 +156,10 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
     if rho is not None and not (rho.ndim == 1 and rho.size and np.issubdtype(rho.dtype, np.floating)):
         raise ValueError(f"{path}: rho is {rho.dtype} {rho.shape}; expected floats, one for each iteration")
     params = _unflatten(path, expected, contents, () if rho is None else rho.shape)
-    network = NetworkPrior(params, config, card)
+    prior = NetworkPrior(params, config, Card(card))
     if card.get("sha256") != _digest(arrays):
         raise ValueError(f"the arrays in {path} do not match their hash; the file was changed: copy it again")
-    return network if rho is None else UnrolledPrior(network, jnp.asarray(rho))
+    return prior if rho is None else UnrolledPrior(prior, jnp.asarray(rho))
 
 
 def _name(path) -> str:

@@ -1,51 +1,50 @@
-"""The learned prior: a U-Net that knows the missing wedge."""
+"""Learned prior: a network that restores images and is conditioned on the missing wedge."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.contrib import unet3d
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Card, Prior, PriorInfo
-from pfitre_jax.models import unet
-from pfitre_jax.models.batching import correct_many
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.networks import NetworkConfig, find_network
 from pfitre_jax.priors import wedge_frame as frame
 
-#: Length of :func:`condition`: of a network whose images are turned into the frame of the wedge, and else.
-CONDITIONS = {True: 2, False: 4}
+#: Length of :func:`condition` by whether images are rotated into the frame of the wedge.
+CONDITION_LENGTH = {True: 2, False: 4}
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NetworkPrior(Prior):
-    """A U-Net as the prior of half-quadratic splitting; a pytree whose leaves are the parameters.
+    """``v + R^-1 f(R v, R correction; wedge, rho)``: a restoration by a network ``f``, not a proximal map.
 
-    It is a restoration, not the prox of a function. It works in the frame of the wedge: the image is
-    turned so that the wedge's centre is at 0, and what the network adds is turned back; one orientation to
-    learn.
+    ``R`` rotates the images into the frame of the wedge, where its centre is at 0, so that the network learns
+    a single orientation. Only the network's update is rotated back; the image keeps its full resolution.
 
-    A network of more than two input channels also sees the neighbouring rows of a volume, and one
-    ``along_rows`` carries what it finds from row to row: :attr:`reach` of them on each side. Any network
-    works on volumes, the others row by row.
+    A network with more than two input channels also receives the neighbouring rows of a volume, and a 3D
+    network passes features from row to row. Any network works on volumes; a 2D network treats their rows
+    separately. The prior is a pytree whose leaves are the parameters.
 
-    params: nested dict of arrays
-    config: layout of the network, static
-    card: what is known of the weights, a JSON-able dict, static
-    symmetric: the mean over the image, its two mirror images and its half turn, which leave the wedge as it
-        is (not turned: over image and half turn); static. Four times the cost; training does without
-    mirror: (), the number of the one image that it sees instead, see :meth:`mirrored`; ``None``: as
-        ``symmetric`` says
+    Attributes:
+        params: Parameters of the network, a nested dict of arrays.
+        config: Configuration of the network; static.
+        card: Model card of the weights; static.
+        symmetric: Test-time symmetrisation; static. The proposal is the mean over the image, its two mirror
+            images and its half turn, which keep the wedge (over the image and its half turn where images are
+            not rotated). It costs four passes, and :meth:`at` spreads them over the iterations. Training does
+            without it.
+        mirror: (), index of the one mirror image that is used instead of their mean, or ``None``.
     """
 
     params: Any
-    config: UNetConfig = dataclasses.field(metadata={"static": True})
+    config: NetworkConfig = dataclasses.field(metadata={"static": True})
     card: Card = dataclasses.field(default_factory=Card, metadata={"static": True})
     symmetric: bool = dataclasses.field(default=True, metadata={"static": True})
     mirror: Any = None
@@ -54,28 +53,29 @@ class NetworkPrior(Prior):
         object.__setattr__(self, "card", Card(self.card))
 
     @classmethod
-    def create(cls, config: UNetConfig, key: Array, card: dict | None = None) -> NetworkPrior:
-        """A prior with random parameters, which starts as the identity.
+    def create(cls, config: NetworkConfig, key: Array, card: dict | None = None) -> NetworkPrior:
+        """Returns a prior with random parameters, which starts as the identity.
 
-        Raises ``ValueError`` for a layout whose inputs are not those of :meth:`denoise`.
+        Raises:
+            ValueError: For a network whose inputs are not those of :meth:`denoise`.
         """
         check_config(config)
-        return cls(parameters(config, key), config, Card(card or {}))
+        return cls(find_network(config.network).init(config, key), config, Card(card or {}))
 
     @property
     def info(self) -> PriorInfo:
-        """Reach, mirror images, initial iterations and model card."""
+        """Reach along the rows, mirror images, initial iterations and model card."""
         return PriorInfo(
-            reach=self.reach,
+            reach=self._neighbours + find_network(self.config.network).reach(self.config),
             alternates=self.symmetric and self.mirror is None,
             initial_iterations=_initial_iterations(self.card),
             card=self.card,
         )
 
     def at(self, iteration: Array | int) -> NetworkPrior:
-        """The prior of one iteration: of one mirror image, the next one at each iteration, if ``symmetric``.
+        """The prior of one iteration: with ``symmetric`` the next mirror image at each iteration.
 
-        As many iterations as there are mirror images approximate their mean at the cost of one pass each.
+        As many iterations as there are mirror images have their mean at the cost of one pass each.
         """
         return dataclasses.replace(self, mirror=iteration) if self.symmetric else self
 
@@ -83,57 +83,59 @@ class NetworkPrior(Prior):
     def first_iterations(self) -> int:
         return self.info.initial_iterations
 
+    @property
+    def reach(self) -> int:
+        return self.info.reach
+
     def mirrored(self, k) -> NetworkPrior:
         return dataclasses.replace(self, mirror=k)
 
     @property
-    def reach(self) -> int:
-        """Neighbouring rows that the network sees on each side of its own."""
-        return self._given + unet3d.reach(self.config)
-
-    @property
-    def _given(self) -> int:
-        # Neighbours on each side among the input channels.
+    def _neighbours(self) -> int:
+        # Number of neighbouring rows on each side among the input channels.
         return max(self.config.in_channels - 2, 0) // 2
 
     def denoise(
         self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
     ) -> Float[Array, "*rows ny nx"]:
-        """The image, or the volume, that the network proposes for ``v``.
+        """The image or volume that the network proposes.
 
-        v: (ny, nx) or (rows, ny, nx), values of about [0, 1]; beyond the first and the last row of a volume
-            these go on unchanged, and so does a single image
-        correction: as ``v``, the data correction ``A^T M (y - A v) / (norm(A)^2 rho)``, in the units of ``v``
-        wedge: the missing wedge; may be traced
-        rho: (), relative to ``norm(A)^2 = 1``
+        Where images are rotated into the frame of the wedge, it commutes exactly with quarter turns of image
+        and wedge, and with ``symmetric`` also with reflections.
 
-        Where images are turned it commutes exactly with the quarter turns, and with ``symmetric`` also with
-        the reflections, that carry one wedge to another.
+        Args:
+            v: (ny, nx) or (rows, ny, nx), values of about [0, 1]. Beyond the first and the last row of a
+                volume these are repeated, and so is a single image.
+            correction: As ``v``, the data correction ``A^T M W (y - A v) / (rho ||A||^2)``.
+            wedge: The missing wedge; may be traced.
+            rho: (), prior strength, relative to ``||A||^2 = 1``.
         """
         if v.ndim == 2:
             return self.denoise(v[None], correction=correction[None], wedge=wedge, rho=rho)[0]
-        turn = frame.turn_to_wedge(wedge) if self.config.turned else (0, 0.0)
-        turned = [frame.into(turn, c) for c in (v, correction)[: self.config.in_channels]]
-        images = jnp.stack([*turned, *_neighbours(turned[0], self._given)], axis=-1)
-        # Only what is added is turned back: what it is added to keeps its finest detail.
-        return v + frame.back(turn, self.added(images, wedge, rho), v.shape[1:])
+        rotation = frame.rotation_to_wedge(wedge) if self.config.turned else (0, 0.0)
+        rotated = [frame.rotate_into(rotation, c) for c in (v, correction)[: self.config.in_channels]]
+        images = jnp.stack([*rotated, *_neighbouring_rows(rotated[0], self._neighbours)], axis=-1)
+        update = self.predict_update(images, wedge, rho)
+        return v + frame.rotate_back(rotation, update, v.shape[1:])
 
-    def added(
+    def predict_update(
         self, images: Float[Array, "rows ny nx channels"], wedge: Wedge, rho
     ) -> Float[Array, "rows ny nx"]:
-        """What the network adds to images in its frame: by its one mirror image, or the mean over them.
+        """The network's update of images in its frame, by one mirror image or the mean over them.
 
-        images: (rows, ny, nx, in_channels), see :func:`pfitre_jax.models.unet.correct`; other arguments of
-            :meth:`denoise`
+        Args:
+            images: (rows, ny, nx, in_channels), see :func:`pfitre_jax.models.unet.predict_update`.
+            wedge: The missing wedge; may be traced.
+            rho: (), prior strength.
         """
-        told = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
-        told = self.config.conditioned * told.astype(images.dtype)
-        network = unet3d.correct if self.config.along_rows else correct_many
-        correct = functools.partial(network, self.config, self.params, condition=told)
+        inputs = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
+        inputs = self.config.conditioned * inputs.astype(images.dtype)
+        network = find_network(self.config.network)
+        predict = functools.partial(network.predict_update, self.config, self.params, condition=inputs)
         if self.mirror is not None:
-            mirror = jax.vmap(functools.partial(_mirror, self.mirror, turned=self.config.turned))
-            return mirror(correct(mirror(images)))
-        return _mean_over_mirrors(correct, images, self.config.turned) if self.symmetric else correct(images)
+            mirror = jax.vmap(functools.partial(_mirror, self.mirror, reflections=self.config.turned))
+            return mirror(predict(mirror(images)))
+        return _mean_over_mirrors(predict, images, self.config.turned) if self.symmetric else predict(images)
 
 
 def _initial_iterations(card: Card) -> int:
@@ -142,82 +144,75 @@ def _initial_iterations(card: Card) -> int:
     return int(trained_on.get("initial_iterations", trained_on.get("first_iterations", 0)))
 
 
-def _neighbours(volume: Float[Array, "rows n n"], reach: int) -> list[Float[Array, "rows n n"]]:
-    """For every row the rows 1 below and above it, then 2, and so on; the outermost rows go on."""
+def _neighbouring_rows(volume: Float[Array, "rows n n"], reach: int) -> list[Float[Array, "rows n n"]]:
+    """For every row its neighbours 1 below, 1 above, 2 below, ...; the outermost rows are repeated."""
     rows = jnp.arange(len(volume))
     steps = [sign * k for k in range(1, reach + 1) for sign in (-1, 1)]
     return [volume[jnp.clip(rows + step, 0, len(volume) - 1)] for step in steps]
 
 
 def _mean_over_mirrors(
-    function, images: Float[Array, "m n n channels"], turned: bool
+    function: Callable, images: Float[Array, "m n n channels"], reflections: bool
 ) -> Float[Array, "m n n"]:
-    """The mean of ``function``, of the rows of a volume, over their mirror images, each mirrored back."""
+    """The mean of ``function`` over the mirror images of a volume's rows, each mirrored back."""
     mirrors = [lambda a: a, lambda a: a[:, ::-1, ::-1]]
-    if turned:
+    if reflections:
         mirrors += [lambda a: a[:, ::-1], lambda a: a[:, :, ::-1]]
     results = jax.vmap(function)(jnp.stack([mirror(images) for mirror in mirrors]))
     return sum(mirror(result) for mirror, result in zip(mirrors, results, strict=True)) / len(mirrors)
 
 
-def _mirror(number, image, turned: bool):
-    """The mirror image of this number: 0 the image itself, 1 its half turn, and turned images also 2, up and
-    down, and 3, left and right; which twice is the image again."""
-    number = number % (4 if turned else 2)
-    image = jnp.where((number == 1) | (number == 2), image[::-1], image)
-    return jnp.where((number == 1) | (number == 3), image[:, ::-1], image)
+def _mirror(index, image: Array, reflections: bool) -> Array:
+    """Mirror image of an index, modulo their number: 0 the image, 1 its half turn, 2 up-down, 3 left-right.
+
+    Without ``reflections`` there are the first two. Each is its own inverse.
+    """
+    index = index % (4 if reflections else 2)
+    image = jnp.where((index == 1) | (index == 2), image[::-1], image)
+    return jnp.where((index == 1) | (index == 3), image[:, ::-1], image)
 
 
 def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
-    """What the network is told: ``((width - 75 deg)/45 deg, log10(rho) + 2)``, and ``(sin 2c, cos 2c)`` after
-    it where the wedge's centre ``c`` is given.
+    """Condition vector ``((width - 75 deg) / 45 deg, log10(rho) + 2, sin 2c, cos 2c)`` of the network.
 
-    width_rad, center_rad: (), of the wedge, radians; rho: (), relative to ``norm(A)^2 = 1``
+    The last two entries are left out where no centre ``c`` is passed. All are of order one for wedges of 30
+    to 120 degrees and rho from 0.001 to 0.1.
 
-    Of order one for wedges of 30 to 120 degrees and rho from 0.001 to 0.1.
+    Args:
+        width_rad: (), width of the missing wedge, rad.
+        rho: (), prior strength, relative to ``||A||^2 = 1``.
+        center_rad: (), centre ``c`` of the missing wedge, rad.
     """
     width = (jnp.rad2deg(jnp.asarray(width_rad, jnp.result_type(float))) - 75) / 45
-    told = [width, jnp.log10(jnp.asarray(rho, width.dtype)) + 2]
+    entries = [width, jnp.log10(jnp.asarray(rho, width.dtype)) + 2]
     if center_rad is not None:
         double = 2 * jnp.asarray(center_rad, width.dtype)
-        told += [jnp.sin(double), jnp.cos(double)]
-    return jnp.stack(told)
+        entries += [jnp.sin(double), jnp.cos(double)]
+    return jnp.stack(entries)
 
 
-def check_config(config: UNetConfig) -> None:
-    """``ValueError`` for a layout whose inputs are not those of :meth:`NetworkPrior.denoise`."""
-    conditions, channels = CONDITIONS[config.turned], config.in_channels
+def check_config(config: NetworkConfig) -> None:
+    """Checks that the inputs of a network are those of :meth:`NetworkPrior.denoise`.
+
+    Raises:
+        ValueError: Where they are not.
+    """
+    conditions, channels = CONDITION_LENGTH[config.turned], config.in_channels
     if (channels != 1 and channels % 2) or config.condition != conditions:
         raise ValueError(
             f"the network takes {channels} channels and {config.condition} conditions; expected 1 channel "
             "(image), 2 (image, data correction) or 2 more for each neighbouring row on either side, and "
-            f"{conditions} conditions ({'turned into' if config.turned else 'not in'} the frame of the wedge)"
+            f"{conditions} conditions (turned = {str(config.turned).lower()})"
         )
 
 
-def parameters(config: UNetConfig, key: Array) -> dict:
-    """Random parameters of the network of a layout, which starts as the identity."""
-    return (unet3d if config.along_rows else unet).init(config, key)
+def extend(prior: NetworkPrior, config: NetworkConfig) -> NetworkPrior:
+    """Returns the same prior with a larger network, as a start of its training.
 
+    The weights of the additional input channels, or of the layers along the rows, are zero.
 
-def widened(prior: NetworkPrior, config: UNetConfig) -> NetworkPrior:
-    """The same prior in a layout of more input channels, or with layers along the rows, which count for
-    nothing yet: to be trained on.
-
-    Raises ``ValueError`` where ``config`` differs in anything else, or has fewer of them.
+    Raises:
+        ValueError: Where ``config`` differs from the prior's in anything else, or is smaller.
     """
-    had, params = prior.config, prior.params
-    more, inflate = config.in_channels - had.in_channels, config.along_rows > had.along_rows
-    same = dataclasses.replace(had, in_channels=config.in_channels, along_rows=config.along_rows) == config
-    if more < 0 or had.along_rows > config.along_rows or not same:
-        raise ValueError(
-            f"the weights are of a network {had}; expected the configuration's, {config}, or one that "
-            "differs by fewer in_channels, or by no layers along_rows"
-        )
-    if had.along_rows:
-        params = params | {"plane": unet.widen(params["plane"], more)}
-    else:
-        params = unet.widen(params, more)
-    return dataclasses.replace(
-        prior, config=config, params=unet3d.inflated(config, params) if inflate else params
-    )
+    params = find_network(config.network).extend(prior.config, prior.params, config)
+    return dataclasses.replace(prior, config=config, params=params)

@@ -1,4 +1,4 @@
-"""A prior that was trained through the loop with a rho, and perhaps with weights, for each iteration."""
+"""Learned prior that was trained through the loop, with its own strength and parameters in each iteration."""
 
 from __future__ import annotations
 
@@ -7,58 +7,74 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from pfitre_jax.interfaces import Card, Prior, PriorInfo
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Prior, PriorInfo
+from pfitre_jax.priors.network import NetworkPrior
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class UnrolledPrior(Prior):
-    """What :class:`pfitre_jax.solvers.unrolled.Unrolled` iterates with, as one prior that a file holds.
+    """A prior and a strength ``rho`` for each iteration.
 
-    prior: a :class:`pfitre_jax.priors.network.NetworkPrior` whose every leaf has the iterations first
-    rho: (iterations,), relative to ``norm(A)^2 = 1``; of a single one, weights and rho are shared by all
-        iterations
+    The parameters are stacked, so that a loop compiles as fast as with shared ones. Unrolled training:
+    ``differentiate="checkpoint"`` of :func:`pfitre_jax.solvers.loop.run`.
+
+    Attributes:
+        prior: A prior whose every leaf has a leading axis (iterations, ...).
+        rho: (iterations,), prior strengths, relative to ``||A||^2 = 1``. One entry means that all iterations
+            share parameters and strength.
+
+    References:
+        Gregor & LeCun, Learning fast approximations of sparse coding, ICML 2010.
+        Aggarwal, Mani & Jacob, MoDL, IEEE Trans. Med. Imaging 38, 2019.
     """
 
-    prior: Any
+    prior: NetworkPrior
     rho: Any
+
+    @classmethod
+    def create(cls, prior: Any, rho: Any, iterations: int) -> UnrolledPrior:
+        """Returns copies of one prior and one strength for each iteration, to be trained separately."""
+        copies = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a)[None], iterations, axis=0), prior)
+        return cls(copies, jnp.full(iterations, rho))
 
     @property
     def info(self) -> PriorInfo:
         """That of the network, with the strengths and the number of iterations of its training."""
-        info = self.prior.info
-        return dataclasses.replace(info, alternates=False, rho=self.rho, iterations=self.iterations)
+        return dataclasses.replace(
+            self.prior.info, alternates=False, rho=self.rho, iterations=self.iterations
+        )
+
+    @property
+    def iterations(self) -> int | None:
+        """Number of iterations that it was trained for; ``None`` where all share one prior."""
+        return None if self.rho.shape[0] == 1 else self.rho.shape[0]
+
+    @property
+    def card(self):
+        return self.prior.card
+
+    @property
+    def first_iterations(self) -> int:
+        return self.info.initial_iterations
+
+    @property
+    def reach(self) -> int:
+        return self.info.reach
 
     def at(self, iteration: Array | int) -> Prior:
-        """The network of one iteration; beyond the last iteration, that of the last."""
+        """The prior of one iteration; beyond the last iteration, that of the last."""
         index = jnp.minimum(iteration, jnp.size(self.rho) - 1)
         return jax.tree.map(
             lambda leaf: jax.lax.dynamic_index_in_dim(jnp.asarray(leaf), index, keepdims=False), self.prior
         )
 
-    @property
-    def card(self) -> Card:
-        """What is known of the weights."""
-        return self.prior.card
-
-    @property
-    def first_iterations(self) -> int:
-        """As of the prior inside."""
-        return self.prior.first_iterations
-
-    @property
-    def reach(self) -> int:
-        """As of the prior inside."""
-        return self.prior.reach
-
-    @property
-    def iterations(self) -> int | None:
-        """How many iterations it was made for; ``None``: any number, they share weights and rho."""
-        return None if self.rho.shape[0] == 1 else self.rho.shape[0]
-
-    def denoise(self, v, *, correction, wedge, rho):
-        """The image (ny, nx) that the last of its networks proposes, see :meth:`NetworkPrior.denoise`."""
-        last = jax.tree.map(lambda a: a[-1], self.prior)
+    def denoise(
+        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+    ) -> Float[Array, "*rows ny nx"]:
+        """The proposal of the last iteration's prior; see :meth:`Prior.denoise`."""
+        last = jax.tree.map(lambda leaf: leaf[-1], self.prior)
         return last.denoise(v, correction=correction, wedge=wedge, rho=rho)

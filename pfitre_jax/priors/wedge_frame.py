@@ -1,4 +1,7 @@
-"""The frame of the wedge: images turned so that its centre is at 0, the frequencies it lacks along x."""
+"""Frame of the missing wedge: images rotated so that the centre of the wedge is at 0.
+
+In this frame the frequencies along x are missing.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,33 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.operators.rotation import rotate
 
 
-def turn_to_wedge(wedge: Wedge) -> tuple[Array, Array]:
-    """``(turns, angle)``: the centre of the wedge is at ``turns * pi/2 + angle``, modulo pi.
+def rotation_to_wedge(wedge: Wedge) -> tuple[Array, Array]:
+    """The rotation of the frame, split into an exact quarter turn and a small angle.
 
-    turns: (), 0 or 1; angle: (), radians in [-pi/4, pi/4]. Works on traced values.
+    Returns:
+        ``(quarters, angle)`` with the wedge's centre at ``quarters * pi/2 + angle``, modulo pi.
+        quarters: (), 0 or 1.
+        angle: (), rad, in [-pi/4, pi/4]. Both may be traced.
     """
     center = jnp.mod(jnp.asarray(wedge.center_rad, jnp.result_type(float)), jnp.pi)
     quarters = jnp.round(center / (jnp.pi / 2))
     return jnp.mod(quarters, 2).astype(int), center - quarters * (jnp.pi / 2)
 
 
-def into(turn, images: Float[Array, "rows ny nx"]) -> Float[Array, "rows n n"]:
-    """Images in the frame that :func:`turn_to_wedge` tells, in the middle of a square, air around them."""
-    turns, angle = turn
-    one = lambda image: rotate(jnp.where(turns > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
-    return jax.vmap(one)(_square(images))
+def rotate_into(rotation: tuple, images: Float[Array, "rows ny nx"]) -> Float[Array, "rows n n"]:
+    """Images in the frame of :func:`rotation_to_wedge`, centred in a square and surrounded by air."""
+    quarters, angle = rotation
+    one = lambda image: rotate(jnp.where(quarters > 0, jnp.rot90(image, -1), image), -angle)  # noqa: E731
+    return jax.vmap(one)(_pad_to_square(images))
 
 
-def back(turn, images: Float[Array, "rows n n"], shape: tuple[int, int]) -> Float[Array, "rows ny nx"]:
-    """Images of :func:`into`, or what is to be added to them, turned back to ``shape``, (ny, nx)."""
-    turns, angle = turn
+def rotate_back(
+    rotation: tuple, images: Float[Array, "rows n n"], shape: tuple[int, ...]
+) -> Float[Array, "rows ny nx"]:
+    """Images, or updates of images, of the frame rotated back and cropped to ``shape (ny, nx)``."""
+    quarters, angle = rotation
     images = jax.vmap(lambda image: rotate(image, angle))(images)
-    images = jnp.where(turns > 0, jnp.rot90(images, axes=(1, 2)), images)
+    images = jnp.where(quarters > 0, jnp.rot90(images, axes=(1, 2)), images)
     top, left = _margins(*shape)
     return images[:, top : top + shape[0], left : left + shape[1]]
 
@@ -42,7 +50,7 @@ def _margins(ny: int, nx: int) -> tuple[int, int]:
     return (n - ny) // 2, (n - nx) // 2
 
 
-def _square(images: Float[Array, "rows ny nx"]) -> Float[Array, "rows n n"]:
+def _pad_to_square(images: Float[Array, "rows ny nx"]) -> Float[Array, "rows n n"]:
     ny, nx = images.shape[1:]
     n = max(ny, nx)
     top, left = _margins(ny, nx)

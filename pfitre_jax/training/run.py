@@ -331,7 +331,7 @@ def _in_layout(config: TrainingConfig, prior):
     for another network."""
     if isinstance(prior, UnrolledPrior):
         return dataclasses.replace(prior, prior=_in_layout(config, prior.prior))
-    return network.widened(prior, config.network)
+    return network.extend(prior, config.network)
 
 
 def _steps_made(prior: network.NetworkPrior) -> int:

@@ -14,7 +14,6 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.reconstruction.methods import describe
 
 SMALL = UNetConfig(channels=(3, 4, 6), blocks=1, dilations=(1,), growth=3, embedding=4)
 N = 16
@@ -71,16 +70,17 @@ def test_a_turned_wedge_is_a_turned_volume(volume):
     np.testing.assert_allclose(found, proposal(Planes(random_prior()), turned), atol=1e-5)
 
 
-def test_what_it_cannot_use_is_refused():
-    with pytest.raises(ValueError, match="sees 1 neighbouring rows"):
-        Planes(random_prior(dataclasses.replace(SMALL, in_channels=4)))
+def test_other_priors_and_weights_are_refused(volume):
+    neighbours = random_prior(dataclasses.replace(SMALL, in_channels=4))
+    with pytest.raises(ValueError, match="sees 1 neighbouring rows; expected"):
+        proposal(Planes(neighbours), volume)
+    with pytest.raises(ValueError, match=r"is UnrolledPrior .* expected a NetworkPrior"):
+        proposal(Planes(UnrolledPrior(random_prior(), jnp.ones(1))), volume)
     with pytest.raises(ValueError, match="expected 0 to 1"):
         Planes(random_prior(), 1.5)
-    with pytest.raises(ValueError, match="is UnrolledPrior; expected a NetworkPrior"):
-        Planes(UnrolledPrior(random_prior(), jnp.ones(1)))
 
 
-def test_it_is_recorded_as_what_it_is():
+def test_its_card_names_the_second_plane():
     prior = random_prior()
     named = dataclasses.replace(prior, card={"name": "mine", "disagreement": {"limit": 0.1}})
-    assert describe(Planes(named)) == "mine, two planes, 0.25" and "disagreement" not in Planes(named).card
+    assert Planes(named).info.card == {"name": "mine, two planes, 0.25"}

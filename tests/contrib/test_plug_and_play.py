@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from small_scan import N, Smooth, normal_equations, problem, scan, smoothing, solve_nonnegative
 
-from pfitre_jax import contrib
-from pfitre_jax import solvers
+from pfitre_jax import contrib, solvers
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.fista import objective
 from pfitre_jax.solvers.loop import Status

@@ -11,7 +11,6 @@ import optax
 import pytest
 
 from pfitre_jax import contrib
-from pfitre_jax import solvers
 from pfitre_jax.contrib import primal_dual_network as network
 from pfitre_jax.contrib.primal_dual import LearnedPrimalDual
 from pfitre_jax.contrib.primal_dual_network import PrimalDualConfig

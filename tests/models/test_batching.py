@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.models import unet
-from pfitre_jax.models.batching import GROUP, correct_many
+from pfitre_jax.models.batching import GROUP
 from pfitre_jax.models.unet import UNetConfig
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
@@ -27,12 +27,12 @@ def pictures(*shape):
 
 @jax.jit
 def expected(params, images):
-    return jax.lax.map(lambda image: unet.correct(SMALL, params, image, CONDITION), images)
+    return jax.lax.map(lambda image: unet.predict_update(SMALL, params, image, CONDITION), images)
 
 
 @pytest.mark.parametrize("shape", [(1,), (GROUP,), (2 * GROUP + 1,), (3, 4), (2, 3, 1)])
 def test_vmapped_in_any_way_it_is_the_network_on_each_image(params, shape):
-    function = lambda images: correct_many(SMALL, params, images, CONDITION)  # noqa: E731
+    function = lambda images: unet.predict_updates(SMALL, params, images, CONDITION)  # noqa: E731
     for _ in shape[1:]:
         function = jax.vmap(function)
     images = pictures(*shape)
@@ -43,7 +43,7 @@ def test_vmapped_in_any_way_it_is_the_network_on_each_image(params, shape):
 @pytest.mark.slow
 def test_other_parameters_and_conditions_for_each_image(params):
     stacked, images = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), params), pictures(2, 1)
-    found = jax.jit(jax.vmap(lambda p, v: correct_many(SMALL, p, v, CONDITION)))(stacked, images)
+    found = jax.jit(jax.vmap(lambda p, v: unet.predict_updates(SMALL, p, v, CONDITION)))(stacked, images)
     for k in range(2):
         one = expected(jax.tree.map(lambda a, k=k: a[k], stacked), images[k])
         np.testing.assert_allclose(found[k], one, rtol=1e-4, atol=1e-5)
@@ -52,8 +52,8 @@ def test_other_parameters_and_conditions_for_each_image(params):
 @pytest.mark.slow
 def test_its_gradient_is_that_of_the_network(params):
     images = pictures(2 * GROUP + 1)
-    many = lambda p, v: jnp.sum(correct_many(SMALL, p, v, CONDITION) ** 2)  # noqa: E731
-    each = lambda p, v: jnp.sum(jax.vmap(lambda a: unet.correct(SMALL, p, a, CONDITION))(v) ** 2)  # noqa: E731
+    many = lambda p, v: jnp.sum(unet.predict_updates(SMALL, p, v, CONDITION) ** 2)  # noqa: E731
+    each = lambda p, v: jnp.sum(jax.vmap(lambda a: unet.predict_update(SMALL, p, a, CONDITION))(v) ** 2)  # noqa: E731
     ours, theirs = (jax.jit(jax.grad(loss, (0, 1)))(params, images) for loss in (many, each))
     check = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)  # noqa: E731
     jax.tree.map(check, ours, theirs)
@@ -62,7 +62,7 @@ def test_its_gradient_is_that_of_the_network(params):
 def test_a_few_at_a_time_take_less_memory(params):
     """On a CPU; what it takes does not grow with the images."""
     size = lambda n: (  # noqa: E731
-        jax.jit(lambda v: correct_many(SMALL, params, v, CONDITION))
+        jax.jit(lambda v: unet.predict_updates(SMALL, params, v, CONDITION))
         .lower(pictures(n))
         .compile()
         .memory_analysis()

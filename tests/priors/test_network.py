@@ -14,7 +14,7 @@ from pfitre_jax.operators.rotation import rotate
 from pfitre_jax.priors import files, network
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.priors.wedge_frame import turn_to_wedge
+from pfitre_jax.priors.wedge_frame import rotation_to_wedge
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 UNTURNED = dataclasses.replace(SMALL, turned=False, condition=4)
@@ -44,15 +44,15 @@ def denoise(prior, v, center, width=1.5, rho=0.01, correction=None):
 
 @pytest.mark.parametrize("center", np.linspace(-4, 7, 23))
 def test_the_turn_that_remains_is_within_45_degrees(center):
-    turns, angle = turn_to_wedge(Wedge(center, 1.0))
+    turns, angle = rotation_to_wedge(Wedge(center, 1.0))
     assert int(turns) in (0, 1) and abs(float(angle)) <= np.pi / 4 + 1e-5
     back = float(angle) + int(turns) * np.pi / 2
     np.testing.assert_allclose(np.exp(2j * back), np.exp(2j * center), atol=1e-5)
 
 
-def test_turn_to_wedge_is_the_same_on_traced_and_batched_values():
-    eager = [turn_to_wedge(Wedge(c, 1.0)) for c in CENTERS]
-    traced = jax.jit(jax.vmap(lambda c: turn_to_wedge(Wedge(c, 1.0))))(jnp.array(CENTERS))
+def test_rotation_to_wedge_is_the_same_on_traced_and_batched_values():
+    eager = [rotation_to_wedge(Wedge(c, 1.0)) for c in CENTERS]
+    traced = jax.jit(jax.vmap(lambda c: rotation_to_wedge(Wedge(c, 1.0))))(jnp.array(CENTERS))
     for k, expected in enumerate(eager):
         np.testing.assert_allclose([v[k] for v in traced], expected, rtol=1e-5, atol=1e-6)
 
@@ -74,7 +74,7 @@ def test_the_network_sees_every_wedge_at_the_same_place(center):
         return denoise(prior, v, phi, correction=0.5 * v) - v
 
     def turned(image, phi):
-        angle = turn_to_wedge(Wedge(phi, 1.0))[1]
+        angle = rotation_to_wedge(Wedge(phi, 1.0))[1]
         image = rotate(image, angle)
         # A wedge knows its centre modulo a half turn; the object knows it whole.
         quarters = round((phi - float(angle)) / (np.pi / 2))
