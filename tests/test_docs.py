@@ -124,27 +124,31 @@ def test_the_documented_artifact_is_the_whole_change(tmp_path):
     page = (DOCS / "add" / "artifact.md").read_text()
     for name, diff in re.findall(r'^```diff title="([^"]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL):
         file = tmp_path / name
-        text = file.read_text()
+        text = file.read_text() if file.exists() else ""
         for hunk in diff.split("@@\n"):
             before, after = (
                 "".join(line[1:] or "\n" for line in hunk.splitlines(keepends=True) if line[0] in kept)
                 for kept in (" -", " +")
             )
-            assert text.count(before) == 1, f"{name} has changed; mend docs/add/artifact.md:\n{before}"
-            text = text.replace(before, after)
+            if before:
+                assert text.count(before) == 1, f"{name} has changed; correct docs/add/artifact.md:\n{before}"
+                text = text.replace(before, after)
+            else:
+                assert not file.exists(), f"{name} exists; correct docs/add/artifact.md"
+                text = after
         file.write_text(text)
     check = """
 import numpy as np
-from pfitre_jax import gallery
-from pfitre_jax.twin import instrument
-assert "saturation" in instrument.SWITCHED and set(instrument.SWITCHED) <= set(gallery.STRENGTHS)
-assert "saturation: " in Instrument.__doc__
+from pfitre_jax.evaluation.cells import artifact_strengths
+from pfitre_jax.twin.instrument import Instrument
+assert artifact_strengths()["saturation"] == 0.1
+assert "saturation: " in Instrument.__doc__ and Instrument().saturation == (0.0, 0.0)
 top = clean.projections.max()
-np.testing.assert_allclose(spoilt.projections, np.minimum(clean.projections, 0.7 * top), rtol=1e-5)
+np.testing.assert_allclose(saturated.projections, np.minimum(clean.projections, 0.7 * top), rtol=1e-5)
 try:
     Instrument(saturation=(0.0, 2.0))
 except ValueError as error:
-    assert "expected a share" in str(error)
+    assert "saturation goes up to 2; expected at most 1" in str(error)
 else:
     raise AssertionError("a share above 1 was taken")
 """

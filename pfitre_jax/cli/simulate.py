@@ -41,7 +41,7 @@ def simulate(
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed, the same scan.")] = 0,
     gallery: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures of every scene and every imperfection instead."),
+        typer.Option(metavar="DIR", help="Pictures of every scene and every artifact instead."),
     ] = None,
 ) -> None:
     """Simulate a scan with its truth, or draw what the digital twin can do."""
@@ -52,10 +52,10 @@ def simulate(
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     if gallery is not None:
         check_folder(gallery, ["scenes.png", "artifacts.png"])
-        from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes, find_banks
+        from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes
 
         with work():
-            banks = find_banks(seed)
+            banks = available_banks(seed)
             writers = {
                 "scenes.png": lambda path: draw_scenes(columns, seed, banks).savefig(path),
                 "artifacts.png": lambda path: draw_artifacts(columns, views, seed).savefig(path),
@@ -90,9 +90,28 @@ def simulate(
     )
 
 
+def available_banks(seed: int):
+    """Banks of the files that the configuration ``general`` trains on, as far as these files exist."""
+    from pfitre_jax.training.config import load_config
+    from pfitre_jax.twin.scenes.data_files import find_files, make_banks
+    from pfitre_jax.twin.scenes.layouts import has_gdstk
+    from pfitre_jax.twin.scenes.mixture import BANKED
+
+    banks = {}
+    for name in BANKED:
+        if name == "layouts" and not has_gdstk():
+            continue
+        try:
+            files = find_files(name, getattr(load_config("general").banks, name))
+        except FileNotFoundError:
+            continue
+        banks |= make_banks({name: files}, 24, seed=seed)
+    return banks
+
+
 def _bank(scene: str, files: list[str] | None, configuration, rows: int, seed: int):
     """The bank that a scene is drawn from, or None for one that needs none."""
-    from pfitre_jax.twin.scenes.data_files import find, make_banks
+    from pfitre_jax.twin.scenes.data_files import find_files, make_banks
     from pfitre_jax.twin.scenes.mixture import BANKED
 
     if scene not in BANKED:
@@ -106,4 +125,4 @@ def _bank(scene: str, files: list[str] | None, configuration, rows: int, seed: i
         raise ValueError(
             f"--scene {scene} is cut from files; expected some in --files, or in the configuration's [banks]"
         )
-    return make_banks({scene: find(scene, patterns)}, 4 * max(rows, 1), seed=seed)[scene]
+    return make_banks({scene: find_files(scene, patterns)}, 4 * max(rows, 1), seed=seed)[scene]

@@ -6,31 +6,12 @@ import dataclasses
 
 from pfitre_jax.evaluation.methods import ALL, FACTORED, OF_VOLUMES, SPOILT
 from pfitre_jax.evaluation.scenes import FILES, SOURCES, VOLUMES
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 
 #: "orientation" is the base case itself.
 FACTORS = ("orientation", "wedge", "noise", "views", "artifacts", "sources")
 #: A base case's field that each of these varies.
 VARIED = {"wedge": "missing_deg", "noise": "noise", "views": "views"}
-#: Of each artifact alone, in the units of :class:`Instrument`: the middle of what the first shipped priors
-#: were trained with, or a little more. The judge's own, so that no configuration moves it.
-STRENGTHS = {
-    "gain": 0.03,
-    "equalised": 1.0,
-    "shift": 0.5,
-    "drift": 0.75,
-    "outliers": 0.04,
-    "sample_drift": 1.5,
-    "center_error": 0.5,
-    "angle_error": 0.3,
-    "absorption": 0.25,
-    "blur": 0.5,
-    "stripes": 0.01,
-    "dead": 0.02,
-    "hot": 0.02,
-    "zingers": 0.001,
-    "truncation": 0.075,
-    "counts": 10000.0,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +131,7 @@ def cells(settings: EvaluationSettings, only: str | None = None) -> list[Cell]:
             dataclasses.replace(
                 cell, factor="artifacts", value=name, methods=spoiling, artifact=name, strength=strength
             )
-            for name, strength in STRENGTHS.items()
+            for name, strength in artifact_strengths().items()
             for cell in spoilt
         ],
         "sources": [
@@ -164,6 +145,14 @@ def cells(settings: EvaluationSettings, only: str | None = None) -> list[Cell]:
         return base + [cell for group in around.values() for cell in group if cell is not None]
     shown = {"orientation": base, "artifacts": spoilt}.get(only, varied)
     return shown + [cell for cell in around[only] if cell is not None]
+
+
+def artifact_strengths() -> dict[str, float]:
+    """Strength of each artifact that is evaluated, by its name.
+
+    The strengths are those of the evaluation, independent of what a prior was trained with.
+    """
+    return {a.name: a.evaluation for a in ARTIFACTS.values() if a.evaluation is not None}
 
 
 def _base(settings: EvaluationSettings, number: int, methods: tuple[str, ...]) -> Cell:

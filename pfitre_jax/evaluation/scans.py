@@ -13,10 +13,8 @@ from pfitre_jax.evaluation.cells import Cell
 from pfitre_jax.evaluation.scenes import Scene, draw, draw_volume
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.twin.instrument import SWITCHED, Instrument, limited_angle_geometry, measure
+from pfitre_jax.twin.instrument import Instrument, limited_angle_geometry, measure, quiet_instrument
 from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
-
-_OFF = {name: (0.0, 0.0) for name in ("noise", "counts", *SWITCHED)}
 
 
 @jax.tree_util.register_dataclass
@@ -82,7 +80,7 @@ def _wedge(cell: Cell):
 def _instruments(cell: Cell) -> dict[str, Instrument]:
     spoilt = {cell.artifact: (cell.strength, cell.strength)} if cell.artifact else {}
     noise = {"noise": (cell.noise, cell.noise)}
-    instrument = Instrument(probability=1.0, **(_OFF | noise | spoilt))
+    instrument = quiet_instrument(**(noise | spoilt))
     return {
         "instrument": instrument,
         "silent": dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0)),

@@ -15,7 +15,7 @@ from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.bank import SIDE
-from pfitre_jax.twin.scenes.data_files import find, refuse_held_out
+from pfitre_jax.twin.scenes.data_files import find_files, refuse_held_out
 from pfitre_jax.twin.scenes.layouts import require_gdstk
 from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
@@ -204,7 +204,7 @@ class TrainingConfig:
                         f"{self.name} gives the scenes {name} a weight, but names no files for them; "
                         f"expected some in [banks], {name} = [...], or the weight 0"
                     )
-                found[name] = find(name, patterns)
+                found[name] = find_files(name, patterns)
                 refuse_held_out(found[name])
         require_gdstk(found.get("layouts", ()))
         return found

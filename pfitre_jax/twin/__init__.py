@@ -1,0 +1,5 @@
+"""The digital twin: scenes with known truth, and a virtual instrument that turns them into scans."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,7 @@
-"""Pictures of what the digital twin can do: its scenes, and its imperfections before and after."""
+"""Figures of the digital twin: examples of its scenes, and each artifact before and after."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 
@@ -12,67 +11,27 @@ from matplotlib.figure import Figure
 
 from pfitre_jax.plotting.gallery import draw_gallery
 from pfitre_jax.plotting.panels import Panel
-from pfitre_jax.training.config import load_config
-from pfitre_jax.twin.instrument import ROWWISE, SWITCHED, Instrument, draw_geometry, measure
+from pfitre_jax.twin.artifacts.artifact import Artifact
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS
+from pfitre_jax.twin.instrument import draw_geometry, measure, quiet_instrument
 from pfitre_jax.twin.projection import OVERSAMPLING
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
-from pfitre_jax.twin.scenes.data_files import find, make_banks
-from pfitre_jax.twin.scenes.layouts import gdstk_is_there
-from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
+from pfitre_jax.twin.scenes.mixture import SCENES, VOLUMES
 
 #: Examples of each scene.
 EXAMPLES = 6
-#: Strengths that a picture shows, well above what a good scan has.
-STRENGTHS = {
-    "noise": 0.04,
-    "counts": 60.0,
-    "gain": 0.15,
-    "equalised": 1.0,
-    "shift": 1.5,
-    "drift": 3.0,
-    "outliers": 0.15,
-    "sample_drift": 8.0,
-    "center_error": 4.0,
-    "angle_error": 2.0,
-    "absorption": 2.0,
-    "blur": 2.0,
-    "stripes": 0.05,
-    "dead": 0.03,
-    "hot": 0.03,
-    "zingers": 0.005,
-    "truncation": 0.3,
-    "roll": 4.0,
-    "row_shift": 2.0,
-    "line_drift": 2.0,
-    "line_walk": 2.0,
-}
-QUIET = Instrument(
-    missing_deg=(96.0, 96.0),
-    core_deg=(96.0, 96.0),
-    noise=(0.0, 0.0),
-    gain=(0.0, 0.0),
-    shift=(0.0, 0.0),
-    probability=1.0,
-)
-
-
-def find_banks(seed: int) -> dict[str, Bank]:
-    """Banks of the files that the configuration ``general`` trains on, as far as they are there."""
-    found = {}
-    for name in BANKED:
-        if name == "layouts" and not gdstk_is_there():
-            continue
-        try:
-            files = find(name, getattr(load_config("general").banks, name))
-        except FileNotFoundError:
-            continue
-        found |= make_banks({name: files}, 24, seed=seed)
-    return found
+#: Width of the missing wedge of the scans that are shown, degrees.
+MISSING_DEG = (96.0, 96.0)
 
 
 def draw_scenes(size: int, seed: int, banks: Mapping[str, Bank]) -> Figure:
-    """A row of examples, ``size`` pixels wide, for each scene, and for each of the ``banks``; of a volume
-    four of its rows and two cuts."""
+    """Draws examples of every scene; of a volume four of its rows and two cuts.
+
+    Args:
+        size: Width of an example, pixels.
+        seed: Seed of the scenes.
+        banks: Banks of the families whose scenes come from files; a row of examples for each.
+    """
     keys = jax.random.split(jax.random.key(seed), EXAMPLES)
     scenes = SCENES | {name: functools.partial(bank_scene, bank) for name, bank in banks.items()}
     rows = [
@@ -80,7 +39,7 @@ def draw_scenes(size: int, seed: int, banks: Mapping[str, Bank]) -> Figure:
         for name, scene in scenes.items()
     ]
     for name, scene in VOLUMES.items():
-        volume = np.asarray(scene(keys[0], _height(size), size))
+        volume = np.asarray(scene(keys[0], _height(size), size, 1 / size))
         shown = np.linspace(0, len(volume) - 1, EXAMPLES - 2).astype(int)
         panels = [Panel(f"{name}, row {row}" if row == 0 else f"row {row}", volume[row]) for row in shown]
         cuts = [Panel("cut along x", volume[:, size // 2]), Panel("cut along y", volume[:, :, size // 2])]
@@ -89,45 +48,45 @@ def draw_scenes(size: int, seed: int, banks: Mapping[str, Bank]) -> Figure:
 
 
 def _height(columns: int) -> int:
-    """Rows of the volumes that are shown."""
+    """Returns the number of rows of the volumes that are shown."""
     return max(columns // 3, 4)
 
 
 def draw_artifacts(columns: int, views: int, seed: int) -> Figure:
-    """A circuit's sinogram as it should be, with each imperfection alone, and what that changes.
+    """Draws each artifact alone: a circuit's sinogram before and after, and the difference.
 
-    Of imperfections of rows one view of a volume of circuits.
+    An artifact that needs the rows of a volume is shown in one view of a volume of circuits.
+
+    Args:
+        columns: Number of detector columns.
+        views: Number of views.
+        seed: Seed of the scene and of the scan.
     """
     k_scene, k_geometry, k_scan = jax.random.split(jax.random.key(seed), 3)
-    geometry, _ = draw_geometry(k_geometry, QUIET, views, columns)
+    wedge = {"missing_deg": MISSING_DEG, "core_deg": MISSING_DEG}
+    geometry, _ = draw_geometry(k_geometry, quiet_instrument(**wedge), views, columns)
     scan = jax.jit(measure, static_argnums=(1, 4))
     slices = SCENES["circuits"](k_scene, OVERSAMPLING * columns)[None]
     volume = VOLUMES["circuits3d"](k_scene, _height(columns), OVERSAMPLING * columns, 1 / columns)
 
-    def sinogram(**strengths):
-        return scanned(slices, False, strengths)[0]
+    @functools.cache
+    def picture(needs_rows: bool, *artifacts: Artifact) -> np.ndarray:
+        ranges = {artifact.name: (artifact.gallery, artifact.gallery) for artifact in artifacts}
+        scene = volume if needs_rows else slices
+        scanned = scan(k_scan, quiet_instrument(**wedge, **ranges), geometry, scene, needs_rows)
+        sinograms = np.asarray(scanned.sinograms)
+        return sinograms[:, views // 3] if needs_rows else sinograms[0]
 
-    def view(**strengths):
-        return scanned(volume, True, strengths)[:, views // 3]
-
-    def scanned(fine, rows, strengths):
-        given = {name: (value, value) for name, value in strengths.items()}
-        drawn = scan(k_scan, dataclasses.replace(QUIET, **given), geometry, fine, rows)
-        return np.asarray(drawn.sinograms)
-
-    clean, clean_view = sinogram(), view()
     rows = []
-    for name in ("noise", "counts", *SWITCHED, *ROWWISE):
-        # A scan that lacks nothing in any view has nothing to equalise.
-        base = {"truncation": STRENGTHS["truncation"]} if name == "equalised" else {}
-        picture, before = (view, clean_view) if name in ROWWISE else (sinogram, clean)
-        before = picture(**base) if base else before
-        after = picture(**base, **{name: STRENGTHS[name]})
-        what = "view before" if name in ROWWISE else "before"
-        panels = ((what, before), (f"{name} {STRENGTHS[name]:g}", after), ("change", after - before))
-        rows.append([Panel(title, image) for title, image in panels])
+    for name, artifact in ARTIFACTS.items():
+        others = [ARTIFACTS[artifact.gallery_with]] if artifact.gallery_with else []
+        before = picture(artifact.needs_rows, *others)
+        after = picture(artifact.needs_rows, *others, artifact)
+        title = "view before" if artifact.needs_rows else "before"
+        panels = ((title, before), (f"{name} {artifact.gallery:g}", after), ("change", after - before))
+        rows.append([Panel(label, image) for label, image in panels])
     paired = [left + right for left, right in zip(rows[::2], [*rows[1::2], []], strict=False)]
     return draw_gallery(
         paired,
-        title="imperfections of the virtual instrument (sinograms: views down; single views: rows down)",
+        title="artifacts of the virtual instrument (sinograms: views down; single views: rows down)",
     )

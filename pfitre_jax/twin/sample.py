@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.twin.artifacts import add_noise, apply_gain, draw_shifts
+from pfitre_jax.twin.artifacts.intensity import apply_gain
+from pfitre_jax.twin.artifacts.noise import add_noise
+from pfitre_jax.twin.artifacts.view_shifts import draw_shifts
 from pfitre_jax.twin.projection import bin_down, project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
 

@@ -13,13 +13,14 @@ from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
 from typer.testing import CliRunner
 
 from pfitre_jax import cli
+from pfitre_jax.cli.simulate import available_banks
 from pfitre_jax.data.results import read_result
 from pfitre_jax.estimation.opposite_views import Estimate
 from pfitre_jax.priors.files import available, locate, pretrained
 from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import executor as slices
 from pfitre_jax.solvers.loop import Status
-from pfitre_jax.twin.instrument import ROWWISE, SWITCHED
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -547,7 +548,7 @@ def test_layouts_without_gdstk_are_refused_before_anything_is_written(tmp_path, 
 def test_every_imperfection_can_be_switched_by_a_file_with_an_instrument_only(tmp_path):
     """All of them at once, on a volume; a scene of independent slices refuses those of rows."""
     config, path = tmp_path / "mine.toml", tmp_path / "scan.h5"
-    lines = [f"{name} = [0.1, 0.2]" for name in (*SWITCHED, *ROWWISE)]
+    lines = [f"{name} = [0.1, 0.2]" for name in ARTIFACTS if name not in ("noise", "counts")]
     config.write_text("\n".join(["[instrument]", "counts = [50, 80]", "probability = 1", *lines]))
     args = ("simulate", "--config", config, "--out", path, "--columns", 24, "--views", 6)
     refused = pfitre(*args)
@@ -660,3 +661,8 @@ def test_only_a_stage_that_is_there_is_trained(tmp_path):
     done = pfitre("train", "--config", "circuits", "--stage", "rolled", "--out", tmp_path / "run")
     assert done.exit_code == 2 and not (tmp_path / "run").exists()
     assert "circuits has no stage 'rolled'; expected one of its stages: unrolled" in done.output
+
+
+def test_example_banks_are_made_of_the_files_that_exist(tmp_path, monkeypatch):
+    monkeypatch.setenv("PFITRE_DATA", str(tmp_path))
+    assert available_banks(0) == {}

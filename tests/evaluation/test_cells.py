@@ -7,10 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluation.cells import FACTORS, FULL, QUICK, STRENGTHS, VARIED, EvaluationSettings, cells
+from pfitre_jax.evaluation.cells import (
+    FACTORS,
+    FULL,
+    QUICK,
+    VARIED,
+    EvaluationSettings,
+    artifact_strengths,
+    cells,
+)
 from pfitre_jax.evaluation.scenes import angle_to_wedge, draw, kinds
 from pfitre_jax.training.config import load_config
-from pfitre_jax.twin.instrument import SWITCHED
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 from pfitre_jax.twin.scenes.heldout import KINDS
 
 SCANNED = ("wedge_center_deg", "missing_deg", "views", "noise", "source", "seeds", "artifact")
@@ -43,15 +51,16 @@ def test_every_value_of_a_factor_is_there():
         tried = {getattr(cell, field) for cell in every if cell.factor in (factor, "orientation")}
         asked = {"wedge": QUICK.wedges, "noise": QUICK.noises, "views": QUICK.view_counts}[factor]
         assert tried == set(asked)
-    assert {cell.artifact for cell in every if cell.artifact} == set(STRENGTHS)
+    assert {cell.artifact for cell in every if cell.artifact} == set(artifact_strengths())
 
 
 def test_artifacts_are_within_what_is_trained():
     trained = load_config("circuits").stages[-1].instrument
-    for name, strength in STRENGTHS.items():
+    for name, strength in artifact_strengths().items():
         low, high = getattr(trained, name)
         assert low < strength <= high
-    assert set(STRENGTHS) == {name for name in ("counts", *SWITCHED) if getattr(trained, name)[1] > 0}
+    trained_on = {a.name for a in ARTIFACTS.values() if a.name != "noise" and trained.has(a)}
+    assert set(artifact_strengths()) == trained_on
 
 
 def test_only_one_factor():

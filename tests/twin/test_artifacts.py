@@ -1,14 +1,27 @@
-"""Every imperfection has the statistics that it says it has."""
+"""The functions of the artifacts have the documented statistics, and the registry is consistent."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from documented import DOCS
 from scipy import ndimage
 
-from pfitre_jax.twin import artifacts
+from pfitre_jax.twin.artifacts import blur as blurring
+from pfitre_jax.twin.artifacts import (
+    detector,
+    intensity,
+    line_shifts,
+    noise,
+    row_motion,
+    truncation,
+    view_shifts,
+)
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS, _by_stage, markdown_table
 
 KEY = jax.random.key(11)
 
@@ -22,26 +35,26 @@ def smooth(slices=2, views=40, columns=60):
 
 def test_noise_has_no_mean_and_the_stated_deviation():
     clean = jnp.full((300, 200), 1.5).at[7, 3].set(4.0)
-    noise = np.asarray(artifacts.add_noise(jax.random.key(3), clean, 0.02) - clean)
+    added = np.asarray(noise.add_noise(jax.random.key(3), clean, 0.02) - clean)
     sigma = 0.02 * 4.0
-    assert abs(noise.mean()) < 5 * sigma / noise.size**0.5
-    np.testing.assert_allclose(noise.std(), sigma, rtol=5 / (2 * noise.size) ** 0.5)
+    assert abs(added.mean()) < 5 * sigma / added.size**0.5
+    np.testing.assert_allclose(added.std(), sigma, rtol=5 / (2 * added.size) ** 0.5)
     # White: neighbours know nothing of one another.
     for axis in (0, 1):
-        neighbour = np.roll(noise, 1, axis)
-        assert abs(np.mean(noise * neighbour)) < 5 * sigma**2 / noise.size**0.5
+        neighbour = np.roll(added, 1, axis)
+        assert abs(np.mean(added * neighbour)) < 5 * sigma**2 / added.size**0.5
 
 
 def test_gain_is_one_factor_for_each_view():
     clean = np.random.default_rng(1).uniform(1, 2, (2000, 6)).astype(np.float32)
-    gain = np.asarray(artifacts.apply_gain(jax.random.key(4), jnp.asarray(clean), 0.04)) / clean
+    gain = np.asarray(intensity.apply_gain(jax.random.key(4), jnp.asarray(clean), 0.04)) / clean
     np.testing.assert_allclose(gain, np.broadcast_to(gain[:, :1], gain.shape), rtol=1e-5)
     np.testing.assert_allclose(gain[:, 0].std(), 0.04, rtol=5 / 4000**0.5)
     assert abs(gain[:, 0].mean() - 1) < 5 * 0.04 / 2000**0.5
 
 
 def test_shifts_are_jitter_of_the_stated_deviation():
-    shifts = np.asarray(artifacts.draw_shifts(jax.random.key(5), 4000, 0.6))
+    shifts = np.asarray(view_shifts.draw_shifts(jax.random.key(5), 4000, 0.6))
     np.testing.assert_allclose(shifts.std(), 0.6, rtol=5 / 8000**0.5)
     assert abs(shifts.mean()) < 5 * 0.6 / 4000**0.5
     assert abs(np.mean(shifts[1:] * shifts[:-1])) < 5 * 0.36 / 4000**0.5
@@ -49,7 +62,7 @@ def test_shifts_are_jitter_of_the_stated_deviation():
 
 def test_gain_is_shared_by_the_slices():
     clean = smooth()
-    gain = np.asarray(artifacts.apply_gain(KEY, clean, 0.1) / clean)
+    gain = np.asarray(intensity.apply_gain(KEY, clean, 0.1) / clean)
     np.testing.assert_allclose(gain, np.broadcast_to(gain[:1, :, :1], gain.shape), rtol=1e-5)
     assert gain.std() > 0.05
 
@@ -58,7 +71,7 @@ def test_gain_is_shared_by_the_slices():
 def test_photons_replace_the_signal(counts):
     """The mean stays; in counts the variance is the mean; counts are whole."""
     clean = jnp.broadcast_to(jnp.linspace(0.0, 5.0, 6), (40000, 6))
-    drawn = np.asarray(jax.jit(artifacts.count_photons)(KEY, clean, counts), float) * counts / 5
+    drawn = np.asarray(jax.jit(noise.count_photons)(KEY, clean, counts), float) * counts / 5
     np.testing.assert_allclose(drawn, np.round(drawn), atol=1e-2)
     mean = counts * np.linspace(0, 1, 6)
     np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=5 * (counts / 40000) ** 0.5)
@@ -69,18 +82,20 @@ def test_photons_replace_the_signal(counts):
 
 def test_equalised_views_have_one_sum_and_their_shape():
     clean = smooth() * jnp.linspace(0.5, 1.5, 40)[None, :, None]
-    out = np.asarray(artifacts.equalise(clean))
+    out = np.asarray(intensity.equalise(clean))
     sums = out.sum(axis=2)
     np.testing.assert_allclose(
         sums, np.broadcast_to(clean.sum(axis=2).mean(axis=1)[:, None], sums.shape), rtol=1e-5
     )
     ratio = out / np.asarray(clean)
     np.testing.assert_allclose(ratio, np.broadcast_to(ratio[..., :1], ratio.shape), rtol=1e-4)
-    assert not np.asarray(artifacts.equalise(0 * clean)).any()
+    assert not np.asarray(intensity.equalise(0 * clean)).any()
 
 
 def test_drift_is_slow_has_its_rms_and_no_mean():
-    drifts = np.asarray(jax.vmap(lambda key: artifacts.draw_drift(key, 50, 0.8))(jax.random.split(KEY, 3000)))
+    drifts = np.asarray(
+        jax.vmap(lambda key: view_shifts.draw_drift(key, 50, 0.8))(jax.random.split(KEY, 3000))
+    )
     np.testing.assert_allclose(np.sqrt(np.mean(drifts**2)), 0.8, rtol=0.05)
     assert np.abs(drifts.mean(axis=1)).max() < 1e-5
     steps = np.diff(drifts, axis=1)
@@ -88,7 +103,7 @@ def test_drift_is_slow_has_its_rms_and_no_mean():
 
 
 def test_outliers_are_as_many_and_as_far_as_they_say():
-    shifts = np.asarray(artifacts.draw_outliers(KEY, 20000, 0.03, 4.0))
+    shifts = np.asarray(view_shifts.draw_outliers(KEY, 20000, 0.03, 4.0))
     share = np.mean(shifts != 0)
     np.testing.assert_allclose(share, 0.03, atol=5 * (0.03 / 20000) ** 0.5)
     assert 3.8 < np.abs(shifts).max() <= 4.0 and abs(shifts.mean()) < 0.05
@@ -97,7 +112,7 @@ def test_outliers_are_as_many_and_as_far_as_they_say():
 def test_a_drifting_sample_moves_straight():
     """``s_v = a_v . (cos, sin)`` with the place ``a_v`` moving along one line by the distance."""
     theta = np.deg2rad(np.arange(0.0, 180.0, 2.0))
-    shifts = np.asarray(artifacts.draw_sample_drift(KEY, jnp.asarray(theta), 3.0), float)
+    shifts = np.asarray(view_shifts.draw_sample_drift(KEY, jnp.asarray(theta), 3.0), float)
     time = np.arange(90) / 90 - 0.5
     basis = np.stack([time * np.cos(theta), time * np.sin(theta)], axis=1)
     velocity, gap, *_ = np.linalg.lstsq(basis, shifts, rcond=None)
@@ -106,13 +121,13 @@ def test_a_drifting_sample_moves_straight():
 
 
 def test_angle_errors_are_degrees():
-    errors = np.rad2deg(artifacts.draw_angle_errors(KEY, 5000, 0.3))
+    errors = np.rad2deg(view_shifts.draw_angle_errors(KEY, 5000, 0.3))
     np.testing.assert_allclose(errors.std(), 0.3, rtol=5 / 10000**0.5)
     assert abs(errors.mean()) < 5 * 0.3 / 5000**0.5
 
 
 def test_line_ramps_are_straight_in_each_view_and_have_their_rms():
-    ramps = np.asarray(artifacts.draw_line_ramps(KEY, 12, 3000, 0.5))
+    ramps = np.asarray(line_shifts.draw_line_ramps(KEY, 12, 3000, 0.5))
     np.testing.assert_allclose(np.sqrt(np.mean(ramps**2)), 0.5, rtol=5 / 6000**0.5)
     np.testing.assert_allclose(np.diff(ramps, n=2, axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(ramps.mean(axis=0), 0, atol=1e-5)
@@ -122,7 +137,7 @@ def test_line_ramps_are_straight_in_each_view_and_have_their_rms():
 
 def test_line_walks_take_independent_steps_and_have_their_rms():
     rows = 9
-    walks = np.asarray(artifacts.draw_line_walks(KEY, rows, 8000, 0.5))
+    walks = np.asarray(line_shifts.draw_line_walks(KEY, rows, 8000, 0.5))
     # Views are independent, rows of one view are not: the spread of a view's mean square is below its mean.
     np.testing.assert_allclose(np.sqrt(np.mean(walks**2)), 0.5, rtol=5 / 8000**0.5)
     np.testing.assert_allclose(walks.mean(axis=0), 0, atol=1e-5)
@@ -131,7 +146,7 @@ def test_line_walks_take_independent_steps_and_have_their_rms():
     np.testing.assert_allclose(steps.std(axis=1), steps.std(), rtol=5 / 16000**0.5)
 
 
-@pytest.mark.parametrize("draw", [artifacts.draw_line_ramps, artifacts.draw_line_walks])
+@pytest.mark.parametrize("draw", [line_shifts.draw_line_ramps, line_shifts.draw_line_walks])
 def test_a_single_row_does_not_drift_against_itself(draw):
     assert not np.asarray(draw(KEY, 1, 5, 0.5)).any()
 
@@ -140,7 +155,7 @@ def test_moved_rows_see_the_row_that_is_that_far_off():
     """Of a ramp along the rows, ``i``, row ``i`` of a view moved by ``s`` shows ``i - s``."""
     rows, views = 9, 4000
     ramp = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.float32)[:, None, None], (rows, views, 3))
-    moved = np.asarray(artifacts.move_rows(KEY, ramp, 0.7))
+    moved = np.asarray(row_motion.move_rows(KEY, ramp, 0.7))
     np.testing.assert_array_equal(moved, np.broadcast_to(moved[..., :1], moved.shape))
     shifts = 4 - moved[4, :, 0]
     np.testing.assert_allclose(shifts.std(), 0.7, rtol=5 / 8000**0.5)
@@ -148,16 +163,16 @@ def test_moved_rows_see_the_row_that_is_that_far_off():
     np.testing.assert_allclose(moved[..., 0], expected, atol=1e-5)
     # Two rows are mixed by how much of each is seen.
     step = (ramp > 4).astype(jnp.float32)
-    seen = np.asarray(artifacts.move_rows(KEY, step, 0.7))[4, :, 0]
+    seen = np.asarray(row_motion.move_rows(KEY, step, 0.7))[4, :, 0]
     np.testing.assert_allclose(seen, np.clip(-shifts, 0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("roll_deg", [1.5, -3.0])
-def test_a_roll_is_mended_by_the_turn_that_the_conventions_name(roll_deg):
+def test_a_roll_is_corrected_by_the_documented_rotation(roll_deg):
     rows, views, columns = 21, 3, 40
     clean = np.random.default_rng(2).random((views, rows, columns)).astype(np.float32)
     clean = ndimage.gaussian_filter(clean, (0, 3, 3)) - 0.5
-    rolled = np.asarray(artifacts.roll_views(jnp.moveaxis(jnp.asarray(clean), 0, 1), roll_deg))
+    rolled = np.asarray(row_motion.roll_views(jnp.moveaxis(jnp.asarray(clean), 0, 1), roll_deg))
     rolled = np.moveaxis(rolled, 1, 0)
     turn = dict(axes=(1, 2), order=1, reshape=False, mode="nearest")
     np.testing.assert_allclose(rolled, ndimage.rotate(clean, -roll_deg, **turn), atol=1e-5)
@@ -170,26 +185,26 @@ def test_a_roll_is_mended_by_the_turn_that_the_conventions_name(roll_deg):
 @pytest.mark.parametrize("sigma", [0.7, 1.5])
 def test_blur_keeps_the_sum_and_widens_a_point_to_its_sigma(sigma):
     point = jnp.zeros((2, 3, 41)).at[:, :, 20].set(2.0)
-    out = np.asarray(artifacts.blur(point, sigma), float)
+    out = np.asarray(blurring.blur(point, sigma), float)
     np.testing.assert_allclose(out.sum(axis=2), 2.0, rtol=1e-5)
     spread = np.sqrt(out[0, 0] @ (np.arange(41) - 20.0) ** 2 / 2)
     np.testing.assert_allclose(spread, sigma, rtol=0.01)
 
 
 def test_no_blur_changes_nothing():
-    np.testing.assert_allclose(artifacts.blur(smooth(), 0.0), smooth(), atol=1e-6)
+    np.testing.assert_allclose(blurring.blur(smooth(), 0.0), smooth(), atol=1e-6)
 
 
 def test_stripes_stand_in_all_views_and_slices():
     clean = smooth(columns=4000)
-    stripes = np.asarray(artifacts.add_stripes(KEY, clean, 0.05) - clean)
+    stripes = np.asarray(detector.add_stripes(KEY, clean, 0.05) - clean)
     np.testing.assert_allclose(stripes, np.broadcast_to(stripes[:1, :1], stripes.shape), atol=1e-5)
     np.testing.assert_allclose(stripes[0, 0].std(), 0.05 * clean.max(), rtol=5 / 8000**0.5)
 
 
 def test_dead_columns_are_dead_and_hot_ones_hot():
     clean = smooth(columns=4000)
-    dead, hot = (np.asarray(f(KEY, clean, 0.02)) for f in (artifacts.kill_columns, artifacts.heat_columns))
+    dead, hot = (np.asarray(f(KEY, clean, 0.02)) for f in (detector.kill_columns, detector.heat_columns))
     gone = np.all(dead == 0, axis=(0, 1))
     np.testing.assert_allclose(gone.mean(), 0.02, atol=5 * (0.02 / 4000) ** 0.5)
     np.testing.assert_array_equal(dead[..., ~gone], clean[..., ~gone])
@@ -200,14 +215,14 @@ def test_dead_columns_are_dead_and_hot_ones_hot():
 
 def test_zingers_are_rare_and_bright():
     clean = smooth(views=200, columns=200)
-    added = np.asarray(artifacts.add_zingers(KEY, clean, 0.01) - clean)
+    added = np.asarray(detector.add_zingers(KEY, clean, 0.01) - clean)
     hit = added != 0
     np.testing.assert_allclose(hit.mean(), 0.01, atol=5 * (0.01 / hit.size) ** 0.5)
     assert added[hit].min() >= 0.999 * clean.max() and added[hit].max() <= 3.001 * clean.max()
 
 
 def test_a_narrow_field_takes_one_side_of_neighbouring_views():
-    draw = jax.jit(lambda key: artifacts.narrow_field(key, 40, 50, 0.2))
+    draw = jax.jit(lambda key: truncation.narrow_field(key, 40, 50, 0.2))
     masks = np.stack([np.asarray(draw(key)) for key in jax.random.split(KEY, 40)])
     assert set(np.unique(masks)) == {0.0, 1.0}
     sides = set()
@@ -226,15 +241,34 @@ def test_a_narrow_field_takes_one_side_of_neighbouring_views():
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda y: artifacts.add_noise(KEY, y, 0.0),
-        lambda y: artifacts.apply_gain(KEY, y, 0.0),
-        lambda y: artifacts.add_stripes(KEY, y, 0.0),
-        lambda y: artifacts.kill_columns(KEY, y, 0.0),
-        lambda y: artifacts.heat_columns(KEY, y, 0.0),
-        lambda y: artifacts.add_zingers(KEY, y, 0.0),
-        lambda y: artifacts.move_rows(KEY, y, 0.0),
-        lambda y: artifacts.roll_views(y, 0.0),
+        lambda y: noise.add_noise(KEY, y, 0.0),
+        lambda y: intensity.apply_gain(KEY, y, 0.0),
+        lambda y: detector.add_stripes(KEY, y, 0.0),
+        lambda y: detector.kill_columns(KEY, y, 0.0),
+        lambda y: detector.heat_columns(KEY, y, 0.0),
+        lambda y: detector.add_zingers(KEY, y, 0.0),
+        lambda y: row_motion.move_rows(KEY, y, 0.0),
+        lambda y: row_motion.roll_views(y, 0.0),
     ],
 )
 def test_strength_zero_is_off(spoil):
     np.testing.assert_array_equal(spoil(smooth()), smooth())
+
+
+def test_numbers_and_names_are_unique():
+    """Two artifacts with one number would draw the same random numbers."""
+    with pytest.raises(ValueError, match="expected a number for each, such as 22 for a new one"):
+        _by_stage([*ARTIFACTS.values(), dataclasses.replace(noise.NOISE, name="other")])
+    for name, artifact in ARTIFACTS.items():
+        assert name == artifact.name
+        assert artifact.gallery <= artifact.largest and (artifact.evaluation or 0) <= artifact.largest
+        assert artifact.gallery_with in (None, *ARTIFACTS)
+
+
+def test_artifacts_act_in_the_order_of_their_stages():
+    stages = [artifact.stage for artifact in ARTIFACTS.values()]
+    assert stages == sorted(stages)
+
+
+def test_the_documented_table_is_that_of_the_registry():
+    assert markdown_table() in (DOCS / "explanation/twin.md").read_text(), "replace it by registry.markdown_table()"

@@ -10,7 +10,7 @@ from pfitre_jax.twin.scenes import data_files as files
 from pfitre_jax.twin.scenes.data_files import (
     HELD_OUT,
     SUFFIXES,
-    find,
+    find_files,
     is_held_out,
     make_banks,
     refuse_held_out,
@@ -29,23 +29,23 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_paths_globs_and_folders(folder):
-    names = lambda *patterns: [str(p.relative_to(folder)) for p in find("images", patterns)]  # noqa: E731
+    names = lambda *patterns: [str(p.relative_to(folder)) for p in find_files("images", patterns)]  # noqa: E731
     assert names("a/2.png", "a/1.png") == ["a/2.png", "a/1.png"]
     assert names("b.png", "*/*.png", "a/1.png") == ["b.png", "a/1.png", "a/2.png"]
     assert names("a") == ["a/1.png", "a/2.png"]
     assert names(str(folder / "a" / "?.png")) == ["a/1.png", "a/2.png"]
-    assert [p.name for p in find("volumes", ["a"])] == ["v.npy"]
+    assert [p.name for p in find_files("volumes", ["a"])] == ["v.npy"]
 
 
 def test_what_is_not_there_is_named_with_its_folder(folder):
     with pytest.raises(
         FileNotFoundError, match=rf"no file for images at c/\*.png in {folder}; set PFITRE_DATA"
     ):
-        find("images", ["b.png", "c/*.png"])
+        find_files("images", ["b.png", "c/*.png"])
     with pytest.raises(FileNotFoundError, match=f"no file for volumes at {folder}/b.npy$"):
-        find("volumes", [f"{folder}/b.npy"])
+        find_files("volumes", [f"{folder}/b.npy"])
     with pytest.raises(FileNotFoundError, match="no file for layouts at a in"):
-        find("layouts", ["a"])
+        find_files("layouts", ["a"])
 
 
 def test_without_the_variable_it_is_the_folder_beside_the_project(monkeypatch):

@@ -15,6 +15,7 @@ from two_discs import COLUMNS, DISCS, THETA
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.twin import instrument as twin
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 from pfitre_jax.twin.instrument import Instrument
 
 
@@ -29,7 +30,7 @@ def _scan(key, images, noise, gain, shift, probability):
 
 def scan(seed, fine, noise=0.0, gain=0.0, shift=0.0, probability=1.0):
     """Sinograms (3, views, columns) and noise level of a scan of the discs, of them at half the value, and of
-    them turned over, whose imperfections have just these strengths."""
+    them turned over, whose artifacts have these strengths."""
     images = jnp.stack([fine, 0.5 * fine, fine.T])
     sinograms, level = _scan(jax.random.key(seed), images, noise, gain, shift, probability)
     return np.asarray(sinograms), float(level)
@@ -129,7 +130,7 @@ def test_noise_of_a_scan_has_its_level_in_every_slice(fine):
     assert np.abs(np.corrcoef(noise.reshape(3, -1)) - np.eye(3)).max() < 5 / clean[0].size ** 0.5
 
 
-def test_what_one_imperfection_draws_does_not_depend_on_the_others(fine):
+def test_draws_of_an_artifact_do_not_depend_on_the_others(fine):
     """A switch changes what it switches and nothing else."""
     geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
     plain = Instrument(noise=(0.02, 0.02), gain=(0.0, 0.0), shift=(0.5, 0.5), probability=1.0)
@@ -143,10 +144,10 @@ def test_what_one_imperfection_draws_does_not_depend_on_the_others(fine):
     np.testing.assert_array_equal(dead[..., ~gone], before[..., ~gone])
 
 
-@pytest.mark.parametrize("name", twin.SWITCHED)
-def test_every_imperfection_reaches_the_data(fine, name):
+@pytest.mark.parametrize("name", [a.name for a in ARTIFACTS.values() if not a.needs_rows and not a.always])
+def test_every_artifact_reaches_the_data(fine, name):
     geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
-    quiet = Instrument(noise=(0.0, 0.0), gain=(0.0, 0.0), shift=(0.0, 0.0), probability=1.0)
+    quiet = twin.quiet_instrument()
     strength = (
         2.0 if name in ("shift", "drift", "sample_drift", "center_error", "angle_error", "blur") else 0.3
     )
@@ -183,7 +184,7 @@ def rows_scan(instrument, key, images):
     return twin.measure(key, instrument, ParallelGeometry.create(THETA, COLUMNS, 14.75), images, True)
 
 
-QUIET = Instrument(noise=(0.0, 0.0), gain=(0.0, 0.0), shift=(0.0, 0.0), probability=1.0)
+QUIET = twin.quiet_instrument()
 
 
 def test_a_rolled_scan_is_the_rolled_stack_of_projections(fine):
@@ -230,7 +231,7 @@ def test_views_jitter_along_the_rows(fine):
     assert np.all(moved <= clean.max(axis=0) + 1e-4) and np.all(moved >= clean.min(axis=0) - 1e-4)
 
 
-@pytest.mark.parametrize("name", twin.ROWWISE)
+@pytest.mark.parametrize("name", [a.name for a in ARTIFACTS.values() if a.needs_rows])
 def test_what_needs_rows_is_refused_for_independent_slices(fine, name):
     spoilt = dataclasses.replace(QUIET, **{name: (0.0, 1.0)})
     geometry = ParallelGeometry.create(THETA, COLUMNS)
@@ -241,8 +242,8 @@ def test_what_needs_rows_is_refused_for_independent_slices(fine, name):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"roll": (0.0, 60.0)}, "roll goes up to 60 degrees; expected less than 45"),
-        ({"dead": (0.0, 1.5)}, "dead goes up to 1.5; expected a share"),
+        ({"roll": (0.0, 60.0)}, r"roll goes up to 60; expected at most 45 \(degrees\)"),
+        ({"dead": (0.0, 1.5)}, r"dead goes up to 1.5; expected at most 1 \(share of the columns\)"),
         ({"counts": (0.0, 100.0)}, r"counts is \(0, 100\), drawn log-uniform"),
         ({"gain": (0.1, 0.05)}, r"gain is \(0.1, 0.05\); expected 0 <= low <= high"),
         ({"noise": (0.0, 0.1)}, r"noise is \(0, 0.1\), drawn log-uniform"),
@@ -274,7 +275,7 @@ def test_strengths_are_drawn_from_their_ranges():
 
 
 def test_some_scans_are_clean(fine):
-    """Of many scans with an imperfection that is sure to occur, the given share has none."""
+    """Of many scans with an artifact that is sure to occur, the given share has none."""
     spoilt = Instrument(noise=(0.0, 0.0), gain=(0.1, 0.1), shift=(0.0, 0.0), probability=1.0, clean_share=0.3)
     geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
 

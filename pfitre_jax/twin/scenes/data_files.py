@@ -42,7 +42,7 @@ def data_folder() -> Path:
     return Path(os.environ.get("PFITRE_DATA") or default)
 
 
-def find(family: str, patterns: Sequence[str]) -> list[Path]:
+def find_files(family: str, patterns: Sequence[str]) -> list[Path]:
     """The files that paths or globs name, in order, each once; relative ones lie under :func:`data_folder`,
     and a folder stands for the files in it that the family can be read from.
 

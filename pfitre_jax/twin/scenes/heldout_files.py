@@ -15,7 +15,7 @@ from jaxtyping import Float
 from pfitre_jax.twin.scenes import images, layouts, outlines, volumes
 from pfitre_jax.twin.scenes.bank import FIELD, view
 from pfitre_jax.twin.scenes.data_files import data_folder
-from pfitre_jax.twin.scenes.layouts import gdstk_is_there
+from pfitre_jax.twin.scenes.layouts import has_gdstk
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
 
 #: Files of each source, under the data folder.
@@ -42,7 +42,7 @@ def available(source: str) -> bool:
 
     Raises ``ValueError`` for an unknown source.
     """
-    readable = source != "ihp" or gdstk_is_there()
+    readable = source != "ihp" or has_gdstk()
     return readable and all((data_folder() / name).is_file() for name in _files(source))
 
 

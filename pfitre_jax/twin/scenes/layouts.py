@@ -237,14 +237,14 @@ def read_layout(path, stack: Stack | None = None, seed: int = 0) -> Polygons | M
     return Polygons(stack, polygons, boxes, tuple(map(float, bounds)))
 
 
-def gdstk_is_there() -> bool:
+def has_gdstk() -> bool:
     return importlib.util.find_spec("gdstk") is not None
 
 
 def require_gdstk(paths: Sequence) -> None:
     """``ValueError`` where one of the layouts at ``paths`` is GDSII and gdstk, which reads it, is missing."""
     streams = [path for path in paths if Path(path).suffix != ".npz"]
-    if streams and not gdstk_is_there():
+    if streams and not has_gdstk():
         raise ValueError(
             f"{streams[0]} is GDSII and gdstk is not installed; expected it to read the file: "
             "pip install 'pfitre_jax[layouts]'"
