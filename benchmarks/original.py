@@ -52,8 +52,8 @@ def original_cost(n: int, views: int, theta_rad) -> tuple[float, float]:
     sinogram, products = rng.random((views, n), np.float32), []
     step = seconds(lambda: data_step(peer, sinogram, n, products), repeats=1)
     print(f"products with A^T A in one data step: {len(products) // 2}")
-    params = original.init(original.OriginalConfig(), jax.random.key(0))
-    network = jax.jit(lambda p, x: original.apply(original.OriginalConfig(), p, x))
+    params = original.init(original.PublishedConfig(), jax.random.key(0))
+    network = jax.jit(lambda p, x: original.apply(original.PublishedConfig(), p, x))
     return step, seconds(network, params, jnp.ones((n, n)), repeats=2)
 
 

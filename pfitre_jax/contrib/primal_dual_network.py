@@ -1,6 +1,7 @@
-"""The networks of the learned primal-dual method: one small pair for each iteration.
+"""Networks of the learned primal-dual method: a small pair for each iteration.
 
-``init``, ``update_dual`` and ``update_primal`` are pure functions of a static :class:`PrimalDualConfig`.
+:func:`init`, :func:`update_dual` and :func:`update_primal` are pure functions of a static
+:class:`PrimalDualConfig`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from pfitre_jax.models.blocks import convolution, random_parameters, structure, 
 
 @dataclasses.dataclass(frozen=True)
 class PrimalDualConfig:
-    """Layout of the networks; static and hashable. By default the published one, 25 198 parameters a step.
+    """Configuration of the networks; static and hashable.
 
-    primal: images that are carried along, at least 2; dual: sinograms that are
-    channels: of the two hidden layers
+    The defaults are the published ones, with 25 198 parameters per iteration.
+
+    Attributes:
+        primal: Number of images in the primal variable, at least 2.
+        dual: Number of sinograms in the dual variable.
+        channels: Channels of the two hidden layers.
     """
 
     primal: int = 5
@@ -36,7 +41,7 @@ class PrimalDualConfig:
 
 
 class _PReLU(nnx.Module):
-    # max(x, 0) + slope min(x, 0), the slope learned and 0 at first.
+    # max(x, 0) + slope min(x, 0), with a learned slope that starts at 0.
     def __init__(self):
         self.slope = nnx.Param(jnp.zeros(()))
 
@@ -44,8 +49,8 @@ class _PReLU(nnx.Module):
         return jnp.where(x > 0, x, self.slope[...] * x)
 
 
-class _Correction(nnx.Module):
-    # Three 3x3 convolutions from what is known to what is added.
+class _Update(nnx.Module):
+    # Three 3x3 convolutions from the inputs to the update of the variable.
     def __init__(self, inputs: int, channels: int, outputs: int, *, rngs: nnx.Rngs):
         self.enter = convolution(inputs, channels, rngs=rngs)
         self.first = _PReLU()
@@ -59,15 +64,15 @@ class _Correction(nnx.Module):
 
 class _Pair(nnx.Module):
     def __init__(self, config: PrimalDualConfig, *, rngs: nnx.Rngs):
-        self.dual = _Correction(config.dual + 2, config.channels, config.dual, rngs=rngs)
-        self.primal = _Correction(config.primal + 1, config.channels, config.primal, rngs=rngs)
+        self.dual = _Update(config.dual + 2, config.channels, config.dual, rngs=rngs)
+        self.primal = _Update(config.primal + 1, config.channels, config.primal, rngs=rngs)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def init(config: PrimalDualConfig, key: Array, iterations: int) -> dict:
-    """Random float32 parameters of all iterations: a nested dict of arrays (iterations, ...).
+    """Returns random float32 parameters of all iterations, a nested dict of arrays (iterations, ...).
 
-    The last layers are zero: untrained, nothing is added.
+    The last layers are zero, so that the updates are zero before training.
     """
     abstract = structure(_Pair, config)[1]
     params = jax.vmap(lambda k: random_parameters(abstract, k))(jax.random.split(key, iterations))
@@ -84,9 +89,17 @@ def update_dual(
     projected: Float[Array, "views columns"],
     data: Float[Array, "views columns"],
 ) -> Float[Array, "views columns dual"]:
-    """``h + network(h, A f, y)``, in the dtype of ``h``; params: of one iteration."""
-    known = jnp.concatenate([dual, projected[..., None], data[..., None]], axis=-1)
-    return dual + with_arrays(_Pair, config, params, dual.dtype).dual(known)
+    """Returns ``h + network(h, A f, y)``, in the type of ``h``.
+
+    Args:
+        config: Configuration; static.
+        params: Parameters of one iteration.
+        dual: (views, columns, dual), ``h``.
+        projected: (views, columns), ``A f``.
+        data: (views, columns), ``y``.
+    """
+    inputs = jnp.concatenate([dual, projected[..., None], data[..., None]], axis=-1)
+    return dual + with_arrays(_Pair, config, params, dual.dtype).dual(inputs)
 
 
 def update_primal(
@@ -95,6 +108,13 @@ def update_primal(
     primal: Float[Array, "ny nx primal"],
     back: Float[Array, "ny nx"],
 ) -> Float[Array, "ny nx primal"]:
-    """``f + network(f, A^T h)``, in the dtype of ``f``; params: of one iteration."""
-    known = jnp.concatenate([primal, back[..., None]], axis=-1)
-    return primal + with_arrays(_Pair, config, params, primal.dtype).primal(known)
+    """Returns ``f + network(f, A^T h)``, in the type of ``f``.
+
+    Args:
+        config: Configuration; static.
+        params: Parameters of one iteration.
+        primal: (ny, nx, primal), ``f``.
+        back: (ny, nx), ``A^T h``.
+    """
+    inputs = jnp.concatenate([primal, back[..., None]], axis=-1)
+    return primal + with_arrays(_Pair, config, params, primal.dtype).primal(inputs)

@@ -1,4 +1,4 @@
-"""Sparse wavelet coefficients."""
+"""Wavelet sparsity prior."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prox
 
 _ROOT3 = math.sqrt(3)
-#: Scaling filters ``h`` of orthonormal wavelets (Daubechies, Comm. Pure Appl. Math. 41, 1988); "db2" has four
-#: taps and two vanishing moments.
+#: Scaling filters ``h`` of orthonormal wavelets; "db2" has four taps and two vanishing moments.
 FILTERS = {
     "haar": (1 / math.sqrt(2), 1 / math.sqrt(2)),
     "db2": tuple(c / (4 * math.sqrt(2)) for c in (1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3)),
@@ -24,18 +24,26 @@ FILTERS = {
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Wavelet(Prox):
-    """``weight * sum |d|`` over the details ``d`` of an orthonormal separable wavelet transform.
+    """``weight * sum |d|`` over the detail coefficients ``d`` of an orthonormal separable wavelet transform.
 
-    The prox is exact: transform, soft threshold, transform back (Donoho & Johnstone, Biometrika 81, 1994).
-    The grid of the transform shows in it; averaged over shifts of the image (cycle spinning, Coifman &
-    Donoho, 1995) it does not, but then :meth:`denoise` is a denoiser and not the prox of :meth:`value`. Not
-    restricted to ``x >= 0``: the data step of the splitting methods is.
+    The prox is exact: transform, soft threshold, inverse transform. It shows the grid of the transform.
+    Averaged over shifts of the image (cycle spinning) it does not, but :meth:`denoise` is then no longer the
+    prox of :meth:`value`. ``x >= 0`` is imposed by the data step of the splitting methods, not here.
 
-    weight: (), relative to ``norm(A)^2 = 1``; :meth:`denoise` uses it, :meth:`prox` is given a strength
-    levels: how often the approximation is transformed again
-    family: a key of :data:`FILTERS`
-    shifts: :meth:`denoise` is the mean over this many shifts along each axis, 1 for the prox;
-        ``2**levels`` are all that differ
+    It suits textures and smooth gradients, on which total variation makes steps.
+
+    Attributes:
+        weight: (), weight of the prior, relative to ``||A||^2 = 1``. Only :meth:`denoise` and :meth:`value`
+            use it.
+        levels: Number of levels of the transform; static.
+        family: Key of :data:`FILTERS`; static.
+        shifts: Number of shifts along each axis over which :meth:`denoise` averages; static. 1 for the prox;
+            more than ``2**levels`` add nothing.
+
+    References:
+        Daubechies, Orthonormal bases of compactly supported wavelets, Comm. Pure Appl. Math. 41, 1988.
+        Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 81, 1994.
+        Coifman & Donoho, Translation-invariant de-noising, 1995.
     """
 
     weight: Any
@@ -52,17 +60,21 @@ class Wavelet(Prox):
                 raise ValueError(f"{name} is {number!r}; expected a whole number of at least 1")
 
     def prox(self, v: Float[Array, "ny nx"], strength) -> Float[Array, "ny nx"]:
-        """``argmin_x 1/2 |x - v|^2 + strength sum |d(x)|``.
+        """``argmin_x 1/2 ||x - v||^2 + strength sum |d(x)|``.
 
-        v: (ny, nx); strength: ()
+        Args:
+            v: (ny, nx).
+            strength: ().
         """
         strength = jnp.asarray(strength, v.dtype)
         approximation, details = analyse(v, self.levels, self.family)
         shrunk = jax.tree.map(lambda d: d - jnp.clip(d, -strength, strength), details)
         return synthesise(approximation, shrunk, self.family)
 
-    def denoise(self, v, *, correction, wedge, rho):
-        """:meth:`prox` with strength ``weight / rho``, or its mean over shifts: for the splitting methods."""
+    def denoise(
+        self, v: Float[Array, "ny nx"], *, correction: Array, wedge: Wedge, rho
+    ) -> Float[Array, "ny nx"]:
+        """:meth:`prox` with strength ``weight / rho``, or its mean over shifts of the image."""
         strength = jnp.asarray(self.weight, v.dtype) / rho
         if self.shifts == 1:
             return self.prox(v, strength)
@@ -70,8 +82,8 @@ class Wavelet(Prox):
         def shifted(by):
             return jnp.roll(self.prox(jnp.roll(v, by, (0, 1)), strength), -by, (0, 1))
 
-        every = jnp.indices((self.shifts, self.shifts)).reshape(2, -1).T
-        return jnp.mean(jax.vmap(shifted)(every), axis=0)
+        all_shifts = jnp.indices((self.shifts, self.shifts)).reshape(2, -1).T
+        return jnp.mean(jax.vmap(shifted)(all_shifts), axis=0)
 
     def value(self, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
         """``weight * sum |d(x)|``."""
@@ -79,12 +91,17 @@ class Wavelet(Prox):
         return self.weight * sum(jnp.sum(jnp.abs(d)) for d in jax.tree.leaves(details))
 
 
-def analyse(x: Float[Array, "ny nx"], levels: int, family: str):
-    """Approximation, and for each level from fine to coarse the details ``(low-high, high-low, high-high)``.
+def analyse(
+    x: Float[Array, "ny nx"], levels: int, family: str
+) -> tuple[Array, list[tuple[Array, Array, Array]]]:
+    """Wavelet transform.
 
-    Low and high along y and x. Periodic; a line over at an odd size stays as it is, at the end of the
-    approximation, so that the transform of any size is orthonormal: as many numbers as pixels, of the same
-    norm.
+    The transform is periodic and orthonormal for any size: at an odd size the last line is copied to the end
+    of the approximation.
+
+    Returns:
+        The approximation, and for each level from fine to coarse the details (low-high, high-low, high-high),
+        low-pass and high-pass along y and x.
     """
     details = []
     for _ in range(levels):
@@ -94,8 +111,10 @@ def analyse(x: Float[Array, "ny nx"], levels: int, family: str):
     return x, details
 
 
-def synthesise(approximation, details, family: str) -> Float[Array, "ny nx"]:
-    """The image of what :func:`analyse` returned: its inverse and its transpose."""
+def synthesise(
+    approximation: Array, details: list[tuple[Array, Array, Array]], family: str
+) -> Float[Array, "ny nx"]:
+    """Inverse of :func:`analyse`, which is also its transpose."""
     x = approximation
     for low_high, high_low, high_high in reversed(details):
         low, high = _join(x, low_high, 1, family), _join(high_low, high_high, 1, family)
@@ -104,31 +123,31 @@ def synthesise(approximation, details, family: str) -> Float[Array, "ny nx"]:
 
 
 def _taps(family: str) -> list[tuple[int, float, float]]:
-    # Where each tap reads, and what it gives to the low and to the high band.
+    # Offset of each tap, and its coefficients in the low-pass and the high-pass filter.
     h = FILTERS[family]
     first = 1 - len(h) // 2
     return [(j + first, c, (-1) ** j * h[-1 - j]) for j, c in enumerate(h)]
 
 
-def _split(x, axis: int, family: str):
-    """Low and high band along an axis, ``low[k] = sum_j h[j] x[2k + j]``, which starts before ``x[2k]``."""
+def _split(x: Array, axis: int, family: str) -> tuple[Array, Array]:
+    """Low and high band along an axis, ``low[k] = sum_j h[j] x[2k + j]``, centred on ``x[2k]``."""
     x = jnp.moveaxis(x, axis, 0)
-    even, over = jnp.split(x, [x.shape[0] // 2 * 2])
+    even, last = jnp.split(x, [x.shape[0] // 2 * 2])
     low = high = 0
     for offset, to_low, to_high in _taps(family):
         values = jnp.roll(even, -offset, 0)[::2]
         low, high = low + to_low * values, high + to_high * values
-    low = jnp.concatenate([low, over])
+    low = jnp.concatenate([low, last])
     return jnp.moveaxis(low, 0, axis), jnp.moveaxis(high, 0, axis)
 
 
-def _join(low, high, axis: int, family: str):
+def _join(low: Array, high: Array, axis: int, family: str) -> Array:
     """The transpose of :func:`_split`."""
     low, high = (jnp.moveaxis(band, axis, 0) for band in (low, high))
-    low, over = jnp.split(low, [high.shape[0]])
+    low, last = jnp.split(low, [high.shape[0]])
     x = 0
     for offset, from_low, from_high in _taps(family):
         values = from_low * low + from_high * high
         spread = jnp.stack([values, jnp.zeros_like(values)], 1).reshape(2 * len(values), *values.shape[1:])
         x = x + jnp.roll(spread, offset, 0)
-    return jnp.moveaxis(jnp.concatenate([x, over]), 0, axis)
+    return jnp.moveaxis(jnp.concatenate([x, last]), 0, axis)

@@ -15,7 +15,7 @@ from pfitre_jax.evaluation.scenes import FAMILIES
 from pfitre_jax.evaluation.summary import summarise
 from pfitre_jax.evaluation.tables import markdown
 from pfitre_jax.priors import files
-from pfitre_jax.trust import image_statistics as likeness
+from pfitre_jax.trust import image_statistics
 
 #: The files of :func:`save`.
 NAMES = ("evaluation.json", "evaluation.md", "evaluation.png")
@@ -71,12 +71,12 @@ def _domain(card: dict, records: list[dict], volumes: bool) -> dict:
     known = {"circuits", *of_files}
     scanned = [(FAMILIES.get(r["source"], "circuits"), r) for r in records if not r["artifact"]]
     like = [r for family, r in scanned if family in known]
-    if not known <= {family for family, _ in scanned} or len(like) <= likeness.NEIGHBOURS:
+    if not known <= {family for family, _ in scanned} or len(like) <= image_statistics.NEIGHBOURS:
         return {}
     doubts = [r["disagreement"] for r in like]
     return {
         "disagreement": {"median": float(np.median(doubts)), "limit": float(np.quantile(doubts, 0.95))},
-        "likeness": likeness.reference([r["statistics"] for r in like]),
+        "likeness": image_statistics.reference_statistics([r["statistics"] for r in like]),
     }
 
 

@@ -1,7 +1,7 @@
 """Building blocks of the networks: FiLM-conditioned convolutions, residual dense blocks, random parameters.
 
-Images are ``(ny, nx, channels)``; outside the image is air, so convolutions pad with zeros. There is no
-normalisation over the batch and no dropout: a network is a pure function of its parameters and one image.
+Images are (ny, nx, channels). Convolutions pad with zeros, because air surrounds the image. Without batch
+normalisation and dropout, a network is a pure function of its parameters and one image.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
-#: The tanh form, two to three times cheaper on a CPU than the one with the error function.
+#: GELU in its tanh form, two to three times cheaper on a CPU than with the error function.
 gelu = functools.partial(nnx.gelu, approximate=True)
 
 
 def convolution(inputs: int, outputs: int, *, rngs: nnx.Rngs, dilation: int = 1) -> nnx.Conv:
-    """A 3x3 convolution ``(ny, nx, inputs) -> (ny, nx, outputs)``, zeros outside the image."""
+    """Returns a 3x3 convolution (ny, nx, inputs) -> (ny, nx, outputs) with zero padding."""
     return _Convolution(inputs, outputs, (3, 3), kernel_dilation=dilation, padding="SAME", rngs=rngs)
 
 
@@ -30,12 +30,12 @@ class _Convolution(nnx.Conv):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve(x, kernel, dilation: int):
-    """``sum_ij kernel[i, j]^T x[p + dilation (i-1, j-1)]``, ``nnx.Conv`` with a gradient of its own.
+    """``sum_ij kernel[i, j]^T x[p + dilation (i-1, j-1)]``, as ``nnx.Conv`` but with a faster gradient.
 
-    XLA takes the gradient to the kernel as a convolution with a window as large as the image, which costs a
-    CPU four times the forward pass where the kernel is wide, and ten times inside a loop, where XLA leaves
-    the axes of a convolution as they are (jax issue 12868); one matrix product with the nine shifted
-    cotangents costs one.
+    XLA computes the gradient with respect to the kernel as a convolution whose window is as large as the
+    image. On a CPU that costs four times the forward pass for a wide kernel, and ten times inside a loop,
+    where XLA does not reorder the axes of a convolution (jax issue 12868). One matrix product with the nine
+    shifted cotangents costs as much as the forward pass.
     """
     dims = ("NHWC", "HWIO", "NHWC")
     steps = (dilation, dilation)
@@ -62,12 +62,12 @@ _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def halve(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Conv:
-    """A 2x2 convolution with stride 2: ``(ny, nx, inputs) -> (ny/2, nx/2, outputs)``, even sizes."""
+    """Returns a 2x2 convolution of stride 2: (ny, nx, inputs) -> (ny/2, nx/2, outputs), even sizes."""
     return _Halving(inputs, outputs, (2, 2), strides=2, padding="VALID", rngs=rngs)
 
 
 class _Halving(nnx.Conv):
-    # As a matrix product, for the sake of its gradient in a loop.
+    # Written as a matrix product, whose gradient is fast inside a loop.
     def __call__(self, x):
         ny, nx, channels = x.shape
         patches = jnp.swapaxes(x.reshape(ny // 2, 2, nx // 2, 2, channels), 1, 2)
@@ -76,20 +76,23 @@ class _Halving(nnx.Conv):
 
 
 def double(x: Float[Array, "ny nx channels"]) -> Float[Array, "2*ny 2*nx channels"]:
-    """Nearest-neighbour upsampling; the 3x3 convolution after it leaves no checkerboard."""
+    """Nearest-neighbour upsampling; followed by a 3x3 convolution it shows no checkerboard artifacts."""
     return jnp.repeat(jnp.repeat(x, 2, axis=0), 2, axis=1)
 
 
 def pad_to_multiple(x: Float[Array, "ny nx channels"], multiple: int) -> Float[Array, "ny2 nx2 channels"]:
-    """Air (zeros) below and to the right until both sizes are multiples of ``multiple``."""
+    """Pads with zeros below and to the right until both sizes are multiples of ``multiple``."""
     ny, nx = x.shape[:2]
     return jnp.pad(x, ((0, -ny % multiple), (0, -nx % multiple), (0, 0)))
 
 
 class FiLM(nnx.Module):
-    """``x * (1 + scale(e)) + shift(e)`` with one scale and one shift for each channel.
+    """Feature-wise linear modulation ``x * (1 + scale(e)) + shift(e)`` of each channel.
 
-    Perez et al., AAAI 2018. The embedding ``e`` of the condition is shared by all levels.
+    All levels share the embedding ``e`` of the condition.
+
+    References:
+        Perez et al., FiLM: visual reasoning with a general conditioning layer, AAAI 2018.
     """
 
     def __init__(self, embedding: int, channels: int, *, rngs: nnx.Rngs):
@@ -112,10 +115,13 @@ class ConditionedConvolution(nnx.Module):
 
 
 class ResidualDenseBlock(nnx.Module):
-    """``x + weight * fuse([x, y_1, ..., y_n])``, ``y_k = gelu(conv([x, y_1, ..., y_(k-1)]))``, dilated 3x3.
+    """``x + weight * fuse([x, y_1, ..., y_n])`` with ``y_k = gelu(conv([x, y_1, ..., y_(k-1)]))``.
 
-    Zhang et al., CVPR 2018, with dilations; the channels stay the same. Its receptive field is
-    ``sum(dilations)`` pixels to each side.
+    The 3x3 convolutions are dilated. The receptive field is ``sum(dilations)`` pixels on each side; the
+    number of channels does not change.
+
+    References:
+        Zhang et al., Residual dense network for image super-resolution, CVPR 2018.
     """
 
     def __init__(
@@ -136,13 +142,13 @@ class ResidualDenseBlock(nnx.Module):
 
 
 def random_parameters(abstract: PyTree[jax.ShapeDtypeStruct], key: Array) -> PyTree[Array]:
-    """Kernels ``(..., inputs, outputs)`` from a truncated normal of variance ``1/fan_in``, biases zero.
+    """Returns truncated normal kernels (..., inputs, outputs) of variance ``1/fan_in``, and zero biases.
 
-    One draw for all: the generators of the single layers take XLA some 20 s to compile.
+    All kernels come from one draw, because XLA needs about 20 s to compile a generator for each layer.
     """
     leaves, structure = jax.tree.flatten(abstract)
     sizes = [leaf.size if leaf.ndim > 1 else 0 for leaf in leaves]
-    # Of unit variance once more after the cut at two sigma.
+    # The factor restores unit variance after the truncation at two standard deviations.
     draw = jax.random.truncated_normal(key, -2.0, 2.0, (sum(sizes),)) / 0.8796
     parameters, start = [], 0
     for leaf, size in zip(leaves, sizes, strict=True):
@@ -157,12 +163,12 @@ def random_parameters(abstract: PyTree[jax.ShapeDtypeStruct], key: Array) -> PyT
 
 @functools.lru_cache
 def structure(network: type[nnx.Module], config) -> tuple[nnx.GraphDef, dict]:
-    """``network(config)`` without its arrays, and the shapes of these."""
+    """Returns ``network(config)`` without its arrays, and the shapes of the arrays."""
     graph, state = nnx.split(nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(params=0))))
     return graph, nnx.to_pure_dict(state)
 
 
 def with_arrays(network: type[nnx.Module], config, params: dict, dtype):
-    """``network(config)`` with the arrays ``params``, cast to ``dtype``."""
+    """Returns ``network(config)`` with the arrays ``params``, cast to ``dtype``."""
     cast = jax.tree.map(lambda a: jnp.asarray(a, dtype), params)
     return nnx.merge(structure(network, config)[0], nnx.State(cast))

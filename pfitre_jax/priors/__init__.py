@@ -1,4 +1,4 @@
-"""Priors: classical ones with an exact prox, and learned ones."""
+"""Priors: classical ones with a proximal map, and learned ones."""
 
 import lazy_loader
 

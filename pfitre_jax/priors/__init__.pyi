@@ -1,7 +1,10 @@
 from .directional_tv import DirectionalTV as DirectionalTV
 from .files import available as available
+from .files import load as load
 from .files import pretrained as pretrained
+from .files import save as save
 from .network import NetworkPrior as NetworkPrior
 from .nonnegative import Nonnegative as Nonnegative
 from .tv import TV as TV
 from .unrolled import UnrolledPrior as UnrolledPrior
+from .window import Windowed as Windowed

@@ -32,7 +32,7 @@ from pfitre_jax.training.step import (
     start_state,
     train_step,
 )
-from pfitre_jax.trust import image_statistics as likeness
+from pfitre_jax.trust import image_statistics
 from pfitre_jax.twin.pairs import Batch, PairSettings, draw, start
 from pfitre_jax.twin.scenes.data_files import make_banks
 
@@ -149,7 +149,7 @@ def export(
     """Write the averaged weights as ``out/NAME.npz`` with the card inside, and beside it as ``NAME.json``.
 
     trust: what the card tells the check of a scan: ``disagreement``, ``median`` and ``limit`` of how much the
-        prior would change its own results, and ``likeness``, see :func:`pfitre_jax.trust.image_statistics.reference`
+        prior would change its own results, and ``likeness``, see :func:`pfitre_jax.trust.reference_statistics`
     """
     stage = config.stage(int(state.step) - 1)
     low, high = stage.instrument.missing_deg
@@ -273,8 +273,8 @@ class _Compiled:
         }
         disagreement = {"median": float(np.median(changes)), "limit": float(np.quantile(changes, 0.95))}
         trust = {"disagreement": disagreement}
-        if len(looks) > likeness.NEIGHBOURS:
-            trust["likeness"] = likeness.reference(looks)
+        if len(looks) > image_statistics.NEIGHBOURS:
+            trust["likeness"] = image_statistics.reference_statistics(looks)
         return scores, trust, {name: np.asarray(value) for name, value in images.items()}
 
     def _loop_iteration(self, params, batch: Batch):
@@ -282,7 +282,7 @@ class _Compiled:
         return batch, proposals[:, -1]
 
 
-_statistics = jax.jit(jax.vmap(likeness.statistics))
+_statistics = jax.jit(jax.vmap(image_statistics.statistics))
 
 
 def _mean_psnr(images, batch: Batch) -> float:

@@ -1,0 +1,5 @@
+"""Assessment of a result: its measured and supplied components, and whether a prior knows such samples."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.trust.image_statistics import unlikeness
+from pfitre_jax.trust.image_statistics import domain_scores
 
 #: Below this width of the missing wedge a classical method does as well, and invents nothing.
 SMALL_WEDGE_DEG = 20.0
@@ -42,7 +42,7 @@ def domain_score(card: dict, of_images: Sequence[Sequence[float]]) -> float | No
     known = card.get("likeness")
     if not known or not len(of_images):
         return None
-    return float(np.median(unlikeness(known, of_images)))
+    return float(np.median(domain_scores(known, of_images)))
 
 
 def check_domain(

@@ -15,6 +15,7 @@ from scipy.special import erf
 
 from pfitre_jax.baselines.published import checkpoint as original
 from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.geometry import Wedge
 from pfitre_jax.reconstruction import methods
 
 N = 2  # filters; the published network has 32
@@ -119,7 +120,11 @@ def compared():
     image = np.random.default_rng(1).random((16, 24))
     with jax.enable_x64(True):
         prior = original.from_state_dict(state_dict())
-        ours = np.asarray(jax.jit(lambda p, v: p.denoise(v))(prior, jnp.asarray(image)))
+        ours = np.asarray(
+            jax.jit(lambda p, v: p.denoise(v, correction=v, wedge=Wedge(0.0, 1.0), rho=0.1))(
+                prior, jnp.asarray(image)
+            )
+        )
     return image, ours
 
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.special import erf
 
 from pfitre_jax.baselines.published import network as original
-from pfitre_jax.baselines.published.network import OriginalConfig
+from pfitre_jax.baselines.published.network import PublishedConfig
 
 APPLY = jax.jit(original.apply, static_argnums=0)
-TINY = OriginalConfig(filters=2)
+TINY = PublishedConfig(filters=2)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_against_the_published_forward_pass(params):
 
 
 def test_23_million_parameters():
-    params = jax.eval_shape(lambda: original.init(OriginalConfig(), jax.random.key(0)))
+    params = jax.eval_shape(lambda: original.init(PublishedConfig(), jax.random.key(0)))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6 == pytest.approx(23, abs=0.5)
 
 

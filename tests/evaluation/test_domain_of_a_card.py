@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.evaluation.results import _domain
-from pfitre_jax.trust import image_statistics as likeness
+from pfitre_jax.trust import image_statistics
 
 
 def record(source, statistics, artifact=""):
@@ -38,11 +38,13 @@ def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(recor
     domain = _domain({"config": config}, records, False)
     assert (domain["disagreement"]["limit"] > 0.5) == known
     reference = domain["likeness"]
-    circuits, pictures, blurred = (likeness.unlikeness(reference, [[at] * 4])[0] for at in (0, 30, -30))
+    circuits, pictures, blurred = (
+        image_statistics.domain_scores(reference, [[at] * 4])[0] for at in (0, 30, -30)
+    )
     assert circuits < 1 < blurred
     assert (pictures < 1) == known
 
 
 def test_too_few_scans_or_kinds_of_them_say_nothing(records):
-    assert _domain({}, [record("heldout", [0.0] * 4)] * likeness.NEIGHBOURS, False) == {}
+    assert _domain({}, [record("heldout", [0.0] * 4)] * image_statistics.NEIGHBOURS, False) == {}
     assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records, False) == {}

@@ -15,7 +15,7 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.trust import image_statistics as likeness
+from pfitre_jax.trust import image_statistics
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 
 CARD = {
@@ -96,9 +96,9 @@ def test_a_card_that_says_nothing_warns_of_nothing_but_a_small_wedge(card):
 
 
 def test_score_of_a_scan_is_the_middle_one_of_its_rows():
-    known = likeness.reference(np.random.default_rng(0).normal(size=(50, 4)))
+    known = image_statistics.reference_statistics(np.random.default_rng(0).normal(size=(50, 4)))
     rows = np.array([[0.1], [4.0], [9.0]]) * np.ones((1, 4))
-    assert domain_score({"likeness": known}, rows) == likeness.unlikeness(known, rows[1:2])[0] > 1
+    assert domain_score({"likeness": known}, rows) == image_statistics.domain_scores(known, rows[1:2])[0] > 1
     assert domain_score({"likeness": known}, []) is None
     assert domain_score({}, rows) is None
 

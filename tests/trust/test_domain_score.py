@@ -12,7 +12,7 @@ from skimage.transform import resize
 import pfitre_jax as pf
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.trust.image_statistics import statistics, unlikeness
+from pfitre_jax.trust.image_statistics import domain_scores, statistics
 from pfitre_jax.twin.artifacts import add_noise
 from pfitre_jax.twin.instrument import limited_angle_geometry
 from pfitre_jax.twin.projection import project_finely
@@ -31,7 +31,7 @@ def score(projections, theta_rad, center):
     rows = [statistics(jnp.asarray(image / result.scale)) for image in result.volume]
     assert result.summary()["domain_score"] == result.domain_score
     assert any("looks unlike" in warning for warning in result.warnings) == (result.domain_score > 1)
-    return result.domain_score, unlikeness(pretrained("circuits").card["likeness"], rows)
+    return result.domain_score, domain_scores(pretrained("circuits").card["likeness"], rows)
 
 
 @jax.jit

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pfitre_jax.trust.image_statistics import STATISTICS, reference, statistics, unlikeness
+from pfitre_jax.trust.image_statistics import STATISTICS, domain_scores, reference_statistics, statistics
 
 measure = jax.jit(statistics)
 
@@ -68,11 +68,11 @@ def test_distance_is_over_its_limit_for_5_percent_of_such_images():
     """Of two kinds of images, far apart; between them there are none."""
     generator = np.random.default_rng(0)
     draw = lambda n: generator.normal(size=(n, 4)) + 20 * generator.integers(0, 2, (n, 1))  # noqa: E731
-    known = reference(draw(300))
-    assert np.mean(unlikeness(known, draw(2000)) > 1) == pytest.approx(0.05, abs=0.025)
-    assert unlikeness(known, np.full((1, 4), 10.0))[0] > 3
+    known = reference_statistics(draw(300))
+    assert np.mean(domain_scores(known, draw(2000)) > 1) == pytest.approx(0.05, abs=0.025)
+    assert domain_scores(known, np.full((1, 4), 10.0))[0] > 3
     # Far away the distance grows as the way, in deviations: here to one kind.
-    far = unlikeness(known, np.full((1, 4), 20.0) + np.array([[1000.0, 0, 0, 0], [2000.0, 0, 0, 0]]))
+    far = domain_scores(known, np.full((1, 4), 20.0) + np.array([[1000.0, 0, 0, 0], [2000.0, 0, 0, 0]]))
     np.testing.assert_allclose(far[1] / far[0], 2, rtol=0.01)
     np.testing.assert_allclose(far[0] * known["limit"] * known["deviation"][0], 1000, rtol=0.01)
 
@@ -80,4 +80,4 @@ def test_distance_is_over_its_limit_for_5_percent_of_such_images():
 @pytest.mark.parametrize("images", [[], [[1, 2, 3, 4]] * 3, [[1, 2, 3]] * 5])
 def test_too_few_images_and_wrong_statistics_are_refused(images):
     with pytest.raises(ValueError, match=r"statistics of shape .*; expected \(images, 4\), more than 3"):
-        reference(images)
+        reference_statistics(images)

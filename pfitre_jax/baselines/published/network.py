@@ -1,7 +1,11 @@
-"""The published PFITRE network (Zhao et al., npj Comput. Mater. 11, 240, 2025), to compare with.
+"""Network of the published PFITRE method, as a baseline.
 
-Three equal copies of the standardised image go in and the mean of three channels comes out: its encoder has
-the layers of VGG11, made for colour pictures. 23 M parameters. It does not know the wedge.
+Its encoder has the layers of VGG11, which was made for colour images. Therefore its input is three copies of
+the standardised image, and its output the mean of three channels. It has 23 M parameters and is not
+conditioned on the missing wedge.
+
+References:
+    Zhao, Ge, Yang, Chu & Yan, npj Comput. Mater. 11, 240 (2025).
 """
 
 from __future__ import annotations
@@ -23,25 +27,28 @@ from pfitre_jax.models.blocks import (
     with_arrays,
 )
 
+#: Channels of a colour image.
 COLOURS = 3
 
-# With the error function, as published.
+# GELU with the error function, as published.
 _gelu = functools.partial(nnx.gelu, approximate=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class OriginalConfig:
-    """Layout of the published network; static and hashable.
+class PublishedConfig:
+    """Configuration of the published network; static and hashable.
 
-    filters: of the last layer; the encoder has 2, 4 and 8 times as many at full, 1/2 and 1/4 resolution
+    Attributes:
+        filters: Channels of the last layer. The encoder has 2, 4 and 8 times as many at full, 1/2 and 1/4
+            resolution.
     """
 
     filters: int = 32
 
 
 class _DenseBlock(nnx.Module):
-    # x + weight * y_n with y_k = conv([y_(k-1), ..., y_1, x]): the last convolution is the result, where
-    # blocks.ResidualDenseBlock fuses all of them with a 1x1 convolution.
+    # x + weight * y_n with y_k = conv([y_(k-1), ..., y_1, x]). The last convolution is the result, whereas
+    # blocks.ResidualDenseBlock fuses all of them by a 1x1 convolution.
     def __init__(self, channels: int, dilations, *, weight: float, activate_last: bool, rngs: nnx.Rngs):
         self.weight = weight
         self.activate_last = activate_last
@@ -69,8 +76,8 @@ class _Decoder(nnx.Module):
         return _gelu(self.double(_gelu(self.convolution(x))))
 
 
-class _Original(nnx.Module):
-    def __init__(self, config: OriginalConfig, *, rngs: nnx.Rngs):
+class _PublishedNetwork(nnx.Module):
+    def __init__(self, config: PublishedConfig, *, rngs: nnx.Rngs):
         n = config.filters
         self.encode_full = convolution(COLOURS, 2 * n, rngs=rngs)
         self.down_half = halve(2 * n, 2 * n, rngs=rngs)
@@ -97,20 +104,26 @@ class _Original(nnx.Module):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def init(config: OriginalConfig, key: Array) -> dict:
-    """Random float32 parameters: a nested dict of arrays."""
-    return random_parameters(structure(_Original, config)[1], key)
+def init(config: PublishedConfig, key: Array) -> dict:
+    """Returns random float32 parameters, a nested dict of arrays."""
+    return random_parameters(structure(_PublishedNetwork, config)[1], key)
 
 
-def apply(config: OriginalConfig, params: dict, image: Float[Array, "ny nx"]) -> Float[Array, "ny nx"]:
-    """``std * network((image - mean)/std) + mean``, of the image's dtype; mean and std of the padded image.
+def apply(config: PublishedConfig, params: dict, image: Float[Array, "ny nx"]) -> Float[Array, "ny nx"]:
+    """Returns ``std * network((image - mean) / std) + mean``, in the type of the image.
 
-    image: (ny, nx), any size, padded with zeros to a multiple of 4; a constant image has ``std`` 1
+    Mean and standard deviation are those of the padded image. The standard deviation of a constant image
+    counts as 1.
+
+    Args:
+        config: Configuration; static.
+        params: Parameters of :func:`init`.
+        image: (ny, nx), any size; padded with zeros to a multiple of 4.
     """
     ny, nx = image.shape
     padded = pad_to_multiple(image[..., None], 4)
     mean, std = padded.mean(), padded.std(ddof=1)
     std = jnp.where(std > 0, std, 1)
-    network = with_arrays(_Original, config, params, image.dtype)
+    network = with_arrays(_PublishedNetwork, config, params, image.dtype)
     colours = jnp.repeat((padded - mean) / std, COLOURS, axis=-1)
     return network(colours).mean(axis=-1)[:ny, :nx] * std + mean

@@ -1,0 +1,5 @@
+from .networks import NETWORKS as NETWORKS
+from .networks import Network as Network
+from .networks import find_network as find_network
+from .unet import UNetConfig as UNetConfig
+from .unet import count as count

@@ -1,0 +1,8 @@
+from .consistency import damping as damping
+from .consistency import measured_part as measured_part
+from .domain import check_domain as check_domain
+from .domain import disagreement as disagreement
+from .domain import domain_score as domain_score
+from .image_statistics import domain_scores as domain_scores
+from .image_statistics import reference_statistics as reference_statistics
+from .image_statistics import statistics as statistics
