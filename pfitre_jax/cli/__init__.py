@@ -1,24 +1,25 @@
-"""The ``pfitre`` command, one file for each of its commands: parse, call, save.
+"""The ``pfitre`` command line: one file per command; each parses, validates, calls the library and prints.
 
-Exit codes: 0 done; 2 bad input, in one line that says what came, what was expected and the fix; 1 a failure
-that names itself, such as any in :func:`~pfitre_jax.cli.console.work` (``PFITRE_DEBUG=1`` shows its
-traceback); 130 interrupted.
+Exit codes: 0 success; 2 invalid input, reported in one line; 1 failure of a computation
+(:func:`pfitre_jax.cli.errors.computation`), reported with the name of the exception, with a traceback if
+``PFITRE_DEBUG`` is set; 130 interrupted.
 
-What a command needs is imported inside it, so that ``pfitre --help`` does not wait for JAX.
+Commands import the library inside their functions, so that ``pfitre --help`` does not load JAX.
 """
 
 from pfitre_jax.cli.app import app, main
 
-# To import them registers them, in the order of pfitre --help.
+# Importing a module registers its command, in the order of pfitre --help.
 from pfitre_jax.cli import (  # isort: skip  # noqa: F401
+    inspect,
+    center,
     recon,
     watch,
     project,
-    inspect,
-    center,
     simulate,
-    train,
+    priors,
     adapt,
+    train,
     evaluate,
     info,
 )

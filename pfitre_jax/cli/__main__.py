@@ -1,4 +1,4 @@
-"""``python -m pfitre_jax.cli`` is ``pfitre``."""
+"""``python -m pfitre_jax.cli``, the same as ``pfitre``."""
 
 import sys
 

@@ -1,51 +1,58 @@
-"""``pfitre adapt``: adapt a prior to a scan."""
+"""``pfitre adapt``: self-supervised fine-tuning of a prior on one scan."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from pfitre_jax.cli.app import COMMAND, app
-from pfitre_jax.cli.console import describe, progress_bar, say, warn, work
-from pfitre_jax.cli.options import (
-    Angles,
-    AngleUnit,
-    Center,
-    Data,
-    ExcludeViews,
-    MaskNan,
-    Roll,
-    Scan,
-    Views,
-    number,
-)
+from pfitre_jax.cli import options
+from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
+from pfitre_jax.cli.console import describe_scan, print_line, print_note, print_warnings, progress_bar
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import EXECUTION, INPUT, METHOD, OUTPUT, option, parse_number
 
 
-@app.command()
+@command(PRIORS_PANEL)
 def adapt(
     ctx: typer.Context,
-    scan: Scan,
-    out: Annotated[Path, typer.Option(metavar="NPZ", help="The adapted prior; beside it a picture, .png.")],
-    prior: Annotated[str, typer.Option(metavar="NAME|PATH", help="Prior to start from.")] = "circuits",
-    angles: Angles = None,
-    angle_unit: AngleUnit = None,
-    data: Data = None,
-    center: Center = "auto",
-    roll: Roll = "0",
+    scan: options.ScanPath,
+    *,
+    angles: options.Angles = None,
+    angle_unit: options.AngleUnit = None,
+    data: options.Data = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="A:B", help="Rows to learn from; default 8, evenly spread.")
+        str | None,
+        option("--rows", "A:B", "Detector rows to train on: A to B-1.", INPUT, "8 rows, evenly spaced"),
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="At most.")] = None,
-    views: Views = None,
-    exclude_views: ExcludeViews = None,
-    mask_nan: MaskNan = False,
+    views: options.Views = None,
+    exclude_views: options.ExcludeViews = None,
+    mask_nan: options.MaskNan = False,
+    center: options.Center = "auto",
+    roll: options.Roll = "0",
+    prior: Annotated[str, option("--prior", "NAME|PATH", "Prior to start from.", METHOD)] = "circuits",
+    out: Annotated[
+        Path,
+        option(
+            "--out", "NPZ", "File for the adapted prior; a picture of the same name (.png) is added.", OUTPUT
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        option("--steps", "N", "Maximum number of training steps.", EXECUTION, "120"),
+    ] = None,
 ) -> None:
-    """Adapt a prior to a scan by predicting views left out; then: pfitre recon SCAN --prior NPZ."""
+    """Fine-tune a prior on one scan (self-supervised).
+
+    Leaves views out and trains the prior to predict them; held-out views
+    decide when to stop. Writes the prior and a picture of the prediction
+    errors. Use the prior with 'pfitre recon SCAN --prior NPZ'.
+
+    Example: pfitre adapt scan.h5 --out mine.npz
+    """
     from pfitre_jax.data.results import check_folder, write_files
-    from pfitre_jax.priors import files
 
     if out.suffix != ".npz":
         raise ValueError(f"--out is {out}; expected a file that ends in .npz")
@@ -53,16 +60,16 @@ def adapt(
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     picture = out.with_suffix(".png")
     check_folder(out.parent, [out.name, picture.name])
-    center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
+    center_value = parse_number(center, "--center", None)
+    roll_value = parse_number(roll, "--roll", "auto")
 
-    import dataclasses
-
-    from pfitre_jax.plotting.training import draw_adaptation
-    from pfitre_jax.reconstruction import adapt as adapting
+    from pfitre_jax.plotting import draw_adaptation
+    from pfitre_jax.priors import files
+    from pfitre_jax.reconstruction import adapt as adaptation
     from pfitre_jax.reconstruction import api
     from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
 
-    given = adapting.load_prior(prior)
+    parent = adaptation.load_prior(prior)
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -76,27 +83,25 @@ def adapt(
     )
     if rows is not None:
         loaded.select_rows(rows)
-    settings = AdaptationSettings()
-    settings = settings if steps is None else dataclasses.replace(settings, steps=steps)
+    settings = AdaptationSettings() if steps is None else AdaptationSettings(steps=steps)
     make_splits(loaded.theta_rad, settings)
     loaded = api.with_center(loaded)
-    say(describe(loaded))
-    with work():
-        with progress_bar("adapting, compiling", "steps") as progress:
-            adapted = adapting.adapt(loaded, given, rows=rows, settings=settings, progress=progress)
-        card = dict(adapted.prior.card) | {"name": out.stem, "command": ctx.find_root().meta[COMMAND]}
-        made = dataclasses.replace(adapted.prior, card=card)
+    print_note(describe_scan(loaded))
+    with computation():
+        with progress_bar("adapting", "steps") as progress:
+            adapted = adaptation.adapt(loaded, parent, rows=rows, settings=settings, progress=progress)
+        card = dict(adapted.prior.card) | {"name": out.stem, "command": command_line(ctx)}
+        result = dataclasses.replace(adapted.prior, card=card)
         figure = draw_adaptation(adapted.losses, adapted.looks, adapted.errors, adapted.step)
         writers = {
-            out.name: lambda path: files.save(path, made),
+            out.name: lambda path: files.save(path, result),
             picture.name: lambda path: figure.savefig(path, format="png"),
         }
         write_files(out.parent, writers)
-    before, after = adapted.errors[0], adapted.error
-    say(
-        f"error on {len(adapted.judged)} views that no step saw: {before:.4f} before, {after:.4f} after "
-        f"{adapted.step} steps"
+    print_note(
+        f"relative residual of {len(adapted.judged)} held-out views: {adapted.errors[0]:.4f} before and "
+        f"{adapted.error:.4f} after {adapted.step} steps"
     )
     if adapted.step == 0:
-        warn(["no step predicted those views better: the prior is written as it was"])
-    Console(soft_wrap=True, highlight=False, emoji=False).print(str(out), markup=False)
+        print_warnings(["no step predicted the held-out views better; the prior is written unchanged"])
+    print_line(out)

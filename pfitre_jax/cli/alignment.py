@@ -1,86 +1,120 @@
-"""The alignment of a scan on the way to its reconstruction, and what is kept of it."""
+"""Alignment step of ``pfitre recon``: estimates or reads an alignment, and records it beside the result."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pfitre_jax.cli.progress import ProgressReporter
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.data.scan import Scan
+    from pfitre_jax.estimation.alignment import Alignment
 
+#: Files of an alignment in the folder of a result.
 NAMES = ("alignment.csv", "alignment.png")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Aligned:
-    """scan: mended; extra: of ``summary.json``; writers: of the files :data:`NAMES`, or of the first alone"""
+class AlignedScan:
+    """A scan after its alignment.
+
+    Attributes:
+        scan: The corrected scan.
+        summary: Entries for ``summary.json``.
+        writers: Name -> function that writes a file of :data:`NAMES`; without a picture if nothing was
+            estimated.
+    """
 
     scan: Scan
-    extra: dict
-    writers: dict
+    summary: Mapping[str, Any]
+    writers: Mapping[str, Callable[[Path], None]]
 
 
 def align_scan(
-    scan, begun: Path, given: Motion | None, search: bool, drift: bool, roll_deg: float, telling
-) -> Aligned:
-    """``scan``, whose centre is known, with its motion mended.
+    scan: Scan, initial: Motion, saved: Path, drift: bool, reporter: ProgressReporter
+) -> AlignedScan:
+    """Estimates the motion of a scan and corrects it.
 
-    begun: where what was found lies while the run goes on, so that it goes on with the same
-    given: the alignment to use, or to start from; search: whether one is looked for; drift: see
-        :func:`pfitre_jax.estimation.alignment.align`
-    roll_deg: to start with
+    Args:
+        scan: The scan as it was measured; its center is known.
+        initial: Initial estimate of the motion.
+        saved: File for the estimate while the run is in progress. If it exists, the estimate in it is used.
+        drift: Whether to estimate a slow drift, see :func:`pfitre_jax.estimation.alignment.align`.
+        reporter: Where to report progress.
     """
-    import numpy as np
-
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.data.results import write_files
     from pfitre_jax.estimation.alignment import align
+
+    if saved.exists():
+        return apply_alignment(scan, Motion.load(saved), reporter)
+    # Refuses a motion that does not fit the scan before the long computation.
+    initial.corrected(scan)
+    with reporter.bar("aligning") as progress:
+        alignment = align(scan, initial, drift=drift, progress=progress)
+    write_files(saved.parent, {saved.name: lambda path: alignment.motion.save(path)})
+    # A resumed run reads the motion from the file, rounded to its digits: use the same numbers here.
+    motion = Motion.load(saved)
+    figure = _draw(alignment, motion)
+    aligned = apply_alignment(scan, motion, reporter)
+    estimate = {"pinned": alignment.pinned, "residual": alignment.residual, "bins": alignment.levels}
+    return AlignedScan(
+        aligned.scan,
+        {"alignment": aligned.summary["alignment"] | estimate},
+        {**aligned.writers, "alignment.png": lambda path: figure.savefig(path, format="png")},
+    )
+
+
+def apply_alignment(scan: Scan, motion: Motion, reporter: ProgressReporter) -> AlignedScan:
+    """Corrects a scan by a known motion."""
+    import numpy as np
+
+    reporter.note(
+        f"alignment: roll {motion.roll_deg:.3g} degrees, shifts of {np.std(motion.shifts):.2f} bins rms "
+        f"along columns and {np.std(motion.row_shifts):.2f} along rows, gain {np.std(motion.gain):.1%} rms"
+    )
+    summary = {
+        "roll_deg": motion.roll_deg,
+        "center": motion.center,
+        "shifts": motion.shifts,
+        "row_shifts": motion.row_shifts,
+        "gain": motion.gain,
+        "offset": motion.offset,
+    }
+    return AlignedScan(
+        motion.corrected(scan), {"alignment": summary}, {"alignment.csv": lambda path: motion.save(path)}
+    )
+
+
+def _draw(alignment: Alignment, motion: Motion) -> Figure:
+    import numpy as np
+
     from pfitre_jax.plotting.alignment import draw_alignment
 
-    writers, told = {}, {}
-    start = Motion.none(scan.theta_rad, scan.center, roll_deg) if given is None else given
-    if not search or begun.exists():
-        motion = start if not search else Motion.load(begun)
-    else:
-        # For whatever does not fit, before it takes its time.
-        start.corrected(scan)
-        with telling.bar("aligning") as progress:
-            found = align(scan, start, drift=drift, progress=progress)
-        write_files(begun.parent, {begun.name: lambda path: found.motion.save(path)})
-        # As the file says it: a run that is gone on with has no other.
-        motion = Motion.load(begun)
-        told = {"pinned": found.pinned, "residual": found.residual, "bins": found.levels}
-        figure = draw_alignment(
-            {
-                "shift, bins": {"along columns": motion.shifts, "along rows": motion.row_shifts},
-                "gain": {"gain": motion.gain},
-                "offset, line integral": {"offset": motion.offset},
-            },
-            residual=found.residual,
-            bin_factors=found.levels,
-            roll_searches=found.rolls,
-            title="alignment",
-            facts=[
-                f"roll {motion.roll_deg:.3g} degrees",
-                f"centre {motion.center:.4g}",
-                f"shifts, rms: {np.std(motion.shifts):.2f} bins along the columns,",
-                f"    {np.std(motion.row_shifts):.2f} along the rows",
-                f"gain, rms: {np.std(motion.gain):.1%}",
-                "",
-                "not told by the scan, and left out:",
-                *(f"    {what}" for what in found.pinned),
-            ],
-        )
-        writers["alignment.png"] = lambda path: figure.savefig(path, format="png")
-    writers["alignment.csv"] = lambda path: motion.save(path)
-    rms = lambda values: float(np.std(values))  # noqa: E731
-    telling.say(
-        f"aligned: roll {motion.roll_deg:.3g} degrees, shifts of {rms(motion.shifts):.2f} bins rms along the "
-        f"columns, {rms(motion.row_shifts):.2f} along the rows, gain {rms(motion.gain):.1%}"
+    return draw_alignment(
+        {
+            "shift, bins": {"along columns": motion.shifts, "along rows": motion.row_shifts},
+            "gain": {"gain": motion.gain},
+            "offset, line integral": {"offset": motion.offset},
+        },
+        residual=alignment.residual,
+        bin_factors=alignment.levels,
+        roll_searches=alignment.rolls,
+        title="alignment",
+        facts=[
+            f"roll {motion.roll_deg:.3g} degrees",
+            f"center {motion.center:.4g}",
+            f"shifts, rms: {np.std(motion.shifts):.2f} bins along columns,",
+            f"    {np.std(motion.row_shifts):.2f} along rows",
+            f"gain, rms: {np.std(motion.gain):.1%}",
+            "",
+            "not determined by the scan, kept fixed:",
+            *(f"    {name}" for name in alignment.pinned),
+        ],
     )
-    arrays = {"shifts": motion.shifts, "row_shifts": motion.row_shifts}
-    arrays |= {"gain": motion.gain, "offset": motion.offset}
-    extra = {"roll_deg": motion.roll_deg, "center": motion.center, **arrays, **told}
-    return Aligned(motion.corrected(scan), {"alignment": extra}, writers)

@@ -1,82 +1,99 @@
-"""``pfitre center``: find the rotation axis, or try several."""
+"""``pfitre center``: rotation axis of a scan."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.console import Console
+from pfitre_jax.cli import options
+from pfitre_jax.cli.app import SCAN_PANEL, command
+from pfitre_jax.cli.console import print_line, print_paths, progress_bar
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import GEOMETRY, INPUT, METHOD, OUTPUT, option, parse_number
 
-from pfitre_jax.cli.app import app
-from pfitre_jax.cli.console import progress_bar, work
-from pfitre_jax.cli.options import (
-    Angles,
-    AngleUnit,
-    Center,
-    Data,
-    ExcludeViews,
-    MaskNan,
-    Roll,
-    Scan,
-    Views,
-    number,
-)
+if TYPE_CHECKING:
+    from pfitre_jax.data.scan import Scan
+    from pfitre_jax.plotting.trials import Trial
 
 
-@app.command()
+@command(SCAN_PANEL)
 def center(
-    scan: Scan,
-    angles: Angles = None,
-    angle_unit: AngleUnit = None,
-    data: Data = None,
-    roll: Roll = "0",
-    center: Center = "auto",
-    try_: Annotated[
-        str | None, typer.Option("--try", metavar="A:B:S", help="Picture of these centres.")
-    ] = None,
-    try_roll: Annotated[str | None, typer.Option(metavar="A:B:S", help="Try these rolls, degrees.")] = None,
+    scan: options.ScanPath,
+    angles: options.Angles = None,
+    angle_unit: options.AngleUnit = None,
+    data: options.Data = None,
+    views: options.Views = None,
+    exclude_views: options.ExcludeViews = None,
+    mask_nan: options.MaskNan = False,
     row: Annotated[
-        int | None, typer.Option(metavar="R", help="Row of the picture; default the middle.")
+        int | None,
+        option("--row", "R", "Detector row to reconstruct for --try and --try-roll.", INPUT, "middle row"),
     ] = None,
-    method: Annotated[str | None, typer.Option(help="Of the trials; default cgls.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the trials' picture.")] = None,
-    views: Views = None,
-    exclude_views: ExcludeViews = None,
-    mask_nan: MaskNan = False,
+    center: options.Center = "auto",
+    roll: options.Roll = "0",
+    try_: Annotated[
+        str | None,
+        option(
+            "--try",
+            "A:B:S",
+            "Reconstruct one row with the centers A, A+S, ... B (detector column indices).",
+            GEOMETRY,
+            "none",
+        ),
+    ] = None,
+    try_roll: Annotated[
+        str | None,
+        option(
+            "--try-roll",
+            "A:B:S",
+            "Reconstruct one row with the rolls A, A+S, ... B in degrees.",
+            GEOMETRY,
+            "none",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        option("--method", "NAME", "Reconstruction method for --try and --try-roll.", METHOD, "cgls"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        option(
+            "--out",
+            "DIR",
+            "Folder for the picture and the table of --try and --try-roll; required with them.",
+            OUTPUT,
+            "none",
+        ),
+    ] = None,
 ) -> None:
-    """Find the rotation axis, or lay reconstructions with several centres or rolls side by side.
+    """Estimate the rotation axis, or compare several centers or rolls.
 
-    With --center only the roll is looked for.
+    Without --try and --try-roll, prints the estimated center and roll with
+    their uncertainties; with --center, the roll only. With --try or
+    --try-roll, writes reconstructions of one row side by side (center.png or
+    roll.png) and their residuals (.csv) to the folder --out.
+
+    Example: pfitre center scan.h5 --try 72:78:0.5 --row 40 --out centers
     """
     from pfitre_jax.data.results import check_folder
 
-    if try_ is not None and try_roll is not None:
-        raise ValueError("both --try and --try-roll were given; expected one of them: centres or rolls")
-    asked = try_ if try_ is not None else try_roll
-    if asked is None:
-        trial = {"--out": out, "--row": row, "--method": method}
-        stray = ", ".join(name for name, value in trial.items() if value is not None)
-        if stray:
-            raise ValueError(f"{stray} without trials; expected --try A:B:S or --try-roll A:B:S with it")
-    if asked is not None and out is None:
-        raise ValueError("no --out for the picture of the trials; expected a folder: give --out DIR")
+    _check_trial_options(try_, try_roll, {"--out": out, "--row": row, "--method": method})
     if out is not None:
         check_folder(out)
-    center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
+    center_value = parse_number(center, "--center", None)
+    roll_value = parse_number(roll, "--roll", "auto")
     if try_ is not None and center_value is not None:
-        raise ValueError("both --try and --center were given; expected one of them: centres or a centre")
+        raise ValueError("both --try and --center were set; expected one of them")
     if try_roll is not None and roll_value != 0:
-        raise ValueError(
-            "both --try-roll and --roll were given; expected one of them: rolls to try are of the scan as it "
-            "was measured, leave --roll out"
-        )
+        raise ValueError("both --try-roll and --roll were set; expected one of them: leave --roll out")
 
-    from pfitre_jax.estimation.center import Undetermined, find_center, find_roll, parse_values
+    from pfitre_jax.estimation.center import parse_values
     from pfitre_jax.reconstruction import api, methods
 
-    values = None if asked is None else parse_values(asked)
-    method = "cgls" if method is None else method
+    text = try_ if try_ is not None else try_roll
+    values = None if text is None else parse_values(text)
+    method = method or "cgls"
     methods.settings(method)
     loaded = api.load_scan(
         scan,
@@ -89,44 +106,66 @@ def center(
         exclude_views=exclude_views,
         mask_nan=mask_nan,
     )
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
     if values is None:
-        if center_value is None:
-            found = find_center(loaded)
-            console.print(f"center {found.value:.2f} +- {found.uncertainty:.2g}, from {found.method}")
-            loaded = loaded.with_center(found.value)
-        else:
-            console.print(f"center {center_value:g}, given")
-        try:
-            tilt = find_roll(loaded)
-            value = loaded.roll_deg + tilt.value
-            console.print(f"roll {value:.2f} +- {tilt.uncertainty:.2g} degrees, from {tilt.method}")
-        except Undetermined as error:
-            console.print(f"roll unknown: {error}", markup=False)
+        _print_estimates(loaded, center_value)
         return
-    what = "center" if try_roll is None else "roll"
-    shown = api.check_trials(loaded, what, values, row)
-    loaded = api.with_center(loaded) if what == "roll" else loaded
-    with work(), progress_bar(f"{method}, {len(values)} values of the {what}", "values") as progress:
-        tiles = api.try_values(loaded, what, values, row=shown, method=method, progress=progress)
-    with work():
-        paths = _write_trials(out, tiles, what, f"{scan.name}, row {shown}, {method}")
-    best = min(tiles, key=lambda tile: tile.residual)
-    console.print(f"least residual {best.residual:.4g} at {what} {best.value:g}; the picture decides")
-    for path in paths:
-        console.print(str(path), markup=False)
+    varied = "center" if try_roll is None else "roll"
+    row = api.check_trials(loaded, varied, values, row)
+    loaded = api.with_center(loaded) if varied == "roll" else loaded
+    with computation(), progress_bar(f"{method}, trial {varied}s", f"{varied}s") as progress:
+        trials = api.try_values(loaded, varied, values, row=row, method=method, progress=progress)
+    with computation():
+        paths = _write_trials(out or Path(), trials, varied, f"{scan.name}, row {row}, {method}")
+    best = min(trials, key=lambda trial: trial.residual)
+    print_line(
+        f"smallest residual {best.residual:.4g} at {varied} {best.value:g}; compare the images as well"
+    )
+    print_paths(paths)
 
 
-def _write_trials(out: Path, tiles, what: str, title: str) -> list[Path]:
+def _check_trial_options(try_: str | None, try_roll: str | None, others: dict[str, Any]) -> None:
+    """Checks that the options of trials are set with trials, and that --out is set then."""
+    if try_ is not None and try_roll is not None:
+        raise ValueError("both --try and --try-roll were set; expected one of them")
+    if try_ is None and try_roll is None:
+        unused = ", ".join(name for name, value in others.items() if value is not None)
+        if unused:
+            raise ValueError(f"{unused} without trials; expected --try A:B:S or --try-roll A:B:S with it")
+    elif others["--out"] is None:
+        raise ValueError("no folder for the results of --try or --try-roll; give --out DIR")
+
+
+def _print_estimates(scan: Scan, center: float | None) -> None:
+    """Prints center and roll with their uncertainties; the center is not estimated if it is known."""
+    from pfitre_jax.estimation.center import Undetermined, find_center, find_roll
+
+    if center is None:
+        estimate = find_center(scan)
+        print_line(f"center {estimate.value:.2f} +- {estimate.uncertainty:.2g}, from {estimate.method}")
+        scan = scan.with_center(estimate.value)
+    else:
+        print_line(f"center {center:g}, set by --center")
+    try:
+        tilt = find_roll(scan)
+    except Undetermined as error:
+        print_line(f"roll unknown: {error}")
+        return
+    roll = scan.roll_deg + tilt.value
+    print_line(f"roll {roll:.2f} +- {tilt.uncertainty:.2g} degrees, from {tilt.method}")
+
+
+def _write_trials(out: Path, trials: Sequence[Trial], varied: str, title: str) -> list[Path]:
+    """Writes the picture and the table of the trials; returns their paths."""
     from pfitre_jax.data.results import write_files
     from pfitre_jax.plotting.trials import draw_trials, format_value
 
-    figure = draw_trials(tiles, name=what, title=title)
-    lines = [f"{what},residual", *(f"{format_value(tile.value)},{tile.residual:.8g}" for tile in tiles)]
+    figure = draw_trials(trials, name=varied, title=title)
+    lines = [f"{varied},residual"]
+    lines += [f"{format_value(trial.value)},{trial.residual:.8g}" for trial in trials]
     return write_files(
         out,
         {
-            f"{what}.png": lambda path: figure.savefig(path),
-            f"{what}.csv": lambda path: path.write_text("\n".join(lines) + "\n"),
+            f"{varied}.png": lambda path: figure.savefig(path),
+            f"{varied}.csv": lambda path: path.write_text("\n".join(lines) + "\n"),
         },
     )

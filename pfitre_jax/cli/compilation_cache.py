@@ -1,8 +1,8 @@
-"""Compiled programs are kept from run to run, in the user's cache folder, where JAX has an accelerator.
+"""Ahead-of-time compilation cache of JAX in the user's cache folder, for machines with an accelerator.
 
-Not on a CPU: there compiling takes 2% of a whole scan (``python -m benchmarks.engine --only whole``), and XLA
-checks badly whether what it reads back was compiled for this machine (jax-ml/jax#38445). A result that may
-differ from one run to the next is worse than these seconds. Who sets ``JAX_COMPILATION_CACHE_DIR`` decides.
+On a CPU nothing is cached: there compilation takes 2% of the time of a whole scan (``python -m
+benchmarks.engine --only whole``), and XLA does not check reliably whether a cached program was compiled for
+the same CPU (jax-ml/jax#38445). ``JAX_COMPILATION_CACHE_DIR`` takes precedence over this module.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import os
 import platform
 from pathlib import Path
 
-#: What JAX asks for its own cache; whoever sets it decides.
+#: Environment variable from which JAX reads the folder of its cache.
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-#: The programs used longest ago go where all together are larger.
-LARGEST_BYTES = 2 * 2**30
+#: Size of the cache above which the programs that were not used for longest are removed.
+MAX_BYTES = 2 * 2**30
 
 
-def use_cache() -> None:
-    """Tell JAX, before it is imported, where to keep compiled programs (JAX_ENABLE_COMPILATION_CACHE=0: not).
+def enable_cache() -> None:
+    """Sets the folder of the compilation cache; call it before JAX is imported.
 
-    Not an error where there is no such folder: then everything is compiled anew.
+    ``JAX_ENABLE_COMPILATION_CACHE=0`` disables the cache. A folder that cannot be created is no error.
     """
-    if VARIABLE in os.environ or not _has_accelerator():
+    if VARIABLE in os.environ or not _expects_accelerator():
         return
     with contextlib.suppress(OSError, RuntimeError):
         folder = cache_folder()
@@ -35,13 +35,13 @@ def use_cache() -> None:
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/pfitre_jax/<machine>``: programs for one processor may not run on another."""
+    """Returns ``$XDG_CACHE_HOME/pfitre_jax/<machine>``, one folder for each kind of CPU."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "pfitre_jax" / f"{platform.machine()}-{_processor()}"
+    return home / "pfitre_jax" / f"{platform.machine()}-{_cpu_hash()}"
 
 
-def prune(folder: Path, largest: int = LARGEST_BYTES) -> None:
-    """Remove the files that were used longest ago until the others take at most ``largest`` bytes."""
+def prune(folder: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Removes the least recently used files until the others take at most ``max_bytes``."""
     files = []
     for path in folder.iterdir():
         with contextlib.suppress(OSError):
@@ -50,22 +50,22 @@ def prune(folder: Path, largest: int = LARGEST_BYTES) -> None:
     total = 0
     for _, size, path in sorted(files, reverse=True):
         total += size
-        if total > largest:
+        if total > max_bytes:
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _has_accelerator() -> bool:
-    """Whether JAX, which is not imported yet, will look for one: has a plugin, and is not told otherwise."""
-    asked = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
-    return asked != "cpu" and bool(importlib.metadata.entry_points(group="jax_plugins"))
+def _expects_accelerator() -> bool:
+    """Whether JAX, not imported yet, will look for an accelerator."""
+    platforms = os.environ.get("JAX_PLATFORMS", "").split(",")
+    return platforms[0] != "cpu" and bool(importlib.metadata.entry_points(group="jax_plugins"))
 
 
-def _processor() -> str:
-    """What a processor can do, as a short word."""
+def _cpu_hash() -> str:
+    """Returns a short hash of the instruction set of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        told = next(line for line in lines if line.startswith(("flags", "Features")))
+        features = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
-        told = platform.processor()
-    return hashlib.sha256(told.encode()).hexdigest()[:8]
+        features = platform.processor()
+    return hashlib.sha256(features.encode()).hexdigest()[:8]

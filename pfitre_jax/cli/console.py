@@ -1,64 +1,65 @@
-"""What commands say: results on stdout, all else on stderr; and how they fail."""
+"""Output of the commands: results on stdout; notes, warnings and progress bars on stderr."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
 
-class Failure(Exception):
-    """What went wrong, its cause, is not the input's fault."""
+class MoveBar(Protocol):
+    """Moves a progress bar; ``description`` replaces its text."""
+
+    def __call__(
+        self, done: int | None = None, total: int | None = None, description: str | None = None
+    ) -> None: ...
 
 
-@contextlib.contextmanager
-def work():
-    """Solving and writing, once the input is checked: whatever goes wrong here is a failure, exit code 1, but
-    for what is refused because it does not fit."""
-    try:
-        yield
-    except Exception as error:
-        if getattr(error, "refused", False):
-            raise
-        raise Failure from error
+def print_line(text: object) -> None:
+    """Prints a line on stdout, without wrapping or markup."""
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    console.print(text if isinstance(text, Text) else str(text), markup=False)
 
 
-def message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+def print_paths(paths: Iterable[Path]) -> None:
+    """Prints the paths of written files on stdout, one per line."""
+    for path in paths:
+        print_line(path)
 
 
-def named(error: Exception) -> str:
-    return f"{type(error).__name__}: {message(error)}"
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Prints names and values on stdout in two columns."""
+    width = max(map(len, facts))
+    for name, text in facts.items():
+        print_line(Text.assemble((name.ljust(width), "bold"), "  ", text))
 
 
-def fail(error: BaseException, text: str, code: int):
-    if os.environ.get("PFITRE_DEBUG"):
-        traceback.print_exception(error)
-    say(Text.assemble(("error: ", "bold red"), text))
-    raise typer.Exit(code) from error
-
-
-def say(text, style: str | None = None) -> None:
-    """A line on stderr, not wrapped: messages are read by programs too."""
+def print_note(text: str | Text, style: str | None = None) -> None:
+    """Prints a line on stderr; it is not wrapped, so that programs can read it."""
     Console(stderr=True, soft_wrap=True, highlight=False, emoji=False).print(text, style=style, markup=False)
 
 
-def warn(messages) -> None:
+def print_warnings(messages: Iterable[str]) -> None:
+    """Prints warnings on stderr, one per line."""
     for text in messages:
-        say(Text.assemble(("warning: ", "bold yellow"), text))
+        print_note(Text.assemble(("warning: ", "bold yellow"), text))
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, unit: str = "rows", brief: bool = False):
-    """A bar on stderr; gives the function ``(done, total)`` that moves it, and with ``what`` renames it.
+def progress_bar(description: str, unit: str = "rows", transient: bool = False) -> Iterator[MoveBar]:
+    """Progress bar on stderr.
 
-    brief: is there only between the first move and the end
+    Args:
+        description: Text in front of the bar.
+        unit: Unit of the counted steps.
+        transient: Whether the bar appears only with the first step and disappears at the end.
+
+    Yields:
+        Function that moves the bar.
     """
     from rich.progress import (
         BarColumn,
@@ -71,17 +72,17 @@ def progress_bar(what: str, unit: str = "rows", brief: bool = False):
     )
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TextColumn(unit), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    times = (TextColumn(unit), TimeElapsedColumn(), TextColumn("remaining"), TimeRemainingColumn())
     console = Console(stderr=True)
-    hidden = brief and not console.is_terminal
-    bar = Progress(*columns, *times, console=console, transient=brief, disable=hidden)
-    task = bar.add_task(what, total=None)
+    disabled = transient and not console.is_terminal
+    bar = Progress(*columns, *times, console=console, transient=transient, disable=disabled)
+    task = bar.add_task(description, total=None)
 
-    def move(done: int | None = None, total: int | None = None, what: str | None = None) -> None:
+    def move(done: int | None = None, total: int | None = None, description: str | None = None) -> None:
         bar.start()
-        bar.update(task, completed=done, total=total, description=what)
+        bar.update(task, completed=done, total=total, description=description)
 
-    if not brief:
+    if not transient:
         bar.start()
     try:
         yield move
@@ -90,19 +91,12 @@ def progress_bar(what: str, unit: str = "rows", brief: bool = False):
             bar.stop()
 
 
-def describe(scan) -> str:
+def describe_scan(scan: Any) -> str:
+    """Returns shape, missing wedge, center and roll of a scan in one line."""
     wedge = scan.wedge
     center = scan.provenance.get("center", f"{scan.center:g}")
     roll = scan.provenance.get("roll", f"{scan.roll_deg:g} degrees")
     return (
-        f"{scan.views} views x {scan.rows} rows x {scan.columns} columns, {wedge.width_deg:.0f} degrees "
-        f"missing about {wedge.center_deg:.0f}; center {center}; roll {roll}"
+        f"{scan.views} views x {scan.rows} rows x {scan.columns} columns, missing wedge "
+        f"{wedge.width_deg:.0f} degrees wide at {wedge.center_deg:.0f} degrees; center {center}; roll {roll}"
     )
-
-
-def print_facts(facts: dict[str, str]) -> None:
-    """A line for each fact, whole also where it is piped into a file."""
-    width = max(map(len, facts))
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
-    for name, text in facts.items():
-        console.print(Text.assemble((name.ljust(width), "bold"), "  ", text))

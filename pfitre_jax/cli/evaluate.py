@@ -1,61 +1,91 @@
-"""``pfitre evaluate``: judge a prior."""
+"""``pfitre evaluate``: evaluation of a prior on simulated scans."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from pfitre_jax.cli.app import COMMAND, app
-from pfitre_jax.cli.console import progress_bar, warn, work
-from pfitre_jax.cli.options import Rho, number
+from pfitre_jax.cli import options
+from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
+from pfitre_jax.cli.console import print_line, print_paths, print_warnings, progress_bar
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT, flag, option, parse_number
 
 
-@app.command()
+@command(PRIORS_PANEL)
 def evaluate(
     ctx: typer.Context,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Tables, figure, numbers; cells that are done, to go on from.")
-    ],
-    prior: Annotated[str, typer.Option(metavar="NAME|PATH", help="Learned prior to judge.")] = "circuits",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Every factor with few scenes: minutes, not hours.")
-    ] = False,
-    only: Annotated[
-        Literal["orientation", "wedge", "noise", "views", "artifacts", "sources"] | None,
-        typer.Option(help="The base case and this factor; orientation: the base case alone. Default all."),
-    ] = None,
-    missing: Annotated[
-        float, typer.Option(metavar="DEG", help="Width of the missing wedge in the base case.")
-    ] = 96.0,
+    *,
     scenes: Annotated[
         Literal["heldout", "circuits", "ihp", "tile", "images", "battery", "rock"],
-        typer.Option(
-            help="Of the base case: circuits by other rules than the training's, unseen ones by the same "
-            "rules, or held-out files."
+        option(
+            "--scenes",
+            "NAME",
+            "Samples of the base case: 'heldout' (circuits drawn by other rules than those of the training), "
+            "'circuits' (new circuits drawn by the training's rules), or held-out files: ihp, tile, images, "
+            "battery, rock.",
+            INPUT,
         ),
     ] = "heldout",
-    iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
-    rho: Rho = None,
-    baselines: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The --out for another prior: total variation is taken from there, not run again.",
+    only: Annotated[
+        Literal["orientation", "wedge", "noise", "views", "artifacts", "sources"] | None,
+        option(
+            "--only",
+            "FACTOR",
+            "Evaluate the base case and only this factor: wedge, noise, views, artifacts or sources; "
+            "'orientation' is the base case alone.",
+            INPUT,
+            "all factors",
         ),
     ] = None,
-    card: Annotated[bool, typer.Option("--card", help="Write the scores into the prior's card.")] = False,
+    missing: Annotated[
+        float,
+        option("--missing", "DEG", "Width of the missing wedge in the base case, in degrees.", GEOMETRY),
+    ] = 96.0,
+    prior: Annotated[str, option("--prior", "NAME|PATH", "Learned prior to evaluate.", METHOD)] = "circuits",
+    iterations: options.Iterations = None,
+    rho: options.Rho = None,
+    out: Annotated[
+        Path,
+        option(
+            "--out",
+            "DIR",
+            "Folder for tables, pictures and numbers, and for resuming the evaluation.",
+            OUTPUT,
+        ),
+    ],
+    card: Annotated[
+        bool, flag("--card", "Write the scores into the model card of the prior.", OUTPUT)
+    ] = False,
+    quick: Annotated[
+        bool,
+        flag("--quick", "Evaluate every factor on few scans: minutes instead of hours.", EXECUTION),
+    ] = False,
+    baselines: Annotated[
+        Path | None,
+        option(
+            "--baselines",
+            "DIR",
+            "Folder of a previous evaluation (--out) whose total-variation results are reused.",
+            EXECUTION,
+            "computed",
+        ),
+    ] = None,
 ) -> None:
-    """Judge a prior on scans of scenes nobody trained on, beside total variation at its best weight.
+    """Evaluate a prior on simulated scans of held-out scenes.
 
-    One of volumes is judged on volumes of 12 rows, also beside the same rows one by one. A run that was
-    stopped goes on in the same DIR.
+    Compares it with total variation at its best weight, in a base case and
+    with one factor varied at a time. Writes evaluation.md, evaluation.json,
+    evaluation.png and worst.png to DIR. A prior for volumes is evaluated on
+    volumes of 12 rows. An interrupted evaluation resumes when the command is
+    repeated.
+
+    Example: pfitre evaluate --prior circuits --quick --out judged
     """
-    import dataclasses
-
-    from pfitre_jax import evaluation as judge
+    from pfitre_jax import evaluation
     from pfitre_jax.data.results import check_folder
     from pfitre_jax.evaluation import worst
     from pfitre_jax.evaluation.results import NAMES
@@ -68,44 +98,41 @@ def evaluate(
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
     if card and only not in (None, "orientation"):
         raise ValueError(
-            f"both --card and --only {only} were given; expected the whole evaluation for a card, or its "
-            "base case (--only orientation)"
+            f"both --card and --only {only} were set; a model card needs the whole evaluation or its base "
+            "case (--only orientation)"
         )
     loaded = pretrained(prior)
-    joint = getattr(loaded, "reach", 0) > 0
-    asked = methods.settings(
-        "pfitre", joint=joint, prior=loaded, iterations=iterations, rho=number(rho, "--rho", "auto")
+    joint = loaded.info.reach > 0
+    chosen = methods.settings(
+        "pfitre", joint=joint, prior=loaded, iterations=iterations, rho=parse_number(rho, "--rho", "auto")
     )
-    parameters = {"rho": asked["rho"], "iterations": asked["iterations"]}
-    settings = judge.QUICK if quick else judge.FULL
+    parameters = {"rho": chosen["rho"], "iterations": chosen["iterations"]}
+    settings = evaluation.QUICK if quick else evaluation.FULL
     if joint:
         if scenes not in VOLUMES:
             raise ValueError(
-                f"{prior} is a prior of volumes, which {scenes} has none of; expected --scenes "
+                f"--prior {prior} is a prior for volumes and --scenes {scenes} has none; expected --scenes "
                 f"{' or '.join(VOLUMES)}"
             )
         settings = settings.of_volumes(rows=4, scenes=1) if quick else settings.of_volumes()
     check_source(scenes)
-    missed = absent(settings.sources)
-    if only == "sources" and len(missed) == len(settings.sources):
-        check_source(missed[0])
-    there = tuple(source for source in settings.sources if source not in missed)
-    settings = dataclasses.replace(settings, missing_deg=missing, source=scenes, sources=there)
+    unavailable = absent(settings.sources)
+    if only == "sources" and len(unavailable) == len(settings.sources):
+        check_source(unavailable[0])
+    sources = tuple(source for source in settings.sources if source not in unavailable)
+    settings = dataclasses.replace(settings, missing_deg=missing, source=scenes, sources=sources)
     if only in (None, "sources"):
-        warn(f"left out, the held-out files are not there: {source}" for source in missed)
+        print_warnings(f"skipped, its held-out files are not installed: {source}" for source in unavailable)
     where = {"only": only, "folder": out, "baselines": baselines}
-    judge.check(loaded, settings, **parameters, **where)
-    with work(), progress_bar("evaluating", "cells") as progress:
-        records = judge.evaluate(loaded, settings, **parameters, **where, progress=progress)
-    command = ctx.find_root().meta[COMMAND]
-    with work():
-        told = {**parameters, "prior": loaded.card.get("name")}
-        paths = judge.save(records, settings, told, out)
+    evaluation.check(loaded, settings, **parameters, **where)
+    with computation(), progress_bar("evaluating", "cells") as progress:
+        records = evaluation.evaluate(loaded, settings, **parameters, **where, progress=progress)
+    recorded = {**parameters, "prior": loaded.card.get("name")}
+    with computation():
+        paths = evaluation.save(records, settings, recorded, out)
         if card:
-            paths += judge.write_card(prior, loaded, records, settings, parameters, command)
-    with work(), progress_bar("drawing the worst", "scans") as progress:
+            paths += evaluation.write_card(prior, loaded, records, settings, parameters, command_line(ctx))
+    with computation(), progress_bar("drawing the scans with the lowest gain", "scans") as progress:
         paths += worst.save(loaded, records, settings, out, **parameters, progress=progress)
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
-    console.print(judge.markdown(judge.summarise(records), settings, told), markup=False)
-    for path in paths:
-        console.print(str(path), markup=False)
+    print_line(evaluation.markdown(evaluation.summarise(records), settings, recorded))
+    print_paths(paths)

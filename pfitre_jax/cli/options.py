@@ -1,47 +1,348 @@
-"""Options that several commands share."""
+"""Options and arguments of all commands, grouped by the panel of ``--help`` that lists them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-Scan = Annotated[Path, typer.Argument(metavar="SCAN", help="TIFF stack, HDF5 (DXchange, NXtomo) or .npz")]
-Angles = Annotated[Path | None, typer.Option(metavar="CSV", help="One angle for each view.")]
-AngleUnit = Annotated[Literal["deg", "rad"] | None, typer.Option(help="Default: the file's, else deg.")]
+#: Panels of ``--help``.
+INPUT = "Input"
+GEOMETRY = "Geometry"
+METHOD = "Method"
+DATA_MODEL = "Data model"
+ALIGNMENT = "Alignment"
+OUTPUT = "Output"
+EXECUTION = "Execution"
+
+
+def argument(metavar: str, help: str, default: str | None = None) -> Any:
+    """Returns a positional argument.
+
+    Args:
+        metavar: Name that ``--help`` shows.
+        help: Full sentence.
+        default: Text for a default that is None; without it no default is stated.
+    """
+    return typer.Argument(metavar=metavar, help=help, show_default=default or False)
+
+
+def option(name: str, metavar: str, help: str, panel: str, default: str | None = None) -> Any:
+    """Returns an option with a value.
+
+    Args:
+        name: Name as it is typed.
+        metavar: Placeholder or unit of the value.
+        help: Full sentence.
+        panel: Panel of ``--help``.
+        default: Text for a default that is None; any other default is stated as it is.
+    """
+    return typer.Option(name, metavar=metavar, help=help, rich_help_panel=panel, show_default=default or True)
+
+
+def flag(name: str, help: str, panel: str) -> Any:
+    """Returns an option without a value; see :func:`option`."""
+    return typer.Option(name, metavar="", help=help, rich_help_panel=panel, show_default=False)
+
+
+# Input
+
+ScanPath = Annotated[
+    Path,
+    argument(
+        "SCAN",
+        "Scan file: a TIFF stack (together with --angles), HDF5 in DXchange or NXtomo layout, or .npz.",
+    ),
+]
+OptionalScanPath = Annotated[
+    Path | None,
+    argument(
+        "SCAN",
+        "Scan file: a TIFF stack (together with --angles), HDF5 in DXchange or NXtomo layout, or .npz.",
+    ),
+]
+Sample = Annotated[
+    str | None,
+    option("--sample", "NAME", "Simulated scan that comes with the package, instead of SCAN: chip.", INPUT),
+]
+Angles = Annotated[
+    Path | None,
+    option(
+        "--angles",
+        "CSV",
+        "CSV file with the angle of each view, one per line. Required for a TIFF stack.",
+        INPUT,
+        "angles in the scan file",
+    ),
+]
+AngleUnit = Annotated[
+    Literal["deg", "rad"] | None,
+    option(
+        "--angle-unit",
+        "deg|rad",
+        "Unit of the angles: degrees (deg) or radians (rad).",
+        INPUT,
+        "unit named in the file, else deg",
+    ),
+]
 Data = Annotated[
     Literal["counts", "transmission", "absorption"] | None,
-    typer.Option(help="Default: counts where the file holds flats, else absorption (line integrals)."),
+    option(
+        "--data",
+        "KIND",
+        "Kind of data: 'counts' (detector counts with flat and dark frames), 'transmission' (counts divided "
+        "by the flat field) or 'absorption' (line integrals).",
+        INPUT,
+        "counts if the file has flat frames, else absorption",
+    ),
 ]
+Rows = Annotated[
+    str | None,
+    option(
+        "--rows",
+        "A:B",
+        "Detector rows A to B-1, counted from 0; each row gives one slice.",
+        INPUT,
+        "all rows",
+    ),
+]
+Views = Annotated[
+    str | None,
+    option("--views", "A:B[:S]", "Views to use: A to B-1 in steps of S, counted from 0.", INPUT, "all views"),
+]
+ExcludeViews = Annotated[
+    str | None,
+    option(
+        "--exclude-views",
+        "A:B[:S]",
+        "Views to leave out, for example to predict them afterwards with 'pfitre project'.",
+        INPUT,
+        "none",
+    ),
+]
+MaskNan = Annotated[
+    bool,
+    flag("--mask-nan", "Ignore bins that are NaN or infinite. Without it such a scan is refused.", INPUT),
+]
+
+# Geometry
+
 Center = Annotated[
     str,
-    typer.Option(
-        metavar="FLOAT|auto",
-        help="Detector index of the rotation axis, bins counted from 0; "
-        "auto: what the file says, and where it says nothing, searched for.",
+    option(
+        "--center",
+        "BIN|auto",
+        "Position of the rotation axis: detector column index, counted from 0, fractions allowed. 'auto' "
+        "reads it from the file or, if absent there, estimates it from the data.",
+        GEOMETRY,
     ),
 ]
 Roll = Annotated[
-    str, typer.Option(metavar="DEG|auto", help="In-plane roll of the rotation axis, mended first.")
-]
-MaskNan = Annotated[bool, typer.Option("--mask-nan", help="Leave out NaN and infinite bins.")]
-Rho = Annotated[
-    str | None,
-    typer.Option(
-        metavar="R|auto",
-        help="Pull towards the prior; auto: from the noise. Default the method's or the prior's own.",
+    str,
+    option(
+        "--roll",
+        "DEG|auto",
+        "In-plane angle between rotation axis and detector columns in degrees; the projections are rotated "
+        "by it before reconstruction. 'auto' estimates it from the data.",
+        GEOMETRY,
     ),
 ]
-Weight = Annotated[
-    str | None, typer.Option(metavar="W|auto", help="Of total variation; default auto, from the noise.")
+PixelSize = Annotated[
+    float | None,
+    option(
+        "--pixel-size",
+        "UM",
+        "Width of a detector bin in micrometers. Image values then have the unit 1/um.",
+        GEOMETRY,
+        "unknown; image values in 1/pixel",
+    ),
 ]
-Views = Annotated[str | None, typer.Option(metavar="A:B[:S]", help="Views to use.")]
-ExcludeViews = Annotated[str | None, typer.Option(metavar="A:B[:S]", help="Views to leave out.")]
+
+# Method
+
+Method = Annotated[
+    str,
+    option(
+        "--method",
+        "NAME",
+        "Reconstruction method: pfitre (learned prior); fista-tv, admm-tv (total variation); fista-dtv "
+        "(directional total variation); fbp, sirt, cgls (no prior); pfitre-original (published algorithm).",
+        METHOD,
+    ),
+]
+Prior = Annotated[
+    str | None,
+    option(
+        "--prior",
+        "NAME|PATH",
+        "Learned prior: the name of a shipped one (listed by 'pfitre priors'), an .npz file of 'pfitre "
+        "train' or 'pfitre adapt', or a .pth checkpoint of the published network.",
+        METHOD,
+        "circuits; with --joint: volume",
+    ),
+]
+Iterations = Annotated[
+    int | None,
+    option(
+        "--iterations",
+        "N",
+        "Number of iterations. For total variation the maximum.",
+        METHOD,
+        "set by the method, see 'pfitre info'",
+    ),
+]
+Rho = Annotated[
+    str | None,
+    option(
+        "--rho",
+        "R|auto",
+        "Prior strength relative to ||A||^2 = 1: a larger value follows the prior more and the data less. "
+        "'auto' derives it from the noise in the scan.",
+        METHOD,
+        "value stored with the prior, else auto",
+    ),
+]
+TVWeight = Annotated[
+    str | None,
+    option(
+        "--tv-weight",
+        "W|auto",
+        "Weight of the total variation for images of about [0, 1]: a larger value gives smoother slices. "
+        "'auto' derives it from the noise in the scan.",
+        METHOD,
+        "auto",
+    ),
+]
+Joint = Annotated[
+    bool,
+    flag(
+        "--joint",
+        "Reconstruct all rows together as one volume, so that the prior uses neighboring rows.",
+        METHOD,
+    ),
+]
+
+# Data model
+
+Robust = Annotated[
+    Literal["huber", "student-t", "views"] | None,
+    option(
+        "--robust",
+        "KIND",
+        "Robust data term, which down-weights outliers: 'huber' (single bins), 'student-t' (single bins, "
+        "more strongly) or 'views' (whole views).",
+        DATA_MODEL,
+        "least squares",
+    ),
+]
+Photons = Annotated[
+    float | None,
+    option(
+        "--photons",
+        "N",
+        "Photons per bin in the flat beam; weights bins by Poisson statistics.",
+        DATA_MODEL,
+        "all bins weighted equally",
+    ),
+]
+Stripes = Annotated[
+    bool,
+    flag("--stripes", "Estimate and correct constant offsets of detector columns (stripes).", DATA_MODEL),
+]
+Gains = Annotated[
+    bool,
+    flag("--gains", "Estimate and correct the brightness of each view.", DATA_MODEL),
+]
+
+# Alignment
+
+Align = Annotated[
+    bool,
+    flag(
+        "--align",
+        "Estimate the shifts and gain of every view and the roll, and correct them before "
+        "reconstruction. Reads the whole scan into memory.",
+        ALIGNMENT,
+    ),
+]
+Drift = Annotated[
+    bool,
+    flag(
+        "--drift",
+        "With --align: estimate a slow drift over the views instead of a separate shift for each view. "
+        "For scans whose views are too noisy to align one by one.",
+        ALIGNMENT,
+    ),
+]
+AlignmentFile = Annotated[
+    Path | None,
+    option(
+        "--alignment",
+        "CSV",
+        "Alignment to apply (alignment.csv of an earlier run). With --align: the initial estimate.",
+        ALIGNMENT,
+        "none",
+    ),
+]
+
+# Output
+
+OutFolder = Annotated[
+    Path, option("--out", "DIR", "Folder for the results; created if it does not exist.", OUTPUT)
+]
+Overwrite = Annotated[bool, flag("--overwrite", "Discard any previous run in DIR and start over.", OUTPUT)]
+Quiet = Annotated[bool, flag("--quiet", "Print only warnings and errors.", OUTPUT)]
+JsonLog = Annotated[
+    bool,
+    flag("--json", "Print progress and messages to stderr as JSON, one object per line.", OUTPUT),
+]
+
+# Execution
+
+Memory = Annotated[
+    float | None,
+    option("--memory", "GIB", "Memory limit in GiB (CPU only).", EXECUTION, "free memory"),
+]
+MemoryCheck = Annotated[
+    bool,
+    flag(
+        "--memory-check",
+        "Print the required and the available memory and disk space, and exit without computing.",
+        EXECUTION,
+    ),
+]
+Coordinator = Annotated[
+    str | None,
+    option(
+        "--coordinator",
+        "HOST:PORT",
+        "Address of process 0 when several processes share the rows. Not needed under srun and mpirun.",
+        EXECUTION,
+        "single process",
+    ),
+]
+NumProcesses = Annotated[
+    int | None,
+    option("--num-processes", "N", "Number of processes that share the rows.", EXECUTION, "1"),
+]
+ProcessId = Annotated[
+    int | None,
+    option("--process-id", "I", "Index of this process, counted from 0.", EXECUTION, "0"),
+]
 
 
-def number(text: str | None, option: str, auto):
-    """A number, ``auto`` for the word, or ``None`` where nothing was given."""
+def parse_number(text: str | None, name: str, auto: Any) -> Any:
+    """Returns the number in ``text``, or ``auto`` for the word "auto", or None for None.
+
+    Args:
+        text: Value as it was typed.
+        name: Option, for the message.
+        auto: Value that stands for "auto".
+
+    Raises:
+        ValueError: For any other text.
+    """
     if text is None:
         return None
     if text.strip().lower() == "auto":
@@ -49,4 +350,4 @@ def number(text: str | None, option: str, auto):
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{option} is {text!r}; expected a number or 'auto'") from None
+        raise ValueError(f"{name} is {text!r}; expected a number or 'auto'") from None

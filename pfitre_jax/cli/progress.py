@@ -1,57 +1,64 @@
-"""What a long command tells: lines and a bar for a person, JSON for a program, or only what is wrong."""
+"""Progress reporting for long commands: notes and a bar for a person, or JSON for a program."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pfitre_jax.cli import console
 
 
-class Telling:
-    """quiet: only warnings; as_json: all on stderr as JSON, one object for each line."""
+class ProgressReporter:
+    """Reports notes, warnings, events and progress on stderr.
+
+    Args:
+        quiet: Report only warnings.
+        as_json: Report everything as JSON, one object per line.
+    """
 
     def __init__(self, quiet: bool = False, as_json: bool = False):
         self.quiet, self.as_json = quiet, as_json
-        self._bar = None
+        self._bar: console.MoveBar | None = None
 
     @property
-    def shows(self) -> bool:
-        """Whether a person reads along."""
+    def for_person(self) -> bool:
+        """Whether notes and progress bars are printed as text."""
         return not (self.quiet or self.as_json)
 
-    def say(self, text: str) -> None:
-        """A line."""
-        if self.shows:
-            console.say(text)
+    def note(self, text: str) -> None:
+        """Reports a line of text."""
+        if self.for_person:
+            console.print_note(text)
         self.event("note", text=text)
 
-    def warn(self, messages) -> None:
-        """A line for each warning."""
+    def warn(self, messages: Iterable[str]) -> None:
+        """Reports warnings."""
         for text in messages:
             if self.as_json:
                 self.event("warning", text=text)
             else:
-                console.warn([text])
+                console.print_warnings([text])
 
-    def event(self, kind: str, **facts) -> None:
-        """For programs alone."""
+    def event(self, kind: str, **facts: Any) -> None:
+        """Reports an event; printed as JSON only."""
         if self.as_json:
             print(json.dumps({"event": kind, **facts}), file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def bar(self, what: str, brief: bool = False):
-        """Gives the function ``(done, total)`` that moves a bar of rows; see :func:`console.progress_bar`."""
-        if not self.shows:
-            yield lambda done, total: None
+    def bar(self, description: str, transient: bool = False) -> Iterator[console.MoveBar]:
+        """Progress bar of rows; see :func:`pfitre_jax.cli.console.progress_bar`."""
+        if not self.for_person:
+            yield lambda done=None, total=None, description=None: None
             return
-        with console.progress_bar(what, brief=brief) as move:
+        with console.progress_bar(description, transient=transient) as move:
             self._bar = move
             yield move
         self._bar = None
 
-    def describe(self, what: str) -> None:
-        """Another name for the bar that is there."""
+    def rename_bar(self, description: str) -> None:
+        """Replaces the text in front of the current bar."""
         if self._bar is not None:
-            self._bar(what=what)
+            self._bar(description=description)

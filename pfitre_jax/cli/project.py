@@ -1,34 +1,77 @@
-"""``pfitre project``: forward-project a result."""
+"""``pfitre project``: forward projection of a result."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+from pfitre_jax.cli import options
+from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
+from pfitre_jax.cli.console import print_line, print_warnings
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import ALIGNMENT, GEOMETRY, INPUT, OUTPUT, argument, option
 
-from pfitre_jax.cli.app import app
-from pfitre_jax.cli.console import warn, work
-from pfitre_jax.cli.options import AngleUnit
 
-
-@app.command()
+@command(RECONSTRUCTION_PANEL)
 def project(
-    recon_h5: Annotated[Path, typer.Argument(metavar="RECON_H5", help="recon.h5 of pfitre recon")],
-    out: Annotated[Path, typer.Option(metavar="TIF", help="Sinogram stack (views, rows, columns).")],
+    recon_h5: Annotated[Path, argument("RECON_H5", "Result of 'pfitre recon': its file recon.h5.")],
+    *,
     angles: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Angles to project at; default the measured ones.")
+        Path | None,
+        option(
+            "--angles",
+            "CSV",
+            "CSV file with the angles to project at, one per line.",
+            INPUT,
+            "measured angles",
+        ),
     ] = None,
-    angle_unit: AngleUnit = None,
-    center: Annotated[float | None, typer.Option(help="Default: the result's.")] = None,
-    roll: Annotated[float | None, typer.Option(metavar="DEG", help="Default: the result's.")] = None,
+    angle_unit: options.AngleUnit = None,
+    center: Annotated[
+        float | None,
+        option(
+            "--center", "BIN", "Detector column index of the rotation axis.", GEOMETRY, "that of the result"
+        ),
+    ] = None,
+    roll: Annotated[
+        float | None,
+        option(
+            "--roll",
+            "DEG",
+            "In-plane angle between rotation axis and detector columns in degrees.",
+            GEOMETRY,
+            "that of the result",
+        ),
+    ] = None,
+    columns: Annotated[
+        int | None,
+        option("--columns", "N", "Number of detector columns.", GEOMETRY, "that of the scan"),
+    ] = None,
     alignment: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="alignment.csv of the run: the views as they lay.")
+        Path | None,
+        option(
+            "--alignment",
+            "CSV",
+            "alignment.csv of the run; moves the projections to where the views were measured.",
+            ALIGNMENT,
+            "none",
+        ),
     ] = None,
-    columns: Annotated[int | None, typer.Option(metavar="N", help="Default: the scan's.")] = None,
+    out: Annotated[
+        Path,
+        option(
+            "--out", "TIF", "TIFF file for the projections (views, rows, columns), line integrals.", OUTPUT
+        ),
+    ],
 ) -> None:
-    """Forward-project a result at any angles, in the raw frame of the detector."""
+    """Compute the projections that a result predicts.
+
+    Reads recon.h5 and writes projections at any angles in the coordinates of
+    the detector, so that they can be compared with measured ones. Bins that
+    the reconstructed rows do not cover are NaN.
+
+    Example: pfitre project out/recon.h5 --angles angles.csv --out predicted.tif
+    """
     from pfitre_jax.data.results import check_folder, read_result, write_files, write_tiff
 
     if out.suffix.lower() not in (".tif", ".tiff"):
@@ -37,8 +80,8 @@ def project(
         raise IsADirectoryError(f"--out is {out}, a folder; expected the name of a TIFF file")
     check_folder(out.parent)
     if out.resolve() == recon_h5.resolve().with_name("recon.tif"):
-        raise ValueError(f"--out is {out}, the slices of this result; expected another name for the sinogram")
-    stored = read_result(recon_h5)
+        raise ValueError(f"--out is {out}, the slices of this result; expected another file name")
+    result = read_result(recon_h5)
 
     import numpy as np
 
@@ -48,19 +91,19 @@ def project(
 
     motion = None if alignment is None else Motion.load(alignment)
     theta_rad = None if angles is None else read_angles(angles, angle_unit)
-    raw = project_result(stored, theta_rad, center=center, roll_deg=roll, columns=columns, motion=motion)
-    known = np.isfinite(raw).mean(axis=(0, 2))
-    whole, part = int(np.sum(known == 1)), int(np.sum((known > 0) & (known < 1)))
-    with work():
-        [path] = write_files(out.parent, {out.name: lambda path: write_tiff(path, raw)})
-    views, rows, bins = raw.shape
-    if whole < rows:
-        warn(
+    projections = project_result(
+        result, theta_rad, center=center, roll_deg=roll, columns=columns, motion=motion
+    )
+    with computation():
+        [path] = write_files(out.parent, {out.name: lambda path: write_tiff(path, projections)})
+    views, rows, bins = projections.shape
+    covered = np.isfinite(projections).mean(axis=(0, 2))
+    complete, partial = int(np.sum(covered == 1)), int(np.sum((covered > 0) & (covered < 1)))
+    if complete < rows:
+        print_warnings(
             [
-                f"of {rows} raw rows {whole} are predicted whole and {part} in part; bins that the "
-                f"reconstructed rows {stored.row0}:{stored.row0 + len(stored.volume)} do not reach are NaN"
+                f"{complete} of {rows} detector rows are predicted completely and {partial} partly; bins "
+                f"that rows {result.row0}:{result.row0 + len(result.volume)} do not cover are NaN"
             ]
         )
-    Console(soft_wrap=True, highlight=False, emoji=False).print(
-        f"{views} views x {rows} rows x {bins} columns\n{path}", markup=False
-    )
+    print_line(f"{views} views x {rows} rows x {bins} columns\n{path}")

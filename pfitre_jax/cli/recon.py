@@ -1,157 +1,101 @@
-"""``pfitre recon``: reconstruct a scan."""
+"""``pfitre recon``: reconstruction of a scan."""
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pfitre_jax.cli import alignment as aligning
-from pfitre_jax.cli.app import COMMAND, app
-from pfitre_jax.cli.console import Failure, describe, work
-from pfitre_jax.cli.options import (
-    Angles,
-    AngleUnit,
-    Center,
-    Data,
-    ExcludeViews,
-    MaskNan,
-    Rho,
-    Roll,
-    Views,
-    Weight,
-    number,
-)
-from pfitre_jax.cli.progress import Telling
-from pfitre_jax.cli.samples import sample_path, sample_truth
+from pfitre_jax.cli import alignment as alignment_step
+from pfitre_jax.cli import options
+from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
+from pfitre_jax.cli.console import describe_scan
+from pfitre_jax.cli.errors import ComputationError, computation
+from pfitre_jax.cli.options import parse_number
+from pfitre_jax.cli.progress import ProgressReporter
+from pfitre_jax.cli.samples import read_truth, sample_path
+
+if TYPE_CHECKING:
+    from pfitre_jax.cli.alignment import AlignedScan
+    from pfitre_jax.data.motion import Motion
+    from pfitre_jax.data.scan import Scan
+    from pfitre_jax.reconstruction.result import Result
+    from pfitre_jax.runtime.devices import Team
 
 
-@app.command()
+@command(RECONSTRUCTION_PANEL)
 def recon(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
-    scan: Annotated[Path | None, typer.Argument(metavar="[SCAN]", help="TIFF stack, HDF5 or .npz")] = None,
-    sample: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A scan that the package brings: chip.")
-    ] = None,
-    angles: Angles = None,
-    angle_unit: AngleUnit = None,
-    data: Data = None,
-    center: Center = "auto",
-    roll: Roll = "0",
-    method: Annotated[
-        str, typer.Option(help="fbp, sirt, cgls, fista-tv, fista-dtv, admm-tv, pfitre or pfitre-original.")
-    ] = "pfitre",
-    prior: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Learned prior; .pth: the published network's.")
-    ] = None,
-    iterations: Annotated[int | None, typer.Option(metavar="N")] = None,
-    rho: Rho = None,
-    weight: Weight = None,
-    robust: Annotated[
-        str | None,
-        typer.Option(
-            metavar="huber|student-t|views",
-            help="What is far off counts less: bins (student-t: the less the farther), or whole views.",
-        ),
-    ] = None,
-    photons: Annotated[
-        float | None,
-        typer.Option(metavar="N", help="Of the flat beam in a bin: bins count by their photons (Poisson)."),
-    ] = None,
-    stripes: Annotated[
-        bool, typer.Option("--stripes", help="Look for columns whose flat field is wrong, and mend them.")
-    ] = False,
-    gains: Annotated[
-        bool, typer.Option("--gains", help="Look for views that are too bright or dark, and mend them.")
-    ] = False,
-    align: Annotated[
-        bool,
-        typer.Option("--align", help="Find each view's shifts and gain, and the roll; reads the whole scan."),
-    ] = False,
-    drift: Annotated[
-        bool,
-        typer.Option("--drift", help="With --align: the views' shifts drift slowly, they do not jump."),
-    ] = False,
-    alignment: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CSV", help="alignment.csv to mend the scan with, or for --align to start from."
-        ),
-    ] = None,
-    joint: Annotated[
-        bool,
-        typer.Option("--joint", help="All rows as one volume: the prior, volume, sees neighbouring rows."),
-    ] = False,
-    rows: Annotated[str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default all.")] = None,
-    views: Views = None,
-    exclude_views: ExcludeViews = None,
-    pixel_size: Annotated[
-        float | None, typer.Option(metavar="UM", help="Detector bin, micrometres: values become 1/um.")
-    ] = None,
-    mask_nan: MaskNan = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew, whatever DIR holds of another run.")
-    ] = False,
-    memory: Annotated[
-        float | None, typer.Option(metavar="GIB", help="That may be taken, on a CPU; default what is free.")
-    ] = None,
-    memory_check: Annotated[
-        bool, typer.Option("--memory-check", help="Say what memory and disk are needed, and stop.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say only what is wrong.")] = False,
-    json_log: Annotated[
-        bool, typer.Option("--json", help="Say all on stderr as JSON, an object a line, for programs.")
-    ] = False,
-    coordinator: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Of the first of several processes that share the rows."),
-    ] = None,
-    num_processes: Annotated[int | None, typer.Option(metavar="N", help="Their number.")] = None,
-    process_id: Annotated[int | None, typer.Option(metavar="I", help="Which this one is, from 0.")] = None,
+    scan: options.OptionalScanPath = None,
+    *,
+    sample: options.Sample = None,
+    angles: options.Angles = None,
+    angle_unit: options.AngleUnit = None,
+    data: options.Data = None,
+    rows: options.Rows = None,
+    views: options.Views = None,
+    exclude_views: options.ExcludeViews = None,
+    mask_nan: options.MaskNan = False,
+    center: options.Center = "auto",
+    roll: options.Roll = "0",
+    pixel_size: options.PixelSize = None,
+    method: options.Method = "pfitre",
+    prior: options.Prior = None,
+    iterations: options.Iterations = None,
+    rho: options.Rho = None,
+    tv_weight: options.TVWeight = None,
+    joint: options.Joint = False,
+    robust: options.Robust = None,
+    photons: options.Photons = None,
+    stripes: options.Stripes = False,
+    gains: options.Gains = False,
+    align: options.Align = False,
+    drift: options.Drift = False,
+    alignment: options.AlignmentFile = None,
+    out: options.OutFolder,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    json_log: options.JsonLog = False,
+    memory: options.Memory = None,
+    memory_check: options.MemoryCheck = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
 ) -> None:
-    """Reconstruct a scan: recon.h5, recon.tif, preview.png and summary.json in DIR, alignment.* if aligned.
+    """Reconstruct a scan.
 
-    A run that was stopped goes on with the same command.
+    Reads SCAN and writes to DIR: recon.h5 and recon.tif (slices),
+    preview.png, summary.json, and alignment.csv and .png if views were
+    aligned. An interrupted run resumes when the command is repeated.
+
+    Examples:
+    pfitre recon --sample chip --out out
+    pfitre recon scan.tiff --angles angles.csv --center 75 --out out
     """
     from pfitre_jax.data.results import NAMES, check_folder
 
-    if (scan is None) == (sample is None):
-        raise ValueError("expected either a SCAN or --sample chip: give one of them")
+    source = _source(scan, sample)
     if memory is not None and not 0 < memory < 1e6:
         raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
-    check_folder(out, [*NAMES, "preview.png", *aligning.NAMES])
-    source = sample_path(sample) if sample else scan
-    center_value, roll_value = number(center, "--center", None), number(roll, "--roll", "auto")
-    rho_value, weight_value = number(rho, "--rho", "auto"), number(weight, "--weight", "auto")
-    moved = align or alignment is not None
-    if drift and not align:
-        raise ValueError("--drift says how --align lets views move; expected --align beside it, or neither")
-    if moved and roll_value == "auto":
-        raise ValueError("--roll auto with an alignment, which has a roll of its own; leave --roll out")
-    if moved and not abs(roll_value) < 90:
-        raise ValueError(f"--roll is {roll_value:g}; expected degrees between -90 and 90")
-    known = None
-    if alignment is not None:
-        from pfitre_jax.data.motion import Motion
+    check_folder(out, [*NAMES, "preview.png", *alignment_step.NAMES])
+    center_value = parse_number(center, "--center", None)
+    roll_value = parse_number(roll, "--roll", "auto")
+    rho_value = parse_number(rho, "--rho", "auto")
+    weight_value = parse_number(tv_weight, "--tv-weight", "auto")
+    aligned = align or alignment is not None
+    motion = _check_alignment(align, drift, alignment, center_value, roll_value)
+    if motion is not None:
+        center_value = motion.center
+    start = time.perf_counter()
 
-        if roll_value or center_value is not None:
-            raise ValueError(
-                "--roll or --center beside --alignment, which has its own; leave both out, or the alignment"
-            )
-        known = Motion.load(alignment)
-        center_value = known.center
-    began = time.perf_counter()
-
-    from pfitre_jax.cli.result_display import preview, print_result
-    from pfitre_jax.reconstruction import api, methods
-    from pfitre_jax.reconstruction import checkpoint as job
+    from pfitre_jax.reconstruction import api, checkpoint, methods
     from pfitre_jax.runtime.devices import join
 
-    # Before anything is put on a device, as the weights of a prior are.
+    # Processes are joined before anything, such as a prior's weights, is put on a device.
     team = join(coordinator, num_processes, process_id)
     settings = methods.settings(
         method,
@@ -165,160 +109,266 @@ def recon(
         stripes=stripes,
         gains=gains,
     )
-    reading = dict(
-        angle_unit=angle_unit,
-        data=data,
-        center=center_value,
-        roll=roll_value,
-        pixel_size=pixel_size,
-        views=views,
-        exclude_views=exclude_views,
-        mask_nan=mask_nan,
+    read_options = {
+        "angle_unit": angle_unit,
+        "data": data,
+        "center": center_value,
+        "roll": roll_value,
+        "pixel_size": pixel_size,
+        "views": views,
+        "exclude_views": exclude_views,
+        "mask_nan": mask_nan,
+    }
+    identity = checkpoint.identify(
+        {"scan": source, "angles": angles, "alignment": alignment},
+        read_options | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None},
+        method,
+        settings,
     )
-    options = reading | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None}
-    files = {"scan": source, "angles": angles, "alignment": alignment}
-    what = job.identify(files, options, method, settings)
-    if job.claim(out, what, overwrite) and not memory_check:
-        # A run that was killed at its very end.
-        job.finish(out)
-        Telling(quiet, json_log).say(f"{out} holds this result already; --overwrite makes it anew")
+    if checkpoint.claim(out, identity, overwrite) and not memory_check:
+        # The previous run may have been killed before it removed its intermediate files.
+        checkpoint.finish(out)
+        ProgressReporter(quiet, json_log).note(
+            f"{out} already contains this result; use --overwrite to compute it again"
+        )
         return
-    telling = Telling(quiet or not team.first, json_log)
-    with telling.bar("looking through the scan", brief=True) as progress:
-        if moved:
-            # Turned once, by all that is known of it.
-            loaded = api.load_scan(source, angles=angles, **reading | {"roll": 0.0})
-        elif roll_value == "auto":
-            loaded = api.load_scan(source, angles=angles, **reading)
-        else:
-            loaded = api.open_scan(source, angles=angles, progress=progress, **reading)
+    reporter = ProgressReporter(quiet or not team.first, json_log)
+    # The roll of an aligned scan is corrected together with the shifts, by a single interpolation.
+    read_roll = 0.0 if aligned else roll_value
+    loaded = _open(source, angles, read_options | {"roll": read_roll}, aligned, reporter)
     picked = api.pick_rows(loaded, rows)
     loaded = api.with_center(loaded)
-    telling.say(describe(loaded))
+    reporter.note(describe_scan(loaded))
     limit = None if memory is None else int(memory * 2**30)
     if memory_check:
-        _check_memory(loaded, method, settings, picked, joint, limit, out)
+        from pfitre_jax.cli.memory_check import print_memory_check
+
+        print_memory_check(loaded, method, settings, picked, joint=joint, limit=limit, out=out)
         return
     if overwrite and team.first:
-        job.finish(out)
-    aligned = None
-    if moved:
-        # By what it is of: one that another command left counts for nothing.
-        begun = out / job.PARTIAL / f"alignment-{job.digest(what)}.csv"
-        find = functools.partial(aligning.align_scan, loaded, begun, known, align, drift, roll_value, telling)
-        with team.step():
-            aligned = find() if team.first else None
-        # The others take it from the file of the first.
-        aligned = aligned if team.first else find()
-        loaded = aligned.scan
-    command = ctx.find_root().meta[COMMAND]
-    told, kept = ({}, {}) if aligned is None else (aligned.extra, aligned.writers)
-    extra = {"what": what, "command": command} | told
-    try:
-        with work(), telling.bar(f"{method}, compiling") as progress:
-            picture = out / "preview.png" if team.first else None
-            events = _events(telling, progress, method, picture, picked, source.name)
-            run = dict(joint=joint, limit=limit, team=team, events=events)
-            result = job.reconstruct_to(out, what, loaded, method, settings, picked, **run)
-    except job.Interrupted as stopped:
-        if stopped.result is not None:
-            figure = preview(stopped.result, None, None, f"{source.name}, interrupted")
-            stopped.result.save(
-                out,
-                command=command,
-                writers={"preview.png": lambda path: figure.savefig(path)} | kept,
-                extra=extra | {"complete": False},
-            )
-        without = ", without --overwrite" if overwrite else ""
-        done = f"{stopped.done} of {stopped.rows} rows are done and kept"
-        telling.warn([f"{done}; the same command goes on{without}"])
-        raise
-    if not team.first:
-        # Until the first one has put the result together.
-        with work(), team.step():
-            return
-    unaccounted = time.perf_counter() - began - sum(result.timings.values())
-    # A run that was gone on with also counts the seconds of the rows that were done before.
-    result.timings["seconds_prepare"] += max(unaccounted, 0.0)
-    truth = sample_truth(source, result) if sample else None
-    compared = None
-    if truth is not None and method != "fista-tv":
-        middle = int(result.rows[result.middle])
-        with work(), telling.bar("fista-tv, to compare") as progress:
-            compared = api.reconstruct(
-                loaded, "fista-tv", rows=slice(middle, middle + 1), scale=result.scale, progress=progress
-            )
-    with work(), team.step():
-        figure = preview(result, truth, compared, source.name)
-        writers = {"preview.png": lambda path: figure.savefig(path)}
-        writers |= kept
-        paths = result.save(out, command=command, writers=writers, extra=extra | {"complete": True})
-        job.finish(out)
-    telling.warn(result.warnings)
-    telling.event("done", files=[str(path) for path in paths], **result.timings)
-    if telling.shows:
-        print_result(result, paths)
+        checkpoint.finish(out)
+    run = _Run(
+        out=out,
+        scan_name=source.name,
+        command=command_line(ctx),
+        method=method,
+        settings=settings,
+        rows=picked,
+        joint=joint,
+        limit=limit,
+        overwrite=overwrite,
+        identity=identity,
+        team=team,
+        reporter=reporter,
+    )
+    alignment_result = run.align(loaded, motion, align, drift, roll_value) if aligned else None
+    loaded = loaded if alignment_result is None else alignment_result.scan
+    result = run.reconstruct(loaded, alignment_result)
+    if result is None:
+        return
+    # Preparation is all time that is not counted otherwise. Timings of a resumed run include the earlier one.
+    uncounted = time.perf_counter() - start - sum(result.timings.values())
+    result.timings["seconds_prepare"] += max(uncounted, 0.0)
+    truth = read_truth(source, int(result.rows[result.middle])) if sample else None
+    comparison = None if truth is None else run.compare(loaded, result)
+    run.save(result, alignment_result, truth, comparison)
     if result.all_diverged:
-        raise Failure from FloatingPointError("every row diverged; the slices are the last finite iterates")
+        raise ComputationError from FloatingPointError(
+            "every row diverged; the slices are the last finite iterates"
+        )
 
 
-def _check_memory(loaded, method, settings, picked, joint, limit, out: Path) -> None:
-    from pfitre_jax.cli.console import print_facts
-    from pfitre_jax.reconstruction import checkpoint as job
-    from pfitre_jax.reconstruction.plan import prepare
-    from pfitre_jax.runtime.memory import available
-
-    with work():
-        number = picked.stop - picked.start
-        prepared = prepare(loaded, method, settings, number, joint=joint, limit=limit)
-        disk, free = job.check_disk(out, prepared, picked)
-    there, needed = available(limit), prepared.needed
-    gib = lambda size: "unknown" if size is None else f"{size / 2**30:.2f} GiB"  # noqa: E731
-    facts = {
-        "rows": f"{picked.stop - picked.start}, {prepared.chunk} at a time",
-        "device": f"{gib(needed.device)} needed",
-        "host": f"{gib(needed.host)} needed for rows that wait",
-        "memory": f"{gib(needed.largest)} needed, {gib(there)} there",
-        "disk": f"{gib(disk)} needed while it runs, {gib(free)} free",
-    }
-    print_facts(facts)
+def _source(scan: Path | None, sample: str | None) -> Path:
+    if scan is not None and sample is None:
+        return scan
+    if sample is not None and scan is None:
+        return sample_path(sample)
+    raise ValueError("expected either a SCAN or --sample chip: give one of them")
 
 
-def _events(telling: Telling, progress, method: str, picture: Path | None, picked: slice, name: str):
-    """What is shown while the rows are solved: the plan, the bar, and the first rows as a ``picture``."""
-    from pfitre_jax.cli.result_display import preview
-    from pfitre_jax.data.results import write_files
-    from pfitre_jax.reconstruction import checkpoint as job
-    from pfitre_jax.reconstruction.result import make_result
+def _check_alignment(
+    align: bool, drift: bool, alignment: Path | None, center: float | None, roll: float | str
+) -> Motion | None:
+    """Checks that the options of the alignment fit together; returns the motion in --alignment."""
+    if drift and not align:
+        raise ValueError("--drift without --align; expected both, or neither")
+    if align or alignment is not None:
+        if isinstance(roll, str):
+            raise ValueError(
+                "--roll auto with --align or --alignment, which have a roll of their own; leave --roll out"
+            )
+        if not abs(roll) < 90:
+            raise ValueError(f"--roll is {roll:g}; expected degrees between -90 and 90")
+    if alignment is None:
+        return None
 
-    total = picked.stop - picked.start
-    clock = {}
+    from pfitre_jax.data.motion import Motion
 
-    def planned(prepared, done: int) -> None:
-        needed = prepared.needed.largest / 2**30
-        devices = 1 if prepared.program.mesh is None else prepared.program.mesh.size
-        telling.say(f"{prepared.chunk} rows at a time on {devices} device(s), {needed:.2f} GiB")
-        telling.event("plan", chunk=prepared.chunk, rows=total, done=done, gib=needed, devices=devices)
-        if done:
-            telling.say(f"{done} rows were done before")
-        telling.describe(f"{method}, {done} rows done before" if done else method)
-        progress(done, total)
-        clock["start"], clock["done"] = time.perf_counter(), done
+    if roll or center is not None:
+        raise ValueError(
+            "--roll or --center with --alignment, whose file has both; leave --roll and --center out"
+        )
+    return Motion.load(alignment)
 
-    def solved(done: int, rows: int, prepared, part) -> None:
-        seconds = time.perf_counter() - clock["start"]
-        speed = (done - clock["done"]) / seconds
-        left = (rows - done) / speed
-        telling.describe(f"{method}, {speed:.2f} slices/s")
-        progress(done, rows)
-        telling.event("rows", done=done, total=rows, slices_per_second=speed, seconds_left=left)
-        if "shown" not in clock and done < rows and picture is not None:
-            clock["shown"] = True
-            first = make_result(prepared, part.rows, part.arrays(), 0.0, 0.0)
-            figure = preview(first, None, None, f"{name}, the first rows; the others are being solved")
-            writers = {picture.name: lambda path: figure.savefig(path, format="png")}
-            [path] = write_files(picture.parent, writers)
-            telling.say(f"the first rows: {path}")
-            telling.event("preview", file=str(path))
 
-    return job.Events(planned, solved)
+def _open(
+    source: Path,
+    angles: Path | None,
+    read_options: Mapping[str, Any],
+    in_memory: bool,
+    reporter: ProgressReporter,
+) -> Scan:
+    """Opens a scan; its projections stay in the file unless they are needed as a whole."""
+    from pfitre_jax.reconstruction import api
+
+    if in_memory or read_options["roll"] == "auto":
+        return api.load_scan(source, angles=angles, **read_options)
+    with reporter.bar("reading the scan", transient=True) as progress:
+        return api.open_scan(source, angles=angles, progress=progress, **read_options)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """A reconstruction with results in a folder.
+
+    Attributes:
+        out: Folder for the results.
+        scan_name: Name of the scan file.
+        command: Command line, recorded in the result.
+        method: Name of the method.
+        settings: Complete settings of the method.
+        rows: Rows to reconstruct.
+        joint: Whether the rows are one volume.
+        limit: Memory limit in bytes, or None.
+        overwrite: Whether a previous run was discarded.
+        identity: Input and settings that identify the result.
+        team: Processes that share the rows.
+        reporter: Where to report progress.
+    """
+
+    out: Path
+    scan_name: str
+    command: str
+    method: str
+    settings: dict[str, Any]
+    rows: slice
+    joint: bool
+    limit: int | None
+    overwrite: bool
+    identity: Mapping[str, Any]
+    team: Team
+    reporter: ProgressReporter
+
+    def align(
+        self, scan: Scan, motion: Motion | None, estimate: bool, drift: bool, roll_deg: float
+    ) -> AlignedScan:
+        """Aligns the scan, by estimation or by a known motion.
+
+        The first process estimates the motion; the others read it from its file.
+        """
+        from pfitre_jax.data.motion import Motion
+        from pfitre_jax.reconstruction import checkpoint
+
+        initial = motion or Motion.none(scan.theta_rad, scan.center, roll_deg)
+        if not estimate:
+            return alignment_step.apply_alignment(scan, initial, self.reporter)
+        # The name contains the identity of the run, so that no other run's estimate is used.
+        saved = self.out / checkpoint.PARTIAL / f"alignment-{checkpoint.digest(self.identity)}.csv"
+
+        def align() -> AlignedScan:
+            return alignment_step.align_scan(scan, initial, saved, drift, self.reporter)
+
+        with self.team.step():
+            aligned = align() if self.team.first else None
+        return aligned or align()
+
+    def reconstruct(self, scan: Scan, aligned: AlignedScan | None) -> Result | None:
+        """Reconstructs the rows; returns None in all processes but the first.
+
+        After an interruption the finished rows are saved, and the exception is raised again.
+        """
+        from pfitre_jax.cli.row_progress import RowProgress
+        from pfitre_jax.reconstruction import checkpoint
+
+        preview = self.out / "preview.png" if self.team.first else None
+        count = self.rows.stop - self.rows.start
+        try:
+            with computation(), self.reporter.bar(f"{self.method}, compiling") as move_bar:
+                progress = RowProgress(self.reporter, move_bar, self.method, preview, count, self.scan_name)
+                result = checkpoint.reconstruct_to(
+                    self.out,
+                    self.identity,
+                    scan,
+                    self.method,
+                    self.settings,
+                    self.rows,
+                    joint=self.joint,
+                    limit=self.limit,
+                    team=self.team,
+                    events=checkpoint.Events(progress.planned, progress.solved),
+                )
+        except checkpoint.Interrupted as interruption:
+            if interruption.result is not None:
+                self._write(interruption.result, aligned, f"{self.scan_name}, interrupted", complete=False)
+            without = " without --overwrite" if self.overwrite else ""
+            self.reporter.warn(
+                [
+                    f"{interruption.done} of {interruption.rows} rows are finished and kept; repeat the "
+                    f"command{without} to resume"
+                ]
+            )
+            raise
+        if self.team.first:
+            return result
+        # The first process assembles the result; wait for it.
+        with computation(), self.team.step():
+            return None
+
+    def compare(self, scan: Scan, result: Result) -> Result | None:
+        """Reconstructs the middle row by FISTA-TV, for comparison; None if that is the method itself."""
+        from pfitre_jax.reconstruction import api
+
+        if self.method == "fista-tv":
+            return None
+        row = int(result.rows[result.middle])
+        with computation(), self.reporter.bar("fista-tv for comparison") as progress:
+            return api.reconstruct(
+                scan, "fista-tv", rows=slice(row, row + 1), scale=result.scale, progress=progress
+            )
+
+    def save(
+        self, result: Result, aligned: AlignedScan | None, truth: Any, comparison: Result | None
+    ) -> None:
+        """Writes the complete result, removes intermediate files, and prints a summary."""
+        from pfitre_jax.cli.result_display import print_result
+        from pfitre_jax.reconstruction import checkpoint
+
+        with computation(), self.team.step():
+            paths = self._write(result, aligned, self.scan_name, truth, comparison, complete=True)
+            checkpoint.finish(self.out)
+        self.reporter.warn(result.warnings)
+        self.reporter.event("done", files=[str(path) for path in paths], **result.timings)
+        if self.reporter.for_person:
+            print_result(result, paths)
+
+    def _write(
+        self,
+        result: Result,
+        aligned: AlignedScan | None,
+        title: str,
+        truth: Any = None,
+        comparison: Result | None = None,
+        *,
+        complete: bool,
+    ) -> list[Path]:
+        from pfitre_jax.cli.result_display import draw_result
+
+        figure = draw_result(result, title, truth, comparison)
+        writers = {} if aligned is None else dict(aligned.writers)
+        summary = {} if aligned is None else dict(aligned.summary)
+        return result.save(
+            self.out,
+            command=self.command,
+            writers={"preview.png": lambda path: figure.savefig(path)} | writers,
+            extra={"what": self.identity, "command": self.command, **summary, "complete": complete},
+        )

@@ -1,52 +1,69 @@
-"""What ``pfitre recon`` shows of a result: its picture and its table."""
+"""Picture and table of a result."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pfitre_jax.cli.console import print_line, print_paths
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.metrics import psnr
 from pfitre_jax.plotting.panels import Panel, choose_rows
 from pfitre_jax.plotting.preview import draw_preview
+from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.solvers.loop import Status
 
-#: Letters of a line beside the picture of the angles.
+#: Characters of a line of text beside the diagram of the angles.
 FACT_WIDTH = 44
+#: Rows above which the table shows only the first and last ones, and how many of each.
+MAX_TABLE_ROWS, TABLE_ENDS = 12, 5
 
 
-def preview(result, truth, compared, name: str):
-    """The figure of a :class:`pfitre_jax.reconstruction.result.Result`: rows, or the one whose ``truth`` is known beside
-    what it is ``compared`` to; what was supplied, misfit and convergence.
+def draw_result(
+    result: Result, name: str, truth: np.ndarray | None = None, comparison: Result | None = None
+) -> Figure:
+    """Figure of a result: some of its rows or, if the truth is known, the middle row beside the truth.
+
+    Args:
+        result: The result.
+        name: Name of the scan.
+        truth: (ny, nx), true slice of the middle row, per pixel.
+        comparison: Result of another method for the middle row alone, drawn beside the truth.
     """
     rows, middle = result.rows, result.middle
-    history = lambda r, k: r.stats["residual"][k]  # noqa: E731
     if truth is None:
         shown = choose_rows(len(rows))
         panels = [
             Panel(f"row {rows[k]}   residual {result.residual[k]:.3g}", result.volume[k]) for k in shown
         ]
-        curves = {f"row {rows[k]}": history(result, k) for k in shown}
+        curves = {f"row {rows[k]}": result.stats["residual"][k] for k in shown}
     else:
-        # The truth is per pixel, a result in its own unit.
-        unit = 1 if result.scan.pixel_size is None else result.scan.pixel_size
-        images = {"fista-tv": compared.volume[0]} if compared else {}
-        images[result.method] = result.volume[middle]
-        panels = [Panel("truth", truth / unit)] + [
-            Panel(f"{label}   PSNR {_psnr(image * unit, truth):.1f} dB", image)
+        # The truth is per pixel; the result has the unit of its pixel size.
+        pixel_size = result.scan.pixel_size or 1
+        images = {result.method: result.volume[middle]}
+        curves = {result.method: result.stats["residual"][middle]}
+        if comparison is not None:
+            images = {comparison.method: comparison.volume[0]} | images
+            curves = {comparison.method: comparison.stats["residual"][0]} | curves
+        panels = [Panel("truth", truth / pixel_size)]
+        panels += [
+            Panel(f"{label}   PSNR {_psnr_in_disc(image * pixel_size, truth):.1f} dB", image)
             for label, image in images.items()
         ]
-        curves = {"fista-tv": history(compared, 0)} if compared else {}
-        curves[result.method] = history(result, middle)
     image = result.volume[middle]
-    said = f"row {rows[middle]}   shaded: not measured, {result.supplied[middle]:.0%}"
-    panels.append(Panel(said, image, image - result.measured[middle]))
-    short = lambda value: f"{value:.3g}" if isinstance(value, float) else value  # noqa: E731
-    settings = ", ".join(f"{name} {short(value)}" for name, value in result.parameters.items())
+    title = f"row {rows[middle]}   supplied component shaded, {result.supplied[middle]:.0%}"
+    panels.append(Panel(title, image, image - result.measured[middle]))
+    settings = ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in result.parameters.items()
+    )
     return draw_preview(
         panels,
         residual_sinogram=result.misfit,
@@ -65,26 +82,35 @@ def preview(result, truth, compared, name: str):
     )
 
 
-def _psnr(image, truth) -> float:
-    """PSNR, range 1, of images cut to the truth's shape, inside its disc."""
-    n = truth.shape[0]
-    margin = (image.shape[0] - n) // 2
-    y, x = np.mgrid[:n, :n] - (n - 1) / 2
-    disc = x**2 + y**2 <= (n / 2) ** 2
-    return float(psnr(image[margin : margin + n, margin : margin + n], truth, disc))
+def print_result(result: Result, paths: Iterable[Path]) -> None:
+    """Prints residual and status of the rows, times, corrections, and the written files."""
+    Console(soft_wrap=True, highlight=False, emoji=False).print(_table(result))
+    times = result.timings
+    seconds = times["seconds_run"]
+    print_line(
+        f"{seconds:.1f} s ({seconds / len(result.rows):.2f} s per row), compiling "
+        f"{times['seconds_compile']:.1f} s, preparation {times['seconds_prepare']:.1f} s"
+    )
+    for name, correction in result.mended().items():
+        unit = "columns" if name == "stripes" else "views"
+        action = "down-weighted" if name == "robust" else "corrected"
+        often = format_ranges(correction["often"]) if len(correction["often"]) else "none"
+        print_line(
+            f"{name}: {np.mean(correction[unit]):.1f} {unit} {action} per row on average; in at least half "
+            f"of the rows: {often}"
+        )
+    print_paths(paths)
 
 
-def print_result(result, paths) -> None:
-    """Rows with residual and status, times, what was mended, and the files."""
+def _table(result: Result) -> Table:
     table = Table(title=f"{result.label}, {len(result.rows)} rows", title_justify="left")
     for column in ("row", "residual", "status", "iterations"):
         table.add_column(column, justify="left" if column == "status" else "right")
-    shown = range(len(result.rows))
-    if len(result.rows) > 12:
-        shown = [*range(5), None, *range(len(result.rows) - 5, len(result.rows))]
-    for k in shown:
-        if k is None:
-            table.add_row("...", "", "", "")
+    count = len(result.rows)
+    for k in range(count):
+        if count > MAX_TABLE_ROWS and TABLE_ENDS <= k < count - TABLE_ENDS:
+            if k == TABLE_ENDS:
+                table.add_row("...", "", "", "")
             continue
         status = Status(int(result.status[k]))
         table.add_row(
@@ -93,22 +119,13 @@ def print_result(result, paths) -> None:
             Text(status.text, style="red" if status == Status.DIVERGED else ""),
             str(int(result.stats["iterations"][k])),
         )
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
-    console.print(table)
-    times = result.timings
-    running, compiling = times["seconds_run"], times["seconds_compile"]
-    per_row = running / len(result.rows)
-    console.print(
-        f"{running:.1f} s ({per_row:.2f} s a row) after {compiling:.1f} s of compiling and "
-        f"{times['seconds_prepare']:.1f} s of preparation"
-    )
-    for name, told in result.mended().items():
-        unit = "columns" if name == "stripes" else "views"
-        done = "down-weighted" if name == "robust" else "mended"
-        often = format_ranges(told["often"]) if len(told["often"]) else "none"
-        console.print(
-            f"{name}: {np.mean(told[unit]):.1f} {unit} {done} per row on average; in at least half of the "
-            f"rows: {often}"
-        )
-    for path in paths:
-        console.print(str(path), markup=False)
+    return table
+
+
+def _psnr_in_disc(image: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR (range 1) of an image cropped to the truth's shape, inside the inscribed disc, dB."""
+    n = truth.shape[0]
+    margin = (image.shape[0] - n) // 2
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    disc = x**2 + y**2 <= (n / 2) ** 2
+    return float(psnr(image[margin : margin + n, margin : margin + n], truth, disc))

@@ -3,95 +3,132 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pfitre_jax.cli.app import COMMAND, app
-from pfitre_jax.cli.console import work
+from pfitre_jax.cli.app import SIMULATION_PANEL, command, command_line
+from pfitre_jax.cli.console import print_line, print_paths
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, OUTPUT, option
+
+if TYPE_CHECKING:
+    from pfitre_jax.training.config import TrainingConfig
+    from pfitre_jax.twin.scenes.bank import Bank
 
 
-@app.command()
+@command(SIMULATION_PANEL)
 def simulate(
     ctx: typer.Context,
-    out: Annotated[Path | None, typer.Option(metavar="H5", help="DXchange file of the scan.")] = None,
-    scene: Annotated[str, typer.Option(metavar="NAME", help="What is scanned; an unknown one lists all.")] = (
-        "circuits"
-    ),
-    config: Annotated[
+    scene: Annotated[
         str,
-        typer.Option(
-            metavar="NAME|TOML", help="File with an [instrument], such as a training configuration."
-        ),
+        option("--scene", "NAME", "Kind of sample. An unknown name lists the known ones.", INPUT),
     ] = "circuits",
     files: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="For --scene layouts, images or volumes: file, folder or glob to cut scenes from, any "
-            "number of times. Default: those of the configuration's [banks].",
+        option(
+            "--files",
+            "PATH",
+            "For the scenes layouts, images and volumes: file, folder or glob pattern to cut samples from. "
+            "May be repeated.",
+            INPUT,
+            "files of the configuration's \\[banks]",
         ),
     ] = None,
+    config: Annotated[
+        str,
+        option(
+            "--config",
+            "NAME|TOML",
+            "Training configuration whose table \\[instrument] sets missing wedge, noise and artifacts.",
+            INPUT,
+        ),
+    ] = "circuits",
     rows: Annotated[
-        int, typer.Option(metavar="N", help="Of one volume (circuits3d, stacked), or independent.")
+        int,
+        option(
+            "--rows",
+            "N",
+            "Number of detector rows: of one volume for the scenes circuits3d and stacked, else independent.",
+            GEOMETRY,
+        ),
     ] = 4,
-    columns: Annotated[int, typer.Option(metavar="N", help="Detector bins.")] = 128,
-    views: Annotated[int, typer.Option(metavar="N")] = 51,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed, the same scan.")] = 0,
+    columns: Annotated[int, option("--columns", "N", "Number of detector columns.", GEOMETRY)] = 128,
+    views: Annotated[int, option("--views", "N", "Number of views.", GEOMETRY)] = 51,
+    out: Annotated[
+        Path | None,
+        option(
+            "--out", "H5", "DXchange file for the scan and its true volume (/truth/data).", OUTPUT, "none"
+        ),
+    ] = None,
     gallery: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures of every scene and every artifact instead."),
+        option(
+            "--gallery",
+            "DIR",
+            "Folder for pictures of every scene and every artifact, instead of a scan.",
+            OUTPUT,
+            "none",
+        ),
     ] = None,
+    seed: Annotated[
+        int, option("--seed", "N", "Random seed; the same seed gives the same scan.", EXECUTION)
+    ] = 0,
 ) -> None:
-    """Simulate a scan with its truth, or draw what the digital twin can do."""
-    from pfitre_jax.data.results import check_folder, write_files
+    """Simulate a scan with known truth, or draw the scenes and artifacts.
 
-    if (out is None) == (gallery is None):
-        raise ValueError("expected either --out scan.h5 or --gallery DIR: give one of them")
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
-    if gallery is not None:
+    Writes a DXchange file (--out) that 'pfitre recon' reads, or the pictures
+    scenes.png and artifacts.png (--gallery).
+
+    Example: pfitre simulate --scene circuits --out scan.h5
+    """
+    from pfitre_jax.data.results import check_folder
+
+    if gallery is not None and out is None:
         check_folder(gallery, ["scenes.png", "artifacts.png"])
-        from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes
-
-        with work():
-            banks = available_banks(seed)
-            writers = {
-                "scenes.png": lambda path: draw_scenes(columns, seed, banks).savefig(path),
-                "artifacts.png": lambda path: draw_artifacts(columns, views, seed).savefig(path),
-            }
-            for path in write_files(gallery, writers):
-                console.print(str(path), markup=False)
+        _write_gallery(gallery, columns, views, seed)
         return
+    if out is None or gallery is not None:
+        raise ValueError("expected either --out scan.h5 or --gallery DIR: give one of them")
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise ValueError(f"--out is {out}; expected an HDF5 file, a name that ends in .h5")
     check_folder(out.parent, [out.name])
+
     from pfitre_jax.data.readers.hdf5 import write_dxchange
+    from pfitre_jax.data.results import write_files
     from pfitre_jax.training.config import load_config
     from pfitre_jax.twin.simulate import simulate_scan
 
     configuration = load_config(config)
-    bank = _bank(scene, files, configuration, rows, seed)
-    made = simulate_scan(
+    bank = _load_bank(scene, files, configuration, rows, seed)
+    scan = simulate_scan(
         scene, configuration.instrument, bank=bank, rows=rows, columns=columns, views=views, seed=seed
     )
-    facts = {"center": made.center, "command": ctx.find_root().meta[COMMAND]}
-    with work():
-        [path] = write_files(
-            out.parent,
-            {
-                out.name: lambda path: write_dxchange(
-                    path, made.projections, made.theta_rad, truth=made.truth, attributes=facts
-                )
-            },
-        )
-    console.print(
-        f"{views} views x {rows} rows x {columns} columns, center {made.center:.2f}\n{path}", markup=False
-    )
+    attributes = {"center": scan.center, "command": command_line(ctx)}
+
+    def write(path: Path) -> None:
+        write_dxchange(path, scan.projections, scan.theta_rad, truth=scan.truth, attributes=attributes)
+
+    with computation():
+        [path] = write_files(out.parent, {out.name: write})
+    print_line(f"{views} views x {rows} rows x {columns} columns, center {scan.center:.2f}\n{path}")
 
 
-def available_banks(seed: int):
-    """Banks of the files that the configuration ``general`` trains on, as far as these files exist."""
+def _write_gallery(folder: Path, columns: int, views: int, seed: int) -> None:
+    from pfitre_jax.data.results import write_files
+    from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes
+
+    with computation():
+        banks = available_banks(seed)
+        writers = {
+            "scenes.png": lambda path: draw_scenes(columns, seed, banks).savefig(path),
+            "artifacts.png": lambda path: draw_artifacts(columns, views, seed).savefig(path),
+        }
+        print_paths(write_files(folder, writers))
+
+
+def available_banks(seed: int) -> dict[str, Bank]:
+    """Returns banks of those files of the configuration ``general`` that exist on this machine."""
     from pfitre_jax.training.config import load_config
     from pfitre_jax.twin.scenes.data_files import find_files, make_banks
     from pfitre_jax.twin.scenes.layouts import has_gdstk
@@ -109,8 +146,18 @@ def available_banks(seed: int):
     return banks
 
 
-def _bank(scene: str, files: list[str] | None, configuration, rows: int, seed: int):
-    """The bank that a scene is drawn from, or None for one that needs none."""
+def _load_bank(
+    scene: str, files: list[str] | None, config: TrainingConfig, rows: int, seed: int
+) -> Bank | None:
+    """Returns the bank that a scene is cut from; None for a scene that is generated.
+
+    Args:
+        scene: Name of the scene.
+        files: Files, folders and patterns; those that exist here take precedence over the data folder.
+        config: Configuration with the default files.
+        rows: Number of rows, which sets the size of the bank.
+        seed: Random seed.
+    """
     from pfitre_jax.twin.scenes.data_files import find_files, make_banks
     from pfitre_jax.twin.scenes.mixture import BANKED
 
@@ -118,9 +165,9 @@ def _bank(scene: str, files: list[str] | None, configuration, rows: int, seed: i
         if files:
             raise ValueError(f"--files with --scene {scene}; expected one of {', '.join(BANKED)} with them")
         return None
-    # What is there is meant before what the data folder has.
-    here = [str(Path(name).absolute()) if Path(name).exists() else name for name in files or ()]
-    patterns = here or getattr(configuration.banks, scene)
+    patterns = [str(Path(name).absolute()) if Path(name).exists() else name for name in files or ()]
+    if not patterns:
+        patterns = list(getattr(config.banks, scene))
     if not patterns:
         raise ValueError(
             f"--scene {scene} is cut from files; expected some in --files, or in the configuration's [banks]"

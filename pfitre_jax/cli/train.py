@@ -1,59 +1,88 @@
-"""``pfitre train``: train a prior."""
+"""``pfitre train``: training of a prior."""
 
 from __future__ import annotations
 
 import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from pfitre_jax.cli.app import COMMAND, app
-from pfitre_jax.cli.console import progress_bar, work
+from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
+from pfitre_jax.cli.console import print_line, progress_bar
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import EXECUTION, INPUT, OUTPUT, option
 
 
-@app.command()
+@command(PRIORS_PANEL)
 def train(
     ctx: typer.Context,
-    config: Annotated[str, typer.Option(metavar="NAME|TOML", help="Training configuration.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, log, pictures, weights.")],
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Stop after N of the configured steps, to go on later.")
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Stop at the first checkpoint after so many minutes, to go on later."),
-    ] = None,
+    *,
+    config: Annotated[
+        str,
+        option(
+            "--config",
+            "NAME|TOML",
+            "Training configuration: circuits, general, volume, unrolled or a TOML file of your own.",
+            INPUT,
+        ),
+    ],
     weights: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help="Where DIR holds no checkpoint: take the run up from the prior that it left.",
+        option(
+            "--weights",
+            "NAME|PATH",
+            "Prior to start from if DIR has no checkpoint.",
+            INPUT,
+            "random weights; with --stage: the shipped prior of the same name",
         ),
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only this stage of the configuration, from --weights or the shipped prior of its name.",
+        option("--stage", "NAME", "Train only this stage of the configuration.", INPUT, "all stages"),
+    ] = None,
+    out: Annotated[
+        Path,
+        option("--out", "DIR", "Folder for checkpoints, log.jsonl, pictures and the prior.", OUTPUT),
+    ],
+    steps: Annotated[
+        int | None,
+        option(
+            "--steps", "N", "Stop after N training steps; repeat the command to resume.", EXECUTION, "all"
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        option(
+            "--minutes",
+            "M",
+            "Stop at the first checkpoint after M minutes; repeat the command to resume.",
+            EXECUTION,
+            "no limit",
         ),
     ] = None,
 ) -> None:
-    """Train a prior; goes on from the last checkpoint in DIR."""
+    """Train a prior on simulated scans.
+
+    Reads a configuration and writes checkpoints, a log, pictures and the
+    prior NAME.npz to DIR. An interrupted run resumes from its last checkpoint
+    when the command is repeated.
+
+    Example: pfitre train --config circuits --out runs/circuits
+    """
     from pfitre_jax.data.results import check_folder
     from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config import load_config
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 
-    began = time.monotonic()
+    start = time.monotonic()
     check_folder(out)
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     if minutes is not None and not 0 < minutes < math.inf:
-        raise ValueError(f"--minutes is {minutes:g}; expected a finite number, more than 0")
+        raise ValueError(f"--minutes is {minutes:g}; expected a finite number above 0")
     configuration = load_config(config)
     if stage is not None:
         configuration.span(stage)
@@ -64,24 +93,27 @@ def train(
         check_weights(configuration, prior, steps, stage)
     configuration.check()
     claim(configuration, out)
-    with work(), progress_bar("compiling", "steps") as progress:
 
-        def show(record: dict) -> None:
-            progress(record["step"], record["steps"])
+    def out_of_time() -> bool:
+        return minutes is not None and time.monotonic() - start > 60 * minutes
+
+    with computation(), progress_bar("compiling", "steps") as progress:
+
+        def report(record: dict[str, Any]) -> None:
+            progress(record["step"], record["steps"], "training")
 
         path = run_training(
             configuration,
             out,
-            command=ctx.find_root().meta[COMMAND],
+            command=command_line(ctx),
             steps=steps,
             weights=prior,
             stage=stage,
-            report=show,
-            enough=lambda: minutes is not None and time.monotonic() - began > 60 * minutes,
+            report=report,
+            enough=out_of_time,
         )
-    console = Console(soft_wrap=True, highlight=False, emoji=False)
-    console.print(str(path), markup=False)
-    last = configuration.steps if stage is None else configuration.span(stage)[1]
-    made = pretrained(path).card["steps"]
-    if made < last:
-        console.print(f"{made} of {last} steps are made; the same command goes on", markup=False)
+    print_line(path)
+    last_step = configuration.steps if stage is None else configuration.span(stage)[1]
+    done = pretrained(path).card["steps"]
+    if done < last_step:
+        print_line(f"{done} of {last_step} steps are done; repeat the command to resume")

@@ -1,58 +1,107 @@
-"""``pfitre watch``: reconstruct a scan while it is measured."""
+"""``pfitre watch``: reconstruction of a scan while it is being measured."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from pfitre_jax.cli import options
+from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
+from pfitre_jax.cli.console import print_note
+from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT, argument, option, parse_number
 
-from pfitre_jax.cli.app import app
-from pfitre_jax.cli.console import say, work
-from pfitre_jax.cli.options import Data, Rho, Weight, number
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pfitre_jax.data.readers.growing import GrowingScan
+    from pfitre_jax.data.scan import Scan
+    from pfitre_jax.reconstruction.live import Refreshed
 
 
-@app.command()
+@command(RECONSTRUCTION_PANEL)
 def watch(
     scan: Annotated[
-        Path, typer.Argument(metavar="SCAN", help="HDF5 (DXchange) that grows, SWMR or reopened.")
+        Path,
+        argument(
+            "SCAN", "HDF5 file in DXchange layout that views are being appended to (with or without SWMR)."
+        ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for live.png and live.tif.")],
-    center: Annotated[float, typer.Option(metavar="FLOAT", help="Detector index of the rotation axis.")],
+    *,
+    data: options.Data = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="A:B", help="Rows to reconstruct; default the middle one.")
+        str | None,
+        option("--rows", "A:B", "Detector rows to reconstruct: A to B-1.", INPUT, "middle row"),
     ] = None,
-    data: Data = None,
-    method: Annotated[str, typer.Option(help="As of pfitre recon, but fbp.")] = "pfitre",
-    prior: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Learned prior.")] = None,
-    joint: Annotated[
-        bool, typer.Option("--joint", help="The rows as one volume: the prior sees neighbouring rows.")
-    ] = False,
+    min_views: Annotated[
+        int, option("--min-views", "N", "Number of views for the first reconstruction.", INPUT)
+    ] = 8,
+    refresh_views: Annotated[
+        int, option("--refresh-views", "N", "Number of new views after which to refresh.", INPUT)
+    ] = 4,
+    max_views: Annotated[
+        int | None,
+        option(
+            "--max-views", "N", "Stop when this number of views has been reconstructed.", INPUT, "no limit"
+        ),
+    ] = None,
+    center: Annotated[
+        float,
+        option("--center", "BIN", "Detector column index of the rotation axis, counted from 0.", GEOMETRY),
+    ],
+    method: Annotated[
+        str,
+        option("--method", "NAME", "Iterative reconstruction method, as for 'pfitre recon'.", METHOD),
+    ] = "pfitre",
+    prior: options.Prior = None,
     iterations: Annotated[
-        int | None, typer.Option(metavar="N", help="Of the first time; half as many afterwards.")
+        int | None,
+        option(
+            "--iterations",
+            "N",
+            "Iterations of the first reconstruction; a refresh makes half as many.",
+            METHOD,
+            "set by the method, see 'pfitre info'",
+        ),
     ] = None,
-    rho: Rho = None,
-    weight: Weight = None,
-    views: Annotated[int, typer.Option(metavar="N", help="Start with so many views.")] = 8,
-    step: Annotated[int, typer.Option(metavar="N", help="Refresh after so many more.")] = 4,
-    until: Annotated[int | None, typer.Option(metavar="N", help="Stop with so many views.")] = None,
-    every: Annotated[float, typer.Option(metavar="S", help="Look for views every S seconds.")] = 1.0,
-    patience: Annotated[
-        float, typer.Option(metavar="S", help="Stop when no view has come for S seconds.")
+    rho: options.Rho = None,
+    tv_weight: options.TVWeight = None,
+    joint: options.Joint = False,
+    out: Annotated[
+        Path, option("--out", "DIR", "Folder for live.png and live.tif, replaced at every refresh.", OUTPUT)
+    ],
+    poll: Annotated[
+        float, option("--poll", "SECONDS", "Time between two checks for new views, in seconds.", EXECUTION)
+    ] = 1.0,
+    timeout: Annotated[
+        float,
+        option("--timeout", "SECONDS", "Stop if no view arrives for this many seconds.", EXECUTION),
     ] = 120.0,
 ) -> None:
-    """Follow a growing scan: chosen rows again and again as views arrive, each time from the last result."""
+    """Reconstruct chosen rows repeatedly while a scan is being measured.
+
+    Follows a growing file and starts each reconstruction from the previous
+    result. Writes live.png (for an image viewer that reloads) and live.tif.
+
+    Example: pfitre watch scan.h5 --center 75 --rows 40:42 --out live
+    """
     from pfitre_jax.data.results import check_folder
 
-    for name, value in (("--views", views), ("--step", step), ("--every", every), ("--patience", patience)):
+    positive = {
+        "--min-views": min_views,
+        "--refresh-views": refresh_views,
+        "--poll": poll,
+        "--timeout": timeout,
+    }
+    for name, value in positive.items():
         if not value > 0:
             raise ValueError(f"{name} is {value:g}; expected more than 0")
     if joint and rows is None:
         raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
     check_folder(out, ["live.png", "live.tif"])
     if not scan.exists():
-        raise FileNotFoundError(f"{scan} does not exist; expected a file that a scan is being written to")
+        raise FileNotFoundError(f"{scan} does not exist; expected the file that the scan is written to")
 
     from pfitre_jax.data.preprocess import to_scan
     from pfitre_jax.data.readers.growing import GrowingScan
@@ -65,64 +114,110 @@ def watch(
         joint=joint,
         prior=prior,
         iterations=iterations,
-        rho=number(rho, "--rho", "auto"),
-        weight=number(weight, "--weight", "auto"),
+        rho=parse_number(rho, "--rho", "auto"),
+        weight=parse_number(tv_weight, "--tv-weight", "auto"),
     )
     if method == "fbp":
-        raise ValueError("--method fbp makes no use of a last result; expected an iterative one")
-    growing, result, shown, seen, last = GrowingScan(scan, data), None, 0, 0, time.monotonic()
+        raise ValueError("--method fbp cannot start from a previous result; expected an iterative method")
     chosen = None if rows is None else parse_slice(rows)
     if chosen is not None and chosen.step not in (None, 1):
-        raise ValueError(f"--rows is {rows}; expected neighbouring rows A:B")
-    say(f"watching {scan}; Ctrl-C stops, {out / 'live.png'} stays")
-    while until is None or shown < until:
-        there = growing.views()
-        if there > seen:
-            seen, last = there, time.monotonic()
-        due = there >= (views if result is None else shown + step) or (until is not None and there >= until)
-        over = time.monotonic() - last > patience
-        # The last views, too few for another step, when no others come.
-        due = due or (over and there >= views)
-        if there == shown or not due:
-            if over:
-                say(f"no view has come for {patience:g} s: {shown} views are shown")
+        raise ValueError(f"--rows is {rows}; expected neighboring rows A:B")
+
+    growing = GrowingScan(scan, data)
+    schedule = _Schedule(min_views, refresh_views, max_views, timeout)
+    result: Refreshed | None = None
+    print_note(f"watching {scan}; press Ctrl-C to stop, {out / 'live.png'} is kept")
+    while not schedule.complete:
+        views = schedule.views_to_reconstruct(growing.views())
+        if views is None:
+            if schedule.timed_out:
+                print_note(f"no view arrived for {timeout:g} s; stopped after {schedule.reconstructed} views")
                 return
-            time.sleep(every)
+            time.sleep(poll)
             continue
-        there = there if until is None else min(there, until)
         try:
-            if chosen is None:
-                middle = growing.rows() // 2
-                chosen = slice(middle, middle + 1)
-            raw = growing.read(slice(chosen.start or 0, chosen.stop or growing.rows()), there)
+            chosen = chosen or _middle_row(growing)
+            raw = growing.read(slice(chosen.start or 0, chosen.stop or growing.rows()), views)
         except OSError:
-            # The writer has it: the next look will tell.
-            time.sleep(every)
+            # The file is locked by its writer; the next check will read it.
+            time.sleep(poll)
             continue
         loaded = to_scan(raw, center=center)
         if joint and loaded.rows < 2:
             raise ValueError(f"--joint with --rows {rows} is one row; expected two or more")
-        with work():
+        with computation():
             result = live.refresh(loaded, method, settings, result, joint=joint)
-            figure = _picture(result, loaded, chosen.start or 0, method)
-            writers = {
-                "live.png": lambda path, figure=figure: figure.savefig(path, format="png"),
-                "live.tif": lambda path, images=result.images: write_tiff(path, images),
-            }
-            write_files(out, writers)
-        shown = there
-        say(
-            f"{there} views, {loaded.wedge.width_deg:.0f} degrees missing: residual "
+            figure = _draw(result, loaded, chosen.start or 0, method)
+            write_files(
+                out,
+                {
+                    "live.png": _save_figure(figure),
+                    "live.tif": lambda path, images=result.images: write_tiff(path, images),
+                },
+            )
+        schedule.reconstructed = views
+        print_note(
+            f"{views} views, {loaded.wedge.width_deg:.0f} degrees missing: relative residual "
             f"{result.residual.max():.3f}, {result.iterations} iterations, {result.seconds:.1f} s"
         )
 
 
-def _picture(result, scan, row0: int, method: str):
+class _Schedule:
+    """Decides when to reconstruct, and from how many views.
+
+    Attributes:
+        reconstructed: Number of views of the last reconstruction.
+    """
+
+    def __init__(self, min_views: int, refresh_views: int, max_views: int | None, timeout: float):
+        self.min_views, self.refresh_views, self.max_views = min_views, refresh_views, max_views
+        self.timeout, self.reconstructed = timeout, 0
+        self._available, self._last_arrival = 0, time.monotonic()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the requested number of views has been reconstructed."""
+        return self.max_views is not None and self.reconstructed >= self.max_views
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether no view has arrived for the timeout."""
+        return time.monotonic() - self._last_arrival > self.timeout
+
+    def views_to_reconstruct(self, available: int) -> int | None:
+        """Returns the number of views to reconstruct now, or None to wait.
+
+        Args:
+            available: Number of views in the file.
+        """
+        if available > self._available:
+            self._available, self._last_arrival = available, time.monotonic()
+        required = self.reconstructed + self.refresh_views if self.reconstructed else self.min_views
+        due = available >= required or (self.max_views is not None and available >= self.max_views)
+        # The last views of a scan may be fewer than a refresh needs.
+        due = due or (self.timed_out and available >= self.min_views)
+        if available == self.reconstructed or not due:
+            return None
+        return available if self.max_views is None else min(available, self.max_views)
+
+
+def _middle_row(growing: GrowingScan) -> slice:
+    middle = growing.rows() // 2
+    return slice(middle, middle + 1)
+
+
+def _save_figure(figure: Figure) -> Any:
+    return lambda path: figure.savefig(path, format="png")
+
+
+def _draw(result: Refreshed, scan: Scan, first_row: int, method: str) -> Figure:
     from pfitre_jax.plotting.panels import Panel, choose_rows
     from pfitre_jax.plotting.preview import draw_live
 
-    shown = choose_rows(scan.rows)
-    panels = [Panel(f"row {row0 + k}   residual {result.residual[k]:.3g}", result.images[k]) for k in shown]
+    panels = [
+        Panel(f"row {first_row + k}   residual {result.residual[k]:.3g}", result.images[k])
+        for k in choose_rows(scan.rows)
+    ]
     facts = [f"{scan.views} views", f"{result.iterations} iterations", f"{result.seconds:.1f} s"]
     title = f"{method}, {scan.views} views so far"
     return draw_live(panels, theta_rad=scan.theta_rad, wedge=scan.wedge, title=title, facts=facts)

@@ -31,7 +31,7 @@ MOVED = Motion(
     0.0,
     23.5,
 )
-OPTIONS = ["--method", "admm-tv", "--iterations", "20", "--weight", "0.001"]
+OPTIONS = ["--method", "admm-tv", "--iterations", "20", "--tv-weight", "0.001"]
 
 
 def pfitre(*args):
@@ -57,7 +57,7 @@ def out(path, tmp_path_factory) -> Path:
         patch.setattr(module, "STEPS", 8)
         done = pfitre("recon", path, "--align", *OPTIONS, "--out", out)
     assert done.exit_code == 0, done.output
-    assert "aligned: roll" in done.output
+    assert "alignment: roll" in done.output
     return out
 
 
@@ -164,10 +164,10 @@ def test_rows_are_joined(path, tmp_path):
         (["--align", "--roll", "auto"], "leave --roll out"),
         (["--alignment", "none.csv"], "none.csv"),
         (["--alignment", "scan.npz"], "expected the alignment.csv"),
-        (["--drift"], "expected --align beside it"),
+        (["--drift"], "--drift without --align"),
         (["--align", "--roll", "120"], "between -90 and 90"),
         (["--alignment", "turned.csv"], "the alignment has view 0 at"),
-        (["--alignment", "turned.csv", "--center", "20"], "leave both out"),
+        (["--alignment", "turned.csv", "--center", "20"], "leave --roll and --center out"),
         (["--alignment", "few.csv"], "the alignment is of 5 views, the scan has 24"),
     ],
 )

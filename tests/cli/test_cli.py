@@ -103,7 +103,7 @@ BAD = {
     "iterations that are no number": (f"{GOOD} --iterations few", "--iterations"),
     "unknown option": (f"{GOOD} --iteration 3", "--iteration"),
     "setting of another method": (f"{GOOD} --rho 0.1", "takes no rho"),
-    "unknown data term": (f"{GOOD} --robust very", "robust is 'very'; expected huber, student-t or views"),
+    "unknown data term": (f"{GOOD} --robust very", "'very' is not one of 'huber', 'student-t'"),
     "negative pixel size": (f"{GOOD} --pixel-size -1", "pixel size"),
     "unknown data kind": (f"{GOOD} --data photons", "photons"),
     "counts without flat": (f"{GOOD} --data counts", "no flat frame"),
@@ -132,7 +132,7 @@ def test_bad_input_is_refused_in_one_message_before_anything_is_written(folder, 
     ("args", "message"),
     [
         (["--missing", "180"], "--missing is 180; expected degrees between 0 and 180"),
-        (["--card", "--only", "wedge"], "both --card and --only wedge were given"),
+        (["--card", "--only", "wedge"], "both --card and --only wedge were set"),
         (["--only", "weather"], "'weather' is not one of"),
         (["--scenes", "rock"], "the held-out files of 'rock' are not there"),
         (["--only", "sources"], "the held-out files of 'ihp' are not there"),
@@ -221,7 +221,7 @@ def test_views_that_count_for_little_are_named(folder, tmp_path):
     stack = disc_stack(DISCS).copy()
     stack[5], stack[9], stack[:, 2] = np.roll(stack[5], 4, axis=-1), np.nan, np.nan
     np.savez(tmp_path / "slipped.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER)
-    out, method = tmp_path / "out", ("--method", "fista-tv", "--weight", 1e-4, "--iterations", 40)
+    out, method = tmp_path / "out", ("--method", "fista-tv", "--tv-weight", 1e-4, "--iterations", 40)
     done = pfitre("recon", tmp_path / "slipped.npz", *method, "--robust", "views", "--mask-nan", "--out", out)
     assert done.exit_code == 0, done.output
     told = json.loads((out / "summary.json").read_text())["robust"]
@@ -372,7 +372,7 @@ def test_a_given_center_is_not_looked_for(folder, monkeypatch):
     done = pfitre("center", folder / "scan.npz", "--center", CENTER - 2)
     assert done.exit_code == 0, done.output
     assert asked == [CENTER - 2]
-    assert f"center {CENTER - 2:g}, given" in done.stdout and "roll 0.25 +-" in done.stdout
+    assert f"center {CENTER - 2:g}, set by --center" in done.stdout and "roll 0.25 +-" in done.stdout
 
 
 @pytest.mark.parametrize("pixel_size", [None, 0.25])
@@ -395,7 +395,7 @@ def test_the_sample_shows_its_truth(tmp_path, monkeypatch, pixel_size):
         "chip",
         "--method",
         "fista-tv",
-        "--weight",
+        "--tv-weight",
         "1e-3",
         "--iterations",
         40,
@@ -490,7 +490,7 @@ def test_a_full_disk_is_a_failure_that_leaves_nothing(folder, tmp_path, monkeypa
 
 
 def test_a_broken_installation_is_a_failure_without_traceback(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pfitre_jax.data.preprocess", None)
+    monkeypatch.setitem(sys.modules, "pfitre_jax.data.truncation", None)
     done = pfitre("inspect", folder / "scan.npz")
     assert done.exit_code == 1 and done.stderr.startswith("error: ModuleNotFoundError: ")
     assert len(done.stderr.splitlines()) == 1
@@ -627,7 +627,7 @@ def test_a_prior_with_other_weights_than_its_hash_says_so(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[network]\nblocks = 1", "the weights are of a network"), (None, "add a stage")],
+    [("[network]\nblocks = 1", "the weights belong to the network"), (None, "add a stage")],
     ids=["another network", "all steps made"],
 )
 def test_weights_that_do_not_fit_are_refused_before_anything_is_written(text, said, tmp_path):

@@ -20,29 +20,29 @@ def _machine(monkeypatch, tmp_path):
 
 
 def test_programs_for_an_accelerator_are_kept(tmp_path):
-    cache.use_cache()
+    cache.enable_cache()
     folder = Path(os.environ.pop(cache.VARIABLE))
     assert folder.is_dir() and folder.is_relative_to(tmp_path / "home")
 
 
 def test_those_for_a_processor_are_not(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    cache.use_cache()
+    cache.enable_cache()
     monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setattr(cache.importlib.metadata, "entry_points", lambda group: [])
-    cache.use_cache()
+    cache.enable_cache()
     assert cache.VARIABLE not in os.environ
 
 
 def test_who_sets_the_variable_decides(monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, "elsewhere")
-    cache.use_cache()
+    cache.enable_cache()
     assert os.environ[cache.VARIABLE] == "elsewhere"
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
     (tmp_path / "home").write_text("a file")
-    cache.use_cache()
+    cache.enable_cache()
     assert cache.VARIABLE not in os.environ
 
 
@@ -50,5 +50,5 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     for age, name in enumerate("abc"):
         (tmp_path / name).write_bytes(bytes(100))
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    cache.prune(tmp_path, largest=250)
+    cache.prune(tmp_path, max_bytes=250)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -152,7 +152,7 @@ def test_the_file_is_read_while_it_is_written(tmp_path):
 def test_the_command_refreshes_until_the_scan_is_whole(tmp_path):
     write_all(tmp_path / "scan.h5")
     args = ["watch", tmp_path / "scan.h5", "--center", CENTER, "--method", "cgls", "--rows", "0:2"]
-    done = CliRunner().invoke(cli.app, [*map(str, args), "--out", str(tmp_path / "out"), "--until", "20"])
+    done = CliRunner().invoke(cli.app, [*map(str, args), "--out", str(tmp_path / "out"), "--max-views", "20"])
     assert done.exit_code == 0 and "20 views, " in done.stderr, done.output
     images = tifffile.imread(tmp_path / "out" / "live.tif")
     truth = disc_image(DISCS[1], COLUMNS)
@@ -163,9 +163,10 @@ def test_the_command_refreshes_until_the_scan_is_whole(tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--step", "0"], "--step is 0; expected more than 0"),
+        (["--refresh-views", "0"], "--refresh-views is 0; expected more than 0"),
+        (["--step", "0"], "--refresh-views is 0; expected more than 0"),
         (["--joint"], "--joint without --rows; expected --rows A:B"),
-        (["--joint", "--rows", "1:2", "--method", "admm-tv", "--weight", "1"], "is one row; expected two"),
+        (["--joint", "--rows", "1:2", "--method", "admm-tv", "--tv-weight", "1"], "is one row; expected two"),
         (["--joint", "--rows", "0:2", "--method", "cgls"], "no prior of it joins them"),
         (["--rho", "much"], "--rho is 'much'; expected a number or 'auto'"),
         (["--rho", "0.01", "--method", "cgls"], "method 'cgls' takes no rho"),

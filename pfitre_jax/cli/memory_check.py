@@ -1,0 +1,57 @@
+"""``pfitre recon --memory-check``: memory and disk space that a reconstruction needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pfitre_jax.cli.console import print_facts
+from pfitre_jax.cli.errors import computation
+
+if TYPE_CHECKING:
+    from pfitre_jax.data.scan import Scan
+
+
+def print_memory_check(
+    scan: Scan,
+    method: str,
+    settings: dict[str, Any],
+    rows: slice,
+    *,
+    joint: bool,
+    limit: int | None,
+    out: Path,
+) -> None:
+    """Prints required and available memory and disk space; nothing is reconstructed.
+
+    Args:
+        scan: The scan; its center is known.
+        method: Name of the method.
+        settings: Complete settings of the method.
+        rows: Rows to reconstruct.
+        joint: Whether the rows are one volume.
+        limit: Memory limit in bytes, or None.
+        out: Folder for the results.
+    """
+    from pfitre_jax.reconstruction import checkpoint
+    from pfitre_jax.reconstruction.plan import prepare
+    from pfitre_jax.runtime.memory import available
+
+    count = rows.stop - rows.start
+    with computation():
+        plan = prepare(scan, method, settings, count, joint=joint, limit=limit)
+        disk, free_disk = checkpoint.check_disk(out, plan, rows)
+    free_memory, needed = available(limit), plan.needed
+    print_facts(
+        {
+            "rows": f"{count}, in batches of {plan.chunk}",
+            "device": f"{_gib(needed.device)} needed",
+            "host": f"{_gib(needed.host)} needed for rows that wait",
+            "memory": f"{_gib(needed.largest)} needed, {_gib(free_memory)} available",
+            "disk": f"{_gib(disk)} needed during the run, {_gib(free_disk)} available",
+        }
+    )
+
+
+def _gib(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 2**30:.2f} GiB"
