@@ -13,7 +13,7 @@ import pfitre_jax as pf
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.trust.image_statistics import domain_scores, statistics
-from pfitre_jax.twin.artifacts import add_noise
+from pfitre_jax.twin.artifacts.noise import add_noise
 from pfitre_jax.twin.instrument import limited_angle_geometry
 from pfitre_jax.twin.projection import project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
