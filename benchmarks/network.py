@@ -27,7 +27,7 @@ from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.parameters.scale import reference_scale
 from pfitre_jax.solvers.wrappers.symmetrised import InTurns
-from pfitre_jax.twin.projection import OVERSAMPLING
+from pfitre_jax.twin import OVERSAMPLING
 
 RHO, ITERATIONS = 0.005, 8
 

@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.operators import astra_operator
 from benchmarks.original import data_step
 from benchmarks.timing import seconds, table
-from pfitre_jax.training.config import load_config
+from pfitre_jax.training import load_config
+from pfitre_jax.twin import circuits
 from pfitre_jax.twin.pairs import draw, start
-from pfitre_jax.twin.scenes.circuits import circuits
 
 
 def original_cost(n: int, views: int) -> float:

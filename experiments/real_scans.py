@@ -15,7 +15,7 @@ from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.registry import read
 from pfitre_jax.estimation.alignment import register
-from pfitre_jax.twin.scenes.data_files import data_folder
+from pfitre_jax.twin import data_folder
 
 #: Columns of air at either edge of the full-angle scans.
 AIR = 20

@@ -20,7 +20,7 @@ from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
 from pfitre_jax.solvers.parameters.scale import reference_scale
 from pfitre_jax.solvers.parameters.tv_weight import automatic_weight, learned_rho
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.twin.projection import OVERSAMPLING
+from pfitre_jax.twin import OVERSAMPLING
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,7 @@ from scipy.optimize import minimize
 import pfitre_jax as pf
 from pfitre_jax import metrics
 from pfitre_jax.estimation.support import image_support
-from pfitre_jax.twin.projection import bin_down, project_finely
-from pfitre_jax.twin.scenes.circuits3d import circuits3d
-from pfitre_jax.twin.scenes.data_files import data_folder
+from pfitre_jax.twin import bin_down, circuits3d, data_folder, project_finely
 from pfitre_jax.twin.scenes.heldout_files import SOURCES, available
 from pfitre_jax.twin.scenes.layouts import heights, read_layout, voxels
 

@@ -24,7 +24,7 @@ from matplotlib.path import Path as Outline
 import pfitre_jax as pf
 from pfitre_jax.cli import app
 from pfitre_jax.reconstruction import methods
-from pfitre_jax.training.config import load_config
+from pfitre_jax.training.config_file import load_config
 
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 WEDGE = pf.Wedge(np.deg2rad(70.0), np.deg2rad(90.0))
@@ -81,7 +81,9 @@ def test_there_are_commands_to_check():
     assert [words[0] for words in commands((ROOT / "README.md").read_text())].count("recon") >= 3
 
 
-@pytest.mark.parametrize("page", ["add/operator.md", "add/solver.md", "add/prior.md", "explanation/differentiation.md"])
+@pytest.mark.parametrize(
+    "page", ["add/operator.md", "add/solver.md", "add/prior.md", "explanation/differentiation.md"]
+)
 def test_examples_run(page, monkeypatch):
     monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
     names = documented.run(page)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.training.adaptation import AdaptationSettings
+from pfitre_jax.training import AdaptationSettings
 
 
 @dataclasses.dataclass(frozen=True)

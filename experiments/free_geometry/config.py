@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.volume_scans import VolumeScans
-from pfitre_jax.training.adaptation import AdaptationSettings
+from pfitre_jax.training import AdaptationSettings
 
 
 @dataclasses.dataclass(frozen=True)

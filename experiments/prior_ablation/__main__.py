@@ -19,9 +19,8 @@ from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
-from pfitre_jax.training.run import train
-from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.training import Optimisation, Pool, Report, Stage, TrainingConfig, load_config, train
+from pfitre_jax.twin import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw, start
 
 NAME = "prior_ablation"

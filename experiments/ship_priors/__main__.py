@@ -17,7 +17,7 @@ from pfitre_jax.data.results import write_files
 from pfitre_jax.evaluation import worst
 from pfitre_jax.priors.files import locate, pretrained
 from pfitre_jax.reconstruction import methods
-from pfitre_jax.training.run import train
+from pfitre_jax.training import train
 
 NAME = "ship_priors"
 #: In a prior's folder: its line of the table.

@@ -20,7 +20,7 @@ import dataclasses
 
 from pfitre_jax.evaluation.cells import FULL, EvaluationSettings
 from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.training.config import TrainingConfig, load_config
+from pfitre_jax.training import TrainingConfig, load_config
 
 
 @dataclasses.dataclass(frozen=True)

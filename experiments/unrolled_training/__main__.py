@@ -23,11 +23,19 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
 from pfitre_jax.solvers.unrolled import Unrolled
-from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig, load_config
-from pfitre_jax.training.losses import LossWeights, compare
-from pfitre_jax.training.run import train
-from pfitre_jax.training.step import make_optimiser
-from pfitre_jax.twin.instrument import Instrument
+from pfitre_jax.training import (
+    LossWeights,
+    Optimisation,
+    Pool,
+    Report,
+    Stage,
+    TrainingConfig,
+    compare,
+    load_config,
+    make_optimiser,
+    train,
+)
+from pfitre_jax.twin import Instrument
 from pfitre_jax.twin.pairs import Batch, PairSettings, draw, start
 
 NAME = "unrolled_training"

@@ -96,7 +96,7 @@ def simulate(
 
     from pfitre_jax.data.readers.hdf5 import write_dxchange
     from pfitre_jax.data.results import write_files
-    from pfitre_jax.training.config import load_config
+    from pfitre_jax.training.config_file import load_config
     from pfitre_jax.twin.simulate import simulate_scan
 
     configuration = load_config(config)
@@ -129,7 +129,7 @@ def _write_gallery(folder: Path, columns: int, views: int, seed: int) -> None:
 
 def available_banks(seed: int) -> dict[str, Bank]:
     """Returns banks of those files of the configuration ``general`` that exist on this machine."""
-    from pfitre_jax.training.config import load_config
+    from pfitre_jax.training.config_file import load_config
     from pfitre_jax.twin.scenes.data_files import find_files, make_banks
     from pfitre_jax.twin.scenes.layouts import has_gdstk
     from pfitre_jax.twin.scenes.mixture import BANKED

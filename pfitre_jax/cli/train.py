@@ -73,7 +73,7 @@ def train(
     """
     from pfitre_jax.data.results import check_folder
     from pfitre_jax.priors.files import available, pretrained
-    from pfitre_jax.training.config import load_config
+    from pfitre_jax.training.config_file import load_config
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 

@@ -1,8 +1,13 @@
-"""Training losses, means over pixels and slices: none depends on the batch size or the number of slices."""
+"""Training losses: a registry, and the weights of its entries.
+
+Every loss is a mean over pixels and slices: none depends on the batch size or on the number of slices.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,68 +16,146 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.metrics import ms_ssim
 from pfitre_jax.operators.finite_differences import gradient
+from pfitre_jax.runtime.fields import add_fields
+
+Images = Float[Array, "slices ny nx"]
 
 
-@dataclasses.dataclass(frozen=True)
-class LossWeights:
-    """Weight of each term of the loss; 0 leaves it out of the program.
-
-    l1: ``mean |z - t|``, ``z`` the proposal and ``t`` the truth
-    rms: mean over slices of ``sqrt(mean (z - t)^2)``; its minimum is the mean of what may be there, where
-        that of ``l1`` is the median
-    gradient: ``mean |D z - D t|``, forward differences ``D``
-    ms_ssim: ``1 - MS-SSIM``
-    idempotence: ``mean |f(x) - f(f(x))|``, ``f`` the network
-    consistency: mean over slices of ``norm(M(A z - y)) / norm(M y)``
-
-    Raises ``ValueError`` for a negative weight, or if none of the terms that know the truth counts.
-    """
-
-    l1: float = 1.0
-    rms: float = 0.0
-    gradient: float = 0.1
-    ms_ssim: float = 0.0
-    idempotence: float = 0.0
-    consistency: float = 0.0
-
-    def __post_init__(self):
-        weights = dataclasses.asdict(self)
-        if not all(np.isfinite(w) and w >= 0 for w in weights.values()):
-            raise ValueError(f"the losses have the weights {weights}; expected finite ones of at least 0")
-        if not any(weights[name] for name in ("l1", "rms", "ms_ssim")):
-            raise ValueError(
-                f"the losses have the weights {weights}; expected l1, rms or ms_ssim to be positive: the "
-                "others do not say what the image should be"
-            )
-
-
-def l1(image: Float[Array, "slices ny nx"], truth: Float[Array, "slices ny nx"]):
+def l1(image: Images, truth: Images) -> Float[Array, ""]:
     """``mean |image - truth|``."""
     return jnp.mean(jnp.abs(image - truth))
 
 
-def rms(image: Float[Array, "slices ny nx"], truth: Float[Array, "slices ny nx"]):
+def rms(image: Images, truth: Images) -> Float[Array, ""]:
     """Mean over slices of ``sqrt(mean (image - truth)^2)``: easy slices count as much as hard ones."""
     # The root has no gradient at 0.
     return jnp.mean(jnp.sqrt(jnp.mean((image - truth) ** 2, axis=(1, 2)) + 1e-8))
 
 
-def gradient_l1(image: Float[Array, "slices ny nx"], truth: Float[Array, "slices ny nx"]):
+def gradient_l1(image: Images, truth: Images) -> Float[Array, ""]:
     """``mean |D image - D truth|`` with forward differences ``D``."""
     return jnp.mean(jnp.abs(jax.vmap(gradient)(image - truth)))
 
 
-def structure(image: Float[Array, "slices ny nx"], truth: Float[Array, "slices ny nx"]):
-    """``1 - MS-SSIM``, mean over slices; range 1."""
+def structure(image: Images, truth: Images) -> Float[Array, ""]:
+    """``1 - MS-SSIM``, mean over slices, for values in [0, 1]."""
     return 1 - jnp.mean(jax.vmap(ms_ssim)(image, truth))
 
 
-#: The terms that compare an image with the truth, by their name in :class:`LossWeights`.
-TERMS = {"l1": l1, "rms": rms, "gradient": gradient_l1, "ms_ssim": structure}
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """A prior's proposal, of which the losses are computed.
+
+    Attributes:
+        image: (slices, ny, nx), the proposal.
+        truth: (slices, ny, nx).
+        propose_again: Returns the prior's proposal for the proposal, (slices, ny, nx).
+        relative_residual: Returns ``||M(A z - y)|| / ||M y||`` of the proposal ``z``, (slices,).
+    """
+
+    image: Images
+    truth: Images
+    propose_again: Callable[[], Images] | None = None
+    relative_residual: Callable[[], Float[Array, " slices"]] | None = None
 
 
-def compare(weights: LossWeights, image, truth):
-    """The weighted sum of :data:`TERMS`."""
-    return sum(
-        getattr(weights, name) * term(image, truth) for name, term in TERMS.items() if getattr(weights, name)
-    )
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One term of the loss; its weight is a field of :class:`LossWeights`.
+
+    Attributes:
+        name: Its name in configurations.
+        function: Returns the loss of a proposal, ().
+        help: Its formula, and its use.
+        weight: Default of its weight.
+        every_iteration: Whether it is computed for the proposals of all unrolled iterations and for the
+            loop's result, from image and truth only; otherwise for the last proposal.
+        determines_image: Whether its minimum determines the image, so that it can be the only loss.
+    """
+
+    name: str
+    function: Callable[[Proposal], Float[Array, ""]]
+    help: str
+    weight: float = 0.0
+    every_iteration: bool = True
+    determines_image: bool = False
+
+
+#: Every loss; ``z`` is the proposal, ``t`` the truth and ``f`` the network.
+LOSSES = (
+    Loss("l1", lambda p: l1(p.image, p.truth), "``mean |z - t|``.", 1.0, determines_image=True),
+    Loss(
+        "rms",
+        lambda p: rms(p.image, p.truth),
+        "Mean over slices of ``sqrt(mean (z - t)^2)``; its minimum is the mean of the possible images, where "
+        "that of ``l1`` is the median.",
+        determines_image=True,
+    ),
+    Loss(
+        "gradient",
+        lambda p: gradient_l1(p.image, p.truth),
+        "``mean |D z - D t|``, with forward differences ``D``.",
+        0.1,
+    ),
+    Loss("ms_ssim", lambda p: structure(p.image, p.truth), "``1 - MS-SSIM``.", determines_image=True),
+    Loss(
+        "idempotence",
+        lambda p: l1(p.propose_again(), p.image),
+        "``mean |z - f(z)|``.",
+        every_iteration=False,
+    ),
+    Loss(
+        "consistency",
+        lambda p: jnp.mean(p.relative_residual()),
+        "Mean over slices of ``||M(A z - y)|| / ||M y||``.",
+        every_iteration=False,
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+@add_fields((loss.name, "float", loss.weight, loss.help) for loss in LOSSES)
+class LossWeights:
+    """Weight of each loss of :data:`LOSSES`; 0 leaves it out of the program.
+
+    Raises:
+        ValueError: If a weight is negative or not finite, or if no loss that determines the image counts.
+
+    Attributes:
+    """
+
+    if TYPE_CHECKING:
+        # One weight for each loss of the registry.
+        def __init__(self, **weights: float) -> None: ...
+
+        def __getattr__(self, name: str) -> float: ...
+
+    def __post_init__(self) -> None:
+        weights: dict[str, Any] = dataclasses.asdict(self)
+        if not all(np.isfinite(w) and w >= 0 for w in weights.values()):
+            raise ValueError(f"the losses have the weights {weights}; expected finite weights of at least 0")
+        determining = [loss.name for loss in LOSSES if loss.determines_image]
+        if not any(weights[name] for name in determining):
+            raise ValueError(
+                f"the losses have the weights {weights}; expected one of {', '.join(determining)} to be "
+                "positive: the others do not determine the image"
+            )
+
+    def of(self, loss: Loss) -> float:
+        """Returns the weight of a loss."""
+        return getattr(self, loss.name)
+
+
+def weighted_loss(weights: LossWeights, proposal: Proposal, *, every_iteration: bool) -> Float[Array, ""]:
+    """The weighted sum of the losses with this ``every_iteration``; 0 where none of them has a weight."""
+    terms = [
+        weights.of(loss) * loss.function(proposal)
+        for loss in LOSSES
+        if loss.every_iteration == every_iteration and weights.of(loss)
+    ]
+    return sum(terms, start=jnp.zeros(()))
+
+
+def compare(weights: LossWeights, image: Images, truth: Images) -> Float[Array, ""]:
+    """The weighted sum of the losses between an image and the truth."""
+    return weighted_loss(weights, Proposal(image, truth), every_iteration=True)

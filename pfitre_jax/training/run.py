@@ -23,7 +23,8 @@ from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.runtime import devices as meshes
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.checkpoint import Checkpoints
-from pfitre_jax.training.config import Pool, Stage, TrainingConfig, completed
+from pfitre_jax.training.config import Pool, Stage, TrainingConfig
+from pfitre_jax.training.config_file import structure
 from pfitre_jax.training.parameters import params_of, prior_of
 from pfitre_jax.training.step import (
     TrainState,
@@ -109,7 +110,7 @@ def train(
                 pool: dict[int, list[Batch]] = {views: [] for views in config.pool.views}
                 validation = run.validation(key, now)
             views = int(generator.choice(config.pool.views))
-            given, slot = _take(pool[views], config.loops(now), step / config.stages[0].steps, generator)
+            given, slot = _take(pool[views], config.stage_pool(now), step / config.stages[0].steps, generator)
             if given is None:
                 given = run.start(jax.random.fold_in(key, 1 + step), views, now)
             state, batch, metrics = run.step(state, given, now)
@@ -375,8 +376,10 @@ def claim(config: TrainingConfig, out: Path) -> None:
     new = json.loads(json.dumps(config.as_dict()))
     if path.exists():
         try:
-            # What a run that is older than an option does not tell has that option's default.
-            old = completed(json.loads(path.read_text()))
+            # A run of an older version lacks newer options, which then have their defaults.
+            old = json.loads(
+                json.dumps(structure(json.loads(path.read_text()), path.name, unknown_keys=True).as_dict())
+            )
         except ValueError as error:
             raise ValueError(
                 f"{path} is no JSON ({error}); expected the configuration of the run in this folder: choose "

@@ -17,7 +17,7 @@ from pfitre_jax.evaluation.cells import (
     cells,
 )
 from pfitre_jax.evaluation.scenes import angle_to_wedge, draw, kinds
-from pfitre_jax.training.config import load_config
+from pfitre_jax.training.config_file import load_config
 from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 from pfitre_jax.twin.scenes.heldout import KINDS
 

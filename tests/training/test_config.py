@@ -8,7 +8,8 @@ import pytest
 
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.training.config import CONFIGS, Banks, Stage, TrainingConfig, completed, load_config
+from pfitre_jax.training.config import Banks, Stage, TrainingConfig
+from pfitre_jax.training.config_file import CONFIGS, load_config, structure
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
@@ -139,38 +140,56 @@ def test_dictionary_is_the_file_again(written):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nmae = 'x'", "unknown nmae; expected some of"),
-        ("[optimisation]\nlearning_rate = 1.0", "optimisation has unknown learning_rate; expected some of"),
-        ("[networks]\nblocks = 1", "unknown networks"),
-        ("seed = '0'", "seed is '0'; expected int"),
-        ("seed = 1.5", "seed is 1.5; expected int"),
-        ("seed = true", "seed is True; expected int"),
-        ("name = 3", "name is 3; expected str"),
-        ("pool = 3", "pool is 3; expected a table"),
-        ("[optimisation]\nclip = 'fast'", "clip is 'fast'; expected float"),
-        ("[optimisation]\nclip = true", "clip is True; expected float"),
-        ("[[stages]]\n[[stages]]\nrate = 'fast'", "stages 2: rate is 'fast'; expected float"),
-        ("[[stages]]\nstep = 3", "stages 1 has unknown step; expected some of"),
-        ("stages = 3", "stages is 3; expected tuple"),
-        ("stages = []", r"stages is \[\]; expected at least 1 value"),
-        ("stages = [3]", "stages 1 is 3; expected a table"),
-        ("[pool]\nviews = 51", "views is 51; expected tuple"),
-        ("[pool]\nviews = [51.5]", "views is 51.5; expected int"),
-        ("[instrument]\nnoise = ['low', 'high']", "noise is 'low'; expected float"),
-        ("[instrument]\nnoise = [0.01]", r"noise is \[0.01\]; expected 2 values"),
-        ("[instrument]\ngain = [0.2, 0.1]", r"gain is \(0.2, 0.1\); expected 0 <= low <= high"),
-        ("[pairs]\nrho = [0.1, 0.2, 0.3]", "expected 2 values"),
-        ("[pool]\nviews = []", r"views is \[\]; expected at least 1 value"),
-        ("[network]\nblocks = -1", "blocks is -1"),
-        ("[network]\nchannels = [4, 4]", "channels"),
-        ("[scenes]\ncircuits = -1", "weights"),
-        ("[banks]\nimages = 'a.png'", "images is 'a.png'; expected tuple"),
-        ("[banks]\nimages = [3]", "images is 3; expected str"),
-        ("[banks]\nside = 4", "banks have count 400 and side 4; expected at least 1 and 16"),
-        ("[losses]\nrms = -1", "rms.*expected finite ones of at least 0"),
-        ("[losses]\nl1 = 0", "expected l1, rms or ms_ssim to be positive"),
-        ("[[stages]]\n[stages.losses]\nl2 = 1", "stages 1: losses has unknown l2; expected some of"),
-        ("[[stages]]\nlosses = 3", "stages 1: losses is 3; expected a table"),
+        ("nmae = 'x'", "mine.toml: nmae: unknown; did you mean name?"),
+        ("zebra = 1", "mine.toml: zebra: unknown; expected some of banks, instrument"),
+        (
+            "[optimisation]\nlearning_rate = 1.0",
+            "optimisation, learning_rate: unknown; expected some of clip",
+        ),
+        ("[networks]\nblocks = 1", "networks: unknown; did you mean network?"),
+        (
+            "[[stages]]\n[[stages]]\n[stages.instrument]\nshiftt = [0, 1]",
+            "mine.toml: stages 2, instrument, shiftt: unknown; did you mean shift?",
+        ),
+        ("seed = '0'", "seed: '0'; expected a whole number"),
+        ("seed = 1.5", "seed: 1.5; expected a whole number"),
+        ("seed = true", "seed: True; expected a whole number"),
+        (
+            "seed = 1.5\nname = 3",
+            "seed: 1.5; expected a whole number.*name: 3; expected a text|name: 3.*seed",
+        ),
+        ("name = 3", "name: 3; expected a text"),
+        ("pool = 3", "pool: 3; expected a table"),
+        ("[optimisation]\nclip = 'fast'", "optimisation, clip: 'fast'; expected a number"),
+        ("[optimisation]\nclip = true", "optimisation, clip: True; expected a number"),
+        ("[[stages]]\n[[stages]]\nrate = 'fast'", "stages 2, rate: 'fast'; expected a number"),
+        ("[[stages]]\nstep = 3", "stages 1, step: unknown; did you mean steps?"),
+        ("stages = 3", "stages: 3; expected a list"),
+        ("stages = []", "mine.toml: stages is empty; expected at least 1 value"),
+        ("stages = [3]", "stages 1: 3; expected a table"),
+        ("[pool]\nviews = 51", "pool, views: 51; expected a list"),
+        ("[pool]\nviews = [51.5]", "pool, views 1: 51.5; expected a whole number"),
+        (
+            "[instrument]\nnoise = ['low', 'high']",
+            "instrument, noise 1: 'low'; expected a number.*noise 2: 'high'",
+        ),
+        ("[instrument]\nnoise = [0.01]", r"instrument, noise: \[0.01\]; expected 2 values"),
+        ("[instrument]\ngain = [0.2, 0.1]", r"instrument: gain is \(0.2, 0.1\); expected 0 <= low <= high"),
+        ("[pairs]\nrho = [0.1, 0.2, 0.3]", "pairs, rho: .*expected 2 values"),
+        ("[pool]\nviews = []", "pool: views is empty; expected at least 1 value"),
+        ("[network]\nblocks = -1", "network: .*blocks is -1"),
+        ("[network]\nchannels = [4, 4]", "network, channels: .*expected 3 values"),
+        ("[scenes]\ncircuits = -1", "scenes: .*weights"),
+        ("[banks]\nimages = 'a.png'", "banks, images: 'a.png'; expected a list"),
+        ("[banks]\nimages = [3]", "banks, images 1: 3; expected a text"),
+        ("[banks]\nside = 4", "banks: count is 400 and side 4; expected at least 1 and 16"),
+        ("[losses]\nrms = -1", "losses: .*rms.*expected finite weights of at least 0"),
+        ("[losses]\nl1 = 0", "losses: .*expected one of l1, rms, ms_ssim to be positive"),
+        (
+            "[[stages]]\n[stages.losses]\nl2 = 1",
+            "stages 1, losses, l2: unknown; expected some of",
+        ),
+        ("[[stages]]\nlosses = 3", "stages 1, losses: 3; expected a table"),
         ("name = ", "not TOML"),
     ],
 )
@@ -211,7 +230,7 @@ def test_files_are_those_of_the_families_drawn_in_any_stage(written, data):
 @pytest.mark.parametrize(
     ("banks", "error", "said"),
     [
-        (Banks(), ValueError, r"gives the scenes images a weight, but names no files.*\[banks\], images ="),
+        (Banks(), ValueError, r"images have a weight and no files; expected files in \[banks\], images ="),
         (Banks(images=("kodak24/21.png",)), ValueError, "kodak24/21.png: held out"),
         (Banks(images=("kodak24",)), ValueError, "kodak24/21.png: held out"),
         (Banks(images=("sky/*.png",)), FileNotFoundError, r"sky/\*.png in .*; set PFITRE_DATA"),
@@ -262,9 +281,14 @@ def test_an_older_configuration_has_the_defaults_of_what_it_lacks():
         old["stages"][1]["scenes"]["images"],
         old["stages"][0]["losses"],
     )
-    assert completed(old) == completed(new) == new
+    assert structure(old, "config.json") == structure(new, "config.json") == config
     old["scenes"]["circuits"] = 0.1
-    assert completed(old) != new
+    assert structure(old, "config.json") != config
+    # Keys of older versions.
+    new["scenes"]["folded"] = 0.0
+    with pytest.raises(ValueError, match=r"config.json: scenes, folded: unknown"):
+        structure(new, "config.json")
+    assert structure(new, "config.json", unknown_keys=True) == config
 
 
 def test_other_kinds_of_file_are_refused(tmp_path):
@@ -322,5 +346,5 @@ def test_a_stage_is_found_by_its_name():
     for name in ("", "d"):
         with pytest.raises(ValueError, match=rf"no stage {name!r}; expected one of its stages: b, c"):
             config.span(name)
-    with pytest.raises(ValueError, match="unrolled 0 times; expected at least 1"):
+    with pytest.raises(ValueError, match="unrolled is 0; expected at least 1"):
         Stage(unrolled=0)

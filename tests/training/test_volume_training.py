@@ -15,7 +15,8 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import load, save
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig, load_config
+from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig
+from pfitre_jax.training.config_file import load_config
 from pfitre_jax.training.run import _in_layout, check_weights, train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw

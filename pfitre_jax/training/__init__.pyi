@@ -1,0 +1,15 @@
+from .adaptation import AdaptationSettings as AdaptationSettings
+from .adaptation import Adapted as Adapted
+from .config import Banks as Banks
+from .config import Optimisation as Optimisation
+from .config import Pool as Pool
+from .config import Report as Report
+from .config import Stage as Stage
+from .config import TrainingConfig as TrainingConfig
+from .config_file import load_config as load_config
+from .losses import LOSSES as LOSSES
+from .losses import Loss as Loss
+from .losses import LossWeights as LossWeights
+from .losses import compare as compare
+from .run import train as train
+from .step import make_optimiser as make_optimiser
