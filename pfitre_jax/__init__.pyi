@@ -1,4 +1,4 @@
-from . import contrib, interfaces, metrics, priors, solvers
+from . import contrib, evaluation, interfaces, metrics, priors, solvers, training, trust, twin
 from .data.motion import Motion
 from .data.results import read_result
 from .data.scan import Scan
@@ -27,6 +27,7 @@ __all__ = [
     "adapt",
     "align",
     "contrib",
+    "evaluation",
     "fbp",
     "interfaces",
     "load_scan",
@@ -37,6 +38,9 @@ __all__ = [
     "read_result",
     "reconstruct",
     "solvers",
+    "training",
+    "trust",
+    "twin",
     "with_center",
     "with_roll",
 ]
