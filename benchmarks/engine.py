@@ -36,7 +36,7 @@ from scipy.optimize import least_squares
 from benchmarks.operators import astra_operator
 from benchmarks.original import ITERATIONS, original_cost
 from benchmarks.timing import seconds, table
-from pfitre_jax.data.results import write_files
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import shared_problem
 from pfitre_jax.estimation.support import image_support

@@ -13,7 +13,7 @@ import pfitre_jax as pf
 from pfitre_jax.data.air import subtract_air
 from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.readers.registry import read_raw
 from pfitre_jax.estimation.alignment import register
 from pfitre_jax.twin import data_folder
 
@@ -69,7 +69,7 @@ def full_angle(sample: FullAngle, share: float = 1.0, seed: int = 0) -> pf.Scan:
     about 1. Flat, dark and the beam's change since the flat, read off the air beside the sample, are those of
     all counts.
     """
-    raw = _binned(read(data_folder() / sample.file), sample.bins)
+    raw = _binned(read_raw(data_folder() / sample.file), sample.bins)
     center = (sample.center - (sample.bins - 1) / 2) / sample.bins
     plain = to_scan(raw, center=center)
     air = plain.projections - subtract_air(plain, AIR).projections

@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pfitre_jax as pf
-from pfitre_jax.data.results import plain, write_files
+from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data.jsonable import jsonable
 from pfitre_jax.reconstruction.methods import recipe
 
 HERE = Path(__file__).resolve().parent
@@ -85,13 +86,13 @@ class Record:
             if get(results, cell) is not None and (drawn or cell not in pictured):
                 continue
             made, shown = compute(*cell)
-            print(*cell, json.dumps(plain(made)), flush=True)
+            print(*cell, json.dumps(jsonable(made)), flush=True)
             put(results, cell, made)
             kept = {"/".join((*cell, label)): image.astype(np.float16) for label, image in shown.items()}
             self._save(results, images | kept)
 
     def _save(self, results: dict, images: dict[str, np.ndarray]) -> None:
-        content = json.loads(self._told()) | {"commit": commit(), "results": plain(results)}
+        content = json.loads(self._told()) | {"commit": commit(), "results": jsonable(results)}
         writers = {
             f"{self.name}.json": lambda path: path.write_text(json.dumps(content, indent=1) + "\n"),
             f"{self.name}.md": lambda path: path.write_text(self.tables(results)),

@@ -52,14 +52,14 @@ def adapt(
 
     Example: pfitre adapt scan.h5 --out mine.npz
     """
-    from pfitre_jax.data.results import check_folder, write_files
+    from pfitre_jax.data.atomic_write import check_output_folder, write_files
 
     if out.suffix != ".npz":
         raise ValueError(f"--out is {out}; expected a file that ends in .npz")
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     picture = out.with_suffix(".png")
-    check_folder(out.parent, [out.name, picture.name])
+    check_output_folder(out.parent, [out.name, picture.name])
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
 

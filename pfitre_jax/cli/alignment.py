@@ -48,8 +48,8 @@ def align_scan(
         drift: Whether to estimate a slow drift, see :func:`pfitre_jax.estimation.alignment.align`.
         reporter: Where to report progress.
     """
+    from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.motion import Motion
-    from pfitre_jax.data.results import write_files
     from pfitre_jax.estimation.alignment import align
 
     if saved.exists():

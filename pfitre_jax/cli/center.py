@@ -76,11 +76,11 @@ def center(
 
     Example: pfitre center scan.h5 --try 72:78:0.5 --row 40 --out centers
     """
-    from pfitre_jax.data.results import check_folder
+    from pfitre_jax.data.atomic_write import check_output_folder
 
     _check_trial_options(try_, try_roll, {"--out": out, "--row": row, "--method": method})
     if out is not None:
-        check_folder(out)
+        check_output_folder(out)
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
     if try_ is not None and center_value is not None:
@@ -156,7 +156,7 @@ def _print_estimates(scan: Scan, center: float | None) -> None:
 
 def _write_trials(out: Path, trials: Sequence[Trial], varied: str, title: str) -> list[Path]:
     """Writes the picture and the table of the trials; returns their paths."""
-    from pfitre_jax.data.results import write_files
+    from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.plotting.trials import draw_trials, format_value
 
     figure = draw_trials(trials, name=varied, title=title)

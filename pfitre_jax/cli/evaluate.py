@@ -86,14 +86,14 @@ def evaluate(
     Example: pfitre evaluate --prior circuits --quick --out judged
     """
     from pfitre_jax import evaluation
-    from pfitre_jax.data.results import check_folder
+    from pfitre_jax.data.atomic_write import check_output_folder
     from pfitre_jax.evaluation import worst
     from pfitre_jax.evaluation.results import NAMES
     from pfitre_jax.evaluation.scenes import VOLUMES, absent, check_source
     from pfitre_jax.priors.files import pretrained
     from pfitre_jax.reconstruction import methods
 
-    check_folder(out, (*NAMES, worst.NAME))
+    check_output_folder(out, (*NAMES, worst.NAME))
     if not 0 < missing < 180:
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
     if card and only not in (None, "orientation"):

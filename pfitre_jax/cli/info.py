@@ -18,12 +18,12 @@ def info() -> None:
     """
     import jax
 
-    from pfitre_jax.data.results import versions
     from pfitre_jax.priors.files import available
     from pfitre_jax.reconstruction.methods import METHODS
+    from pfitre_jax.runtime.versions import package_versions
 
     facts = {
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in package_versions().items()),
         "devices": ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices()),
     }
     for name, recipe in METHODS.items():

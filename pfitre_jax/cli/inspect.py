@@ -41,14 +41,14 @@ def inspect(
 
     Example: pfitre inspect scan.h5 --out scan.png
     """
-    from pfitre_jax.data.results import check_folder, write_files
+    from pfitre_jax.data.atomic_write import check_output_folder, write_files
     from pfitre_jax.data.truncation import truncated_views
     from pfitre_jax.reconstruction import api
 
     if out is not None:
         if out.suffix.lower() != ".png":
             raise ValueError(f"--out is {out}; expected a file name that ends in .png")
-        check_folder(out.parent)
+        check_output_folder(out.parent)
     loaded = api.load_scan(scan, angles=angles, angle_unit=angle_unit, data=data, mask_nan=mask_nan)
     truncated = truncated_views(loaded)
     facts = _facts(scan, loaded, truncated)

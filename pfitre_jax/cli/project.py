@@ -72,13 +72,14 @@ def project(
 
     Example: pfitre project out/recon.h5 --angles angles.csv --out predicted.tif
     """
-    from pfitre_jax.data.results import check_folder, read_result, write_files, write_tiff
+    from pfitre_jax.data.atomic_write import check_output_folder, write_files
+    from pfitre_jax.data.results import read_result, write_tiff
 
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ValueError(f"--out is {out}; expected a TIFF file, a name that ends in .tif")
     if out.is_dir():
         raise IsADirectoryError(f"--out is {out}, a folder; expected the name of a TIFF file")
-    check_folder(out.parent)
+    check_output_folder(out.parent)
     if out.resolve() == recon_h5.resolve().with_name("recon.tif"):
         raise ValueError(f"--out is {out}, the slices of this result; expected another file name")
     result = read_result(recon_h5)

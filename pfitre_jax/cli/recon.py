@@ -76,12 +76,13 @@ def recon(
     pfitre recon --sample chip --out out
     pfitre recon scan.tiff --angles angles.csv --center 75 --out out
     """
-    from pfitre_jax.data.results import NAMES, check_folder
+    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.results import RESULT_FILES
 
     source = _source(scan, sample)
     if memory is not None and not 0 < memory < 1e6:
         raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
-    check_folder(out, [*NAMES, "preview.png", *alignment_step.NAMES])
+    check_output_folder(out, [*RESULT_FILES, "preview.png", *alignment_step.NAMES])
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
     rho_value = parse_number(rho, "--rho", "auto")

@@ -75,7 +75,7 @@ class RowProgress:
 
     def _write_preview(self, path: Path, plan: Prepared, block: Part) -> None:
         from pfitre_jax.cli.result_display import draw_result
-        from pfitre_jax.data.results import write_files
+        from pfitre_jax.data.atomic_write import write_files
         from pfitre_jax.reconstruction.result import make_result
 
         result = make_result(plan, block.rows, block.arrays(), 0.0, 0.0)

@@ -82,20 +82,20 @@ def simulate(
 
     Example: pfitre simulate --scene circuits --out scan.h5
     """
-    from pfitre_jax.data.results import check_folder
+    from pfitre_jax.data.atomic_write import check_output_folder
 
     if gallery is not None and out is None:
-        check_folder(gallery, ["scenes.png", "artifacts.png"])
+        check_output_folder(gallery, ["scenes.png", "artifacts.png"])
         _write_gallery(gallery, columns, views, seed)
         return
     if out is None or gallery is not None:
         raise ValueError("expected either --out scan.h5 or --gallery DIR: give one of them")
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise ValueError(f"--out is {out}; expected an HDF5 file, a name that ends in .h5")
-    check_folder(out.parent, [out.name])
+    check_output_folder(out.parent, [out.name])
 
-    from pfitre_jax.data.readers.hdf5 import write_dxchange
-    from pfitre_jax.data.results import write_files
+    from pfitre_jax.data.atomic_write import write_files
+    from pfitre_jax.data.readers.dxchange import write_dxchange
     from pfitre_jax.training.config_file import load_config
     from pfitre_jax.twin.simulate import simulate_scan
 
@@ -115,7 +115,7 @@ def simulate(
 
 
 def _write_gallery(folder: Path, columns: int, views: int, seed: int) -> None:
-    from pfitre_jax.data.results import write_files
+    from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes
 
     with computation():

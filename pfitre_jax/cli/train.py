@@ -71,14 +71,14 @@ def train(
 
     Example: pfitre train --config circuits --out runs/circuits
     """
-    from pfitre_jax.data.results import check_folder
+    from pfitre_jax.data.atomic_write import check_output_folder
     from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config_file import load_config
     from pfitre_jax.training.run import check_weights, claim
     from pfitre_jax.training.run import train as run_training
 
     start = time.monotonic()
-    check_folder(out)
+    check_output_folder(out)
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     if minutes is not None and not 0 < minutes < math.inf:

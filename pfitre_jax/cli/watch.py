@@ -86,7 +86,7 @@ def watch(
 
     Example: pfitre watch scan.h5 --center 75 --rows 40:42 --out live
     """
-    from pfitre_jax.data.results import check_folder
+    from pfitre_jax.data.atomic_write import check_output_folder
 
     positive = {
         "--min-views": min_views,
@@ -99,13 +99,14 @@ def watch(
             raise ValueError(f"{name} is {value:g}; expected more than 0")
     if joint and rows is None:
         raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
-    check_folder(out, ["live.png", "live.tif"])
+    check_output_folder(out, ["live.png", "live.tif"])
     if not scan.exists():
         raise FileNotFoundError(f"{scan} does not exist; expected the file that the scan is written to")
 
+    from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.preprocess import to_scan
     from pfitre_jax.data.readers.growing import GrowingScan
-    from pfitre_jax.data.results import write_files, write_tiff
+    from pfitre_jax.data.results import write_tiff
     from pfitre_jax.data.selection import parse_slice
     from pfitre_jax.reconstruction import live, methods
 

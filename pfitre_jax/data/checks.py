@@ -32,7 +32,7 @@ def check_stack(projections) -> np.ndarray:
 def check_angles(theta_rad, shape: tuple[int, ...]) -> np.ndarray:
     """Returns the angles of projections of this shape as an array (views,), float64, radians.
 
-    The angles of a scan are validated here and nowhere else.
+    Called once for each scan: when its raw data are read, or when it is created from arrays.
     """
     theta = check_theta_rad(theta_rad)
     if theta.size != shape[0]:

@@ -69,6 +69,6 @@ class Overview:
 
 
 def edge_bins(mask: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of the ``columns`` outermost valid bins of each row of each view, at the left and at the right."""
+    """Masks of the ``columns`` outermost valid bins of each row, at the left and at the right."""
     rank = np.cumsum(mask, axis=2)
     return mask & (rank <= columns), mask & (rank > rank[..., -1:] - columns)

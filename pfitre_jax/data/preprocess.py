@@ -1,6 +1,7 @@
 """Preprocessing of raw data to line integrals: logarithm, and masks of bins that hold no measurement.
 
-:func:`to_scan` comes first; :func:`pfitre_jax.data.roll.correct_roll` and selections of views and rows follow.
+:func:`to_scan` comes first, then :func:`pfitre_jax.data.roll.correct_roll`, then selections of views and
+rows.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pfitre_jax.data.checks import check_finite
+from pfitre_jax.data.checks import check_content, check_finite
 from pfitre_jax.data.raw import RawScan
+from pfitre_jax.data.row_source import ArrayRows
 from pfitre_jax.data.scan import Scan
 
 #: A run of zeros at a detector edge is padding if it covers at most this fraction of the columns.
@@ -69,9 +71,14 @@ def to_scan(
         ValueError: As :meth:`pfitre_jax.data.scan.Scan.create`.
     """
     projections, mask = line_integrals(raw, DetectorMask.from_blocks([raw.projections]), mask_nan)
+    check_content(mask.any(), projections.any())
     center, provenance = center_and_provenance(raw, center)
-    return Scan.create(
-        projections, raw.theta_rad, mask=mask, center=center, pixel_size=pixel_size, provenance=provenance
+    return Scan.from_source(
+        ArrayRows(projections, mask),
+        raw.theta_rad,
+        center=center,
+        pixel_size=pixel_size,
+        provenance=provenance,
     )
 
 

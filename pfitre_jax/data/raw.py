@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pfitre_jax.data.checks import check_shape, check_stack
+from pfitre_jax.data.checks import check_angles, check_shape, check_stack
 
 #: Kinds of data: detector counts with flat and dark frames, transmission p/p0, line integrals.
 KINDS = ("counts", "transmission", "absorption")
@@ -33,9 +33,7 @@ class LazyStack:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawScan:
-    """Contents of a scan file. Use :meth:`create`, which validates all but the angles.
-
-    The angles are validated when the scan is made of it.
+    """Contents of a scan file. Use :meth:`create`, which validates.
 
     Attributes:
         projections: (views, rows, columns), as stored, in memory or in the file.
@@ -79,7 +77,8 @@ class RawScan:
             provenance: File, format and origin of the angles, in words.
 
         Raises:
-            ValueError: If the kind is unknown, counts lack flat or dark, or frames have the wrong shape.
+            ValueError: If the angles are invalid or their number differs from the views; the kind is unknown;
+                counts lack flat or dark; or frames have the wrong shape.
         """
         if isinstance(projections, LazyStack):
             check_shape(projections.shape, projections.dtype)
@@ -95,7 +94,8 @@ class RawScan:
         else:
             flat = dark = None
         provenance = {**(provenance or {}), "data": kind}
-        return cls(projections, np.asarray(theta_rad, float), kind, flat, dark, center, provenance)
+        theta = check_angles(theta_rad, projections.shape)
+        return cls(projections, theta, kind, flat, dark, center, provenance)
 
     def load(self, rows: slice = slice(None)) -> RawScan:
         """The contents with these rows, in memory."""

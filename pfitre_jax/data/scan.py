@@ -89,7 +89,7 @@ class Scan:
             raise ValueError(f"the mask has shape {mask.shape}; expected {projections.shape} as the stack")
         mask = mask & check_finite(projections, mask, mask_nan)
         check_content(mask.any(), projections[mask].any())
-        return cls._checked(
+        return cls.from_source(
             ArrayRows(np.where(mask, projections, np.float32(0)), mask),
             theta,
             center=center,
@@ -101,25 +101,10 @@ class Scan:
         )
 
     @classmethod
-    def from_source(cls, source: RowSource, theta_rad, **attributes) -> Scan:
-        """Scan whose rows are read on demand; the rows themselves are not checked.
-
-        Args:
-            source: The rows.
-            theta_rad: (views,), radians.
-            **attributes: ``center``, ``roll_deg``, ``pixel_size``, ``row0``, ``raw_rows`` and ``provenance``
-                of :meth:`create`.
-
-        Raises:
-            ValueError: If the angles or an attribute are invalid, as in :meth:`create`.
-        """
-        return cls._checked(source, check_angles(theta_rad, source.shape), **attributes)
-
-    @classmethod
-    def _checked(
+    def from_source(
         cls,
         source: RowSource,
-        theta: np.ndarray,
+        theta_rad: np.ndarray,
         *,
         center: float | None = None,
         roll_deg: float = 0.0,
@@ -128,7 +113,22 @@ class Scan:
         raw_rows: int | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Scan:
-        """Scan of checked rows and angles; checks everything else."""
+        """Scan of a source of rows, which are not read.
+
+        Args:
+            source: The rows.
+            theta_rad: (views,), valid angles: those of a :class:`pfitre_jax.data.raw.RawScan`, or as
+                :func:`pfitre_jax.data.checks.check_angles` returns them.
+            center: As in :meth:`create`.
+            roll_deg: As in :meth:`create`.
+            pixel_size: As in :meth:`create`.
+            row0: As in :meth:`create`.
+            raw_rows: As in :meth:`create`.
+            provenance: As in :meth:`create`.
+
+        Raises:
+            ValueError: If rows, roll, pixel size or centre are invalid.
+        """
         _, rows, columns = source.shape
         raw_rows = row0 + rows if raw_rows is None else raw_rows
         if row0 < 0 or row0 + rows > raw_rows:
@@ -139,7 +139,7 @@ class Scan:
             raise ValueError(f"the pixel size is {pixel_size!r}; expected a positive length")
         return cls(
             source,
-            theta,
+            theta_rad,
             None if center is None else check_center(center, columns),
             float(roll_deg),
             None if pixel_size is None else float(pixel_size),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pfitre_jax.data.results import write_files
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.evaluation.cells import EvaluationSettings
 from pfitre_jax.evaluation.figure import figure
 from pfitre_jax.evaluation.scenes import FAMILIES

@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax.data.results import versions, write_files
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.evaluation.cells import FULL, Cell, EvaluationSettings, cells
 from pfitre_jax.evaluation.measures import judge
 from pfitre_jax.evaluation.methods import VARIATIONS, reconstruct, rows_settings, weight_of
 from pfitre_jax.evaluation.scans import simulated
 from pfitre_jax.evaluation.scenes import angle_to_wedge
 from pfitre_jax.priors.files import pretrained
+from pfitre_jax.runtime.versions import package_versions
 
 #: Folder, in that of the results, of the finished cells.
 CELLS = "cells"
@@ -92,7 +93,7 @@ def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
     return {
         "prior": _digest(prior),
         "first_iterations": getattr(prior, "first_iterations", 0),
-        "version": versions()["pfitre_jax"],
+        "version": package_versions()["pfitre_jax"],
         "rho": rho,
         "iterations": iterations,
         "size": settings.size,

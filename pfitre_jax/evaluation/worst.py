@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfitre_jax.data.results import write_files
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.evaluation.cells import Cell, EvaluationSettings
 from pfitre_jax.evaluation.methods import weight_of, with_weight
 from pfitre_jax.evaluation.scans import simulated

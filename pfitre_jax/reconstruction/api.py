@@ -11,8 +11,7 @@ import numpy as np
 
 from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.preprocess import to_scan
-from pfitre_jax.data.readers.registry import open_scan as open_raw
-from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import resolve_rows, resolve_views
@@ -60,7 +59,7 @@ def load_scan(
     center = _center(center)
     if not isinstance(roll, numbers.Real) and roll != "auto":
         raise ValueError(f"roll is {roll!r}; expected a number or 'auto'")
-    raw = read(path, angles, angle_unit, data)
+    raw = read_raw(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center, pixel_size=pixel_size, mask_nan=mask_nan)
     scan = scan.select_views(slice(None) if views is None else views, exclude_views)
     if roll == "auto":

@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data.jsonable import jsonable
 from pfitre_jax.data.readers.file_checks import check_file
-from pfitre_jax.data.results import StoredVolume, plain, versions, write_files
+from pfitre_jax.data.results import StoredVolume
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.reconstruction.executor import blocks
@@ -31,6 +33,7 @@ from pfitre_jax.reconstruction.plan import Part, Prepared, prepare
 from pfitre_jax.reconstruction.result import Result, make_result
 from pfitre_jax.runtime.devices import ALONE, Team
 from pfitre_jax.runtime.memory import DoesNotFit
+from pfitre_jax.runtime.versions import package_versions
 
 PARTIAL, PLAN = "partial", "plan.json"
 #: Free space that is left beside the results.
@@ -69,7 +72,7 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], method: str, 
             told[name] = f"{Path(path).resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
     told |= {name: value for name, value in options.items() if value is not None}
     told |= {"method": method} | {name: methods.describe(value) for name, value in settings.items()}
-    return plain(told | {"versions": versions()})
+    return jsonable(told | {"versions": package_versions()})
 
 
 def digest(what: Mapping[str, Any]) -> str:
@@ -197,7 +200,7 @@ def _prepare(folder, what, scan, method, settings, rows: slice, joint, slab, lim
         check_disk(folder, prepared, rows)
         names = ("center", "scale", "noise", "tv_weight")
         calibration = {name: getattr(prepared.calibration, name) for name in names}
-        content = plain({"what": what, "calibration": calibration, "chunk": prepared.chunk})
+        content = jsonable({"what": what, "calibration": calibration, "chunk": prepared.chunk})
         text = json.dumps(content, indent=2) + "\n"
         write_files(partial, {PLAN: lambda path: path.write_text(text)})
     return prepared

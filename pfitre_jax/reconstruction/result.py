@@ -10,12 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from pfitre_jax.data.results import StoredResult, StoredVolume, result_writers, versions, write_files
+from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data.results import StoredResult, StoredVolume, result_writers
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.reconstruction.plan import Prepared
+from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
 #: So many truncated views are more likely data that are no line integrals.
@@ -133,7 +135,7 @@ class Result:
             "chunk": self.chunk,
             **self.timings,
             "device": f"{device.platform}: {device.device_kind}",
-            "versions": versions(),
+            "versions": package_versions(),
             "warnings": self.warnings,
             "scan": self.scan.provenance,
         }

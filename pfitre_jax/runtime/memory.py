@@ -9,8 +9,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from pfitre_jax.data.readers.file_checks import free_memory
-
 
 class DoesNotFit(ValueError):
     """What is asked for needs more memory or disk than there is; nothing was begun."""
@@ -67,3 +65,22 @@ def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def free_memory() -> int | None:
+    """Free bytes of the host's memory, limited by that of the container; None if unknown."""
+    candidates = []
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        candidates.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        # The kernel frees cached pages of files when memory is needed.
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        candidates.append(int(limit) - int(used) + int(stat["inactive_file"]))
+    except (OSError, ValueError, KeyError):
+        pass
+    return max(min(candidates), 0) if candidates else None

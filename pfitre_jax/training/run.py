@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pfitre_jax.data.results import versions, write_files
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.metrics import psnr
 from pfitre_jax.plotting.training import draw_samples, draw_training_curves
 from pfitre_jax.priors import files, network
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.runtime import devices as meshes
+from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.checkpoint import Checkpoints
 from pfitre_jax.training.config import Pool, Stage, TrainingConfig
@@ -173,7 +174,7 @@ def export(
         "made_on": {
             "machine": platform.platform(),
             "devices": str(jax.devices()[0].device_kind),
-            **versions(),
+            **package_versions(),
         },
         "training_scores": scores,
         **trust,

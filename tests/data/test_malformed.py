@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from pfitre_jax import cli
 from pfitre_jax.data.readers import file_checks as checks
-from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.readers.registry import read_raw
 from pfitre_jax.priors import files
 
 VIEWS, ROWS, COLUMNS = SHAPE = 6, 3, 16
@@ -571,12 +571,12 @@ def _linked(folder: Path, target) -> list:
     return ["scan.h5"]
 
 
-@case("HDF5, a link to a file that is not HDF5", "holds neither")
+@case("HDF5, a link to a file that is not HDF5", "none of the known formats")
 def _(folder):
     return _linked(folder, h5py.ExternalLink("/etc/passwd", "/exchange/data"))
 
 
-@case("HDF5, a link to a missing file", "holds neither")
+@case("HDF5, a link to a missing file", "none of the known formats")
 def _(folder):
     return _linked(folder, h5py.ExternalLink("missing.h5", "/exchange/data"))
 
@@ -599,12 +599,12 @@ def _(folder):
     return ["scan.h5"]
 
 
-@case("HDF5, a link to itself", "holds neither")
+@case("HDF5, a link to itself", "none of the known formats")
 def _(folder):
     return _linked(folder, h5py.SoftLink("/exchange/data"))
 
 
-@case("HDF5, a circle of links", "holds neither")
+@case("HDF5, a circle of links", "none of the known formats")
 def _(folder):
     with h5py.File(folder / "scan.h5", "w") as file:
         file["exchange/data"], file["a"] = h5py.SoftLink("/b"), h5py.SoftLink("/exchange/data")
@@ -613,7 +613,7 @@ def _(folder):
     return ["scan.h5"]
 
 
-@case("HDF5, files that link to each other", "holds neither")
+@case("HDF5, files that link to each other", "none of the known formats")
 def _(folder):
     for name, other in (("scan.h5", "other.h5"), ("other.h5", "scan.h5")):
         with h5py.File(folder / name, "w") as file:
@@ -961,7 +961,7 @@ def test_honest_links_are_followed(tmp_path, monkeypatch):
         file["scan"] = h5py.ExternalLink("raw/scan.nxs", "/")
         file["nothing"] = h5py.SoftLink("/nowhere")
     for name in ("virtual.h5", "twice.h5", "root.h5"):
-        np.testing.assert_array_equal(read(name).projections, STACK)
+        np.testing.assert_array_equal(read_raw(name).projections, STACK)
 
 
 @pytest.mark.parametrize("seed", range(12))

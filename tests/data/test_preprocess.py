@@ -11,7 +11,7 @@ from scipy import ndimage
 from pfitre_jax.data.air import subtract_air
 from pfitre_jax.data.preprocess import dead_columns, minus_log, padding_mask, to_scan
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.readers.registry import read_raw
 from pfitre_jax.data.roll import apply_roll, correct_roll, undo_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.truncation import edge_signal, truncated_views
@@ -22,17 +22,17 @@ THETA = np.deg2rad(np.arange(0.0, 180.0, 12.0))
 @pytest.fixture(scope="module")
 def cu23(data_dir):
     folder = data_dir / "cu23_hxn_xrf"
-    return read(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
+    return read_raw(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
 
 
 @pytest.fixture(scope="module")
 def i13(data_dir):
-    return to_scan(read(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
+    return to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
 
 
 @pytest.fixture(scope="module")
 def tooth(data_dir):
-    return to_scan(read(data_dir / "tooth_aps2bm" / "tooth.h5"))
+    return to_scan(read_raw(data_dir / "tooth_aps2bm" / "tooth.h5"))
 
 
 class TestLogarithm:

@@ -7,7 +7,7 @@ import pytest
 from blobs import projections
 
 from pfitre_jax.data.preprocess import to_scan
-from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.readers.registry import read_raw
 from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation import center as center_module
@@ -33,7 +33,7 @@ def blob_scan(theta, noise=0.0, **kwargs) -> Scan:
 def cu23(data_dir):
     folder = data_dir / "cu23_hxn_xrf"
     return to_scan(
-        read(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
+        read_raw(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
     )
 
 
@@ -82,12 +82,12 @@ class TestCenterFromViews:
 
     def test_tooth(self, data_dir):
         """SOURCE.txt: about 295.9."""
-        found = find_center(to_scan(read(data_dir / "tooth_aps2bm" / "tooth.h5")))
+        found = find_center(to_scan(read_raw(data_dir / "tooth_aps2bm" / "tooth.h5")))
         assert found.value == pytest.approx(295.9, abs=0.5) and found.method == "opposite views"
 
     def test_i13(self, data_dir):
         """SOURCE.txt: about 85.8."""
-        found = find_center(to_scan(read(data_dir / "i13_tomo_standard" / "i13_24737.npz")))
+        found = find_center(to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz")))
         assert found.value == pytest.approx(85.8, abs=0.5) and found.method == "opposite views"
 
     def test_uncertainty_follows_the_noise(self):
@@ -141,7 +141,7 @@ class TestRoll:
 
     def test_i13(self, data_dir):
         """Its upright edges show none, and a roll put in is found; turning alone is misled by 0.3 degrees."""
-        scan = to_scan(read(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
+        scan = to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
         assert find_roll(scan).value == pytest.approx(0, abs=0.1)
         assert find_roll(correct_roll(scan, -2)).value == pytest.approx(2, abs=0.15)
 

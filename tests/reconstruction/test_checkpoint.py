@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import pfitre_jax as pf
 from pfitre_jax import cli
 from pfitre_jax.data.lazy_scan import FileRows
-from pfitre_jax.data.readers.hdf5 import write_dxchange
+from pfitre_jax.data.readers.dxchange import write_dxchange
 from pfitre_jax.data.results import read_result
 from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import methods

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pfitre_jax as pf
-from pfitre_jax.data.readers.hdf5 import write_dxchange
+from pfitre_jax.data.readers.dxchange import write_dxchange
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.mixture import FAMILIES, SCENES

@@ -1,15 +1,17 @@
-"""Angles: their unit, and the CSV file that lies beside a stack."""
+"""Angles of the views: their unit, and CSV files of angles."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
-from pfitre_jax.data.readers.file_checks import check_file, listed
+from pfitre_jax.data.readers.file_checks import check_file, format_names
 from pfitre_jax.geometry import check_theta_rad
 
+#: Units of angles.
 UNITS = ("deg", "rad")
 
 _NAMES = re.compile(
@@ -17,20 +19,28 @@ _NAMES = re.compile(
     r"([ _]?[\[(]?(?P<unit>[°º]|deg(rees?|s)?|rad(ians?|s)?)[\])]?)?",
     re.IGNORECASE,
 )
-#: Separators in the order in which a file is asked for them: where there are semicolons or tabs, a comma
-#: belongs to a number ("-72,00", as a spreadsheet writes it in many languages). None stands for blanks.
+#: Separators in the order in which they are tried: in a file with semicolons or tabs, a comma is part of a
+#: number ("-72,00", as spreadsheets write it in many languages). None stands for blanks.
 _SEPARATORS = (";", "\t", ",", None)
 _SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", ",": "commas", None: "blanks"}
-#: Bytes of a file with angles, at the most; what is made of them takes up to 200 times as many.
+#: Largest size of a file of angles, bytes; parsing it takes up to 200 times as many.
 _LARGEST = 2**23
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def to_radians(values, unit: str = "deg") -> np.ndarray:
-    """Angles in ``unit`` ("deg" or "rad") as radians, float64.
+    """Converts angles to radians.
 
-    ``ValueError`` for radians that look like degrees, and for degrees that look like radians: ten views or
-    more that together span less than 2 pi degrees are no tomography.
+    Args:
+        values: (views,), angles.
+        unit: "deg" or "rad".
+
+    Returns:
+        (views,) float64, radians; angles in degrees are reduced to less than one turn.
+
+    Raises:
+        ValueError: If radians look like degrees, or degrees look like radians: ten or more views that all lie
+            within 2 pi degrees are not a tomography.
     """
     if unit not in UNITS:
         raise ValueError(f"the angle unit is {unit!r}; expected 'deg' or 'rad'")
@@ -38,53 +48,74 @@ def to_radians(values, unit: str = "deg") -> np.ndarray:
     if unit == "rad":
         return check_theta_rad(values)
     theta = np.deg2rad(values)
-    # Goniometers count turns: more than two of them, in degrees, are no mistake.
+    # Goniometers count turns: more than two turns, in degrees, are not an error.
     theta = check_theta_rad(np.fmod(theta, 2 * np.pi) if np.isfinite(theta).all() else theta)
     if theta.size >= 10 and 0 < np.abs(values).max() <= 2 * np.pi + 0.01:
         raise ValueError(
             f"the angles reach from {values.min():g} to {values.max():g} degrees; these look like radians: "
-            "expected degrees, or say the angle unit 'rad' (--angle-unit rad)"
+            "expected degrees, or give the angle unit 'rad' (--angle-unit rad)"
         )
     return theta
 
 
-def agreed_unit(given: str | None, stated: str | None, where: str) -> str | None:
-    """The unit that the caller gave or else the one that the file states at ``where``; None without either.
+def agreed_unit(requested: str | None, stated: str | None, origin: str) -> str | None:
+    """The unit that the caller requests, else the one that the file states, else None.
 
-    ``ValueError`` where they contradict each other.
+    Args:
+        requested: "deg", "rad" or None.
+        stated: "deg", "rad" or None.
+        origin: Place in the file that states the unit, for the message.
+
+    Raises:
+        ValueError: If they contradict each other.
     """
-    if given is not None and stated is not None and given != stated:
+    if requested is not None and stated is not None and requested != stated:
         raise ValueError(
-            f"{where} is in {stated!r} but the angle unit is {given!r}; "
-            f"leave the unit out, or say {stated!r} (--angle-unit {stated})"
+            f"{origin} is in {stated!r} but the angle unit is {requested!r}; "
+            f"omit the unit, or give {stated!r} (--angle-unit {stated})"
         )
-    return given or stated
+    return requested or stated
 
 
 def check_numbers(
-    values, where: str, expected: str = "one for each view, or give --angles CSV"
+    values, origin: str, expected: str = "one for each view, or give --angles CSV"
 ) -> np.ndarray:
-    """``values`` that a file stores at ``where``, its angles; ``ValueError`` where they are no numbers."""
+    """Returns stored values as an array.
+
+    Args:
+        values: Values of a file.
+        origin: Place in the file, for the message.
+        expected: Which numbers are expected, for the message.
+
+    Raises:
+        ValueError: If they are not numbers.
+    """
     values = np.asarray(values)
     if values.dtype.kind not in "fiu":
-        what = "text" if values.dtype.kind in "SUO" else f"of type {values.dtype}"
-        raise ValueError(f"{where} is {what}; expected numbers, {expected}")
+        kind = "text" if values.dtype.kind in "SUO" else f"of type {values.dtype}"
+        raise ValueError(f"{origin} is {kind}; expected numbers, {expected}")
     return values
 
 
-def read_angles(path, unit: str | None = None) -> np.ndarray:
-    """Angles of a text file as radians ``(views,)``: one line for each view, with or without a header line.
+def read_angles(path: str | os.PathLike, unit: str | None = None) -> np.ndarray:
+    """Reads the angles of a text file: one line for each view, with or without a header line.
 
-    unit: "deg" or "rad"; default the one in the header's name, else degrees
+    The separator is the first of semicolon, tab, comma and blank that the file contains. With more than one
+    column, the header names that of the angles: ``angle``, ``theta``, ``rotation``, ``rot``, ``phi`` or
+    ``omega``, with or without a unit (``theta_deg``, ``angle [rad]``, ``angle (°)``). Empty columns, empty
+    lines and lines that start with ``#`` are ignored.
 
-    Values are separated by semicolons, tabs, commas or blanks, throughout the file by the first of these that
-    it holds. With more than one column the header says which are the angles: ``angle``, ``theta``,
-    ``rotation``, ``rot``, ``phi`` or ``omega``, with or without a unit (``theta_deg``, ``angle [rad]``,
-    ``angle (°)``). Empty columns, empty lines and lines that start with ``#`` are passed over.
+    Args:
+        path: The file.
+        unit: "deg" or "rad"; None for the unit in the header, else degrees.
 
-    Raises ``FileNotFoundError``; ``ValueError`` for words, missing values, no values, lines of different
-    lengths, columns of which none or several could be the angles, and a header whose unit contradicts
-    ``unit``.
+    Returns:
+        (views,) float64, radians.
+
+    Raises:
+        FileNotFoundError: If there is no file at ``path``.
+        ValueError: If a value is missing or not a number; lines have different lengths; no column or several
+            columns could be the angles; or the header's unit contradicts ``unit``.
     """
     path = Path(path)
     separator, rows = _table(path)
@@ -97,17 +128,18 @@ def read_angles(path, unit: str | None = None) -> np.ndarray:
     elif len(first) > 1:
         raise ValueError(
             f"{path} has {len(first)} columns, separated by {_SEPARATOR_NAMES[separator]}, and no header; "
-            "expected one angle a line, or a first line that names one of the columns 'angle'"
+            "expected one angle per line, or a first line that names one of the columns 'angle'"
             + _decimal_hint(separator, ",".join(first))
         )
     if not rows:
-        raise ValueError(f"{path} holds a header but no angles; expected one for each view, one a line")
+        raise ValueError(f"{path} holds a header but no angles; expected one for each view, one per line")
     values = []
     for n, words in rows:
         value = _number(words[column])
         if value is None:
             raise ValueError(
-                f"{path}, line {n}: {listed([words[column]])!r} is not a number; expected the angle of a view"
+                f"{path}, line {n}: {format_names([words[column]])!r} is not a number; expected the angle "
+                "of a view"
             )
         values.append(value)
     try:
@@ -117,11 +149,14 @@ def read_angles(path, unit: str | None = None) -> np.ndarray:
 
 
 def _text(path: Path) -> str:
+    """Text of a file in UTF-8, or in the encoding of Windows."""
     size = check_file(path, "the angles as CSV").stat().st_size
     if size > _LARGEST:
-        raise ValueError(f"{path} is too large for angles ({size} bytes); expected CSV, one angle a line")
+        raise ValueError(
+            f"{path} is too large for angles ({size} bytes); expected CSV with one angle per line"
+        )
     content = path.read_bytes()
-    for encoding in ("utf-8-sig", "cp1252"):  # the latter is what Windows saves a "°" as
+    for encoding in ("utf-8-sig", "cp1252"):  # Windows saves "°" as cp1252
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
@@ -132,16 +167,16 @@ def _text(path: Path) -> str:
 
 
 def _table(path: Path) -> tuple[str | None, list[tuple[int, list[str]]]]:
-    """The separator, and the number and the fields of every line, as many in each."""
-    # Blanks at a line's start stay: a tab there follows an empty field.
+    """Separator of a file, and number and fields of each line, with the same number of fields in all."""
+    # Blanks at the start of a line are kept, because a tab there follows an empty field.
     lines = [(n, line.rstrip()) for n, line in enumerate(_text(path).splitlines(), 1)]
     lines = [(n, line) for n, line in lines if line and not line.lstrip().startswith("#")]
     if not lines:
-        raise ValueError(f"{path} holds no angles; expected one for each view, one a line")
+        raise ValueError(f"{path} holds no angles; expected one for each view, one per line")
     separator = next(s for s in _SEPARATORS if s is None or any(s in line for _, line in lines))
     rows = [(n, _split(line, separator)) for n, line in lines]
     if separator is None and all(len(words) == 1 for _, words in rows[1:]):
-        rows[0] = (lines[0][0], [_unquoted(lines[0][1])])  # one column, whose name may hold blanks
+        rows[0] = (lines[0][0], [_unquoted(lines[0][1])])  # one column, whose name may contain blanks
     first, columns = rows[0][0], len(rows[0][1])
     for (n, words), (_, line) in zip(rows, lines, strict=True):
         if len(words) != columns:
@@ -154,20 +189,24 @@ def _table(path: Path) -> tuple[str | None, list[tuple[int, list[str]]]]:
 
 
 def _decimal_hint(separator: str | None, line: str) -> str:
+    """Hint for a message about a line whose commas may be decimal commas."""
     if separator == "," and re.search(r"\d,\d", line):
         return " (are these decimal commas? save the numbers with decimal points)"
     return ""
 
 
 def _is_header(words: list[str]) -> bool:
-    # Not just "no number": a typing error in the first angle ("-72.O") must not pass for a header.
+    """Whether the fields of the first line are names.
+
+    It is not enough that none is a number: a typing error in the first angle ("-72.O") is not a header.
+    """
     if not any(words) or any(_number(word) is not None for word in words):
         return False
     return any(map(_NAMES.fullmatch, words)) or all(re.match(r"[^\W\d]", word) for word in words if word)
 
 
 def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
-    """Which column holds the angles, and the unit that its name states."""
+    """Index of the column of angles, and the unit that its name states."""
     matches = {column: match for column, word in enumerate(header) if (match := _NAMES.fullmatch(word))}
     if len(matches) > 1:  # "angle" beside the names of other axes
         named = {
@@ -180,25 +219,28 @@ def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
         return column, unit and ("rad" if unit.lower().startswith("rad") else "deg")
     if len(header) == 1:
         return 0, None
-    found = listed(map(repr, header))
+    found = format_names(map(repr, header))
     which = "more than one" if matches else "none"
     raise ValueError(
-        f"{path} has the columns {found}, of which {which} could be the angles; expected one: name it 'angle'"
+        f"{path} has the columns {found}, and {which} could be the angles; expected one: name it 'angle'"
     )
 
 
 def _split(line: str, separator: str | None) -> list[str]:
+    """Fields of a line."""
     if separator is None:
-        # A unit in brackets belongs to the name before it. (Tried once a run of blanks, not at each of them.)
+        # A unit in brackets is part of the name before it. (Matched once per run of blanks, for speed.)
         line = re.sub(r"(?<!\s)\s+(?=[\[(])", "", line)
     return [_unquoted(word) for word in line.split(separator)]
 
 
 def _unquoted(word: str) -> str:
+    """Field without blanks and quotes around it."""
     return word.strip().strip("\"'").strip()
 
 
 def _number(word: str) -> float | None:
+    """Field as a number, perhaps with a decimal comma, or None if it is not one."""
     if _DECIMAL_COMMA.fullmatch(word):
         word = word.replace(",", ".")
     try:

@@ -1,20 +1,33 @@
-"""What a file must be before its contents are believed: a regular file, as large as what it declares."""
+"""Checks of a file before its contents are read: a regular file whose size fits what it declares."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-#: No scan packs better: only air does, and files of which next to nothing was written.
-_RATIO = 200
-#: Bytes that any file may unpack to.
-_HARMLESS = 2**26
+from pfitre_jax.runtime.memory import free_memory
+
+#: Largest plausible ratio of unpacked to stored bytes; only air, or a file that was never filled, exceeds it.
+_LARGEST_RATIO = 200
+#: Unpacked bytes that are accepted at any ratio.
+_ALWAYS_ACCEPTED = 2**26
 
 
-def check_file(path, expected: str = "a file") -> Path:
-    """``path``, a regular file; ``FileNotFoundError``, ``IsADirectoryError`` or ``ValueError`` otherwise.
+def check_file(path: str | os.PathLike, expected: str = "a file") -> Path:
+    """Checks that ``path`` is a regular file. (Reading a pipe or a device could block for ever.)
 
-    Reading a FIFO or a device would wait, or never end.
+    Args:
+        path: The path.
+        expected: Description of the expected file, for the message.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: If there is nothing at ``path``.
+        IsADirectoryError: If it is a folder.
+        ValueError: If it is a device or a pipe.
     """
     path = Path(path)
     if not path.exists():
@@ -22,62 +35,54 @@ def check_file(path, expected: str = "a file") -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected a file")
     if not path.is_file():
-        raise ValueError(f"{path} is a device or a pipe; expected a file: copy what it gives to one")
+        raise ValueError(f"{path} is a device or a pipe; expected a file: copy its contents to one")
     return path
 
 
-def check_declared(path, nbytes: int, what: str, stored: int | None = None) -> None:
-    """``ValueError`` where ``what``, ``nbytes`` by its header, cannot be what file ``path`` holds.
+def check_declared_size(path: Path, nbytes: int, content: str, stored: int | None = None) -> None:
+    """Checks that a file can hold what its header declares.
 
-    stored: bytes of the file that holds it, default ``path``
+    Args:
+        path: The file.
+        nbytes: Unpacked size by the header, bytes.
+        content: Name of the content in the message.
+        stored: Size of the file that holds the content, bytes; None for that of ``path``.
+
+    Raises:
+        ValueError: If no plausible compression would make it fit.
     """
-    stored = Path(path).stat().st_size if stored is None else stored
-    if nbytes > max(_RATIO * stored, _HARMLESS):
+    stored = path.stat().st_size if stored is None else stored
+    if nbytes > max(_LARGEST_RATIO * stored, _ALWAYS_ACCEPTED):
         raise ValueError(
-            f"{path} declares {what} of {_readable(nbytes)} but has {_readable(stored)}; expected a file "
-            "that holds what it declares: it is damaged or was never filled, copy it again (a scan that "
-            "really packs so well: save it uncompressed)"
+            f"{path} declares {content} of {_readable(nbytes)} but has {_readable(stored)}; expected a file "
+            "that holds what it declares: it is damaged or was never filled, copy it again (if the scan "
+            "really compresses so well, save it uncompressed)"
         )
 
 
-def check_memory(path, nbytes: int, what: str) -> None:
-    """``ValueError`` where ``nbytes`` of ``what`` in ``path``, about to be read, do not fit into memory."""
+def check_memory(path: Path, nbytes: int, content: str) -> None:
+    """Checks that ``nbytes`` that are about to be read fit into free memory.
+
+    Raises:
+        ValueError: If they do not.
+    """
     free = free_memory()
     if free is not None and nbytes > free:
         raise ValueError(
-            f"{path} holds {what} of {_readable(nbytes)} but {_readable(free)} of memory are free; expected "
-            "less than that: save fewer rows or views of it, or use a machine with more"
+            f"{path} holds {content} of {_readable(nbytes)} but {_readable(free)} of memory are free; "
+            "expected less than that: save fewer rows or views, or use a machine with more memory"
         )
 
 
-def free_memory() -> int | None:
-    """Bytes of the host that are free: of the machine, and of the container it may be confined to; ``None``
-    where that cannot be told."""
-    found = []
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    except (OSError, KeyError, ValueError):
-        pass
-    try:
-        group = Path("/sys/fs/cgroup")
-        most, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        # Pages of files that were read are given back when they are wanted.
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        found.append(int(most) - int(used) + int(stat["inactive_file"]))
-    except (OSError, ValueError, KeyError):
-        pass
-    return max(min(found), 0) if found else None
-
-
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """Names that a file gives, for a message: a few of them, short, none of their characters in control."""
+def format_names(names: Iterable[str], most: int = 8) -> str:
+    """Formats names from a file for a message: a few of them, shortened, without control characters."""
     names = [name if name.isprintable() else ascii(name) for name in names]
     short = [name if len(name) <= 60 else name[:57] + "..." for name in names[:most]]
     return ", ".join(short) + (", ..." if len(names) > most else "")
 
 
 def _readable(nbytes: int) -> str:
+    """Formats a number of bytes with three digits and a unit."""
     size, units = float(nbytes), ["bytes", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size /= 1000

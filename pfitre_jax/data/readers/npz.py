@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -11,63 +12,80 @@ import numpy as np
 
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.angles import agreed_unit, check_numbers, read_angles, to_radians
-from pfitre_jax.data.readers.file_checks import check_declared, check_memory, listed
+from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory, format_names
+from pfitre_jax.data.readers.reader import Reader
+from pfitre_jax.data.readers.scan_file import ScanFile
 
-#: Names under which the angles may be stored, and their unit.
-ANGLE_KEYS = {"theta_rad": "rad", "theta_deg": "deg", "angles_rad": "rad", "angles_deg": "deg"}
-
-
-def read_npz(path, angles=None, unit: str | None = None, kind: str | None = None) -> RawScan:
-    """Archive ``path``; its angles' unit is in their name.
-
-    angles: CSV file whose angles replace those of the file
-    unit: "deg" or "rad"; default what the name or the CSV's header says, else degrees
-    kind: default "counts" where there is a flat, else "absorption"
-
-    Raises ``FileNotFoundError``; ``ValueError`` for a file that is not an archive, is damaged or pickled, or
-    lacks projections or angles; for a ``unit`` that contradicts the name.
-    """
-    path = Path(path)
-    arrays = load_arrays(path, {"projections", "flat", "dark", "center", *ANGLE_KEYS})
-    found = listed(sorted(arrays)) or "nothing"
-    if "projections" not in arrays:
-        raise ValueError(f"{path} holds {found}; expected 'projections' (views, rows, columns)")
-    if angles is not None:
-        theta_rad, origin = read_angles(angles, unit), str(angles)
-    else:
-        origin = next((key for key in ANGLE_KEYS if key in arrays), None)
-        if origin is None:
-            raise ValueError(
-                f"{path} holds {found} but no angles; expected 'theta_deg' or 'theta_rad' (views,), "
-                "or give a CSV file (--angles CSV)"
-            )
-        stated = agreed_unit(unit, ANGLE_KEYS[origin], f"{path}: the array {origin!r}")
-        theta_rad = to_radians(check_numbers(arrays[origin], f"{path}: {origin}"), stated)
-    center = arrays.get("center")
-    if center is not None and (center.size != 1 or center.dtype.kind not in "fiu"):
-        raise ValueError(f"{path}: 'center' has shape {center.shape}; expected one detector index")
-    return RawScan.create(
-        arrays["projections"],
-        theta_rad,
-        kind=kind,
-        flat=arrays.get("flat"),
-        dark=arrays.get("dark"),
-        center=None if center is None else float(center.item()),
-        provenance={"file": str(path), "format": "npz", "angles": origin},
-    )
+#: Names of the array of angles, and their unit.
+ANGLE_UNITS = {"theta_rad": "rad", "theta_deg": "deg", "angles_rad": "rad", "angles_deg": "deg"}
 
 
-def load_arrays(path, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of archive ``path``; those whose names are not ``wanted`` stay empty.
+class NpzReader(Reader):
+    """Reads NumPy archives; the unit of the angles is in their name."""
 
-    ``ValueError`` for a file that is no archive, is damaged or pickled, or whose arrays declare more than the
-    file can hold. Members are never written to disk, whatever their names; nothing is executed.
+    name = "npz"
+    description = "an archive with 'projections' and 'theta_deg' or 'theta_rad'"
+    magic = (b"PK\x03\x04",)
+    suffixes = (".npz",)
+
+    def read(self, file: ScanFile, angles: Path | None, unit: str | None, kind: str | None) -> RawScan:
+        """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
+
+        Raises:
+            ValueError: If the file is not an archive, is damaged or pickled, lacks projections or angles, or
+                ``unit`` contradicts the name of the angles.
+        """
+        path = file.path
+        arrays = load_arrays(path, {"projections", "flat", "dark", "center", *ANGLE_UNITS})
+        names = format_names(sorted(arrays)) or "nothing"
+        if "projections" not in arrays:
+            raise ValueError(f"{path} holds {names}; expected 'projections' (views, rows, columns)")
+        if angles is not None:
+            theta_rad, origin = read_angles(angles, unit), str(angles)
+        else:
+            origin = next((key for key in ANGLE_UNITS if key in arrays), "")
+            if not origin:
+                raise ValueError(
+                    f"{path} holds {names} but no angles; expected 'theta_deg' or 'theta_rad' (views,), "
+                    "or give a CSV file (--angles CSV)"
+                )
+            stated = agreed_unit(unit, ANGLE_UNITS[origin], f"{path}: the array {origin!r}")
+            theta_rad = to_radians(check_numbers(arrays[origin], f"{path}: {origin}"), stated or "deg")
+        center = arrays.get("center")
+        if center is not None and (center.size != 1 or center.dtype.kind not in "fiu"):
+            raise ValueError(f"{path}: 'center' has shape {center.shape}; expected one detector index")
+        return RawScan.create(
+            arrays["projections"],
+            theta_rad,
+            kind=kind,
+            flat=arrays.get("flat"),
+            dark=arrays.get("dark"),
+            center=None if center is None else float(center.item()),
+            provenance={"file": str(path), "format": self.name, "angles": origin},
+        )
+
+
+def load_arrays(path: str | os.PathLike, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Loads the arrays of an archive safely.
+
+    Members are never written to disk, whatever their names, and nothing is executed.
+
+    Args:
+        path: The archive.
+        wanted: Names of the arrays to load; None for all.
+
+    Returns:
+        All arrays by name; those that are not wanted are empty.
+
+    Raises:
+        ValueError: If the file is not an archive, is damaged or pickled, or declares more than it can hold or
+            more than there is memory.
     """
     path = Path(path)
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); expected an .npz archive")
     with path.open("rb") as file:
-        # Whatever stands before an archive is not looked at, and is not what numpy.savez writes.
+        # numpy.savez writes nothing before the archive; a ZIP file in general may hold anything there.
         if file.read(2) != b"PK" or not zipfile.is_zipfile(file):
             raise ValueError(
                 f"{path} is not an .npz archive, or is truncated; expected one written by numpy.savez "
@@ -86,7 +104,7 @@ def load_arrays(path, wanted: Collection[str] | None = None) -> dict[str, np.nda
             "store plain arrays with numpy.savez: numbers of one type, no lists of different lengths"
         )
     nbytes = sum(info.file_size for info in read.values())
-    check_declared(path, nbytes, "arrays")
+    check_declared_size(path, nbytes, "arrays")
     check_memory(path, nbytes, "arrays")
     arrays = dict.fromkeys(members, np.empty(0))
     try:
@@ -100,7 +118,11 @@ def load_arrays(path, wanted: Collection[str] | None = None) -> dict[str, np.nda
 
 
 def _is_plain(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    """Whether it is an array without objects; ``ValueError`` where it declares more than its member has."""
+    """Whether a member is an array without Python objects.
+
+    Raises:
+        ValueError: If the array declares more than the member holds.
+    """
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}

@@ -1,63 +1,84 @@
-"""One door to every scan format; the content decides which it is, not the name."""
+"""Registry of the readers. The content of a file decides its format, and its name only where that fails."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pfitre_jax.data.raw import RawScan
+from pfitre_jax.data.readers.dxchange import DXchangeReader
 from pfitre_jax.data.readers.file_checks import check_file
-from pfitre_jax.data.readers.hdf5 import read_hdf5
-from pfitre_jax.data.readers.npz import read_npz
-from pfitre_jax.data.readers.tiff import read_tiff
+from pfitre_jax.data.readers.npz import NpzReader
+from pfitre_jax.data.readers.nxtomo import NXtomoReader
+from pfitre_jax.data.readers.reader import Reader
+from pfitre_jax.data.readers.scan_file import ScanFile
+from pfitre_jax.data.readers.tiff import TiffReader
 
-_MAGIC = {
-    b"\x89HDF\r\n\x1a\n": read_hdf5,
-    b"PK\x03\x04": read_npz,
-    b"II*\x00": read_tiff,
-    b"MM\x00*": read_tiff,
-    b"II+\x00": read_tiff,
-    b"MM\x00+": read_tiff,
-}
-_SUFFIX = {
-    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".nxs", ".nx"), read_hdf5),
-    ".npz": read_npz,
-    **dict.fromkeys((".tif", ".tiff"), read_tiff),
-}
+#: Readers in the order in which they are tried.
+READERS: list[Reader] = [DXchangeReader(), NXtomoReader(), TiffReader(), NpzReader()]
 
 
-def read(path, angles=None, angle_unit: str | None = None, data: str | None = None) -> RawScan:
-    """Scan file ``path``, all of it in memory; see :func:`open_scan`."""
-    return open_scan(path, angles, angle_unit, data).load()
+def read_raw(
+    path: str | os.PathLike,
+    angles: str | os.PathLike | None = None,
+    angle_unit: str | None = None,
+    kind: str | None = None,
+) -> RawScan:
+    """Reads a scan file into memory; the arguments and errors are those of :func:`open_raw`."""
+    return open_raw(path, angles, angle_unit, kind).load()
 
 
-def open_scan(path, angles=None, angle_unit: str | None = None, data: str | None = None) -> RawScan:
-    """Scan file ``path``: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``; its projections stay in the file
-    until they are asked for, but for those of an ``.npz``.
+def open_raw(
+    path: str | os.PathLike,
+    angles: str | os.PathLike | None = None,
+    angle_unit: str | None = None,
+    kind: str | None = None,
+) -> RawScan:
+    """Opens a scan file in one of the formats of :data:`READERS`.
 
-    angles: CSV file with one angle for each view; a TIFF stack needs it, elsewhere it replaces the file's
-    angle_unit: "deg" or "rad"; default what the file says, else degrees
-    data: "counts" (needs flat and dark), "transmission" or "absorption" (line integrals); default counts
-        where the file holds flats, else absorption
+    Projections stay in the file until they are read, except those of an ``.npz`` archive.
 
-    Raises ``FileNotFoundError`` and ``OSError`` for files that cannot be opened, ``ValueError`` for what they
-    hold, before memory is taken for it where they declare more than they can hold or than is free.
+    Args:
+        path: The scan file.
+        angles: CSV file with one angle for each view, which replaces the angles of the scan file; a TIFF
+            stack needs it.
+        angle_unit: Unit of the angles, "deg" or "rad"; None for the one that the file states, else degrees.
+        kind: "counts" (needs flat and dark), "transmission" or "absorption" (line integrals); None for counts
+            if the file holds flats, else absorption.
+
+    Raises:
+        OSError: If a file does not exist or cannot be opened, with the class of the cause.
+        ValueError: If the format is unknown; the file is damaged or incomplete; it declares more than it can
+            hold or than there is memory; or the angles are missing or contradictory.
     """
     path = Path(path)
-    for name in [path] if angles is None else [path, Path(angles)]:
-        check_file(name, "a scan file and, beside it, its angles")
-    with path.open("rb") as file:
-        head = file.read(8)
-    reader = next(
-        (r for magic, r in _MAGIC.items() if head.startswith(magic)), _SUFFIX.get(path.suffix.lower())
-    )
-    if reader is None:
-        raise ValueError(
-            f"{path} is none of the formats known; expected a TIFF stack, DXchange or NXtomo HDF5, or .npz"
-        )
-    try:
-        return reader(path, angles, angle_unit, data)
-    except MemoryError as error:
-        raise ValueError(
-            f"{path} does not fit into memory ({error}); save fewer rows or views of it, or use a machine "
-            "with more"
-        ) from error
+    angles = None if angles is None else Path(angles)
+    for name in (path, angles):
+        if name is not None:
+            check_file(name, "a scan file and, beside it, its angles")
+    with ScanFile(path) as file:
+        if not file.head:
+            raise ValueError(f"{path} is empty (0 bytes); expected a scan file: copy it again")
+        try:
+            return find_reader(file).read(file, angles, angle_unit, kind)
+        except MemoryError as error:
+            raise ValueError(
+                f"{path} does not fit into memory ({error}); save fewer rows or views, or use a machine with "
+                "more memory"
+            ) from error
+
+
+def find_reader(file: ScanFile) -> Reader:
+    """The reader of a file, by its first bytes or else its suffix, and then by its content.
+
+    Raises:
+        ValueError: If no reader matches, or the file is damaged.
+    """
+    candidates = [reader for reader in READERS if file.head.startswith(reader.magic)]
+    if not candidates:
+        candidates = [reader for reader in READERS if file.path.suffix.lower() in reader.suffixes]
+    for reader in candidates:
+        if reader.matches(file):
+            return reader
+    formats = ", ".join(f"{reader.name} ({reader.description})" for reader in READERS)
+    raise ValueError(f"{file.path} has none of the known formats; expected {formats}{file.listing()}")

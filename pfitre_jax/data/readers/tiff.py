@@ -1,9 +1,10 @@
-"""TIFF stacks: one page for each view, the angles in a CSV file beside it."""
+"""TIFF stacks: one page for each view, with the angles in a CSV file."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,51 +13,56 @@ import tifffile
 
 from pfitre_jax.data.raw import LazyStack, RawScan
 from pfitre_jax.data.readers.angles import read_angles
-from pfitre_jax.data.readers.file_checks import check_declared, check_memory
+from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory
+from pfitre_jax.data.readers.reader import Reader
+from pfitre_jax.data.readers.scan_file import ScanFile
 
 
-def read_tiff(path, angles, unit: str | None = None, kind: str | None = None) -> RawScan:
-    """TIFF stack ``path`` (views, rows, columns) with the angles of the CSV file ``angles``.
+class TiffReader(Reader):
+    """Reads TIFF stacks (views, rows, columns). A stack has no flat frames, so "counts" are refused."""
 
-    unit: "deg" or "rad"; default what the CSV's header says, else degrees
-    kind: "transmission" or "absorption" (default); a stack has no flat frames, so "counts" is refused
+    name = "TIFF"
+    description = "a stack of grey images, one for each view"
+    magic = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+    suffixes = (".tif", ".tiff")
 
-    Raises ``FileNotFoundError``; ``ValueError`` for no angles, a file that is not TIFF, is truncated, empty,
-    in colour or not a stack, or whose compression needs imagecodecs where that is not installed.
+    def read(self, file: ScanFile, angles: Path | None, unit: str | None, kind: str | None) -> RawScan:
+        """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
+
+        Raises:
+            ValueError: If no angles are given; or if the file is not TIFF, is truncated, in colour or not a
+                stack, or is compressed and needs imagecodecs, which is not installed.
+        """
+        if angles is None:
+            raise ValueError(
+                f"{file.path}: a TIFF stack holds no angles; give them as a CSV file with one angle for each "
+                "view (--angles CSV)"
+            )
+        stack = open_stack(file.path)
+        provenance = {"file": str(file.path), "format": self.name, "angles": str(angles)}
+        return RawScan.create(stack, read_angles(angles, unit), kind=kind, provenance=provenance)
+
+
+def open_stack(path: str | os.PathLike) -> LazyStack:
+    """TIFF stack (views, rows, columns), to be read later.
+
+    Raises:
+        ValueError: If the file is not such a stack, or is damaged.
     """
-    if angles is None:
-        raise ValueError(
-            f"{path}: a TIFF stack holds no angles; give them as a CSV file, one for each view (--angles CSV)"
-        )
-    stack = open_stack(path)
-    theta_rad = read_angles(angles, unit)
-    provenance = {"file": str(path), "format": "TIFF", "angles": str(angles)}
-    return RawScan.create(stack, theta_rad, kind=kind, provenance=provenance)
-
-
-def read_stack(path) -> np.ndarray:
-    """TIFF stack ``(views, rows, columns)`` in memory; ``ValueError`` where it is none."""
-    return open_stack(path).read(slice(None))
-
-
-def open_stack(path) -> LazyStack:
-    """TIFF stack ``(views, rows, columns)``, to be read later; ``ValueError`` where it is none."""
     path = Path(path)
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes); expected a TIFF stack (views, rows, columns)")
-    with _opened(path) as tiff:
+    with _open(path) as tiff:
         shapes = [series.shape for series in tiff.series]
         colour = any(map(_is_colour, tiff.series))
         dtype = tiff.series[0].dtype if tiff.series else None
         pages = len(tiff.series) if len(shapes) > 1 else len(tiff.series[0].pages) if shapes else 0
         missing = sum(page is None for series in tiff.series for page in series.pages)
         nbytes = sum(series.size * series.dtype.itemsize for series in tiff.series)
-        plain = len(shapes) == 1 and tiff.series[0].dataoffset is not None
+        contiguous = len(shapes) == 1 and tiff.series[0].dataoffset is not None
     if missing:
         raise ValueError(
             f"{path} names {missing} pages of files that are missing; expected them beside it: copy them, too"
         )
-    check_declared(path, nbytes, "images")
+    check_declared_size(path, nbytes, "images")
     if colour:
         raise ValueError(
             f"{path} is a colour picture; expected a stack (views, rows, columns) of grey values"
@@ -70,45 +76,45 @@ def open_stack(path) -> LazyStack:
             f"{path} holds images of shape {', '.join(map(str, shapes)) or 'none'}; expected one stack "
             "(views, rows, columns): save the views as the pages of one TIFF file, in grey"
         )
-    # Pages that are packed are unpacked whole, whatever part of them is asked for.
-    whole = pages != shape[0]
+    # A page that holds several views is unpacked whole, even for a few rows.
+    one_block = pages != shape[0]
 
     def read(rows: slice) -> np.ndarray:
-        part = shape[1] if whole and not plain else len(range(*rows.indices(shape[1])))
+        part = shape[1] if one_block and not contiguous else len(range(*rows.indices(shape[1])))
         check_memory(path, nbytes * part // shape[1], "images")
-        return _read_rows(path, plain, whole, rows)
+        return _read_rows(path, contiguous, one_block, rows)
 
-    return LazyStack(shape, np.dtype(dtype), read, 1 if plain else shape[1])
+    return LazyStack(shape, np.dtype(dtype), read, 1 if contiguous else shape[1])
 
 
-def _read_rows(path: Path, plain: bool, whole: bool, rows: slice) -> np.ndarray:
-    with _opened(path) as tiff:
-        if plain:
+def _read_rows(path: Path, contiguous: bool, one_block: bool, rows: slice) -> np.ndarray:
+    with _open(path) as tiff:
+        if contiguous:
             return np.array(tiff.series[0].asarray(out="memmap")[:, rows])
-        if whole:
+        if one_block:
             return tiff.series[0].asarray()[:, rows]
         pages = tiff.series if len(tiff.series) > 1 else tiff.series[0].pages
         return np.stack([page.asarray()[rows] for page in pages])
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """The file; whatever tifffile and its codecs raise or log for a damaged one is a ``ValueError``."""
+def _open(path: Path) -> Iterator[tifffile.TiffFile]:
+    """The open file. Whatever tifffile and its codecs raise or log for a damaged file is a ``ValueError``."""
     compression = ""
-    with _complaints() as complaints:
+    with _logged_errors() as messages:
         try:
             with tifffile.TiffFile(path) as tiff:
                 compression = ", ".join(sorted({_compression(series) for series in tiff.series}))
                 yield tiff
         except Exception as error:
-            # Without imagecodecs tifffile names it, or the module of a newer Python that could do instead.
+            # Without imagecodecs, tifffile names it, or the module of a newer Python that could replace it.
             if compression and ("'imagecodecs' package" in str(error) or isinstance(error, ImportError)):
                 raise ValueError(
                     f"{path} is compressed ({compression}): pip install imagecodecs, or save it uncompressed"
                 ) from error
             raise ValueError(f"{path} is not a TIFF file or truncated ({error}); copy it again") from error
-    if complaints:
-        raise ValueError(f"{path} is damaged or truncated ({complaints[0]}); copy it again")
+    if messages:
+        raise ValueError(f"{path} is damaged or truncated ({messages[0]}); copy it again")
 
 
 def _is_colour(series: tifffile.TiffPageSeries) -> bool:
@@ -121,8 +127,8 @@ def _compression(series: tifffile.TiffPageSeries) -> str:
 
 
 @contextlib.contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """What tifffile logs as an error (a page chain that breaks off, for one) instead of raising it."""
+def _logged_errors() -> Iterator[list[str]]:
+    """Errors that tifffile logs instead of raising them, such as a broken chain of pages."""
     messages: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: messages.append(record.getMessage())

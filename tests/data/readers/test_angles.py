@@ -128,13 +128,13 @@ def test_the_column_called_angle_comes_before_those_of_other_axes(csv):
     [
         (
             "frame,motor,current\n0,1,2\n",
-            "columns 'frame', 'motor', 'current', of which none .* name it 'angle'",
+            "columns 'frame', 'motor', 'current', and none .* name it 'angle'",
         ),
-        ("angle_index,angle_radius\n0,1\n", "of which none"),
-        ("phi,theta\n0,1\n", "columns 'phi', 'theta', of which more than one .* name it 'angle'"),
+        ("angle_index,angle_radius\n0,1\n", "and none"),
+        ("phi,theta\n0,1\n", "columns 'phi', 'theta', and more than one .* name it 'angle'"),
         ("0,7,0\n1,7,45\n", "3 columns, separated by commas, and no header; .* one of the columns 'angle'"),
         ("0 0.0\n1 45\n", "2 columns, separated by blanks, and no header"),
-        ("0,45,90\n", "expected one angle a line"),
+        ("0,45,90\n", "expected one angle per line"),
     ],
 )
 def test_a_column_is_never_guessed(csv, text, message):

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.registry import read
+from pfitre_jax.data.readers.registry import read_raw
 from pfitre_jax.priors import files
 
 DEGREES = np.array([0.0, 40.0, 80.0, 120.0])
@@ -52,7 +52,7 @@ def nxtomo(path, frames, keys, angles, units="degrees", nested=True):
 class TestTiff:
     def test_stack_and_csv(self, tmp_path, stack, csv):
         tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
-        raw = read(tmp_path / "scan.tif", csv)
+        raw = read_raw(tmp_path / "scan.tif", csv)
         np.testing.assert_array_equal(raw.projections, stack)
         np.testing.assert_allclose(raw.theta_rad, THETA)
         assert raw.kind == "absorption" and raw.flat is None
@@ -61,15 +61,15 @@ class TestTiff:
         with tifffile.TiffWriter(tmp_path / "scan.tif", bigtiff=True) as tiff:
             for view in stack:
                 tiff.write(view, metadata=None)
-        np.testing.assert_array_equal(read(tmp_path / "scan.tif", csv).projections, stack)
+        np.testing.assert_array_equal(read_raw(tmp_path / "scan.tif", csv).projections, stack)
 
     def test_the_content_decides_not_the_name(self, tmp_path, stack, csv):
         tifffile.imwrite(tmp_path / "scan.dat", stack, photometric="minisblack")
-        assert read(tmp_path / "scan.dat", csv, data="transmission").kind == "transmission"
+        assert read_raw(tmp_path / "scan.dat", csv, kind="transmission").kind == "transmission"
 
     def test_cu23(self, data_dir):
         folder = data_dir / "cu23_hxn_xrf"
-        raw = read(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
+        raw = read_raw(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
         assert raw.projections.shape == (51, 84, 150) and raw.kind == "absorption"
         degrees = np.concatenate([np.arange(-72, -1, 2), np.arange(94, 109)])
         np.testing.assert_allclose(np.rad2deg(raw.theta_rad), degrees, atol=2e-3)
@@ -77,13 +77,13 @@ class TestTiff:
     def test_no_angles(self, tmp_path, stack):
         tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
         with pytest.raises(ValueError, match="--angles"):
-            read(tmp_path / "scan.tif")
+            read_raw(tmp_path / "scan.tif")
 
     @pytest.mark.parametrize("shape", [(5, 6), (2, 4, 5, 6)])
     def test_no_stack(self, tmp_path, csv, shape):
         tifffile.imwrite(tmp_path / "scan.tif", np.ones(shape, np.uint8), photometric="minisblack")
         with pytest.raises(ValueError, match=r"expected one stack \(views, rows, columns\)"):
-            read(tmp_path / "scan.tif", csv)
+            read_raw(tmp_path / "scan.tif", csv)
 
     @pytest.mark.parametrize(
         ("shape", "planar"),
@@ -96,7 +96,7 @@ class TestTiff:
         with pytest.raises(
             ValueError, match=r"colour picture; expected a stack \(views, rows, columns\) of grey"
         ):
-            read(tmp_path / "scan.tif", csv)
+            read_raw(tmp_path / "scan.tif", csv)
 
     @pytest.mark.skipif(
         importlib.util.find_spec("imagecodecs") is not None, reason="imagecodecs is installed"
@@ -114,12 +114,12 @@ class TestTiff:
         with pytest.raises(
             ValueError, match=rf"compressed \({code.name}\): pip install imagecodecs, or save it unc"
         ):
-            read(tmp_path / "scan.tif", csv)
+            read_raw(tmp_path / "scan.tif", csv)
 
     def test_empty(self, tmp_path, csv):
         (tmp_path / "scan.tif").write_bytes(b"")
         with pytest.raises(ValueError, match="0 bytes"):
-            read(tmp_path / "scan.tif", csv)
+            read_raw(tmp_path / "scan.tif", csv)
 
     @pytest.mark.parametrize("whole", [True, False], ids=["one block", "page by page"])
     @pytest.mark.parametrize("part", [0.05, 0.3, 0.5, 0.8, 0.97])
@@ -132,17 +132,17 @@ class TestTiff:
         content = path.read_bytes()
         path.write_bytes(content[: int(part * len(content))])
         with pytest.raises(ValueError, match="truncated"):
-            read(path, csv)
+            read_raw(path, csv)
 
     def test_text_called_tiff(self, tmp_path, csv):
         (tmp_path / "scan.tif").write_text("this is no picture")
         with pytest.raises(ValueError, match="not a TIFF"):
-            read(tmp_path / "scan.tif", csv)
+            read_raw(tmp_path / "scan.tif", csv)
 
     def test_counts_need_flats(self, tmp_path, stack, csv):
         tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
         with pytest.raises(ValueError, match="counts need flat and dark"):
-            read(tmp_path / "scan.tif", csv, data="counts")
+            read_raw(tmp_path / "scan.tif", csv, kind="counts")
 
 
 class TestDXchange:
@@ -153,13 +153,13 @@ class TestDXchange:
         return path
 
     def test_tooth(self, data_dir):
-        raw = read(data_dir / "tooth_aps2bm" / "tooth.h5")
+        raw = read_raw(data_dir / "tooth_aps2bm" / "tooth.h5")
         assert raw.projections.shape == (181, 2, 640) and raw.kind == "counts"
         assert raw.flat.shape == raw.dark.shape == (2, 640)
         np.testing.assert_allclose(raw.theta_rad, np.deg2rad(np.arange(181) * 0.994475138), atol=1e-6)
 
     def test_without_flats_it_is_absorption(self, tmp_path, stack):
-        raw = read(self.write(tmp_path / "scan.h5", data=stack, theta=DEGREES))
+        raw = read_raw(self.write(tmp_path / "scan.h5", data=stack, theta=DEGREES))
         assert raw.kind == "absorption" and raw.flat is None
         np.testing.assert_allclose(raw.theta_rad, THETA)
 
@@ -168,29 +168,29 @@ class TestDXchange:
         path = self.write(
             tmp_path / "scan.h5", data=stack, theta=DEGREES, data_white=white, data_dark=white[:1] * 0
         )
-        raw = read(path)
+        raw = read_raw(path)
         np.testing.assert_allclose(raw.flat, 4.0)
-        assert read(path, data="absorption").flat is None
+        assert read_raw(path, kind="absorption").flat is None
 
     def test_angles_beside_it_win(self, tmp_path, stack, csv):
         path = self.write(tmp_path / "scan.h5", data=stack, theta=DEGREES + 1)
-        np.testing.assert_allclose(read(path, csv).theta_rad, THETA)
+        np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
         path = self.write(tmp_path / "bare.h5", data=stack)
-        np.testing.assert_allclose(read(path, csv).theta_rad, THETA)
+        np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
 
     def test_the_unit_given_wins_over_degrees(self, tmp_path, stack):
         path = self.write(tmp_path / "scan.h5", data=stack, theta=THETA)
-        np.testing.assert_allclose(read(path, angle_unit="rad").theta_rad, THETA)
+        np.testing.assert_allclose(read_raw(path, angle_unit="rad").theta_rad, THETA)
 
     def test_no_theta_is_not_guessed(self, tmp_path, stack):
         path = self.write(tmp_path / "scan.h5", data=stack)
         with pytest.raises(ValueError, match=r"no angles.*--angles"):
-            read(path)
+            read_raw(path)
 
     def test_no_data(self, tmp_path, stack):
         path = self.write(tmp_path / "scan.h5", theta=DEGREES)
         with pytest.raises(ValueError, match="found /exchange/theta"):
-            read(path)
+            read_raw(path)
 
     def test_flat_of_another_shape(self, tmp_path, stack):
         path = self.write(
@@ -201,12 +201,12 @@ class TestDXchange:
             data_dark=np.ones((5, 5)),
         )
         with pytest.raises(ValueError, match=r"flat has shape \(5, 5\); expected \(5, 6\)"):
-            read(path)
+            read_raw(path)
 
     def test_flat_without_dark(self, tmp_path, stack):
         path = self.write(tmp_path / "scan.h5", data=stack, theta=DEGREES, data_white=np.ones((5, 6)))
         with pytest.raises(ValueError, match="no dark"):
-            read(path)
+            read_raw(path)
 
 
 class TestNXtomo:
@@ -216,7 +216,7 @@ class TestNXtomo:
         frames = np.concatenate([dark, flat, stack[:2], spoilt, stack[2:], flat])
         keys = [2, 1, 1, 0, 0, 3, 0, 0, 1, 1]
         angles = [0, 0, 0, *DEGREES[:2], 77, *DEGREES[2:], 120, 120]
-        raw = read(nxtomo(tmp_path / "scan.nxs", frames, keys, angles))
+        raw = read_raw(nxtomo(tmp_path / "scan.nxs", frames, keys, angles))
         np.testing.assert_array_equal(raw.projections, stack)
         np.testing.assert_allclose(raw.theta_rad, THETA)
         assert raw.kind == "counts" and np.all(raw.flat == 9) and np.all(raw.dark == 0.5)
@@ -226,29 +226,29 @@ class TestNXtomo:
         [(DEGREES, "degrees"), (DEGREES, "deg"), (DEGREES, None), (THETA, "rad"), (THETA, b"Radian")],
     )
     def test_units(self, tmp_path, stack, angles, units):
-        raw = read(nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, angles, units))
+        raw = read_raw(nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, angles, units))
         np.testing.assert_allclose(raw.theta_rad, THETA)
         assert raw.kind == "absorption"
 
     def test_a_unit_against_the_attribute(self, tmp_path, stack):
         path = nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, THETA, "rad")
-        np.testing.assert_allclose(read(path, angle_unit="rad").theta_rad, THETA)
+        np.testing.assert_allclose(read_raw(path, angle_unit="rad").theta_rad, THETA)
         with pytest.raises(ValueError, match=r"rotation_angle is in 'rad' but the angle unit is 'deg'"):
-            read(path, angle_unit="deg")
+            read_raw(path, angle_unit="deg")
 
     def test_no_rotation_angle(self, tmp_path, stack, csv):
         path = nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, None)
         with pytest.raises(ValueError, match=r"NXtomo.*no angles.*rotation_angle.*--angles"):
-            read(path)
-        np.testing.assert_allclose(read(path, csv).theta_rad, THETA)
+            read_raw(path)
+        np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
 
     def test_only_flats(self, tmp_path, stack):
         with pytest.raises(ValueError, match="no projection"):
-            read(nxtomo(tmp_path / "scan.nxs", stack, [1] * 4, DEGREES))
+            read_raw(nxtomo(tmp_path / "scan.nxs", stack, [1] * 4, DEGREES))
 
     def test_too_few_keys(self, tmp_path, stack):
         with pytest.raises(ValueError, match=r"3 frames but .* 4"):
-            read(nxtomo(tmp_path / "scan.nxs", stack, [0] * 3, DEGREES))
+            read_raw(nxtomo(tmp_path / "scan.nxs", stack, [0] * 3, DEGREES))
 
 
 class TestSeveralEntries:
@@ -269,13 +269,13 @@ class TestSeveralEntries:
 
     def test_none_is_guessed(self, path):
         with pytest.raises(ValueError, match=r"2 tomographies \(/entry0000, /entry0001\).*'default'.*h5copy"):
-            read(path)
+            read_raw(path)
 
     @pytest.mark.parametrize("default", ["entry0001", b"/entry0001"])
     def test_the_default_is_read(self, path, stack, default):
         with h5py.File(path, "a") as file:
             file.attrs["default"] = default
-        raw = read(path)
+        raw = read_raw(path)
         np.testing.assert_array_equal(raw.projections, stack + 1)
         np.testing.assert_allclose(raw.theta_rad, np.deg2rad(DEGREES + 1))
 
@@ -283,19 +283,19 @@ class TestSeveralEntries:
         with h5py.File(path, "a") as file:
             file.attrs["default"] = "entry0002"
         with pytest.raises(ValueError, match="2 tomographies"):
-            read(path)
+            read_raw(path)
 
     def test_entries_inside_one(self, path):
         with h5py.File(path, "a") as file:
             for n in range(2):
                 file.move(f"entry000{n}", f"all/entry000{n}")
         with pytest.raises(ValueError, match="/all/entry0000, /all/entry0001"):
-            read(path)
+            read_raw(path)
 
     def test_an_entry_of_flats_is_none(self, path, stack):
         with h5py.File(path, "a") as file:
             file["entry0000/instrument/detector/image_key"][:] = 1
-        np.testing.assert_array_equal(read(path).projections, stack + 1)
+        np.testing.assert_array_equal(read_raw(path).projections, stack + 1)
 
     def test_a_link_to_an_entry_is_the_same_one(self, path, stack):
         with h5py.File(path, "a") as file:
@@ -303,7 +303,7 @@ class TestSeveralEntries:
             file["a_link"] = h5py.SoftLink("/entry0001")
             file["entry_of_links/data"] = file["entry0001/data"]
             file["entry_of_links"].attrs["NX_class"] = "NXentry"
-        np.testing.assert_array_equal(read(path).projections, stack + 1)
+        np.testing.assert_array_equal(read_raw(path).projections, stack + 1)
 
 
 class TestHDF5:
@@ -334,7 +334,7 @@ class TestHDF5:
         with pytest.raises(
             ValueError, match=rf"/exchange/data .* HDF5 filter .* \({what}\):.*hdf5plugin.*h5repack"
         ):
-            read(tmp_path / ("linked.h5" if linked else "raw.h5"))
+            read_raw(tmp_path / ("linked.h5" if linked else "raw.h5"))
         assert sys.modules.pop("hdf5plugin").__file__ == str(tmp_path / "hdf5plugin.py")
 
     def test_angles_that_are_text(self, tmp_path, stack, csv):
@@ -342,30 +342,32 @@ class TestHDF5:
         with pytest.raises(
             ValueError, match=r"scan\.h5: /exchange/theta is text; expected numbers.*--angles CSV"
         ):
-            read(path)
-        np.testing.assert_allclose(read(path, csv).theta_rad, THETA)
+            read_raw(path)
+        np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
 
     def test_text_called_hdf5(self, tmp_path):
         (tmp_path / "scan.h5").write_text("no")
         with pytest.raises(ValueError, match="not an HDF5 file"):
-            read(tmp_path / "scan.h5")
+            read_raw(tmp_path / "scan.h5")
 
     def test_empty(self, tmp_path):
         (tmp_path / "scan.h5").write_bytes(b"")
         with pytest.raises(ValueError, match="0 bytes"):
-            read(tmp_path / "scan.h5")
+            read_raw(tmp_path / "scan.h5")
 
     def test_truncated(self, tmp_path, stack):
         path = TestDXchange().write(tmp_path / "scan.h5", data=stack, theta=DEGREES)
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(ValueError, match="truncated"):
-            read(path)
+            read_raw(path)
 
     def test_another_layout(self, tmp_path):
         with h5py.File(tmp_path / "scan.h5", "w") as file:
             file["results/volume"] = np.ones(3)
-        with pytest.raises(ValueError, match=r"neither .*DXchange.*NXtomo.*found /results/volume"):
-            read(tmp_path / "scan.h5")
+        with pytest.raises(
+            ValueError, match=r"none of the known formats.*DXchange.*NXtomo.*found /results/volume"
+        ):
+            read_raw(tmp_path / "scan.h5")
 
 
 class TestNpz:
@@ -374,37 +376,37 @@ class TestNpz:
     )
     def test_names_of_the_angles(self, tmp_path, stack, name, values):
         np.savez(tmp_path / "scan.npz", projections=stack, center=2.25, **{name: values})
-        raw = read(tmp_path / "scan.npz")
+        raw = read_raw(tmp_path / "scan.npz")
         np.testing.assert_allclose(raw.theta_rad, THETA)
         assert raw.center == 2.25 and raw.kind == "absorption"
 
     def test_i13(self, data_dir):
-        raw = read(data_dir / "i13_tomo_standard" / "i13_24737.npz")
+        raw = read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz")
         assert raw.projections.shape == (91, 135, 160) and raw.kind == "counts"
         np.testing.assert_allclose(np.rad2deg(raw.theta_rad[[0, -1]]), [-88.2, 91.7999])
 
     def test_angles_beside_it_win(self, tmp_path, stack, csv):
         np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES + 5)
-        np.testing.assert_allclose(read(tmp_path / "scan.npz", csv).theta_rad, THETA)
+        np.testing.assert_allclose(read_raw(tmp_path / "scan.npz", csv).theta_rad, THETA)
 
     def test_pickled_arrays_are_not_loaded(self, tmp_path, stack):
         ragged = np.empty(2, object)
         ragged[:] = [[1.0], [1.0, 2.0]]
         np.savez(tmp_path / "scan.npz", projections=ragged, theta_deg=DEGREES, allow_pickle=True)
         with pytest.raises(ValueError, match="pickled"):
-            read(tmp_path / "scan.npz")
+            read_raw(tmp_path / "scan.npz")
 
     def test_a_pickle_called_npz(self, tmp_path):
         (tmp_path / "scan.npz").write_bytes(pickle.dumps({"projections": 1}))
         with pytest.raises(ValueError, match="pickled"):
-            read(tmp_path / "scan.npz")
+            read_raw(tmp_path / "scan.npz")
 
     def test_truncated(self, tmp_path, stack):
         np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES)
         content = (tmp_path / "scan.npz").read_bytes()
         (tmp_path / "scan.npz").write_bytes(content[: len(content) // 2])
         with pytest.raises(ValueError, match="truncated"):
-            read(tmp_path / "scan.npz")
+            read_raw(tmp_path / "scan.npz")
 
     def test_damaged_inside(self, tmp_path, stack):
         np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES)
@@ -412,7 +414,7 @@ class TestNpz:
         content[300:320] = bytes(20)
         (tmp_path / "scan.npz").write_bytes(bytes(content))
         with pytest.raises(ValueError, match="damaged"):
-            read(tmp_path / "scan.npz")
+            read_raw(tmp_path / "scan.npz")
 
     @pytest.mark.parametrize("kind", ["data", "method", "password"])
     def test_damaged_and_compressed(self, tmp_path, stack, kind):
@@ -429,7 +431,7 @@ class TestNpz:
             content[directory + 8] |= 1
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"damaged \(.*copy it again"):
-            read(path)
+            read_raw(path)
         with pytest.raises(ValueError, match=r"cannot be read .*pfitre train"):
             files.load(path)
 
@@ -437,7 +439,7 @@ class TestNpz:
     def test_angles_that_are_text(self, tmp_path, stack, angles):
         np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=angles)
         with pytest.raises(ValueError, match=r"scan\.npz: theta_deg is text; expected numbers.*--angles CSV"):
-            read(tmp_path / "scan.npz")
+            read_raw(tmp_path / "scan.npz")
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -453,12 +455,12 @@ class TestNpz:
         arrays = {"projections": stack, "theta_deg": DEGREES, **change}
         np.savez(tmp_path / "scan.npz", **{k: v for k, v in arrays.items() if v is not None})
         with pytest.raises(ValueError, match=message):
-            read(tmp_path / "scan.npz")
+            read_raw(tmp_path / "scan.npz")
 
     def test_a_unit_against_the_name(self, tmp_path, stack):
         np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES)
         with pytest.raises(ValueError, match=r"theta_deg.*'rad'"):
-            read(tmp_path / "scan.npz", angle_unit="rad")
+            read_raw(tmp_path / "scan.npz", angle_unit="rad")
 
 
 def test_every_reader_takes_the_unit_of_the_csv_header(tmp_path, stack):
@@ -468,25 +470,25 @@ def test_every_reader_takes_the_unit_of_the_csv_header(tmp_path, stack):
     np.savez(tmp_path / "scan.npz", projections=stack)
     TestDXchange().write(tmp_path / "scan.h5", data=stack)
     for name in ("scan.tif", "scan.npz", "scan.h5"):
-        np.testing.assert_allclose(read(tmp_path / name, csv).theta_rad, THETA)
+        np.testing.assert_allclose(read_raw(tmp_path / name, csv).theta_rad, THETA)
         with pytest.raises(ValueError, match="the angle unit is 'deg'"):
-            read(tmp_path / name, csv, angle_unit="deg")
+            read_raw(tmp_path / name, csv, angle_unit="deg")
 
 
 def test_missing_files_and_folders(tmp_path, stack):
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        read(tmp_path / "none.tif")
+        read_raw(tmp_path / "none.tif")
     tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
     with pytest.raises(FileNotFoundError, match=r"angles\.csv does not exist"):
-        read(tmp_path / "scan.tif", tmp_path / "angles.csv")
+        read_raw(tmp_path / "scan.tif", tmp_path / "angles.csv")
     with pytest.raises(IsADirectoryError, match="is a folder"):
-        read(tmp_path)
+        read_raw(tmp_path)
 
 
 def test_an_unknown_format(tmp_path):
     (tmp_path / "scan.xyz").write_text("words")
-    with pytest.raises(ValueError, match="none of the formats"):
-        read(tmp_path / "scan.xyz")
+    with pytest.raises(ValueError, match="none of the known formats"):
+        read_raw(tmp_path / "scan.xyz")
 
 
 def test_an_unknown_kind(stack):

@@ -1,0 +1,129 @@
+"""NXtomo (NeXus): frames with an ``image_key`` and a ``rotation_angle``.
+
+An entry holds ``image_key`` (0 projection, 1 flat, 2 dark, other frames ignored), the frames ``data`` beside
+it, and ``rotation_angle`` for each frame or for each projection, with its ``units``. If several entries hold
+a tomography, the root's attribute ``default`` selects one.
+"""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+
+from pfitre_jax.data.readers.angles import check_numbers
+from pfitre_jax.data.readers.hdf5_file import Hdf5File, attribute_text
+from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
+
+#: Values of ``image_key``.
+PROJECTION, FLAT, DARK = 0, 1, 2
+
+
+class NXtomoReader(Hdf5Reader):
+    """Reads NXtomo files."""
+
+    name = "NXtomo"
+    description = "HDF5 with frames and an image_key"
+
+    def has_layout(self, hdf5: Hdf5File) -> bool:
+        """Whether the file holds frames with an ``image_key``."""
+        return bool(_frames_by_key(hdf5))
+
+    def contents(self, hdf5: Hdf5File) -> Hdf5Contents:
+        """Contents of the one tomography of the file.
+
+        Raises:
+            ValueError: If they are damaged or incomplete, or there are several tomographies.
+        """
+        path, frames = hdf5.path, _frames_by_key(hdf5)
+        expected = "0, 1 or 2 for each frame"
+        image_keys = {
+            key: check_numbers(hdf5.values(key), f"{path}: /{key}", expected).ravel() for key in frames
+        }
+        key = _select_tomography(hdf5, frames, image_keys)
+        image_key, data = image_keys[key], hdf5.datasets[frames[key]]
+        if image_key.size != data.shape[0]:
+            raise ValueError(
+                f"{path}: /{key} names {image_key.size} frames but /{frames[key]} holds {data.shape[0]}; "
+                "expected one image key for each frame"
+            )
+        if not np.any(image_key == PROJECTION):
+            raise ValueError(
+                f"{path}: /{key} names no projection; expected image_key 0 for the frames that are"
+            )
+        flat, dark = (
+            hdf5.values(frames[key], image_key == value) if value in image_key else None
+            for value in (FLAT, DARK)
+        )
+        theta_name = _nearest_dataset(hdf5, key, "rotation_angle", 1)
+        theta = None if theta_name is None else np.asarray(hdf5.values(theta_name))
+        if theta is not None and theta.size == image_key.size:
+            theta = theta[image_key == PROJECTION]
+        return Hdf5Contents(
+            projections=hdf5.stack(frames[key], np.flatnonzero(image_key == PROJECTION)),
+            flat=flat,
+            dark=dark,
+            theta=theta,
+            unit=None if theta_name is None else hdf5.unit(theta_name),
+            theta_name="rotation_angle" if theta_name is None else "/" + theta_name,
+        )
+
+
+def _frames_by_key(hdf5: Hdf5File) -> dict[str, str]:
+    """The dataset of frames for each ``image_key`` that has one."""
+    keys = [name for name in hdf5.datasets if name.rsplit("/", 1)[-1] == "image_key"]
+    frames = {key: _nearest_dataset(hdf5, key, "data", 3) for key in keys}
+    return {key: name for key, name in frames.items() if name is not None}
+
+
+def _select_tomography(hdf5: Hdf5File, frames: dict[str, str], image_keys: dict[str, np.ndarray]) -> str:
+    """The ``image_key`` of the tomography to read.
+
+    Raises:
+        ValueError: If several entries hold projections and none is the default.
+    """
+    file = hdf5.file
+    keys = [key for key, values in image_keys.items() if np.any(values == PROJECTION)] or list(image_keys)
+    default = attribute_text(file.attrs.get("default", "")).strip("/")
+    marked = [key for key in keys if default and key.startswith(default + "/")]
+    # Links show one tomography in several places: entries differ only if their frames differ, too.
+    entries: dict[str, str] = {}
+    for key in marked or keys:
+        entry, data = _entry(file, key), hdf5.datasets[frames[key]]
+        if not any(
+            file[entry] == file[other] or data == hdf5.datasets[frames[other_key]]
+            for other, other_key in entries.items()
+        ):
+            entries[entry] = key
+    if len(entries) > 1:
+        raise ValueError(
+            f"{hdf5.path} holds {len(entries)} tomographies ({', '.join('/' + entry for entry in entries)}); "
+            "expected one: name it in the attribute 'default' of the root, or copy it to a file of its own "
+            "(h5copy)"
+        )
+    return next(iter(entries.values()))
+
+
+def _entry(file: h5py.File, key: str) -> str:
+    """The innermost NeXus entry around ``key``, else the outermost group."""
+    parts = key.split("/")[:-1]
+    groups = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    entries = (
+        group
+        for group in groups
+        if attribute_text(file[group].attrs.get("NX_class", "")) in ("NXentry", "NXsubentry")
+    )
+    return next(entries, groups[-1] if groups else "/")
+
+
+def _nearest_dataset(hdf5: Hdf5File, key: str, name: str, ndim: int) -> str | None:
+    """The dataset called ``name`` that shares the longest path with ``key``, at least its entry."""
+    entry = key.split("/")
+    best, depth = None, 0
+    for candidate, item in hdf5.datasets.items():
+        parts = candidate.split("/")
+        if parts[-1] != name or item.ndim != ndim:
+            continue
+        shared = next((i for i, (a, b) in enumerate(zip(parts, entry, strict=False)) if a != b), len(parts))
+        if shared > depth:
+            best, depth = candidate, shared
+    return best

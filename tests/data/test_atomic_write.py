@@ -1,0 +1,35 @@
+"""Atomic writing and the check of an output folder."""
+
+from pathlib import Path
+
+import pytest
+
+from pfitre_jax.data.atomic_write import check_output_folder, write_files
+
+
+def test_a_writer_that_fails_leaves_the_folder_as_it_was(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+
+    def fail(path):
+        path.write_text("half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_files(tmp_path, {"a.txt": lambda path: path.write_text("new"), "b.txt": fail})
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+def test_an_output_folder_that_cannot_be_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "below"):
+        with pytest.raises(NotADirectoryError, match="is a file; give another --out"):
+            check_output_folder(folder)
+    assert check_output_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody can write to: /proc")
+def test_an_output_folder_that_cannot_be_written_is_refused():
+    with pytest.raises(OSError, match=r"cannot be written .* give another --out"):
+        check_output_folder("/proc/self/out")
