@@ -150,7 +150,7 @@ def put(results: dict, cell: Cell, value: Any) -> None:
 
 def hashes(*priors: str) -> dict[str, str]:
     """The hash of each prior's weights, by its name."""
-    return {name: pf.priors.pretrained(name).card.get("sha256", "") for name in sorted(set(priors))}
+    return {name: pf.priors.pretrained(name).info.card.get("sha256", "") for name in sorted(set(priors))}
 
 
 def of_learned(*priors: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ def cells(config: Config, priors: Mapping[str, str]) -> list[tuple[str, str, str
 
 def label(prior: str) -> str:
     """Name and the beginning of the hash of a prior's weights: other weights are other cells."""
-    card = pretrained(prior).card
+    card = pretrained(prior).info.card
     return f"{card['name']} {card['sha256'][:8]}"
 
 

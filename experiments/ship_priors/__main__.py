@@ -37,7 +37,7 @@ def last_step(config: Config, name: str) -> int:
 def made(config: Config, name: str, out: Path) -> Path | None:
     """Weights that this experiment has made, through all their stages."""
     path = out / name / f"{name}.npz"
-    return path if path.is_file() and pretrained(path).card["steps"] >= last_step(config, name) else None
+    return path if path.is_file() and pretrained(path).info.card["steps"] >= last_step(config, name) else None
 
 
 def make(config: Config, name: str, out: Path, anew: bool, enough: Callable[[], bool], command: str) -> Path:
@@ -49,7 +49,7 @@ def make(config: Config, name: str, out: Path, anew: bool, enough: Callable[[], 
         weights = pretrained(made(config, recipe.first, out) or recipe.first)
     elif not (anew or config.small):
         weights = pretrained(name)
-        if weights.card["steps"] >= last:
+        if weights.info.card["steps"] >= last:
             print(f"{name}: the shipped weights have made all {last} steps; --anew trains from nothing")
             return locate(name)
 
@@ -84,12 +84,12 @@ def judged(
     baselines: of the folder of another prior, on the same scans, is taken what total variation makes
     """
     prior = pretrained(path)
-    joint = getattr(prior, "reach", 0) > 0
+    joint = prior.info.reach > 0
     settings = config.settings.of_volumes() if joint else config.settings
     asked = methods.settings("pfitre", joint=joint, prior=prior)
     parameters = {name: asked[name] for name in ("rho", "iterations")}
     how = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in parameters.values())
-    folder = out / f"judged-{prior.card['sha256'][:8]}-{how}"
+    folder = out / f"judged-{prior.info.card['sha256'][:8]}-{how}"
 
     def progress(done: int, total: int) -> None:
         print(f"{folder}: {done}/{total} cells", flush=True)
@@ -98,7 +98,7 @@ def judged(
 
     where = {"only": config.only, "folder": folder, "baselines": baselines}
     records = judge.evaluate(prior, settings, **parameters, **where, progress=progress)
-    judge.save(records, settings, {**parameters, "prior": prior.card.get("name")}, folder)
+    judge.save(records, settings, {**parameters, "prior": prior.info.card.get("name")}, folder)
     worst.save(prior, records, settings, folder, **parameters)
     write = lambda command: judge.write_card(path, prior, records, settings, parameters, command)  # noqa: E731
     return judge.summarise(records), folder, write

@@ -90,7 +90,7 @@ def adapt(
     with computation():
         with progress_bar("adapting", "steps") as progress:
             adapted = adaptation.adapt(loaded, parent, rows=rows, settings=settings, progress=progress)
-        card = dict(adapted.prior.card) | {"name": out.stem, "command": command_line(ctx)}
+        card = dict(adapted.prior.info.card) | {"name": out.stem, "command": command_line(ctx)}
         result = dataclasses.replace(adapted.prior, card=card)
         figure = draw_adaptation(adapted.losses, adapted.looks, adapted.errors, adapted.step)
         writers = {

@@ -127,7 +127,7 @@ def evaluate(
     evaluation.check(loaded, settings, **parameters, **where)
     with computation(), progress_bar("evaluating", "cells") as progress:
         records = evaluation.evaluate(loaded, settings, **parameters, **where, progress=progress)
-    recorded = {**parameters, "prior": loaded.card.get("name")}
+    recorded = {**parameters, "prior": loaded.info.card.get("name")}
     with computation():
         paths = evaluation.save(records, settings, recorded, out)
         if card:

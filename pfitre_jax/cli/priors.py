@@ -31,7 +31,7 @@ def priors(
     if prior is None:
         print_facts({name: describe_prior(name) for name in available()} or {"priors": "none is installed"})
     else:
-        card = dict(pretrained(prior).card)
+        card = dict(pretrained(prior).info.card)
         Console(soft_wrap=True, highlight=False, emoji=False).print_json(data=card)
 
 
@@ -40,7 +40,7 @@ def describe_prior(name: str) -> str:
     from pfitre_jax.priors.files import pretrained
 
     try:
-        card = pretrained(name).card
+        card = pretrained(name).info.card
     except ValueError as error:
         return f"cannot be loaded: {error}"
     parts = [f"{card['parameters'] / 1e6:.2f} M parameters", f"{card.get('steps', '?')} training steps"]

@@ -114,6 +114,6 @@ def train(
         )
     print_line(path)
     last_step = configuration.steps if stage is None else configuration.span(stage)[1]
-    done = pretrained(path).card["steps"]
+    done = pretrained(path).info.card["steps"]
     if done < last_step:
         print_line(f"{done} of {last_step} steps are done; repeat the command to resume")

@@ -86,7 +86,7 @@ def with_weight(
 ) -> dict[str, jax.Array]:
     """Images (scans, ny, nx) of "fista_tv" at a weight, (), and of "pfitre"; a prior of volumes takes the
     scans for the rows of one."""
-    learned = _learned_volume if getattr(prior, "reach", 0) else _learned
+    learned = _learned_volume if prior.info.reach else _learned
     images, _ = learned(prior, scans, _number(rho), iterations=iterations)
     ratios, weights = jnp.ones(1), jnp.reshape(weight, 1)
     [variation], _ = _variation(scans, ratios, weights, iterations=fista_iterations)

@@ -52,12 +52,12 @@ def write_card(
     """
     scores = summarise(records)
     del scores["disagreement"]
-    card = prior.card | _domain(prior.card, records, settings.rows > 1)
+    card = prior.info.card | _domain(prior.info.card, records, settings.rows > 1)
     told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
     path = files.locate(prior_path)
     saved = files.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
     beside = path.with_suffix(".json")
-    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.card))})]
+    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.info.card))})]
 
 
 def _domain(card: dict, records: list[dict], volumes: bool) -> dict:

@@ -84,15 +84,15 @@ def check(
 
 def _context(prior, settings: EvaluationSettings, rho, iterations) -> dict:
     """What, beside its cell, a record depends on."""
-    if (getattr(prior, "reach", 0) > 0) != (settings.rows > 1):
+    if (prior.info.reach > 0) != (settings.rows > 1):
         raise ValueError(
-            f"the prior sees {2 * getattr(prior, 'reach', 0) + 1} rows and the scenes have {settings.rows}; "
+            f"the prior sees {2 * prior.info.reach + 1} rows and the scenes have {settings.rows}; "
             "expected a prior of volumes for scenes of several rows (EvaluationSettings.of_volumes), and for "
             "no others"
         )
     return {
         "prior": _digest(prior),
-        "first_iterations": getattr(prior, "first_iterations", 0),
+        "initial_iterations": prior.info.initial_iterations,
         "version": package_versions()["pfitre_jax"],
         "rho": rho,
         "iterations": iterations,

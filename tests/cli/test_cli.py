@@ -608,7 +608,7 @@ def test_priors_are_listed_with_their_hash_and_one_with_its_card():
     names = available()
     assert [line.split()[0] for line in listed.output.strip().splitlines()] == names
     for name in names:
-        card = pretrained(name).card
+        card = pretrained(name).info.card
         assert card["sha256"] in listed.output
         shown = json.loads(pfitre("priors", name).output)
         assert shown == dict(card)
