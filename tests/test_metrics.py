@@ -76,4 +76,4 @@ def test_nrmse():
 
 def test_residual_is_over_valid_bins():
     measured, predicted = jnp.array([[3.0, 4.0, 7.0]]), jnp.array([[3.0, 5.0, -70.0]])
-    np.testing.assert_allclose(metrics.residual(predicted, measured, jnp.array([[1, 1, 0]])), 1 / 5)
+    np.testing.assert_allclose(metrics.relative_residual(predicted, measured, jnp.array([[1, 1, 0]])), 1 / 5)
