@@ -38,15 +38,13 @@ from benchmarks.original import ITERATIONS, original_cost
 from benchmarks.timing import seconds, table
 from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import shared_problem
-from pfitre_jax.estimation.support import image_support
+from pfitre_jax.estimation import image_support, shared_problem
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.reconstruction import executor as slices
-from pfitre_jax.reconstruction import methods
+from pfitre_jax.reconstruction import Settings, build, load_chunk, make_program, split_rows
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, learned_rho
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))
@@ -98,17 +96,17 @@ def solver_seconds(
 ) -> float:
     """Seconds a slice, compiled."""
     problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
-    program = slices.make_program(solver, problem, scan.rows, scale=1.0, iterations=iterations, chunk=chunk)
-    todo = slices.blocks(slice(0, scan.rows), program.chunk)
-    solve = lambda: [part.images for part in slices.solve_blocks(program, scan.select_rows, todo)]  # noqa: E731
+    program = make_program(solver, problem, scan.rows, scale=1.0, iterations=iterations, chunk=chunk)
+    chunks = [load_chunk(program, scan, block) for block in split_rows(slice(0, scan.rows), program.chunk)]
+    solve = lambda: [program(sinograms, masks)[0].value for sinograms, masks, _ in chunks]  # noqa: E731
     return seconds(solve, repeats=1) / scan.rows
 
 
 def pfitre_seconds(side: int, views: int, rows: int, chunk: int | None = None) -> float:
     """Of the default method, seconds a slice."""
-    settings = methods.with_numbers(methods.settings("pfitre"), SMALLEST_WEIGHT)
-    solver = methods.build("pfitre", settings)
-    return solver_seconds(solver, random_scan(side, views, rows), settings["iterations"], chunk)
+    settings = Settings.create("pfitre").resolve(rho=learned_rho(SMALLEST_WEIGHT))
+    solver = build(settings)
+    return solver_seconds(solver, random_scan(side, views, rows), settings.iterations, chunk)
 
 
 def peer_fista(operator, sinogram, weight: float, iterations: int):

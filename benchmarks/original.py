@@ -20,11 +20,9 @@ from benchmarks.operators import astra_operator
 from benchmarks.timing import seconds, table
 from pfitre_jax.baselines.published import network as original
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import shared_problem
-from pfitre_jax.estimation.support import image_support
-from pfitre_jax.reconstruction import executor as slices
-from pfitre_jax.reconstruction import methods
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT
+from pfitre_jax.estimation import image_support, shared_problem
+from pfitre_jax.reconstruction import Settings, build, load_chunk, make_program, split_rows
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, learned_rho
 
 ITERATIONS = 10
 PRODUCTS = 51
@@ -62,13 +60,11 @@ def our_cost(n: int, views: int, theta_rad, rows: int) -> tuple[float, float]:
     scan = Scan.create(
         np.random.default_rng(0).random((views, rows, n), np.float32) * n / 4, theta_rad, center=(n - 1) / 2
     )
-    settings = methods.with_numbers(methods.settings("pfitre"), SMALLEST_WEIGHT)
+    settings = Settings.create("pfitre").resolve(rho=learned_rho(SMALLEST_WEIGHT))
     problem, compiling = shared_problem(scan.geometry(), image_support(scan.geometry()))
-    program = slices.make_program(
-        methods.build("pfitre", settings), problem, rows, scale=1.0, iterations=settings["iterations"]
-    )
-    todo = slices.blocks(slice(0, rows), program.chunk)
-    solve = lambda: [part.images for part in slices.solve_blocks(program, scan.select_rows, todo)]  # noqa: E731
+    program = make_program(build(settings), problem, rows, scale=1.0, iterations=settings.iterations)
+    chunks = [load_chunk(program, scan, block) for block in split_rows(slice(0, rows), program.chunk)]
+    solve = lambda: [program(sinograms, masks)[0].value for sinograms, masks, _ in chunks]  # noqa: E731
     return seconds(solve, repeats=1) / rows, compiling + program.seconds_compile
 
 

@@ -13,7 +13,7 @@ import pfitre_jax as pf
 from experiments.real_scans import FullAngle, full_angle
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.metrics import psnr, ssim
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def at_best(
 
     Returns the result and, where values were tried, the best one under the setting's name, and their losses.
     """
-    takes = recipe(method).defaults
+    takes = find_method(method).defaults
     given = {k: v for k, v in settings.items() if k in takes or k == "scale"}
     name = next((name for name in tried if name in takes), None)
     if name is None:

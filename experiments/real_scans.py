@@ -152,7 +152,7 @@ def registered_error(result: pf.Result, hidden: pf.Scan, motion: pf.Motion) -> f
 
     motion: of the views that were seen; centre and roll of it are the hidden ones' too
     """
-    ideal = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=0.0)
+    ideal = pf.project_result(result, hidden.theta_rad, roll_deg=0.0)
     own = register(hidden, ideal, pf.Motion.none(hidden.theta_rad, motion.center, motion.roll_deg))
     raw, known = own.undo(np.nan_to_num(ideal), np.isfinite(ideal))
     valid = hidden.mask & known
@@ -163,7 +163,7 @@ def registered_error(result: pf.Result, hidden: pf.Scan, motion: pf.Motion) -> f
 def _squares(result: pf.Result, hidden: pf.Scan) -> tuple[np.ndarray, np.ndarray]:
     """Sums of squares of each row, ``Ax - y`` and ``y``, over what is measured and predicted."""
     turned = 0.0 if hidden.roll_deg else None
-    predicted = pf.project_result(result.stored(), hidden.theta_rad, roll_deg=turned)
+    predicted = pf.project_result(result, hidden.theta_rad, roll_deg=turned)
     valid = hidden.mask & np.isfinite(predicted)
     missed = np.where(valid, predicted - hidden.projections, 0)
     # Views first, rows next.

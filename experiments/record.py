@@ -25,7 +25,7 @@ from PIL import Image
 import pfitre_jax as pf
 from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.jsonable import jsonable
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 
 HERE = Path(__file__).resolve().parent
 
@@ -156,7 +156,7 @@ def hashes(*priors: str) -> dict[str, str]:
 def of_learned(*priors: str) -> dict[str, str]:
     """What the results of ``pfitre`` depend on and a user may see change: the weights of its priors and its
     defaults. Not the constants in the code: whoever changes these removes the results."""
-    return hashes(*priors) | {"defaults": json.dumps(recipe("pfitre").defaults, sort_keys=True)}
+    return hashes(*priors) | {"defaults": json.dumps(find_method("pfitre").defaults, sort_keys=True)}
 
 
 def commit() -> str:

@@ -1,6 +1,5 @@
 from . import contrib, evaluation, interfaces, metrics, priors, solvers, training, trust, twin
 from .data.motion import Motion
-from .data.results import read_result
 from .data.scan import Scan
 from .estimation.alignment import Alignment, align
 from .geometry import ParallelGeometry, Wedge
@@ -10,7 +9,7 @@ from .operators.projector import Projector
 from .reconstruction.adapt import adapt
 from .reconstruction.api import load_scan, open_scan, reconstruct, with_center, with_roll
 from .reconstruction.reproject import project_result
-from .reconstruction.result import Result
+from .reconstruction.result import Result, read_result
 from .solvers.loop import Solution, Status
 
 __all__ = [

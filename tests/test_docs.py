@@ -105,7 +105,7 @@ def landweber_reconstructs(names):
     residual = np.asarray(names["solution"].stats["residual"])
     # Its misfit falls at every step.
     assert np.all(np.diff(residual) < 0) and residual[-1] < 0.2
-    assert methods.build("landweber", methods.settings("landweber")) == names["Landweber"]()
+    assert methods.build(methods.Settings.create("landweber")) == names["Landweber"]()
 
 
 def sparse_finds_the_pixels(names):

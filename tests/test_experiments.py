@@ -26,9 +26,9 @@ from experiments.real_chip import __main__ as real_chip
 from experiments.record import Record, palette_image
 from experiments.simulated_scans import Twin, simulate
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.results import StoredResult
 from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.metrics import psnr
+from pfitre_jax.reconstruction import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -182,7 +182,7 @@ class TestRealScans:
         mended = np.repeat(np.asarray(pf.Projector(geometry)(image))[:, None], 20, axis=1)
         scan = pf.Scan.create(mended, theta, center=11.5, roll_deg=roll)
         volume = np.repeat(image[None], 20, axis=0)
-        stored = StoredResult(volume, theta, 11.5, roll, 24, 0, 20, None, "fbp", {})
+        stored = Result.of_volume(volume, theta, center=11.5, roll_deg=roll, columns=24, raw_rows=20)
         result = SimpleNamespace(stored=lambda: stored)
         assert real_scans.prediction_error(result, scan) < 1e-5
         raw, mask = apply_roll(mended, None, -roll)

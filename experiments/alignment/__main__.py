@@ -13,7 +13,7 @@ from experiments.comparing import middle
 from experiments.real_scans import CATALYST, CHIP, CHIP_CENTER, catalyst, chip, is_there, registered_error
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 
 NAME = "alignment"
 #: Of the catalyst, which is no circuit.
@@ -159,7 +159,7 @@ def main() -> None:
         measure,
         tables,
         picture,
-        priors=[recipe("pfitre").defaults["prior"], OF_CATALYST],
+        priors=[find_method("pfitre").defaults["prior"], OF_CATALYST],
         pictured=todo,
     )
 

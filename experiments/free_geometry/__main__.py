@@ -13,7 +13,7 @@ from experiments.comparing import middle
 from experiments.free_geometry.config import PRESETS, Config
 from experiments.record import carry_out, command_line
 from experiments.volume_scans import off, registered, simulate
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 
 NAME = "free_geometry"
 #: How the views lie, and what is free while the prior is adapted.
@@ -33,7 +33,7 @@ def measure(config: Config, seed: str, what: str) -> tuple[dict, dict]:
     made = simulate(config.scans, int(seed))
     scan = made.straight if what == STRAIGHT else made.moved
     facts: dict = {}
-    prior = pf.priors.pretrained(recipe("pfitre").defaults["prior"])
+    prior = pf.priors.pretrained(find_method("pfitre").defaults["prior"])
     motion = pf.Motion.none(scan.theta_rad, scan.center)
     if what == ALIGNED:
         motion = pf.align(scan, roll=False, rows=False, gain=False).motion
@@ -98,7 +98,7 @@ def main() -> None:
         measure,
         tables,
         picture,
-        priors=[recipe("pfitre").defaults["prior"]],
+        priors=[find_method("pfitre").defaults["prior"]],
         pictured=todo,
     )
 

@@ -17,7 +17,7 @@ from experiments.record import carry_out, command_line
 from experiments.volume_scans import has_layout, psnr, simulate
 from pfitre_jax.contrib.planes import Planes
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 
 NAME = "joint_3d"
 APART, SMOOTHED, TOGETHER = "one by one", "smoothed along the rows", "together"
@@ -59,7 +59,7 @@ def measure(config: Config, kind: str, which: str, method: str) -> tuple[dict, d
 def ways(config: Config, scan: pf.Scan, method: str, loss):
     """Name, volume and facts of the rows one by one, smoothed, and together; what is tried at its best."""
     tried = [{"weight": weight} for weight in config.weights]
-    if "weight" not in recipe(method).defaults:
+    if "weight" not in find_method(method).defaults:
         tried = [{}]
     for way, joint in ((APART, False), (TOGETHER, True)):
         results, begin = [], time.perf_counter()
@@ -185,7 +185,7 @@ def main() -> None:
         measure,
         tables,
         picture,
-        priors=[recipe("pfitre").defaults["prior"], recipe("pfitre").joint_defaults["prior"]],
+        priors=[find_method("pfitre").defaults["prior"], find_method("pfitre").joint_defaults["prior"]],
         pictured=cells(config),
     )
 

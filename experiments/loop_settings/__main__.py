@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments.loop_settings.config import PRESETS, Config
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import Slices, timed
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 from pfitre_jax.solvers.fista import FISTATV
 
 NAME = "loop_settings"
@@ -33,7 +33,7 @@ def measure(config: Config, case: str, which: str) -> tuple[dict, dict]:
         methods, iterations = [FISTATV(jnp.asarray(w)) for w in weights], config.variation_iterations
     else:
         rho = slices.rho() if which == AUTO else jnp.asarray(float(which))
-        methods = [recipe("pfitre").build(prior=slices.prior, rho=rho)]
+        methods = [find_method("pfitre").build(prior=slices.prior, rho=rho)]
         if which == AUTO:
             noise = slices.found_noise()
             found = {

@@ -13,7 +13,7 @@ from experiments.comparing import at_best, middle
 from experiments.real_chip.config import PRESETS, Config
 from experiments.real_scans import chip, prediction_error, prediction_errors, require_chip, rows_of
 from experiments.record import Record, command_line, folder, of_learned
-from pfitre_jax.reconstruction.methods import recipe
+from pfitre_jax.reconstruction import find_method
 
 NAME = "real_chip"
 BASELINE, OURS = "fista-tv", "pfitre"
@@ -173,7 +173,7 @@ def main() -> None:
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        of_learned(recipe(OURS).defaults["prior"]),
+        of_learned(find_method(OURS).defaults["prior"]),
     )
     todo = cells(config)
     shown = [cell for cell in todo if cell[1] == ALL_VIEWS]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 from pfitre_jax.evaluation.methods import WEIGHTS
-from pfitre_jax.reconstruction.methods import METHODS
+from pfitre_jax.reconstruction import METHODS
 
 #: The published loop comes without its prior, and with ours it diverges (docs/measurements/priors.md).
 LEFT_ALONE = ("pfitre-original",)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.simulated_scans import Twin
-from pfitre_jax.reconstruction.data_model import ROBUST
+from pfitre_jax.reconstruction import ROBUST
 
 #: What a method can be told, by its name in the tables; :func:`pfitre_jax.reconstruct` takes it.
 REMEDIES: dict[str, dict] = {

@@ -86,8 +86,8 @@ def judged(
     prior = pretrained(path)
     joint = prior.info.reach > 0
     settings = config.settings.of_volumes() if joint else config.settings
-    asked = methods.settings("pfitre", joint=joint, prior=prior)
-    parameters = {name: asked[name] for name in ("rho", "iterations")}
+    asked = methods.Settings.create("pfitre", joint=joint, prior=prior)
+    parameters = {"rho": asked.rho, "iterations": asked.iterations}
     how = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in parameters.values())
     folder = out / f"judged-{prior.info.card['sha256'][:8]}-{how}"
 

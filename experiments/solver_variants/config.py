@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.simulated_scans import Twin
-from pfitre_jax import contrib
+from pfitre_jax import contrib, priors, solvers
 from pfitre_jax.baselines import published
-from pfitre_jax import priors, solvers
 from pfitre_jax.contrib.gradient_step_prior import GradientStep
 from pfitre_jax.solvers.initial_estimate import FIRST
 

@@ -94,7 +94,7 @@ def center(
     text = try_ if try_ is not None else try_roll
     values = None if text is None else parse_values(text)
     method = method or "cgls"
-    methods.settings(method)
+    methods.Settings.create(method)
     loaded = api.load_scan(
         scan,
         angles=angles,

@@ -103,10 +103,10 @@ def evaluate(
         )
     loaded = pretrained(prior)
     joint = loaded.info.reach > 0
-    chosen = methods.settings(
+    chosen = methods.Settings.create(
         "pfitre", joint=joint, prior=loaded, iterations=iterations, rho=parse_number(rho, "--rho", "auto")
     )
-    parameters = {"rho": chosen["rho"], "iterations": chosen["iterations"]}
+    parameters = {"rho": chosen.rho, "iterations": chosen.iterations}
     settings = evaluation.QUICK if quick else evaluation.FULL
     if joint:
         if scenes not in VOLUMES:

@@ -26,9 +26,9 @@ def info() -> None:
         "versions": ", ".join(f"{name} {version}" for name, version in package_versions().items()),
         "devices": ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices()),
     }
-    for name, recipe in METHODS.items():
-        settings = ", ".join(f"{key} {value}" for key, value in recipe.defaults.items())
-        facts[f"method {name}"] = recipe.summary + (f" ({settings})" if settings else "")
+    for name, method in METHODS.items():
+        settings = ", ".join(f"{key} {value}" for key, value in method.defaults.items())
+        facts[f"method {name}"] = method.summary + (f" ({settings})" if settings else "")
     facts |= {f"prior {name}": describe_prior(name) for name in available()}
     facts |= {f"sample {path.stem}": str(path) for path in sorted(SAMPLES.glob("*.npz"))}
     facts["test data"] = os.environ.get(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pfitre_jax.cli.console import print_facts
 from pfitre_jax.cli.errors import computation
 
 if TYPE_CHECKING:
     from pfitre_jax.data.scan import Scan
+    from pfitre_jax.reconstruction.methods import Settings
 
 
 def print_memory_check(
     scan: Scan,
-    method: str,
-    settings: dict[str, Any],
+    settings: Settings,
     rows: slice,
     *,
-    joint: bool,
     limit: int | None,
     out: Path,
 ) -> None:
@@ -26,22 +25,20 @@ def print_memory_check(
 
     Args:
         scan: The scan; its center is known.
-        method: Name of the method.
-        settings: Complete settings of the method.
+        settings: Settings of the method.
         rows: Rows to reconstruct.
-        joint: Whether the rows are one volume.
         limit: Memory limit in bytes, or None.
         out: Folder for the results.
     """
     from pfitre_jax.reconstruction import checkpoint
-    from pfitre_jax.reconstruction.plan import prepare
+    from pfitre_jax.reconstruction.plan import make_plan
     from pfitre_jax.runtime.memory import available
 
     count = rows.stop - rows.start
     with computation():
-        plan = prepare(scan, method, settings, count, joint=joint, limit=limit)
+        plan = make_plan(scan, settings, count, limit=limit)
         disk, free_disk = checkpoint.check_disk(out, plan, rows)
-    free_memory, needed = available(limit), plan.needed
+    free_memory, needed = available(limit), plan.program.needed
     print_facts(
         {
             "rows": f"{count}, in batches of {plan.chunk}",

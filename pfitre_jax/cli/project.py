@@ -73,7 +73,8 @@ def project(
     Example: pfitre project out/recon.h5 --angles angles.csv --out predicted.tif
     """
     from pfitre_jax.data.atomic_write import check_output_folder, write_files
-    from pfitre_jax.data.results import read_result, write_tiff
+    from pfitre_jax.data.tiff_output import write_tiff
+    from pfitre_jax.reconstruction.result import read_result
 
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ValueError(f"--out is {out}; expected a TIFF file, a name that ends in .tif")

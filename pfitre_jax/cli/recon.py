@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pfitre_jax.cli.alignment import AlignedScan
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.data.scan import Scan
+    from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.reconstruction.result import Result
     from pfitre_jax.runtime.devices import Team
 
@@ -77,7 +78,7 @@ def recon(
     pfitre recon scan.tiff --angles angles.csv --center 75 --out out
     """
     from pfitre_jax.data.atomic_write import check_output_folder
-    from pfitre_jax.data.results import RESULT_FILES
+    from pfitre_jax.reconstruction.file_names import RESULT_FILES
 
     source = _source(scan, sample)
     if memory is not None and not 0 < memory < 1e6:
@@ -93,12 +94,13 @@ def recon(
         center_value = motion.center
     start = time.perf_counter()
 
+    from pfitre_jax.data.selection import resolve_rows
     from pfitre_jax.reconstruction import api, checkpoint, methods
     from pfitre_jax.runtime.devices import join
 
     # Processes are joined before anything, such as a prior's weights, is put on a device.
     team = join(coordinator, num_processes, process_id)
-    settings = methods.settings(
+    settings = methods.Settings.create(
         method,
         joint=joint,
         prior=prior,
@@ -123,12 +125,11 @@ def recon(
     identity = checkpoint.identify(
         {"scan": source, "angles": angles, "alignment": alignment},
         read_options | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None},
-        method,
         settings,
     )
-    if checkpoint.claim(out, identity, overwrite) and not memory_check:
+    if checkpoint.is_complete(out, identity, overwrite) and not memory_check:
         # The previous run may have been killed before it removed its intermediate files.
-        checkpoint.finish(out)
+        checkpoint.remove_partial(out)
         ProgressReporter(quiet, json_log).note(
             f"{out} already contains this result; use --overwrite to compute it again"
         )
@@ -137,25 +138,23 @@ def recon(
     # The roll of an aligned scan is corrected together with the shifts, by a single interpolation.
     read_roll = 0.0 if aligned else roll_value
     loaded = _open(source, angles, read_options | {"roll": read_roll}, aligned, reporter)
-    picked = api.pick_rows(loaded, rows)
+    picked = resolve_rows(rows, loaded.rows)
     loaded = api.with_center(loaded)
     reporter.note(describe_scan(loaded))
     limit = None if memory is None else int(memory * 2**30)
     if memory_check:
         from pfitre_jax.cli.memory_check import print_memory_check
 
-        print_memory_check(loaded, method, settings, picked, joint=joint, limit=limit, out=out)
+        print_memory_check(loaded, settings, picked, limit=limit, out=out)
         return
     if overwrite and team.first:
-        checkpoint.finish(out)
+        checkpoint.remove_partial(out)
     run = _Run(
         out=out,
         scan_name=source.name,
         command=command_line(ctx),
-        method=method,
         settings=settings,
         rows=picked,
-        joint=joint,
         limit=limit,
         overwrite=overwrite,
         identity=identity,
@@ -236,10 +235,8 @@ class _Run:
         out: Folder for the results.
         scan_name: Name of the scan file.
         command: Command line, recorded in the result.
-        method: Name of the method.
-        settings: Complete settings of the method.
+        settings: Settings of the method.
         rows: Rows to reconstruct.
-        joint: Whether the rows are one volume.
         limit: Memory limit in bytes, or None.
         overwrite: Whether a previous run was discarded.
         identity: Input and settings that identify the result.
@@ -250,10 +247,8 @@ class _Run:
     out: Path
     scan_name: str
     command: str
-    method: str
-    settings: dict[str, Any]
+    settings: Settings
     rows: slice
-    joint: bool
     limit: int | None
     overwrite: bool
     identity: Mapping[str, Any]
@@ -294,16 +289,16 @@ class _Run:
         preview = self.out / "preview.png" if self.team.first else None
         count = self.rows.stop - self.rows.start
         try:
-            with computation(), self.reporter.bar(f"{self.method}, compiling") as move_bar:
-                progress = RowProgress(self.reporter, move_bar, self.method, preview, count, self.scan_name)
+            with computation(), self.reporter.bar(f"{self.settings.method}, compiling") as move_bar:
+                progress = RowProgress(
+                    self.reporter, move_bar, self.settings.method, preview, count, self.scan_name
+                )
                 result = checkpoint.reconstruct_to(
                     self.out,
                     self.identity,
                     scan,
-                    self.method,
                     self.settings,
                     self.rows,
-                    joint=self.joint,
                     limit=self.limit,
                     team=self.team,
                     events=checkpoint.Events(progress.planned, progress.solved),
@@ -329,7 +324,7 @@ class _Run:
         """Reconstructs the middle row by FISTA-TV, for comparison; None if that is the method itself."""
         from pfitre_jax.reconstruction import api
 
-        if self.method == "fista-tv":
+        if self.settings.method == "fista-tv":
             return None
         row = int(result.rows[result.middle])
         with computation(), self.reporter.bar("fista-tv for comparison") as progress:
@@ -346,7 +341,7 @@ class _Run:
 
         with computation(), self.team.step():
             paths = self._write(result, aligned, self.scan_name, truth, comparison, complete=True)
-            checkpoint.finish(self.out)
+            checkpoint.remove_partial(self.out)
         self.reporter.warn(result.warnings)
         self.reporter.event("done", files=[str(path) for path in paths], **result.timings)
         if self.reporter.for_person:
@@ -363,6 +358,7 @@ class _Run:
         complete: bool,
     ) -> list[Path]:
         from pfitre_jax.cli.result_display import draw_result
+        from pfitre_jax.reconstruction import checkpoint
 
         figure = draw_result(result, title, truth, comparison)
         writers = {} if aligned is None else dict(aligned.writers)
@@ -371,5 +367,10 @@ class _Run:
             self.out,
             command=self.command,
             writers={"preview.png": lambda path: figure.savefig(path)} | writers,
-            extra={"what": self.identity, "command": self.command, **summary, "complete": complete},
+            extra={
+                checkpoint.IDENTITY: self.identity,
+                "command": self.command,
+                **summary,
+                "complete": complete,
+            },
         )

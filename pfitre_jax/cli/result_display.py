@@ -46,7 +46,7 @@ def draw_result(
         curves = {f"row {rows[k]}": result.stats["residual"][k] for k in shown}
     else:
         # The truth is per pixel; the result has the unit of its pixel size.
-        pixel_size = result.scan.pixel_size or 1
+        pixel_size = result.pixel_size or 1
         images = {result.method: result.volume[middle]}
         curves = {result.method: result.stats["residual"][middle]}
         if comparison is not None:
@@ -66,14 +66,14 @@ def draw_result(
     )
     return draw_preview(
         panels,
-        residual_sinogram=result.misfit,
+        residual_sinogram=result.residual_sinogram,
         row=int(rows[middle]),
         curves=curves,
-        theta_rad=result.scan.theta_rad,
-        wedge=result.scan.wedge,
+        theta_rad=result.theta_rad,
+        wedge=result.wedge,
         title=f"{result.label}: {name}",
         facts=[
-            f"center {float(result.geometry.center):.4g}, roll {result.scan.roll_deg:.3g}°",
+            f"center {result.center:.4g}, roll {result.roll_deg:.3g}°",
             *textwrap.wrap(settings, FACT_WIDTH),
             f"scale {result.scale:.3g}",
             f"{result.timings['seconds_run']:.1f} s, compiling {result.timings['seconds_compile']:.1f} s",
@@ -91,7 +91,7 @@ def print_result(result: Result, paths: Iterable[Path]) -> None:
         f"{seconds:.1f} s ({seconds / len(result.rows):.2f} s per row), compiling "
         f"{times['seconds_compile']:.1f} s, preparation {times['seconds_prepare']:.1f} s"
     )
-    for name, correction in result.mended().items():
+    for name, correction in result.corrections().items():
         unit = "columns" if name == "stripes" else "views"
         action = "down-weighted" if name == "robust" else "corrected"
         often = format_ranges(correction["often"]) if len(correction["often"]) else "none"

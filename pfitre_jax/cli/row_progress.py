@@ -10,7 +10,8 @@ from pfitre_jax.cli.console import MoveBar
 from pfitre_jax.cli.progress import ProgressReporter
 
 if TYPE_CHECKING:
-    from pfitre_jax.reconstruction.plan import Part, Prepared
+    from pfitre_jax.reconstruction.plan import Plan
+    from pfitre_jax.reconstruction.row_block import RowBlock
 
 
 class RowProgress:
@@ -38,14 +39,14 @@ class RowProgress:
         self.preview, self.rows, self.scan_name = preview, rows, scan_name
         self._start, self._done_before = time.perf_counter(), 0
 
-    def planned(self, plan: Prepared, done: int) -> None:
+    def planned(self, plan: Plan, done: int) -> None:
         """Reports the plan, once all programs are compiled.
 
         Args:
             plan: The plan of the reconstruction.
             done: Rows that a previous run has finished.
         """
-        memory = plan.needed.largest / 2**30
+        memory = plan.program.needed.largest / 2**30
         devices = 1 if plan.program.mesh is None else plan.program.mesh.size
         self.reporter.note(f"batches of {plan.chunk} rows on {devices} device(s), {memory:.2f} GiB of memory")
         self.reporter.event("plan", chunk=plan.chunk, rows=self.rows, done=done, gib=memory, devices=devices)
@@ -55,7 +56,7 @@ class RowProgress:
         self.move_bar(done, self.rows)
         self._start, self._done_before = time.perf_counter(), done
 
-    def solved(self, done: int, rows: int, plan: Prepared, block: Part) -> None:
+    def solved(self, done: int, rows: int, plan: Plan, block: RowBlock) -> None:
         """Reports speed and remaining time after a batch, and writes the preview after the first one.
 
         Args:
@@ -73,13 +74,11 @@ class RowProgress:
             self._write_preview(self.preview, plan, block)
             self.preview = None
 
-    def _write_preview(self, path: Path, plan: Prepared, block: Part) -> None:
+    def _write_preview(self, path: Path, plan: Plan, block: RowBlock) -> None:
         from pfitre_jax.cli.result_display import draw_result
         from pfitre_jax.data.atomic_write import write_files
-        from pfitre_jax.reconstruction.result import make_result
 
-        result = make_result(plan, block.rows, block.arrays(), 0.0, 0.0)
-        figure = draw_result(result, f"{self.scan_name}, first rows of a run in progress")
+        figure = draw_result(plan.result(block), f"{self.scan_name}, first rows of a run in progress")
         write_files(path.parent, {path.name: lambda file: figure.savefig(file, format="png")})
         self.reporter.note(f"preview of the first rows: {path}")
         self.reporter.event("preview", file=str(path))

@@ -106,11 +106,11 @@ def watch(
     from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.preprocess import to_scan
     from pfitre_jax.data.readers.growing import GrowingScan
-    from pfitre_jax.data.results import write_tiff
     from pfitre_jax.data.selection import parse_slice
+    from pfitre_jax.data.tiff_output import write_tiff
     from pfitre_jax.reconstruction import live, methods
 
-    settings = methods.settings(
+    settings = methods.Settings.create(
         method,
         joint=joint,
         prior=prior,
@@ -147,7 +147,7 @@ def watch(
         if joint and loaded.rows < 2:
             raise ValueError(f"--joint with --rows {rows} is one row; expected two or more")
         with computation():
-            result = live.refresh(loaded, method, settings, result, joint=joint)
+            result = live.refresh(loaded, settings, result)
             figure = _draw(result, loaded, chosen.start or 0, method)
             write_files(
                 out,

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import image_support, scan_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
@@ -151,6 +152,38 @@ def estimate_parameters(
         return Estimates(scale)
     noise, tv_weight = _noise_and_weight(problem, sinograms / scale, masks, fit=True)
     return Estimates(scale, noise, tv_weight, learned_rho(tv_weight))
+
+
+@functools.partial(jax.jit, static_argnames="until")
+def calibrate_slices(
+    geometry: ParallelGeometry,
+    support: Float[Array, "ny nx"],
+    wedge: Wedge,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"],
+    view_weights: Float[Array, " views"],
+    *,
+    until: Parameter = "rho",
+) -> tuple[Problem, Estimates]:
+    """The problem and the parameters of slices of which some views are still to come; pure.
+
+    Args:
+        geometry: Geometry with all views.
+        support: (ny, nx), 1 where the image may differ from 0.
+        wedge: The missing wedge.
+        sinograms: (slices, views, columns), line integrals.
+        masks: (slices, views, columns), 1 for a valid bin.
+        view_weights: (views,), 1 for a view that was measured, else 0.
+        until: Last parameter that is needed.
+    """
+    A = Projector(geometry, support.shape)
+    problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
+    norm_squared, kernel = (
+        A.norm_squared(view_weights=view_weights),
+        NormalKernel.create(A, support, view_weights),
+    )
+    problem = dataclasses.replace(problem, norm_squared=norm_squared, kernel=kernel)
+    return problem, estimate_parameters(problem, sinograms, masks, until=until)
 
 
 def depends_on_noise(parameter: Parameter, tv_weight: float) -> bool:

@@ -14,8 +14,7 @@ from pfitre_jax.metrics import psnr
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.reconstruction.methods import METHODS as RECIPES
-from pfitre_jax.reconstruction.methods import fill_invalid
+from pfitre_jax.reconstruction.methods import METHODS, fill_invalid
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.volume_problem import VolumeProblem
@@ -78,7 +77,7 @@ def reconstruct(
 
 def rows_settings() -> dict[str, Any]:
     """Of `pfitre` where it makes the rows of a volume one by one: its defaults."""
-    return RECIPES["pfitre"].defaults
+    return METHODS["pfitre"].defaults
 
 
 def with_weight(
@@ -167,7 +166,7 @@ def _scale_and_rho(problem, sinograms, masks, rho):
 def _loop(prior, problem, blank, rho, iterations: int):
     """What the loop of `pfitre` starts from, the network's first proposal and the result, of a slice or a
     volume, and how much the prior would still change that."""
-    loop = RECIPES["pfitre"].build(prior=prior, rho=rho)
+    loop = METHODS["pfitre"].build(prior=prior, rho=rho)
     first = loop.init(problem, blank)
     once = loop.step(problem, first).z
     x = run(loop, problem, blank, iterations=iterations, state=first).value
@@ -177,7 +176,7 @@ def _loop(prior, problem, blank, rho, iterations: int):
 @jax.jit
 def _published(prior, scans: Scans):
     """The published loop at its own settings; it knows no support."""
-    settings = RECIPES["pfitre-original"].defaults
+    settings = METHODS["pfitre-original"].defaults
 
     def one(problem):
         scale = estimate_parameters(problem, problem.sinogram[None], until="scale").scale

@@ -1,0 +1,5 @@
+"""Reconstruction of scans: in memory, to files with checkpoints, live, and with adapted priors."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numbers
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,17 +22,18 @@ from pfitre_jax.estimation.calibrate import sample_rows
 from pfitre_jax.estimation.center import find_center, find_roll
 from pfitre_jax.geometry import check_center
 from pfitre_jax.plotting.trials import Trial
-from pfitre_jax.reconstruction import methods
-from pfitre_jax.reconstruction.executor import blocks
-from pfitre_jax.reconstruction.plan import prepare
-from pfitre_jax.reconstruction.result import Result, make_result
+from pfitre_jax.reconstruction.executor import split_rows
+from pfitre_jax.reconstruction.methods import Settings, automatic_settings
+from pfitre_jax.reconstruction.plan import make_plan
+from pfitre_jax.reconstruction.result import Result
+from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.solvers.solve import check_number
 
 
 def load_scan(
-    path,
+    path: str | os.PathLike,
     *,
-    angles=None,
+    angles: str | os.PathLike | None = None,
     angle_unit: str | None = None,
     data: str | None = None,
     center: float | str | None = None,
@@ -41,45 +43,43 @@ def load_scan(
     exclude_views: slice | str | None = None,
     mask_nan: bool = False,
 ) -> Scan:
-    """Read a scan and bring it to line integrals: logarithm, masks, roll, selection of views.
+    """Reads a scan into memory and converts it to line integrals.
 
-    path: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``
-    angles: CSV file with one angle for each view; a TIFF stack needs it
-    angle_unit: "deg" or "rad", of the file's angles; default what the file says, else degrees
-    data: "counts", "transmission" or "absorption"; default counts where the file holds flats, else absorption
-    center: detector index of the rotation axis; default, or "auto": what the file says, else
-        :func:`reconstruct` finds it
-    roll: in-plane roll of the rotation axis, degrees; the projections are turned by it. "auto" looks for it
-    pixel_size: of a detector bin, micrometres
-    views, exclude_views: ``slice`` or "A:B[:S]", which views to use; both count the views of the file
-    mask_nan: leave out NaN and infinite bins instead of refusing them
+    Args:
+        path: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``.
+        angles: CSV file with one angle for each view; needed for a TIFF stack.
+        angle_unit: "deg" or "rad", unit of the angles in the file; by default what the file states, else
+            degrees.
+        data: "counts", "transmission" or "absorption"; by default counts where the file holds flats, else
+            absorption.
+        center: Detector index of the rotation axis. None or "auto": what the file states, else
+            :func:`reconstruct` estimates it.
+        roll: In-plane roll of the rotation axis, degrees, which is corrected; "auto" estimates it.
+        pixel_size: Size of a detector bin, micrometres.
+        views: Views to use, ``slice`` or "A:B[:S]", counted as in the file.
+        exclude_views: Views not to use, counted as in the file.
+        mask_nan: Whether NaN and infinite bins are masked instead of refused.
 
-    Raises ``FileNotFoundError``, ``OSError`` and ``ValueError`` with the fix in the message.
+    Raises:
+        FileNotFoundError: A file does not exist.
+        OSError: A file cannot be read.
+        ValueError: The content or an argument is invalid; the message states the fix.
     """
-    center = _center(center)
+    center_value = _center(center)
     if not isinstance(roll, numbers.Real) and roll != "auto":
         raise ValueError(f"roll is {roll!r}; expected a number or 'auto'")
     raw = read_raw(path, angles, angle_unit, data)
-    scan = to_scan(raw, center=center, pixel_size=pixel_size, mask_nan=mask_nan)
+    scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
     scan = scan.select_views(slice(None) if views is None else views, exclude_views)
     if roll == "auto":
         return with_roll(scan)
     return correct_roll(scan, roll) if roll else scan
 
 
-def _center(center: float | str | None) -> float | None:
-    """A number, or None for "auto"."""
-    if center is None or center == "auto":
-        return None
-    if not isinstance(center, numbers.Real):
-        raise ValueError(f"center is {center!r}; expected a number or 'auto'")
-    return center
-
-
 def open_scan(
-    path,
+    path: str | os.PathLike,
     *,
-    angles=None,
+    angles: str | os.PathLike | None = None,
     angle_unit: str | None = None,
     data: str | None = None,
     center: float | str | None = None,
@@ -90,27 +90,42 @@ def open_scan(
     mask_nan: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scan:
-    """As :func:`load_scan`, for a scan that stays in its file and may be larger than memory; looked through
-    twice, a few rows at a time. The roll must be known. A centre that is looked for is found from a sample of
-    the rows.
+    """Opens a scan whose rows are read on demand, so that it may be larger than memory.
 
-    progress: called with rows looked at and rows in all
+    All rows are read twice, a few at a time. An unknown centre is estimated from a sample of the rows.
+
+    Args:
+        path: See :func:`load_scan`, as for the other arguments.
+        angles: CSV file with one angle for each view.
+        angle_unit: "deg" or "rad".
+        data: "counts", "transmission" or "absorption".
+        center: Detector index of the rotation axis, None or "auto".
+        roll: In-plane roll of the rotation axis, degrees; it must be known.
+        pixel_size: Size of a detector bin, micrometres.
+        views: Views to use.
+        exclude_views: Views not to use.
+        mask_nan: Whether NaN and infinite bins are masked instead of refused.
+        progress: Called with the number of rows read and the number of rows.
+
+    Raises:
+        FileNotFoundError: A file does not exist.
+        OSError: A file cannot be read.
+        ValueError: The content or an argument is invalid; the message states the fix.
     """
-    center = _center(center)
+    center_value = _center(center)
     if not isinstance(roll, numbers.Real):
-        raise ValueError(f"roll is {roll!r}; expected a number for a scan that stays in its file")
+        raise ValueError(f"roll is {roll!r}; expected a number, as the scan stays in its file")
     raw = open_raw(path, angles, angle_unit, data)
-    used = resolve_views(views, exclude_views, raw.projections.shape[0])
-    total = raw.projections.shape[1]
-    spread = np.linspace(0, total - 1, min(total, opposite_views.ROWS)).round().astype(int)
+    rows = raw.projections.shape[1]
+    spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
     return open_lazily(
         raw,
-        used_views=used,
-        center=center,
+        used_views=resolve_views(views, exclude_views, raw.projections.shape[0]),
+        center=center_value,
         roll_deg=roll,
         pixel_size=pixel_size,
         mask_nan=mask_nan,
-        kept_rows=np.union1d(sample_rows(total), spread),
+        kept_rows=np.union1d(sample_rows(rows), spread),
         strongest_rows=center_by_residual.ROWS,
         progress=progress,
     )
@@ -134,135 +149,169 @@ def reconstruct(
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
-    """Reconstruct rows of a scan, each as a slice of its own, or all together.
+    """Reconstructs rows of a scan, each as a separate slice, or all as one volume.
 
-    method: one of :data:`pfitre_jax.reconstruction.methods.METHODS`
-    rows: ``slice`` or "A:B", default all
-    prior: of the methods with a learned one: a name or path for :func:`pfitre_jax.priors.files.pretrained`,
-        or a prior itself
-    iterations, rho, weight: of the method, default its own, of which "auto" is from the noise in the scan; a
-        setting that it does not take is refused
-    scale: default that of :func:`pfitre_jax.estimation.calibrate.calibrate`
-    joint: whether the rows are one volume, in which the prior also sees neighbouring rows: total variation
-        has differences along the rows, and the prior "volume", the default then, sees those beside
-    robust: "huber" or "student-t", in the place of least squares: bins that are far off pull less
-        (:class:`pfitre_jax.solvers.Huber`, :class:`pfitre_jax.solvers.StudentT`, which forgives more), or
-        "views": views that are (:class:`pfitre_jax.solvers.WholeViews`)
-    photons: of the flat beam in a bin, more than 1: line integrals are logarithms of counts, and count for as
-        much as their photons tell (:class:`pfitre_jax.solvers.Poisson`)
-    stripes, gains: whether offsets of columns and factors of views, which a detector and a beam make, are
-        looked for between the iterations (:class:`pfitre_jax.solvers.Calibrated`)
-    chunk: rows solved together at most, default all where they are joint, else 32 on each device, or as many
-        as fit into memory
-    progress: called with rows done and rows in all
+    An unknown rotation axis is estimated by :func:`with_center`. A row that fails has that ``status``.
 
-    The rotation axis is looked for (:func:`with_center`) where the scan does not know it. Rows that fail say
-    so in ``status``.
+    Args:
+        scan: The scan.
+        method: A name in :data:`pfitre_jax.reconstruction.methods.METHODS`.
+        rows: ``slice`` or "A:B"; by default all.
+        prior: Learned prior: a name or path for :func:`pfitre_jax.priors.files.pretrained`, or a prior.
+        iterations: Number of iterations; by default that of the method, as for ``rho`` and ``weight``.
+        rho: Prior strength, relative to ``||A||^2 = 1``, or "auto": from the noise of the scan.
+        weight: TV weight, or "auto": from the noise of the scan.
+        scale: Image value that becomes 1 in the solver; by default estimated, see
+            :func:`pfitre_jax.estimation.calibrate.calibrate`.
+        joint: Whether the rows are one volume, whose prior couples neighbouring rows: total variation also
+            has differences along the rows, and the default prior is "volume".
+        robust: Robust data term instead of least squares: "huber" (:class:`pfitre_jax.solvers.Huber`) or
+            "student-t" (:class:`pfitre_jax.solvers.StudentT`) for outlying bins, "views"
+            (:class:`pfitre_jax.solvers.WholeViews`) for outlying views.
+        photons: Photons per bin in the flat beam, more than 1: bins are weighted by Poisson statistics
+            (:class:`pfitre_jax.solvers.Poisson`).
+        stripes: Whether column offsets are estimated and corrected between the iterations.
+        gains: Whether view gains are estimated and corrected between the iterations.
+        chunk: Largest number of rows that are solved together; by default all where they are joint, else 32
+            on each device, or as many as fit into memory.
+        progress: Called with the number of rows done and the number of rows.
 
-    Raises ``ValueError`` for an unknown method, a setting that makes no sense, rows outside the scan, a scan
-    that does not tell its centre.
+    Raises:
+        ValueError: A method, setting or row is invalid, or the scan does not determine its centre.
     """
-    began = time.perf_counter()
-    data = dict(robust=robust, photons=photons, stripes=stripes, gains=gains)
-    asked = dict(prior=prior, iterations=iterations, rho=rho, weight=weight)
-    settings = methods.settings(method, joint=joint, **asked, **data)
+    start = time.perf_counter()
+    settings = Settings.create(
+        method,
+        joint=joint,
+        prior=prior,
+        iterations=iterations,
+        rho=rho,
+        weight=weight,
+        robust=robust,
+        photons=photons,
+        stripes=stripes,
+        gains=gains,
+    )
     if scale is not None:
         check_number("scale", scale)
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
-    picked = pick_rows(scan, rows)
-    scan = with_center(scan)
-    number = picked.stop - picked.start
-    prepared = prepare(scan, method, settings, number, joint=joint, scale=scale, chunk=chunk)
+    selected = resolve_rows(rows, scan.rows)
+    count = selected.stop - selected.start
+    plan = make_plan(with_center(scan), settings, count, scale=scale, chunk=chunk)
     run = time.perf_counter()
-    parts = []
-    for part in prepared.solve(blocks(picked, prepared.chunk)):
-        parts.append(part.arrays())
-        progress(part.rows.stop - picked.start, picked.stop - picked.start)
-    facts = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    ended = time.perf_counter()
-    return make_result(prepared, picked, facts, ended - began, ended - run)
-
-
-def pick_rows(scan: Scan, rows: slice | str | None) -> slice:
-    """Neighbouring rows of a scan; ``ValueError`` as :meth:`Scan.select_rows` raises it."""
-    return resolve_rows(rows, scan.rows)
+    blocks = []
+    for block in plan.solve(split_rows(selected, plan.chunk)):
+        blocks.append(block)
+        progress(block.rows.stop - selected.start, count)
+    end = time.perf_counter()
+    return plan.result(concatenate(blocks), end - start, end - run)
 
 
 def with_center(scan: Scan) -> Scan:
-    """``scan`` with a known rotation axis: its own, else :func:`pfitre_jax.estimation.center.find_center`'s.
+    """The scan with a known rotation axis: its own, or the estimate of :func:`find_center`.
 
-    ``provenance["center"]`` says how it was found. ``ValueError`` where the scan does not tell.
+    ``provenance["center"]`` describes the estimate.
+
+    Raises:
+        ValueError: The scan does not determine its centre.
     """
     if scan.center is not None:
         return scan
-    found = find_center(scan.sample())
-    said = f"{found.value:.2f} +- {found.uncertainty:.2g}, found from {found.method}"
-    return scan.with_center(found.value).with_provenance(center=said)
+    estimate = find_center(scan.sample())
+    text = f"{estimate.value:.2f} +- {estimate.uncertainty:.2g}, estimated from {estimate.method}"
+    return scan.with_center(estimate.value).with_provenance(center=text)
 
 
 def with_roll(scan: Scan) -> Scan:
-    """``scan`` turned by the roll that :func:`pfitre_jax.estimation.center.find_roll` finds.
+    """The scan corrected for the roll that :func:`find_roll` estimates.
 
-    ``provenance["roll"]`` says how it was found. ``ValueError`` where the scan does not tell.
+    ``provenance["roll"]`` describes the estimate.
+
+    Raises:
+        ValueError: The scan does not determine its roll.
     """
-    found = find_roll(scan)
-    said = f"{found.value:.2f} +- {found.uncertainty:.2g} degrees, found from {found.method}"
-    return correct_roll(scan, found.value).with_provenance(roll=said)
+    estimate = find_roll(scan)
+    text = f"{estimate.value:.2f} +- {estimate.uncertainty:.2g} degrees, estimated from {estimate.method}"
+    return correct_roll(scan, estimate.value).with_provenance(roll=text)
 
 
 def try_values(
     scan: Scan,
-    what: str,
-    values,
+    parameter: str,
+    values: Sequence[float] | np.ndarray,
     *,
     row: int | None = None,
     method: str = "cgls",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Trial]:
-    """One row reconstructed with each of several centres or rolls, to look at side by side.
+    """Reconstructs one row with each of several centres or rolls, for a visual comparison.
 
-    what: "center", ``values`` being detector indices, or "roll", degrees, of a scan that is not turned yet
-    row: default the middle one
+    Args:
+        scan: The scan.
+        parameter: "center", for detector indices; or "roll", for degrees, of a scan without a correction of
+            the roll.
+        values: The values to try.
+        row: Row of the scan, by default the middle one.
+        method: Reconstruction method.
+        progress: Called with the number of values done and the number of values.
 
-    Each tile is what :func:`reconstruct` makes of the scan with that value. Raises ``ValueError`` as
-    :func:`check_trials` does.
+    Returns:
+        For each value what :func:`reconstruct` returns for the scan with that value.
+
+    Raises:
+        ValueError: See :func:`check_trials`.
     """
-    row = check_trials(scan, what, values, row)
-    if what == "roll":
+    row = check_trials(scan, parameter, values, row)
+    if parameter == "roll":
         scan = with_center(scan)
-    tiles, known, automatic = [], {}, methods.automatic(method)
+    trials, fixed, automatic = [], {}, automatic_settings(method)
     for value in values:
-        trial = scan.with_center(value) if what == "center" else correct_roll(scan, value)
-        result = reconstruct(trial, method, rows=slice(row, row + 1), **known)
-        # Scale and noise hardly depend on the axis, and tiles are to differ in it alone.
-        known = {"scale": result.scale} | {name: result.parameters[name] for name in automatic}
-        tiles.append(Trial(float(value), result.volume[0], float(result.residual[0])))
-        progress(len(tiles), len(values))
-    return tiles
+        trial = scan.with_center(value) if parameter == "center" else correct_roll(scan, value)
+        result = reconstruct(trial, method, rows=slice(row, row + 1), **fixed)
+        # Scale and noise hardly depend on the axis, and the trials are to differ in the axis alone.
+        fixed = {"scale": result.scale} | {name: result.parameters[name] for name in automatic}
+        trials.append(Trial(float(value), result.volume[0], float(result.residual[0])))
+        progress(len(trials), len(values))
+    return trials
 
 
-def check_trials(scan: Scan, what: str, values, row: int | None = None) -> int:
-    """The row that :func:`try_values` would show, if it can try these values at all.
+def check_trials(
+    scan: Scan, parameter: str, values: Sequence[float] | np.ndarray, row: int | None = None
+) -> int:
+    """Checks the arguments of :func:`try_values`.
 
-    Raises ``ValueError`` for a row outside the scan, a centre outside the detector, a roll of 90 degrees or
-    more, and rolls of a scan that was turned already: they would add to that turn.
+    Returns:
+        The row to reconstruct.
+
+    Raises:
+        ValueError: The row is outside the scan, a centre outside the detector, a roll not below 90 degrees,
+            or a roll is to be tried in a scan that was already corrected for one.
     """
-    if what not in ("center", "roll"):
-        raise ValueError(f"what to try is {what!r}; expected 'center' or 'roll'")
+    if parameter not in ("center", "roll"):
+        raise ValueError(f"the parameter to try is {parameter!r}; expected 'center' or 'roll'")
     row = scan.rows // 2 if row is None else row
     if not 0 <= row < scan.rows:
         raise ValueError(f"row {row} is outside the scan; expected 0 to {scan.rows - 1}")
-    if what == "center":
+    if parameter == "center":
         for value in values:
             check_center(value, scan.columns)
         return row
     if scan.roll_deg:
         raise ValueError(
-            f"the scan was turned by {scan.roll_deg:g} degrees already; expected one that was not: load it "
-            "without a roll, rolls to try are of the scan as it was measured"
+            f"the scan was corrected for a roll of {scan.roll_deg:g} degrees already; expected a scan loaded "
+            "without a roll, as the values are rolls of the measured scan"
         )
     for value in values:
         if not abs(value) < 90:
             raise ValueError(f"the roll is {value:g}; expected degrees between -90 and 90")
     return row
+
+
+def _center(center: float | str | None) -> float | None:
+    """A number, or None for "auto"."""
+    if center is None or center == "auto":
+        return None
+    if not isinstance(center, numbers.Real):
+        raise ValueError(f"center is {center!r}; expected a number or 'auto'")
+    return float(center)

@@ -1,4 +1,4 @@
-"""What a method can be told of the data: how bins are weighted, and what of them is the detector's."""
+"""Data model of a reconstruction: statistical weights of the bins, and self-calibration of the detector."""
 
 from __future__ import annotations
 
@@ -8,49 +8,34 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT, WholeViews
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 from pfitre_jax.solvers.wrappers.self_calibration import Calibrated, calibrated, detector_errors
 
-#: Data terms in which a view or a bin that is far off pulls less than in least squares, by name; each finds
-#: the noise of a row by itself; in a joint volume those of bins find one noise of all rows.
+#: Robust data terms by name. Each estimates the noise of a row itself; in a joint volume the terms of bins
+#: estimate one noise of all rows.
 ROBUST: dict[str, Callable[[], Any]] = {
     "huber": Huber,
     "student-t": StudentT,
     "views": WholeViews,
 }
-#: The settings that belong here: of a method that can take them, none is there unless it is asked for.
-SETTINGS = ("robust", "photons", "stripes", "gains")
-#: Those of them that are on or off.
-SWITCHES = ("stripes", "gains")
-
-
-def check(asked: dict[str, Any]) -> None:
-    """``ValueError`` for values of :data:`SETTINGS` that make no sense."""
-    robust, photons = asked.get("robust"), asked.get("photons")
-    for name in SWITCHES:
-        if not isinstance(asked.get(name, True), bool):
-            raise ValueError(f"{name} is {asked[name]!r}; expected True or False")
-    if robust is not None and robust not in ROBUST:
-        *first, last = ROBUST
-        raise ValueError(
-            f"robust is {robust!r}; expected {', '.join(first)} or {last}, or nothing for least squares"
-        )
-    if photons is None:
-        return
-    if not isinstance(photons, (int, float)) or isinstance(photons, bool) or not 1 < photons < math.inf:
-        raise ValueError(f"photons is {photons!r}; expected those of the flat beam in a bin, more than 1")
-    if robust is not None:
-        raise ValueError(f"both photons and robust={robust!r} say what a bin counts; expected one of them")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataModel:
-    """What a solver was told of the data, of :data:`SETTINGS`; hashable, for programs to be compiled by.
+    """How a method weights and corrects the data; hashable, so that programs can be compiled for it.
 
-    The methods' ``scale``, (), is what sinograms are divided by before the solver sees them.
+    Attributes:
+        robust: Name of a robust data term of :data:`ROBUST`, or None for least squares.
+        photons: Photons per bin in the flat beam, for Poisson weights, or None.
+        stripes: Whether column offsets are estimated and corrected.
+        gains: Whether view gains are estimated and corrected.
+
+    Raises:
+        ValueError: A value is invalid, or both ``robust`` and ``photons`` are set.
     """
 
     robust: str | None = None
@@ -58,51 +43,91 @@ class DataModel:
     stripes: bool = False
     gains: bool = False
 
-    @classmethod
-    def of(cls, settings: dict[str, Any]) -> DataModel:
-        """Of a method's settings, of which others count for nothing."""
-        return cls(**{name: settings[name] for name in SETTINGS if settings.get(name) is not None})
+    def __post_init__(self) -> None:
+        for name in ("stripes", "gains"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected True or False")
+        if self.robust is not None and self.robust not in ROBUST:
+            *first, last = ROBUST
+            raise ValueError(
+                f"robust is {self.robust!r}; expected {', '.join(first)} or {last}, or None for least squares"
+            )
+        photons = self.photons
+        if photons is None:
+            return
+        if not isinstance(photons, (int, float)) or isinstance(photons, bool) or not 1 < photons < math.inf:
+            raise ValueError(
+                f"photons is {photons!r}; expected the photons per bin in the flat beam, more than 1"
+            )
+        if self.robust is not None:
+            raise ValueError(f"photons and robust={self.robust!r} both weight the bins; expected one of them")
 
-    def term(self, scale):
-        """The data term, None for least squares."""
+    def record(self) -> dict[str, Any]:
+        """The settings that differ from least squares on uncorrected data."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value is not None and value is not False}
+
+    def term(self, scale: float | Array):
+        """The data term, or None for least squares.
+
+        Args:
+            scale: Value by which the sinograms were divided.
+        """
         if self.photons is not None:
             return Poisson(float(self.photons), scale)
         return None if self.robust is None else ROBUST[self.robust]()
 
-    def told(self, solver, scale, after: int):
-        """``solver`` that goes by it.
+    def wrap(self, solver, scale: float, first_steps: int):
+        """``solver`` with this data model.
 
-        after: steps that it makes before bad bins or a detector's errors are looked for
+        Args:
+            solver: A solver for least squares.
+            scale: Value by which the sinograms are divided.
+            first_steps: Steps before bins are judged and detector errors estimated.
         """
         term = self.term(float(scale))
         if term is not None:
-            solver = Reweighted(solver, term, after)
+            solver = Reweighted(solver, term, first_steps)
         if self.stripes or self.gains:
-            return Calibrated(solver, stripes=self.stripes, gains=self.gains, after=after)
+            return Calibrated(solver, stripes=self.stripes, gains=self.gains, after=first_steps)
         return solver
 
-    def seen(self, problem: Problem, image, scale) -> Problem:
-        """``problem`` as a solver sees it at its result, an image or a volume: data mended, bins weighted."""
+    def apply(self, problem: Problem, image: Array, scale: float | Array) -> Problem:
+        """``problem`` with the corrected data and the weights that belong to a result.
+
+        Args:
+            problem: Problem of a slice or a volume, with the measured data.
+            image: (ny, nx) or (rows, ny, nx), the result.
+            scale: Value by which the sinograms were divided.
+        """
         if self.stripes or self.gains:
             misfit = problem.misfit(image)
             problem = calibrated(problem, misfit, stripes=self.stripes, gains=self.gains)
         term = self.term(scale)
         return problem if term is None else dataclasses.replace(problem, weights=term.weights(problem, image))
 
-    def found(self, problem: Problem, image, weights):
-        """The gain of each view of a row, (views,), and the stripe of each column, (columns,), by which the
-        data at its result were mended, and the mean weight of the valid bins of each view where ``robust``,
-        (views,), 1 where there are none; (0,) of what was not looked for.
+    def corrections(
+        self, problem: Problem, image: Float[Array, "ny nx"], weights: Float[Array, "views columns"] | None
+    ) -> tuple[Array, Array, Array]:
+        """View gains, column offsets and view weights that belong to the result of a row.
 
-        weights: (views, columns), of :meth:`seen`
+        Args:
+            problem: Problem of the row, with the measured data.
+            image: (ny, nx), the result.
+            weights: (views, columns), the weights of the bins of :meth:`apply`.
+
+        Returns:
+            The gain of each view, (views,); the offset of each column, (columns,), in units of the scale; the
+            mean weight of the valid bins of each view, (views,), 1 for a view without any. An array is (0,)
+            where it was not estimated.
         """
         gain, offset = detector_errors(problem, problem.misfit(image), stripes=self.stripes, gains=self.gains)
-        mended = gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
+        detector = gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
         if self.robust is None:
-            return *mended, jnp.zeros(0, image.dtype)
+            return *detector, jnp.zeros(0, image.dtype)
         bins, kept = (jnp.sum(a, axis=-1) for a in (problem.mask, weights * problem.mask))
-        return *mended, jnp.where(bins > 0, kept / jnp.maximum(bins, 1), 1)
+        return *detector, jnp.where(bins > 0, kept / jnp.maximum(bins, 1), 1)
 
 
-#: Data as they are, by least squares.
+#: Least squares on the data as they were measured.
 LEAST_SQUARES = DataModel()

@@ -1,9 +1,8 @@
-"""Many rows of a scan, reconstructed with one geometry: chunks of rows, each for itself or all together."""
+"""Execution of a solver on many rows of a scan: in chunks that fit into memory, on all local devices."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,60 +11,52 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
+from pfitre_jax.reconstruction.decompose import decompose
 from pfitre_jax.reconstruction.methods import solve_slice
+from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.reconstruction.slabs import HALO, slab_rows, slabs, solve_volume
 from pfitre_jax.runtime import devices as meshes
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.runtime.memory import DoesNotFit, Needed, available, needed_by
+from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.problem import Problem
 
-#: Slices that a device solves together: what the batched projector is fastest with.
+#: Number of slices per batch on each device, with which the batched projector is fastest.
 CHUNK = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Solved:
-    """Reconstructed rows of a chunk, on the host.
-
-    rows: of the scan, without those that the chunk was filled up with
-    volume: (rows, ny, nx) float32, in units of the solver: the scan's over its scale
-    status: (rows,) int, :class:`pfitre_jax.solvers.loop.Status`
-    stats: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
-    residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the result
-    sinograms, masks: (chunk, views, columns) float32, as they were solved, filled up
-    images: (chunk, ny, nx), filled up
-    """
-
-    rows: slice
-    status: np.ndarray
-    stats: dict[str, np.ndarray]
-    residual: np.ndarray
-    sinograms: np.ndarray
-    masks: np.ndarray
-    images: np.ndarray
-
-    @property
-    def volume(self) -> np.ndarray:
-        """(rows, ny, nx), the images without those that fill up."""
-        return self.images[: self.rows.stop - self.rows.start]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Program:
-    """What solves a chunk of rows, compiled; :func:`make_program`.
+    """Compiled program that solves a chunk of rows; made by :func:`make_program`.
 
-    chunk: rows solved together, on all devices of ``mesh``
-    rows: of the scan; halo: neighbouring rows that are solved with a chunk, on either side, and left out
-    needed: memory that a run takes
-    seconds_compile: wall time
+    Attributes:
+        solve: Executable that solves the slices of a chunk.
+        decompose: Executable of :func:`pfitre_jax.reconstruction.decompose.decompose` for a chunk.
+        solver: The solver, on the devices.
+        problem: The problem that all rows share, on the devices.
+        scale: Value by which sinograms are divided.
+        noise: Standard deviation of the noise in a bin, in units of the scale.
+        pixel_size: Length that values of the result are per, in units of a pixel's.
+        tolerance: Relative change of the image at which the loop stops.
+        chunk: Rows that are solved together, on all devices of ``mesh``.
+        rows: Rows of the scan.
+        halo: Neighbouring rows that are solved with a chunk, on either side.
+        mesh: The local devices, None for one.
+        needed: Memory that a run takes.
+        seconds_compile: Wall time of compilation.
     """
 
-    executable: Callable
+    solve: Callable
+    decompose: Callable
     solver: Any
     problem: Problem
     scale: float
+    noise: float
+    pixel_size: float
     tolerance: float
     chunk: int
     rows: int
@@ -74,6 +65,10 @@ class Program:
     needed: Needed
     seconds_compile: float
 
+    def __call__(self, sinograms: np.ndarray, masks: np.ndarray) -> tuple[Solution, Array]:
+        """Solution and residuals (slices,) of a chunk of :func:`load_chunk`."""
+        return self.solve(self.solver, self.problem, np.float32(self.tolerance), sinograms, masks)
+
 
 def make_program(
     solver: Any,
@@ -81,130 +76,197 @@ def make_program(
     rows: int,
     *,
     scale: float,
+    noise: float = 0.0,
+    pixel_size: float | None = None,
     iterations: int = 1,
     tolerance: float = 0.0,
     joint: bool = False,
-    there: int | None = None,
+    data_model: DataModel = LEAST_SQUARES,
+    scan_rows: int | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Program:
-    """Compile a solver for chunks of rows that fit into memory, shared by the local devices.
+    """Compiles a solver for chunks of rows that fit into memory, shared by the local devices.
 
-    solver: of :data:`pfitre_jax.reconstruction.methods.METHODS`
-    problem: of :func:`pfitre_jax.estimation.calibrate.calibrate`; supplies everything but sinogram and mask
-    rows: to solve; they are shared out evenly over the chunks
-    scale: what image values are divided by while they are solved for
-    joint: whether all rows of a chunk are one volume; by default all rows are one chunk, and where there are
-        more, they overlap
-    there: rows of the scan, default ``rows``
-    chunk: rows solved together at most, default :data:`CHUNK` on each device; made smaller until it fits
-    limit: bytes that this process may take, default what is free
+    Args:
+        solver: The solver, see :func:`pfitre_jax.reconstruction.methods.build`.
+        problem: The problem that all rows share; supplies everything but sinogram and mask.
+        rows: Number of rows to solve; they are distributed evenly over the chunks.
+        scale: Value by which sinograms are divided.
+        noise: Standard deviation of the noise in a bin, in units of the scale.
+        pixel_size: Micrometres that values of the result are per; None: per pixel.
+        iterations: Number of iterations.
+        tolerance: Relative change of the image at which the loop stops; 0 for all iterations.
+        joint: Whether all rows of a chunk are one volume. By default all rows are one chunk then; chunks of
+            fewer rows overlap.
+        data_model: Data model of the solver.
+        scan_rows: Number of rows of the scan; by default ``rows``.
+        chunk: Largest number of rows that are solved together, by default :data:`CHUNK` on each device; made
+            smaller until it fits.
+        limit: Bytes that this process may use; by default the free memory.
 
-    Raises :class:`DoesNotFit` with the numbers where not even one row on each device fits.
+    Raises:
+        DoesNotFit: One row on each device needs more memory than there is.
     """
     mesh = meshes.local_mesh()
     devices = meshes.size(mesh)
     solver, shared = meshes.everywhere((as_arrays(solver), problem), mesh)
-    function = solve_volume if joint else _solve
+    function = solve_volume if joint else _solve_slices
     solve = meshes.over_slices(function, mesh, 3, 2, (("iterations", iterations),))
     seconds_compile = 0.0
-    there = rows if there is None else there
+    scan_rows = rows if scan_rows is None else scan_rows
     if chunk is None:
         chunk = rows if joint else CHUNK * devices
     while True:
         chunk = evenly(rows, chunk, devices)
         halo = HALO if joint and (devices > 1 or chunk < rows) else 0
-        solved = devices * slab_rows(chunk, devices, halo, there)
+        solved = devices * slab_rows(chunk, devices, halo, scan_rows)
         blank = np.zeros((solved, *problem.A.sinogram_shape), np.float32)
         executable, seconds = compiled(solve, solver, shared, np.float32(tolerance), blank, blank)
         seconds_compile += seconds
         needed, free = needed_by(executable, blank, problem), available(limit)
         if free is None or needed.largest <= free:
-            return Program(
-                executable,
-                solver,
-                shared,
-                scale,
-                tolerance,
-                chunk,
-                there,
-                halo,
-                mesh,
-                needed,
-                seconds_compile,
-            )
+            break
         if chunk <= devices:
             raise DoesNotFit(
                 f"{solved} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
                 f"{problem.A.sinogram_shape[0]} views need {needed.largest / 2**30:.1f} GiB, and "
-                f"{free / 2**30:.1f} GiB are there: use fewer views or columns, a larger --memory, or a "
-                "machine with more"
+                f"{free / 2**30:.1f} GiB are free: use fewer views or columns, a larger --memory, or a "
+                "machine with more memory"
             )
-        # What a run takes grows with the rows, nearly in proportion.
+        # Memory grows with the rows, nearly in proportion.
         chunk = max(devices, min(chunk - devices, int(chunk * free / needed.largest)))
+    number, blank = np.float32(0), np.zeros((chunk, *problem.A.sinogram_shape), np.float32)
+    images = np.zeros((chunk, *problem.A.shape), np.float32)
+    split = meshes.over_slices(decompose, mesh, 3, 3, (("model", data_model),))
+    decomposition, seconds = compiled(split, shared, number, number, blank, blank, images)
+    return Program(
+        solve=executable,
+        decompose=decomposition,
+        solver=solver,
+        problem=shared,
+        scale=scale,
+        noise=noise,
+        pixel_size=1.0 if pixel_size is None else pixel_size,
+        tolerance=tolerance,
+        chunk=chunk,
+        rows=scan_rows,
+        halo=halo,
+        mesh=mesh,
+        needed=needed,
+        seconds_compile=seconds_compile + seconds,
+    )
 
 
 def evenly(rows: int, chunk: int, devices: int = 1) -> int:
-    """The least chunk that needs as few of them as ``chunk``, a multiple of ``devices``."""
+    """The smallest chunk, a multiple of ``devices``, that splits ``rows`` into as few chunks as this one."""
     chunk = max(chunk, devices)
     least = -(-rows // -(-rows // chunk))
     return -(-least // devices) * devices
 
 
-def blocks(rows: slice, chunk: int) -> list[slice]:
-    """``rows`` of a scan in chunks; the last one may be smaller."""
+def split_rows(rows: slice, chunk: int) -> list[slice]:
+    """``rows`` of a scan in blocks of a chunk; the last one may be smaller."""
     return [slice(b, min(b + chunk, rows.stop)) for b in range(rows.start, rows.stop, chunk)]
 
 
-def solve_blocks(program: Program, read: Callable[[slice], Scan], todo: Iterable[slice]) -> Iterator[Solved]:
-    """Each of these blocks of rows, solved; the next one is read meanwhile.
+def solve_blocks(program: Program, scan: Scan, blocks: Iterable[slice]) -> Iterator[RowBlock]:
+    """Solves blocks of rows one after the other; the next one is read meanwhile.
 
-    A row that diverges says so in its status and leaves the others alone; one without signal is 0. A block
-    that is smaller than the chunk is filled up with copies of its last row.
+    A row that diverges has that status and leaves the others alone; a row without signal is 0. A block that
+    is smaller than the chunk is filled up with copies of its last row.
 
-    read: rows of a scan -> these rows, such as ``scan.select_rows``
+    Args:
+        program: The compiled program.
+        scan: The scan whose rows are solved.
+        blocks: Rows of the scan, at most a chunk each.
     """
-    todo = list(todo)
+    blocks = list(blocks)
     with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-        prepare = functools.partial(_prepare, program, read)
-        following = pool.submit(prepare, todo[0]) if todo else None
-        for number, block in enumerate(todo):
-            sinograms, masks, own = following.result()
-            if number + 1 < len(todo):
-                following = pool.submit(prepare, todo[number + 1])
-            out = program.executable(
-                program.solver, program.problem, np.float32(program.tolerance), sinograms, masks
-            )
-            kept = lambda a, own=own: np.asarray(a)[own]  # noqa: E731
-            solution, residual = jax.tree.map(kept, out)
-            cut = lambda a, n=block.stop - block.start: a[:n]  # noqa: E731
-            yield Solved(
-                block,
-                cut(solution.status),
-                jax.tree.map(cut, solution.stats),
-                cut(residual),
-                kept(sinograms),
-                kept(masks),
-                solution.value,
-            )
+        following = pool.submit(load_chunk, program, scan, blocks[0]) if blocks else None
+        for number, block in enumerate(blocks):
+            sinograms, masks, kept = following.result()
+            if number + 1 < len(blocks):
+                following = pool.submit(load_chunk, program, scan, blocks[number + 1])
+            solution, residual = jax.tree.map(lambda a, k=kept: np.asarray(a)[k], program(sinograms, masks))
+            yield _row_block(program, block, solution, residual, sinograms[kept], masks[kept])
 
 
-def _prepare(program: Program, read, block: slice):
-    """The rows that are solved for ``block``, scaled, with 0 where invalid, and which of them are its own."""
-    numbers, own = slabs(block, program.chunk, meshes.size(program.mesh), program.halo, program.rows)
-    own = (own + numbers.shape[1] * np.arange(len(numbers))[:, None]).ravel()
+def load_chunk(program: Program, scan: Scan, block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reads and scales the rows that are solved for a block.
+
+    Args:
+        program: The compiled program.
+        scan: The scan.
+        block: Rows of the scan.
+
+    Returns:
+        The sinograms (slices, views, columns) over the scale, 0 where invalid; the masks, 1 for a valid bin;
+        and the positions (chunk,) of the block's rows among the slices.
+    """
+    numbers, kept = slabs(block, program.chunk, meshes.size(program.mesh), program.halo, program.rows)
+    kept = (kept + numbers.shape[1] * np.arange(len(numbers))[:, None]).ravel()
     first = int(numbers.min())
-    scan = read(slice(first, int(numbers.max()) + 1))
-    masks = np.moveaxis(scan.mask, 1, 0)[numbers.ravel() - first]
-    values = np.moveaxis(scan.projections, 1, 0)[numbers.ravel() - first] / np.float32(program.scale)
-    return np.where(masks, values, np.float32(0)), masks.astype(np.float32), own
+    projections, valid = scan.source.read(slice(first, int(numbers.max()) + 1))
+    masks = np.moveaxis(valid, 1, 0)[numbers.ravel() - first]
+    values = np.moveaxis(projections, 1, 0)[numbers.ravel() - first] / np.float32(program.scale)
+    return np.where(masks, values, np.float32(0)), masks.astype(np.float32), kept
 
 
-def _solve(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int):
+def _row_block(
+    program: Program,
+    block: slice,
+    solution: Solution,
+    residual: np.ndarray,
+    sinograms: np.ndarray,
+    masks: np.ndarray,
+) -> RowBlock:
+    """The rows of a block in the units of the result, with their measured component."""
+    count = block.stop - block.start
+    parts = program.decompose(
+        program.problem,
+        np.float32(program.noise),
+        np.float32(program.scale),
+        sinograms,
+        masks,
+        solution.value,
+    )
+    measured, supplied, gains, stripes, view_weights = (np.asarray(a)[:count] for a in parts)
+    unit = np.float32(program.scale / program.pixel_size)
+    volume = unit * solution.value[:count]
+    return RowBlock(
+        rows=block,
+        volume=volume,
+        measured=unit * measured,
+        supplied=supplied,
+        status=solution.status[:count],
+        iterations=solution.stats["iterations"][:count],
+        residual=residual[:count],
+        residual_history=solution.stats["residual"][:count],
+        change_history=solution.stats["change"][:count],
+        norm=np.linalg.norm(volume, axis=(1, 2)),
+        empty=~masks[:count].any(axis=(1, 2)),
+        gains=gains,
+        stripes=np.float32(program.scale) * stripes,
+        view_weights=view_weights,
+    )
+
+
+def _solve_slices(
+    solver: Any,
+    problem: Problem,
+    tolerance: Array,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"],
+    *,
+    iterations: int,
+) -> tuple[Solution, Float[Array, " slices"]]:
+    """Solution and residual of each slice; pure."""
+
     def one(sinogram, mask):
         row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
         solution = solve_slice(solver, row, iterations=iterations, tolerance=tolerance)
-        # Without any signal there is nothing to reconstruct, and a learned prior would make something up.
+        # Without signal there is nothing to reconstruct, and a learned prior would invent something.
         value = jnp.where(jnp.any(sinogram != 0), solution.value, 0)
         return dataclasses.replace(solution, value=value), row.residual(value)
 

@@ -1,4 +1,4 @@
-"""Rows of a scan that grows: reconstructed again as views arrive, each time from the last result."""
+"""Reconstruction of a growing scan: repeated as views arrive, each time from the previous result."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import estimate_parameters
+from pfitre_jax.estimation.calibrate import calibrate_slices
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.operators.normal import NormalKernel
-from pfitre_jax.operators.projector import Projector
-from pfitre_jax.reconstruction import methods
+from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.slabs import solve_volume
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 
-#: A program is for 32, 64, 128, ... views, so that it is compiled a few times in a whole scan.
+#: A program is compiled for 32, 64, 128, ... views, and so only a few times in a scan.
 FEWEST_VIEWS = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Refreshed:
-    """images: (rows, ny, nx), per pixel; residual: (rows,); views: used; iterations: made
-    seconds: wall time, ``seconds_compile`` of it to compile"""
+class LiveResult:
+    """The reconstruction of the views that have arrived.
 
-    images: np.ndarray
-    residual: np.ndarray
+    Attributes:
+        images: (rows, ny, nx), per pixel.
+        residual: (rows,), relative residuals.
+        views: Number of views.
+        iterations: Number of iterations.
+        seconds: Wall time.
+        seconds_compile: The part of it in which programs were compiled.
+    """
+
+    images: Float[np.ndarray, "rows ny nx"]
+    residual: Float[np.ndarray, " rows"]
     views: int
     iterations: int
     seconds: float
@@ -43,82 +49,78 @@ class Refreshed:
 
 def refresh(
     scan: Scan,
-    method: str,
-    settings: dict[str, Any],
-    before: Refreshed | None = None,
-    warm: int | None = None,
-    *,
-    joint: bool = False,
-) -> Refreshed:
-    """All rows of a scan whose centre is known, with the views that there are so far.
+    settings: Settings,
+    previous: LiveResult | None = None,
+    warm_iterations: int | None = None,
+) -> LiveResult:
+    """Reconstructs all rows of a scan whose centre is known from the views that have arrived.
 
-    settings: of :func:`pfitre_jax.reconstruction.methods.settings`
-    before: of fewer views, to begin with; then ``warm`` iterations are made, default half as many
-    joint: whether the rows are one volume; as the settings were made with
+    Args:
+        scan: The rows, with these views.
+        settings: Settings of the method.
+        previous: Result of fewer views, from which the iteration starts.
+        warm_iterations: Iterations from a previous result; by default half of those of the settings.
     """
-    began = time.perf_counter()
-    iterations = settings.get("iterations", 1)
-    if before is not None:
-        iterations = max(-(-iterations // 2), 1) if warm is None else warm
-    room = FEWEST_VIEWS
-    while room < scan.views:
-        room *= 2
-    missing = room - scan.views
+    start = time.perf_counter()
+    iterations = settings.iterations
+    if previous is not None:
+        iterations = max(-(-iterations // 2), 1) if warm_iterations is None else warm_iterations
+    capacity = FEWEST_VIEWS
+    while capacity < scan.views:
+        capacity *= 2
+    missing = capacity - scan.views
     theta = np.pad(scan.theta_rad, (0, missing), mode="edge")
     geometry = ParallelGeometry.create(theta, scan.columns, scan.center)
-    weights = np.pad(np.ones(scan.views, np.float32), (0, missing))
+    view_weights = np.pad(np.ones(scan.views, np.float32), (0, missing))
     sinograms, masks = (
         np.pad(np.moveaxis(a, 1, 0).astype(np.float32), ((0, 0), (0, missing), (0, 0)))
         for a in (scan.projections, scan.mask)
     )
     support = image_support(geometry)
-    start = np.zeros((scan.rows, *support.shape), np.float32) if before is None else before.images
+    images = np.zeros((scan.rows, *support.shape), np.float32) if previous is None else previous.images
     wedge = Wedge.from_angles(scan.theta_rad)
-    arguments = as_arrays((geometry, wedge, support, weights, sinograms, masks))
-    until = methods.needed_parameter(settings)
-    until = "scale" if until == "noise" else until
-    executable, seconds = compiled(_measure, *arguments, until=until)
-    problem, estimates = executable(*arguments)
-    scale = estimates.scale
-    solver = methods.build(method, methods.with_numbers(settings, estimates.tv_weight))
-    if before is not None:
-        solver = _without_first(solver)
-    arguments = as_arrays((solver, problem, scale, sinograms, masks, start))
-    static = {"iterations": iterations, "tolerance": methods.recipe(method).tolerance, "joint": joint}
-    executable, more = compiled(_refresh, *arguments, **static)
-    images, residual = (np.asarray(a) for a in executable(*arguments))
-    return Refreshed(images, residual, scan.views, iterations, time.perf_counter() - began, seconds + more)
-
-
-def _without_first(solver):
-    """A loop that begins with what it is given: the last result is better than a first reconstruction."""
-    if isinstance(solver, InTurns):
-        return InTurns(_without_first(solver.loop))
-    if hasattr(solver, "first_iterations"):
-        return dataclasses.replace(solver, first_iterations=0)
-    return solver
-
-
-@functools.partial(jax.jit, static_argnames="until")
-def _measure(geometry, wedge, support, weights, sinograms, masks, *, until):
-    """The problem of one row, and the estimated parameters of all of them."""
-    A = Projector(geometry, support.shape)
-    problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
-    # Views that are yet to come count for nothing.
-    problem = dataclasses.replace(
-        problem,
-        norm_squared=A.norm_squared(view_weights=weights),
-        kernel=NormalKernel.create(A, support, weights),
+    arguments = as_arrays((geometry, support, wedge, sinograms, masks, view_weights))
+    until = "scale" if settings.needed_parameter == "noise" else settings.needed_parameter
+    calibration, seconds_calibrate = compiled(calibrate_slices, *arguments, until=until)
+    problem, estimates = calibration(*arguments)
+    settings = settings.resolve(estimates.tv_weight, estimates.rho)
+    # A previous result is better than an initial estimate.
+    solver = build(settings, initial_estimate=previous is None)
+    arguments = as_arrays((solver, problem, estimates.scale, sinograms, masks, images))
+    tolerance = METHODS[settings.method].tolerance
+    solve, seconds_solve = compiled(
+        _solve, *arguments, iterations=iterations, tolerance=tolerance, joint=settings.joint
     )
-    return problem, estimate_parameters(problem, sinograms, masks, until=until)
+    images, residual = (np.asarray(a) for a in solve(*arguments))
+    seconds = time.perf_counter() - start
+    return LiveResult(images, residual, scan.views, iterations, seconds, seconds_calibrate + seconds_solve)
 
 
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))
-def _refresh(solver, problem, scale, sinograms, masks, start, *, iterations, tolerance, joint):
+def _solve(
+    solver: Any,
+    problem: Problem,
+    scale: Array,
+    sinograms: Float[Array, "rows views columns"],
+    masks: Float[Array, "rows views columns"],
+    images: Float[Array, "rows ny nx"],
+    *,
+    iterations: int,
+    tolerance: float,
+    joint: bool,
+) -> tuple[Float[Array, "rows ny nx"], Float[Array, " rows"]]:
+    """Images and relative residuals after more iterations from ``images``."""
     if joint:
-        together = dict(iterations=iterations, start=start / scale)
-        done, residuals = solve_volume(solver, problem, tolerance, sinograms / scale, masks, **together)
-        return scale * done.value, residuals
+        solution, residuals = solve_volume(
+            solver,
+            problem,
+            tolerance,
+            sinograms / scale,
+            masks,
+            iterations=iterations,
+            start=images / scale,
+        )
+        return scale * solution.value, residuals
 
     def one(sinogram, mask, x0):
         row = problem.with_sinogram(sinogram / scale, mask)
@@ -126,4 +128,4 @@ def _refresh(solver, problem, scale, sinograms, masks, start, *, iterations, tol
         image = jnp.where(jnp.any(sinogram != 0), image, 0)
         return scale * image, row.residual(image)
 
-    return jax.vmap(one)(sinograms, masks, start)
+    return jax.vmap(one)(sinograms, masks, images)

@@ -1,27 +1,27 @@
-"""The reconstruction methods by name: what each is, what it can be told, and its defaults."""
+"""Registry of the reconstruction methods: their solvers and default settings."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from pfitre_jax.baselines.published.loop import Original
 from pfitre_jax.estimation.calibrate import Parameter
+from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.reconstruction import data_model
+from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import Solution, Status, run
-from pfitre_jax.solvers.parameters.tv_weight import learned_rho
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
@@ -30,18 +30,21 @@ from pfitre_jax.solvers.wrappers.symmetrised import in_turns
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """One method.
+class Method:
+    """A reconstruction method.
 
-    summary: what it does, in a line
-    build: ``build(**settings)`` -> the solver, a pytree for :func:`solve_slice`
-    defaults: every setting the method takes, with its default
-    tolerance: the relative change of the image at which it has converged; 0: it makes all its iterations
-    joint: whether rows can be solved together: whether there is anything by which they meet
-    joint_defaults: defaults that are others where they are
-    data_may_change: between two of its steps, as :mod:`pfitre_jax.reconstruction.data_model` does it
-    image_first: steps before bad bins or a detector's errors are looked for; 0 for one that starts with a
-        reconstruction
+    Attributes:
+        summary: What it does, in one line.
+        build: ``build(**settings) -> Solver``, from all settings in ``defaults`` but the iterations.
+        defaults: Every setting that it takes (iterations, weight, rho, prior) with its default; "auto" is
+            derived from the noise of the scan.
+        tolerance: Relative change of the image at which it has converged; 0 for all iterations.
+        joint: Whether rows can be solved together, as its prior couples them.
+        joint_defaults: Defaults that differ for a joint reconstruction.
+        data_model: Whether it takes a :class:`DataModel`, for which data change between its steps.
+        first_steps: Steps before bins are judged and detector errors estimated.
+        initial_estimate: Whether it starts from an initial estimate (TV warm start) of its own, which
+            ``build(..., initial_iterations=0)`` skips; its steps need no first steps then.
     """
 
     summary: str
@@ -50,8 +53,9 @@ class Recipe:
     tolerance: float = 0.0
     joint: bool = False
     joint_defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
-    data_may_change: bool = True
-    image_first: int = 0
+    data_model: bool = True
+    first_steps: int = 0
+    initial_estimate: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -62,190 +66,265 @@ class FBP:
     filter: str = dataclasses.field(default="shepp-logan", metadata={"static": True})
 
 
-METHODS: dict[str, Recipe] = {
-    "fbp": Recipe("filtered backprojection", lambda: FBP(), {}, data_may_change=False),
-    "sirt": Recipe("non-negative SIRT", lambda: SIRT(), {"iterations": 200}, image_first=30),
-    "cgls": Recipe(
-        "conjugate gradients, stopped early", lambda: CGLS(), {"iterations": 20}, data_may_change=False
-    ),
-    "fista-tv": Recipe(
+def _pfitre(prior: Prior, rho: float, initial_iterations: int | None = None):
+    return in_turns(loop_of(prior, rho, first_iterations=initial_iterations))
+
+
+METHODS: dict[str, Method] = {
+    "fbp": Method("filtered backprojection", FBP, {}, data_model=False),
+    "sirt": Method("non-negative SIRT", SIRT, {"iterations": 200}, first_steps=30),
+    "cgls": Method("conjugate gradients, stopped early", CGLS, {"iterations": 20}, data_model=False),
+    "fista-tv": Method(
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
         joint=True,
-        image_first=30,
+        first_steps=30,
     ),
-    "fista-dtv": Recipe(
+    "fista-dtv": Method(
         f"fista-tv in which edges that the views see count {RATIO:g} times",
         lambda weight: FISTATV(weight, ratio=RATIO),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
         joint=True,
-        image_first=30,
+        first_steps=30,
     ),
-    "admm-tv": Recipe(
+    "admm-tv": Method(
         "non-negative, total variation, ADMM",
         lambda weight, rho: ADMM(TV(weight), rho),
         {"iterations": 50, "weight": "auto", "rho": "auto"},
         joint=True,
-        image_first=5,
+        first_steps=5,
     ),
-    "pfitre": Recipe(
+    "pfitre": Method(
         "half-quadratic splitting with a learned prior",
-        lambda prior, rho: in_turns(loop_of(prior, rho)),
+        _pfitre,
         {"iterations": 10, "rho": "auto", "prior": "circuits"},
         joint=True,
         joint_defaults={"prior": "volume"},
+        initial_estimate=True,
     ),
-    "pfitre-original": Recipe(
-        "the published ADMM loop, rho not relative to norm(A)^2",
+    "pfitre-original": Method(
+        "the published ADMM loop, rho not relative to ||A||^2",
         lambda prior, rho: Original(prior, rho),
         {"iterations": 10, "rho": 10.0, "prior": "circuits"},
-        image_first=2,
+        first_steps=2,
     ),
 }
 
 
-def recipe(method: str) -> Recipe:
-    """The recipe called ``method``; ``ValueError`` that lists the names for any other."""
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
-    return METHODS[method]
+def find_method(name: str) -> Method:
+    """The method of that name.
 
-
-def settings(method: str, *, joint: bool = False, **asked) -> dict[str, Any]:
-    """The settings of ``method``: its defaults, replaced by those ``asked`` that are not None.
-
-    joint: whether all rows are to be solved together
-
-    A prior is loaded where it is a name or a path (``.pth``: the published network's). One that was trained
-    through the loop with its own rho, and perhaps for so many iterations, brings them along. What is told of
-    the data (:data:`pfitre_jax.reconstruction.data_model.SETTINGS`) is there only where it was asked for.
-
-    Raises ``ValueError`` for an unknown method, for one that cannot be ``joint`` or be told so, for a prior
-    that sees neighbouring rows where it is not, for a setting that the method does not take, for iterations,
-    a rho or a weight that make no sense or are not the prior's, and ``ValueError`` or ``FileNotFoundError``
-    where there is no such prior.
+    Raises:
+        ValueError: There is no such method; the message lists the names.
     """
-    chosen = recipe(method)
-    if joint and not chosen.joint:
-        able = ", ".join(name for name, other in METHODS.items() if other.joint)
-        raise ValueError(
-            f"{method} solves every row for itself, no prior of it joins them; expected for a joint "
-            f"reconstruction one of {able}"
-        )
-    off = [name for name in data_model.SWITCHES if asked.get(name) is False]
-    given = {name: value for name, value in asked.items() if value is not None and name not in off}
-    _check_data(method, given)
-    taken = chosen.defaults | dict.fromkeys(data_model.SETTINGS if chosen.data_may_change else ())
-    stray = [name for name in given if name not in taken]
-    if stray:
-        takes = f"it takes {', '.join(taken)}" if taken else "it takes none"
-        raise ValueError(f"method {method!r} takes no {', '.join(stray)}; {takes}: leave the others out")
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Settings:
+    """Validated settings of a method; use :meth:`create`.
+
+    Attributes:
+        method: Name in :data:`METHODS`.
+        joint: Whether all rows are one volume.
+        iterations: Number of iterations; 1 for a method without any.
+        weight: TV weight, "auto" from the noise of the scan, None for a method without it.
+        rho: Prior strength, "auto" from the noise of the scan, None for a method without it.
+        prior: The learned prior, None for a method without it.
+        data_model: Weights and corrections of the data.
+    """
+
+    method: str
+    joint: bool = False
+    iterations: int = 1
+    weight: float | Literal["auto"] | None = None
+    rho: float | Literal["auto"] | None = None
+    prior: Any = None
+    data_model: DataModel = LEAST_SQUARES
+
+    @classmethod
+    def create(
+        cls,
+        method: str,
+        *,
+        joint: bool = False,
+        prior: Any = None,
+        iterations: int | None = None,
+        rho: float | str | None = None,
+        weight: float | str | None = None,
+        robust: str | None = None,
+        photons: float | None = None,
+        stripes: bool = False,
+        gains: bool = False,
+    ) -> Settings:
+        """Settings of ``method``: its defaults, replaced by the arguments that are not None.
+
+        A prior that was trained through the loop brings its own rho and number of iterations.
+
+        Args:
+            method: Name in :data:`METHODS`.
+            joint: Whether all rows are solved together.
+            prior: A prior; or the name or path of one, which is loaded (``.pth``: the published network's).
+            iterations: Number of iterations.
+            rho: Prior strength, or "auto" where that is the default.
+            weight: TV weight, or "auto" where that is the default.
+            robust: See :class:`DataModel`.
+            photons: See :class:`DataModel`.
+            stripes: See :class:`DataModel`.
+            gains: See :class:`DataModel`.
+
+        Raises:
+            ValueError: The method is unknown, does not take a setting, cannot be joint or cannot use the
+                prior; or a value is invalid.
+            FileNotFoundError: There is no such prior.
+        """
+        entry = find_method(method)
+        if joint and not entry.joint:
+            able = ", ".join(name for name, other in METHODS.items() if other.joint)
+            raise ValueError(
+                f"{method} solves every row separately; expected for a joint reconstruction one of {able}"
+            )
+        data_model = DataModel(robust, photons, stripes, gains)
+        _check_data_model(method, entry, data_model)
+        asked = {"prior": prior, "iterations": iterations, "rho": rho, "weight": weight}
+        given = {name: value for name, value in asked.items() if value is not None}
+        _check_values(method, entry, given)
+        values = {**entry.defaults, **(entry.joint_defaults if joint else {}), **given}
+        if isinstance(values.get("prior"), (str, os.PathLike)):
+            values["prior"] = _load(values["prior"])
+        if "prior" in values:
+            values |= _trained_values(method, values["prior"], given)
+            if values["prior"].info.reach and not joint:
+                raise ValueError(
+                    "the prior uses the neighbouring rows of every row; expected another prior, or a joint "
+                    "reconstruction (--joint; joint=True)"
+                )
+        return cls(method, joint, data_model=data_model, **values)
+
+    @property
+    def needed_parameter(self) -> Parameter:
+        """The last parameter of the scan's calibration that "auto" values need."""
+        if self.weight == "auto":
+            return "tv_weight"
+        # With a TV weight given, the "auto" rho is derived from it.
+        return "rho" if self.rho == "auto" and self.weight is None else "noise"
+
+    def resolve(self, tv_weight: float | Array | None = None, rho: float | Array | None = None) -> Settings:
+        """The settings with numbers instead of "auto".
+
+        Args:
+            tv_weight: TV weight of the scan's calibration.
+            rho: Strength of a learned prior of the scan's calibration.
+
+        Raises:
+            ValueError: A number is needed and is None.
+        """
+        weight_value, rho_value = self.weight, self.rho
+        if weight_value == "auto":
+            weight_value = _required("weight", tv_weight)
+        if rho_value == "auto":
+            # The rho of ADMM with total variation sets the speed, and belongs to the weight.
+            belongs = rho if weight_value is None else tv_rho(weight_value)
+            rho_value = _required("rho", belongs)
+        return dataclasses.replace(self, weight=weight_value, rho=rho_value)
+
+    def record(self) -> dict[str, Any]:
+        """The settings by name, as JSON can hold them; a prior by its name and the hash of its weights."""
+        values = {name: getattr(self, name) for name in METHODS[self.method].defaults}
+        if "prior" in values:
+            values["prior"] = prior_name(values["prior"])
+        return values | self.data_model.record()
+
+
+def build(settings: Settings, scale: float = 1.0, *, initial_estimate: bool = True):
+    """The solver of a method.
+
+    Args:
+        settings: Settings without "auto", see :meth:`Settings.resolve`.
+        scale: Value by which the sinograms are divided.
+        initial_estimate: Whether a method that has an initial estimate (TV warm start) reconstructs it.
+            False where it starts from a previous result.
+    """
+    method = METHODS[settings.method]
+    values = {name: getattr(settings, name) for name in method.defaults if name != "iterations"}
+    if method.initial_estimate and not initial_estimate:
+        values["initial_iterations"] = 0
+    first_steps = min(method.first_steps, settings.iterations // 2)
+    return settings.data_model.wrap(method.build(**values), scale, first_steps)
+
+
+def automatic_settings(method: str) -> list[str]:
+    """The settings of ``method`` that are "auto" by default."""
+    return [name for name, value in find_method(method).defaults.items() if value == "auto"]
+
+
+def prior_name(prior: Prior) -> str:
+    """Name of a prior and the first digits of the hash of its weights; its class where it has no card."""
+    card = prior.info.card
+    name = " ".join(str(card[key])[:most] for key, most in (("name", 40), ("sha256", 12)) if key in card)
+    return name or type(prior).__name__
+
+
+def _check_data_model(method: str, entry: Method, data_model: DataModel) -> None:
+    if not entry.data_model and data_model != LEAST_SQUARES:
+        able = ", ".join(name for name, other in METHODS.items() if other.data_model)
+        first = next(iter(data_model.record()))
+        raise ValueError(f"{method} has no data model; expected with {first} one of {able}")
+
+
+def _check_values(method: str, entry: Method, given: dict[str, Any]) -> None:
+    unknown = [name for name in given if name not in entry.defaults]
+    if unknown:
+        takes = f"it takes {', '.join(entry.defaults)}" if entry.defaults else "it takes none"
+        raise ValueError(f"method {method!r} takes no {', '.join(unknown)}; {takes}: leave the others out")
     if "iterations" in given:
         iterations = given["iterations"]
         if isinstance(iterations, bool) or int(iterations) != iterations or iterations < 1:
             raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
     for name in ("rho", "weight"):
-        if name in given and not given[name] == taken[name] == "auto":
+        if name in given and not given[name] == entry.defaults[name] == "auto":
             check_number(name, given[name], or_zero=name == "weight")
-    settings = {**chosen.defaults, **(chosen.joint_defaults if joint else {}), **given}
-    if isinstance(settings.get("prior"), (str, os.PathLike)):
-        settings["prior"] = _load(settings["prior"])
-    if isinstance(settings.get("prior"), UnrolledPrior):
-        settings |= _own(method, settings["prior"], given)
-    if not joint and getattr(settings.get("prior"), "reach", 0):
-        raise ValueError(
-            "the prior sees the neighbours of every row; expected another prior, or a joint reconstruction "
-            "(--joint; joint=True)"
-        )
-    return settings
 
 
-def _check_data(method: str, given: dict[str, Any]) -> None:
-    data_model.check(given)
-    told = [name for name in data_model.SETTINGS if name in given]
-    if told and not METHODS[method].data_may_change:
-        able = ", ".join(name for name, other in METHODS.items() if other.data_may_change)
-        raise ValueError(f"{method} takes the data as they are; expected with {told[0]} one of {able}")
-
-
-def _own(method: str, prior: UnrolledPrior, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings that an unrolled prior brings along; of several rho the last."""
+def _trained_values(method: str, prior: Prior, given: dict[str, Any]) -> dict[str, Any]:
+    """The rho (of several the last) and the iterations that a prior was trained with through the loop."""
+    info = prior.info
+    if info.rho is None:
+        return {}
     if method != "pfitre":
         raise ValueError(f"the prior was trained through the loop of pfitre; {method} cannot use it")
-    own = {"rho": float(prior.rho[-1])}
-    if prior.iterations is not None:
-        own["iterations"] = prior.iterations
-    for name, value in own.items():
+    trained: dict[str, Any] = {"rho": float(info.rho[-1])}
+    if info.iterations is not None:
+        trained["iterations"] = info.iterations
+    for name, value in trained.items():
         if given.get(name, value) not in (value, "auto"):
             raise ValueError(
-                f"{name} is {given[name]:g}; the prior was trained with its own, {value:.4g}: leave it out"
+                f"{name} is {given[name]:g}; the prior was trained with {value:.4g}: leave {name} out"
             )
-    return own
+    return trained
 
 
-def _load(asked):
+def _load(prior: str | os.PathLike):
     # Flax is slow to import and only this needs it.
-    from pfitre_jax.baselines.published import checkpoint as original
+    from pfitre_jax.baselines.published import checkpoint as published
     from pfitre_jax.priors import files
 
-    load = original.load if str(asked).lower().endswith(original.SUFFIXES) else files.pretrained
-    return load(asked)
+    load = published.load if str(prior).lower().endswith(published.SUFFIXES) else files.pretrained
+    return load(prior)
 
 
-def automatic(method: str) -> list[str]:
-    """The settings of ``method`` that are found from the noise, where they are not given."""
-    return [name for name, value in recipe(method).defaults.items() if value == "auto"]
+def _required(name: str, value: float | Array | None) -> float:
+    if value is None:
+        raise ValueError(f"{name} is 'auto' and the scan was not calibrated for it; expected a number")
+    return float(value)
 
 
-def needed_parameter(settings: dict[str, Any]) -> Parameter:
-    """The last parameter of a scan's calibration that ``settings`` need for their "auto"."""
-    if settings.get("weight") == "auto":
-        return "tv_weight"
-    # With a TV weight of its own, rho belongs to that.
-    return "rho" if settings.get("rho") == "auto" and "weight" not in settings else "noise"
-
-
-def with_numbers(settings: dict[str, Any], weight: float | None = None) -> dict[str, Any]:
-    """``settings`` with numbers for "auto": ``weight``, which is the scan's
-    :func:`pfitre_jax.solvers.parameters.tv_weight.automatic_weight`, and the rho that belongs to the weight.
-
-    Raises ``ValueError`` where it is needed and not there.
-    """
-    if weight is None and needed_parameter(settings) != "noise":
-        raise ValueError("weight or rho is 'auto' and the scan's automatic weight is not given")
-    numbers = dict(settings)
-    if numbers.get("weight") == "auto":
-        numbers["weight"] = weight
-    if numbers.get("rho") == "auto":
-        numbers["rho"] = float(tv_rho(numbers["weight"]) if "weight" in numbers else learned_rho(weight))
-    return numbers
-
-
-def build(method: str, settings: dict[str, Any], scale: float = 1.0):
-    """The solver of ``method`` with ``settings`` of :func:`settings` and :func:`with_numbers`.
-
-    scale: that sinograms are divided by before it sees them
-    """
-    chosen = METHODS[method]
-    own = {name: settings[name] for name in chosen.defaults if name != "iterations"}
-    after = min(chosen.image_first, settings.get("iterations", 0) // 2)
-    return data_model.DataModel.of(settings).told(chosen.build(**own), scale, after)
-
-
-def describe(value):
-    """A setting as it is recorded: numbers and text as they are, a prior by its name and the hash of its
-    weights."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    card = getattr(value, "card", {})
-    name = " ".join(str(card[key])[:most] for key, most in (("name", 40), ("sha256", 12)) if key in card)
-    return name or (str(value) if isinstance(value, os.PathLike) else type(value).__name__)
-
-
-def solve_slice(solver, problem: Problem, *, iterations: int, tolerance) -> Solution:
+def solve_slice(solver, problem: Problem, *, iterations: int, tolerance: float | Array) -> Solution:
     """One slice by an iterative method, started from 0, or by :class:`FBP`. Pure."""
     if isinstance(solver, FBP):
         return _solve_fbp(solver, problem)
@@ -264,10 +343,13 @@ def _solve_fbp(solver: FBP, problem: Problem) -> Solution:
     return Solution(image, jnp.array(int(Status.ITERATIONS)), stats)
 
 
-def fill_invalid(sinogram, mask):
-    """Invalid bins of ``sinogram (views, columns)`` by linear interpolation between the valid ones of a view.
+def fill_invalid(
+    sinogram: Float[Array, "views columns"], mask: Float[Array, "views columns"]
+) -> Float[Array, "views columns"]:
+    """``sinogram`` whose invalid bins are linearly interpolated between the valid ones of their view.
 
-    For FBP, which cannot leave a bin out. Beyond the last valid bin its value goes on; without any it is 0.
+    For FBP, which cannot leave a bin out. Beyond the last valid bin its value continues; a view without any
+    is 0.
     """
     columns = sinogram.shape[1]
     index = jnp.arange(columns)[None, :]

@@ -1,164 +1,297 @@
-"""Reconstructed rows with all that is known of them, and what is said of them."""
+"""The result of a reconstruction: in memory, and in ``recon.h5``, ``recon.tif`` and ``summary.json``."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
+import h5py
 import numpy as np
+from jaxtyping import Float, Int
 
 from pfitre_jax.data.atomic_write import write_files
-from pfitre_jax.data.results import StoredResult, StoredVolume, result_writers
-from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.selection import format_ranges
-from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.reconstruction import methods
-from pfitre_jax.reconstruction.plan import Prepared
+from pfitre_jax.data.jsonable import jsonable
+from pfitre_jax.data.tiff_output import write_tiff
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.reconstruction.row_block import LazyVolume
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
-#: So many truncated views are more likely data that are no line integrals.
-SUSPICIOUS_SHARE = 0.8
+#: Datasets of ``recon.h5``: the volume and the component of it that the data determine.
+VOLUME, MEASURED = "/exchange/data", "/trust/measured"
+#: Group of ``recon.h5`` that holds everything else.
+GROUP = "/result"
+#: Status of a row in a file that does not record it.
+UNKNOWN = -1
+
+_EXPECTED = "expected the recon.h5 of pfitre recon"
+_ARRAYS = (
+    "status",
+    "iterations",
+    "residual",
+    "supplied",
+    "residual_history",
+    "change_history",
+    "gains",
+    "stripes",
+    "view_weights",
+    "sinogram",
+    "residual_sinogram",
+)
+_VALUES = ("scale", "domain_score", "chunk", "warnings", "timings", "provenance", "device")
+_GEOMETRY = ("center", "roll_deg", "columns", "row0", "raw_rows", "method")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
-    """Reconstructed rows of a scan.
+    """Reconstructed rows of a scan, computed or read from ``recon.h5``.
 
-    volume: (rows, ny, nx) float32; per pixel, or per micrometre where the scan has a pixel size
-    rows: (rows,), their numbers in the raw stack
-    status: (rows,) int, :class:`pfitre_jax.solvers.loop.Status`
-    stats: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations), NaN where a loop had stopped
-    residual: (rows,), ``norm(M(Ax-y))/norm(My)`` of the volume
-    measured: (rows, ny, nx), the part of the volume that the data determine at the noise level, see
-        :mod:`pfitre_jax.trust.consistency`; supplied: (rows,), ``norm(volume - measured)/norm(volume)``
-    domain_score: how unlike the images that the prior was judged on the result looks, above 1 for 5% of
-        those; ``None`` without a prior, or one whose card does not tell
-    scale: what image values were divided by while they were solved for, per pixel
-    sinogram: (views, columns), the measured one of the middle row; misfit: ``M(Ax - y)`` of it
-    method, parameters: its name and settings; warnings: in words
-    gains: (rows, views), the factors by which views were found too bright and mended, 1 for none; stripes:
-        (rows, columns), the offsets that columns were mended by, in the units of the projections, 0 for none;
-        trusted: (rows, views), the mean weight that ``robust`` left to the bins of a view, 1 for full;
-        (rows, 0) where they were not looked for
-    chunk: rows that were solved together
-    timings: wall time, ``seconds_compile`` of what is compiled, ``seconds_run`` of the solve
-        of all rows, ``seconds_prepare`` of all else: axis, support, scale, weight, what to trust
-    scan: what was reconstructed, all its rows; geometry: of each row
+    What a file does not record is NaN, empty, or :data:`UNKNOWN` for the status.
+
+    Attributes:
+        volume: (rows, ny, nx) float32; per pixel, or per micrometre where the scan has a pixel size.
+        measured: (rows, ny, nx), the component of the volume that the data determine at the noise level, see
+            :mod:`pfitre_jax.trust.consistency`; None where a file does not hold it.
+        rows: (rows,), row numbers in the raw stack.
+        method: Name of the method.
+        parameters: Settings of the method.
+        theta_rad: (views,), angles of the views, radians.
+        center: Detector index of the rotation axis.
+        roll_deg: In-plane roll of the axis that the projections were corrected for, degrees.
+        columns: Number of detector columns.
+        raw_rows: Number of rows of the raw stack.
+        pixel_size: Size of a pixel, micrometres, or None.
+        status: (rows,), :class:`pfitre_jax.solvers.loop.Status`.
+        iterations: (rows,), iterations done.
+        residual: (rows,), relative residual ``||M(A x - y)|| / ||M y||`` of the volume.
+        supplied: (rows,), ``||volume - measured|| / ||volume||``.
+        residual_history: (rows, iterations), relative residual after each iteration; NaN after the last one.
+        change_history: (rows, iterations), relative change in each iteration; NaN after the last one.
+        gains: (rows, views), estimated view gains, 1 for none; (rows, 0) where not estimated.
+        stripes: (rows, columns), estimated column offsets, in units of the projections; (rows, 0) where not
+            estimated.
+        view_weights: (rows, views), mean weights of the views in a robust data term, 1 for full weight;
+            (rows, 0) without one.
+        sinogram: (views, columns), the measured sinogram of the middle row.
+        residual_sinogram: (views, columns), ``M(A x - y)`` of the middle row.
+        scale: Image value that was 1 in the solver, per pixel.
+        domain_score: Out-of-distribution score of the result: 1 is exceeded by 5% of the images that the
+            prior was evaluated on. None without a prior, or where its card has no reference.
+        chunk: Number of rows per batch.
+        warnings: Warnings for the user.
+        timings: Wall times: ``seconds_compile``; ``seconds_run``, to solve all rows; ``seconds_prepare``, for
+            the rest.
+        provenance: Origin of the data, in words.
+        device: Platform and kind of the device.
+        versions: Versions of the packages.
     """
 
-    volume: np.ndarray | StoredVolume
-    rows: np.ndarray
-    status: np.ndarray
-    stats: dict[str, np.ndarray]
-    residual: np.ndarray
-    measured: np.ndarray | StoredVolume
-    supplied: np.ndarray
-    domain_score: float | None
-    scale: float
-    sinogram: np.ndarray
-    misfit: np.ndarray
+    volume: Float[np.ndarray, "rows ny nx"] | LazyVolume
+    measured: Float[np.ndarray, "rows ny nx"] | LazyVolume | None
+    rows: Int[np.ndarray, " rows"]
     method: str
     parameters: dict[str, Any]
-    warnings: list[str]
-    gains: np.ndarray
-    stripes: np.ndarray
-    trusted: np.ndarray
-    timings: dict[str, float]
+    theta_rad: Float[np.ndarray, " views"]
+    center: float
+    roll_deg: float
+    columns: int
+    raw_rows: int
+    pixel_size: float | None
+    status: Int[np.ndarray, " rows"]
+    iterations: Int[np.ndarray, " rows"]
+    residual: Float[np.ndarray, " rows"]
+    supplied: Float[np.ndarray, " rows"]
+    residual_history: Float[np.ndarray, "rows iterations"]
+    change_history: Float[np.ndarray, "rows iterations"]
+    gains: Float[np.ndarray, "rows _"]
+    stripes: Float[np.ndarray, "rows _"]
+    view_weights: Float[np.ndarray, "rows _"]
+    sinogram: Float[np.ndarray, "views columns"]
+    residual_sinogram: Float[np.ndarray, "views columns"]
+    scale: float
+    domain_score: float | None
     chunk: int
-    scan: Scan
-    geometry: ParallelGeometry
+    warnings: list[str]
+    timings: dict[str, float]
+    provenance: dict[str, str]
+    device: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of_volume(
+        cls,
+        volume,
+        theta_rad,
+        *,
+        center: float,
+        columns: int,
+        roll_deg: float = 0.0,
+        row0: int = 0,
+        raw_rows: int | None = None,
+        pixel_size: float | None = None,
+        method: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        measured=None,
+        **recorded: Any,
+    ) -> Result:
+        """The result of a volume of which only this is known.
+
+        Args:
+            volume: (rows, ny, nx), per pixel, or per micrometre with a ``pixel_size``.
+            theta_rad: (views,), angles of the views, radians.
+            center: Detector index of the rotation axis.
+            columns: Number of detector columns.
+            roll_deg: In-plane roll of the axis that the projections were corrected for, degrees.
+            row0: Row of the raw stack that is row 0 here.
+            raw_rows: Number of rows of the raw stack; by default up to the last row.
+            pixel_size: Size of a pixel, micrometres.
+            method: Name of the method.
+            parameters: Settings of the method.
+            measured: (rows, ny, nx), the component of the volume that the data determine.
+            recorded: Other attributes that are known.
+        """
+        rows, views = len(volume), len(theta_rad)
+        unknown, none = np.full(rows, np.nan, np.float32), np.zeros((rows, 0), np.float32)
+        defaults = {
+            "status": np.full(rows, UNKNOWN),
+            "iterations": np.zeros(rows, int),
+            "residual": unknown,
+            "supplied": unknown,
+            "residual_history": none,
+            "change_history": none,
+            "gains": none,
+            "stripes": none,
+            "view_weights": none,
+            "sinogram": np.full((views, columns), np.nan, np.float32),
+            "residual_sinogram": np.full((views, columns), np.nan, np.float32),
+            "scale": float("nan"),
+            "domain_score": None,
+            "chunk": rows,
+            "warnings": [],
+            "timings": {},
+            "provenance": {},
+            "device": "",
+            "versions": {},
+        }
+        return cls(
+            volume=volume,
+            measured=measured,
+            rows=row0 + np.arange(rows),
+            method=method,
+            parameters=dict(parameters or {}),
+            theta_rad=np.asarray(theta_rad, float),
+            center=float(center),
+            roll_deg=float(roll_deg),
+            columns=int(columns),
+            raw_rows=row0 + rows if raw_rows is None else int(raw_rows),
+            pixel_size=pixel_size,
+            **(defaults | recorded),
+        )
 
     @property
     def units(self) -> str:
-        """Of the volume: "1/pixel" or "1/um"."""
-        return self.stored().units
+        """Units of the volume: "1/pixel" or "1/um"."""
+        return "1/pixel" if self.pixel_size is None else "1/um"
+
+    @property
+    def row0(self) -> int:
+        """Row of the raw stack that is row 0 here."""
+        return int(self.rows[0])
+
+    @property
+    def views(self) -> int:
+        """Number of views."""
+        return len(self.theta_rad)
+
+    @property
+    def wedge(self) -> Wedge:
+        """The missing wedge."""
+        return Wedge.from_angles(self.theta_rad)
+
+    @property
+    def geometry(self) -> ParallelGeometry:
+        """Geometry of each row."""
+        return ParallelGeometry.create(self.theta_rad, self.columns, self.center)
+
+    @property
+    def stats(self) -> dict[str, np.ndarray]:
+        """Statistics of the loop: ``iterations`` (rows,); ``residual``, ``change`` (rows, iterations)."""
+        return {
+            "iterations": self.iterations,
+            "residual": self.residual_history,
+            "change": self.change_history,
+        }
 
     @property
     def label(self) -> str:
-        """The method, and whose prior stands in the published loop: it comes without one."""
+        """The method; for the published loop also its prior, which is not the published one."""
         if self.method == "pfitre-original":
             return f"{self.method} with the prior {self.parameters['prior']}"
         return self.method
 
     @property
     def middle(self) -> int:
-        """Index of the middle row in the volume, the one that ``misfit`` shows."""
+        """Index of the middle row in the volume, whose sinogram and residual are kept."""
         return len(self.rows) // 2
 
     @property
     def all_diverged(self) -> bool:
-        """Whether no row is what it should be."""
+        """Whether every row diverged."""
         return bool(np.all(self.status == int(Status.DIVERGED)))
 
-    def stored(self) -> StoredResult:
-        """As it is written to ``recon.h5``."""
-        return StoredResult(
-            self.volume,
-            self.scan.theta_rad,
-            float(self.geometry.center),
-            self.scan.roll_deg,
-            self.scan.columns,
-            int(self.rows[0]),
-            self.scan.raw_rows,
-            self.scan.pixel_size,
-            self.method,
-            self.parameters,
-            self.measured,
-        )
-
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` says; lists have an entry for each row."""
-        wedge = self.scan.wedge
-        device = jax.devices()[0]
+        """Content of ``summary.json``; lists have an entry for each row."""
         return {
             "method": self.method,
             "label": self.label,
             "parameters": self.parameters,
             "rows": self.rows,
             "residual": self.residual,
-            "status": [Status(int(status)).text for status in self.status],
-            "iterations": self.stats["iterations"],
+            "status": ["unknown" if s == UNKNOWN else Status(int(s)).text for s in self.status],
+            "iterations": self.iterations,
             "supplied": self.supplied,
             "domain_score": self.domain_score,
-            "center": float(self.geometry.center),
-            "roll_deg": self.scan.roll_deg,
-            "wedge_deg": wedge.width_deg,
-            "wedge_center_deg": wedge.center_deg,
-            "views": self.scan.views,
-            **self.mended(),
+            "center": self.center,
+            "roll_deg": self.roll_deg,
+            "wedge_deg": self.wedge.width_deg,
+            "wedge_center_deg": self.wedge.center_deg,
+            "views": self.views,
+            **self.corrections(),
             "scale": self.scale,
             "units": self.units,
             "chunk": self.chunk,
             **self.timings,
-            "device": f"{device.platform}: {device.device_kind}",
-            "versions": package_versions(),
+            "device": self.device,
+            "versions": self.versions,
             "warnings": self.warnings,
-            "scan": self.scan.provenance,
+            "scan": self.provenance,
         }
 
-    def mended(self) -> dict[str, Any]:
-        """``gains``, ``stripes`` and ``robust``, where they were looked for, as the summary has them.
+    def corrections(self) -> dict[str, Any]:
+        """Statistics of ``gains``, ``stripes`` and ``robust``, where they were estimated.
 
-        Each: how many of its views or columns were mended in every row, or have less than half of their
-        weight, which of them in at least half of the rows (``often``), and the medians of their factors,
-        offsets or weights over the rows where they were (``by``). Views are counted among those used.
+        Returns:
+            For each of them: how many of its ``views`` or ``columns`` were corrected in every row, or have
+            less than half of their weight, (rows,); which of them in at least half of the rows, ``often``;
+            and the medians of their factors, offsets or weights over the rows where they were, ``by``. Views
+            are counted among those used.
         """
-        told = {}
-        for name, unit, values, found in (
+        statistics: dict[str, Any] = {}
+        for name, unit, values, corrected in (
             ("gains", "views", self.gains, self.gains != 1),
             ("stripes", "columns", self.stripes, self.stripes != 0),
-            ("robust", "views", self.trusted, self.trusted < 0.5),
+            ("robust", "views", self.view_weights, self.view_weights < 0.5),
         ):
             if not values.shape[1]:
                 continue
-            often = np.flatnonzero(found.mean(axis=0) >= 0.5)
-            by = [float(np.median(values[found[:, k], k])) for k in often]
-            told[name] = {unit: found.sum(axis=1), "often": often, "by": by}
-        return told
+            often = np.flatnonzero(corrected.mean(axis=0) >= 0.5)
+            by = [float(np.median(values[corrected[:, k], k])) for k in often]
+            statistics[name] = {unit: corrected.sum(axis=1), "often": often, "by": by}
+        return statistics
 
     def save(
         self,
@@ -168,79 +301,122 @@ class Result:
         writers: Mapping[str, Callable[[Path], None]] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> list[Path]:
-        """Write ``recon.h5``, ``recon.tif``, ``summary.json`` into ``folder`` and return their paths.
+        """Writes ``recon.h5``, ``recon.tif`` and ``summary.json``: all files appear, or none.
 
-        All appear or none. command: recorded in ``recon.h5``; writers: of further files, by name; extra: what
-        else the summary says
+        Args:
+            folder: Folder of the files; created if need be.
+            command: Command line to record in ``recon.h5``.
+            writers: Functions that write further files, by name.
+            extra: Additional entries of the summary.
 
-        Raises ``NotADirectoryError`` or another ``OSError`` where the folder cannot be written.
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: The folder cannot be written.
         """
-        summary = self.summary() | dict(extra or {})
-        return write_files(folder, result_writers(self.stored(), summary, command) | dict(writers or {}))
+        summary = json.dumps(jsonable(self.summary() | dict(extra or {})), indent=2) + "\n"
+        own = {
+            "recon.h5": functools.partial(_write_hdf5, self, command),
+            "recon.tif": lambda path: write_tiff(path, _slices(self.volume), self.volume.shape),
+            "summary.json": lambda path: path.write_text(summary),
+        }
+        return write_files(folder, own | dict(writers or {}))
 
 
-def make_result(
-    prepared: Prepared, rows: slice, facts: Mapping[str, np.ndarray], seconds: float, seconds_run: float
-) -> Result:
-    """The result of ``rows`` of a scan.
+def read_result(path) -> Result:
+    """The result in a ``recon.h5``.
 
-    facts: what :class:`pfitre_jax.reconstruction.plan.Part` has, of all these rows
-    seconds: wall time till now, ``seconds_run`` of it to solve the rows
+    Args:
+        path: The file; one of version 0.2 holds volume, geometry and parameters alone.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        IsADirectoryError: The path is a folder.
+        ValueError: The file is not one of :meth:`Result.save`.
     """
-    scan, volume = prepared.scan, facts["volume"]
-    said, score, seconds_look = prepared.look(rows, facts["size"], lambda row: volume[row - rows.start])
-    middle = len(volume) // 2
-    sinogram, misfit = prepared.misfit(rows.start + middle, volume[middle])
-    compiling = prepared.seconds_compile + seconds_look
-    return Result(
-        volume=volume,
-        rows=scan.row0 + np.arange(rows.start, rows.stop),
-        status=facts["status"],
-        stats={"iterations": facts["iterations"], "residual": facts["history"], "change": facts["change"]},
-        residual=facts["residual"],
-        measured=facts["measured"],
-        supplied=facts["supplied"],
-        domain_score=score,
-        scale=prepared.calibration.scale,
-        sinogram=sinogram,
-        misfit=misfit,
-        method=prepared.method,
-        parameters={name: methods.describe(value) for name, value in prepared.settings.items()},
-        warnings=_warnings(prepared, rows, facts) + said,
-        gains=facts["gains"],
-        stripes=facts["stripes"],
-        trusted=facts["trusted"],
-        timings={
-            "seconds_prepare": max(seconds - prepared.seconds_compile - seconds_run, 0.0),
-            "seconds_compile": compiling,
-            "seconds_run": seconds_run,
-        },
-        chunk=prepared.chunk,
-        scan=scan,
-        geometry=prepared.geometry,
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; {_EXPECTED}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; {_EXPECTED} in it")
+    recorded: dict[str, Any] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            if VOLUME not in file:
+                raise ValueError(f"{path} does not contain {VOLUME}; {_EXPECTED}")
+            volume, attributes = file[VOLUME][()], dict(file[VOLUME].attrs)
+            measured = file[MEASURED][()] if MEASURED in file else None
+            if GROUP in file:
+                group = file[GROUP]
+                recorded |= {name: group[name][()] for name in _ARRAYS if name in group}
+                recorded |= {
+                    name: _parsed(path, name, group.attrs[name]) for name in _VALUES if name in group.attrs
+                }
+    except OSError as error:
+        raise ValueError(f"{path} is not HDF5, or is truncated; {_EXPECTED}") from error
+    missing = [name for name in ("theta_rad", *_GEOMETRY, "parameters") if name not in attributes]
+    if missing or volume.ndim != 3:
+        raise ValueError(f"{path} lacks {', '.join(missing) or 'a volume (rows, ny, nx)'}; {_EXPECTED}")
+    if "versions" in attributes:
+        recorded["versions"] = _parsed(path, "versions", attributes["versions"])
+    pixel_size = attributes.get("pixel_size")
+    return Result.of_volume(
+        volume.astype(np.float32),
+        attributes["theta_rad"],
+        center=float(attributes["center"]),
+        columns=int(attributes["columns"]),
+        roll_deg=float(attributes["roll_deg"]),
+        row0=int(attributes["row0"]),
+        raw_rows=int(attributes["raw_rows"]),
+        pixel_size=None if pixel_size is None else float(pixel_size),
+        method=str(attributes["method"]),
+        parameters=_parsed(path, "parameters", attributes["parameters"]),
+        measured=measured,
+        **recorded,
     )
 
 
-def _warnings(prepared: Prepared, rows: slice, facts: Mapping[str, np.ndarray]) -> list[str]:
-    said, scan, truncated = [], prepared.scan, prepared.calibration.truncated
-    shape, row0 = prepared.problem.support.shape, scan.row0 + rows.start
-    if truncated.any():
-        said.append(
-            f"views {format_ranges(np.flatnonzero(truncated))} of {scan.views} run out of the field of view; the "
-            f"image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond the "
-            "field's edge"
-        )
-    if truncated.mean() > SUSPICIOUS_SHARE and scan.provenance.get("data") == "absorption":
-        said.append(
-            "nearly all views have signal at their edges: if these data are no line integrals, say --data "
-            "counts or --data transmission"
-        )
-    blind = np.flatnonzero(facts["blind"])
-    if blind.size:
-        said.append(f"rows {format_ranges(row0 + blind)} have no valid bin; their slices are 0")
-    failed = np.flatnonzero(facts["status"] == int(Status.DIVERGED))
-    if failed.size:
-        said.append(
-            f"rows {format_ranges(row0 + failed)} diverged; their slices are the last finite iterates"
-        )
-    return said
+def _write_hdf5(result: Result, command: str, path: Path) -> None:
+    # The newer file layout holds attributes of any length: long lists of angles are more than 64 kB.
+    with h5py.File(path, "w", libver=("v108", "latest")) as file:
+        data = _write_volume(file, VOLUME, result.volume, result.units)
+        data.attrs["theta_rad"] = np.asarray(result.theta_rad, np.float64)
+        for name in _GEOMETRY:
+            data.attrs[name] = getattr(result, name)
+        if result.pixel_size is not None:
+            data.attrs["pixel_size"] = result.pixel_size
+        data.attrs["parameters"] = json.dumps(jsonable(result.parameters))
+        data.attrs["versions"] = json.dumps(result.versions or package_versions())
+        data.attrs["command"] = command
+        if result.measured is not None:
+            _write_volume(file, MEASURED, result.measured, result.units)
+        group = file.create_group(GROUP)
+        for name in _ARRAYS:
+            group[name] = getattr(result, name)
+        for name in _VALUES:
+            group.attrs[name] = json.dumps(jsonable(getattr(result, name)))
+
+
+def _write_volume(file: h5py.File, name: str, volume: np.ndarray | LazyVolume, units: str) -> h5py.Dataset:
+    data = file.create_dataset(name, shape=volume.shape, dtype=np.float32, chunks=True)
+    for rows, block in volume.read() if isinstance(volume, LazyVolume) else [(slice(None), volume)]:
+        data[rows] = block
+    data.attrs["axes"] = "rows:y:x"
+    data.attrs["units"] = units
+    return data
+
+
+def _slices(volume: np.ndarray | LazyVolume):
+    """The slices (ny, nx) one after the other; a lazy volume is read once."""
+    if isinstance(volume, LazyVolume):
+        return (image for _, block in volume.read() for image in block)
+    return iter(volume)
+
+
+def _parsed(path: Path, name: str, text) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: its {name} are no JSON; {_EXPECTED}") from error
+    return float("nan") if name == "scale" and value is None else value

@@ -1,31 +1,50 @@
-"""All rows of a volume, or of a slab of it, solved together: they meet in the prior."""
+"""Joint volumes: all rows of a volume, or of overlapping slabs of it, are solved together."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.loop import Solution, run
 from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 
-#: Rows that a slab is solved with on either side of those that are kept, where the volume does not fit
-#: into memory: a prior that couples neighbours carries little further in as many iterations as are made.
+#: Additional rows on either side of a slab, where a volume does not fit into memory. A prior that couples
+#: neighbouring rows carries little further in the usual number of iterations.
 HALO = 8
 
 
-def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, iterations: int, start=None):
-    """``(solution, residuals (rows,))`` of neighbouring rows by a method; the solution's status and stats,
-    which are those of all rows together, are given to each of them. Pure.
+def solve_volume(
+    solver,
+    problem: Problem,
+    tolerance: float | Array,
+    sinograms: Float[Array, "rows views columns"],
+    masks: Float[Array, "rows views columns"],
+    *,
+    iterations: int,
+    start: Float[Array, "rows ny nx"] | None = None,
+) -> tuple[Solution, Float[Array, " rows"]]:
+    """Solves neighbouring rows as one volume; pure.
 
-    problem: supplies everything but sinogram and mask; sinograms, masks: (rows, views, columns)
-    start: (rows, ny, nx), default 0
+    Args:
+        solver: A solver whose prior couples rows.
+        problem: Supplies everything but sinogram and mask.
+        tolerance: Relative change of the volume at which the loop stops.
+        sinograms: (rows, views, columns), over the scale.
+        masks: (rows, views, columns), 1 for a valid bin.
+        iterations: Number of iterations.
+        start: (rows, ny, nx), initial volume; by default 0.
+
+    Returns:
+        The solution, whose status and statistics of the volume are repeated for each row, and the relative
+        residual of each row, (rows,).
     """
     volume = VolumeProblem.create(problem, sinograms, masks)
     zero = jnp.zeros((len(sinograms), *problem.A.shape), sinograms.dtype)
     start = zero if start is None else start
     solution = run(solver, volume, start, iterations=iterations, tolerance=tolerance)
-    # Without any signal there is nothing to reconstruct.
+    # A row without signal has nothing to reconstruct.
     signal = jnp.any(volume.sinogram != 0, axis=(1, 2))
     value = jnp.where(signal[:, None, None], solution.value, 0)
     every = lambda a: jnp.broadcast_to(a, (len(sinograms), *jnp.shape(a)))  # noqa: E731
@@ -34,22 +53,32 @@ def solve_volume(solver, problem: Problem, tolerance, sinograms, masks, *, itera
 
 
 def slab_rows(chunk: int, devices: int, halo: int, rows: int) -> int:
-    """Rows that each device solves of a chunk: its own and the halo on either side; no more than ``rows``."""
-    own = chunk // devices
-    return max(own, min(own + 2 * halo, rows))
+    """Number of rows that each device solves of a chunk: its share and the halo, at most ``rows``."""
+    share = chunk // devices
+    return max(share, min(share + 2 * halo, rows))
 
 
 def slabs(block: slice, chunk: int, devices: int, halo: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows that each device solves of a block, (devices, :func:`slab_rows`), and which of
-    these, (devices, chunk/devices), are of the block.
+    """Rows that each device solves for a block of rows.
 
-    A slab with a halo lies inside the scan, of ``rows``: at its ends the halo is on the other side. What
-    there is not of a block that is smaller than the chunk is its last row again.
+    A slab with a halo lies inside the scan: at its first and last row the halo is on the other side. A block
+    that is smaller than the chunk is filled up with its last row.
+
+    Args:
+        block: Rows of the scan.
+        chunk: Number of rows that are solved together, on all devices.
+        devices: Number of devices.
+        halo: Additional rows on either side of a slab.
+        rows: Number of rows of the scan.
+
+    Returns:
+        The row numbers of each device, (devices, :func:`slab_rows`), and the positions of the block's rows
+        among them, (devices, chunk/devices).
     """
-    own = np.arange(chunk // devices)
-    wanted = np.minimum(block.start + chunk // devices * np.arange(devices)[:, None] + own, block.stop - 1)
+    share = np.arange(chunk // devices)
+    wanted = np.minimum(block.start + chunk // devices * np.arange(devices)[:, None] + share, block.stop - 1)
     if not halo:
-        return wanted, np.broadcast_to(own, wanted.shape)
+        return wanted, np.broadcast_to(share, wanted.shape)
     size = slab_rows(chunk, devices, halo, rows)
     first = np.clip(wanted[:, :1] - halo, 0, max(rows - size, 0))
     return np.minimum(first + np.arange(size), rows - 1), wanted - first

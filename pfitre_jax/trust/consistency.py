@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
-from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients, ratio
+from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
 from pfitre_jax.solvers.problem import Problem
 
 #: Conjugate gradients of :func:`measured_part`.
@@ -61,24 +57,3 @@ def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
     # Of an empty image nothing was measured and nothing supplied.
     found = jnp.where(size > 0, variance / jnp.where(size > 0, size * problem.norm_squared, 1), 1.0)
     return jnp.maximum(found, SMALLEST_DAMPING)
-
-
-def split(problem: Problem, noise, scale, sinograms, masks, images, model: DataModel = LEAST_SQUARES):
-    """``(measured, supplied, gains, stripes, trusted)`` of slices: (slices, ny, nx), the part of each that
-    its data determine; (slices,), ``norm(x - measured) / norm(x)``, the share that they do not, 0 for an
-    empty slice; and (slices, views), (slices, columns), (slices, views) of :meth:`DataModel.found`.
-
-    problem: supplies everything but sinogram and mask, (slices, views, columns); noise: see :func:`damping`
-    scale: (), that the sinograms were divided by
-    model: what the method was told of the data; static. The noise that a robust one finds is that of the
-        slice, also where the method found that of a whole volume
-    """
-
-    def one(sinogram, mask, image):
-        raw = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
-        row = model.seen(raw, image, scale)
-        measured = measured_part(row, image, damping(row, image, noise))
-        supplied = ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
-        return measured, supplied, *model.found(raw, image, row.weights)
-
-    return jax.vmap(one)(sinograms, masks, images)

@@ -201,10 +201,10 @@ def test_a_checkpoint_is_read_and_run_in_the_published_loop(tmp_path):
     expected = original.from_state_dict(state).params
     for content in (tensors, {"epoch": 3, "net_state_dict": tensors}, {"state_dict": tensors}):
         torch.save(content, tmp_path / "ckpt_3.pth")
-        settings = methods.settings("pfitre-original", prior=str(tmp_path / "ckpt_3.pth"))
-        assert methods.describe(settings["prior"]) == "ckpt_3.pth"
-        assert isinstance(methods.build("pfitre-original", settings), Original)
-        jax.tree.map(np.testing.assert_array_equal, settings["prior"].params, expected)
+        settings = methods.Settings.create("pfitre-original", prior=str(tmp_path / "ckpt_3.pth"))
+        assert methods.prior_name(settings.prior) == "ckpt_3.pth"
+        assert isinstance(methods.build(settings), Original)
+        jax.tree.map(np.testing.assert_array_equal, settings.prior.params, expected)
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"cannot be read as arrays only.*save model.state_dict\(\)"):
         original.load(tmp_path / "model.pth")
@@ -215,7 +215,7 @@ def test_a_checkpoint_is_read_and_run_in_the_published_loop(tmp_path):
 
 def test_missing_files_and_a_missing_pytorch_say_so(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
-        methods.settings("pfitre-original", prior=str(tmp_path / "none.pth"))
+        methods.Settings.create("pfitre-original", prior=str(tmp_path / "none.pth"))
     (tmp_path / "there.pth").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ValueError, match=r"pip install 'pfitre_jax\[torch\]'"):

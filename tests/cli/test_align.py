@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from pfitre_jax import cli
 from pfitre_jax.data.motion import Motion
-from pfitre_jax.data.results import read_result
 from pfitre_jax.estimation import alignment as module
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import checkpoint as job
+from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.twin.projection import project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from pfitre_jax import cli
 from pfitre_jax.cli.simulate import available_banks
-from pfitre_jax.data.results import read_result
 from pfitre_jax.estimation.opposite_views import Estimate
 from pfitre_jax.priors.files import available, locate, pretrained
 from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import executor as slices
+from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.solvers.loop import Status
 from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 
@@ -211,9 +211,9 @@ def test_what_is_told_of_the_data_reaches_the_method_and_no_other(folder, tmp_pa
     monkeypatch.setattr(job, "reconstruct_to", lambda *given, **_: asked.append(given) or sys.exit(9))
     line = ["recon", folder / "scan.npz", "--method", "sirt", "--out", tmp_path / "out"]
     pfitre(*line, *told)
-    [(_, what, _, method, settings, *_)] = asked
-    assert method == "sirt" and settings == {"iterations": 200, **kept}
-    assert {name: what[name] for name in kept} == kept
+    [(_, identity, _, settings, *_)] = asked
+    assert settings.method == "sirt" and settings.record() == {"iterations": 200, **kept}
+    assert {name: identity[name] for name in kept} == kept
 
 
 def test_views_that_count_for_little_are_named(folder, tmp_path):
@@ -483,7 +483,7 @@ def test_a_full_disk_is_a_failure_that_leaves_nothing(folder, tmp_path, monkeypa
     # What is solved is kept: the same command goes on once there is room.
     monkeypatch.undo()
     monkeypatch.setattr(
-        "pfitre_jax.reconstruction.executor.solve_blocks", lambda program, read, todo: iter(todo)
+        "pfitre_jax.reconstruction.executor.solve_blocks", lambda program, scan, blocks: iter(blocks)
     )
     args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
     assert pfitre(*args).exit_code == 0 and not (tmp_path / "out" / "partial").exists()

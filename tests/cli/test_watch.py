@@ -27,7 +27,7 @@ from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.reconstruction import live, methods
 
 DISCS = [[(2.0, 1.0, 6.0, 3.0)], [(-3.0, 2.0, 5.0, 2.0)]]
-SETTINGS = methods.settings("cgls")
+SETTINGS = methods.Settings.create("cgls")
 
 #: Writes the views of a stack one after the other, in a process of its own.
 WRITER = """
@@ -69,7 +69,7 @@ def test_views_that_are_to_come_count_for_nothing():
 
 def test_a_refresh_is_the_reconstruction_of_the_views_so_far():
     scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)
-    found = live.refresh(scan, "cgls", SETTINGS)
+    found = live.refresh(scan, SETTINGS)
     for image, discs in zip(found.images, DISCS, strict=True):
         truth = disc_image(discs, COLUMNS)
         assert np.linalg.norm(image - truth) < 0.3 * np.linalg.norm(truth)
@@ -84,7 +84,7 @@ def test_a_weight_is_found_for_the_views_so_far():
     error = lambda **asked: sum(  # noqa: E731
         np.linalg.norm(image - disc_image(discs, COLUMNS))
         for image, discs in zip(
-            live.refresh(scan, "fista-tv", methods.settings("fista-tv", **asked)).images, DISCS, strict=True
+            live.refresh(scan, methods.Settings.create("fista-tv", **asked)).images, DISCS, strict=True
         )
     )
     assert error() < 0.8 * error(weight=0.0)
@@ -94,10 +94,10 @@ def test_a_weight_is_found_for_the_views_so_far():
 def test_it_goes_on_from_the_last_result():
     """A few iterations more are worth many from the start."""
     scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)
-    settings = methods.settings("pfitre", prior=Nonnegative(), iterations=8)
-    before = live.refresh(scan.take_views(np.arange(16)), "pfitre", settings)
-    warm = live.refresh(scan, "pfitre", settings, before, warm=1)
-    cold = live.refresh(scan, "pfitre", settings | {"iterations": 1})
+    settings = methods.Settings.create("pfitre", prior=Nonnegative(), iterations=8)
+    before = live.refresh(scan.take_views(np.arange(16)), settings)
+    warm = live.refresh(scan, settings, before, warm_iterations=1)
+    cold = live.refresh(scan, dataclasses.replace(settings, iterations=1))
     assert warm.iterations == cold.iterations == 1 and before.views == 16
     assert np.all(warm.residual < cold.residual)
 
@@ -109,12 +109,14 @@ def test_rows_are_joined():
     stack = disc_stack([DISCS[0]] * rows)
     noise = np.random.default_rng(0).normal(0, 0.05 * stack.max(), stack.shape)
     scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER)
-    settings = methods.settings("admm-tv", joint=True, weight=0.01, iterations=10)
-    apart, together = (live.refresh(scan, "admm-tv", settings, joint=joint) for joint in (False, True))
+    settings = methods.Settings.create("admm-tv", joint=True, weight=0.01, iterations=10)
+    apart, together = (
+        live.refresh(scan, dataclasses.replace(settings, joint=joint)) for joint in (False, True)
+    )
     spread = lambda found: np.std(found.images, axis=0).mean()  # noqa: E731
     assert spread(together) < 0.6 * spread(apart)
-    again = live.refresh(scan, "admm-tv", settings, together, joint=True)
-    cold = live.refresh(scan, "admm-tv", settings | {"iterations": 5}, joint=True)
+    again = live.refresh(scan, settings, together)
+    cold = live.refresh(scan, dataclasses.replace(settings, iterations=5))
     assert again.iterations == cold.iterations == 5 and again.residual.mean() < cold.residual.mean()
 
 
@@ -125,9 +127,9 @@ def test_a_prior_of_volumes_goes_on_from_the_last_result():
     card = {"trained_on": {"first_iterations": 4}}
     prior = dataclasses.replace(NetworkPrior.create(config, jax.random.key(0)), card=card)
     scan = Scan.create(disc_stack([DISCS[0]] * 3), THETA, center=CENTER)
-    settings = methods.settings("pfitre", joint=True, prior=prior, iterations=2)
-    first = live.refresh(scan.take_views(np.arange(16)), "pfitre", settings, joint=True)
-    again = live.refresh(scan, "pfitre", settings, first, joint=True)
+    settings = methods.Settings.create("pfitre", joint=True, prior=prior, iterations=2)
+    first = live.refresh(scan.take_views(np.arange(16)), settings)
+    again = live.refresh(scan, settings, first)
     assert again.iterations == 1 and np.all(again.residual < 0.3) and np.isfinite(again.images).all()
 
 

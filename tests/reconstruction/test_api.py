@@ -71,7 +71,7 @@ def test_views_are_counted_as_in_the_file(tmp_path, stack):
 def test_rows_of_the_result_are_those_of_the_raw_stack(scan):
     result = pf.reconstruct(scan, "cgls", rows=slice(1, 3), scale=1.0)
     assert list(result.rows) == [1, 2] and result.volume.shape == (2, COLUMNS, COLUMNS)
-    assert result.stored().row0 == 1 and result.stored().raw_rows == 3
+    assert result.row0 == 1 and result.raw_rows == 3
     whole = pf.reconstruct(scan, "cgls", scale=1.0)
     np.testing.assert_allclose(result.volume, whole.volume[1:], atol=1e-3)
 
@@ -84,11 +84,11 @@ def test_the_result_says_what_the_data_determine(scan):
     assert list(result.summary()["supplied"]) == list(result.supplied)
 
 
-def test_the_misfit_is_that_of_the_middle_row(scan):
+def test_the_residual_sinogram_is_that_of_the_middle_row(scan):
     result = pf.reconstruct(scan, "cgls", scale=1.0)
     assert result.middle == 1
     np.testing.assert_array_equal(result.sinogram, scan.projections[:, 1])
-    relative = np.linalg.norm(result.misfit) / np.linalg.norm(result.sinogram)
+    relative = np.linalg.norm(result.residual_sinogram) / np.linalg.norm(result.sinogram)
     assert relative == pytest.approx(result.residual[1], rel=1e-3)
 
 
@@ -144,7 +144,7 @@ def test_the_axis_is_found_where_the_scan_does_not_know_it(stack):
     scan = Scan.create(stack, THETA)
     found = api.with_center(scan)
     assert found.center == pytest.approx(CENTER, abs=0.5)
-    assert "found from" in found.provenance["center"]
+    assert "estimated from" in found.provenance["center"]
     assert api.with_center(found) is found
 
 
@@ -175,7 +175,7 @@ def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
 def test_rolls_of_a_scan_that_was_turned_are_refused(scan):
     from pfitre_jax.data.roll import correct_roll
 
-    with pytest.raises(ValueError, match=r"was turned by 1\.5 degrees already"):
+    with pytest.raises(ValueError, match=r"was corrected for a roll of 1\.5 degrees already"):
         api.try_values(correct_roll(scan, 1.5), "roll", [0.0, 0.5])
 
 

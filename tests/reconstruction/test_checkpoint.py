@@ -22,14 +22,14 @@ import pfitre_jax as pf
 from pfitre_jax import cli
 from pfitre_jax.data.lazy_scan import FileRows
 from pfitre_jax.data.readers.dxchange import write_dxchange
-from pfitre_jax.data.results import read_result
 from pfitre_jax.reconstruction import checkpoint as job
-from pfitre_jax.reconstruction import methods
+from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.solvers.loop import Status
 
 ROWS = 9
 DISCS = [[(2.0 - 0.3 * r, 1.0, 6.0 + 0.3 * r, 3.0)] for r in range(ROWS)]
-SETTINGS = methods.settings("cgls")
+SETTINGS = Settings.create("cgls")
 #: Rows solved together in the runs of this file.
 CHUNK = 2
 
@@ -48,18 +48,19 @@ def small(monkeypatch):
 
 
 def run(path, folder, rows=slice(0, ROWS), settings=SETTINGS, **more):
-    what = job.identify({"scan": path}, {"rows": f"{rows.start}:{rows.stop}"}, "cgls", settings)
-    assert not job.claim(folder, what)
+    identity = job.identify({"scan": path}, {"rows": f"{rows.start}:{rows.stop}"}, settings)
+    assert not job.is_complete(folder, identity)
     scan = pf.open_scan(path, center=CENTER)
-    result = job.reconstruct_to(folder, what, scan, "cgls", settings, rows, **more)
-    result.save(folder, extra={"what": what, "complete": True})
-    job.finish(folder)
+    result = job.reconstruct_to(folder, identity, scan, settings, rows, **more)
+    result.save(folder, extra={job.IDENTITY: identity, "complete": True})
+    job.remove_partial(folder)
     return read_result(folder / "recon.h5")
 
 
 def command(path, folder, *more):
     """The command line, on chunks of two rows."""
-    code = f"import pfitre_jax.reconstruction.executor as s; s.CHUNK = {CHUNK}; from pfitre_jax.cli import main; main()"
+    module = "pfitre_jax.reconstruction.executor"
+    code = f"import {module} as s, pfitre_jax.cli as c; s.CHUNK = {CHUNK}; c.main()"
     args = ["recon", path, "--center", CENTER, "--method", "cgls", "--out", folder, *more]
     return [sys.executable, "-c", code, *map(str, args)]
 
@@ -112,25 +113,25 @@ def test_what_is_done_is_not_done_again_and_the_result_is_the_same(path, small, 
 
 def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
     run(path, tmp_path)
-    same = job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, "cgls", SETTINGS)
-    assert job.claim(tmp_path, same)
+    same = job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS)
+    assert job.is_complete(tmp_path, same)
     other = same | {"iterations": 5}
     with pytest.raises(ValueError, match=r"another result: iterations was 20, is 5; .*--overwrite"):
-        job.claim(tmp_path, other)
+        job.is_complete(tmp_path, other)
     (tmp_path / "partial").mkdir()
-    assert not job.claim(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()
+    assert not job.is_complete(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()
     # One that was begun over another result, to overwrite it, goes on.
-    (tmp_path / "partial" / "plan.json").write_text(json.dumps({"what": other}))
-    assert not job.claim(tmp_path, other)
+    (tmp_path / "partial" / "plan.json").write_text(json.dumps({job.IDENTITY: other}))
+    assert not job.is_complete(tmp_path, other)
     scan = pf.open_scan(path, center=CENTER)
     with pytest.raises(ValueError, match="is of another run: iterations was 5, is 20; remove it"):
-        job.reconstruct_to(tmp_path, same, scan, "cgls", SETTINGS, slice(0, ROWS))
-    job.finish(tmp_path)
+        job.reconstruct_to(tmp_path, same, scan, SETTINGS, slice(0, ROWS))
+    job.remove_partial(tmp_path)
     (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(ValueError, match="does not tell of what"):
-        job.claim(tmp_path, same)
+    with pytest.raises(ValueError, match="its origin is not recorded"):
+        job.is_complete(tmp_path, same)
     os.utime(path)
-    assert job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, "cgls", SETTINGS) != same
+    assert job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS) != same
 
 
 def test_an_interrupted_run_has_the_result_of_the_rows_that_are_done(path, small, tmp_path):
@@ -149,10 +150,10 @@ def test_an_interrupted_run_has_the_result_of_the_rows_that_are_done(path, small
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(path, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"slices of 33 x 33 .* need .* GiB, and 0\.0 GiB are there"):
+    with pytest.raises(ValueError, match=r"slices of 33 x 33 .* need .* GiB, and 0\.0 GiB are free"):
         run(path, tmp_path, limit=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 0))
-    with pytest.raises(ValueError, match=r"need .* GiB on disk .* 0\.00 GiB are free"):
+    with pytest.raises(ValueError, match=r"needs .* GiB on disk, and 0\.00 GiB are free"):
         run(path, tmp_path)
     assert not (tmp_path / "partial").exists()
 
@@ -171,7 +172,7 @@ def test_a_row_that_fails_is_marked_and_the_others_are_unharmed(path, small, tmp
     scan = pf.open_scan(path, center=CENTER)
     what = {"some": "run"}
     monkeypatch.setattr(FileRows, "read", spoil)
-    result = job.reconstruct_to(tmp_path / "spoilt", what, scan, "cgls", SETTINGS, slice(0, ROWS))
+    result = job.reconstruct_to(tmp_path / "spoilt", what, scan, SETTINGS, slice(0, ROWS))
     assert np.flatnonzero(result.status == Status.DIVERGED).tolist() == [3]
     assert any("rows 3 diverged" in said for said in result.warnings)
     for row in (2, 4, 8):
@@ -240,7 +241,7 @@ def test_none_waits_for_a_process_that_failed(path, tmp_path):
     lines = [command(path, tmp_path / "two", *team, "--process-id", k, *short[k]) for k in range(2)]
     both = [subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True) for line in lines]
     said = [process.communicate(timeout=120)[1] for process in both]
-    assert both[1].returncode == 2 and "GiB are there" in said[1]
+    assert both[1].returncode == 2 and "GiB are free" in said[1]
     assert both[0].returncode == 1 and "another of the processes failed" in said[0]
 
 
@@ -326,7 +327,7 @@ def test_the_memory_check_says_what_is_needed_and_does_nothing(path, small, tmp_
     assert "GiB needed" in done.stdout and "rows    9, 2 at a time" in done.stdout
     assert not (tmp_path / "out").exists()
     done = call("--memory", 0.001)
-    assert done.exit_code == 2 and "GiB are there" in done.stderr and not (tmp_path / "out").exists()
+    assert done.exit_code == 2 and "GiB are free" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_a_scan_in_its_file_is_read_as_one_in_memory(tmp_path):

@@ -1,6 +1,5 @@
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_stack
@@ -11,6 +10,7 @@ from pfitre_jax.estimation.support import image_support, scan_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import api, methods
 from pfitre_jax.reconstruction import executor as slices
+from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.runtime.memory import DoesNotFit
 from pfitre_jax.solvers.loop import Status
 
@@ -40,22 +40,22 @@ def solve(scan, *, chunk=32, scale=1.0, iterations=12, sinograms=None, masks=Non
 def solve_rows(scan, problem, method, *, scale=1.0, iterations=12, chunk=None):
     """All rows, put together, and what they were solved by."""
     program = slices.make_program(
-        methods.build(method, methods.settings(method)),
+        methods.build(methods.Settings.create(method)),
         problem,
         scan.rows,
         scale=scale,
         iterations=iterations,
         chunk=chunk,
     )
-    todo = slices.blocks(slice(0, scan.rows), program.chunk)
-    parts = list(slices.solve_blocks(program, scan.select_rows, todo))
+    todo = slices.split_rows(slice(0, scan.rows), program.chunk)
+    parts = list(slices.solve_blocks(program, scan, todo))
     assert [part.rows for part in parts] == todo
-    put = lambda *arrays: np.concatenate(arrays)  # noqa: E731
+    block = concatenate(parts)
     return SimpleNamespace(
-        volume=np.float32(scale) * put(*[part.volume for part in parts]),
-        status=put(*[part.status for part in parts]),
-        residual=put(*[part.residual for part in parts]),
-        stats=jax.tree.map(put, *[part.stats for part in parts]),
+        volume=block.volume,
+        status=block.status,
+        residual=block.residual,
+        stats={"residual": block.residual_history, "change": block.change_history},
         chunk=program.chunk,
         seconds_compile=program.seconds_compile,
     )
@@ -222,7 +222,7 @@ def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_s
     assert result.volume[0][beyond].sum() == pytest.approx(truth[beyond].sum(), rel=0.25)
     assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)
     assert result.residual[0] < 0.02
-    assert any("run out of the field of view" in warning for warning in result.warnings)
+    assert any("extend beyond the field" in warning for warning in result.warnings)
     # The disc inside the detector, for comparison, cannot hold that mass.
     problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
     inside = solve_rows(scan, problem, "cgls", iterations=20)

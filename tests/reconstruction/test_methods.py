@@ -24,36 +24,35 @@ def test_every_method_finds_the_disc(method):
     asked = {}
     if "prior" in methods.METHODS[method].defaults:
         asked["prior"] = Nonnegative()
-    settings = methods.settings(method, **asked)
-    settings = methods.with_numbers(settings, 1e-3)
+    settings = methods.Settings.create(method, **asked).resolve(1e-3, float(learned_rho(1e-3)))
     program = slices.make_program(
-        methods.build(method, settings),
+        methods.build(settings),
         problem,
         scan.rows,
         scale=1.0,
-        iterations=min(settings.get("iterations", 1), 60),
+        iterations=min(settings.iterations, 60),
     )
-    [result] = slices.solve_blocks(program, scan.select_rows, [slice(0, 3)])
+    [result] = slices.solve_blocks(program, scan, [slice(0, 3)])
     truth = disc_image(DISC, COLUMNS)
     assert np.linalg.norm(result.volume[0] - truth) < 0.25 * np.linalg.norm(truth)
     assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)
 
 
 def test_the_automatic_weight_is_found_only_for_what_needs_it():
-    needed = lambda method, **asked: methods.needed_parameter(methods.settings(method, **asked))  # noqa: E731
+    needed = lambda method, **asked: methods.Settings.create(method, **asked).needed_parameter  # noqa: E731
     assert needed("fista-tv") == needed("admm-tv") == "tv_weight"
     assert needed("fista-tv", weight=1e-3) == needed("admm-tv", weight=1e-3) == needed("sirt") == "noise"
     prior = Nonnegative()
     assert needed("pfitre", prior=prior) == "rho" and needed("pfitre", prior=prior, rho=0.01) == "noise"
-    chosen = methods.with_numbers(methods.settings("pfitre", prior=prior), 1e-3)
-    assert chosen["rho"] == pytest.approx(float(learned_rho(1e-3))) and "weight" not in chosen
-    with pytest.raises(ValueError, match="automatic weight is not given"):
-        methods.with_numbers(methods.settings("fista-tv"))
+    chosen = methods.Settings.create("pfitre", prior=prior).resolve(1e-3, 0.007)
+    assert chosen.rho == 0.007 and chosen.weight is None and "weight" not in chosen.record()
+    with pytest.raises(ValueError, match="weight is 'auto' and the scan was not calibrated for it"):
+        methods.Settings.create("fista-tv").resolve()
 
 
 def test_an_unknown_method_lists_the_names():
     with pytest.raises(ValueError, match="unknown method 'magic'; expected one of fbp, sirt, cgls"):
-        methods.settings("magic")
+        methods.Settings.create("magic")
 
 
 @pytest.mark.parametrize(
@@ -68,37 +67,41 @@ def test_an_unknown_method_lists_the_names():
         ("fista-tv", {"weight": -1e-3}, "weight is -0.001; expected a finite number, 0 or more"),
         ("fista-tv", {"weight": "much"}, "weight is 'much'; expected a number"),
         ("pfitre", {"prior": "no such prior"}, "no prior 'no such prior'"),
-        ("cgls", {"robust": "huber"}, "cgls takes the data as they are; expected with robust one of sirt"),
-        ("fbp", {"stripes": True}, "fbp takes the data as they are; expected with stripes one of sirt"),
+        ("cgls", {"robust": "huber"}, "cgls has no data model; expected with robust one of sirt"),
+        ("fbp", {"stripes": True}, "fbp has no data model; expected with stripes one of sirt"),
         ("sirt", {"stripes": "no"}, "stripes is 'no'; expected True or False"),
         ("sirt", {"iterations": False}, "iterations is False; expected a whole number"),
-        ("sirt", {"photons": "many"}, "photons is 'many'; expected those of the flat beam in a bin"),
-        ("pfitre", {"photons": 0.5}, "photons is 0.5; expected those of the flat beam in a bin, more than 1"),
+        ("sirt", {"photons": "many"}, "photons is 'many'; expected the photons per bin in the flat beam"),
+        (
+            "pfitre",
+            {"photons": 0.5},
+            "photons is 0.5; expected the photons per bin in the flat beam, more than 1",
+        ),
         (
             "pfitre",
             {"photons": 9.0, "robust": "huber"},
-            "both photons and robust='huber' say what a bin counts",
+            "photons and robust='huber' both weight the bins",
         ),
         ("pfitre", {"robust": "very"}, "robust is 'very'; expected huber, student-t or views"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
     with pytest.raises(ValueError, match=message):
-        methods.settings(method, **asked)
+        methods.Settings.create(method, **asked)
 
 
 def test_what_is_asked_for_replaces_the_default():
-    assert methods.settings("cgls", iterations=3, rho=None) == {"iterations": 3}
-    assert methods.settings("cgls")["iterations"] == methods.METHODS["cgls"].defaults["iterations"]
+    assert methods.Settings.create("cgls", iterations=3, rho=None).record() == {"iterations": 3}
+    assert methods.Settings.create("cgls").iterations == methods.METHODS["cgls"].defaults["iterations"]
 
 
 def test_a_switch_that_is_off_is_as_if_it_were_not_there():
-    assert methods.settings("sirt", stripes=False, gains=False) == methods.settings("sirt")
+    assert methods.Settings.create("sirt", stripes=False, gains=False).record() == {"iterations": 200}
 
 
 def test_rows_together_have_a_prior_of_their_own():
-    alone, joint = (methods.settings("pfitre", joint=joint)["prior"] for joint in (False, True))
-    assert alone.reach == 0 < joint.reach and joint.card["name"] == "volume"
+    alone, joint = (methods.Settings.create("pfitre", joint=joint).prior for joint in (False, True))
+    assert alone.info.reach == 0 < joint.info.reach and joint.card["name"] == "volume"
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -114,11 +117,11 @@ def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
     mended = reconstruct(scan, "fista-tv", robust=robust, **asked)
     assert np.all(error(mended) < 0.7 * error(plain))
     assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
-    told = mended.mended()["robust"]
+    told = mended.corrections()["robust"]
     by = dict(zip(told["often"], told["by"], strict=True))
     assert by[5] == min(by.values()) < 0.5 and (robust != "views" or list(by) == [5])
     np.testing.assert_array_equal(told["views"], len(by))
-    assert not plain.mended()
+    assert not plain.corrections()
     # A view that counts for little says little of how well the others determine the image.
     clean = reconstruct(Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER), "fista-tv", **asked)
     assert np.all(mended.supplied - clean.supplied < 0.5 * (plain.supplied - clean.supplied))
@@ -146,12 +149,12 @@ def test_what_of_the_detector_was_mended_is_told():
     stack[..., [11, 17]] += np.float32([0.5, -0.5])
     scan = Scan.create(stack, THETA, center=CENTER)
     result = reconstruct(scan, "fista-tv", weight=1e-3, iterations=60, stripes=True, gains=True)
-    told = result.mended()
+    told = result.corrections()
     assert list(told["gains"]["often"]) == [7] and list(told["stripes"]["often"]) == [11, 17]
     np.testing.assert_allclose(told["gains"]["by"], [1.3], rtol=0.05)
     np.testing.assert_allclose(told["stripes"]["by"], [0.5, -0.5], atol=0.15)
     assert list(result.summary()["stripes"]["often"]) == [11, 17]
-    assert not reconstruct(scan, "fista-tv", weight=1e-4, iterations=2).mended()
+    assert not reconstruct(scan, "fista-tv", weight=1e-4, iterations=2).corrections()
 
 
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])

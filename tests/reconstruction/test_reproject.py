@@ -30,7 +30,7 @@ def misfit(predicted, measured, known):
 
 
 def test_a_projected_result_agrees_with_the_scan_at_its_residual(straight, result):
-    raw = project_result(result.stored())
+    raw = project_result(result)
     assert raw.shape == straight.projections.shape and np.isfinite(raw).all()
     for k in range(ROWS):
         y = straight.projections[:, k]
@@ -43,7 +43,7 @@ def test_with_a_roll_it_agrees_with_the_raw_scan(straight):
     rolled, valid = apply_roll(wide, None, -ROLL)
     raw = Scan.create(rolled[..., 8:-8], THETA, mask=valid[..., 8:-8], center=CENTER)
     result = api.reconstruct(correct_roll(raw, ROLL), "cgls", scale=1.0, chunk=3)
-    predicted = project_result(result.stored())
+    predicted = project_result(result)
     # Turning there and back blurs, and loses bins of the outermost rows; reconstructing in between adds its
     # residual and no more.
     turned = correct_roll(raw, ROLL)
@@ -53,12 +53,12 @@ def test_with_a_roll_it_agrees_with_the_raw_scan(straight):
     agreement = misfit(predicted, raw.projections, known)
     assert agreement < misfit(back, raw.projections, known) + np.median(result.residual)
     # Without turning back it is not that scan.
-    unturned = project_result(result.stored(), roll_deg=0.0)
+    unturned = project_result(result, roll_deg=0.0)
     assert misfit(unturned, raw.projections, known) > 4 * agreement
 
 
 def test_rows_that_were_not_reconstructed_are_nan(straight):
-    part = api.reconstruct(straight, "cgls", rows="4:10", scale=1.0, chunk=3).stored()
+    part = api.reconstruct(straight, "cgls", rows="4:10", scale=1.0, chunk=3)
     raw = project_result(part)
     reached = np.isfinite(raw).all(axis=(0, 2))
     assert raw.shape[1] == ROWS and list(np.flatnonzero(reached)) == [4, 5, 6, 7, 8, 9]
@@ -71,21 +71,19 @@ def test_rows_that_were_not_reconstructed_are_nan(straight):
 def test_other_angles_and_another_detector(result):
     theta = np.deg2rad([4.0, 200.0])
     expected = disc_sinogram(DISCS[7], theta, 51, 20.0)
-    raw = project_result(result.stored(), theta, center=20.0, columns=51)
+    raw = project_result(result, theta, center=20.0, columns=51)
     assert raw.shape == (2, ROWS, 51)
     assert misfit(raw[:, 7], expected, np.ones(expected.shape, bool)) < 0.05
     # A wider detector about the same middle moves the axis' index.
-    wide = project_result(result.stored(), columns=COLUMNS + 10)
-    np.testing.assert_allclose(wide[..., 5:-5], project_result(result.stored()), atol=1e-4)
+    wide = project_result(result, columns=COLUMNS + 10)
+    np.testing.assert_allclose(wide[..., 5:-5], project_result(result), atol=1e-4)
 
 
 def test_values_per_length_are_projected_in_the_units_of_the_data(straight, result):
     scan = dataclasses.replace(straight, pixel_size=0.25)
     per_length = api.reconstruct(scan, "cgls", scale=1.0, chunk=3)
     np.testing.assert_allclose(per_length.volume, result.volume / 0.25, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(
-        project_result(per_length.stored()), project_result(result.stored()), rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(project_result(per_length), project_result(result), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -99,4 +97,4 @@ def test_values_per_length_are_projected_in_the_units_of_the_data(straight, resu
 )
 def test_what_makes_no_sense_is_refused(result, asked, message):
     with pytest.raises(ValueError, match=message):
-        project_result(result.stored(), **asked)
+        project_result(result, **asked)

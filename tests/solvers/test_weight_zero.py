@@ -42,7 +42,7 @@ def test_weight_0_gives_least_squares(scan, method, iterations):
 
 
 def test_rho_follows_the_weight_but_not_to_0():
-    rho = lambda weight: methods.with_numbers(methods.settings("admm-tv", weight=weight))["rho"]  # noqa: E731
+    rho = lambda weight: methods.Settings.create("admm-tv", weight=weight).resolve().rho  # noqa: E731
     assert rho(3e-3) == pytest.approx(3 * rho(1e-3))
     assert rho(0) > 0
     for weight in (0.0, 1e-3):

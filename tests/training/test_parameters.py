@@ -139,20 +139,20 @@ def test_a_run_goes_on_only_with_what_it_learns(trained):
 def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained, scan):
     path = trained[0] / "tiny.npz"
     prior = load(path)
-    settings = methods.settings("pfitre", prior=str(path))
-    assert settings["iterations"] == ITERATIONS and settings["rho"] == float(prior.rho[-1])
+    settings = methods.Settings.create("pfitre", prior=str(path))
+    assert settings.iterations == ITERATIONS and settings.rho == float(prior.rho[-1])
     A, sinogram, _ = scan
     measured = pf.Scan.create(np.asarray(sinogram)[:, None], np.asarray(A.geometry.theta_rad), center=15.5)
     result = pf.reconstruct(measured, prior=path, scale=1.0)
     expected = reconstruct(scan, prior, ITERATIONS)
     assert result.stats["iterations"][0] == ITERATIONS
     assert psnr(result.volume[0], expected) > 40
-    assert methods.settings("pfitre", prior=prior, rho="auto")["rho"] == float(prior.rho[-1])
+    assert methods.Settings.create("pfitre", prior=prior, rho="auto").rho == float(prior.rho[-1])
     for asked, said in (({"rho": 0.5}, "rho is 0.5; the prior"), ({"iterations": 5}, "iterations is 5; the")):
         with pytest.raises(ValueError, match=said):
-            methods.settings("pfitre", prior=prior, **asked)
+            methods.Settings.create("pfitre", prior=prior, **asked)
     with pytest.raises(ValueError, match="pfitre-original cannot use it"):
-        methods.settings("pfitre-original", prior=prior)
+        methods.Settings.create("pfitre-original", prior=prior)
     with pytest.raises(ValueError, match="no rho of its own"):
         pf.adapt(measured, prior)
 
@@ -160,10 +160,10 @@ def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained,
 def test_one_rho_serves_any_number_of_iterations(tmp_path):
     prior = prior_of(random_prior(), params_of(random_prior(), 1, 0.03))
     save(tmp_path / "one.npz", prior)
-    settings = methods.settings("pfitre", prior=tmp_path / "one.npz", iterations=5)
-    assert settings["iterations"] == 5 and settings["rho"] == pytest.approx(0.03)
+    settings = methods.Settings.create("pfitre", prior=tmp_path / "one.npz", iterations=5)
+    assert settings.iterations == 5 and settings.rho == pytest.approx(0.03)
     assert (
-        methods.settings("pfitre", prior=prior)["iterations"]
+        methods.Settings.create("pfitre", prior=prior).iterations
         == methods.METHODS["pfitre"].defaults["iterations"]
     )
 

@@ -12,7 +12,7 @@ import pytest
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.trust.consistency import damping, measured_part, split
+from pfitre_jax.trust.consistency import damping, measured_part
 
 N = 48
 #: 90 degrees measured, 0 to 90: the frequencies of direction 90 to 180 degrees are missing.
@@ -131,23 +131,3 @@ def test_weights_count_by_their_ratios_alone():
     x = jnp.asarray(volume[0])
     parts = [measured(q, x, jax.jit(damping)(q, x, 0.5)) for q in (whole, half)]
     assert norm(parts[0] - parts[1]) < 0.02 * norm(parts[0])
-
-
-def test_split_is_the_measured_part_of_every_row_whatever_the_units():
-    p, sinograms, masks, volume = scan(0.5)
-    parts, supplied, *_ = jax.jit(split)(p, 0.5, 1.0, sinograms, masks, volume)
-    for k in range(len(volume)):
-        strength = damping(p.with_sinogram(sinograms[k]), jnp.asarray(volume[k]), 0.5)
-        expected = measured(p, jnp.asarray(volume[k]), strength)
-        assert norm(parts[k] - expected) < 5e-3 * norm(expected)
-        share = norm(volume[k] - parts[k]) / norm(volume[k])
-        np.testing.assert_allclose(supplied[k], share, rtol=1e-3)
-    scaled, same, *_ = jax.jit(split)(p, 150.0, 300.0, 300 * sinograms, masks, 300 * volume)
-    assert norm(scaled / 300 - parts) < 5e-3 * norm(parts)
-    np.testing.assert_allclose(same, supplied, atol=2e-3)
-
-
-def test_an_empty_volume_has_nothing():
-    p, sinograms, masks, volume = scan(0.5)
-    parts, supplied, *_ = jax.jit(split)(p, 0.5, 1.0, 0 * sinograms, masks, 0 * volume)
-    assert not np.any(parts) and not np.any(supplied)

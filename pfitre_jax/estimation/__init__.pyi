@@ -1,0 +1,14 @@
+from .alignment import Alignment as Alignment
+from .alignment import align as align
+from .alignment import register as register
+from .calibrate import Calibration as Calibration
+from .calibrate import Estimates as Estimates
+from .calibrate import calibrate as calibrate
+from .calibrate import estimate_parameters as estimate_parameters
+from .calibrate import shared_problem as shared_problem
+from .center import Undetermined as Undetermined
+from .center import find_center as find_center
+from .center import find_roll as find_roll
+from .support import field_of_view as field_of_view
+from .support import image_support as image_support
+from .support import scan_support as scan_support

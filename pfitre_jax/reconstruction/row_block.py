@@ -1,0 +1,102 @@
+"""Solved rows of a scan: one block of neighbouring rows, or several that are concatenated."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LazyVolume:
+    """A volume (rows, ny, nx) float32 whose blocks of rows are read from files when they are needed.
+
+    Attributes:
+        shape: (rows, ny, nx).
+        blocks: Neighbouring rows and the function that reads them, in their order.
+    """
+
+    shape: tuple[int, int, int]
+    blocks: Sequence[tuple[slice, Callable[[], np.ndarray]]]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """One slice (ny, nx)."""
+        for rows, read in self.blocks:
+            if rows.start <= row < rows.stop:
+                return read()[row - rows.start]
+        raise IndexError(f"row {row} of {len(self)}")
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.concatenate([read() for _, read in self.blocks]).astype(dtype or np.float32)
+
+    def read(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows and their slices (rows, ny, nx), block by block."""
+        for rows, read in self.blocks:
+            yield rows, read()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Neighbouring rows of a scan, solved.
+
+    Attributes:
+        rows: Rows of the scan.
+        volume: (rows, ny, nx) float32, per pixel or per micrometre.
+        measured: (rows, ny, nx) float32, the component of the volume that the data determine.
+        supplied: (rows,), ``||volume - measured|| / ||volume||``.
+        status: (rows,), :class:`pfitre_jax.solvers.loop.Status`.
+        iterations: (rows,), iterations done.
+        residual: (rows,), ``||M(A x - y)|| / ||M y||`` of the volume.
+        residual_history: (rows, iterations), after each iteration; NaN where a loop had stopped.
+        change_history: (rows, iterations), relative change in each iteration; NaN where a loop had stopped.
+        norm: (rows,), Euclidean norm of the slice.
+        empty: (rows,), whether the row has no valid bin.
+        gains: (rows, views), factors by which views were too bright; (rows, 0) where not estimated.
+        stripes: (rows, columns), column offsets, in units of the projections; (rows, 0) where not estimated.
+        view_weights: (rows, views), mean weights of the views in a robust data term; (rows, 0) without one.
+    """
+
+    rows: slice
+    volume: Float[np.ndarray, "rows ny nx"] | LazyVolume
+    measured: Float[np.ndarray, "rows ny nx"] | LazyVolume
+    supplied: Float[np.ndarray, " rows"]
+    status: Int[np.ndarray, " rows"]
+    iterations: Int[np.ndarray, " rows"]
+    residual: Float[np.ndarray, " rows"]
+    residual_history: Float[np.ndarray, "rows iterations"]
+    change_history: Float[np.ndarray, "rows iterations"]
+    norm: Float[np.ndarray, " rows"]
+    empty: Bool[np.ndarray, " rows"]
+    gains: Float[np.ndarray, "rows _"]
+    stripes: Float[np.ndarray, "rows _"]
+    view_weights: Float[np.ndarray, "rows _"]
+
+    def __len__(self) -> int:
+        return self.rows.stop - self.rows.start
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All attributes but ``rows``, by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
+
+
+def concatenate(blocks: Sequence[RowBlock]) -> RowBlock:
+    """The blocks of neighbouring rows as one block."""
+    arrays = [block.arrays() for block in blocks]
+    joined = {name: _join([part[name] for part in arrays]) for name in arrays[0]}
+    return RowBlock(slice(blocks[0].rows.start, blocks[-1].rows.stop), **joined)
+
+
+def _join(parts: Sequence[np.ndarray | LazyVolume]) -> np.ndarray | LazyVolume:
+    volumes = [part for part in parts if isinstance(part, LazyVolume)]
+    if not volumes:
+        return np.concatenate(parts)
+    blocks, start = [], 0
+    for volume in volumes:
+        blocks += [(slice(start + rows.start, start + rows.stop), read) for rows, read in volume.blocks]
+        start += len(volume)
+    return LazyVolume((start, *volumes[0].shape[1:]), blocks)

@@ -1,0 +1,148 @@
+"""A result in ``recon.h5``, ``recon.tif`` and ``summary.json``."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+
+from pfitre_jax.reconstruction.result import UNKNOWN, Result, read_result
+from pfitre_jax.reconstruction.row_block import LazyVolume
+from pfitre_jax.solvers.loop import Status
+
+
+def example(views: int = 4, pixel_size: float | None = None, **recorded) -> Result:
+    volume = np.random.default_rng(0).random((3, 5, 6)).astype(np.float32)
+    return Result.of_volume(
+        volume,
+        np.linspace(0, 1.5, views),
+        center=2.25,
+        roll_deg=-1.5,
+        columns=7,
+        row0=10,
+        raw_rows=84,
+        pixel_size=pixel_size,
+        method="cgls",
+        parameters={"iterations": 20},
+        measured=volume / 3,
+        **recorded,
+    )
+
+
+def complete(**changes) -> Result:
+    """A result whose every attribute is known."""
+    return example(
+        **{
+            "status": np.array([int(Status.CONVERGED), int(Status.DIVERGED), 0]),
+            "iterations": np.array([3, 2, 4]),
+            "residual": np.array([0.1, 0.2, 0.3], np.float32),
+            "supplied": np.array([0.5, 0.25, 0], np.float32),
+            "residual_history": np.array([[1, 0.5, 0.1, np.nan]] * 3, np.float32),
+            "change_history": np.array([[1, 0.1, 0.01, np.nan]] * 3, np.float32),
+            "gains": np.array([[1, 1.5, 1, 1]] * 3, np.float32),
+            "stripes": np.array([[0, 0.25, 0, 0, 0, 0, 0]] * 3, np.float32),
+            "sinogram": np.ones((4, 7), np.float32),
+            "residual_sinogram": np.full((4, 7), 0.01, np.float32),
+            "scale": 1.75,
+            "domain_score": 0.4,
+            "chunk": 2,
+            "warnings": ["rows 11 diverged"],
+            "timings": {"seconds_run": 1.5},
+            "provenance": {"file": "scan.h5"},
+            "device": "cpu: cpu",
+            "versions": {"jax": "1"},
+        }
+        | changes
+    )
+
+
+@pytest.mark.parametrize("pixel_size", [None, 0.5])
+def test_a_result_comes_back_as_it_was_written(tmp_path, pixel_size):
+    before = complete(pixel_size=pixel_size)
+    paths = before.save(tmp_path / "new" / "folder", command="pfitre recon x")
+    after = read_result(paths[0])
+    for name, value in vars(before).items():
+        np.testing.assert_array_equal(getattr(after, name), value, err_msg=name)
+    assert str(after.summary()) == str(before.summary())
+    np.testing.assert_array_equal(tifffile.imread(paths[1]), before.volume)
+    with h5py.File(paths[0]) as file:
+        data = file["/exchange/data"]
+        assert data.shape == (3, 5, 6) and data.dtype == np.float32
+        assert data.attrs["units"] == ("1/pixel" if pixel_size is None else "1/um")
+        assert data.attrs["command"] == "pfitre recon x"
+        assert file["/trust/measured"].attrs["units"] == data.attrs["units"]
+        assert "jax" in json.loads(data.attrs["versions"])
+
+
+def test_what_is_not_known_is_not_invented(tmp_path):
+    [path, *_] = example().save(tmp_path)
+    after = read_result(path)
+    assert np.isnan(after.residual).all() and np.isnan(after.scale) and after.domain_score is None
+    assert list(after.status) == [UNKNOWN] * 3 and after.summary()["status"] == ["unknown"] * 3
+
+
+def test_a_file_of_version_0_2_opens_with_what_it_holds(tmp_path):
+    before = example(pixel_size=0.5)
+    [path, *_] = before.save(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["/result"]
+    after = read_result(path)
+    np.testing.assert_array_equal(after.volume, before.volume)
+    np.testing.assert_array_equal(after.measured, before.measured)
+    for name in ("center", "roll_deg", "columns", "row0", "raw_rows", "pixel_size", "method", "parameters"):
+        assert getattr(after, name) == getattr(before, name)
+    assert list(after.status) == [UNKNOWN] * 3 and not after.corrections()
+
+
+def test_a_lazy_volume_is_written_block_by_block(tmp_path):
+    volume = example().volume
+    reads = []
+
+    def reader(rows):
+        return lambda: reads.append(rows) or volume[rows]
+
+    rows = [slice(0, 2), slice(2, 3)]
+    lazy = LazyVolume(volume.shape, [(r, reader(r)) for r in rows])
+    np.testing.assert_array_equal(lazy[2], volume[2])
+    np.testing.assert_array_equal(np.asarray(lazy), volume)
+    reads.clear()
+    paths = Result.of_volume(lazy, [0.0, 0.5], center=2.0, columns=6).save(tmp_path)
+    assert reads == 2 * rows
+    np.testing.assert_array_equal(read_result(paths[0]).volume, volume)
+    np.testing.assert_array_equal(tifffile.imread(paths[1]), volume)
+
+
+def test_a_long_list_of_angles_fits_into_the_attributes(tmp_path):
+    paths = example(views=20000).save(tmp_path)
+    assert read_result(paths[0]).theta_rad.size == 20000
+
+
+def test_the_summary_is_json_without_nan(tmp_path):
+    result = complete(residual=np.array([0.5, np.nan, 1]), scale=np.float32(2))
+    paths = result.save(tmp_path, extra={"path": Path("a")})
+    read = json.loads(paths[2].read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert read["residual"] == [0.5, None, 1] and read["rows"] == [10, 11, 12]
+    assert read["scale"] == 2.0 and read["path"] == "a"
+    assert read["status"] == ["converged", "diverged", "all iterations done"]
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"does not exist; expected the recon\.h5"):
+        read_result(tmp_path / "none.h5")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        read_result(tmp_path)
+    text = tmp_path / "text.h5"
+    text.write_text("words")
+    with pytest.raises(ValueError, match="is not HDF5, or is truncated"):
+        read_result(text)
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["data"] = np.zeros(3)
+    with pytest.raises(ValueError, match="does not contain /exchange/data"):
+        read_result(other)
+    with h5py.File(other, "w") as file:
+        file["/exchange/data"] = np.zeros((2, 3, 3))
+    with pytest.raises(ValueError, match="lacks theta_rad, center"):
+        read_result(other)
