@@ -55,7 +55,7 @@ def write_card(
     card = prior.info.card | _domain(prior.info.card, records, settings.rows > 1)
     told = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
     path = files.locate(prior_path)
-    saved = files.save(path, dataclasses.replace(prior, card={**card, "scores": told | scores}))
+    saved = files.save(path, prior.with_card({**card, "scores": told | scores}))
     beside = path.with_suffix(".json")
     return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.info.card))})]
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.readers.npz import load_arrays
 from pfitre_jax.interfaces import Card
 from pfitre_jax.models.networks import find_network
@@ -81,8 +82,7 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
     path = Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"the weights file is named {path.name}; expected a name that ends in .npz")
-    unrolled = isinstance(prior, UnrolledPrior)
-    network = prior.prior if unrolled else prior
+    network = prior.network
     check_config(network.config)
     arrays = {_PREFIX + name: array for name, array in _flatten(network.params).items()}
     facts = {
@@ -92,21 +92,19 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
         "network": dataclasses.asdict(network.config),
         "parameters": sum(array.size for array in arrays.values()),
     }
-    if unrolled:
-        arrays[_RHO] = np.asarray(prior.rho)
+    if prior.info.rho is not None:
+        arrays[_RHO] = np.asarray(prior.info.rho)
         facts["rho"] = arrays[_RHO].tolist()
     facts["sha256"] = _digest(arrays)
     # The round trip turns tuples into lists, as in a card that was read.
     card = json.loads(json.dumps(dict(network.card) | facts))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
             np.savez(file, card=np.array(json.dumps(card)), **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    network = dataclasses.replace(network, card=Card(card))
-    return dataclasses.replace(prior, prior=network) if unrolled else network
+
+    write_files(path.parent, {path.name: write})
+    return prior.with_card(card)
 
 
 def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:

@@ -80,6 +80,15 @@ class NetworkPrior(Prior):
         return dataclasses.replace(self, mirror=iteration) if self.symmetric else self
 
     @property
+    def network(self) -> NetworkPrior:
+        """The prior itself; an unrolled prior returns the one that it repeats."""
+        return self
+
+    def with_card(self, card: dict) -> NetworkPrior:
+        """Returns the same prior with another model card."""
+        return dataclasses.replace(self, card=Card(card))
+
+    @property
     def first_iterations(self) -> int:
         return self.info.initial_iterations
 

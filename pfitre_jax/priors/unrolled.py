@@ -54,6 +54,15 @@ class UnrolledPrior(Prior):
         return None if self.rho.shape[0] == 1 else self.rho.shape[0]
 
     @property
+    def network(self) -> NetworkPrior:
+        """The network priors of all iterations, stacked."""
+        return self.prior
+
+    def with_card(self, card: dict) -> UnrolledPrior:
+        """Returns the same prior with another model card."""
+        return dataclasses.replace(self, prior=self.prior.with_card(card))
+
+    @property
     def card(self):
         return self.prior.card
 
