@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -162,13 +164,13 @@ def random_parameters(abstract: PyTree[jax.ShapeDtypeStruct], key: Array) -> PyT
 
 
 @functools.lru_cache
-def structure(network: type[nnx.Module], config) -> tuple[nnx.GraphDef, dict]:
+def structure(network: Callable[..., nnx.Module], config: Any) -> tuple[nnx.GraphDef, dict]:
     """Returns ``network(config)`` without its arrays, and the shapes of the arrays."""
     graph, state = nnx.split(nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(params=0))))
     return graph, nnx.to_pure_dict(state)
 
 
-def with_arrays(network: type[nnx.Module], config, params: dict, dtype):
+def with_arrays(network: Callable[..., nnx.Module], config: Any, params: dict, dtype: Any) -> Any:
     """Returns ``network(config)`` with the arrays ``params``, cast to ``dtype``."""
     cast = jax.tree.map(lambda a: jnp.asarray(a, dtype), params)
     return nnx.merge(structure(network, config)[0], nnx.State(cast))

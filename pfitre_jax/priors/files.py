@@ -6,12 +6,12 @@ as ``rho``, and the model card as ``card``, a JSON text: network, training range
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,7 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
         "format": FORMAT,
         "operator": OPERATOR,
         "architecture": network.config.network,
-        "network": dataclasses.asdict(network.config),
+        "network": json.loads(network.config.to_json()),
         "parameters": sum(array.size for array in arrays.values()),
     }
     if prior.info.rho is not None:
@@ -99,9 +99,11 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
     # The round trip turns tuples into lists, as in a card that was read.
     card = json.loads(json.dumps(dict(network.card) | facts))
 
+    entries: dict[str, Any] = {"card": np.array(json.dumps(card)), **arrays}
+
     def write(partial: Path) -> None:
         with partial.open("wb") as file:
-            np.savez(file, card=np.array(json.dumps(card)), **arrays)
+            np.savez(file, **entries)
 
     write_files(path.parent, {path.name: write})
     return prior.with_card(card)

@@ -140,7 +140,7 @@ class NetworkPrior(Prior):
         inputs = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
         inputs = self.config.conditioned * inputs.astype(images.dtype)
         network = find_network(self.config.network)
-        predict = functools.partial(network.predict_update, self.config, self.params, condition=inputs)
+        predict = lambda images: network.predict_update(self.config, self.params, images, inputs)  # noqa: E731
         if self.mirror is not None:
             mirror = jax.vmap(functools.partial(_mirror, self.mirror, reflections=self.config.turned))
             return mirror(predict(mirror(images)))

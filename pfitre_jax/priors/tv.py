@@ -73,7 +73,8 @@ class TV(Prox):
             return (new, new + (t - 1) / t_new * (new - dual), t_new), None
 
         start = _project_to_ball(dual, strength)
-        (dual, *_), _ = jax.lax.scan(iterate, (start, start, jnp.ones((), v.dtype)), length=self.iterations)
+        last, _ = jax.lax.scan(iterate, (start, start, jnp.ones((), v.dtype)), length=self.iterations)
+        dual = last[0]
         return primal(dual), dual
 
     def denoise(
