@@ -36,8 +36,7 @@ from scipy.optimize import least_squares
 from benchmarks.operators import astra_operator
 from benchmarks.original import ITERATIONS, original_cost
 from benchmarks.timing import seconds, table
-from pfitre_jax.data.atomic_write import write_files
-from pfitre_jax.data.scan import Scan
+from pfitre_jax.data import Scan, write_files
 from pfitre_jax.estimation import image_support, shared_problem
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.normal import NormalKernel

@@ -19,7 +19,7 @@ from scipy.sparse.linalg import LinearOperator, gmres
 from benchmarks.operators import astra_operator
 from benchmarks.timing import seconds, table
 from pfitre_jax.baselines.published import network as original
-from pfitre_jax.data.scan import Scan
+from pfitre_jax.data import Scan
 from pfitre_jax.estimation import image_support, shared_problem
 from pfitre_jax.reconstruction import Settings, build, load_chunk, make_program, split_rows
 from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, learned_rho

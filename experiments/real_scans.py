@@ -10,10 +10,7 @@ import dataclasses
 import numpy as np
 
 import pfitre_jax as pf
-from pfitre_jax.data.air import subtract_air
-from pfitre_jax.data.preprocess import to_scan
-from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.registry import read_raw
+from pfitre_jax.data import RawScan, read_raw, subtract_air, to_scan
 from pfitre_jax.estimation.alignment import register
 from pfitre_jax.twin import data_folder
 

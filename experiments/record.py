@@ -23,8 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pfitre_jax as pf
-from pfitre_jax.data.atomic_write import write_files
-from pfitre_jax.data.jsonable import jsonable
+from pfitre_jax.data import jsonable, write_files
 from pfitre_jax.reconstruction import find_method
 
 HERE = Path(__file__).resolve().parent

@@ -14,7 +14,7 @@ from experiments.dose_and_views.config import PRESETS, Chip, Config
 from experiments.dose_and_views.dose import saving
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
-from pfitre_jax.data.roll import correct_roll
+from pfitre_jax.data import correct_roll
 from pfitre_jax.solvers.parameters.noise import noise_level
 
 NAME = "dose_and_views"

@@ -6,7 +6,7 @@ import numpy as np
 
 import pfitre_jax as pf
 from experiments.robustness.config import Config
-from pfitre_jax.data.preprocess import dead_columns
+from pfitre_jax.data import dead_columns
 
 
 def spoiled(config: Config, scan: pf.Scan, defects: str) -> tuple[pf.Scan, float]:

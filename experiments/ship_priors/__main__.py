@@ -13,7 +13,7 @@ from pathlib import Path
 from experiments.record import command_line
 from experiments.ship_priors.config import PRESETS, Config
 from pfitre_jax import evaluation as judge
-from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data import write_files
 from pfitre_jax.evaluation import worst
 from pfitre_jax.priors.files import locate, pretrained
 from pfitre_jax.reconstruction import methods

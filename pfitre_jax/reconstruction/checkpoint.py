@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pfitre_jax.data.atomic_write import write_files
-from pfitre_jax.data.jsonable import jsonable
+from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.file_checks import check_file
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.reconstruction.executor import split_rows

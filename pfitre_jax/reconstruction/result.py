@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pfitre_jax.data.atomic_write import write_files
-from pfitre_jax.data.jsonable import jsonable
+from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.tiff_output import write_tiff
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.reconstruction.row_block import LazyVolume

@@ -168,7 +168,7 @@ def test_rows_are_joined(path, tmp_path):
         (["--align", "--roll", "120"], "between -90 and 90"),
         (["--alignment", "turned.csv"], "the alignment has view 0 at"),
         (["--alignment", "turned.csv", "--center", "20"], "leave --roll and --center out"),
-        (["--alignment", "few.csv"], "the alignment is of 5 views, the scan has 24"),
+        (["--alignment", "few.csv"], "the alignment has 5 views, the scan has 24"),
     ],
 )
 def test_bad_input_is_one_line(path, tmp_path, monkeypatch, options, said):

@@ -142,7 +142,7 @@ def test_a_scan_is_mended_whole_or_not_at_all():
     scan = Scan.create(bumps(), np.linspace(0, 1, VIEWS), center=10.0)
     mended = motion().corrected(scan)
     assert mended.center == CENTER and mended.roll_deg == 2.0
-    with pytest.raises(ValueError, match="of 6 views, the scan has 5"):
+    with pytest.raises(ValueError, match="has 6 views, the scan has 5"):
         motion().corrected(scan.select_views("0:5"))
     turned = dataclasses.replace(scan, theta_rad=scan.theta_rad + 0.1)
     with pytest.raises(ValueError, match=r"has view 0 at 0 degrees, the scan at 5\.7"):
