@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Solution, is_float
-from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.solve import check_number, solve
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
@@ -27,37 +28,30 @@ MEMORY = 3
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class AndersonState:
-    """plain: state after the last step of the method; ahead: the state that its next step starts from.
+    """Iterates of the solver and history of its steps. A "point" is a pair (iterate, state) of the solver.
 
-    movement: (ny, nx), ``f = plain.x - start.x`` of the last step; mixed: the state that ``ahead`` would be
-    without a history; movements (memory, ny, nx) and mixtures (states with a leading axis): their
-    differences between successive steps, the last first; count: (), steps made
+    Attributes:
+        inner: State of the solver after its last step.
+        ahead: The point from which its next step starts.
+        movement: (ny, nx), ``f = g(x) - x`` of the last step.
+        mixed: The point that ``ahead`` would be without a history.
+        movements: (memory, ny, nx), differences of ``movement`` between successive steps, the last first.
+        mixtures: Differences of ``mixed``, points with a leading axis.
+        count: (), steps made.
     """
 
-    plain: Any
-    ahead: Any
+    inner: Any
+    ahead: tuple[Iterate, Any]
     movement: jax.Array
-    mixed: Any
+    mixed: tuple[Iterate, Any]
     movements: jax.Array
-    mixtures: Any
+    mixtures: tuple[Iterate, Any]
     count: jax.Array
-
-    @property
-    def x(self):
-        return self.plain.x
-
-    @property
-    def residual(self):
-        return self.plain.residual
-
-    @property
-    def change(self):
-        return self.plain.change
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Anderson:
+class Anderson(Solver[AndersonState]):
     """``x_(k+1) = m_k - sum_i c_i (m_(i+1) - m_i)``, ``m = damping g(x) + (1 - damping) x``, ``g`` a step.
 
     ``c`` makes ``|f_k - sum_i c_i (f_(i+1) - f_i)|`` smallest, ``f = g(x) - x``, over the last ``memory``
@@ -70,39 +64,40 @@ class Anderson:
     change that are reported are those of the last step of ``method``: an image that it made, and its distance
     from where that step started, which is 0 at a fixed point.
 
-    method: has ``init(problem, x0)``, ``step(problem, state)`` and perhaps ``finish(problem, state)``
+    solver: a :class:`pfitre_jax.interfaces.Solver`
     memory: differences that are kept; a copy of the method's state for each
     damping: (), 1 for none, smaller where the map is far from linear
     implicit: a step has the gradient of the plain one, for ``differentiate="implicit"``: what was
         accelerated does not matter at the fixed point
     """
 
-    method: Any
+    solver: Solver
     memory: int = dataclasses.field(default=MEMORY, metadata={"static": True})
     damping: Any = 1.0
     implicit: bool = dataclasses.field(default=False, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> AndersonState:
-        state = self.method.init(problem, x0)
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, AndersonState]:
+        point = self.solver.init(problem, x0)
+        iterate, inner = point
         empty = lambda leaf: jnp.zeros((self.memory, *leaf.shape), leaf.dtype)  # noqa: E731
-        return AndersonState(
-            state,
-            state,
-            jnp.zeros_like(state.x),
-            state,
-            empty(state.x),
-            jax.tree.map(empty, state),
-            jnp.array(0),
+        movement = jnp.zeros_like(iterate.x)
+        mixtures = jax.tree.map(empty, point)
+        return iterate, AndersonState(
+            inner, point, movement, point, empty(movement), mixtures, jnp.array(0)
         )
 
-    def step(self, problem: Problem, state: AndersonState) -> AndersonState:
+    def step(
+        self, problem: Problem, iterate: Iterate, state: AndersonState
+    ) -> tuple[Iterate, AndersonState]:
         start = state.ahead
-        plain = self.method.step(problem, start)
-        damping = jnp.asarray(self.damping, plain.x.dtype)
-        movement = plain.x - start.x
+        plain = self.solver.step(problem, *start)
+        damping = jnp.asarray(self.damping, plain[0].x.dtype)
+        movement = plain[0].x - start[0].x
         mixed = jax.tree.map(lambda a, b: damping * a + (1 - damping) * b if is_float(a) else a, plain, start)
 
         def push(history, new, old):
+            if not is_float(new):
+                return history
             # Before the first step there was none to differ from.
             difference = jnp.where(state.count > 0, new - old, 0)
             return jnp.concatenate([difference[None], history[:-1]])
@@ -114,13 +109,17 @@ class Anderson:
             lambda m, past: m - jnp.tensordot(c, past, 1) if is_float(m) else m, mixed, mixtures
         )
         if self.implicit:
-            ahead = jax.tree.map(lambda a, p: p + jax.lax.stop_gradient(a - p), ahead, plain)
-        return AndersonState(plain, ahead, movement, mixed, movements, mixtures, state.count + 1)
+            ahead = jax.tree.map(
+                lambda a, p: p + jax.lax.stop_gradient(a - p) if is_float(p) else p, ahead, plain
+            )
+        new = AndersonState(plain[1], ahead, movement, mixed, movements, mixtures, state.count + 1)
+        return plain[0], new
 
-    def finish(self, problem: Problem, state: AndersonState):
-        if not hasattr(self.method, "finish"):
-            return state.x
-        return self.method.finish(problem, state.plain)
+    def finish(self, problem: Problem, iterate: Iterate, state: AndersonState) -> Array:
+        return self.solver.finish(problem, iterate, state.inner)
+
+    def proposal(self, iterate: Iterate, state: AndersonState) -> Array:
+        return self.solver.proposal(iterate, state.inner)
 
 
 def _coefficients(movements, movement):
@@ -170,12 +169,13 @@ def equilibrium(
     check_number("damping", damping)
     if int(memory) != memory or memory < 1:
         raise ValueError(f"memory is {memory!r}; expected a whole number of at least 1")
-    method = HQS(prior, rho, cg_iterations)
+    # The mean over mirror images in each step, which makes the step one map.
+    solver = HQS(prior, rho, cg_iterations, stationary=True)
     if data_term is not None:
         # Inside, so that the step stays a map of the image it starts from.
-        method = Reweighted(method, data_term)
+        solver = Reweighted(solver, data_term)
     return solve(
-        Anderson(method, int(memory), damping, differentiate == "implicit"),
+        Anderson(solver, int(memory), damping, differentiate == "implicit"),
         A,
         sinogram,
         iterations=iterations,

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.interfaces import Iterate, Problem, Solver, data_correction
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import data_step
-from pfitre_jax.solvers.initial_estimate import first_reconstruction
+from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
 #: A step must lower the objective by this share of ``|change|^2/length``; below 1/2 a short step does.
@@ -23,21 +24,24 @@ DECREASE = 0.1
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class GradientStepState:
-    """x: (ny, nx); objective: (), ``F(x)``; slope: (ny, nx), ``grad g(x)``; gradient: (ny, nx), the data
-    gradient that the prior is given; length: (), of the last step."""
+    """Objective and step length.
 
-    x: jax.Array
+    Attributes:
+        objective: (), ``F(x)``.
+        slope: (ny, nx), ``grad g(x)``.
+        correction: (ny, nx), the data correction that the prior is given, that of the start.
+        length: (), length of the last step.
+    """
+
     objective: jax.Array
     slope: jax.Array
-    gradient: jax.Array
+    correction: jax.Array
     length: jax.Array
-    residual: jax.Array
-    change: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class GradientStepPnP:
+class GradientStepPnP(Solver[GradientStepState]):
     """Proximal gradient on ``F(x) = 1/2 |M(Ax-y)|^2/norm(A)^2 + weight g(x)`` over ``x >= 0``, ``g`` that of
     a :class:`GradientStep`:
 
@@ -49,11 +53,12 @@ class GradientStepPnP:
     Papadakis, ICLR 2022), so that ``F`` never rises; where no length does, ``x`` stays and the change is 0.
     For ``g`` to be one function the data gradient that the prior is given is held: that of the start.
 
-    prior: a :class:`GradientStep`; may have ``first_iterations``
+    prior: a :class:`GradientStep`
     rho: (), what the prior is told, and ``1/rho`` the first length
     weight: (), of ``g``, relative to ``norm(A)^2 = 1``
     cg_iterations: conjugate gradients in each data step; halvings: at most, in one step
-    first_iterations: of the first reconstruction, see :func:`first_reconstruction`
+    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
+        trained with
     """
 
     prior: Any
@@ -61,63 +66,60 @@ class GradientStepPnP:
     weight: Any
     cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
     halvings: int = dataclasses.field(default=10, metadata={"static": True})
-    first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
+    initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> GradientStepState:
-        x = first_reconstruction(problem, x0, self.prior, self.first_iterations)
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, GradientStepState]:
+        x = initial_estimate(problem, x0, self.prior, self.initial_iterations)
         x = problem.support * jnp.maximum(x, 0)
         rho = jnp.asarray(self.rho, x.dtype)
-        return self._state(problem, x, x, problem.back(problem.misfit(x)) / rho, 1 / rho)
+        correction = data_correction(problem, problem.residual(x), rho)
+        return self._evaluate(problem, x, correction, 1 / rho)
 
-    def step(self, problem: Problem, state: GradientStepState) -> GradientStepState:
-        # The search is not differentiated: a small change of the data halves no more and no less.
-        share, found = _search(*jax.lax.stop_gradient((self, problem, state)))
+    def step(
+        self, problem: Problem, iterate: Iterate, state: GradientStepState
+    ) -> tuple[Iterate, GradientStepState]:
+        # The search is not differentiated: a small change of the data leaves the number of halvings.
+        share, found = _search(*jax.lax.stop_gradient((self, problem, iterate.x, state)))
         length = share * state.length
-        x = jnp.where(found, self.move(problem, state, length), state.x)
-        return self._state(problem, x, state.x, state.gradient, length)
+        x = jnp.where(found, self.move(problem, iterate.x, state, length), iterate.x)
+        return self._evaluate(problem, x, state.correction, length)
 
-    def move(self, problem: Problem, state: GradientStepState, length):
-        """The image (ny, nx) after a step of this length."""
-        target = state.x - length * self.weight * state.slope
-        return data_step(problem, target, 1 / length, state.x, iterations=self.cg_iterations)
+    def move(self, problem: Problem, x: Array, state: GradientStepState, length: Array) -> Array:
+        """The image (ny, nx) after a step of this length from ``x (ny, nx)``."""
+        target = x - length * self.weight * state.slope
+        return data_step(problem, target, 1 / length, x, iterations=self.cg_iterations)
 
-    def told(self, problem: Problem, gradient) -> dict[str, Any]:
-        """What the prior is told beside the image: data gradient (ny, nx), wedge, ``rho``."""
-        return {"correction": gradient, "wedge": problem.wedge, "rho": jnp.asarray(self.rho, gradient.dtype)}
+    def prior_inputs(self, problem: Problem, correction: Array) -> dict[str, Any]:
+        """Keyword arguments of the prior: data correction (ny, nx), wedge and ``rho``."""
+        rho = jnp.asarray(self.rho, correction.dtype)
+        return {"correction": correction, "wedge": problem.wedge, "rho": rho}
 
-    def _state(self, problem, x, previous, gradient, length) -> GradientStepState:
-        misfit = problem.misfit(x)
-        value, slope = self.prior.value_and_slope(x, **self.told(problem, gradient))
-        return GradientStepState(
-            x,
-            _objective(problem, misfit, self.weight * value),
-            slope,
-            gradient,
-            length,
-            problem.relative_residual(misfit),
-            relative_change(x, previous),
-        )
+    def _evaluate(self, problem, x, correction, length) -> tuple[Iterate, GradientStepState]:
+        residual = problem.residual(x)
+        value, slope = self.prior.value_and_slope(x, **self.prior_inputs(problem, correction))
+        objective = _objective(problem, residual, self.weight * value)
+        return Iterate(x, residual), GradientStepState(objective, slope, correction, length)
 
 
-def _objective(problem: Problem, misfit, penalty):
-    return jnp.sum(misfit**2) / (2 * problem.norm_squared) + penalty
+def _objective(problem: Problem, residual, penalty):
+    return jnp.sum(residual**2) / (2 * problem.norm_squared) + penalty
 
 
-def _search(method: GradientStepPnP, problem: Problem, state: GradientStepState):
+def _search(method: GradientStepPnP, problem: Problem, start: Array, state: GradientStepState):
     """``(share, found)``: of the length, the first of 1, 1/2, 1/4, ... that lowers the objective enough."""
 
     def halve(carry):
         k, share, _ = carry
         length = share * state.length
-        x = method.move(problem, state, length)
-        value = method.prior.value(x, **method.told(problem, state.gradient))
-        new = _objective(problem, problem.misfit(x), method.weight * value)
-        lower = state.objective - new >= DECREASE / length * jnp.sum((x - state.x) ** 2)
+        x = method.move(problem, start, state, length)
+        value = method.prior.value(x, **method.prior_inputs(problem, state.correction))
+        new = _objective(problem, problem.residual(x), method.weight * value)
+        lower = state.objective - new >= DECREASE / length * jnp.sum((x - start) ** 2)
         return k + 1, jnp.where(lower, share, share / 2), lower
 
     searching = lambda carry: (carry[0] <= method.halvings) & ~carry[2]  # noqa: E731
-    start = 0, jnp.ones((), state.x.dtype), jnp.array(False)
-    _, share, found = jax.lax.while_loop(searching, halve, start)
+    first = 0, jnp.ones((), start.dtype), jnp.array(False)
+    _, share, found = jax.lax.while_loop(searching, halve, first)
     return share, found
 
 

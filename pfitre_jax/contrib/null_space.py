@@ -7,30 +7,33 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
-from pfitre_jax.solvers.initial_estimate import first_reconstruction
+from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NullSpaceState:
-    """x: (ny, nx), agrees with the data; z: (ny, nx), what the prior proposed; gradient: (ny, nx)."""
+    """Proposal and data gradient.
 
-    x: jax.Array
+    Attributes:
+        z: (ny, nx), the last proposal of the prior.
+        gradient: (ny, nx), ``A^T M W (A x - y) / ||A||^2`` at the iterate.
+    """
+
     z: jax.Array
     gradient: jax.Array
-    residual: jax.Array
-    change: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class NullSpace:
+class NullSpace(Solver[NullSpaceState]):
     """``z = prior(x)``; ``x = z + A^+ (y - A z)``, the nearest image to ``z`` that agrees with the data.
 
     ``A^+`` is conjugate gradients from 0 on ``(A^T M A/norm(A)^2 + damping) d = A^T M(y - A z)/norm(A)^2``:
@@ -40,43 +43,44 @@ class NullSpace:
     Starts from the second line with ``z`` the :func:`first_reconstruction`, or ``x0``. Not restricted to
     ``x >= 0``, which would leave the range of ``A^T``.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``, and may have ``first_iterations``
+    prior: has ``denoise(v, *, correction, wedge, rho)``
     rho: (), what the prior is told; the data gradient that it is given, at ``x``, is over this
     damping: (), 0 or more, relative to ``norm(A)^2 = 1``
     cg_iterations: conjugate gradients in each correction
-    first_iterations: of the first reconstruction, see :func:`first_reconstruction`
+    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
+        trained with
     """
 
     prior: Any
     rho: Any
     damping: Any = 0.02
     cg_iterations: int = dataclasses.field(default=20, metadata={"static": True})
-    first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
+    initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> NullSpaceState:
-        first = first_reconstruction(problem, x0, self.prior, self.first_iterations)
-        return self._correct(problem, problem.support * first, x0)
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, NullSpaceState]:
+        first = initial_estimate(problem, x0, self.prior, self.initial_iterations)
+        return self._correct(problem, problem.support * first)
 
-    def step(self, problem: Problem, state: NullSpaceState) -> NullSpaceState:
-        rho = jnp.asarray(self.rho, state.x.dtype)
-        z = self.prior.denoise(state.x, correction=state.gradient, wedge=problem.wedge, rho=rho)
-        return self._correct(problem, problem.support * z, state.x)
+    def step(
+        self, problem: Problem, iterate: Iterate, state: NullSpaceState
+    ) -> tuple[Iterate, NullSpaceState]:
+        rho = jnp.asarray(self.rho, iterate.x.dtype)
+        correction = -state.gradient / rho
+        z = self.prior.denoise(iterate.x, correction=correction, wedge=problem.wedge, rho=rho)
+        return self._correct(problem, problem.support * z)
 
-    def _correct(self, problem: Problem, z, previous) -> NullSpaceState:
+    def proposal(self, iterate: Iterate, state: NullSpaceState) -> Array:
+        return state.z
+
+    def _correct(self, problem: Problem, z) -> tuple[Iterate, NullSpaceState]:
         x = z + conjugate_gradients(
             lambda d: problem.normal(d) + self.damping * d,
-            problem.back(problem.misfit(z)),
+            -problem.back(problem.residual(z)),
             jnp.zeros_like(z),
             iterations=self.cg_iterations,
         )
-        misfit = problem.misfit(x)
-        return NullSpaceState(
-            x,
-            z,
-            problem.back(misfit) / self.rho,
-            problem.relative_residual(misfit),
-            relative_change(x, previous),
-        )
+        residual = problem.residual(x)
+        return Iterate(x, residual), NullSpaceState(z, problem.back(residual))
 
 
 def null_space(

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.fista import STEP
-from pfitre_jax.solvers.initial_estimate import first_reconstruction
+from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.prior_step import prior_step
-from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
 #: Of a prior without a prox: what it is told, and the iterations that are best with the shipped one. A
@@ -25,21 +26,22 @@ PROX_ITERATIONS = 300
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ProximalGradientState:
-    """x: (ny, nx); misfit: (views, columns), ``M(y - A x)``; ahead, ahead_misfit: the same for the
-    extrapolated image; t: (), the momentum's."""
+    """Extrapolated image.
 
-    x: jax.Array
-    misfit: jax.Array
+    Attributes:
+        ahead: (ny, nx), the extrapolated image.
+        ahead_residual: (views, columns), its residual.
+        t: (), momentum parameter.
+    """
+
     ahead: jax.Array
-    ahead_misfit: jax.Array
+    ahead_residual: jax.Array
     t: jax.Array
-    residual: jax.Array
-    change: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ProximalGradient:
+class ProximalGradient(Solver[ProximalGradientState]):
     """``v = ahead - step_length A^T M(A ahead - y)/norm(A)^2``; ``x = prior(v)``, kept to ``x >= 0`` in the
     support.
 
@@ -49,47 +51,42 @@ class ProximalGradient:
     ``1/(rho step_length)`` times the prior's function: with ``rho = 1/step_length`` what :class:`FISTATV`
     does. A network is no prox: its ``rho`` is one that it was trained with.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``, and may have ``first_iterations``
+    prior: has ``denoise(v, *, correction, wedge, rho)``
     rho: (), what the prior is told; the data gradient that it is given, at ``v``, is over this
     step_length: (), below 2; 1 is the inverse of the data term's Lipschitz constant
     accelerated: FISTA, else ISTA
-    first_iterations: of the first reconstruction, see :func:`first_reconstruction`
+    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
+        trained with
     """
 
     prior: Any
     rho: Any
     step_length: Any = STEP
     accelerated: bool = dataclasses.field(default=True, metadata={"static": True})
-    first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
+    initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> ProximalGradientState:
-        x = first_reconstruction(problem, x0, self.prior, self.first_iterations)
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, ProximalGradientState]:
+        x = initial_estimate(problem, x0, self.prior, self.initial_iterations)
         x = problem.support * jnp.maximum(x, 0)
-        misfit = problem.misfit(x)
-        residual = problem.relative_residual(misfit)
-        one = jnp.ones((), x.dtype)
-        return ProximalGradientState(x, misfit, x, misfit, one, residual, jnp.zeros((), x.dtype))
+        residual = problem.residual(x)
+        return Iterate(x, residual), ProximalGradientState(x, residual, jnp.ones((), x.dtype))
 
-    def step(self, problem: Problem, state: ProximalGradientState) -> ProximalGradientState:
-        length = jnp.asarray(self.step_length, state.x.dtype)
-        v = state.ahead + length * problem.back(state.ahead_misfit)
-        x = jnp.maximum(prior_step(problem, self.prior, v, problem.misfit(v), self.rho), 0)
-        misfit = problem.misfit(x)
+    def step(
+        self, problem: Problem, iterate: Iterate, state: ProximalGradientState
+    ) -> tuple[Iterate, ProximalGradientState]:
+        length = jnp.asarray(self.step_length, iterate.x.dtype)
+        v = state.ahead - length * problem.back(state.ahead_residual)
+        x = jnp.maximum(prior_step(problem, self.prior, v, problem.residual(v), self.rho), 0)
+        residual = problem.residual(x)
         momentum, t = jnp.zeros_like(state.t), state.t
         if self.accelerated:
-            uphill = jnp.vdot(state.ahead - x, x - state.x) > 0
+            uphill = jnp.vdot(state.ahead - x, x - iterate.x) > 0
             old = jnp.where(uphill, 1, state.t)
             t = (1 + jnp.sqrt(1 + 4 * old**2)) / 2
             momentum = (old - 1) / t
-        return ProximalGradientState(
-            x,
-            misfit,
-            x + momentum * (x - state.x),
-            misfit + momentum * (misfit - state.misfit),
-            t,
-            problem.relative_residual(misfit),
-            relative_change(x, state.x),
-        )
+        ahead = x + momentum * (x - iterate.x)
+        ahead_residual = residual + momentum * (residual - iterate.residual)
+        return Iterate(x, residual), ProximalGradientState(ahead, ahead_residual, t)
 
 
 def pnp_ista(A: Projector, sinogram, *, prior, accelerated: bool = False, **settings) -> Solution:

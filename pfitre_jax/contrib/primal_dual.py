@@ -11,33 +11,34 @@ from jaxtyping import Array
 
 from pfitre_jax.contrib import primal_dual_network as network
 from pfitre_jax.contrib.primal_dual_network import PrimalDualConfig
+from pfitre_jax.interfaces import Iterate, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.parameters.scale import SCALE_RHO
-from pfitre_jax.solvers.problem import Problem, relative_change
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.solve import solve
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PrimalDualState:
-    """primal: (ny, nx, images), the first is ``x``; dual: (views, columns, sinograms); count: (), steps."""
+    """Images and sinograms of the networks.
+
+    Attributes:
+        primal: (ny, nx, images), the first is ``x``.
+        dual: (views, columns, sinograms).
+        count: (), steps made.
+    """
 
     primal: jax.Array
     dual: jax.Array
     count: jax.Array
-    residual: jax.Array
-    change: jax.Array
-
-    @property
-    def x(self):
-        return self.primal[..., 0]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class LearnedPrimalDual:
+class LearnedPrimalDual(Solver[PrimalDualState]):
     """``h += D_k(h, K f_2, y/norm(A))``; ``f += P_k(f, K^T h_1)``; ``K = M A/norm(A)``; gives ``f_1``.
 
     ``f`` are a few images, ``h`` a few sinograms, ``D_k`` and ``P_k`` networks of step ``k`` (Adler &
@@ -78,15 +79,17 @@ class LearnedPrimalDual:
         """Steps that it has parameters for."""
         return len(jax.tree.leaves(self.params)[0])
 
-    def init(self, problem: Problem, x0) -> PrimalDualState:
+    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, PrimalDualState]:
         x = problem.support * x0
         if self.start_iterations:
             x = data_step(problem, x, SCALE_RHO, x, iterations=self.start_iterations)
         primal = jnp.repeat(x[..., None], self.config.primal, axis=-1)
         dual = jnp.zeros((*problem.sinogram.shape, self.config.dual), x.dtype)
-        return PrimalDualState(primal, dual, jnp.array(0), problem.residual(x), jnp.zeros((), x.dtype))
+        return Iterate(x, problem.residual(x)), PrimalDualState(primal, dual, jnp.array(0))
 
-    def step(self, problem: Problem, state: PrimalDualState) -> PrimalDualState:
+    def step(
+        self, problem: SliceProblem, iterate: Iterate, state: PrimalDualState
+    ) -> tuple[Iterate, PrimalDualState]:
         # Beyond the last step the index is held at it, and what comes of it is not taken.
         params = jax.tree.map(
             lambda a: jax.lax.dynamic_index_in_dim(a, state.count, keepdims=False), self.params
@@ -100,8 +103,7 @@ class LearnedPrimalDual:
         more = state.count < self.iterations
         primal, dual = jnp.where(more, primal, state.primal), jnp.where(more, dual, state.dual)
         x = primal[..., 0]
-        change = relative_change(x, state.x)
-        return PrimalDualState(primal, dual, state.count + 1, problem.residual(x), change)
+        return Iterate(x, problem.residual(x)), PrimalDualState(primal, dual, state.count + 1)
 
 
 def learned_primal_dual(

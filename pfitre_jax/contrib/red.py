@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.fista import STEP
-from pfitre_jax.solvers.initial_estimate import first_reconstruction
+from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.prior_step import prior_step
-from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
 #: What the denoiser is told: the best with the shipped prior.
@@ -22,19 +23,7 @@ RHO = 0.01
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class REDState:
-    """x: (ny, nx); misfit: (views, columns), ``M(y - A x)``; k: (), number of the next step, from 1."""
-
-    x: jax.Array
-    misfit: jax.Array
-    k: jax.Array
-    residual: jax.Array
-    change: jax.Array
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class RED:
+class RED(Solver[tuple[()]]):
     """``x -= step_length (A^T M(A x - y)/norm(A)^2 + weight (x - D(x)))``, kept to ``x >= 0`` in the support.
 
     It rests where ``A^T M(A x - y)/norm(A)^2 + weight (x - D(x)) = 0``, or ``x = 0`` and this points inward:
@@ -42,35 +31,36 @@ class RED:
     has a symmetric Jacobian (Romano, Elad & Milanfar, SIAM J. Imaging Sci. 10, 2017; what it means for
     others: Reehorst & Schniter, IEEE TCI 5, 2019).
 
-    prior: ``D``, has ``denoise(v, *, correction, wedge, rho)``, and may have ``first_iterations``
+    prior: ``D``, has ``denoise(v, *, correction, wedge, rho)``
     rho: (), what ``D`` is told; the data gradient that it is given, at ``x``, is over this
     weight: (), relative to ``norm(A)^2 = 1``
     step_length: (), ``None`` for ``0.99/(1 + weight)``, which converges where ``x - D(x)`` has a Lipschitz
         constant of 1, as that of a prox has
-    first_iterations: of the first reconstruction, see :func:`first_reconstruction`
+    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
+        trained with
     """
 
     prior: Any
     rho: Any
     weight: Any
     step_length: Any = None
-    first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
+    initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> REDState:
-        return _start(problem, self.prior, x0, self.first_iterations)
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, tuple[()]]:
+        return _start(problem, self.prior, x0, self.initial_iterations), ()
 
-    def step(self, problem: Problem, state: REDState) -> REDState:
-        weight = jnp.asarray(self.weight, state.x.dtype)
+    def step(self, problem: Problem, iterate: Iterate, state: tuple[()]) -> tuple[Iterate, tuple[()]]:
+        weight = jnp.asarray(self.weight, iterate.x.dtype)
         length = STEP / (1 + weight) if self.step_length is None else self.step_length
-        proposal = prior_step(problem, self.prior, state.x, state.misfit, self.rho)
-        downhill = problem.back(state.misfit) + weight * (proposal - state.x)
-        x = jnp.maximum(state.x + length * downhill, 0)
-        return _state(problem, x, state.x, state.k + 1)
+        proposal = prior_step(problem, self.prior, iterate.x, iterate.residual, self.rho)
+        gradient = problem.back(iterate.residual) + weight * (iterate.x - proposal)
+        x = jnp.maximum(iterate.x - length * gradient, 0)
+        return Iterate(x, problem.residual(x)), state
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class REDPRO:
+class REDPRO(Solver[Array]):
     """``v = x - mu_k A^T M(A x - y)/norm(A)^2``; ``x = (1 - relaxation) v + relaxation D(v)``, kept to
     ``x >= 0`` in the support; ``mu_k = step_length / k^power``.
 
@@ -78,11 +68,12 @@ class REDPRO:
     is demicontractive: RED as a constraint, without a weight (Cohen, Elad & Milanfar, SIAM J. Imaging Sci.
     14, 2021).
 
-    prior: ``D``, has ``denoise(v, *, correction, wedge, rho)``, and may have ``first_iterations``
+    prior: ``D``, has ``denoise(v, *, correction, wedge, rho)``
     rho: (), what ``D`` is told; the data gradient that it is given, at ``v``, is over this
     step_length: (), of the first step, below 2; power: (), in (0, 1], how fast the steps shrink
     relaxation: (), in (0, 1]
-    first_iterations: of the first reconstruction, see :func:`first_reconstruction`
+    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
+        trained with
     """
 
     prior: Any
@@ -90,27 +81,24 @@ class REDPRO:
     step_length: Any = STEP
     power: Any = 0.1
     relaxation: Any = 0.2
-    first_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
+    initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> REDState:
-        return _start(problem, self.prior, x0, self.first_iterations)
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, Array]:
+        # The state is the number of the next step, from 1.
+        iterate = _start(problem, self.prior, x0, self.initial_iterations)
+        return iterate, jnp.ones((), iterate.x.dtype)
 
-    def step(self, problem: Problem, state: REDState) -> REDState:
-        share = jnp.asarray(self.relaxation, state.x.dtype)
-        v = state.x + self.step_length / state.k**self.power * problem.back(state.misfit)
-        proposal = prior_step(problem, self.prior, v, problem.misfit(v), self.rho)
+    def step(self, problem: Problem, iterate: Iterate, state: Array) -> tuple[Iterate, Array]:
+        share = jnp.asarray(self.relaxation, iterate.x.dtype)
+        v = iterate.x - self.step_length / state**self.power * problem.back(iterate.residual)
+        proposal = prior_step(problem, self.prior, v, problem.residual(v), self.rho)
         x = jnp.maximum((1 - share) * v + share * proposal, 0)
-        return _state(problem, x, state.x, state.k + 1)
+        return Iterate(x, problem.residual(x)), state + 1
 
 
-def _state(problem: Problem, x, previous, k) -> REDState:
-    misfit = problem.misfit(x)
-    return REDState(x, misfit, k, problem.relative_residual(misfit), relative_change(x, previous))
-
-
-def _start(problem: Problem, prior, x0, iterations) -> REDState:
-    x = problem.support * jnp.maximum(first_reconstruction(problem, x0, prior, iterations), 0)
-    return _state(problem, x, x, jnp.ones((), x.dtype))
+def _start(problem: Problem, prior: Prior, x0: Array, iterations: int | None) -> Iterate:
+    x = problem.support * jnp.maximum(initial_estimate(problem, x0, prior, iterations), 0)
+    return Iterate(x, problem.residual(x))
 
 
 def red(

@@ -1,129 +1,115 @@
-"""ADMM with a prox: total variation or any other."""
+"""ADMM with a prior that has a prox: total variation or another."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver, data_correction
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import check_number, solve
+from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
-#: ``rho`` over the weight of TV at which 50 iterations get closest to the minimum: 10 to 30 of 1 to 100, for
-#: weights 1e-4 and 1e-3.
+#: ``rho`` over the TV weight. 50 iterations get closest to the minimum with 10 to 30, of 1 to 100, for weights
+#: of 1e-4 and 1e-3.
 TV_RHO = 20.0
-#: A smaller weight than this gets the ``rho`` of this one: for weight 0, without TV, it must not be 0 too.
+#: Smaller TV weights use the ``rho`` of this one, as ``rho`` must not be 0.
 TV_RHO_WEIGHT = 1e-4
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ADMMState:
-    """x: (ny, nx), agrees with the data; z: (ny, nx), with the prior; dual: (ny, nx), the sum of ``x - z``.
+    """Split variable and scaled dual.
 
-    primal: ``norm(x - z)/norm(z)``; movement: ``norm(z - z_old)/norm(z)``, the dual residual; ``change`` is
-    the larger of the two
+    Attributes:
+        z: (ny, nx), the image that agrees with the prior.
+        dual: (ny, nx), ``u``, the sum of ``x - z``.
     """
 
-    x: jax.Array
-    z: jax.Array
-    dual: jax.Array
-    primal: jax.Array
-    movement: jax.Array
-    residual: jax.Array
-    change: jax.Array
+    z: Float[Array, "*rows ny nx"]
+    dual: Float[Array, "*rows ny nx"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ADMM:
-    """``x = argmin_{x >= 0} 1/2 |M(Ax-y)|^2/norm(A)^2 + rho/2 |x - (z - u)|^2``; ``z = prior(x + u)``;
-    ``u += x - z``; the result is ``x``.
+class ADMM(Solver[ADMMState]):
+    """``x = argmin_{x >= 0} 1/2 ||M(A x - y)||^2 / ||A||^2 + rho/2 ||x - (z - u)||^2``;
+    ``z = prior(x + u)``; ``u += x - z``; the result is ``x``.
 
-    With a prox it minimises the data term plus the prior (Boyd et al., Found. Trends Mach. Learn. 3, 2011).
+    With the prox of a function it minimises the data term plus that function.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``; a network must have been trained on ``x + u``
-    rho: (), relative to ``norm(A)^2 = 1``: sets the speed, not the solution
-    cg_iterations: conjugate gradients in each data step; start_iterations: in the first one
+    Attributes:
+        prior: A :class:`pfitre_jax.interfaces.Prior`; a network must have been trained on ``x + u``.
+        rho: (), relative to ``||A||^2 = 1``; sets the speed, not the solution.
+        cg_iterations: Conjugate gradient iterations in each data step.
+        start_iterations: Conjugate gradient iterations in the first data step.
+
+    References:
+        Boyd et al., Found. Trends Mach. Learn. 3, 2011.
     """
 
-    prior: Any
+    prior: Prior
     rho: Any
     cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
     start_iterations: int = dataclasses.field(default=12, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> ADMMState:
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, ADMMState]:
         rho = jnp.asarray(self.rho, x0.dtype)
         z = problem.support * x0
         x = data_step(problem, z, rho, z, iterations=self.start_iterations)
-        return self._prior_step(problem, x, z, jnp.zeros_like(z))
+        return self._prior_step(problem, x, jnp.zeros_like(z))
 
-    def step(self, problem: Problem, state: ADMMState) -> ADMMState:
-        rho = jnp.asarray(self.rho, state.x.dtype)
-        x = data_step(problem, state.z - state.dual, rho, state.x, iterations=self.cg_iterations)
-        return self._prior_step(problem, x, state.z, state.dual)
+    def step(self, problem: Problem, iterate: Iterate, state: ADMMState) -> tuple[Iterate, ADMMState]:
+        rho = jnp.asarray(self.rho, iterate.x.dtype)
+        x = data_step(problem, state.z - state.dual, rho, iterate.x, iterations=self.cg_iterations)
+        return self._prior_step(problem, x, state.dual)
 
-    def _prior_step(self, problem, x, z_old, dual) -> ADMMState:
+    def proposal(self, iterate: Iterate, state: ADMMState) -> Array:
+        return state.z
+
+    def _prior_step(self, problem, x, dual):
         rho = jnp.asarray(self.rho, x.dtype)
-        misfit = problem.misfit(x)
-        gradient = problem.back(misfit) / rho
-        z = self.prior.denoise(x + dual, correction=gradient, wedge=problem.wedge, rho=rho) * problem.support
-        primal, movement = relative_change(z, x), relative_change(z, z_old)
-        return ADMMState(
-            x,
-            z,
-            dual + x - z,
-            primal,
-            movement,
-            problem.relative_residual(misfit),
-            jnp.maximum(primal, movement),
-        )
+        residual = problem.residual(x)
+        correction = data_correction(problem, residual, rho)
+        z = self.prior.denoise(x + dual, correction=correction, wedge=problem.wedge, rho=rho) * problem.support
+        return Iterate(x, residual), ADMMState(z, dual + x - z)
 
 
+@with_options(SolveOptions)
 def admm(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
-    prior,
-    rho,
+    prior: Prior,
+    rho: Any,
     iterations: int = 50,
-    mask=None,
-    support=None,
-    x0=None,
     cg_iterations: int = 5,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`ADMM`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`ADMM`.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``, such as :class:`pfitre_jax.priors.TV`; a network must
-        have been trained on ``x + u``
-    rho: (), relative to ``norm(A)^2 = 1``: sets the speed, not the solution
-    cg_iterations: conjugate gradients in each data step
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        prior: A :class:`pfitre_jax.interfaces.Prior`, such as :class:`pfitre_jax.priors.TV`; a network must
+            have been trained on ``x + u``.
+        rho: (), relative to ``||A||^2 = 1``; sets the speed, not the solution.
+        iterations: Largest number of steps.
+        cg_iterations: Conjugate gradient iterations in each data step.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
     """
     check_number("rho", rho)
-    return solve(
-        ADMM(prior, rho, cg_iterations),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )
+    return solve(ADMM(prior, rho, cg_iterations), A, sinogram, iterations=iterations, **options)
 
 
-def tv_rho(weight):
-    """The ``rho`` that belongs to a weight of TV, ``TV_RHO * max(weight, TV_RHO_WEIGHT)``: () -> ()."""
+def tv_rho(weight: Any) -> Any:
+    """``rho`` of :class:`ADMM` for a TV weight, ``20 max(weight, 1e-4)``: () -> ()."""
     maximum = jnp.maximum if isinstance(weight, jax.Array) else np.maximum
     return TV_RHO * maximum(weight, TV_RHO_WEIGHT)

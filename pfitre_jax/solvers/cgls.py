@@ -3,88 +3,81 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Iterate, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import ratio
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.solvers.solve import SliceOptions, solve, with_options
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CGLSState:
-    """x: (ny, nx); misfit: (views, columns), ``M(y - A x)``; direction: (ny, nx); energy: (), of the
-    gradient."""
+    """State of the conjugate gradients.
 
-    x: jax.Array
-    misfit: jax.Array
-    direction: jax.Array
-    energy: jax.Array
-    residual: jax.Array
-    change: jax.Array
+    Attributes:
+        direction: (ny, nx), the next search direction.
+        energy: (), squared norm of the gradient.
+    """
+
+    direction: Float[Array, "ny nx"]
+    energy: Float[Array, ""]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class CGLS:
-    """Conjugate gradients on ``min |M(A S x - y)|``; few iterations regularise (Björck, 1996, sec. 7.4).
+class CGLS(Solver[CGLSState]):
+    """Conjugate gradients on ``min ||M(A S x - y)||``, regularised by the number of iterations.
 
-    Not restricted to ``x >= 0``.
+    Image values may be negative.
+
+    References:
+        Björck, Numerical Methods for Least Squares Problems, 1996, sec. 7.4.
     """
 
-    def init(self, problem: Problem, x0) -> CGLSState:
+    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, CGLSState]:
         x = problem.support * x0
-        misfit = problem.misfit(x)
-        steepest = problem.back(misfit)
-        residual = problem.relative_residual(misfit)
-        return CGLSState(x, misfit, steepest, jnp.sum(steepest**2), residual, jnp.zeros((), residual.dtype))
+        residual = problem.residual(x)
+        steepest = -problem.back(residual)
+        return Iterate(x, residual), CGLSState(steepest, jnp.sum(steepest**2))
 
-    def step(self, problem: Problem, state: CGLSState) -> CGLSState:
+    def step(
+        self, problem: SliceProblem, iterate: Iterate, state: CGLSState
+    ) -> tuple[Iterate, CGLSState]:
         projected = problem.mask * problem.A(state.direction)
         curvature = jnp.vdot(projected, problem.weighted(projected)) / problem.norm_squared
         length = ratio(state.energy, curvature)
-        x = state.x + length * state.direction
-        misfit = state.misfit - length * projected
-        steepest = problem.back(misfit)
+        x = iterate.x + length * state.direction
+        residual = iterate.residual + length * projected
+        steepest = -problem.back(residual)
         energy = jnp.sum(steepest**2)
-        kept = ratio(energy, state.energy)
-        return CGLSState(
-            x,
-            misfit,
-            steepest + kept * state.direction,
-            energy,
-            problem.relative_residual(misfit),
-            relative_change(x, state.x),
-        )
+        direction = steepest + ratio(energy, state.energy) * state.direction
+        return Iterate(x, residual), CGLSState(direction, energy)
 
 
+@with_options(SliceOptions)
 def cgls(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
     iterations: int = 20,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    differentiate=None,
+    **options: Unpack[SliceOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`CGLS`; the arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`CGLS`.
 
-    It takes no data term: conjugate gradients need one quadratic for all iterations.
+    There is no ``data_term``: conjugate gradients need the same quadratic in all iterations.
+
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals.
+        iterations: Largest number of steps.
+        **options: See :class:`pfitre_jax.solvers.solve.SliceOptions`.
     """
-    return solve(
-        CGLS(),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        differentiate=differentiate,
-    )
+    return solve(CGLS(), A, sinogram, iterations=iterations, **options)

@@ -1,6 +1,6 @@
 """Data terms other than least squares, each by the weights of the least squares that stand in for it.
 
-A term is ``sum phi(r) / norm(A)^2`` over the misfits ``r = M(y - Ax)``, scaled so that ``phi(r) = r^2/2``
+A term is ``sum phi(r) / norm(A)^2`` over the residuals ``r = M(A x - y)``, scaled so that ``phi(r) = r^2/2``
 for small ``r`` in the most trusted bin: ``rho`` and the weights of priors keep their meaning. At an image
 ``x`` it is replaced by ``sum w r^2/2 / norm(A)^2``, ``w = phi'(r)/r`` from 0 to 1, which has the term's
 gradient there and, where ``phi`` is a concave function of ``r^2``, lies above it elsewhere, but for a
@@ -15,44 +15,32 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import DataTerm, Problem
 from pfitre_jax.solvers.parameters.noise import MAD
-from pfitre_jax.solvers.problem import Problem
 
 #: With this many standard deviations Huber's estimate of a mean has 95% of the least squares' efficiency
 #: on normal noise (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DEVIATIONS = 1.345
-#: A view is far off with a misfit so many times the usual one's; shot noise, edges and small shifts are not.
+#: A view is far off with a residual so many times the usual one's; shot noise, edges and small shifts are not.
 VIEW_RATIO = 2.0
 #: Below this part of the data's root mean square a view is off by what the prior does not know of the object,
 #: more at the ends of the measured range than elsewhere, and not because it slipped.
 VIEW_FLOOR = 0.15
-#: The robust scale of the misfit is at least this part of the root mean square of the data.
+#: The robust scale of the residual is at least this part of the root mean square of the data.
 SMALLEST_SCALE = 1e-3
 #: Bins with signal are at least this part of the same.
 SIGNAL_SHARE = 0.1
 
 
-class DataTerm(Protocol):
-    """What :class:`pfitre_jax.solvers.wrappers.reweighted.Reweighted` asks of a data term."""
-
-    def value(self, problem: Problem, x) -> Array:
-        """``sum phi(M(y - Ax)) / norm(A)^2``, ()."""
-        ...
-
-    def weights(self, problem: Problem, x) -> Array:
-        """``phi'(r)/r`` at ``r = M(y - Ax)``, (views, columns), 0 to 1; 0 where the mask is."""
-        ...
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Gaussian:
+class Gaussian(DataTerm):
     """``phi(r) = w r^2/2``, ``w = (min sigma / sigma)^2``: normal noise of known standard deviation.
 
     sigma: () or (views, columns), standard deviation of the bins, more than 0; only its ratios count
@@ -64,7 +52,7 @@ class Gaussian:
         _check(self, "sigma")
 
     def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
-        return _total(problem, self.weights(problem, x) * problem.misfit(x) ** 2 / 2)
+        return _total(problem, self.weights(problem, x) * problem.residual(x) ** 2 / 2)
 
     def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
         sigma = jnp.broadcast_to(jnp.asarray(self.sigma, x.dtype), problem.sinogram.shape)
@@ -74,12 +62,12 @@ class Gaussian:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Poisson:
+class Poisson(DataTerm):
     """Photon counts ``N ~ Poisson(counts exp(-scale A x))`` behind the sample, ``y = -log(N/counts)/scale``.
 
     ``phi(r) = c exp(-s y) (exp(s r) - 1 - s r) / s^2``, ``s`` the scale and ``c = counts/max(counts)``: the
     negative log-likelihood less its least value, over ``max(counts) s^2``. ``w = phi'(r)/r`` is ``c`` times
-    the logarithmic mean ``(exp(-s Ax) - exp(-s y)) / (s (y - Ax))`` of measured and expected transmission:
+    the logarithmic mean ``(exp(-s Ax) - exp(-s y)) / (s (A x - y))`` of measured and expected transmission:
     for many photons the inverse variance of ``y``, as in the weighted least squares of Sauer & Bouman (IEEE
     Trans. Signal Process. 41, 1993), who take the measured one, and of Elbakri & Fessler (IEEE TMI 21, 2002).
 
@@ -101,13 +89,13 @@ class Poisson:
 
     def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
         counts, scale = self._numbers(problem, x.dtype)
-        exponent = scale * problem.misfit(x)
+        exponent = -scale * problem.residual(x)
         excess = jnp.exp(-scale * problem.sinogram) * (jnp.expm1(exponent) - exponent)
         return _total(problem, counts / jnp.max(counts) * excess / scale**2)
 
     def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
         counts, scale = self._numbers(problem, x.dtype)
-        lines = problem.sinogram, problem.sinogram - problem.misfit(x)
+        lines = problem.sinogram, problem.sinogram + problem.residual(x)
         measured, expected = (jnp.clip(scale * line, 0, jnp.log(counts)) for line in lines)
         return problem.mask * counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
 
@@ -119,14 +107,14 @@ class Poisson:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Huber:
+class Huber(DataTerm):
     """``phi(r) = r^2/2`` up to ``|r| = delta``, then ``delta |r| - delta^2/2``; ``w = min(1, delta/|r|)``.
 
     Zingers, slipped views and hot columns pull with a bounded force (Huber, Ann. Math. Stat. 35, 1964). So
     does every other bin: a prior needs a smaller weight than with least squares.
 
     delta: (), in the units of the sinogram, more than 0; "auto" (kept as None) for ``1.345`` times
-        :func:`robust_scale` of the misfit at ``x``
+        :func:`robust_scale` of the residual at ``x``
     """
 
     delta: Any = None
@@ -135,24 +123,24 @@ class Huber:
         _check(self, "delta", auto=True)
 
     def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
-        misfit = problem.misfit(x)
-        size, delta = jnp.abs(misfit), self._delta(problem, misfit)
-        return _total(problem, jnp.where(size > delta, delta * (size - delta / 2), misfit**2 / 2))
+        residual = problem.residual(x)
+        size, delta = jnp.abs(residual), self._delta(problem, residual)
+        return _total(problem, jnp.where(size > delta, delta * (size - delta / 2), residual**2 / 2))
 
     def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
-        misfit = problem.misfit(x)
-        delta = self._delta(problem, misfit)
-        return delta / jnp.maximum(jnp.abs(misfit), delta)
+        residual = problem.residual(x)
+        delta = self._delta(problem, residual)
+        return delta / jnp.maximum(jnp.abs(residual), delta)
 
-    def _delta(self, problem, misfit):
+    def _delta(self, problem, residual):
         if self.delta is None:
-            return HUBER_DEVIATIONS * robust_scale(problem, misfit)
-        return jnp.asarray(self.delta, misfit.dtype)
+            return HUBER_DEVIATIONS * robust_scale(problem, residual)
+        return jnp.asarray(self.delta, residual.dtype)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class StudentT:
+class StudentT(DataTerm):
     """``phi(r) = q/2 log(1 + r^2/q)``, ``q = dof sigma^2``; ``w = 1/(1 + r^2/q)``.
 
     The negative log-likelihood of Student's t distribution, times ``sigma^2 dof/(dof + 1)``. A bin far off
@@ -160,7 +148,7 @@ class StudentT:
     :class:`Huber` forgives, but not convex, so that the start matters.
 
     sigma: (), in the units of the sinogram, more than 0; "auto" (kept as None) for :func:`robust_scale` of
-        the misfit at ``x``
+        the residual at ``x``
     dof: (), degrees of freedom, more than 0; many make it least squares
     """
 
@@ -172,26 +160,26 @@ class StudentT:
         _check(self, "dof")
 
     def value(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, ""]:
-        misfit = problem.misfit(x)
-        q = self._squared(problem, misfit)
-        return _total(problem, q / 2 * jnp.log1p(misfit**2 / q))
+        residual = problem.residual(x)
+        q = self._squared(problem, residual)
+        return _total(problem, q / 2 * jnp.log1p(residual**2 / q))
 
     def weights(self, problem: Problem, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
-        misfit = problem.misfit(x)
-        return 1 / (1 + misfit**2 / self._squared(problem, misfit))
+        residual = problem.residual(x)
+        return 1 / (1 + residual**2 / self._squared(problem, residual))
 
-    def _squared(self, problem, misfit):
-        sigma = robust_scale(problem, misfit) if self.sigma is None else jnp.asarray(self.sigma, misfit.dtype)
+    def _squared(self, problem, residual):
+        sigma = robust_scale(problem, residual) if self.sigma is None else jnp.asarray(self.sigma, residual.dtype)
         # Of an empty row the square of the scale would be too small for single precision.
-        return jnp.maximum(jnp.asarray(self.dof, misfit.dtype) * sigma**2, jnp.finfo(misfit.dtype).tiny)
+        return jnp.maximum(jnp.asarray(self.dof, residual.dtype) * sigma**2, jnp.finfo(residual.dtype).tiny)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class WholeViews:
+class WholeViews(DataTerm):
     """``phi = n m/2`` of a view up to ``m = c``, then ``n (c - c^2/2m)``; ``w = min(1, c/m)^2`` in its bins.
 
-    ``m`` is the mean square of its misfit and ``n`` the number of its valid bins. A view that slipped is
+    ``m`` is the mean square of its residual and ``n`` the number of its valid bins. A view that slipped is
     wrong everywhere: this tells it by all its bins together, where :class:`Huber` and :class:`StudentT` tell
     each by itself, and leaves the other views as they are. The farther off, the less it pulls; not convex,
     so that the start matters. A zinger condemns the whole view, unless it is masked. A view of a volume is
@@ -217,8 +205,8 @@ class WholeViews:
 
     def _views(self, problem: Problem, x):
         """``n`` and ``m`` of each view, and ``c``."""
-        misfit, bins = problem.misfit(x), jnp.sum(problem.mask > 0, axis=-1)
-        size = jnp.sum(misfit**2, axis=-1) / jnp.maximum(bins, 1)
+        residual, bins = problem.residual(x), jnp.sum(problem.mask > 0, axis=-1)
+        size = jnp.sum(residual**2, axis=-1) / jnp.maximum(bins, 1)
         if self.limit is not None:
             return bins, size, jnp.asarray(self.limit, size.dtype) ** 2
         usual = jnp.nanmedian(jnp.where(bins > 0, size, jnp.nan), axis=-1, keepdims=True)
@@ -227,7 +215,7 @@ class WholeViews:
         return bins, size, jnp.maximum(most, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
 
 
-def robust_scale(problem: Problem, misfit: Float[Array, "views columns"]) -> Float[Array, ""]:
+def robust_scale(problem: Problem, residual: Float[Array, "views columns"]) -> Float[Array, ""]:
     """``median |r| / 0.6745`` over the valid bins with signal: the standard deviation of normal noise among
     outliers.
 
@@ -237,8 +225,8 @@ def robust_scale(problem: Problem, misfit: Float[Array, "views columns"]) -> Flo
     """
     mean_square = _mean_square(problem)
     signal = (problem.mask > 0) & (problem.sinogram**2 > SIGNAL_SHARE**2 * mean_square)
-    middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(signal, jnp.abs(misfit), jnp.nan)))
-    least = SMALLEST_SCALE * jnp.sqrt(jnp.maximum(mean_square, jnp.finfo(misfit.dtype).tiny))
+    middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(signal, jnp.abs(residual), jnp.nan)))
+    least = SMALLEST_SCALE * jnp.sqrt(jnp.maximum(mean_square, jnp.finfo(residual.dtype).tiny))
     return jnp.maximum(middle / MAD, least)
 
 

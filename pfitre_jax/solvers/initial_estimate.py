@@ -1,24 +1,34 @@
-"""The first reconstruction, which the loops with a learned prior start from."""
+"""Initial estimate by total variation, from which the loops with a learned prior start."""
 
 from __future__ import annotations
 
+from jaxtyping import Array, Float
+
+from pfitre_jax.interfaces import Prior, Problem
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
 
-#: ADMM with total variation. Ten iterations of it are worth 3 dB to the start of the loop (docs/measurements/log.md).
-FIRST = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
+#: Ten iterations of it improve the start of the loop by 3 dB (docs/design.md).
+SOLVER = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 
-def first_reconstruction(problem: Problem, x0, prior, iterations: int | None = None):
-    """What a loop starts from: iterations of :data:`FIRST` from ``x0 (ny, nx)``, or ``x0`` for none.
+def initial_estimate(
+    problem: Problem,
+    x0: Float[Array, "*rows ny nx"],
+    prior: Prior | None,
+    iterations: int | None = None,
+) -> Float[Array, "*rows ny nx"]:
+    """Image after some iterations of ADMM with total variation.
 
-    iterations: ``None`` for as many as the prior was trained with (``prior.first_iterations``; 0 without)
+    Args:
+        problem: The data term.
+        x0: (ny, nx), start image; returned where there are no iterations.
+        prior: Prior of the loop that starts from the estimate; None where ``iterations`` is a number.
+        iterations: Number of iterations. None: as many as ``prior`` was trained with.
     """
-    if iterations is None:
-        iterations = getattr(prior, "first_iterations", 0)
+    iterations = prior.info.initial_iterations if iterations is None else iterations
     if not iterations:
         return x0
     # In a form that has gradients; forward it costs the same.
-    return run(FIRST, problem, x0, iterations=iterations, differentiate="checkpoint").value
+    return run(SOLVER, problem, x0, iterations=iterations, differentiate="checkpoint").value

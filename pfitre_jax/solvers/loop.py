@@ -1,13 +1,7 @@
-"""The one loop that every iterative method runs on, its result, and how it is differentiated.
+"""The iteration loop that every solver runs in, its result, and its differentiation.
 
-A method is a frozen dataclass (a pytree) with pure functions::
-
-    init(problem, x0) -> State           # State: a pytree with fields ``x``, ``residual``, ``change``
-    step(problem, State) -> State
-
-``residual`` is the relative data residual and ``change`` what the stopping rule compares with its
-tolerance (usually the relative change of ``x``). Both are scalars. The result is the last ``x``, or what
-``finish(problem, State)`` makes of the last state where the method has it.
+A solver (:class:`pfitre_jax.interfaces.Solver`) supplies ``init`` and ``step``. The loop computes the relative
+residual and the relative change of every iterate, tests convergence and finiteness, and records the history.
 """
 
 from __future__ import annotations
@@ -16,40 +10,41 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from pfitre_jax.interfaces import Iterate, Problem, Solver
+from pfitre_jax.solvers.norms import relative_change
 
 #: How a solution is differentiated: not at all (a while loop that stops early), through every iteration,
-#: through every iteration with its intermediate values computed again, or at the fixed point.
+#: through every iteration with recomputed intermediate values, or at the fixed point.
 DIFFERENTIATE = (None, "unroll", "checkpoint", "implicit")
+Differentiate = Literal["unroll", "checkpoint", "implicit"] | None
+#: Largest relative distance from the fixed point, estimated from the last change, for an implicit gradient.
+SETTLED = 1e-2
+#: Steps of the power iteration that measures the contraction of a solver's step.
+POWER_ITERATIONS = 6
 
 
 class Status(enum.IntEnum):
-    """What became of a solve. Failures are data: under ``vmap`` one bad slice does not stop the others."""
+    """Outcome of a solve. Failures are values: under ``vmap`` one bad slice does not stop the others."""
 
-    ITERATIONS = 0  # ran all iterations asked for
-    CONVERGED = 1  # the stopping rule was met
+    ITERATIONS = 0  # ran all iterations
+    CONVERGED = 1  # the relative change fell to the tolerance
     DIVERGED = 2  # a value became NaN or infinite; the last finite iterate is returned
-    UNSETTLED = 3  # asked for an implicit gradient, but not at a fixed point: that gradient does not hold
+    UNSETTLED = 3  # not at a fixed point, so that the implicit gradient does not hold
 
     @property
     def text(self) -> str:
-        """In words, as summaries and messages have it."""
+        """Description for summaries and messages."""
         return _TEXTS[int(self)]
 
 
 _TEXTS = ("all iterations done", "converged", "diverged", "not at a fixed point: no implicit gradient")
-#: The fixed point must be as near as this, relative, by what the changes of the last iterations tell.
-SETTLED = 1e-2
-
-
-class Method(Protocol):
-    def init(self, problem, x0) -> Any: ...
-
-    def step(self, problem, state) -> Any: ...
 
 
 @jax.tree_util.register_dataclass
@@ -57,197 +52,207 @@ class Method(Protocol):
 class Solution:
     """Result of an iterative solve.
 
-    value: (ny, nx), the image
-    status: (), a :class:`Status`
-    stats: ``iterations`` (), and per iteration ``residual`` and ``change`` (iterations,), NaN where the
-        loop had stopped; ``contraction`` () for an implicit gradient, and ``kept`` where asked for
+    Attributes:
+        value: (ny, nx), the image.
+        status: (), a :class:`Status`.
+        stats: ``iterations`` (), the number made; ``residual`` (iterations,), ``||M(A x - y)|| / ||M y||`` of
+            each iterate, and in the last entry of the result; ``change`` (iterations,), the relative change
+            of each iterate; both NaN after the loop has stopped. Also ``contraction`` () for an implicit
+            gradient, and ``kept`` with the ``keep`` argument of :func:`run`.
     """
 
-    value: jax.Array
-    status: jax.Array
-    stats: dict[str, jax.Array]
+    value: Float[Array, "*rows ny nx"]
+    status: Int[Array, ""]
+    stats: dict[str, Any]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Carry:
-    state: Any
-    k: jax.Array
-    status: jax.Array
-    done: jax.Array
-    residual: jax.Array
-    change: jax.Array
+    point: tuple[Iterate, Any]
+    k: Int[Array, ""]
+    status: Int[Array, ""]
+    done: Bool[Array, ""]
+    residual: Float[Array, " iterations"]
+    change: Float[Array, " iterations"]
 
 
 def run(
-    method,
-    problem,
-    x0,
+    solver: Solver,
+    problem: Problem,
+    x0: Float[Array, "*rows ny nx"],
     *,
     iterations: int,
-    tolerance: float = 0.0,
-    differentiate=None,
-    state=None,
-    keep: Callable[[Any], Any] | None = None,
+    tolerance: float | Float[Array, ""] = 0.0,
+    differentiate: Differentiate = None,
+    start: tuple[Iterate, Any] | None = None,
+    keep: Callable[[Iterate, Any], Any] | None = None,
 ) -> Solution:
-    """Iterate ``method`` on ``problem`` from ``x0 (ny, nx)``.
+    """Iterates ``solver`` on ``problem``.
 
-    Stops after ``iterations`` steps, or when ``change <= tolerance`` (never, for 0), or when a value is not
-    finite, in which case the last finite iterate is returned with status ``DIVERGED``.
+    Stops after ``iterations`` steps, or when the relative change of the image is at most ``tolerance`` and the
+    iterate ``may_stop``, or when a value is not finite. In the last case the last finite iterate is returned
+    with status ``DIVERGED``.
 
-    differentiate: ``None`` (fastest; no reverse mode), ``"unroll"``, ``"checkpoint"`` (unrolled; a step's
-    inner values are recomputed, so memory holds one state per iteration) or ``"implicit"`` (the gradient of
-    the fixed point the iteration converged to, by a Neumann series of ``iterations`` terms). That is right
-    only where the map contracts and has converged: the status is ``UNSETTLED`` where the factor by which the
-    terms of that series shrink, ``stats["contraction"]``, is 1 or more, or where with it the last change puts
-    the fixed point further than ``SETTLED``.
-    state: to go on from, in the place of the method's ``init``
-    keep: what to keep of the state of each iteration, as ``stats["kept"]``, (iterations, ...); for "unroll"
-        and "checkpoint"
+    Args:
+        solver: The method.
+        problem: The data term.
+        x0: (ny, nx), start image.
+        iterations: Largest number of steps.
+        tolerance: (), relative change at which the solver has converged; 0: never.
+        differentiate: None (fastest; no reverse mode); "unroll"; "checkpoint" (unrolled, the inner values of a
+            step are recomputed, so that memory holds one iterate per iteration); or "implicit", the gradient
+            of the fixed point by a Neumann series of ``iterations`` terms. The last is right only where the
+            step contracts and has converged. The status is ``UNSETTLED`` where the factor by which the terms
+            of the series shrink, ``stats["contraction"]``, is 1 or more, or where it puts the fixed point
+            further than :data:`SETTLED` from the last iterate.
+        start: Iterate and state to continue from, instead of ``solver.init(problem, x0)``.
+        keep: Function of (iterate, state) whose values are recorded as ``stats["kept"]``, (iterations, ...);
+            for "unroll" and "checkpoint".
+
+    Raises:
+        ValueError: For iterations below 1, an unknown ``differentiate``, or ``keep`` without one of its modes.
     """
     check_iterations(iterations)
     if differentiate not in DIFFERENTIATE:
         raise ValueError(f"differentiate is {differentiate!r}; expected one of {DIFFERENTIATE}")
     if keep is not None and differentiate not in ("unroll", "checkpoint"):
         raise ValueError(f"keep with differentiate {differentiate!r}; expected 'unroll' or 'checkpoint'")
-    if state is None:
-        state = method.init(problem, x0)
+    point = solver.init(problem, x0) if start is None else start
     if differentiate == "implicit":
-        # Where the iteration started does not matter to where it ends.
-        state = jax.lax.stop_gradient(state)
-        state, status, stats = _implicit(method, iterations, tolerance, problem, state)
-        return _solution(method, problem, state, status, stats, x0)
-    carry = _start(state, x0.dtype, iterations)
-    advance = functools.partial(_advance, method, problem, tolerance)
+        # The fixed point does not depend on the start.
+        point, status, stats = _implicit(solver, iterations, tolerance, problem, jax.lax.stop_gradient(point))
+        return _solution(solver, problem, point, status, stats, x0)
+    carry = _start(point, iterations)
+    advance = functools.partial(_advance, solver, problem, tolerance)
     if differentiate is None:
         carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
-        return _solution(method, problem, carry.state, carry.status, _stats(carry), x0)
+        return _solution(solver, problem, carry.point, carry.status, _stats(carry), x0)
     body = jax.checkpoint(advance) if differentiate == "checkpoint" else advance
 
     def record(carry, _):
         carry = body(carry)
-        return carry, None if keep is None else keep(carry.state)
+        return carry, None if keep is None else keep(*carry.point)
 
     carry, kept = jax.lax.scan(record, carry, length=iterations)
     stats = _stats(carry) | ({} if keep is None else {"kept": kept})
-    return _solution(method, problem, carry.state, carry.status, stats, x0)
+    return _solution(solver, problem, carry.point, carry.status, stats, x0)
 
 
-def _solution(method, problem, state, status, stats, x0) -> Solution:
-    x = state.x
-    if hasattr(method, "finish"):
-        x = method.finish(problem, state)
-        # The last residual is that of the result; a step that diverged keeps what it left.
+def _solution(solver, problem, point, status, stats, x0) -> Solution:
+    iterate, state = point
+    x = solver.finish(problem, iterate, state)
+    # The residual of the last iterate is known already.
+    if x is not iterate.x:
         residual, last = stats["residual"], stats["iterations"] - 1
-        ours = jnp.where(status == int(Status.DIVERGED), residual[last], problem.residual(x))
-        stats = stats | {"residual": residual.at[last].set(ours)}
-    # A method's first state may be the one that is not finite already: then x0 is the last finite iterate.
+        final = jnp.where(status == int(Status.DIVERGED), residual[last], problem.residual_norm(x))
+        stats = stats | {"residual": residual.at[last].set(final)}
+    # The first iterate may already be not finite: then x0 is the last finite image.
     return Solution(jnp.where(jnp.all(jnp.isfinite(x)), x, x0), status, stats)
 
 
 def check_iterations(iterations: int) -> None:
+    """Raises ``ValueError`` unless ``iterations`` is a whole number of at least 1."""
     if int(iterations) != iterations or iterations < 1:
         raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
 
 
-def _stats(carry: _Carry) -> dict[str, jax.Array]:
+def _stats(carry: _Carry) -> dict[str, Any]:
     return {"iterations": carry.k, "residual": carry.residual, "change": carry.change}
 
 
-def _start(state, dtype, iterations: int) -> _Carry:
-    history = jnp.full((iterations,), jnp.nan, dtype)
-    return _Carry(
-        state,
-        jnp.array(0),
-        jnp.array(int(Status.ITERATIONS)),
-        jnp.array(False),
-        history,
-        history,
-    )
+def _start(point: tuple[Iterate, Any], iterations: int) -> _Carry:
+    history = jnp.full((iterations,), jnp.nan, point[0].x.dtype)
+    status = jnp.array(int(Status.ITERATIONS))
+    return _Carry(point, jnp.array(0), status, jnp.array(False), history, history)
 
 
-def _advance(method, problem, tolerance, carry: _Carry) -> _Carry:
-    new = method.step(problem, carry.state)
-    finite = functools.reduce(
-        jnp.logical_and, [jnp.all(jnp.isfinite(v)) for v in jax.tree.leaves(new) if is_float(v)]
-    )
+def _advance(solver, problem, tolerance, carry: _Carry) -> _Carry:
+    new = solver.step(problem, *carry.point)
+    change = relative_change(new[0].x, carry.point[0].x)
+    residual = problem.relative_residual(new[0].residual)
+    checked = [leaf for leaf in jax.tree.leaves((new, change, residual)) if is_float(leaf)]
+    finite = functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in checked])
     keep = carry.done | ~finite
-    state = jax.tree.map(lambda old, value: jnp.where(keep, old, value), carry.state, new)
-    converged = finite & (tolerance > 0) & (new.change <= tolerance)
+    point = jax.tree.map(lambda old, value: jnp.where(keep, old, value), carry.point, new)
+    converged = finite & (tolerance > 0) & new[0].may_stop & (change <= tolerance)
     status = jnp.where(converged, int(Status.CONVERGED), carry.status)
     status = jnp.where(finite, status, int(Status.DIVERGED))
     record = lambda history, value: jnp.where(carry.done, history, history.at[carry.k].set(value))  # noqa: E731
     return _Carry(
-        state,
+        point,
         jnp.where(carry.done, carry.k, carry.k + 1),
         jnp.where(carry.done, carry.status, status),
         carry.done | converged | ~finite,
-        record(carry.residual, new.residual),
-        record(carry.change, new.change),
+        record(carry.residual, residual),
+        record(carry.change, change),
     )
 
 
-def is_float(value) -> bool:
+def is_float(value: Any) -> bool:
     """Whether an array has a floating-point or complex dtype, and so a derivative."""
     return jnp.issubdtype(jnp.result_type(value), jnp.inexact)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _implicit(method, iterations, tolerance, problem, state):
-    carry = _start(state, state.x.dtype, iterations)
-    advance = functools.partial(_advance, method, problem, tolerance)
+def _implicit(solver, iterations, tolerance, problem, point):
+    advance = functools.partial(_advance, solver, problem, tolerance)
+    carry = _start(point, iterations)
     carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
-    contraction = _contraction(method, problem, carry.state)
-    lost = (carry.status != int(Status.DIVERGED)) & ~_settled(carry, contraction)
-    status = jnp.where(lost, int(Status.UNSETTLED), carry.status)
-    return carry.state, status, _stats(carry) | {"contraction": contraction}
+    contraction = _contraction(solver, problem, carry.point)
+    unsettled = (carry.status != int(Status.DIVERGED)) & ~_settled(carry, contraction)
+    status = jnp.where(unsettled, int(Status.UNSETTLED), carry.status)
+    return carry.point, status, _stats(carry) | {"contraction": contraction}
 
 
-def _contraction(method, problem, state, times: int = 6):
-    """The factor by which ``(d step/d State)^T`` shrinks an image: the series of the gradient is made of it.
+def _contraction(solver, problem, point):
+    """Factor by which ``(d step / d (iterate, state))^T`` shrinks a cotangent, by a power iteration.
 
-    By its powers on a random image; of the later half of them.
+    The terms of the Neumann series shrink by this factor. The mean over the later half of the iteration.
     """
-    _, pull = jax.vjp(lambda s: method.step(problem, s), state)
-    _, seed = jax.vjp(lambda s: s.x, state)
+    _, pull = jax.vjp(lambda p: solver.step(problem, *p), point)
+    _, seed = jax.vjp(lambda p: p[0].x, point)
 
     def again(v, _):
         (v,) = pull(v)
-        return v, jnp.linalg.norm(v.x)
+        squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(v) if leaf.dtype != jax.dtypes.float0]
+        return v, jnp.sqrt(sum(squares))
 
-    (start,) = seed(jax.random.normal(jax.random.key(0), state.x.shape, state.x.dtype))
-    _, sizes = jax.lax.scan(again, start, length=times)
-    first, last = sizes[times // 2 - 1], sizes[-1]
+    x = point[0].x
+    (start,) = seed(jax.random.normal(jax.random.key(0), x.shape, x.dtype))
+    _, sizes = jax.lax.scan(again, start, length=POWER_ITERATIONS)
+    half = POWER_ITERATIONS // 2
+    first, last = sizes[half - 1], sizes[-1]
     shrunk = jnp.where(first > 0, last / jnp.where(first > 0, first, 1), 0)
-    return shrunk ** (1 / (times - times // 2))
+    return shrunk ** (1 / (POWER_ITERATIONS - half))
 
 
 def _settled(carry: _Carry, contraction):
-    """Whether what is left of the geometric series of the changes is short."""
+    """Whether the rest of the geometric series of the changes is short."""
     change = carry.change[carry.k - 1]
     rest = change * contraction / jnp.where(contraction < 1, 1 - contraction, 1)
     return (contraction < 1) & (rest <= SETTLED)
 
 
-def _implicit_fwd(method, iterations, tolerance, problem, state):
-    out = _implicit(method, iterations, tolerance, problem, state)
-    return out, (method, problem, out[0])
+def _implicit_fwd(solver, iterations, tolerance, problem, point):
+    out = _implicit(solver, iterations, tolerance, problem, point)
+    return out, (solver, problem, out[0])
 
 
 def _implicit_bwd(iterations, tolerance, saved, cotangent):
-    # State* = step(State*): w = v + (d step/d State)^T w, then pull w back to the problem and the method.
-    method, problem, state = saved
+    # p = step(p): w = v + (d step / d p)^T w; then w is pulled back to the problem and the solver.
+    solver, problem, point = saved
     v = cotangent[0]
-    _, pull_state = jax.vjp(lambda s: method.step(problem, s), state)
-    _, pull_problem = jax.vjp(lambda m, p: m.step(p, state), method, problem)
+    _, pull_point = jax.vjp(lambda p: solver.step(problem, *p), point)
+    _, pull_problem = jax.vjp(lambda s, p: s.step(p, *point), solver, problem)
 
     def refine(w, _):
-        (dw,) = pull_state(w)
+        (dw,) = pull_point(w)
         return jax.tree.map(_add, v, dw), None
 
     w, _ = jax.lax.scan(refine, v, length=iterations)
-    method_ct, problem_ct = pull_problem(w)
-    return method_ct, problem_ct, jax.tree.map(_no_cotangent, state)
+    solver_ct, problem_ct = pull_problem(w)
+    return solver_ct, problem_ct, jax.tree.map(_no_cotangent, point)
 
 
 def _add(a, b):

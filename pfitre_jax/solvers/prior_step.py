@@ -1,18 +1,32 @@
-"""The prior's step of the methods that ask it about images which no data step has made."""
+"""Prior's proposal for an image that no data step has made."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.interfaces import Prior, Problem, data_correction
 
 
-def prior_step(problem: Problem, prior, v, misfit, rho):
-    """``prior(v)``, 0 outside the support, told the data gradient at ``v``: (ny, nx) -> (ny, nx).
+def prior_step(
+    problem: Problem,
+    prior: Prior,
+    v: Float[Array, "*rows ny nx"],
+    residual: Float[Array, "*rows views columns"],
+    rho: Any,
+) -> Float[Array, "*rows ny nx"]:
+    """``prior(v)`` with the data correction at ``v``, 0 outside the support: (ny, nx).
 
-    misfit: (views, columns), ``M(y - A v)``; rho: (), what the prior is told
+    Args:
+        problem: The data term.
+        prior: The prior.
+        v: (ny, nx), the present image.
+        residual: (views, columns), ``M(A v - y)``.
+        rho: (), strength that the prior is given.
     """
     rho = jnp.asarray(rho, v.dtype)
-    # A prior that does not look at the gradient costs no backprojection: XLA drops it.
-    gradient = problem.back(misfit) / rho
-    return prior.denoise(v, correction=gradient, wedge=problem.wedge, rho=rho) * problem.support
+    # A prior that ignores the correction costs no backprojection: XLA drops it.
+    correction = data_correction(problem, residual, rho)
+    return prior.denoise(v, correction=correction, wedge=problem.wedge, rho=rho) * problem.support

@@ -3,59 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Iterate, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem, relative_change
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.solvers.solve import SolveOptions, solve, with_options
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SIRTState:
-    """x: (ny, nx); misfit: (views, columns), ``M(y - A x)``; rows (views, columns) and columns (ny, nx): the
-    inverse sums of ``M A S``."""
+    """Inverse sums of the rows and columns of ``M A S``.
 
-    x: jax.Array
-    misfit: jax.Array
-    rows: jax.Array
-    columns: jax.Array
-    residual: jax.Array
-    change: jax.Array
+    Attributes:
+        rows: (views, columns), ``R``.
+        columns: (ny, nx), ``C``.
+    """
+
+    rows: Float[Array, "views columns"]
+    columns: Float[Array, "ny nx"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class SIRT:
-    """``x += C S A^T R M (y - A x)``, ``R`` and ``C`` the inverse row and column sums of ``M A S``.
+class SIRT(Solver[SIRTState]):
+    """``x -= C S A^T R M (A x - y)``, ``R`` and ``C`` the inverse row and column sums of ``M A S``.
 
-    Lowers ``|R^{1/2} M(Ax - y)|`` at every step (Gregor & Benson, IEEE TMI 27, 2008).
+    Every step lowers ``||R^{1/2} M(A x - y)||``.
 
-    nonnegative: clip at 0 after each step
+    Attributes:
+        nonnegative: Whether to clip at 0 after each step.
+
+    References:
+        Gregor & Benson, IEEE TMI 27, 2008.
     """
 
     nonnegative: bool = dataclasses.field(default=True, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> SIRTState:
+    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, SIRTState]:
         rows = _inverse(problem.A(problem.support)) * problem.mask
         columns = _inverse(problem.back(problem.mask))
         x = self._project(problem.support * x0)
-        return self._state(problem, x, rows, columns, jnp.zeros((), x.dtype))
+        return Iterate(x, problem.residual(x)), SIRTState(rows, columns)
 
-    def step(self, problem: Problem, state: SIRTState) -> SIRTState:
-        update = state.columns * problem.back(state.rows * state.misfit)
-        x = self._project(state.x + update)
-        return self._state(problem, x, state.rows, state.columns, relative_change(x, state.x))
+    def step(
+        self, problem: SliceProblem, iterate: Iterate, state: SIRTState
+    ) -> tuple[Iterate, SIRTState]:
+        x = self._project(iterate.x - state.columns * problem.back(state.rows * iterate.residual))
+        return Iterate(x, problem.residual(x)), state
 
     def _project(self, x):
         return jnp.maximum(x, 0) if self.nonnegative else x
-
-    def _state(self, problem, x, rows, columns, change) -> SIRTState:
-        misfit = problem.misfit(x)
-        return SIRTState(x, misfit, rows, columns, problem.relative_residual(misfit), change)
 
 
 def _inverse(sums):
@@ -64,32 +68,22 @@ def _inverse(sums):
     return jnp.where(enough, 1 / jnp.where(enough, sums, 1), 0)
 
 
+@with_options(SolveOptions)
 def sirt(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
     iterations: int = 200,
     nonnegative: bool = True,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`SIRT`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`SIRT`.
 
-    nonnegative: clip at 0 after each step
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals.
+        iterations: Largest number of steps.
+        nonnegative: Whether to clip at 0 after each step.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
     """
-    return solve(
-        SIRT(nonnegative),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )
+    return solve(SIRT(nonnegative), A, sinogram, iterations=iterations, **options)

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from pfitre_jax.interfaces import Iterate, Problem, Solver, data_correction
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem, relative_change
 from pfitre_jax.solvers.solve import check_number, solve
 
 #: The published code smooths with scikit-image's ``denoise_tv_bregman(weight=200, eps=0.05)``, which
@@ -23,18 +24,20 @@ TV_STRENGTH = 1 / 200
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class OriginalState:
-    """x, z, dual: (ny, nx)."""
+    """Split variable and scaled dual.
 
-    x: jax.Array
+    Attributes:
+        z: (ny, nx), the image that agrees with the prior.
+        dual: (ny, nx), ``u``, the sum of ``x - z``.
+    """
+
     z: jax.Array
     dual: jax.Array
-    residual: jax.Array
-    change: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Original:
+class Original(Solver[OriginalState]):
     """``x = max((A^T A + rho)^-1 (A^T y + rho (z - u)), 0)``; ``z = max(TV(network(max(x + u, 0))), 0)``;
     ``u += x - z``; the result is ``x`` (Zhao et al., npj Comput. Mater. 11, 240, 2025).
 
@@ -53,12 +56,14 @@ class Original:
     tv_strength: Any = 0.0
     cg_iterations: int = dataclasses.field(default=60, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> OriginalState:
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, OriginalState]:
         x = problem.support * x0
-        return OriginalState(x, x, jnp.zeros_like(x), problem.residual(x), jnp.zeros((), x.dtype))
+        return Iterate(x, problem.residual(x)), OriginalState(x, jnp.zeros_like(x))
 
-    def step(self, problem: Problem, state: OriginalState) -> OriginalState:
-        rho = jnp.asarray(self.rho, state.x.dtype) / problem.norm_squared
+    def step(
+        self, problem: Problem, iterate: Iterate, state: OriginalState
+    ) -> tuple[Iterate, OriginalState]:
+        rho = jnp.asarray(self.rho, iterate.x.dtype) / problem.norm_squared
         x = conjugate_gradients(
             lambda v: problem.normal(v) + rho * v,
             problem.back(problem.sinogram) + rho * (state.z - state.dual),
@@ -67,10 +72,13 @@ class Original:
         )
         x = jnp.maximum(x, 0)
         proposal = jnp.maximum(x + state.dual, 0)
-        gradient = -problem.gradient(proposal) / rho
-        z = self.prior.denoise(proposal, correction=gradient, wedge=problem.wedge, rho=rho)
+        correction = data_correction(problem, problem.residual(proposal), rho)
+        z = self.prior.denoise(proposal, correction=correction, wedge=problem.wedge, rho=rho)
         z = TV(0.0).prox(z, self.tv_strength) * problem.support
-        return OriginalState(x, z, state.dual + x - z, problem.residual(x), relative_change(x, state.x))
+        return Iterate(x, problem.residual(x)), OriginalState(z, state.dual + x - z)
+
+    def proposal(self, iterate: Iterate, state: OriginalState) -> Array:
+        return state.z
 
 
 def pfitre_original(

@@ -1,4 +1,4 @@
-"""The noise in the sinograms, found from nothing but them."""
+"""Noise estimated from the sinograms alone."""
 
 from __future__ import annotations
 
@@ -7,86 +7,113 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.conjugate_gradients import ratio
-from pfitre_jax.solvers.initial_estimate import first_reconstruction
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.initial_estimate import initial_estimate
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: ``median |n|`` of a standard normal n.
+#: ``median |n|`` of a standard normal ``n``.
 MAD = 0.6745
-#: Rows, evenly spread, whose misfit is looked at, and iterations of their first reconstruction, after which
-#: it is nearly as near as after ten.
-ROWS, ITERATIONS = 4, 3
-#: Noise that is added to see how much of it stays in the misfit, over what is there.
+#: Number of rows, evenly spread, whose residual is used.
+ROWS = 4
+#: Iterations of their initial estimate; ten change its residual hardly any more.
+ITERATIONS = 3
+#: Standard deviation of the test noise, relative to the noise that the residual holds.
 ADDED = 0.3
 
 
-def noise_level(
+def noise_from_differences(
     sinograms: Float[Array, "slices views columns"], masks: Float[Array, "slices views columns"]
 ) -> Float[Array, ""]:
-    """Standard deviation of the noise in a bin, by the median size of second differences along the columns.
+    """Standard deviation of the noise in a bin, from second differences along the columns.
 
     ``sigma = median |y[k-1] - 2 y[k] + y[k+1]| / (0.6745 sqrt 6)`` over the triples of valid bins of all
-    slices (Donoho & Johnstone's estimator, Biometrika 81, 1994, on another high-pass). Sharp structure
-    counts as noise where it fills the view, the more the less noise there is. A slice of zeros alone tells
-    nothing; 0 where no triple is valid.
+    slices. Sharp structure that fills the view counts as noise, relatively more the less noise there is. A
+    slice of zeros is left out.
+
+    Args:
+        sinograms: (slices, views, columns), line integrals.
+        masks: (slices, views, columns), 1 for a valid bin.
+
+    Returns:
+        (), in the units of the sinograms; 0 where no triple is valid.
+
+    References:
+        Donoho & Johnstone, Biometrika 81, 1994, with another high-pass filter.
     """
     second = sinograms[..., :-2] - 2 * sinograms[..., 1:-1] + sinograms[..., 2:]
-    there = (masks > 0) & jnp.any((masks > 0) & (sinograms != 0), axis=(-2, -1), keepdims=True)
-    valid = there[..., :-2] & there[..., 1:-1] & there[..., 2:]
+    usable = (masks > 0) & jnp.any((masks > 0) & (sinograms != 0), axis=(-2, -1), keepdims=True)
+    valid = usable[..., :-2] & usable[..., 1:-1] & usable[..., 2:]
     size = jnp.nanmedian(jnp.where(valid, jnp.abs(second), jnp.nan))
     return jnp.nan_to_num(size) / (MAD * 6**0.5)
 
 
-def noise_of_misfit(
-    problem: Problem,
+def noise_from_residual(
+    problem: SliceProblem,
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"],
 ) -> Float[Array, ""]:
-    """:func:`noise_level` of what first reconstructions leave unexplained, over the share of noise that does.
+    """Standard deviation of the noise in a bin, from the residual of initial estimates.
 
-    ``sigma = s / q``, ``s = noise_level(r(y))``, ``q = noise_level(r(y + e) - r(y)) / noise_level(e)``, ``r``
-    the misfit of :func:`pfitre_jax.solvers.initial_estimate.first_reconstruction`, ``e`` white noise of ``0.3 s``: the
-    misfit holds only the structure that the image cannot take up, and ``q`` corrects for the noise that it
-    did, as Ramani et al. do for a sum of squares (IEEE Trans. Image Process. 17, 2008). How near that comes,
-    tells ``python -m experiments.loop_settings``. What the model cannot explain, such as a wrong geometry,
-    counts as noise. 0 where there is no misfit, or all of the added noise goes into the image.
+    ``sigma = s / q``, ``s = noise_from_differences(r(y))`` and
+    ``q = noise_from_differences(r(y + e) - r(y)) / noise_from_differences(e)``, ``r`` the residual of
+    :func:`pfitre_jax.solvers.initial_estimate.initial_estimate` and ``e`` white noise of ``0.3 s``. The
+    residual holds only structure that the image cannot represent, and ``q`` is the share of the noise that
+    stays in it. What the model cannot explain, such as a wrong geometry, counts as noise. The accuracy is
+    measured by ``python -m experiments.loop_settings``.
 
-    problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
+    Args:
+        problem: Geometry and support; its sinogram and mask are ignored.
+        sinograms: (slices, views, columns), divided by the scale of the scan.
+        masks: (slices, views, columns), 1 for a valid bin.
+
+    Returns:
+        (), in the units of the sinograms; 0 where the residual is 0 or the image takes up all test noise.
+
+    References:
+        The same idea for a sum of squares: Ramani et al., IEEE Trans. Image Process. 17, 2008.
     """
     blank = jnp.zeros(problem.A.shape, sinograms.dtype)
     white = jax.random.normal(jax.random.key(0), sinograms.shape, sinograms.dtype)
 
-    def misfit(sinogram, mask):
+    def residual(sinogram, mask):
         row = problem.with_sinogram(sinogram, mask)
-        return row.misfit(first_reconstruction(row, blank, None, ITERATIONS))
+        return row.residual(initial_estimate(row, blank, None, ITERATIONS))
 
-    # Twice the same, of y and of y + e; once in the program, which takes half as long to compile so.
+    # A scan over y and y + e compiles the reconstruction once, which halves the compile time.
     def step(added, _):
-        left = jax.vmap(misfit)(sinograms + added, masks)
-        return ADDED * noise_level(left, masks) * white, left
+        residuals = jax.vmap(residual)(sinograms + added, masks)
+        return ADDED * noise_from_differences(residuals, masks) * white, residuals
 
-    _, (left, more) = jax.lax.scan(step, jnp.zeros_like(sinograms), length=2)
-    level = noise_level(left, masks)
-    stays = ratio(noise_level(more - left, masks), ADDED * level * noise_level(white, masks))
-    return ratio(level, stays)
+    _, (without, with_noise) = jax.lax.scan(step, jnp.zeros_like(sinograms), length=2)
+    level = noise_from_differences(without, masks)
+    added = ADDED * level * noise_from_differences(white, masks)
+    return ratio(level, ratio(noise_from_differences(with_noise - without, masks), added))
 
 
-def scan_noise(
-    problem: Problem,
+def estimate_noise(
+    problem: SliceProblem,
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"] | None = None,
 ) -> Float[Array, ""]:
-    """Standard deviation of the noise in a bin: the smaller of :func:`noise_level` and
-    :func:`noise_of_misfit`, as each of them counts something else as noise too.
+    """Standard deviation of the noise in a bin.
 
-    problem: supplies everything but sinogram and mask
-    sinograms: of some rows of the scan, divided by its scale; the misfit is that of at most ``ROWS`` of them
-    masks: 1 for a valid bin, default the problem's
+    The smaller of :func:`noise_from_differences` and :func:`noise_from_residual`, as each of them counts
+    something else as noise too.
+
+    Args:
+        problem: Geometry and support; its sinogram is ignored.
+        sinograms: (slices, views, columns), rows of the scan divided by its scale. At most :data:`ROWS` of
+            them are reconstructed.
+        masks: (slices, views, columns), 1 for a valid bin. None: that of ``problem``.
+
+    Returns:
+        (), in the units of the sinograms.
     """
     sinograms = jnp.asarray(sinograms)
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
-    told = jnp.any((masks > 0) & (sinograms != 0), axis=(1, 2))
-    # Evenly spread over those that tell something, which come first in this order.
-    order, number = jnp.argsort(~told), min(len(sinograms), ROWS)
-    rows = order[((jnp.arange(number) + 0.5) * jnp.sum(told) / number).astype(int)]
-    level, of_misfit = noise_level(sinograms, masks), noise_of_misfit(problem, sinograms[rows], masks[rows])
-    return jnp.where(of_misfit > 0, jnp.minimum(level, of_misfit), level)
+    signal = jnp.any((masks > 0) & (sinograms != 0), axis=(1, 2))
+    # Rows with signal come first in this order; those used are spread evenly over them.
+    order, number = jnp.argsort(~signal), min(len(sinograms), ROWS)
+    rows = order[((jnp.arange(number) + 0.5) * jnp.sum(signal) / number).astype(int)]
+    differences = noise_from_differences(sinograms, masks)
+    residual = noise_from_residual(problem, sinograms[rows], masks[rows])
+    return jnp.where(residual > 0, jnp.minimum(differences, residual), differences)

@@ -1,4 +1,4 @@
-"""The one number per scan that brings its image values to about [0, 1]."""
+"""Scale of a scan: the number that brings its image values to about [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,31 +7,37 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.conjugate_gradients import data_step
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: The first reconstruction that scale and loop start from: damping and conjugate gradients.
+#: Damping of the least-squares images that the scale is read from.
 SCALE_RHO = 0.02
+#: Their conjugate gradient iterations.
 SCALE_ITERATIONS = 12
-#: Of the pixel values inside the support, this share lies below the scale.
+#: Quantile of the pixel values inside the support that is the scale.
 SCALE_QUANTILE = 0.995
 
 
-def reference_scale(
-    problem: Problem,
+def estimate_scale(
+    problem: SliceProblem,
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"] | None = None,
     region: Float[Array, "ny nx"] | None = None,
     iterations: int = SCALE_ITERATIONS,
 ) -> Float[Array, ""]:
-    """The quantile ``SCALE_QUANTILE`` of a damped, non-negative reconstruction of all slices together.
+    """Quantile :data:`SCALE_QUANTILE` of damped, non-negative least-squares images of all slices together.
 
-    A quantile, not the maximum: one hot pixel must not rescale the image. The maximum where the object is so
-    small that the quantile is 0; 1 for sinograms without signal.
+    A quantile, so that one hot pixel does not set the scale. It is the maximum where the object is so small
+    that the quantile is 0, and 1 for sinograms without signal.
 
-    problem: supplies everything but sinogram and mask
-    masks: 1 where a bin is valid, default the problem's
-    region: 1 for the pixels that count, default the problem's support
-    iterations: of conjugate gradients; 4 are within 5% of 12, 6 within 1%
+    Args:
+        problem: Geometry and support; its sinogram is ignored.
+        sinograms: (slices, views, columns), line integrals.
+        masks: (slices, views, columns), 1 for a valid bin. None: that of ``problem``.
+        region: (ny, nx), 1 for the pixels that count. None: the support of ``problem``.
+        iterations: Conjugate gradient iterations; 4 are within 5% of 12, 6 within 1%.
+
+    Returns:
+        (), in the units of the image.
     """
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
     region = problem.support if region is None else region

@@ -1,37 +1,52 @@
-"""The automatic weight of total variation and rho of a learned prior, from the noise in the sinograms."""
+"""Weight of total variation, and prior strength of the learned loop, from the noise in the sinograms."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.parameters.noise import estimate_noise
+from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.solvers.solve import as_float
 
-#: Weight of TV over the noise in a pixel of the data term's gradient: 0.1 to 0.4 dB below each scan's own
-#: best weight on simulated circuits (``python -m experiments.loop_settings``).
+#: TV weight over the standard deviation of the noise in a pixel of the data term's gradient. 0.1 to 0.4 dB
+#: below the best weight of each scan on simulated circuits (``python -m experiments.loop_settings``).
 WEIGHT_PER_NOISE = 0.7
-#: No data are so clean that less is of use: model errors (alignment, discretisation) are above shot noise
-#: then. On real data (i13, rows 60-80, 42 views) 3e-4 is best where the noise alone asks for 6e-5.
+#: Smallest automatic weight. On clean data model errors (alignment, discretisation) exceed the shot noise: on
+#: rows 60-80 of i13 with 42 views 3e-4 is best, where the noise alone gives 6e-5.
 SMALLEST_WEIGHT = 2e-4
-#: Rho of a learned prior over the square of that weight, and between what: at 3% noise the largest is worth
-#: 0.6 dB over the lowest, at 1% and less the lowest is as good (``python -m experiments.loop_settings``).
-RHO_PER_VARIANCE, RHO_RANGE = 7000.0, (0.005, 0.02)
+#: ``rho`` of a learned prior over the square of the TV weight.
+RHO_PER_VARIANCE = 7000.0
+#: Range of ``rho``. At 3% noise the largest gains 0.6 dB over the smallest; at 1% and less the smallest is as
+#: good (``python -m experiments.loop_settings``).
+RHO_RANGE = (0.005, 0.02)
 
 
-def automatic_weight(
-    problem: Problem, noise, masks: Float[Array, "*slices views columns"] | None = None
+def tv_weight_from_noise(
+    problem: SliceProblem,
+    noise: float | Float[Array, ""],
+    masks: Float[Array, "*slices views columns"] | None = None,
 ) -> Float[Array, ""]:
-    """The weight of TV for a scan, ``0.7 sigma sqrt(sum_v 2/(3 a_v)) / norm(A)^2``.
+    """TV weight of a scan, ``0.7 sigma sqrt(sum_v 2/(3 a_v)) / ||A||^2``, at least :data:`SMALLEST_WEIGHT`.
 
-    That is 0.7 of the standard deviation which the noise gives a pixel of the data term's gradient
-    ``A^T(Ax-y)/norm(A)^2``: the root is the norm of a column of ``A`` (:mod:`pfitre_jax.operators.normal`).
+    That is 0.7 of the standard deviation that the noise gives a pixel of the data term's gradient
+    ``A^T (A x - y) / ||A||^2``. The root is the norm of a column of ``A``, ``a_v = max(|cos|, |sin|)`` of the
+    view angle, see :mod:`pfitre_jax.operators.normal`.
 
-    problem: supplies the geometry
-    noise: (), ``sigma`` of a bin, such as :func:`pfitre_jax.solvers.parameters.noise.scan_noise` of sinograms of images
-        with values of about [0, 1]
-    masks: 1 for a valid bin, default the problem's; a view without any counts for nothing
+    Args:
+        problem: The geometry.
+        noise: (), ``sigma`` of a bin, from :func:`pfitre_jax.solvers.estimate_noise`; sinograms divided by
+            the scale of the scan.
+        masks: (..., views, columns), 1 for a valid bin; views without one are left out. None: that of
+            ``problem``.
+
+    Returns:
+        (), relative to ``||A||^2 = 1``.
     """
     masks = problem.mask if masks is None else masks
     theta = problem.A.geometry.theta_rad
@@ -43,11 +58,38 @@ def automatic_weight(
     return jnp.maximum(WEIGHT_PER_NOISE * in_gradient, SMALLEST_WEIGHT)
 
 
-def learned_rho(weight: float | Float[Array, ""]) -> float | Float[Array, ""]:
-    """The rho of the loop with a learned prior for a scan of this :func:`automatic_weight`, relative to
-    ``norm(A)^2 = 1``: ``7000 weight^2``, between 0.005 and 0.02.
+def rho_from_tv_weight(tv_weight: Any) -> Any:
+    """``rho`` of the loop with a learned prior, ``7000 tv_weight^2`` between 0.005 and 0.02: () -> ().
 
-    The weight is proportional to the noise, and the pull towards the prior belongs to its variance.
+    The weight is proportional to the noise, and the prior strength to its variance.
+
+    Args:
+        tv_weight: (), of :func:`tv_weight_from_noise`, relative to ``||A||^2 = 1``.
     """
-    clip = jnp.clip if isinstance(weight, jax.Array) else np.clip
-    return clip(RHO_PER_VARIANCE * weight**2, *RHO_RANGE)
+    clip = jnp.clip if isinstance(tv_weight, jax.Array) else np.clip
+    return clip(RHO_PER_VARIANCE * tv_weight**2, *RHO_RANGE)
+
+
+def resolve_tv_weight(
+    weight: Any,
+    A: Projector,
+    sinogram: Float[Array, "views columns"],
+    mask: Float[Array, "views columns"] | None = None,
+    support: Float[Array, "ny nx"] | None = None,
+) -> Any:
+    """``weight``, or for "auto" :func:`tv_weight_from_noise` of one slice.
+
+    Raises:
+        ValueError: For a text other than "auto".
+    """
+    if not isinstance(weight, str):
+        return weight
+    if weight != "auto":
+        raise ValueError(f"weight is {weight!r}; expected a number or 'auto'")
+    return _slice_tv_weight(A, as_float(sinogram), mask, support)
+
+
+@jax.jit
+def _slice_tv_weight(A, sinogram, mask, support):
+    problem = SliceProblem.create(A, sinogram, mask, support)
+    return tv_weight_from_noise(problem, estimate_noise(problem, problem.sinogram[None]))

@@ -1,4 +1,4 @@
-"""Any method with another data term than least squares: the bins are weighted anew before each step."""
+"""Any solver with another data term than least squares: the bins are reweighted before each step."""
 
 from __future__ import annotations
 
@@ -7,82 +7,75 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.interfaces import DataTerm, Iterate, Problem, Solver
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ReweightedState:
-    """inner: the method's; steps: made so far
+    """State of the solver and number of steps.
 
-    change: the method's, but at least 1 before the first weights: it has not converged then
+    Attributes:
+        inner: State of the solver.
+        steps: (), steps made.
     """
 
     inner: Any
-    steps: jax.Array
-    change: jax.Array
-
-    @property
-    def x(self):
-        return self.inner.x
-
-    @property
-    def residual(self):
-        return self.inner.residual
-
-    @property
-    def believed(self):
-        """The image whose misfit tells the bins: the prior's proposal where the method has one."""
-        return getattr(self.inner, "z", self.inner.x)
+    steps: Int[Array, ""]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Reweighted:
-    """``method`` on ``1/2 |M(Ax - y)|_W^2``, ``W = term.weights(problem, x)`` at the ``x`` before each step.
+class Reweighted(Solver[ReweightedState]):
+    """``solver`` on ``1/2 ||M(A x - y)||_W^2``, ``W = term.weights(problem, x)`` before each step.
 
-    Where it comes to rest, ``x`` is where the method would with the data term ``term`` in the place of least
-    squares. Of a splitting method the prior's proposal ``z`` stands in for ``x`` in the weights: with few
-    views an ``x`` that follows the data follows bad ones too, and has no misfit by which to know them. What
-    is said of ``x`` at rest then holds where ``x = z`` there, as of ADMM.
+    A fixed point is one of the solver with the data term ``term`` instead of least squares. Where the solver
+    has a prior, the weights are those of its proposal instead of ``x``: with few views an ``x`` that follows
+    the data follows bad bins too, and its residual does not show them. The statement about fixed points then
+    holds where the proposal equals ``x``, as in ADMM.
 
-    It starts from least squares: the misfit of ``x0`` says little of the bins, and step lengths that hold for
-    weights of 1 hold for smaller ones. Costs one projection per step. The residual that is reported is that
-    of all bins, unweighted.
+    The first step is one of least squares: the residual of ``x0`` says little about the bins, and step
+    lengths that hold for weights of 1 hold for smaller ones. Costs one projection per step. The reported
+    residual is unweighted.
 
-    A step must make sense for weights that differ from those of the last one: conjugate gradients
-    (:class:`pfitre_jax.solvers.CGLS`) and backtracking on the data term's value
-    (:class:`pfitre_jax.solvers.GradientStepPnP`) lose their meaning, the other methods do not.
+    A step must be valid although the weights have changed since the last one. That excludes conjugate
+    gradients (:class:`pfitre_jax.solvers.CGLS`) and backtracking on the value of the data term
+    (:class:`pfitre_jax.contrib.GradientStepPnP`).
 
-    method: has ``init(problem, x0)``, ``step(problem, state)`` and perhaps ``finish(problem, state)``
-    term: of :mod:`pfitre_jax.solvers.data_terms`
-    after: steps by least squares before the first weights, for a term that is not convex and a method that
-        starts with no image; static
+    Attributes:
+        solver: The :class:`pfitre_jax.interfaces.Solver`.
+        term: The data term, see :mod:`pfitre_jax.solvers.data_terms`.
+        after: Steps of least squares before the first weights, for a term that is not convex and a solver
+            that starts without an image.
     """
 
-    method: Any
-    term: Any
+    solver: Solver
+    term: DataTerm
     after: int = dataclasses.field(default=0, metadata={"static": True})
 
-    def init(self, problem: Problem, x0) -> ReweightedState:
-        return self._state(self.method.init(problem, x0), jnp.array(0))
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, ReweightedState]:
+        return self._wrap(*self.solver.init(problem, x0), jnp.array(0))
 
-    def step(self, problem: Problem, state: ReweightedState) -> ReweightedState:
-        inner = self.method.step(self._at(problem, state), state.inner)
-        return self._state(inner, state.steps + 1)
+    def step(
+        self, problem: Problem, iterate: Iterate, state: ReweightedState
+    ) -> tuple[Iterate, ReweightedState]:
+        weighted = self._weighted(problem, iterate, state)
+        return self._wrap(*self.solver.step(weighted, iterate, state.inner), state.steps + 1)
 
-    def finish(self, problem: Problem, state: ReweightedState):
-        if not hasattr(self.method, "finish"):
-            return state.x
-        return self.method.finish(self._at(problem, state), state.inner)
+    def finish(self, problem: Problem, iterate: Iterate, state: ReweightedState) -> Array:
+        return self.solver.finish(self._weighted(problem, iterate, state), iterate, state.inner)
 
-    def _state(self, inner, steps) -> ReweightedState:
-        change = jnp.where(steps > self.after, inner.change, jnp.maximum(inner.change, 1))
-        return ReweightedState(inner, steps, change)
+    def proposal(self, iterate: Iterate, state: ReweightedState) -> Array:
+        return self.solver.proposal(iterate, state.inner)
 
-    def _at(self, problem: Problem, state: ReweightedState) -> Problem:
-        weights = self.term.weights(problem, state.believed)
+    def _wrap(self, iterate, inner, steps):
+        may_stop = iterate.may_stop & (steps > self.after)
+        return dataclasses.replace(iterate, may_stop=may_stop), ReweightedState(inner, steps)
+
+    def _weighted(self, problem, iterate, state):
+        weights = self.term.weights(problem, self.solver.proposal(iterate, state.inner))
         if self.after:
             weights = jnp.where(state.steps >= self.after, weights, problem.mask)
         return dataclasses.replace(problem, weights=weights)
