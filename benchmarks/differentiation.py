@@ -53,7 +53,7 @@ def scan(n: int, views: int):
 def cost(iterations: int, way: str, n: int, views: int) -> tuple[float, float, float]:
     """Seconds to compile and to run a gradient to the network's parameters, and its peak memory, MiB."""
     A, sinogram = scan(n, views)
-    problem = jax.jit(Problem.create)(A, sinogram)
+    problem = jax.jit(SliceProblem.create)(A, sinogram)
     prior = dataclasses.replace(pretrained("circuits"), symmetric=False)
 
     def loss(params, problem):
@@ -85,7 +85,7 @@ def agreement(n: int, views: int, iterations: int = 40) -> dict[str, dict[str, f
     def loss(given, way):
         geometry = dataclasses.replace(A.geometry, center=given["center"], theta_rad=given["angles"])
         moved = dataclasses.replace(A, geometry=geometry)
-        problem = Problem.create(moved, given["data"], wedge=wedge)
+        problem = SliceProblem.create(moved, given["data"], wedge=wedge)
         method = HQS(Smooth(given["prior"]), given["rho"], 10, first_iterations=0)
         done = run(method, problem, jnp.zeros(A.shape), iterations=iterations, differentiate=way)
         return jnp.mean(scene * done.value), done.status

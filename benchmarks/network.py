@@ -25,7 +25,7 @@ from pfitre_jax.models.unet import predict_update
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.parameters.scale import reference_scale
+from pfitre_jax.solvers.parameters.scale import estimate_scale
 from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 from pfitre_jax.twin import OVERSAMPLING
 
@@ -50,7 +50,7 @@ def quality(loop, scans: Scans):
     """PSNR of each scan's result."""
 
     def one(problem):
-        scale = reference_scale(problem, problem.sinogram[None])
+        scale = estimate_scale(problem, problem.sinogram[None])
         scaled = problem.with_sinogram(problem.sinogram / scale)
         return scale * run(loop, scaled, jnp.zeros(problem.A.shape), iterations=ITERATIONS).value
 

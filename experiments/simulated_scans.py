@@ -76,12 +76,15 @@ def _scenes(twin: Twin):
     return jnp.stack([draw("heldout", seed, OVERSAMPLING * twin.size).image for seed in twin.seeds])
 
 
-_noise = jax.jit(scan_noise)
+_noise = jax.jit(estimate_noise)
 
 
 @jax.jit
 def _found(problem, sinograms):
-    ways = {"scan_noise": scan_noise, "noise_level": lambda _, y: noise_level(y, jnp.ones_like(y))}
+    ways = {
+        "estimate_noise": estimate_noise,
+        "noise_from_differences": lambda _, y: noise_from_differences(y, jnp.ones_like(y)),
+    }
     # Of each slice as of a scan of one row.
     return {name: jax.vmap(lambda y, f=f: f(problem, y[None]))(sinograms) for name, f in ways.items()}
 
@@ -99,8 +102,8 @@ class Slices:
         self.support = jnp.asarray(Reference.of_truth(truth, scan).support)
         sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
         A = pf.Projector(scan.geometry())
-        self.problem = jax.jit(Problem.create)(A, sinograms[0])
-        self.scale = float(jax.jit(reference_scale)(self.problem, sinograms))
+        self.problem = jax.jit(SliceProblem.create)(A, sinograms[0])
+        self.scale = float(jax.jit(estimate_scale)(self.problem, sinograms))
         self.sinograms = sinograms / self.scale
         self.noise = scans.noise / jnp.sqrt(jnp.sum(scans.masks, axis=(1, 2))) / self.scale
         self.prior = pf.priors.pretrained(twin.prior)
@@ -116,11 +119,11 @@ class Slices:
 
     def weight(self):
         """The automatic weight of this scan, ()."""
-        return automatic_weight(self.problem, _noise(self.problem, self.sinograms))
+        return tv_weight_from_noise(self.problem, _noise(self.problem, self.sinograms))
 
     def rho(self):
         """What a learned prior gets for the noise in this scan, ()."""
-        return learned_rho(self.weight())
+        return rho_from_tv_weight(self.weight())
 
     def psnr(self, images):
         """Of each slice, dB."""

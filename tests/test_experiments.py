@@ -273,7 +273,7 @@ def test_real_samples_runs_at_its_tiny_preset(data_dir, tmp_path):
 def test_loop_settings_runs_at_its_tiny_preset(tmp_path):
     [by_which] = run("loop_settings", tmp_path / "out", tmp_path).values()
     assert list(by_which) == ["FISTA-TV", "0.005", "0.02", "auto"]
-    assert all(0.5 < ratio < 3 for ratio in by_which["auto"]["noise"]["scan_noise"])
+    assert all(0.5 < ratio < 3 for ratio in by_which["auto"]["noise"]["estimate_noise"])
     assert by_which["FISTA-TV"]["automatic"]["weight"] > 0
     # The first reconstruction is there before the first iteration, of total variation nothing is.
     assert by_which["0.005"]["psnr"][0] > by_which["FISTA-TV"]["psnr"][0] + 1

@@ -9,7 +9,7 @@ expected: on the simulated circuits PFITRE is better at a small share of the dos
 Dose is the share of all counts in the scan with all its views, of a wedge already missing. Counts: the twin's
 are Poisson; i13's and the tooth's raw readings are thinned; those of Cu_23 are unknown, so it gets Gaussian
 noise that makes the variance estimated from its own sinograms, as
-:func:`pfitre_jax.solvers.parameters.noise.noise_level` finds it (too much where sharp structure fills the view), that
+:func:`pfitre_jax.solvers.parameters.noise.noise_from_differences` finds it (too much where sharp structure fills the view), that
 of the smaller dose.
 """
 

@@ -117,8 +117,8 @@ def tables(config: Config, results: dict) -> str:
             auto = by_which[AUTO]
             noise = {way: f"{min(n):.2f} to {max(n):.2f}" for way, n in auto["noise"].items()}
             lines += ["", f"{AUTO}: rho {auto['rho']:.3g}"]
-            told = f"noise found in each scan, over the real one: {noise['scan_noise']}"
-            lines += ["", f"{told}; by second differences alone {noise['noise_level']}"]
+            told = f"noise found in each scan, over the real one: {noise['estimate_noise']}"
+            lines += ["", f"{told}; by second differences alone {noise['noise_from_differences']}"]
         if VARIATION in by_which:
             psnrs, auto = by_which[VARIATION]["psnr"], by_which[VARIATION]["automatic"]
             told = f"best weight of each scan, after {len(psnrs)} iterations: {psnrs[-1]:.2f} dB"

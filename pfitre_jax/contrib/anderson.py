@@ -82,13 +82,9 @@ class Anderson(Solver[AndersonState]):
         empty = lambda leaf: jnp.zeros((self.memory, *leaf.shape), leaf.dtype)  # noqa: E731
         movement = jnp.zeros_like(iterate.x)
         mixtures = jax.tree.map(empty, point)
-        return iterate, AndersonState(
-            inner, point, movement, point, empty(movement), mixtures, jnp.array(0)
-        )
+        return iterate, AndersonState(inner, point, movement, point, empty(movement), mixtures, jnp.array(0))
 
-    def step(
-        self, problem: Problem, iterate: Iterate, state: AndersonState
-    ) -> tuple[Iterate, AndersonState]:
+    def step(self, problem: Problem, iterate: Iterate, state: AndersonState) -> tuple[Iterate, AndersonState]:
         start = state.ahead
         plain = self.solver.step(problem, *start)
         damping = jnp.asarray(self.damping, plain[0].x.dtype)

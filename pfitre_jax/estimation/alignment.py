@@ -36,8 +36,8 @@ from pfitre_jax.estimation.opposite_views import vertex
 from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
-from pfitre_jax.solvers.parameters.noise import MAD, noise_level
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.parameters.noise import MAD, noise_from_differences
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Largest number of columns that are looked at, coarsest and finest; bins are put together until it holds.
 COARSEST, FINEST = 48, 256
@@ -201,7 +201,7 @@ def likeness_of_rows(scan: Scan) -> float:
     above, below = np.where(valid, structure[:, 1:], 0), np.where(valid, structure[:, :-1], 0)
     # Of white noise so much is fine structure.
     passed = np.sum(fine(np.eye(1, 65, 32)) ** 2)
-    noise = np.sum(valid) * passed * float(noise_level(scan.projections, scan.mask)) ** 2
+    noise = np.sum(valid) * passed * float(noise_from_differences(scan.projections, scan.mask)) ** 2
     energy = [max(np.sum(a.astype(float) ** 2) - noise, FINE_SHARE * np.sum(a**2)) for a in (above, below)]
     size = np.sqrt(energy[0] * energy[1])
     return float(min(np.sum(above * below) / size, 1)) if size > 0 else 0.0
@@ -378,13 +378,16 @@ def _pinned(motion: Motion) -> Motion:
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
-def _iterate(problem: Problem, sinograms, masks, state, iterations: int):
-    """``(state, predicted (rows, views, columns))`` of all rows after more iterations."""
+def _iterate(problem: SliceProblem, sinograms, masks, state, iterations: int):
+    """``(state, predicted (rows, views, columns))`` of all rows after more iterations.
+
+    The state is a pair of iterate and state of the solver.
+    """
 
     def one(sinogram, mask, state):
         row = problem.with_sinogram(sinogram, mask)
         state = METHOD.init(row, jnp.zeros(row.A.shape, sinogram.dtype)) if state is None else state
-        state = jax.lax.fori_loop(0, iterations, lambda _, s: METHOD.step(row, s), state)
-        return state, row.A(state.x)
+        state = jax.lax.fori_loop(0, iterations, lambda _, s: METHOD.step(row, *s), state)
+        return state, row.A(state[0].x)
 
     return jax.vmap(one, in_axes=(0, 0, None if state is None else 0))(sinograms, masks, state)

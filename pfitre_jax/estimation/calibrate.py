@@ -21,10 +21,10 @@ from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.runtime.compilation import as_arrays, compiled
-from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
-from pfitre_jax.solvers.parameters.scale import SCALE_ITERATIONS, reference_scale
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, automatic_weight, learned_rho
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.parameters.noise import estimate_noise, noise_from_differences
+from pfitre_jax.solvers.parameters.scale import SCALE_ITERATIONS, estimate_scale
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, rho_from_tv_weight, tv_weight_from_noise
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Largest number of rows, evenly spread over the scan, from which scale and noise are estimated.
 SAMPLE_ROWS = 32
@@ -66,7 +66,7 @@ class Calibration:
         seconds_compile: Wall time of compilation.
     """
 
-    problem: Problem
+    problem: SliceProblem
     center: float
     truncated: np.ndarray
     scale: float
@@ -93,8 +93,8 @@ def calibrate(
 
     Scale and noise are those of :func:`sample_rows`, whichever rows are reconstructed. The scale is measured
     inside the disc that every view sees, also where the support is wider. The noise is a fast estimate from
-    second differences (:func:`noise_level`); only where a TV weight or rho depends on it, initial estimates
-    are reconstructed for a better one (:func:`scan_noise`).
+    second differences (:func:`noise_from_differences`); only where a TV weight or rho depends on it, initial estimates
+    are reconstructed for a better one (:func:`estimate_noise`).
 
     Args:
         scan: The scan.
@@ -126,12 +126,12 @@ def calibrate(
             seconds_compile += seconds
             if not depends_on_noise(until, tv_weight):
                 break
-    rho = None if tv_weight is None else float(learned_rho(tv_weight))
+    rho = None if tv_weight is None else float(rho_from_tv_weight(tv_weight))
     return fixed(scale, noise, tv_weight, rho, seconds_compile)
 
 
 def estimate_parameters(
-    problem: Problem,
+    problem: SliceProblem,
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"] | None = None,
     *,
@@ -144,14 +144,14 @@ def estimate_parameters(
         problem: Supplies everything but sinogram and mask.
         sinograms: (slices, views, columns), line integrals.
         masks: (slices, views, columns), 1 for a valid bin; by default that of the problem.
-        until: Last parameter that is needed; the noise is always :func:`scan_noise`.
+        until: Last parameter that is needed; the noise is always :func:`estimate_noise`.
         scale_iterations: Conjugate gradients of the scale's reconstruction.
     """
-    scale = reference_scale(problem, sinograms, masks, iterations=scale_iterations)
+    scale = estimate_scale(problem, sinograms, masks, iterations=scale_iterations)
     if until == "scale":
         return Estimates(scale)
     noise, tv_weight = _noise_and_weight(problem, sinograms / scale, masks, fit=True)
-    return Estimates(scale, noise, tv_weight, learned_rho(tv_weight))
+    return Estimates(scale, noise, tv_weight, rho_from_tv_weight(tv_weight))
 
 
 @functools.partial(jax.jit, static_argnames="until")
@@ -192,10 +192,12 @@ def depends_on_noise(parameter: Parameter, tv_weight: float) -> bool:
     highest = max(tv_weight, SMALLEST_WEIGHT)
     if parameter == "tv_weight":
         return highest != SMALLEST_WEIGHT
-    return parameter == "rho" and bool(learned_rho(highest) != learned_rho(SMALLEST_WEIGHT))
+    return parameter == "rho" and bool(rho_from_tv_weight(highest) != rho_from_tv_weight(SMALLEST_WEIGHT))
 
 
-def shared_problem(geometry: ParallelGeometry, support: Float[np.ndarray, "ny nx"]) -> tuple[Problem, float]:
+def shared_problem(
+    geometry: ParallelGeometry, support: Float[np.ndarray, "ny nx"]
+) -> tuple[SliceProblem, float]:
     """The problem that all rows of a scan share, with an empty sinogram, and its seconds of compilation."""
     args = as_arrays((geometry, np.asarray(support, np.float32), Wedge.from_angles(geometry.theta_rad)))
     executable, seconds = compiled(_shared_problem, *args)
@@ -215,16 +217,16 @@ def _sampled(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
 
 
 @jax.jit
-def _shared_problem(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> Problem:
+def _shared_problem(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> SliceProblem:
     A = Projector(geometry, support.shape)
-    return Problem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
+    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
 
 
-_scale = jax.jit(reference_scale)
+_scale = jax.jit(estimate_scale)
 
 
 @functools.partial(jax.jit, static_argnames="fit")
-def _noise_and_weight(problem: Problem, sinograms: Array, masks: Array | None, *, fit: bool):
+def _noise_and_weight(problem: SliceProblem, sinograms: Array, masks: Array | None, *, fit: bool):
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
-    noise = scan_noise(problem, sinograms, masks) if fit else noise_level(sinograms, masks)
-    return noise, automatic_weight(problem, noise, masks)
+    noise = estimate_noise(problem, sinograms, masks) if fit else noise_from_differences(sinograms, masks)
+    return noise, tv_weight_from_noise(problem, noise, masks)

@@ -51,7 +51,7 @@ def judge(scans: Scans, images: Float[Array, "scans ny nx"]) -> dict[str, Float[
         return {
             "psnr": psnr(image, truth, support),
             "ssim": ssim(image, truth),
-            "residual_over_noise": jnp.linalg.norm(problem.misfit(image)) / noise,
+            "residual_over_noise": jnp.linalg.norm(problem.residual(image)) / noise,
             "error_inside": inside,
             "error_outside": outside,
         }

@@ -27,7 +27,7 @@ class Scans:
     noise: (scans,), norm of what the noise changed in the valid bins: what an ideal residual would be
     """
 
-    problem: Problem
+    problem: SliceProblem
     sinograms: Float[Array, "scans views columns"]
     masks: Float[Array, "scans views columns"]
     truth: Float[Array, "scans ny nx"]
@@ -117,5 +117,5 @@ def _scan_volume(key, fine, missing_rad, orientation_rad, *, instrument, silent,
 
 
 def _scans(geometry, wedge, sinograms, masks, truth, noise) -> Scans:
-    problem = Problem.create(Projector(geometry, truth.shape[1:]), sinograms[0], masks[0], wedge=wedge)
+    problem = SliceProblem.create(Projector(geometry, truth.shape[1:]), sinograms[0], masks[0], wedge=wedge)
     return Scans(problem, sinograms, masks, truth, noise)

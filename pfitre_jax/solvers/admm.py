@@ -78,7 +78,10 @@ class ADMM(Solver[ADMMState]):
         rho = jnp.asarray(self.rho, x.dtype)
         residual = problem.residual(x)
         correction = data_correction(problem, residual, rho)
-        z = self.prior.denoise(x + dual, correction=correction, wedge=problem.wedge, rho=rho) * problem.support
+        z = (
+            self.prior.denoise(x + dual, correction=correction, wedge=problem.wedge, rho=rho)
+            * problem.support
+        )
         return Iterate(x, residual), ADMMState(z, dual + x - z)
 
 

@@ -48,9 +48,7 @@ class CGLS(Solver[CGLSState]):
         steepest = -problem.back(residual)
         return Iterate(x, residual), CGLSState(steepest, jnp.sum(steepest**2))
 
-    def step(
-        self, problem: SliceProblem, iterate: Iterate, state: CGLSState
-    ) -> tuple[Iterate, CGLSState]:
+    def step(self, problem: SliceProblem, iterate: Iterate, state: CGLSState) -> tuple[Iterate, CGLSState]:
         projected = problem.mask * problem.A(state.direction)
         curvature = jnp.vdot(projected, problem.weighted(projected)) / problem.norm_squared
         length = ratio(state.energy, curvature)

@@ -169,7 +169,9 @@ class StudentT(DataTerm):
         return 1 / (1 + residual**2 / self._squared(problem, residual))
 
     def _squared(self, problem, residual):
-        sigma = robust_scale(problem, residual) if self.sigma is None else jnp.asarray(self.sigma, residual.dtype)
+        sigma = (
+            robust_scale(problem, residual) if self.sigma is None else jnp.asarray(self.sigma, residual.dtype)
+        )
         # Of an empty row the square of the scale would be too small for single precision.
         return jnp.maximum(jnp.asarray(self.dof, residual.dtype) * sigma**2, jnp.finfo(residual.dtype).tiny)
 

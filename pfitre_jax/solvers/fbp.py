@@ -29,9 +29,7 @@ class FBP(Solver[tuple[()]]):
         x = problem.support * image
         return Iterate(x, problem.residual(x)), ()
 
-    def step(
-        self, problem: SliceProblem, iterate: Iterate, state: tuple[()]
-    ) -> tuple[Iterate, tuple[()]]:
+    def step(self, problem: SliceProblem, iterate: Iterate, state: tuple[()]) -> tuple[Iterate, tuple[()]]:
         return iterate, state
 
 

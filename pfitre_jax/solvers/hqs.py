@@ -78,6 +78,18 @@ class HQS(Solver[HQSState]):
     initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
     stationary: bool = dataclasses.field(default=False, metadata={"static": True})
 
+    @classmethod
+    def create(cls, prior: Prior, rho: Any, **settings: Any) -> HQS:
+        """Creates the loop of a prior, with the ``rho`` that was trained with it where it has one.
+
+        Args:
+            prior: A :class:`pfitre_jax.interfaces.Prior`.
+            rho: (), prior strength; ignored where ``prior.info.rho`` is given.
+            **settings: Other attributes.
+        """
+        trained = prior.info.rho
+        return cls(prior, rho if trained is None else trained, **settings)
+
     def init(self, problem: Problem, x0: Array) -> tuple[Iterate, HQSState]:
         z = initial_estimate(problem, x0, self.prior, self.initial_iterations)
         rho = self.rho_at(0, z.dtype)

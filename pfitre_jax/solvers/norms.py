@@ -11,7 +11,7 @@ def relative_change(new: Float[Array, "*shape"], old: Float[Array, "*shape"]) ->
     return relative_norm(new - old, new)
 
 
-def relative_norm(part: Float[Array, "..."], whole: Float[Array, "..."]) -> Float[Array, ""]:
+def relative_norm(part: Float[Array, ...], whole: Float[Array, ...]) -> Float[Array, ""]:
     """``||part|| / ||whole||``, or ``||part||`` where ``whole`` is 0."""
     norm = _norm(whole)
     return _norm(part) / jnp.where(norm > 0, norm, 1)

@@ -52,9 +52,7 @@ class SIRT(Solver[SIRTState]):
         x = self._project(problem.support * x0)
         return Iterate(x, problem.residual(x)), SIRTState(rows, columns)
 
-    def step(
-        self, problem: SliceProblem, iterate: Iterate, state: SIRTState
-    ) -> tuple[Iterate, SIRTState]:
+    def step(self, problem: SliceProblem, iterate: Iterate, state: SIRTState) -> tuple[Iterate, SIRTState]:
         x = self._project(iterate.x - state.columns * problem.back(state.rows * iterate.residual))
         return Iterate(x, problem.residual(x)), state
 

@@ -17,10 +17,11 @@ import optax
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge, remove_object_shift
+from pfitre_jax.interfaces import Iterate
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Fewer views than this leave nothing to predict.
 FEWEST_VIEWS = 12
@@ -137,7 +138,7 @@ def make_splits(theta_rad, settings: AdaptationSettings) -> tuple[Split, list[Sp
 
 def adapt(
     prior: NetworkPrior,
-    problem: Problem,
+    problem: SliceProblem,
     sinograms: Float[Array, "rows views columns"],
     masks: Float[Array, "rows views columns"],
     settings: AdaptationSettings | None = None,
@@ -211,21 +212,21 @@ class _Free:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """Rows of one split and where their loops start; every leaf has the rows first."""
+    """Rows of one split and the (iterate, state) where their loops start; every leaf has the rows first."""
 
     sinogram: Array
     given: Array
     target: Array
     wedge: Wedge
-    state: object
+    start: tuple[Iterate, HQSState]
 
 
 def _starts(prior, problem, sinograms, masks, split: Split, settings) -> _Rows:
     rows = len(sinograms)
     wedge = jax.tree.map(lambda a: jnp.full(rows, a, jnp.float32), split.wedge)
     given, target = (masks * jnp.asarray(part)[None, :, None] for part in (split.given, split.target))
-    state = _start(HQS(prior, settings.rho), problem, sinograms, given, wedge)
-    return _Rows(sinograms, given, target, wedge, state)
+    start = _start(HQS(prior, settings.rho), problem, sinograms, given, wedge)
+    return _Rows(sinograms, given, target, wedge, start)
 
 
 @jax.jit
@@ -237,11 +238,11 @@ def _start(loop, problem, sinograms, given, wedge):
     return jax.vmap(one)(sinograms, given, wedge)
 
 
-def _row(problem: Problem, sinogram, mask, wedge) -> Problem:
+def _row(problem: SliceProblem, sinogram, mask, wedge) -> SliceProblem:
     return dataclasses.replace(problem.with_sinogram(sinogram, mask), wedge=wedge)
 
 
-def _misfits(prior, free: _Free, problem: Problem, settings, iterations, differentiate, rows: _Rows):
+def _residuals(prior, free: _Free, problem: SliceProblem, settings, iterations, differentiate, rows: _Rows):
     """``A x - y`` of all views, (rows, views, columns), ``x`` from the given ones; and the same without a
     gradient to what ``x`` was made with."""
     problem = _moved(problem, free.shifts)
@@ -249,23 +250,23 @@ def _misfits(prior, free: _Free, problem: Problem, settings, iterations, differe
 
     def one(row: _Rows):
         given = _row(problem, row.sinogram, row.given, row.wedge)
-        start = row.state
-        x = run(loop, given, start.x, iterations=iterations, state=start, differentiate=differentiate).value
+        x0, settings = row.start[0].x, dict(iterations=iterations, differentiate=differentiate)
+        x = run(loop, given, x0, start=row.start, **settings).value
         return problem.A(x) - row.sinogram, problem.A(jax.lax.stop_gradient(x)) - row.sinogram
 
     return jax.vmap(one)(rows)
 
 
-def _moved(problem: Problem, shifts) -> Problem:
+def _moved(problem: SliceProblem, shifts) -> SliceProblem:
     """``problem`` with its views further along the columns by ``shifts (views,)``."""
     geometry = problem.A.geometry
     geometry = dataclasses.replace(geometry, shifts=geometry.shifts + shifts)
     return dataclasses.replace(problem, A=dataclasses.replace(problem.A, geometry=geometry))
 
 
-def _squared(misfits, mask, sinograms):
+def _squared(residuals, mask, sinograms):
     """``|M(Ax-y)|^2 / |My|^2`` of all rows."""
-    return jnp.sum((mask * misfits) ** 2) / jnp.sum((mask * sinograms) ** 2)
+    return jnp.sum((mask * residuals) ** 2) / jnp.sum((mask * sinograms) ** 2)
 
 
 def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
@@ -276,8 +277,8 @@ def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _look(settings, prior, free: _Free, problem, rows: _Rows):
-    misfits, _ = _misfits(prior, free, problem, settings, settings.judged_iterations, None, rows)
-    return jnp.sqrt(_squared(misfits, rows.target, rows.sinogram))
+    residuals, _ = _residuals(prior, free, problem, settings, settings.judged_iterations, None, rows)
+    return jnp.sqrt(_squared(residuals, rows.target, rows.sinogram))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -287,8 +288,10 @@ def _step(settings, free: _Free, moments, prior, problem, rows: _Rows, judged):
     def losses(free: _Free):
         if not settings.geometry_rate:
             free = dataclasses.replace(free, shifts=jax.lax.stop_gradient(free.shifts))
-        misfits, as_it_is = _misfits(prior, free, problem, settings, settings.unrolled, "checkpoint", rows)
-        loss = _squared(misfits, rows.target, rows.sinogram)
+        residuals, as_it_is = _residuals(
+            prior, free, problem, settings, settings.unrolled, "checkpoint", rows
+        )
+        loss = _squared(residuals, rows.target, rows.sinogram)
         own = _squared(as_it_is, judged, rows.sinogram) if settings.geometry_rate else 0.0
         return loss + own, loss
 

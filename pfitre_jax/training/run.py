@@ -212,7 +212,9 @@ class _Compiled:
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
-        self._finish = jax.jit(lambda batch: batch.each(HQS(None, batch.rho, cg).finish, batch.state))
+        self._finish = jax.jit(
+            lambda batch: batch.each(HQS(prior, batch.rho, cg).finish, batch.iterate, batch.state)
+        )
 
     def begin(self, prior, stage: Stage, step: int = 0) -> TrainState:
         """The state after ``step`` steps that led to ``prior``, for a stage that goes on with it."""
@@ -253,7 +255,7 @@ class _Compiled:
         images = None
         for first in batches:
             batch = first
-            start_db.append(_mean_psnr(batch.state.x, batch))
+            start_db.append(_mean_psnr(batch.iterate.x, batch))
             for k in range(stage.unrolled if stage.learned == "iterations" else self.config.pool.iterations):
                 batch, z = self._iterate(state.average, batch)
                 if k == 0:
@@ -262,11 +264,11 @@ class _Compiled:
             result = self._finish(batch)
             result_db.append(_mean_psnr(result, batch))
             looks.extend(np.asarray(_statistics(result)))
-            x = np.asarray(batch.state.x)
+            x = np.asarray(batch.iterate.x)
             change = np.asarray(self._iterate(state.average, batch)[1]) - x
             changes.extend(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(x, axis=(1, 2)))
             if images is None:
-                images = {"truth": batch.truth, "start": first.state.x, "network": z, "result": result}
+                images = {"truth": batch.truth, "start": first.iterate.x, "network": z, "result": result}
         scores = {
             "validation_start": float(np.mean(start_db)),
             "validation_one_shot": float(np.mean(one_shot)),
@@ -349,8 +351,8 @@ def _save_bad(batch: Batch, metrics: dict, step: int, out: Path) -> str:
         "mask": batch.problem.mask,
         "theta_rad": batch.problem.A.geometry.theta_rad,
         "center": batch.problem.A.geometry.center,
-        "x": batch.state.x,
-        "gradient": batch.state.gradient,
+        "x": batch.iterate.x,
+        "gradient": -batch.state.gradient / batch.rho,
         "rho": batch.rho,
     }
     write_files(out, {path.name: lambda p: p.write_bytes(_packed(arrays))})

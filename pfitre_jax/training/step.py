@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from pfitre_jax.interfaces import Iterate
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.runtime import devices as meshes
+from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
-from pfitre_jax.solvers.unrolled import Unrolled, loop_of
+from pfitre_jax.solvers.prior_step import prior_step
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare, l1
 from pfitre_jax.training.parameters import UnrolledParams, params_of, prior_of
@@ -123,11 +125,10 @@ def start_state(
 def propose(prior: NetworkPrior | UnrolledPrior, batch: Batch):
     """The prior's image for every slice of a batch, (slices, ny, nx)."""
 
-    def one(problem, state):
-        z = prior.denoise(state.x, correction=state.gradient, wedge=problem.wedge, rho=batch.rho)
-        return z * problem.support
+    def one(problem, iterate):
+        return prior_step(problem, prior, iterate.x, iterate.residual, batch.rho)
 
-    return batch.each(one, batch.state)
+    return batch.each(one, batch.iterate)
 
 
 def go_on(prior: NetworkPrior | UnrolledPrior, batch: Batch, cg_iterations: int, iterations: int = 1):
@@ -136,45 +137,41 @@ def go_on(prior: NetworkPrior | UnrolledPrior, batch: Batch, cg_iterations: int,
     results: (slices, ny, nx), what the loop would return; proposals: (slices, iterations, ny, nx), the
     prior's; the batch where the loop stands then. Differentiable, more than one iteration by ``checkpoint``.
     """
-    loop = loop_of(prior, batch.rho, cg_iterations=cg_iterations)
-    own = isinstance(loop, Unrolled)
+    loop = HQS.create(prior, batch.rho, cg_iterations=cg_iterations)
+    has_rho = prior.info.rho is not None
 
-    def one(problem, state):
-        if own:
+    def one(problem, *point):
+        if has_rho:
             # The batch was started with another rho.
-            restart = lambda s: loop.accept(problem, s, s.z)  # noqa: E731
-            state = jax.lax.cond(batch.k == 0, restart, lambda s: s, loop.take_up(state, batch.rho, batch.k))
-        keep = lambda s: (s.z, jax.lax.stop_gradient(s))  # noqa: E731
+            repeat = lambda point: loop.repeat_data_step(problem, *point)  # noqa: E731
+            point = jax.lax.cond(batch.k == 0, repeat, lambda point: point, point)
+        keep = lambda *point: (loop.proposal(*point), jax.lax.stop_gradient(point))  # noqa: E731
         differentiate = "checkpoint" if iterations > 1 else "unroll"
         done = run(
             loop,
             problem,
-            state.x,
+            point[0].x,
             iterations=iterations,
             differentiate=differentiate,
-            state=state,
+            start=point,
             keep=keep,
         )
-        proposals, states = done.stats["kept"]
-        # The loop goes on with what was finite; a training must not.
+        proposals, points = done.stats["kept"]
+        # The loop continues with the last finite iterate; training must not.
         proposals = jnp.where(done.status == int(Status.DIVERGED), jnp.nan, proposals)
         proposals = jnp.moveaxis(proposals, 0, -3)
-        state = jax.tree.map(lambda a: a[-1], states)
-        return done.value, proposals, loop.leave(state) if own else state
+        return done.value, proposals, *jax.tree.map(lambda a: a[-1], points)
 
-    results, proposals, states = batch.each(one, batch.state)
+    results, proposals, iterate, state = batch.each(one, batch.iterate, batch.state)
     k = batch.k + iterations
-    rho = jax.lax.stop_gradient(loop.rho_at(k)) if own else batch.rho
-    return results, proposals, dataclasses.replace(batch, state=states, k=k, rho=rho)
+    rho = jax.lax.stop_gradient(loop.rho_at(k))
+    return results, proposals, dataclasses.replace(batch, iterate=iterate, state=state, k=k, rho=rho)
 
 
-def _looked_at_again(batch: Batch, proposed) -> Batch:
-    """The batch with the proposals in the place of the loop's images, and the data gradient there."""
-
-    def one(problem, state, z):
-        return dataclasses.replace(state, x=z, gradient=problem.back(problem.misfit(z)) / batch.rho)
-
-    return dataclasses.replace(batch, state=batch.each(one, batch.state, proposed))
+def _at_proposals(batch: Batch, proposals) -> Batch:
+    """The batch with the proposals (slices, ny, nx) as the iterates."""
+    iterate = batch.each(lambda problem, z: Iterate(z, problem.residual(z)), proposals)
+    return dataclasses.replace(batch, iterate=iterate)
 
 
 def train_step(
@@ -209,9 +206,9 @@ def train_step(
         if unrolled > 1:
             value = (value + compare(weights, results, batch.truth)) / 2
         if weights.idempotence:
-            value += weights.idempotence * l1(propose(given, _looked_at_again(later, proposed)), proposed)
+            value += weights.idempotence * l1(propose(given, _at_proposals(later, proposed)), proposed)
         if weights.consistency:
-            residual = batch.each(lambda problem, z: problem.residual(z), proposed)
+            residual = batch.each(lambda problem, z: problem.residual_norm(z), proposed)
             value += weights.consistency * jnp.mean(residual)
         return value, (proposed, later)
 
@@ -234,7 +231,7 @@ def train_step(
     metrics = {
         "loss": value,
         "l1": l1(proposed, batch.truth),
-        "l1_before": l1(batch.state.x, batch.truth),
+        "l1_before": l1(batch.iterate.x, batch.truth),
         "gradient_norm": size,
     }
     new = TrainState(

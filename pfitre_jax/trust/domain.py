@@ -20,15 +20,15 @@ VIEWS_MARGIN = 1.5
 RHO_MARGIN = 3.0
 
 
-def disagreement(prior: Any, problem: Problem, x, rho):
+def disagreement(prior: Any, problem: SliceProblem, x, rho):
     """``norm(f(x) - x) / norm(x)``: how much the prior would still change a result ``x``, ().
 
     x: (ny, nx), or (rows, ny, nx) of a problem of so many rows
 
     Small where the prior recognises what the data support. ``f`` is ``prior.denoise``.
     """
-    gradient = problem.back(problem.misfit(x)) / rho
-    proposed = problem.support * prior.denoise(x, correction=gradient, wedge=problem.wedge, rho=rho)
+    correction = data_correction(problem, problem.residual(x), rho)
+    proposed = problem.support * prior.denoise(x, correction=correction, wedge=problem.wedge, rho=rho)
     return jnp.linalg.norm(proposed - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.estimation.calibrate import estimate_parameters
+from pfitre_jax.interfaces import Iterate
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS, HQSState
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
@@ -32,14 +33,15 @@ class Batch:
 
     problem: shared by the slices, but for the sinogram
     sinograms: (slices, views, columns); truth: (slices, ny, nx); noise: (), relative noise level
-    state: state of the loop on every slice, or of the one on the volume; rho: (); k: (), iterations done
+    iterate, state: of the loop on every slice, or of the one on the volume; rho: (); k: (), iterations done
     volume: whether the slices are the rows of one volume, and the loop is that of all of them together
     """
 
-    problem: Problem
+    problem: SliceProblem
     sinograms: Float[Array, "slices views columns"]
     truth: Float[Array, "slices ny nx"]
     noise: Float[Array, ""]
+    iterate: Iterate
     state: HQSState
     rho: Float[Array, ""]
     k: Float[Array, ""]
@@ -49,7 +51,7 @@ class Batch:
     def shares(cls, whole, part) -> Batch:
         """A batch of ``part`` where arrays of independent slices have these first, and of ``whole``
         elsewhere."""
-        return cls(whole, part, part, whole, part, whole, whole)
+        return cls(whole, part, part, whole, part, part, whole, whole)
 
     def each(self, function, *args):
         """``function(problem, *slice_args)`` for every slice, vmapped; for a volume once, with all rows."""
@@ -107,7 +109,7 @@ def simulate(
     geometry, wedge = draw_geometry(k_geometry, instrument, views, n)
     scan = measure(k_measure, instrument, geometry, fine, volume)
     A = Projector(geometry, (n, n))
-    problem = Problem.create(A, scan.sinograms[0], scan.mask, wedge=wedge)
+    problem = SliceProblem.create(A, scan.sinograms[0], scan.mask, wedge=wedge)
     truth = jax.vmap(bin_down)(fine)
     return problem, scan.sinograms, truth, scan.noise
 
@@ -132,7 +134,8 @@ def start(
     scale = estimates.scale * jitter
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
-    loop = HQS(None, rho, settings.cg_iterations, first_iterations=first_iterations)
+    loop = HQS(None, rho, settings.cg_iterations, initial_iterations=first_iterations)
     blank = jnp.zeros_like(truth)
-    fresh = Batch(problem, sinograms, truth, noise, None, rho, jnp.array(0), settings.volume)
-    return dataclasses.replace(fresh, state=fresh.each(loop.init, blank))
+    fresh = Batch(problem, sinograms, truth, noise, None, None, rho, jnp.array(0), settings.volume)
+    iterate, state = fresh.each(loop.init, blank)
+    return dataclasses.replace(fresh, iterate=iterate, state=state)

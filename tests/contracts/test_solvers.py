@@ -33,7 +33,7 @@ from pfitre_jax.solvers.data_terms import Gaussian, StudentT
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.unrolled import Unrolled
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
@@ -148,10 +148,10 @@ def measured(A, noise=0.02):
 WEDGE = Wedge.from_angles(THETA)
 
 # Compiled once: a bare call compiles its loops anew.
-create = jax.jit(lambda A, y, mask=None: Problem.create(A, y, mask, wedge=WEDGE))
+create = jax.jit(lambda A, y, mask=None: SliceProblem.create(A, y, mask, wedge=WEDGE))
 
 
-def problem(center=5.8) -> Problem:
+def problem(center=5.8) -> SliceProblem:
     A = projector(center)
     return create(A, measured(A))
 
@@ -203,7 +203,7 @@ def test_gradients_are_finite_differences(name):
         def loss(arguments):
             method, y, center = arguments
             moved = dataclasses.replace(A, geometry=dataclasses.replace(A.geometry, center=center))
-            p = Problem.create(moved, y, wedge=WEDGE)
+            p = SliceProblem.create(moved, y, wedge=WEDGE)
             return jnp.sum(jnp.sin(run(method, p, blank(), iterations=STEPS, differentiate="unroll").value))
 
         # Scaled so that a step of 1e-6 in a weight of 1e-3 stays a small one.
@@ -279,7 +279,7 @@ def test_implicit_agrees_with_unroll_at_a_fixed_point():
         def slope(differentiate):
             def loss(rho, y, center):
                 moved = dataclasses.replace(A, geometry=dataclasses.replace(A.geometry, center=center))
-                p = Problem.create(moved, y, wedge=WEDGE)
+                p = SliceProblem.create(moved, y, wedge=WEDGE)
                 m = dataclasses.replace(method, rho=rho)
                 done = run(m, p, blank(), iterations=60, differentiate=differentiate)
                 return jnp.sum(done.value**2 * scene())

@@ -19,7 +19,7 @@ from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 N = 12
 THETA = np.deg2rad(np.linspace(-50, 50, 10))
@@ -136,7 +136,7 @@ def test_it_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
     """Which is ``(H + rho (1 - D))^-1 b``, by a dense solve; no pixel is held at 0."""
     with jax.enable_x64(True):
         prior = Smooth(0.98)
-        problem = jax.jit(lambda A, y: Problem.create(A, y, wedge=Wedge.from_angles(THETA)))(*scan())
+        problem = jax.jit(lambda A, y: SliceProblem.create(A, y, wedge=Wedge.from_angles(THETA)))(*scan())
         inside = np.asarray(problem.support).ravel() > 0
 
         @jax.jit

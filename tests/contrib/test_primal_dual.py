@@ -19,7 +19,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.parameters.scale import SCALE_RHO
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 N = 16
 THETA = np.deg2rad(np.linspace(-50, 50, 10))
@@ -31,7 +31,7 @@ def scan():
     """A problem and the image it was made of."""
     A = Projector(ParallelGeometry.create(THETA, N))
     image = jnp.zeros((N, N)).at[4:9, 4:12].set(1.0).at[9:12, 6:9].set(0.6)
-    make = jax.jit(lambda A, x: Problem.create(A, A(x), wedge=Wedge.from_angles(THETA)))
+    make = jax.jit(lambda A, x: SliceProblem.create(A, A(x), wedge=Wedge.from_angles(THETA)))
     return make(A, image), image
 
 

@@ -12,7 +12,7 @@ from pfitre_jax import contrib
 from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.solvers.initial_estimate import FIRST, first_reconstruction
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import disc_support
+from pfitre_jax.solvers.slice_problem import disc_support
 
 RHO, WEIGHT, STEP, RELAXATION = 0.05, 0.3, 0.9, 0.4
 

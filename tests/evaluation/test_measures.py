@@ -11,7 +11,7 @@ from pfitre_jax.evaluation.measures import judge, wedge_power
 from pfitre_jax.evaluation.scans import Scans
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 N = 64
 WEDGE = Wedge(np.deg2rad(150.0), np.deg2rad(60.0))
@@ -74,7 +74,7 @@ def test_judge_on_known_errors():
     truth = 0.5 * np.asarray(np.hypot(*(np.indices((N, N)) - (N - 1) / 2)) < 20, np.float32)
     truth = jnp.stack([truth, truth])
     y = jax.vmap(A)(truth)
-    problem = Problem.create(A, y[0], wedge=Wedge.from_angles(theta))
+    problem = SliceProblem.create(A, y[0], wedge=Wedge.from_angles(theta))
     scans = Scans(problem, y, jnp.ones_like(y), truth, jnp.asarray([2.0, 4.0]))
     wrong = jnp.stack([truth[0], truth[1] + 0.1 * problem.support])
     measures = {name: np.asarray(value) for name, value in judge(scans, wrong).items()}

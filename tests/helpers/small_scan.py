@@ -13,7 +13,7 @@ import numpy as np
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.problem import Problem, disc_support
+from pfitre_jax.solvers.slice_problem import SliceProblem, disc_support
 
 N = 24
 THETA = np.deg2rad(np.linspace(-40, 40, 12))
@@ -47,7 +47,7 @@ def inside() -> np.ndarray:
 
 @functools.cache
 def problem():
-    return jax.jit(lambda A, y: Problem.create(A, y, wedge=Wedge.from_angles(THETA)))(*scan())
+    return jax.jit(lambda A, y: SliceProblem.create(A, y, wedge=Wedge.from_angles(THETA)))(*scan())
 
 
 def normal_equations() -> tuple[np.ndarray, np.ndarray]:

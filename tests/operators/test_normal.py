@@ -12,7 +12,7 @@ from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.normal import NormalKernel, cubic_b_spline
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
-from pfitre_jax.solvers.problem import disc_support
+from pfitre_jax.solvers.slice_problem import disc_support
 
 N = 40
 

@@ -28,7 +28,7 @@ from pfitre_jax.solvers.data_terms import (
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
@@ -62,7 +62,7 @@ def outlying():
     y = np.asarray(jax.jit(lambda A, x: A(x))(A, jnp.asarray(blocks())))
     y = y + 0.1 * rng.standard_normal(y.shape)
     y = np.maximum(np.where(rng.random(y.shape) < 0.08, y + 3, y), 0.05)
-    return jax.jit(lambda A, y: Problem.create(A, y, wedge=Wedge.from_angles(THETA)))(A, jnp.asarray(y))
+    return jax.jit(lambda A, y: SliceProblem.create(A, y, wedge=Wedge.from_angles(THETA)))(A, jnp.asarray(y))
 
 
 @pytest.fixture(params=TERMS, name="term")
@@ -181,7 +181,7 @@ def test_poisson_weights_are_the_inverse_variance_of_line_integrals(scale):
     line = np.asarray(A(truth), float)
     rng = np.random.default_rng(0)
     y = -np.log(rng.poisson(counts * np.exp(-scale * line), (draws, *line.shape)) / counts) / scale
-    problem = Problem.create(A, line, wedge=Wedge.from_angles(THETA))
+    problem = SliceProblem.create(A, line, wedge=Wedge.from_angles(THETA))
     weigh = jax.jit(jax.vmap(lambda y: Poisson(counts, scale).weights(problem.with_sinogram(y), truth)))
     weights = np.asarray(weigh(jnp.asarray(y[:200], jnp.float32))).mean(axis=0)
     dark = line > 0.2 / scale
@@ -224,7 +224,7 @@ def test_outliers_do_less_harm(solver, settings, term, at_most):
 def test_views_that_slipped_are_told_as_a_whole():
     """At the truth the others keep their full weight, also where a view is left out."""
     A, y, truth = slipped(zingers=0.0)
-    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
     problem = problem.with_sinogram(y, jnp.ones_like(y).at[3].set(0))
     weights = np.asarray(WholeViews("auto").weights(problem, jnp.asarray(truth, jnp.float32)))
     assert np.ptp(weights, axis=1).max() == 0 and weights[3, 0] == 0
@@ -258,7 +258,7 @@ def test_no_view_of_a_scan_that_is_fitted_closely_is_thought_to_have_slipped():
     """A prior's own error is larger at some views than at others, and no defect."""
     A, _, truth = slipped(zingers=0.0)
     y = A(jnp.asarray(truth, jnp.float32))
-    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
     # Lines that one view alone sees.
     unlike = truth + 0.02 * np.cos(2 * np.pi * np.arange(32) / 5)
     misfit = np.asarray(problem.misfit(jnp.asarray(unlike, jnp.float32)))
@@ -271,7 +271,7 @@ def test_no_view_of_a_scan_that_is_fitted_closely_is_thought_to_have_slipped():
 @pytest.mark.parametrize("term", [Huber("auto"), StudentT("auto"), WholeViews("auto")])
 def test_a_row_without_signal_or_without_bins_has_finite_weights(term):
     A, y, _ = slipped()
-    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
     blank, seen = jnp.zeros(A.shape), jnp.ones_like(y)
     for sinogram, mask in ((0 * y, seen), (y, 0 * seen), (0 * y, 0 * seen)):
         weights = np.asarray(term.weights(problem.with_sinogram(sinogram, mask), blank))
@@ -293,7 +293,7 @@ class Told:
 def test_weights_are_those_at_the_proposal_of_the_prior(method, where):
     """And there are none in the first steps, while nothing has converged."""
     A, y, _ = slipped()
-    problem = Problem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
+    problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
     solver, step = Reweighted(method, Told(), after=2), jax.jit(lambda m, p, state: m.step(p, state))
     begin = jax.jit(lambda m, p: m.init(p, jnp.zeros(A.shape)))
     state, plain = begin(solver, problem), begin(method, problem)

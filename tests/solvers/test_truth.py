@@ -23,7 +23,7 @@ from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients, data_step
 from pfitre_jax.solvers.fista import objective
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import disc_support
+from pfitre_jax.solvers.slice_problem import disc_support
 
 WEIGHT = 1e-3
 

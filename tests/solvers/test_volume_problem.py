@@ -22,7 +22,7 @@ from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 
 N, ROWS = 20, 5
@@ -34,9 +34,9 @@ def rng(seed=0):
 
 
 @pytest.fixture(scope="module")
-def row() -> Problem:
+def row() -> SliceProblem:
     A = Projector(ParallelGeometry.create(THETA, N))
-    return Problem.create(A, jnp.zeros(A.sinogram_shape))
+    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape))
 
 
 @pytest.fixture(scope="module")

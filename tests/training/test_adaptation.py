@@ -13,7 +13,7 @@ from pfitre_jax.geometry import ParallelGeometry, Wedge, remove_object_shift
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.adaptation import AdaptationSettings, adapt, make_splits
 from pfitre_jax.twin.scenes.heldout import heldout
 
@@ -33,7 +33,7 @@ def scan():
     A = Projector(ParallelGeometry.create(THETA, SIZE))
     truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
     sinograms = jax.jit(jax.vmap(A))(truth)
-    return Problem.create(A, sinograms[0]), sinograms, jnp.ones_like(sinograms)
+    return SliceProblem.create(A, sinograms[0]), sinograms, jnp.ones_like(sinograms)
 
 
 @pytest.fixture(scope="module")

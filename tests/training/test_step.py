@@ -16,7 +16,7 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQSState
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare
 from pfitre_jax.training.step import go_on, make_optimiser, propose, start_state, train_step
@@ -43,7 +43,7 @@ def batch():
     truth = np.stack([heldout(seed, SIZE)[0] for seed in (1, 3)])
     blurred = np.stack([gaussian_filter(scene, 1.5) for scene in truth])
     sinograms = jax.jit(jax.vmap(A))(truth)
-    problem = Problem.create(A, sinograms[0])
+    problem = SliceProblem.create(A, sinograms[0])
 
     @jax.jit
     def state(sinogram, x):

@@ -123,7 +123,7 @@ def problem():
     generator = np.random.default_rng(0)
     mask = np.ones((9, 16), np.float32)
     mask[:, 3] = 0
-    return Problem.create(Projector(geometry), generator.random((9, 16), np.float32), mask=mask)
+    return SliceProblem.create(Projector(geometry), generator.random((9, 16), np.float32), mask=mask)
 
 
 @pytest.fixture(scope="module")

@@ -60,9 +60,7 @@ class Original(Solver[OriginalState]):
         x = problem.support * x0
         return Iterate(x, problem.residual(x)), OriginalState(x, jnp.zeros_like(x))
 
-    def step(
-        self, problem: Problem, iterate: Iterate, state: OriginalState
-    ) -> tuple[Iterate, OriginalState]:
+    def step(self, problem: Problem, iterate: Iterate, state: OriginalState) -> tuple[Iterate, OriginalState]:
         rho = jnp.asarray(self.rho, iterate.x.dtype) / problem.norm_squared
         x = conjugate_gradients(
             lambda v: problem.normal(v) + rho * v,

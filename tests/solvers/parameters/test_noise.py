@@ -9,8 +9,8 @@ import pytest
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.parameters.noise import noise_level, noise_of_misfit, scan_noise
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.parameters.noise import noise_from_differences, noise_from_residual, estimate_noise
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 THETA = np.deg2rad(np.linspace(-42, 42, 43))
 
@@ -26,7 +26,7 @@ def smooth_sinograms(columns=64):
 def test_noise_is_found_under_a_smooth_object(sigma):
     noise = np.random.default_rng(0).standard_normal((2, 24, 64))
     y = jnp.asarray(smooth_sinograms() + sigma * noise, jnp.float32)
-    found = noise_level(y, jnp.ones_like(y))
+    found = noise_from_differences(y, jnp.ones_like(y))
     assert abs(found / sigma - 1) < 0.25
 
 
@@ -37,8 +37,8 @@ def test_invalid_bins_and_outliers_do_not_count():
     mask[:, :, :30] = 0
     y[:, :, :30] = 1e3 * rng.standard_normal((2, 24, 30))
     y[:, ::6, 40] += 100.0
-    assert abs(noise_level(jnp.asarray(y), jnp.asarray(mask)) / 0.5 - 1) < 0.2
-    assert noise_level(jnp.asarray(y), jnp.zeros_like(jnp.asarray(mask))) == 0
+    assert abs(noise_from_differences(jnp.asarray(y), jnp.asarray(mask)) / 0.5 - 1) < 0.2
+    assert noise_from_differences(jnp.asarray(y), jnp.zeros_like(jnp.asarray(mask))) == 0
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def dense():
     y, x = np.mgrid[:64, :64]
     bars = ((x // 3 + y // 12) % 2) * ((x - 31.5) ** 2 + (y - 31.5) ** 2 < 28**2)
     sinogram = A(jnp.asarray(bars, jnp.float32))
-    return Problem.create(A, sinogram), np.asarray(sinogram)
+    return SliceProblem.create(A, sinogram), np.asarray(sinogram)
 
 
 def noisy(clean, share, rows, seed=4):
@@ -58,7 +58,7 @@ def noisy(clean, share, rows, seed=4):
     return (clean + sigma * noise).astype(np.float32), sigma
 
 
-estimate = jax.jit(scan_noise)
+estimate = jax.jit(estimate_noise)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.03])
@@ -68,7 +68,7 @@ def test_structure_that_fills_the_view_is_no_noise(dense, share):
     assert abs(estimate(problem, y, np.ones_like(y)) / sigma - 1) < 0.25
     # Second differences of the data alone take the bars for noise.
     if share == 0.01:
-        assert noise_level(y, np.ones_like(y)) / sigma > 1.5
+        assert noise_from_differences(y, np.ones_like(y)) / sigma > 1.5
 
 
 def test_bins_and_rows_that_tell_nothing_do_not_count(dense):
@@ -90,7 +90,7 @@ def test_the_mask_of_the_problem_is_the_default(dense):
     mask = np.ones_like(clean)
     mask[:, 20:26] = 0
     masked = problem.with_sinogram(problem.sinogram, jnp.asarray(mask))
-    assert abs(jax.jit(lambda p, y: scan_noise(p, y))(masked, y) / sigma - 1) < 0.25
+    assert abs(jax.jit(lambda p, y: estimate_noise(p, y))(masked, y) / sigma - 1) < 0.25
 
 
 def test_a_wrong_geometry_is_no_noise(dense):
@@ -100,7 +100,7 @@ def test_a_wrong_geometry_is_no_noise(dense):
     shifted = np.stack([np.roll(row, 6 * (-1) ** k) for k, row in enumerate(smooth)])[None]
     sigma = 0.2
     y = jnp.asarray(shifted + sigma * np.random.default_rng(5).standard_normal(shifted.shape), jnp.float32)
-    assert jax.jit(noise_of_misfit)(problem, y, jnp.ones_like(y)) > 1.5 * sigma
+    assert jax.jit(noise_from_residual)(problem, y, jnp.ones_like(y)) > 1.5 * sigma
     assert abs(estimate(problem, y, jnp.ones_like(y)) / sigma - 1) < 0.35
 
 

@@ -17,10 +17,10 @@ from pfitre_jax.solvers.parameters.tv_weight import (
     RHO_RANGE,
     SMALLEST_WEIGHT,
     WEIGHT_PER_NOISE,
-    automatic_weight,
-    learned_rho,
+    tv_weight_from_noise,
+    rho_from_tv_weight,
 )
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.total_variation import resolve_weight
 
 THETA = np.deg2rad(np.linspace(-40, 40, 24))
@@ -28,7 +28,7 @@ THETA = np.deg2rad(np.linspace(-40, 40, 24))
 
 def weight(noise, views=THETA, columns=64):
     A = Projector(ParallelGeometry.create(views, columns))
-    return float(automatic_weight(Problem.create(A, jnp.zeros(A.sinogram_shape)), noise))
+    return float(tv_weight_from_noise(SliceProblem.create(A, jnp.zeros(A.sinogram_shape)), noise))
 
 
 def test_weight_is_the_noise_in_the_gradient():
@@ -53,16 +53,18 @@ def test_views_that_count_for_nothing_do_not_change_it():
     A = Projector(ParallelGeometry.create(more, 64))
     counted = jnp.asarray(np.arange(len(more)) < len(THETA), jnp.float32)
     masks = jnp.broadcast_to(counted[:, None], (2, *A.sinogram_shape))
-    problem = Problem.create(A, jnp.zeros(A.sinogram_shape))
+    problem = SliceProblem.create(A, jnp.zeros(A.sinogram_shape))
     problem = dataclasses.replace(problem, norm_squared=A.norm_squared(view_weights=counted))
-    assert float(automatic_weight(problem, 1.0, masks)) == pytest.approx(weight(1.0), rel=1e-3)
+    assert float(tv_weight_from_noise(problem, 1.0, masks)) == pytest.approx(weight(1.0), rel=1e-3)
 
 
 def test_rho_of_a_learned_prior_follows_the_variance_within_what_was_trained():
     low, high = RHO_RANGE
     between = (low / RHO_PER_VARIANCE) ** 0.5 * 1.2
-    np.testing.assert_allclose(learned_rho(1.1 * between) / learned_rho(between), 1.1**2, rtol=1e-5)
-    np.testing.assert_allclose(learned_rho(jnp.asarray([0.0, 1.0])), [low, high])
+    np.testing.assert_allclose(
+        rho_from_tv_weight(1.1 * between) / rho_from_tv_weight(between), 1.1**2, rtol=1e-5
+    )
+    np.testing.assert_allclose(rho_from_tv_weight(jnp.asarray([0.0, 1.0])), [low, high])
     trained = pretrained("circuits").card["trained_on"]["rho"]
     assert trained[0] <= low and high <= trained[1]
 

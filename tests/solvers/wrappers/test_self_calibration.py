@@ -11,8 +11,8 @@ from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
-from pfitre_jax.solvers.wrappers.self_calibration import FEWEST, Calibrated, column_stripes, view_gains
+from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.solvers.wrappers.self_calibration import FEWEST, SelfCalibration, column_offsets, view_gains
 
 VIEWS, COLUMNS = 60, 80
 NOISE = np.random.default_rng(0).standard_normal((VIEWS, COLUMNS)).astype(np.float32)
@@ -24,7 +24,7 @@ DEVIATION = np.sqrt(np.pi / 2 / VIEWS)
 def test_columns_that_stand_out_are_found():
     put_in = np.zeros(COLUMNS, np.float32)
     put_in[[7, 30, 31, 79]] = 2.0, -3.0, 1.5, 2.5
-    found = np.asarray(column_stripes(NOISE + put_in, EVERY))[0]
+    found = np.asarray(column_offsets(NOISE + put_in, EVERY))[0]
     assert np.all(np.abs(found - put_in) < 5 * DEVIATION)
     assert np.all(np.sign(found[[7, 30, 31, 79]]) == np.sign(put_in[[7, 30, 31, 79]]))
     assert np.count_nonzero(found) < 8
@@ -33,7 +33,7 @@ def test_columns_that_stand_out_are_found():
 def test_of_noise_and_of_what_is_smooth_hardly_anything_is_found():
     smooth = 5 * np.sin(np.arange(COLUMNS) / 25)
     for misfit in (NOISE, NOISE + smooth):
-        found = np.asarray(column_stripes(misfit, EVERY))
+        found = np.asarray(column_offsets(misfit, EVERY))
         assert np.count_nonzero(found) <= 0.05 * COLUMNS
 
 
@@ -56,10 +56,10 @@ def test_invalid_bins_say_nothing():
     mask = EVERY.copy()
     mask[:, 5], mask[9] = 0, 0
     misfit = np.where(mask > 0, NOISE, 0)
-    assert np.asarray(column_stripes(misfit, mask))[0, 5] == 0
+    assert np.asarray(column_offsets(misfit, mask))[0, 5] == 0
     assert np.asarray(view_gains(misfit, 10 * mask, mask))[9, 0] == 1
     blank = np.zeros_like(mask)
-    assert not np.any(column_stripes(blank, blank)) and np.all(
+    assert not np.any(column_offsets(blank, blank)) and np.all(
         np.asarray(view_gains(blank, blank, blank)) == 1
     )
 
@@ -67,7 +67,7 @@ def test_invalid_bins_say_nothing():
 def test_few_bins_say_nothing_of_themselves():
     """They fit each other whatever they hold."""
     few = (np.arange(VIEWS) < FEWEST - 1)[:, None] * EVERY
-    assert not np.any(column_stripes(few * NOISE, few))
+    assert not np.any(column_offsets(few * NOISE, few))
     few = (np.arange(COLUMNS) < FEWEST - 1)[None, :] * EVERY
     assert np.all(np.asarray(view_gains(few * NOISE, 10 * few, few)) == 1)
 
@@ -75,8 +75,8 @@ def test_few_bins_say_nothing_of_themselves():
 def test_a_method_does_not_converge_before_it_looks():
     n = 16
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
-    problem = Problem.create(A, A(jnp.ones((n, n))))
-    solver = Calibrated(FISTATV(1e-2), stripes=True, after=12)
+    problem = SliceProblem.create(A, A(jnp.ones((n, n))))
+    solver = SelfCalibration(FISTATV(1e-2), stripes=True, after=12)
     solution = run(solver, problem, jnp.zeros((n, n)), iterations=30, tolerance=0.5)
     assert int(solution.stats["iterations"]) == 13
 
@@ -88,8 +88,8 @@ def test_a_method_sees_the_data_without_them():
     image = np.zeros((n, n), np.float32)
     image[10:20, 8:24] = 1
     clean = A(jnp.asarray(image))
-    problem = Problem.create(A, clean.at[:, 13].add(3.0))
-    solver = Calibrated(FISTATV(1e-4), stripes=True, after=20)
+    problem = SliceProblem.create(A, clean.at[:, 13].add(3.0))
+    solver = SelfCalibration(FISTATV(1e-4), stripes=True, after=20)
     error = lambda solver: float(  # noqa: E731
         jnp.linalg.norm(run(solver, problem, jnp.zeros((n, n)), iterations=100).value - image)
     )
@@ -102,8 +102,8 @@ def test_a_method_sees_the_data_without_them():
 def test_a_method_is_itself_until_it_looks():
     n = 16
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
-    problem = Problem.create(A, jnp.asarray(NOISE[:20, :n]) + 3)
+    problem = SliceProblem.create(A, jnp.asarray(NOISE[:20, :n]) + 3)
     plain = run(FISTATV(1e-4), problem, jnp.zeros((n, n)), iterations=6)
-    later = run(Calibrated(FISTATV(1e-4), True, True, after=6), problem, jnp.zeros((n, n)), iterations=6)
+    later = run(SelfCalibration(FISTATV(1e-4), True, True, after=6), problem, jnp.zeros((n, n)), iterations=6)
     np.testing.assert_allclose(later.value, plain.value, atol=1e-6)
     np.testing.assert_allclose(later.stats["residual"], plain.stats["residual"], rtol=1e-5)
