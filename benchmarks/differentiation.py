@@ -26,7 +26,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.twin import circuits
 
 WAYS = ("unroll", "checkpoint", "implicit")

@@ -15,6 +15,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 
 from benchmarks.timing import seconds, table
 from pfitre_jax.evaluation.cells import EvaluationSettings, cells
@@ -26,7 +27,6 @@ from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.parameters.scale import estimate_scale
-from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 from pfitre_jax.twin import OVERSAMPLING
 
 RHO, ITERATIONS = 0.005, 8

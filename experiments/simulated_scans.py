@@ -16,10 +16,10 @@ from pfitre_jax.evaluation.cells import Cell
 from pfitre_jax.evaluation.scans import Scans, scan_cell
 from pfitre_jax.evaluation.scenes import draw
 from pfitre_jax.metrics import psnr, ssim
-from pfitre_jax.solvers.parameters.noise import noise_level, scan_noise
-from pfitre_jax.solvers.parameters.scale import reference_scale
-from pfitre_jax.solvers.parameters.tv_weight import automatic_weight, learned_rho
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.parameters.noise import estimate_noise, noise_from_differences
+from pfitre_jax.solvers.parameters.scale import estimate_scale
+from pfitre_jax.solvers.parameters.tv_weight import rho_from_tv_weight, tv_weight_from_noise
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.twin import OVERSAMPLING
 
 

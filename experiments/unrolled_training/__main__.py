@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
+from pfitre_jax.solvers.unrolled import Unrolled
 
 from experiments.record import Record, command_line, folder
 from experiments.unrolled_training.config import PRESETS, VARIANTS, Config
@@ -22,7 +23,6 @@ from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
-from pfitre_jax.solvers.unrolled import Unrolled
 from pfitre_jax.training import (
     LossWeights,
     Optimisation,

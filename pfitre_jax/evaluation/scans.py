@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.evaluation.cells import Cell
 from pfitre_jax.evaluation.scenes import Scene, draw, draw_volume
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.twin.instrument import Instrument, limited_angle_geometry, measure, quiet_instrument
 from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 

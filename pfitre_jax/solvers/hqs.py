@@ -16,7 +16,7 @@ from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
-#: Factor of ``rho`` in the last data step (docs/design.md).
+#: Factor of ``rho`` in the last data step (docs/measurements/log.md).
 CLOSING = 10.0
 
 

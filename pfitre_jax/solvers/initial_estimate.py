@@ -9,7 +9,7 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.loop import run
 
-#: Ten iterations of it improve the start of the loop by 3 dB (docs/design.md).
+#: Ten iterations of it improve the start of the loop by 3 dB (docs/measurements/log.md).
 SOLVER = ADMM(TV(4e-4, iterations=10), rho=0.005, cg_iterations=3, start_iterations=8)
 
 

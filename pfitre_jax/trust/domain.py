@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.interfaces import data_correction
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.trust.image_statistics import domain_scores
 
 #: Below this width of the missing wedge a classical method does as well, and invents nothing.

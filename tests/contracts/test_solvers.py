@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from contract import check_close, check_gradient, random_like
+from pfitre_jax.solvers.unrolled import Unrolled
+from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 
 from pfitre_jax import contrib, solvers
 from pfitre_jax.baselines import published
@@ -33,11 +35,9 @@ from pfitre_jax.solvers.data_terms import Gaussian, StudentT
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
-from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.sirt import SIRT
-from pfitre_jax.solvers.unrolled import Unrolled
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
-from pfitre_jax.solvers.wrappers.symmetrised import InTurns
 
 N = 12
 THETA = [0.1, 0.7, 1.3, 2.0, 2.9]

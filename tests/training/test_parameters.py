@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pfitre_jax.solvers.unrolled import Unrolled, loop_of
 
 import pfitre_jax as pf
 from pfitre_jax.geometry import ParallelGeometry
@@ -18,7 +19,6 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.unrolled import Unrolled, loop_of
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.parameters import params_of, prior_of
 from pfitre_jax.training.run import check_weights, train

@@ -14,7 +14,7 @@ from pfitre_jax.interfaces import Prior
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.trust import image_statistics
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 

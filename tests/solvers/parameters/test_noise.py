@@ -9,7 +9,7 @@ import pytest
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.parameters.noise import noise_from_differences, noise_from_residual, estimate_noise
+from pfitre_jax.solvers.parameters.noise import estimate_noise, noise_from_differences, noise_from_residual
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 THETA = np.deg2rad(np.linspace(-42, 42, 43))

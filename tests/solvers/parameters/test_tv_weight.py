@@ -7,6 +7,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pfitre_jax.solvers.total_variation import resolve_weight
 
 from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry
@@ -17,11 +18,10 @@ from pfitre_jax.solvers.parameters.tv_weight import (
     RHO_RANGE,
     SMALLEST_WEIGHT,
     WEIGHT_PER_NOISE,
-    tv_weight_from_noise,
     rho_from_tv_weight,
+    tv_weight_from_noise,
 )
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.solvers.total_variation import resolve_weight
 
 THETA = np.deg2rad(np.linspace(-40, 40, 24))
 

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pfitre_jax.solvers.wrappers.symmetrised import InTurns, in_turns
 from small_scan import N, normal_equations, problem
 
 from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.wrappers.symmetrised import InTurns, in_turns
 
 RHO = 0.02
 
