@@ -43,7 +43,7 @@ from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.reconstruction import Settings, build, load_chunk, make_program, split_rows
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, learned_rho
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, rho_from_tv_weight
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))
@@ -103,7 +103,7 @@ def solver_seconds(
 
 def pfitre_seconds(side: int, views: int, rows: int, chunk: int | None = None) -> float:
     """Of the default method, seconds a slice."""
-    settings = Settings.create("pfitre").resolve(rho=learned_rho(SMALLEST_WEIGHT))
+    settings = Settings.create("pfitre").resolve(rho=rho_from_tv_weight(SMALLEST_WEIGHT))
     solver = build(settings)
     return solver_seconds(solver, random_scan(side, views, rows), settings.iterations, chunk)
 

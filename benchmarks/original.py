@@ -22,7 +22,7 @@ from pfitre_jax.baselines.published import network as original
 from pfitre_jax.data import Scan
 from pfitre_jax.estimation import image_support, shared_problem
 from pfitre_jax.reconstruction import Settings, build, load_chunk, make_program, split_rows
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, learned_rho
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, rho_from_tv_weight
 
 ITERATIONS = 10
 PRODUCTS = 51
@@ -60,7 +60,7 @@ def our_cost(n: int, views: int, theta_rad, rows: int) -> tuple[float, float]:
     scan = Scan.create(
         np.random.default_rng(0).random((views, rows, n), np.float32) * n / 4, theta_rad, center=(n - 1) / 2
     )
-    settings = Settings.create("pfitre").resolve(rho=learned_rho(SMALLEST_WEIGHT))
+    settings = Settings.create("pfitre").resolve(rho=rho_from_tv_weight(SMALLEST_WEIGHT))
     problem, compiling = shared_problem(scan.geometry(), image_support(scan.geometry()))
     program = make_program(build(settings), problem, rows, scale=1.0, iterations=settings.iterations)
     chunks = [load_chunk(program, scan, block) for block in split_rows(slice(0, rows), program.chunk)]

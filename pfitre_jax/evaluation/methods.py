@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from pfitre_jax.baselines.published.loop import Original
 from pfitre_jax.estimation.calibrate import estimate_parameters
 from pfitre_jax.metrics import psnr
-from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.reconstruction.methods import METHODS, fill_invalid
+from pfitre_jax.reconstruction.methods import METHODS
+from pfitre_jax.solvers.fbp import FBP
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.volume_problem import VolumeProblem
@@ -167,10 +167,10 @@ def _loop(prior, problem, blank, rho, iterations: int):
     """What the loop of `pfitre` starts from, the network's first proposal and the result, of a slice or a
     volume, and how much the prior would still change that."""
     loop = METHODS["pfitre"].build(prior=prior, rho=rho)
-    first = loop.init(problem, blank)
-    once = loop.step(problem, first).z
-    x = run(loop, problem, blank, iterations=iterations, state=first).value
-    return {"first": first.x, "network_once": once, "pfitre": x}, disagreement(prior, problem, x, rho)
+    start = loop.init(problem, blank)
+    once = loop.proposal(*loop.step(problem, *start))
+    x = run(loop, problem, blank, iterations=iterations, start=start).value
+    return {"first": start[0].x, "network_once": once, "pfitre": x}, disagreement(prior, problem, x, rho)
 
 
 @jax.jit
@@ -190,4 +190,4 @@ def _published(prior, scans: Scans):
 
 @jax.jit
 def _fbp(scans: Scans):
-    return scans.each(lambda p: p.support * fbp(p.A, fill_invalid(p.sinogram, p.mask)))
+    return scans.each(lambda problem: FBP().init(problem, jnp.zeros(problem.A.shape))[0].x)

@@ -10,10 +10,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import DataTerm, Problem, Solver
 from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT, WholeViews
-from pfitre_jax.solvers.problem import Problem
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
-from pfitre_jax.solvers.wrappers.self_calibration import Calibrated, calibrated, detector_errors
+from pfitre_jax.solvers.wrappers.self_calibration import SelfCalibration, correct_detector, detector_errors
 
 #: Robust data terms by name. Each estimates the noise of a row itself; in a joint volume the terms of bins
 #: estimate one noise of all rows.
@@ -67,7 +67,7 @@ class DataModel:
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if value is not None and value is not False}
 
-    def term(self, scale: float | Array):
+    def term(self, scale: float | Array) -> DataTerm | None:
         """The data term, or None for least squares.
 
         Args:
@@ -77,7 +77,7 @@ class DataModel:
             return Poisson(float(self.photons), scale)
         return None if self.robust is None else ROBUST[self.robust]()
 
-    def wrap(self, solver, scale: float, first_steps: int):
+    def wrap(self, solver: Solver, scale: float, first_steps: int) -> Solver:
         """``solver`` with this data model.
 
         Args:
@@ -89,7 +89,7 @@ class DataModel:
         if term is not None:
             solver = Reweighted(solver, term, first_steps)
         if self.stripes or self.gains:
-            return Calibrated(solver, stripes=self.stripes, gains=self.gains, after=first_steps)
+            return SelfCalibration(solver, stripes=self.stripes, gains=self.gains, after=first_steps)
         return solver
 
     def apply(self, problem: Problem, image: Array, scale: float | Array) -> Problem:
@@ -101,8 +101,8 @@ class DataModel:
             scale: Value by which the sinograms were divided.
         """
         if self.stripes or self.gains:
-            misfit = problem.misfit(image)
-            problem = calibrated(problem, misfit, stripes=self.stripes, gains=self.gains)
+            residual = problem.residual(image)
+            problem = correct_detector(problem, residual, stripes=self.stripes, gains=self.gains)
         term = self.term(scale)
         return problem if term is None else dataclasses.replace(problem, weights=term.weights(problem, image))
 
@@ -121,7 +121,9 @@ class DataModel:
             mean weight of the valid bins of each view, (views,), 1 for a view without any. An array is (0,)
             where it was not estimated.
         """
-        gain, offset = detector_errors(problem, problem.misfit(image), stripes=self.stripes, gains=self.gains)
+        gain, offset = detector_errors(
+            problem, problem.residual(image), stripes=self.stripes, gains=self.gains
+        )
         detector = gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
         if self.robust is None:
             return *detector, jnp.zeros(0, image.dtype)

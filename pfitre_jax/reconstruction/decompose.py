@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.solvers.conjugate_gradients import ratio
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.trust.consistency import damping, measured_part
 
 
@@ -34,7 +34,7 @@ class Decomposition(NamedTuple):
 
 
 def decompose(
-    problem: Problem,
+    problem: SliceProblem,
     noise: float | Float[Array, ""],
     scale: float | Float[Array, ""],
     sinograms: Float[Array, "slices views columns"],

@@ -16,14 +16,13 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.reconstruction.decompose import decompose
-from pfitre_jax.reconstruction.methods import solve_slice
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.reconstruction.slabs import HALO, slab_rows, slabs, solve_volume
 from pfitre_jax.runtime import devices as meshes
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.runtime.memory import DoesNotFit, Needed, available, needed_by
-from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.loop import Solution, run
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Number of slices per batch on each device, with which the batched projector is fastest.
 CHUNK = 32
@@ -53,7 +52,7 @@ class Program:
     solve: Callable
     decompose: Callable
     solver: Any
-    problem: Problem
+    problem: SliceProblem
     scale: float
     noise: float
     pixel_size: float
@@ -72,7 +71,7 @@ class Program:
 
 def make_program(
     solver: Any,
-    problem: Problem,
+    problem: SliceProblem,
     rows: int,
     *,
     scale: float,
@@ -254,7 +253,7 @@ def _row_block(
 
 def _solve_slices(
     solver: Any,
-    problem: Problem,
+    problem: SliceProblem,
     tolerance: Array,
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"],
@@ -265,9 +264,10 @@ def _solve_slices(
 
     def one(sinogram, mask):
         row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
-        solution = solve_slice(solver, row, iterations=iterations, tolerance=tolerance)
+        zero = jnp.zeros(row.A.shape, sinogram.dtype)
+        solution = run(solver, row, zero, iterations=iterations, tolerance=tolerance)
         # Without signal there is nothing to reconstruct, and a learned prior would invent something.
         value = jnp.where(jnp.any(sinogram != 0), solution.value, 0)
-        return dataclasses.replace(solution, value=value), row.residual(value)
+        return dataclasses.replace(solution, value=value), row.residual_norm(value)
 
     return jax.vmap(one)(sinograms, masks)

@@ -20,7 +20,7 @@ from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.slabs import solve_volume
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: A program is compiled for 32, 64, 128, ... views, and so only a few times in a scan.
 FEWEST_VIEWS = 32
@@ -99,7 +99,7 @@ def refresh(
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))
 def _solve(
     solver: Any,
-    problem: Problem,
+    problem: SliceProblem,
     scale: Array,
     sinograms: Float[Array, "rows views columns"],
     masks: Float[Array, "rows views columns"],
@@ -126,6 +126,6 @@ def _solve(
         row = problem.with_sinogram(sinogram / scale, mask)
         image = run(solver, row, x0 / scale, iterations=iterations, tolerance=tolerance).value
         image = jnp.where(jnp.any(sinogram != 0), image, 0)
-        return scale * image, row.residual(image)
+        return scale * image, row.residual_norm(image)
 
     return jax.vmap(one)(sinograms, masks, images)

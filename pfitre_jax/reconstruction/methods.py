@@ -7,26 +7,21 @@ import os
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pfitre_jax.baselines.published.loop import Original
 from pfitre_jax.estimation.calibrate import Parameter
-from pfitre_jax.interfaces import Prior
-from pfitre_jax.operators.fbp import fbp
+from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
+from pfitre_jax.solvers.fbp import FBP
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.loop import Solution, Status, run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
-from pfitre_jax.solvers.unrolled import loop_of
-from pfitre_jax.solvers.wrappers.symmetrised import in_turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Method:
     """
 
     summary: str
-    build: Callable[..., Any]
+    build: Callable[..., Solver]
     defaults: dict[str, Any]
     tolerance: float = 0.0
     joint: bool = False
@@ -56,18 +51,6 @@ class Method:
     data_model: bool = True
     first_steps: int = 0
     initial_estimate: bool = False
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class FBP:
-    """Filtered backprojection in the place of an iterative method."""
-
-    filter: str = dataclasses.field(default="shepp-logan", metadata={"static": True})
-
-
-def _pfitre(prior: Prior, rho: float, initial_iterations: int | None = None):
-    return in_turns(loop_of(prior, rho, first_iterations=initial_iterations))
 
 
 METHODS: dict[str, Method] = {
@@ -99,7 +82,7 @@ METHODS: dict[str, Method] = {
     ),
     "pfitre": Method(
         "half-quadratic splitting with a learned prior",
-        _pfitre,
+        HQS.create,
         {"iterations": 10, "rho": "auto", "prior": "circuits"},
         joint=True,
         joint_defaults={"prior": "volume"},
@@ -241,7 +224,7 @@ class Settings:
         return values | self.data_model.record()
 
 
-def build(settings: Settings, scale: float = 1.0, *, initial_estimate: bool = True):
+def build(settings: Settings, scale: float = 1.0, *, initial_estimate: bool = True) -> Solver:
     """The solver of a method.
 
     Args:
@@ -322,42 +305,3 @@ def _required(name: str, value: float | Array | None) -> float:
     if value is None:
         raise ValueError(f"{name} is 'auto' and the scan was not calibrated for it; expected a number")
     return float(value)
-
-
-def solve_slice(solver, problem: Problem, *, iterations: int, tolerance: float | Array) -> Solution:
-    """One slice by an iterative method, started from 0, or by :class:`FBP`. Pure."""
-    if isinstance(solver, FBP):
-        return _solve_fbp(solver, problem)
-    zero = jnp.zeros(problem.A.shape, problem.sinogram.dtype)
-    return run(solver, problem, zero, iterations=iterations, tolerance=tolerance)
-
-
-def _solve_fbp(solver: FBP, problem: Problem) -> Solution:
-    image = fbp(problem.A, fill_invalid(problem.sinogram, problem.mask), solver.filter)
-    image = problem.support * image
-    stats = {
-        "iterations": jnp.array(1),
-        "residual": problem.residual(image)[None],
-        "change": jnp.full((1,), jnp.nan, image.dtype),
-    }
-    return Solution(image, jnp.array(int(Status.ITERATIONS)), stats)
-
-
-def fill_invalid(
-    sinogram: Float[Array, "views columns"], mask: Float[Array, "views columns"]
-) -> Float[Array, "views columns"]:
-    """``sinogram`` whose invalid bins are linearly interpolated between the valid ones of their view.
-
-    For FBP, which cannot leave a bin out. Beyond the last valid bin its value continues; a view without any
-    is 0.
-    """
-    columns = sinogram.shape[1]
-    index = jnp.arange(columns)[None, :]
-    before = jax.lax.cummax(jnp.where(mask > 0, index, -1), axis=1)
-    after = jax.lax.cummin(jnp.where(mask > 0, index, columns), axis=1, reverse=True)
-    left = jnp.where(before < 0, jnp.minimum(after, columns - 1), before)
-    right = jnp.where(after >= columns, left, after)
-    part = jnp.clip((index - left) / jnp.maximum(right - left, 1), 0, 1).astype(sinogram.dtype)
-    values = sinogram * mask
-    below, above = (jnp.take_along_axis(values, k, axis=1) for k in (left, right))
-    return (1 - part) * below + part * above

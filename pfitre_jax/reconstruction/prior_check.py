@@ -17,7 +17,7 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.reconstruction.data_model import DataModel
 from pfitre_jax.runtime.compilation import as_arrays, compiled
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.trust.domain import check_domain, disagreement, domain_score
 from pfitre_jax.trust.image_statistics import statistics
@@ -94,7 +94,7 @@ def select_rows_with_signal(norms: np.ndarray, count: int) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames="model")
 def _check_rows(
     prior: Prior,
-    problem: Problem,
+    problem: SliceProblem,
     sinograms: Array,
     masks: Array,
     images: Array,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.loop import Solution, run
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 
 #: Additional rows on either side of a slab, where a volume does not fit into memory. A prior that couples
@@ -17,7 +17,7 @@ HALO = 8
 
 def solve_volume(
     solver,
-    problem: Problem,
+    problem: SliceProblem,
     tolerance: float | Array,
     sinograms: Float[Array, "rows views columns"],
     masks: Float[Array, "rows views columns"],
@@ -49,7 +49,7 @@ def solve_volume(
     value = jnp.where(signal[:, None, None], solution.value, 0)
     every = lambda a: jnp.broadcast_to(a, (len(sinograms), *jnp.shape(a)))  # noqa: E731
     stats = {name: every(value) for name, value in solution.stats.items()}
-    return Solution(value, every(solution.status), stats), volume.residuals(value)
+    return Solution(value, every(solution.status), stats), volume.residual_norms(value)
 
 
 def slab_rows(chunk: int, devices: int, halo: int, rows: int) -> int:

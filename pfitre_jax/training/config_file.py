@@ -83,9 +83,7 @@ def _append(table: dict[str, Any], paths: tuple[Path, ...]) -> dict[str, Any]:
     if before is None:
         return table
     if not isinstance(before, str) or before in [path.stem for path in paths]:
-        raise ValueError(
-            f"{paths[-1].name}: after: {before!r}; expected the name of another configuration"
-        )
+        raise ValueError(f"{paths[-1].name}: after: {before!r}; expected the name of another configuration")
     _, earlier = _read(before, paths)
     both = [name for name in table if isinstance(table[name], dict) and isinstance(earlier.get(name), dict)]
     merged = earlier | table | {name: earlier[name] | table[name] for name in both}

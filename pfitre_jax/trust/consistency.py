@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Conjugate gradients of :func:`measured_part`.
 ITERATIONS = 20
@@ -18,7 +18,7 @@ LEAST_DAMPING = 0.1
 SMALLEST_DAMPING = 1e-6
 
 
-def measured_part(problem: Problem, x: Float[Array, "ny nx"], damping, iterations: int = ITERATIONS):
+def measured_part(problem: SliceProblem, x: Float[Array, "ny nx"], damping, iterations: int = ITERATIONS):
     """``(H + damping)^-1 H x`` with ``H = S A^T M W A S / norm(A)^2``: image (ny, nx) -> (ny, nx).
 
     What a damped least-squares reconstruction would make of noiseless data of ``x``: the identity where ``H``
@@ -38,22 +38,22 @@ def measured_part(problem: Problem, x: Float[Array, "ny nx"], damping, iteration
     )
 
 
-def damping(problem: Problem, x: Float[Array, "ny nx"], noise):
+def damping(problem: SliceProblem, x: Float[Array, "ny nx"], noise):
     """``sigma^2 / (s^2 norm(A)^2)``: the noise's variance over the image's, relative to ``norm(A)^2 = 1``.
 
     With it, :func:`measured_part` is the best linear estimate of a white image from noisy data (Wiener).
     ``s^2`` is the mean square of the image inside the support. ``sigma`` is the noise of a bin, or the rms
-    misfit of the image where that is larger: data that the model does not explain determine nothing either.
+    residual of the image where that is larger: data that the model does not explain determine nothing either.
     With weights it is ``w r^2`` whose mean counts: they stand for the inverse of the bins' variances.
 
     problem: with the data of this slice, and weights; x: the slice, in units that predict them
     noise: (), of a bin, such as :func:`pfitre_jax.estimation.calibrate.calibrate`
     """
-    misfit = problem.misfit(x)
+    residual = problem.residual(x)
     counted = problem.mask if problem.weights is None else problem.mask * problem.weights
     bins = jnp.maximum(jnp.sum(problem.mask), 1)
     size = jnp.sum(problem.support * x * x) / jnp.maximum(jnp.sum(problem.support), 1)
-    variance = jnp.maximum(noise**2 * jnp.sum(counted) / bins, jnp.sum(counted * misfit**2) / bins)
+    variance = jnp.maximum(noise**2 * jnp.sum(counted) / bins, jnp.sum(counted * residual**2) / bins)
     # Of an empty image nothing was measured and nothing supplied.
     found = jnp.where(size > 0, variance / jnp.where(size > 0, size * problem.norm_squared, 1), 1.0)
     return jnp.maximum(found, SMALLEST_DAMPING)

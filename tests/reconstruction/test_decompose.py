@@ -9,16 +9,16 @@ import numpy as np
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.reconstruction.decompose import decompose
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.trust.consistency import damping, measured_part
 
 N = 48
 THETA = np.deg2rad(np.arange(0.0, 90.0, 2.0))
 
 
-def problem(theta=THETA, mask=None) -> Problem:
+def problem(theta=THETA, mask=None) -> SliceProblem:
     A = Projector(ParallelGeometry.create(theta, N))
-    return Problem.create(A, jnp.zeros(A.sinogram_shape), mask)
+    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape), mask)
 
 
 def wave(direction_deg, cycles=6):

@@ -11,7 +11,7 @@ from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.reconstruction import data_model, methods
 from pfitre_jax.reconstruction import executor as slices
 from pfitre_jax.reconstruction.api import reconstruct
-from pfitre_jax.solvers.parameters.tv_weight import learned_rho
+from pfitre_jax.solvers.parameters.tv_weight import rho_from_tv_weight
 
 DISC = [(2.0, -3.0, 7.0, 1.0)]
 
@@ -24,7 +24,7 @@ def test_every_method_finds_the_disc(method):
     asked = {}
     if "prior" in methods.METHODS[method].defaults:
         asked["prior"] = Nonnegative()
-    settings = methods.Settings.create(method, **asked).resolve(1e-3, float(learned_rho(1e-3)))
+    settings = methods.Settings.create(method, **asked).resolve(1e-3, float(rho_from_tv_weight(1e-3)))
     program = slices.make_program(
         methods.build(settings),
         problem,

@@ -11,7 +11,7 @@ import pytest
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.solvers.problem import Problem
+from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.trust.consistency import damping, measured_part
 
 N = 48
@@ -19,9 +19,9 @@ N = 48
 THETA = np.deg2rad(np.arange(0.0, 90.0, 2.0))
 
 
-def problem(theta=THETA, mask=None) -> Problem:
+def problem(theta=THETA, mask=None) -> SliceProblem:
     A = Projector(ParallelGeometry.create(theta, N))
-    return Problem.create(A, jnp.zeros(A.sinogram_shape), mask)
+    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape), mask)
 
 
 @jax.jit
@@ -72,7 +72,7 @@ def test_what_is_supplied_is_that_of_the_exact_inverse(half_deg):
     """By the eigenvectors of ``H`` on a small grid; less may count as measured, not more."""
     n = 28
     A = Projector(ParallelGeometry.create(np.deg2rad(np.linspace(-half_deg, half_deg, 20)), n))
-    p = Problem.create(A, jnp.zeros(A.sinogram_shape))
+    p = SliceProblem.create(A, jnp.zeros(A.sinogram_shape))
     inside = np.flatnonzero(np.asarray(p.support).ravel())
     columns = np.eye(n * n, dtype=np.float32)[inside].reshape(-1, n, n)
     H = np.asarray(jax.jit(jax.vmap(p.normal))(columns), float).reshape(-1, n * n)[:, inside]

@@ -271,4 +271,6 @@ def test_artifacts_act_in_the_order_of_their_stages():
 
 
 def test_the_documented_table_is_that_of_the_registry():
-    assert markdown_table() in (DOCS / "explanation/twin.md").read_text(), "replace it by registry.markdown_table()"
+    assert markdown_table() in (DOCS / "explanation/twin.md").read_text(), (
+        "replace it by registry.markdown_table()"
+    )
