@@ -15,7 +15,7 @@ from experiments.dose_and_views.dose import saving
 from experiments.record import carry_out, command_line
 from experiments.simulated_scans import simulate
 from pfitre_jax.data import correct_roll
-from pfitre_jax.solvers.parameters.noise import noise_level
+from pfitre_jax.solvers.parameters.noise import noise_from_differences
 
 NAME = "dose_and_views"
 TWIN, CHIP = "twin", "Cu_23"
@@ -85,7 +85,7 @@ def chip(config: Chip, divisor: int, seed: int) -> tuple[pf.Scan, pf.Scan]:
     The noise is added to what was measured, before anything is turned, and has one variance everywhere.
     """
     raw = real_scans.chip(config.center, exclude_views=config.views)
-    sigma = float(noise_level(np.moveaxis(raw.projections, 1, 0), np.moveaxis(raw.mask, 1, 0)))
+    sigma = float(noise_from_differences(np.moveaxis(raw.projections, 1, 0), np.moveaxis(raw.mask, 1, 0)))
     noise = np.random.default_rng(seed).standard_normal(raw.projections.shape, np.float32)
     noisy = raw.projections + np.float32(sigma * np.sqrt(divisor - 1)) * noise
     seen = raw.with_projections(np.where(raw.mask, noisy, 0))
