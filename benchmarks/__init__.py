@@ -1,0 +1,1 @@
+"""Benchmarks: each is one command, ``python -m benchmarks.NAME``, and reports ratios measured in one run."""

@@ -1,8 +1,9 @@
-"""The projector against ASTRA's ``linear``, its adjoint, and its gradients against finite differences.
+"""Accuracy of the projector: against ASTRA's ``linear``, dot test of the adjoint, gradients.
 
     python -m benchmarks.accuracy             # half a minute
 
-The tests hold the same figures to their limits; this prints them. ``pip install -e .[bench]`` brings ASTRA.
+The tests check limits for the same figures; this prints their values. ``pip install -e .[bench]`` installs
+ASTRA.
 """
 
 from __future__ import annotations
@@ -15,26 +16,27 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.timing import table
-from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.dot_test import dot_test
-from pfitre_jax.operators.projector import Projector
+from pfitre_jax import ParallelGeometry, Projector
+from pfitre_jax.operators import dot_test
 
-#: Size, views and centre of the two scans that are compared; each axis lies off the detector's middle.
+#: Size, views and rotation axis of the scans; the axes are off the centre of the detector.
 SCANS = ((152, 51, 75.0), (256, 180, 130.8))
+#: Step of the finite differences.
 STEP = 1e-6
 
 
 def astra_projection(image, theta_rad, center: float):
-    """ASTRA's ``linear`` sinogram (views, columns) of an image as wide as the detector.
+    """Sinogram (views, columns) of ASTRA's ``linear`` projector, for an image as wide as the detector.
 
-    Its rays are ``x cos + y sin = t`` too; its axis is at the middle bin, so that the detector is moved.
+    ASTRA has the same rays ``x cos + y sin = t``, and its rotation axis at the centre of the detector; the
+    detector is shifted to account for ``center``.
     """
     import astra
 
     columns = image.shape[1]
     shift = (columns - 1) / 2 - center
     cos, sin = np.cos(theta_rad), np.sin(theta_rad)
-    # ray direction, detector's middle, step from bin to bin
+    # Columns: ray direction, centre of the detector, step between bins.
     vectors = np.stack([sin, -cos, shift * cos, shift * sin, cos, sin], axis=1)
     geometry = astra.create_proj_geom("parallel_vec", columns, vectors)
     projector = astra.create_projector("linear", geometry, astra.create_vol_geom(*image.shape))
@@ -42,20 +44,22 @@ def astra_projection(image, theta_rad, center: float):
 
 
 def against_astra(n: int, views: int, center: float) -> list[str]:
-    """Relative differences on a random and a smooth image, and the dot test, as text."""
+    """Relative difference to ASTRA on a random and on a smooth image, and the error of the dot test."""
     theta = np.linspace(-0.7, np.pi - 0.7, views, endpoint=False)
     A = Projector(ParallelGeometry.create(theta, n, center))
     noise = np.random.default_rng(0).random((n, n)).astype(np.float32)
     numbers = []
     for image in (noise, gaussian_filter(noise, 3)):
-        theirs = astra_projection(image, theta, center)
-        numbers.append(np.linalg.norm(np.asarray(A(jnp.asarray(image))) - theirs) / np.linalg.norm(theirs))
+        expected = astra_projection(image, theta, center)
+        numbers.append(
+            np.linalg.norm(np.asarray(A(jnp.asarray(image))) - expected) / np.linalg.norm(expected)
+        )
     numbers.append(dot_test(A, A.T, A.shape, A.sinogram_shape))
     return [f"{number:.1e}" for number in numbers]
 
 
 def gradient_errors() -> dict[str, float]:
-    """Relative difference between gradient and central difference along a random direction, in x64."""
+    """Relative error of each gradient against a central difference in a random direction, in x64."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(3)
         theta = np.deg2rad([3.0, 31.0, 58.0, 97.0, 131.0, 166.0])

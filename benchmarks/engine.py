@@ -1,15 +1,14 @@
-"""A whole scan through ``pfitre recon``: speed, memory, and how they grow.
+"""Speed and memory of ``pfitre recon`` on whole scans.
 
     python -m benchmarks.engine [--only whole|scaling|processes|cost|memory|large]    # 25 minutes on 2 cores
 
-whole    Cu_23, 84 rows, the command beside 84 times what the original's loop costs
-         (:mod:`benchmarks.original`), one slice at a time, and FISTA-TV beside one made of ASTRA and
-         scikit-image
-scaling  seconds a slice by image size, views, slices together, and devices
-processes  the command as one process and as two that share the rows
-cost     of an iteration's product with ``A^T A`` as ``a + b views + c side^p``, exact and by FFT
-memory   peak memory for 100 and 1000 slices of 256^2, and for 96 and 960, which make chunks of one size
-large    1024^2 from 720 views with ``--memory 8``: 64 slices by CGLS, and ``pfitre`` on a chunk of them
+whole      Cu_23, 84 rows: the command relative to the cost of the original's loop for 84 slices
+           (:mod:`benchmarks.original`), and FISTA-TV relative to one made of ASTRA and scikit-image
+scaling    seconds per slice by image size, views, slices per batch, and devices
+processes  the command with one process and with two that share the rows
+cost       time of a product with ``A^T A``, exact and by FFT, and a fit ``a + b views + c side^p``
+memory     peak memory for 100 and 1000 slices of 256^2, and for 96 and 960, which have chunks of equal size
+large      1024^2 from 720 views with ``--memory 8``: 64 slices by CGLS, and one chunk by ``pfitre``
 
 Writes ``benchmarks/results/engine.json`` and ``engine.png``. The machine should be idle.
 """
@@ -33,17 +32,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import least_squares
 
+import pfitre_jax as pf
 from benchmarks.operators import astra_operator
-from benchmarks.original import ITERATIONS, original_cost
+from benchmarks.original import ITERATIONS, original_cost, pfitre_cost, random_scan
 from benchmarks.timing import seconds, table
-from pfitre_jax.data import Scan, write_files
-from pfitre_jax.estimation import image_support, shared_problem
-from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.normal import NormalKernel
-from pfitre_jax.operators.projector import Projector
-from pfitre_jax.reconstruction import Settings, build, load_chunk, make_program, split_rows
-from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, rho_from_tv_weight
+from pfitre_jax.data import write_files
+from pfitre_jax.solvers import FISTATV, Problem, run
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))
@@ -52,7 +46,7 @@ FISTA_ITERATIONS = 100
 
 
 def recon(*args, devices: int = 1) -> dict:
-    """A command's wall seconds, peak memory (bytes), and its summary."""
+    """Run ``pfitre recon``: wall seconds, peak memory (bytes), and its summary."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         line = [
@@ -83,33 +77,27 @@ def recon(*args, devices: int = 1) -> dict:
         return {"wall": wall, "peak": 1024 * int(done.stdout.split()[-1]), **summary}
 
 
-def random_scan(side: int, views: int, rows: int) -> Scan:
-    """Line integrals as large as those of images of about 1."""
-    theta = np.deg2rad(np.linspace(-48, 48, views))
-    values = np.random.default_rng(0).random((views, rows, side), np.float32) * side / 4
-    return Scan.create(values, theta, center=(side - 1) / 2)
+def fista_seconds(scan: pf.Scan, weight: float, iterations: int) -> float:
+    """Seconds per slice of FISTA-TV, compiled, all slices in one batch."""
+    sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
+    problem = jax.jit(Problem.create)(pf.Projector(scan.geometry()), sinograms[0])
+    blank = jnp.zeros(problem.A.shape)
 
+    @jax.jit
+    def solve(sinograms):
+        one = lambda y: run(FISTATV(weight), problem.with_sinogram(y), blank, iterations=iterations).value  # noqa: E731
+        return jax.vmap(one)(sinograms)
 
-def solver_seconds(
-    solver, scan: Scan, iterations: int, chunk: int | None = None, tolerance: float = 0.0
-) -> float:
-    """Seconds a slice, compiled."""
-    problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
-    program = make_program(solver, problem, scan.rows, scale=1.0, iterations=iterations, chunk=chunk)
-    chunks = [load_chunk(program, scan, block) for block in split_rows(slice(0, scan.rows), program.chunk)]
-    solve = lambda: [program(sinograms, masks)[0].value for sinograms, masks, _ in chunks]  # noqa: E731
-    return seconds(solve, repeats=1) / scan.rows
+    return seconds(solve, sinograms, repeats=1) / scan.rows
 
 
 def pfitre_seconds(side: int, views: int, rows: int, chunk: int | None = None) -> float:
-    """Of the default method, seconds a slice."""
-    settings = Settings.create("pfitre").resolve(rho=rho_from_tv_weight(SMALLEST_WEIGHT))
-    solver = build(settings)
-    return solver_seconds(solver, random_scan(side, views, rows), settings.iterations, chunk)
+    """Seconds per slice of ``pfitre`` with its defaults."""
+    return pfitre_cost(random_scan(side, views, rows), chunk)[0]
 
 
-def peer_fista(operator, sinogram, weight: float, iterations: int):
-    """FISTA with total variation from ASTRA's operator and scikit-image's prox; image (n, n)."""
+def reference_fista(operator, sinogram, weight: float, iterations: int):
+    """Image (n, n) by FISTA-TV with ASTRA's operator and the TV prox of scikit-image."""
     from skimage.restoration import denoise_tv_chambolle
 
     x = np.zeros(operator.BP(sinogram).shape, np.float32)
@@ -128,9 +116,9 @@ def peer_fista(operator, sinogram, weight: float, iterations: int):
 
 
 def whole() -> dict:
-    """Cu_23 by the command, and what others take for it."""
+    """Cu_23 by the command, relative to the original and to ASTRA with scikit-image."""
     if not CHIP.exists():
-        return {"skipped": f"{CHIP} is not there: set PFITRE_DATA"}
+        return {"skipped": f"{CHIP} not found; set PFITRE_DATA to the folder of the real scans"}
     args = [CHIP, "--angles", CHIP.with_suffix(".csv"), "--center", 75, "--roll", 1.5]
     done = recon(*args)
     rows, side, views = len(done["rows"]), 150, done["views"]
@@ -138,26 +126,27 @@ def whole() -> dict:
     step, network = original_cost(side, views, theta)
     original = rows * ITERATIONS * (step + network)
     scan = random_scan(side, views, 32)
-    ours = solver_seconds(FISTATV(1e-3), scan, FISTA_ITERATIONS)
+    ours = fista_seconds(scan, 1e-3, FISTA_ITERATIONS)
     operator, sinogram = astra_operator(side, scan.theta_rad), scan.projections[:, 0]
-    peer = seconds(lambda: peer_fista(operator, sinogram, 1e-3, FISTA_ITERATIONS), repeats=1)
+    peer = seconds(lambda: reference_fista(operator, sinogram, 1e-3, FISTA_ITERATIONS), repeats=1)
     return {
         "rows": rows,
         "command, s": done["wall"],
-        "of it to solve, s": done["seconds_run"],
+        "solve, s": done["seconds_run"],
         "peak memory, GiB": done["peak"] / 2**30,
-        "the original's loop, s": original,
+        "original's loop, s": original,
         "original / command": original / done["wall"],
-        "original / solving": original / done["seconds_run"],
-        "pfitre, 32 slices of 150^2 together, s a slice": pfitre_seconds(side, views, 32),
-        "pfitre, one slice of 150^2 at a time, s": pfitre_seconds(side, views, 2, 1),
-        f"FISTA-TV, {FISTA_ITERATIONS} iterations, s a slice": ours,
-        f"ASTRA + scikit-image FISTA-TV, {FISTA_ITERATIONS} iterations, s a slice": peer,
+        "original / solve": original / done["seconds_run"],
+        "pfitre, 32 slices of 150^2 per batch, s per slice": pfitre_seconds(side, views, 32),
+        "pfitre, one slice of 150^2 per batch, s per slice": pfitre_seconds(side, views, 2, 1),
+        f"FISTA-TV, {FISTA_ITERATIONS} iterations, s per slice": ours,
+        f"ASTRA + scikit-image FISTA-TV, {FISTA_ITERATIONS} iterations, s per slice": peer,
+        "ASTRA + scikit-image / FISTA-TV": peer / ours,
     }
 
 
 def scaling() -> dict:
-    """Seconds a slice of ``pfitre``; two devices are the two halves of this CPU."""
+    """Seconds per slice of ``pfitre``; two devices are two halves of the CPU."""
     sizes = {str(side): pfitre_seconds(side, 51, 8 if side < 512 else 2) for side in (64, 128, 256, 512)}
     views = {str(n): pfitre_seconds(128, n, 16) for n in (25, 51, 102, 204)}
     together = {str(n): pfitre_seconds(128, 51, n) for n in (1, 2, 4, 8, 16, 32)}
@@ -171,19 +160,19 @@ def scaling() -> dict:
 
 
 def processes() -> dict:
-    """Wall seconds of the command on 64 slices of 128^2: as one process, and as two."""
+    """Wall seconds of the command on 64 slices of 128^2, with one process and with two."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.npz"
         scan = random_scan(128, 51, 64)
         np.savez(path, projections=scan.projections, theta_rad=scan.theta_rad, center=scan.center)
         for count in (1, 2):
-            found[str(count)] = _shared(path, Path(folder) / str(count), count)
+            found[str(count)] = _seconds_of_processes(path, Path(folder) / str(count), count)
     return found | {"one / two": found["1"] / found["2"]}
 
 
-def _shared(path: Path, out: Path, count: int) -> float:
-    """Wall seconds of so many processes that share the rows."""
+def _seconds_of_processes(path: Path, out: Path, count: int) -> float:
+    """Wall seconds of ``count`` processes that share the rows."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -198,12 +187,12 @@ def _shared(path: Path, out: Path, count: int) -> float:
         for k in range(count)
     ]
     if any([process.wait() for process in running]):
-        raise SystemExit(f"{count} processes: one of them failed")
+        raise SystemExit(f"{count} processes: a process failed")
     return time.perf_counter() - begin
 
 
 def cost() -> dict:
-    """``A^T A`` of 32 slices, ms a slice, and the fit; the FFT form does not know the views."""
+    """Milliseconds per slice of ``A^T A`` for 32 slices, exact and by FFT, and a fit of each."""
     exact, fft = [], []
     for side, views in (
         (64, 32),
@@ -215,9 +204,9 @@ def cost() -> dict:
         (512, 32),
         (512, 128),
     ):
-        A = Projector(ParallelGeometry.create(np.deg2rad(np.linspace(-48, 48, views)), side))
+        A = pf.Projector(pf.ParallelGeometry.create(np.deg2rad(np.linspace(-48, 48, views)), side))
         images = jnp.ones((32, side, side))
-        kernel = NormalKernel.create(A)
+        kernel = pf.NormalKernel.create(A)
         product = jax.jit(jax.vmap(A.normal))
         filtered = jax.jit(jax.vmap(kernel))
         exact.append((side, views, 1e3 * seconds(product, images, repeats=3) / 32))
@@ -229,8 +218,10 @@ def cost() -> dict:
 
 
 def _fit(measured) -> dict:
-    """``t = a + b views (side/128)^2 + c (side/128)^p``, ms; relative errors alike. Of the exact product the
-    term with the views carries the pixels: each view passes over all of them."""
+    """Fit ``t = a + b views (side/128)^2 + c (side/128)^p``, ms, with equal relative errors.
+
+    Each view of the exact product passes over all pixels, so the term with the views grows with the pixels.
+    """
     side, views, t = (np.array(column, float) for column in zip(*measured, strict=True))
     model = lambda v: v[0] + v[1] * views * (side / 128) ** 2 + v[2] * (side / 128) ** v[3]  # noqa: E731
     fit = least_squares(
@@ -243,31 +234,31 @@ def _fit(measured) -> dict:
 
 
 def memory() -> dict:
-    """Peak of the command on scans that differ in their rows alone; the file is not compressed."""
+    """Peak memory of the command on uncompressed scans that differ only in their number of rows."""
     found = {}
     for rows in (96, 100, 960, 1000):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scan.h5"
             _write(path, 256, 30, rows)
-            found[str(rows)] = _peak(recon(path, "--center", 127.5, "--method", "cgls", "--iterations", 3))
+            found[str(rows)] = _memory(recon(path, "--center", 127.5, "--method", "cgls", "--iterations", 3))
     for few, many in (("96", "960"), ("100", "1000")):
         found[f"{many} / {few}"] = found[many]["peak GiB"] / found[few]["peak GiB"]
     return found
 
 
 def large() -> dict:
-    """What ``pfitre`` takes does not depend on the chunks and iterations, and one of each takes minutes."""
+    """Peak memory on large slices, for ``pfitre`` from one chunk and one iteration: more need no more."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.h5"
         _write(path, 1024, 720, 64)
-        given = [path, "--center", 511.5, "--memory", 8, "--iterations"]
+        options = [path, "--center", 511.5, "--memory", 8, "--iterations"]
         return {
-            "64 slices, cgls": _peak(recon(*given, 3, "--method", "cgls")),
-            "8 slices, pfitre": _peak(recon(*given, 1, "--rows", "0:8")),
+            "64 slices, cgls": _memory(recon(*options, 3, "--method", "cgls")),
+            "8 slices, pfitre": _memory(recon(*options, 1, "--rows", "0:8")),
         }
 
 
-def _peak(done: dict) -> dict:
+def _memory(done: dict) -> dict:
     return {"peak GiB": done["peak"] / 2**30, "seconds": done["wall"], "chunk": done["chunk"]}
 
 
@@ -297,51 +288,51 @@ PARTS = {
 
 
 def picture(found: dict) -> Figure:
-    """What grows with what."""
+    """Seconds per slice of ``pfitre`` and of ``A^T A``, and the comparison with the original."""
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     if "scaling" in found:
         for name, label in (
             ("side", "image side, 51 views"),
             ("views", "views, 128^2"),
-            ("slices", "slices together"),
+            ("slices", "slices per batch"),
         ):
             values = found["scaling"][name]
             left.loglog([int(k) for k in values], list(values.values()), "o-", label=label)
-        left.set(title="pfitre", ylabel="seconds a slice")
+        left.set(title="pfitre", ylabel="seconds per slice")
         left.legend(fontsize=7)
     if "cost" in found:
         for form, style in (("exact", "o-"), ("FFT", "s--")):
             for views in (32, 128):
                 rows = [(side, t) for side, v, t in found["cost"][form]["ms"] if v == views]
                 middle.loglog(*zip(*rows, strict=True), style, label=f"{form}, {views} views")
-        middle.set(title="A^T A, 32 slices together", xlabel="image side", ylabel="ms a slice")
+        middle.set(title="A^T A, 32 slices per batch", xlabel="image side", ylabel="ms per slice")
         sides = sorted({side for side, _, _ in found["cost"]["exact"]["ms"]})
         middle.set_xticks(sides, map(str, sides))
         middle.minorticks_off()
         middle.legend(fontsize=7)
     if "rows" in found.get("whole", {}):
-        told = found["whole"]
+        whole = found["whole"]
         names = {
-            "the original's loop, s": "original",
+            "original's loop, s": "original",
             "command, s": "command",
-            "of it to solve, s": "solving",
+            "solve, s": "solve",
         }
-        right.bar(list(names.values()), [told[name] for name in names])
-        right.set(title=f"Cu_23, {told['rows']} rows", ylabel="seconds", yscale="log")
+        right.bar(list(names.values()), [whole[name] for name in names])
+        right.set(title=f"Cu_23, {whole['rows']} rows", ylabel="seconds", yscale="log")
         right.tick_params(axis="x", labelsize=7)
     return figure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--only", choices=PARTS, help="run one part only")
     options = parser.parse_args()
     path = RESULTS / "engine.json"
     found = json.loads(path.read_text())["found"] if path.exists() else {}
     for name in PARTS if options.only is None else [options.only]:
         found[name] = PARTS[name]()
-        print(f"## {name}\n\n{_told(found[name])}\n", flush=True)
+        print(f"## {name}\n\n{_format(found[name])}\n", flush=True)
         machine = (
             f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}"
         )
@@ -355,7 +346,7 @@ def main() -> None:
         write_files(RESULTS, writers)
 
 
-def _told(found: dict) -> str:
+def _format(found: dict) -> str:
     short = lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)  # noqa: E731
     rows = []
     for name, value in found.items():

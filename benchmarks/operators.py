@@ -1,8 +1,8 @@
-"""Forward, back and normal operator beside ASTRA's (CPU), and MBIRJAX's where it is installed.
+"""Speed of the forward, back and normal operators, relative to ASTRA (CPU) and, if installed, MBIRJAX.
 
     python -m benchmarks.operators            # about 2 minutes on 2 cores; the machine should be idle
 
-All in one process; what counts are the ratios. ``pip install -e .[bench]`` brings ASTRA.
+Everything runs in one process; compare the ratios. ``pip install -e .[bench]`` installs ASTRA.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import seconds, table
-from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.normal import NormalKernel
-from pfitre_jax.operators.projector import Projector
+from pfitre_jax import NormalKernel, ParallelGeometry, Projector
 
+#: Number of slices per batch.
 SLICES = 32
 
 
 def astra_operator(n: int, theta_rad):
-    """ASTRA's CPU projector ``linear`` as an object with ``FP`` and ``BP``."""
+    """ASTRA's CPU projector ``linear``, an object with the methods ``FP`` and ``BP``."""
     import astra
 
     geometry = astra.create_proj_geom("parallel", 1.0, n, theta_rad)
@@ -29,7 +28,7 @@ def astra_operator(n: int, theta_rad):
 
 
 def mbirjax_times(n: int, views: int, theta_rad) -> tuple[float, float] | None:
-    """Seconds per slice of MBIRJAX's forward and back projection of ``SLICES`` slices, or None without it."""
+    """Seconds per slice of MBIRJAX's forward and back projection, in batches; None if not installed."""
     try:
         import mbirjax
     except ImportError:
@@ -43,9 +42,7 @@ def mbirjax_times(n: int, views: int, theta_rad) -> tuple[float, float] | None:
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    print(
-        f"jax {jax.__version__} on {jax.devices()[0].device_kind}; milliseconds per slice, best of several\n"
-    )
+    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}; fastest run, milliseconds per slice\n")
     rows = []
     for n, views in ((152, 51), (256, 180)):
         theta = np.linspace(0, np.pi, views, endpoint=False)
@@ -58,7 +55,7 @@ def main() -> None:
             "forward": (jax.jit(A.__call__), peer.FP, image, images),
             "back": (jax.jit(A.T), peer.BP, sinogram, sinograms),
         }
-        other = mbirjax_times(n, views, theta)
+        mbirjax = mbirjax_times(n, views, theta)
         for number, (name, (ours, astra, one, many)) in enumerate(cases.items()):
             reference = seconds(astra, one, repeats=3)
             single = seconds(ours, jnp.asarray(one))
@@ -71,7 +68,7 @@ def main() -> None:
                     f"{reference / single:.1f}",
                     f"{batch * 1e3:.2f}",
                     f"{reference / batch:.1f}",
-                    "not installed" if other is None else f"{other[number] * 1e3:.1f}",
+                    "not installed" if mbirjax is None else f"{mbirjax[number] * 1e3:.1f}",
                 ]
             )
     header = ["", "ASTRA", "one slice", "ASTRA / ours", f"{SLICES} slices", "ASTRA / ours", "MBIRJAX"]

@@ -19,7 +19,7 @@ from PIL import Image
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from experiments.record import palette_image  # noqa: E402
+from experiments.common.record import palette_image  # noqa: E402
 
 
 def run(path: Path) -> nbformat.NotebookNode:

@@ -14,7 +14,7 @@ from matplotlib.patches import Polygon
 from PIL import Image
 
 import pfitre_jax as pf
-from pfitre_jax.twin.sample import PATH
+from pfitre_jax.twin import SAMPLE
 
 ROW = 1
 METHODS = {"FBP": "fbp", "FISTA-TV": "fista-tv", "PFITRE": "pfitre"}
@@ -57,12 +57,12 @@ def cones(wedge: pf.Wedge) -> list[np.ndarray]:
 
 
 def main() -> None:
-    scan = pf.load_scan(PATH)
+    scan = pf.load_scan(SAMPLE)
     results = {
         name: pf.reconstruct(scan, method, rows=slice(ROW, ROW + 1)) for name, method in METHODS.items()
     }
     images = {name: result.volume[0] for name, result in results.items()}
-    with np.load(PATH) as sample:
+    with np.load(SAMPLE) as sample:
         images = {"truth": sample["truth"][ROW].astype(np.float32)} | images
     whole = io.BytesIO()
     draw(images, scan.wedge).savefig(whole)

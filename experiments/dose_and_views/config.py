@@ -1,31 +1,37 @@
-"""How much dose a learned prior saves: fewer views, or fewer counts in each, at equal quality.
+"""Dose saved by a learned prior at equal quality: fewer views, or fewer counts per view.
 
-command: python -m experiments.dose_and_views [--preset tiny|default] (scans in PFITRE_DATA or ../shared/data)
-runtime: about 45 minutes on 2 cores, resumes (tiny: half a minute)
-expected: on the simulated circuits PFITRE is better at a small share of the dose than FISTA-TV at all of it:
-    the missing wedge limits both more than the noise; so on the tooth, while for counts on i13 and
-    Cu_23 the curves lie close together; with an eighth of the views i13 and the twin fall apart
+Command:  python -m experiments.dose_and_views [--preset tiny|default]
+          The real scans need PFITRE_DATA or ../shared/data.
+Runtime:  about 45 minutes on 2 cores, resumes (tiny: half a minute).
+Expected: on the simulated circuits and the tooth, PFITRE with a small share of the dose is better than
+          FISTA-TV with all of it: the missing wedge limits both more than the noise does. For counts on i13
+          and Cu_23 the curves lie close together. With an eighth of the views, i13 and the circuits lose most
+          detail.
 
-Dose is the share of all counts in the scan with all its views, of a wedge already missing. Counts: the twin's
-are Poisson; i13's and the tooth's raw readings are thinned; those of Cu_23 are unknown, so it gets Gaussian
-noise that makes the variance estimated from its own sinograms, as
-:func:`pfitre_jax.solvers.parameters.noise.noise_from_differences` finds it (too much where sharp structure fills the view), that
-of the smaller dose.
+Dose is the share of the counts of the scan with all its views, wedge already missing. Counts: the digital
+twin draws Poisson counts; the raw readings of i13 and the tooth are thinned. The counts of Cu_23 are unknown:
+it receives Gaussian noise so that its estimated variance (:func:`pfitre_jax.solvers.noise_level`, too large
+where sharp structure fills the view) grows as it would with fewer counts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from experiments.real_scans import I13, TOOTH, FullAngle
-from experiments.simulated_scans import Twin
+from experiments.common.real_scans import I13, TOOTH, FullAngleSample
+from experiments.common.simulated_scans import CircuitScans
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """Cu_23, judged by the error on views left out: ``views`` of the raw stack
+    """Cu_23, evaluated by its error on held-out views.
 
-    rows: solved together; center, roll_deg: as it is mended
+    Attributes:
+        rows: Rows that are solved.
+        views: Held-out views of the raw stack.
+        center: Rotation axis, detector index.
+        roll_deg: Roll of the rotation axis.
+        prior: Name of the prior for ``pfitre``.
     """
 
     rows: tuple[int, ...] = tuple(range(0, 84, 3))
@@ -37,23 +43,31 @@ class Chip:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """missing_deg: wedge of all but the chip, which has its own; photons: in the twin's brightest bin
-    methods: the baseline, and the one whose saving is told
+    """Configuration of the experiment.
 
-    every: numbers n of which every n-th view is kept; divisors: what the counts are divided by
-    reference: the method that makes the reference of a real scan, of all its views, at its own weight
-    weights: of total variation; rhos: of PFITRE; each has its best one for every scan, by what judges it
-    iterations: of every method, None for its own
-    seed: of the thinning and of the chip's noise
+    Attributes:
+        missing_deg: Missing wedge of all samples but the chip.
+        methods: The baseline, and the method whose dose saving is reported.
+        every: Numbers n; every n-th view is kept.
+        divisors: Numbers that the counts are divided by.
+        twin: Simulated scans.
+        photons: Photons in the brightest bin of the simulated scans.
+        real: Real scans over 180 degrees, by name.
+        chip: Cu_23, or None to skip it.
+        reference: Method of the reference of a real scan, from all its views with default settings.
+        weights: TV weights to choose from, for each scan.
+        rhos: Prior strengths to choose from, for each scan.
+        iterations: Iterations of every method; None for the default of each.
+        seed: Seed of the thinning and of the noise of the chip.
     """
 
     missing_deg: float = 90.0
     methods: tuple[str, ...] = ("fista-tv", "pfitre")
     every: tuple[int, ...] = (2, 4, 8)
     divisors: tuple[int, ...] = (4, 16, 64)
-    twin: Twin = dataclasses.field(default_factory=Twin)
+    twin: CircuitScans = dataclasses.field(default_factory=CircuitScans)
     photons: float = 10000.0
-    real: dict[str, FullAngle] = dataclasses.field(default_factory=lambda: {"i13": I13, "tooth": TOOTH})
+    real: dict[str, FullAngleSample] = dataclasses.field(default_factory=lambda: {"i13": I13, "tooth": TOOTH})
     chip: Chip | None = dataclasses.field(default_factory=Chip)
     reference: str = "fista-tv"
     weights: tuple[float, ...] = tuple(10.0 ** (-e / 2) for e in range(8, 2, -1))
@@ -67,8 +81,8 @@ PRESETS = {
     "tiny": Config(
         every=(),
         divisors=(64,),
-        # Of one shape, so that one compilation serves both.
-        twin=Twin(size=32, seeds=(7000,)),
+        # Both samples have the same shape, so that they share their compiled programs.
+        twin=CircuitScans(size=32, seeds=(7000,)),
         real={"i13": dataclasses.replace(I13, bins=5, rows=(102,))},
         chip=None,
         weights=(1e-2,),

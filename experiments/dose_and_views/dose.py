@@ -1,4 +1,4 @@
-"""The dose that one curve needs for the quality of another."""
+"""Dose saving of one quality curve over another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 
 
 class Saving(NamedTuple):
-    """factor: dose of the other curve over that of ours
+    """Dose saving at equal quality.
 
-    bound: "" where our curve reaches the quality, ">" where it is better already at its smallest dose, "<"
-        where it stays worse at its largest
+    Attributes:
+        factor: Dose of the other curve over the dose of our curve.
+        bound: "" where our curve reaches the quality, ">" where it is better at its smallest dose, "<" where
+            it is worse at its largest dose.
     """
 
     factor: float
@@ -21,16 +23,21 @@ class Saving(NamedTuple):
         return f"{self.bound}{self.factor:.3g}"
 
 
-def saving(dose: float, quality: float, doses, qualities) -> Saving:
-    """How many times less dose our curve needs for the ``quality`` that another has at ``dose``.
+def dose_saving(dose: float, quality: float, doses, qualities) -> Saving:
+    """Ratio ``dose / d``, where our curve reaches ``quality`` at the dose ``d``.
 
-    ``dose / d``, ``d`` the dose at which the curve through ``(doses, qualities)`` reaches ``quality``: linear
-    in ``log d`` between two points. More dose does no harm: the curve is the best quality so far.
+    The curve is interpolated linearly in ``log d``. It is made monotonic first: at each dose it has the best
+    quality of all smaller doses.
 
-    doses: (n,), positive, in any order; qualities: (n,), larger is better, such as dB
+    Args:
+        dose: Dose of the other curve.
+        quality: Quality of the other curve at that dose.
+        doses: (n,), doses of our curve, positive, in any order.
+        qualities: (n,), qualities of our curve, such as dB; larger is better.
 
-    >>> str(saving(1.0, 20.0, doses=[0.01, 0.1, 1.0], qualities=[10.0, 20.0, 22.0]))
-    '10'
+    Examples:
+        >>> str(dose_saving(1.0, 20.0, doses=[0.01, 0.1, 1.0], qualities=[10.0, 20.0, 22.0]))
+        '10'
     """
     order = np.argsort(doses)
     doses = np.asarray(doses, float)[order]
@@ -39,8 +46,9 @@ def saving(dose: float, quality: float, doses, qualities) -> Saving:
         return Saving(dose / doses[0], ">")
     if best[-1] < quality:
         return Saving(dose / doses[-1], "<")
-    at = int(np.argmax(best >= quality))
-    if best[at] == quality:
-        return Saving(float(dose / doses[at]))
-    part = (quality - best[at - 1]) / (best[at] - best[at - 1])
-    return Saving(float(dose / np.exp(np.interp(part, (0, 1), np.log(doses[at - 1 : at + 1])))))
+    index = int(np.argmax(best >= quality))
+    if best[index] == quality:
+        return Saving(float(dose / doses[index]))
+    fraction = (quality - best[index - 1]) / (best[index] - best[index - 1])
+    log_dose = np.interp(fraction, (0, 1), np.log(doses[index - 1 : index + 1]))
+    return Saving(float(dose / np.exp(log_dose)))

@@ -1,4 +1,4 @@
-"""See :mod:`experiments.free_geometry.config`."""
+"""Joint adaptation of prior and view positions; see :mod:`experiments.free_geometry.config`."""
 
 from __future__ import annotations
 
@@ -9,78 +9,75 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.comparing import middle
+from experiments.common.comparison import crop_center
+from experiments.common.record import command_line, run_experiment
+from experiments.common.simulated_volumes import motion_error, registered_psnr, simulate
 from experiments.free_geometry.config import PRESETS, Config
-from experiments.record import carry_out, command_line
-from experiments.volume_scans import off, registered, simulate
 from pfitre_jax.reconstruction import find_method
 
 NAME = "free_geometry"
-#: How the views lie, and what is free while the prior is adapted.
-STRAIGHT, AS_MEASURED, ALIGNED = "never moved", "as measured", "aligned by variation (--align)"
-PRIOR, VIEWS, BOTH = "prior free", "views free", "prior and views free"
-FREE = {PRIOR: (True, False), VIEWS: (False, True), BOTH: (True, True)}
+NO_MOTION, UNCORRECTED, ALIGNED = "no motion", "uncorrected", "TV alignment (--align)"
+#: Adaptations: whether each adapts the prior, and the view positions.
+ADAPTATIONS = {
+    "prior adapted": (True, False),
+    "views adapted": (False, True),
+    "prior and views adapted": (True, True),
+}
+STATES = (NO_MOTION, UNCORRECTED, ALIGNED, *ADAPTATIONS)
 
 
-def cells(config: Config) -> list[tuple[str, str]]:
-    """Scan, and what is done."""
-    every = (STRAIGHT, AS_MEASURED, ALIGNED, *FREE)
-    return [(str(seed), what) for seed in config.seeds for what in every]
-
-
-def measure(config: Config, seed: str, what: str) -> tuple[dict, dict]:
-    """PSNR of ``pfitre`` after registration, and how far the views are off."""
-    made = simulate(config.scans, int(seed))
-    scan = made.straight if what == STRAIGHT else made.moved
-    facts: dict = {}
+def measure(config: Config, seed: str, state: str) -> tuple[dict, dict]:
+    """Registered PSNR of ``pfitre``, and the error of the view positions."""
+    volume = simulate(config.scans, int(seed))
+    scan = volume.ideal if state == NO_MOTION else volume.moved
+    results: dict = {}
     prior = pf.priors.pretrained(find_method("pfitre").defaults["prior"])
     motion = pf.Motion.none(scan.theta_rad, scan.center)
-    if what == ALIGNED:
+    if state == ALIGNED:
         motion = pf.align(scan, roll=False, rows=False, gain=False).motion
-    if what in FREE:
-        learns, moves = FREE[what]
-        rates = {"rate": config.rate * learns, "geometry_rate": config.geometry_rate * moves}
+    if state in ADAPTATIONS:
+        adapt_prior, adapt_views = ADAPTATIONS[state]
+        rates = {"rate": config.rate * adapt_prior, "geometry_rate": config.geometry_rate * adapt_views}
         settings = dataclasses.replace(config.settings, **rates)
         adapted = pf.adapt(scan, prior, rows=slice(0, scan.rows), settings=settings)
         prior, motion = adapted.prior, dataclasses.replace(motion, shifts=adapted.shifts)
-        facts |= {"step": adapted.step, "errors": adapted.errors, "looks": adapted.looks}
-    if what != STRAIGHT:
-        facts["off"] = off(motion, made.motion, scan.theta_rad)["shifts"]
-    volume = pf.reconstruct(motion.corrected(scan), "pfitre", prior=prior).volume
-    volume = middle(volume, config.scans.size)
-    facts["psnr"] = registered(volume, made.truth, made.straight.geometry())
-    return facts, {"row": volume[config.shown], "truth": made.truth[config.shown]}
+        results |= {"step": adapted.step, "errors": adapted.errors, "steps": adapted.looks}
+    if state != NO_MOTION:
+        results["shift_error"] = motion_error(motion, volume.motion, scan.theta_rad)["shifts"]
+    image = pf.reconstruct(motion.corrected(scan), "pfitre", prior=prior).volume
+    image = crop_center(image, config.scans.size)
+    results["psnr"] = registered_psnr(image, volume.truth, volume.ideal.geometry())
+    return results, {"row": image[config.shown_row], "truth": volume.truth[config.shown_row]}
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: a row for each way, means over the scans."""
-    lines = ["| | PSNR, dB | views off, bins rms | steps |", "|---" * 4 + "|"]
-    for what in (STRAIGHT, AS_MEASURED, ALIGNED, *FREE):
-        found = [by_way[what] for by_way in results.values() if what in by_way]
-        if found:
-            mean = lambda name: np.mean([cell[name] for cell in found])  # noqa: B023, E731
-            shifts = f"{mean('off'):.2f}" if "off" in found[0] else ""
-            steps = ", ".join(str(cell["step"]) for cell in found if "step" in cell)
-            lines.append(f"| {what} | {mean('psnr'):.2f} | {shifts} | {steps} |")
+    """Markdown: one line for each state, means over the scans."""
+    lines = ["| | PSNR, dB | RMS error of shifts, bins | steps |", "|---" * 4 + "|"]
+    for state in STATES:
+        cells = [by_state[state] for by_state in results.values() if state in by_state]
+        if cells:
+            mean = lambda name: np.mean([cell[name] for cell in cells])  # noqa: B023, E731
+            shifts = f"{mean('shift_error'):.2f}" if "shift_error" in cells[0] else ""
+            steps = ", ".join(str(cell["step"]) for cell in cells if "step" in cell)
+            lines.append(f"| {state} | {mean('psnr'):.2f} | {shifts} | {steps} |")
     return "\n".join(lines) + "\n"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """A row of the first scan, and how the error of the judged views falls."""
+    """One row of the first scan in each state, and the validation error by step."""
     seed = str(config.seeds[0])
     figure = Figure(figsize=(12, 6), layout="constrained")
-    shown = ("truth", STRAIGHT, AS_MEASURED, ALIGNED, *FREE)
     axes = figure.subplots(2, 4).ravel()
-    for axis, what in zip(axes, shown, strict=False):
+    for axis, state in zip(axes, ("truth", *STATES), strict=False):
         axis.set(xticks=[], yticks=[])
-        axis.set_title(what, fontsize=9)
-        name = f"{seed}/{STRAIGHT}/truth" if what == "truth" else f"{seed}/{what}/row"
+        axis.set_title(state, fontsize=9)
+        name = f"{seed}/{NO_MOTION}/truth" if state == "truth" else f"{seed}/{state}/row"
         if name in images:
             axis.imshow(images[name].astype(np.float32), cmap="gray", vmin=0, vmax=1.1)
-    for what in FREE:
-        if cell := results.get(seed, {}).get(what):
-            axes[-1].plot(cell["looks"], cell["errors"], "o-", ms=3, label=what)
-    axes[-1].set(xlabel="step", title="error on judged views")
+    for state in ADAPTATIONS:
+        if cell := results.get(seed, {}).get(state):
+            axes[-1].plot(cell["steps"], cell["errors"], "o-", ms=3, label=state)
+    axes[-1].set(xlabel="step", title="error on validation views")
     if axes[-1].lines:
         axes[-1].legend(fontsize=7)
     return figure
@@ -89,18 +86,9 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    todo = cells(config)
-    carry_out(
-        NAME,
-        options,
-        config,
-        todo,
-        measure,
-        tables,
-        picture,
-        priors=[find_method("pfitre").defaults["prior"]],
-        pictured=todo,
-    )
+    cells = [(str(seed), state) for seed in config.seeds for state in STATES]
+    priors = [find_method("pfitre").defaults["prior"]]
+    run_experiment(NAME, options, config, cells, measure, tables, picture, priors=priors, pictured=cells)
 
 
 if __name__ == "__main__":

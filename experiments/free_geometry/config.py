@@ -1,30 +1,34 @@
-"""Is a prior better adapted to a scan where the views may move at the same time?
+"""Joint adaptation of a prior and of the view positions.
 
-command: python -m experiments.free_geometry [--preset tiny|default]
-runtime: about 25 minutes on 2 cores, resumes (tiny: 1 minute)
-expected: views that lie wrong cost decibels, of which the prior, adapted to them as they lie, brings next to
-    nothing back; moved by gradients through the loop of the learned prior some of them come back, with the
-    prior adapted at the same time or not
+Command:  python -m experiments.free_geometry [--preset tiny|default]
+Runtime:  about 25 minutes on 2 cores, resumes (tiny: 1 minute).
+Expected: displaced views cost several dB. Adapting only the prior recovers almost nothing. Moving the views
+          by gradients through the loop recovers a part, with or without adapting the prior.
 
-Simulated circuits, 96 degrees missing, views displaced along the columns. The prior is adapted without truth:
-it learns to predict views that are left out (:func:`pfitre_jax.adapt`), and with a ``geometry_rate`` the
-gradient of that error also moves the views.
+Simulated circuits, 96 degrees missing, views displaced along the columns. The adaptation uses no ground
+truth: it predicts views that it leaves out (:func:`pfitre_jax.adapt`). With a ``geometry_rate`` the gradient
+of that error also moves the views.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from experiments.volume_scans import VolumeScans
+from experiments.common.simulated_volumes import VolumeScans
 from pfitre_jax.training import AdaptationSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """seeds: of the volumes; scans: how they are made, and moved
-    settings: of the adaptation; geometry_rate: of the views, bins a step, where they are free
-    rate: of the prior, where it is
-    shown: row of the picture
+    """Configuration of the experiment.
+
+    Attributes:
+        seeds: Seeds of the simulated volumes.
+        scans: Simulated scans and their motion.
+        settings: Settings of the adaptation.
+        geometry_rate: Learning rate of the view positions, bins per step.
+        rate: Learning rate of the prior.
+        shown_row: Row of the figure.
     """
 
     seeds: tuple[int, ...] = (1, 4)
@@ -38,7 +42,7 @@ class Config:
     )
     geometry_rate: float = 0.05
     rate: float = 3e-5
-    shown: int = 8
+    shown_row: int = 8
 
 
 PRESETS = {
@@ -52,6 +56,6 @@ PRESETS = {
         settings=AdaptationSettings(
             steps=4, check_every=2, splits=2, unrolled=1, judged_iterations=1, batch=2
         ),
-        shown=3,
+        shown_row=3,
     ),
 }

@@ -1,4 +1,4 @@
-"""See :mod:`experiments.prior_ablation.config`."""
+"""Ablation of a prior; see :mod:`experiments.prior_ablation.config`."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+import pfitre_jax as pf
+from experiments.common.record import Record, command_line, output_folder
 from experiments.prior_ablation.config import GROUPS, LOSSES, PARTS, PRESETS, Config
-from experiments.record import Record, command_line, folder
-from pfitre_jax.metrics import psnr
-from pfitre_jax.models.unet import UNetConfig
-from pfitre_jax.priors.files import pretrained
-from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.loop import run
+from pfitre_jax.models import UNetConfig
+from pfitre_jax.priors import NetworkPrior, pretrained
+from pfitre_jax.solvers import HQS, run
 from pfitre_jax.training import Optimisation, Pool, Report, Stage, TrainingConfig, load_config, train
-from pfitre_jax.twin import Instrument
-from pfitre_jax.twin.pairs import PairSettings, draw, start
+from pfitre_jax.twin import Instrument, PairSettings, draw, start
 
 NAME = "prior_ablation"
-FIRST_ITERATIONS = 10
-EVERY = sum(GROUPS.values(), ())
+INITIAL_ITERATIONS = 10
+ALL_ARTIFACTS = sum(GROUPS.values(), ())
 
 
-def training(config: Config, name: str, instrument: Instrument, **changes) -> TrainingConfig:
-    """The training of one variant; ``changes`` are fields of its :class:`TrainingConfig`."""
+def training_config(config: Config, name: str, instrument: Instrument, **changes) -> TrainingConfig:
+    """Training of one variant; ``changes`` replace fields of the :class:`TrainingConfig`."""
     base = TrainingConfig(
         name=name,
         seed=config.seed,
@@ -39,61 +36,62 @@ def training(config: Config, name: str, instrument: Instrument, **changes) -> Tr
         scenes=dataclasses.replace(load_config(config.parent).scenes, layouts=0.0),
         pool=Pool(views=(config.views,), scans=8, iterations=config.iterations),
         optimisation=Optimisation(method="muon", ema=0.99),
-        stages=(Stage(config.steps, config.rate, warm_up=50, first_iterations=FIRST_ITERATIONS),),
+        stages=(Stage(config.steps, config.rate, warm_up=50, first_iterations=INITIAL_ITERATIONS),),
         report=Report(config.steps, config.steps, config.steps, 1),
     )
     return dataclasses.replace(base, **changes)
 
 
-def judge(prior: NetworkPrior, config: Config, instrument: Instrument) -> dict:
-    """Mean PSNR, dB, of the loop's results, and of what it starts from, on scans that were not trained on."""
-    like = training(config, "judge", instrument)
+def evaluate(prior: NetworkPrior, config: Config, instrument: Instrument) -> dict:
+    """Mean PSNR (dB) of the initial estimate and of the result of the loop, on test scans, and their gain."""
+    test_config = training_config(config, "test", instrument)
 
     @jax.jit
     def scores(prior, key):
         k_scenes, k_scan = jax.random.split(key)
-        fine = draw(k_scenes, like.scenes, like.pairs)
-        scan = start(k_scan, fine, instrument, like.pairs, config.views, FIRST_ITERATIONS)
+        fine = draw(k_scenes, test_config.scenes, test_config.pairs)
+        scan = start(k_scan, fine, instrument, test_config.pairs, config.views, INITIAL_ITERATIONS)
 
         def one(problem, x, truth):
             result = run(HQS(prior, config.rho), problem, 0 * x, iterations=config.iterations).value
-            return psnr(x, truth, problem.support), psnr(result, truth, problem.support)
+            return pf.metrics.psnr(x, truth, problem.support), pf.metrics.psnr(result, truth, problem.support)
 
         return scan.each(one, scan.state.x, scan.truth)
 
-    # Not a key of the training's, which folds its own with the step.
+    # The keys of the training are folded with its step number, which is smaller.
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 2), config.scans)
     before, after = np.mean([scores(prior, key) for key in keys], axis=(0, 2))
     return {"start": float(before), "psnr": float(after), "gain": float(after - before)}
 
 
-def alone(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
-    """Only these imperfections, each in every scan, at the middle of its range."""
+def only_artifacts(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
+    """Instrument with a group of artifacts only, each in every scan and at the middle of its range."""
     middle = {name: (sum(getattr(instrument, name)) / 2,) * 2 for name in group}
-    clean = without(instrument, EVERY)
+    clean = without_artifacts(instrument, ALL_ARTIFACTS)
     return dataclasses.replace(clean, probability=1.0, clean_share=0.0, **middle)
 
 
-def without(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
+def without_artifacts(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
+    """Instrument without a group of artifacts."""
     return dataclasses.replace(instrument, **dict.fromkeys(group, (0.0, 0.0)))
 
 
 def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[str, Instrument]]]:
-    """What is trained, by name, and the instruments that each is judged with."""
+    """Training configuration and test instruments of each variant of a part, by name."""
     parent, network = load_config(config.parent), config.network
-    every = parent.stage(parent.steps - 1).instrument
-    clean = without(every, EVERY)
-    if part == "imperfections":
-        tests = {name: alone(every, GROUPS[name]) for name in config.groups}
-        blind = {
+    full = parent.stage(parent.steps - 1).instrument
+    clean = without_artifacts(full, ALL_ARTIFACTS)
+    if part == "artifacts":
+        tests = {name: only_artifacts(full, GROUPS[name]) for name in config.groups}
+        omitted = {
             f"without {name}": (
-                training(config, f"without_{name}", without(every, GROUPS[name])),
+                training_config(config, f"without_{name}", without_artifacts(full, GROUPS[name])),
                 {name: test},
             )
             for name, test in tests.items()
         }
-        return {"all": (training(config, "all_imperfections", every), tests)} | blind
-    make = functools.partial(training, config, instrument=clean)
+        return {"all": (training_config(config, "all_artifacts", full), tests)} | omitted
+    make = functools.partial(training_config, config, instrument=clean)
     if part == "optimiser":
         adamw = dataclasses.replace(make("base").optimisation, method="adamw")
         trained = {"Muon": make("base"), "AdamW": make("adamw", optimisation=adamw)}
@@ -114,15 +112,21 @@ def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[
     else:
         trained = {
             "all": make("base"),
-            "not turned": make("not_turned", network=dataclasses.replace(network, turned=False, condition=4)),
-            "not told": make("not_told", network=dataclasses.replace(network, conditioned=False)),
-            "no data gradient": make("no_gradient", network=dataclasses.replace(network, in_channels=1)),
+            "no wedge frame": make(
+                "no_wedge_frame", network=dataclasses.replace(network, turned=False, condition=4)
+            ),
+            "no conditioning": make(
+                "no_conditioning", network=dataclasses.replace(network, conditioned=False)
+            ),
+            "no data correction": make(
+                "no_data_correction", network=dataclasses.replace(network, in_channels=1)
+            ),
         }
     return {name: (config, {"clean": clean}) for name, config in trained.items()}
 
 
 def networks(base: UNetConfig) -> dict[str, UNetConfig]:
-    """The layouts that are compared with ``base``."""
+    """Variants of the network ``base``, by name."""
 
     def wider(factor: float) -> UNetConfig:
         channels = tuple(round(factor * n) for n in base.channels)
@@ -132,81 +136,87 @@ def networks(base: UNetConfig) -> dict[str, UNetConfig]:
         "no dense block": dataclasses.replace(base, blocks=0),
         "twice the blocks": dataclasses.replace(base, blocks=2 * base.blocks),
         "no dilation": dataclasses.replace(base, dilations=(1,) * len(base.dilations)),
-        "half as wide": wider(0.5),
-        "twice as wide": wider(2),
+        "half the width": wider(0.5),
+        "twice the width": wider(2),
     }
 
 
 def measure(config: Config, work: Path, part: str, name: str) -> tuple[dict, dict]:
-    """Train one variant and judge it with each of its instruments."""
-    made, tests = variants(config, part)[name]
-    weights = train(made, work / made.name)
-    return {test: judge(pretrained(weights), config, tests[test]) for test in tests}, {}
+    """Train one variant and evaluate it with each of its test instruments."""
+    training, tests = variants(config, part)[name]
+    weights = train(training, work / training.name)
+    return {test: evaluate(pretrained(weights), config, tests[test]) for test in tests}, {}
 
 
 def tables(results: dict) -> str:
-    """Markdown: a table for each part."""
+    """Markdown: one table for each part."""
     lines = []
     for part in PARTS["default"][:-1]:
         if part in results:
-            lines += ["", f"| {part} | start, dB | result, dB | gain, dB |", "|---|---|---|---|"]
+            lines += ["", f"| {part} | initial estimate, dB | result, dB | gain, dB |", "|---|---|---|---|"]
             for name, row in results[part].items():
                 score = row["clean"]
                 lines.append(
                     f"| {name} | {score['start']:.2f} | {score['psnr']:.2f} | {score['gain']:+.2f} |"
                 )
-    if (part := results.get("imperfections", {})) and "all" in part:
-        lines += ["", "| tested with | start, dB | trained with all | trained without it | lost |"]
+    if (part := results.get("artifacts", {})) and "all" in part:
+        lines += [
+            "",
+            "| tested with | initial estimate, dB | trained with all | trained without it | loss, dB |",
+        ]
         lines += ["|---|---|---|---|---|"]
-        for name, seen in part["all"].items():
-            if blind := part.get(f"without {name}"):
-                score, lost = blind[name]["psnr"], seen["psnr"] - blind[name]["psnr"]
+        for name, with_all in part["all"].items():
+            if omitted := part.get(f"without {name}"):
+                psnrs = with_all["psnr"], omitted[name]["psnr"]
                 lines.append(
-                    f"| {name} | {seen['start']:.2f} | {seen['psnr']:.2f} | {score:.2f} | {lost:+.2f} |"
+                    f"| {name} | {with_all['start']:.2f} | {psnrs[0]:.2f} | {psnrs[1]:.2f} | "
+                    f"{psnrs[0] - psnrs[1]:+.2f} |"
                 )
     return "\n".join(lines[1:]) + "\n"
 
 
 def picture(results: dict, images) -> Figure:
-    """Bars: the gain of each variant, and with each group of imperfections of both priors."""
+    """Gain of each variant, and for each group of artifacts the gain with and without it in the training."""
     figure = Figure(figsize=(4 * len(results), 3.4), layout="constrained")
     axes = figure.subplots(1, len(results), squeeze=False)[0]
     for axis, (part, table) in zip(axes, results.items(), strict=True):
-        axis.set(title=part, ylabel="gain over the start, dB")
+        axis.set(title=part, ylabel="gain over initial estimate, dB")
         axis.tick_params(axis="x", rotation=35)
         axis.axhline(0, color="k", lw=0.8)
-        if part != "imperfections":
+        if part != "artifacts":
             axis.bar(list(table), [row["clean"]["gain"] for row in table.values()])
             continue
-        seen = table.get("all", {})
-        blind = {name.removeprefix("without "): row for name, row in table.items() if name != "all"}
-        place = np.arange(len(seen))
-        axis.bar(place - 0.2, [score["gain"] for score in seen.values()], 0.4, label="trained with all")
-        known = [k for k, name in enumerate(seen) if name in blind]
-        gains = [blind[name][name]["gain"] for name in seen if name in blind]
-        axis.bar(place[known] + 0.2, gains, 0.4, label="trained without it")
-        axis.set_xticks(place, list(seen))
+        with_all = table.get("all", {})
+        omitted = {name.removeprefix("without "): row for name, row in table.items() if name != "all"}
+        positions = np.arange(len(with_all))
+        axis.bar(
+            positions - 0.2, [score["gain"] for score in with_all.values()], 0.4, label="trained with all"
+        )
+        tested = [k for k, name in enumerate(with_all) if name in omitted]
+        gains = [omitted[name][name]["gain"] for name in with_all if name in omitted]
+        axis.bar(positions[tested] + 0.2, gains, 0.4, label="trained without it")
+        axis.set_xticks(positions, list(with_all))
         axis.legend(fontsize=7)
     return figure
 
 
-def record(config: Config, where: Path) -> Record:
-    """The results in the folder ``where``."""
+def make_record(config: Config, folder: Path) -> Record:
+    """Record in a folder; the results also depend on the losses and the groups."""
     depends = {"losses": repr(LOSSES), "groups": repr(GROUPS)}
-    return Record(where, NAME, config, tables, picture, depends)
+    return Record(folder, NAME, config, tables, picture, depends)
 
 
 def main() -> None:
     parser = command_line(NAME)
-    parser.add_argument("--only", choices=PARTS["default"])
+    parser.add_argument("--only", choices=PARTS["default"], help="run one part only")
     options = parser.parse_args()
     config = PRESETS[options.preset]
     parts = PARTS[options.preset] if options.only is None else (options.only,)
-    results = record(config, folder(NAME, options))
-    todo = [(part, name) for part in parts for name in variants(config, part)]
+    record = make_record(config, output_folder(NAME, options))
+    cells = [(part, name) for part in parts for name in variants(config, part)]
     with tempfile.TemporaryDirectory() as work:
-        results.fill(todo, functools.partial(measure, config, Path(work)))
-    results.show()
+        record.fill(cells, functools.partial(measure, config, Path(work)))
+    record.show()
 
 
 if __name__ == "__main__":

@@ -1,25 +1,26 @@
-"""What a prior needs: what it is told of the wedge, its layout, loss and optimiser, how many scenes, which
-imperfections. What a stage of training is worth: :mod:`experiments.unrolled_training`.
+"""Ablation of a prior: inputs, network, loss, optimiser, number of scenes, artifacts in the training.
 
-command: python -m experiments.prior_ablation [--only wedge|network|loss|optimiser|scenes|imperfections]
-runtime: about 40 minutes on 2 cores (tiny: 2 minutes); variants that are done are not trained again
-expected: the wedge's frame and Muon are worth 0.2 dB each; a hundred scenes are enough for so short a
-    training; a dense block 0.1 dB, half the width -0.25; the root mean square as the loss +0.3; an
-    imperfection never seen costs little more than 0.1 dB at most
+Command:  python -m experiments.prior_ablation [--only wedge|network|loss|optimiser|scenes|artifacts]
+Runtime:  about 40 minutes on 2 cores, resumes (tiny: 2 minutes).
+Expected: the frame of the wedge and Muon gain 0.2 dB each, a dense block 0.1 dB, RMS as the loss 0.3 dB; half
+          the width costs 0.25 dB. A hundred scenes are enough for so short a training. An artifact that was
+          not in the training costs at most a little more than 0.1 dB.
+
+The stages of a training are compared in :mod:`experiments.unrolled_training`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models import UNetConfig
 
-#: What is compared, by preset: tiny has one part of each kind.
+#: Parts of the experiment, by preset; the tiny preset has one part of each kind.
 PARTS = {
-    "default": ("wedge", "network", "loss", "optimiser", "scenes", "imperfections"),
-    "tiny": ("wedge", "scenes", "imperfections"),
+    "default": ("wedge", "network", "loss", "optimiser", "scenes", "artifacts"),
+    "tiny": ("wedge", "scenes", "artifacts"),
 }
-#: What is left out of the training together: imperfections of one cause.
+#: Artifacts that are left out of a training together.
 GROUPS = {
     "shifts": ("shift", "drift", "outliers", "sample_drift", "center_error", "angle_error"),
     "intensity": ("gain", "equalised", "absorption"),
@@ -29,23 +30,33 @@ GROUPS = {
     "truncation": ("truncation",),
 }
 
-#: Changes of the loss's weights.
+#: Changes of the loss weights.
 LOSSES = {
-    "and idempotence": {"idempotence": 0.1},
-    "and consistency": {"consistency": 0.1},
-    "and MS-SSIM": {"ms_ssim": 0.1},
-    "L1 alone": {"gradient": 0.0},
-    "root mean square": {"l1": 0.0, "rms": 1.0},
+    "with idempotence": {"idempotence": 0.1},
+    "with consistency": {"consistency": 0.1},
+    "with MS-SSIM": {"ms_ssim": 0.1},
+    "L1 only": {"gradient": 0.0},
+    "RMS": {"l1": 0.0, "rms": 1.0},
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """steps, size, views: of each training; scans: of 8 slices, that each result is judged on
+    """Configuration of the experiment.
 
-    scenes: numbers of distinct training scenes to compare with an unlimited one
-    parent: training configuration whose scenes and, for the imperfections, last instrument are used
-    rho, iterations: of the loop that is judged
+    Attributes:
+        network: Network of the priors.
+        steps: Steps of each training.
+        rate: Learning rate.
+        size: Pixels and detector bins.
+        views: Views of a scan.
+        scans: Number of test scans, of 8 slices each.
+        scenes: Numbers of distinct training scenes to compare with an unlimited number.
+        groups: Names of the :data:`GROUPS` to compare.
+        parent: Training configuration that supplies the scenes and, for the artifacts, the last instrument.
+        rho: Prior strength of the test.
+        iterations: Iterations of the test.
+        seed: Seed of the training and of the test.
     """
 
     network: UNetConfig = dataclasses.field(

@@ -1,4 +1,4 @@
-"""See :mod:`experiments.real_chip.config`."""
+"""Prediction of held-out views of Cu_23; see :mod:`experiments.real_chip.config`."""
 
 from __future__ import annotations
 
@@ -9,83 +9,91 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.comparing import at_best, middle
+from experiments.common.comparison import crop_center, reconstruct_at_best
+from experiments.common.real_scans import (
+    load_chip,
+    prediction_error,
+    prediction_errors,
+    require_chip,
+)
+from experiments.common.record import Record, command_line, output_folder, pfitre_dependencies
 from experiments.real_chip.config import PRESETS, Config
-from experiments.real_scans import chip, prediction_error, prediction_errors, require_chip, rows_of
-from experiments.record import Record, command_line, folder, of_learned
 from pfitre_jax.reconstruction import find_method
 
 NAME = "real_chip"
 BASELINE, OURS = "fista-tv", "pfitre"
-#: In the place of views left out: none, for residuals and pictures.
+#: Key of the reconstructions from all views, for residuals and images.
 ALL_VIEWS = "all views"
-#: Higher bars are cut off.
-TOP = 2.0
+#: Upper limit of the bar chart; higher bars are cut off.
+LIMIT = 2.0
 
 
 def cells(config: Config) -> list[tuple[str, str, str]]:
-    """Roll, the right one first, views left out, method."""
-    rolls, sets = [f"{roll:g}" for roll in config.rolls_deg[::-1]], [*config.left_out, ALL_VIEWS]
+    """Keys: roll (the right one first), held-out views, method."""
+    rolls, sets = [f"{roll:g}" for roll in config.rolls_deg[::-1]], [*config.held_out, ALL_VIEWS]
     return [(roll, name, method) for roll in rolls for name in sets for method in config.methods]
 
 
 def measure(config: Config, record: Record, roll: str, name: str, method: str) -> tuple[dict, dict]:
-    """Error on the views left out, of all rows and of each; where none is left out, residual of each row that
-    is looked at, and its image."""
+    """Error on held-out views (all rows, and each row), or residual and image of each row from all views."""
     roll_deg = float(roll)
-    settings = {"scale": scale(config.center, roll_deg), "iterations": config.iterations}
+    settings = {"scale": scan_scale(config.center, roll_deg), "iterations": config.iterations}
     if name == ALL_VIEWS:
-        chosen = record.results()[roll][next(iter(config.left_out))][method]
-        weight = {key: value for key, value in chosen.items() if key == "weight"}
-        scan = rows_of(chip(config.center, roll_deg), config.rows)
-        result, _ = at_best(scan, method, lambda result: 0.0, {}, **settings, **weight)
-        images = middle(result.volume, scan.columns) / result.scale
+        first_set = record.results()[roll][next(iter(config.held_out))][method]
+        weight = {key: value for key, value in first_set.items() if key == "weight"}
+        scan = load_chip(config.center, roll_deg).take_rows(config.rows)
+        result, _ = reconstruct_at_best(scan, method, lambda result: 0.0, {}, **settings, **weight)
+        images = crop_center(result.volume, scan.columns) / result.scale
         residual = dict(zip(map(str, config.rows), result.residual, strict=True))
         return {"residual": residual, **weight}, dict(zip(map(str, config.rows), images, strict=True))
-    seen, hidden = split(config, roll_deg, config.left_out[name])
-    error = functools.partial(prediction_error, hidden=hidden)
-    result, weight = at_best(seen, method, error, {"weight": config.weights}, **settings)
-    by_row = prediction_errors(result, hidden).tolist()
+    used, held_out = split_views(config, roll_deg, config.held_out[name])
+    error = functools.partial(prediction_error, held_out=held_out)
+    result, weight = reconstruct_at_best(used, method, error, {"weight": config.weights}, **settings)
+    by_row = prediction_errors(result, held_out).tolist()
     return {"error": error(result), "by_row": by_row, **weight, **result.timings}, {}
 
 
 @functools.cache
-def scale(center: float, roll_deg: float) -> float:
-    """Of the whole scan, whatever rows and views are used."""
-    return pf.reconstruct(chip(center, roll_deg), "fbp", rows=slice(0, 1)).scale
+def scan_scale(center: float, roll_deg: float) -> float:
+    """Scale of the scan from all its rows and views."""
+    return pf.reconstruct(load_chip(center, roll_deg), "fbp", rows=slice(0, 1)).scale
 
 
-def split(config: Config, roll_deg: float, views: str) -> tuple[pf.Scan, pf.Scan]:
-    """The rows that are predicted, of the views that are seen and of those left out."""
-    seen = chip(config.center, roll_deg, exclude_views=views)
-    if config.every == 1:
-        return seen, chip(config.center, views=views)
-    rows = range(0, seen.rows, config.every)
-    return rows_of(seen, rows), rows_of(chip(config.center, roll_deg, views=views), rows)
+def split_views(config: Config, roll_deg: float, views: str) -> tuple[pf.Scan, pf.Scan]:
+    """Scan of the other views and scan of the held-out ``views``, both of the rows to predict."""
+    used = load_chip(config.center, roll_deg, exclude_views=views)
+    if config.row_step == 1:
+        return used, load_chip(config.center, views=views)
+    rows = range(0, used.rows, config.row_step)
+    return used.take_rows(rows), load_chip(config.center, roll_deg, views=views).take_rows(rows)
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: errors on views left out over FISTA-TV's, their spread over the rows, and residuals."""
-    sets, rows = list(config.left_out), [str(row) for row in config.rows]
-    frame = "raw" if config.every == 1 else "mended"
+    """Markdown: errors on held-out views, their spread over the rows, and residuals."""
+    sets, rows = list(config.held_out), [str(row) for row in config.rows]
+    frame = "raw" if config.row_step == 1 else "roll-corrected"
     lines = [
-        f"Error on the views left out (in the {frame} frame), and in brackets over that of {BASELINE}; total "
+        f"Error on held-out views in the {frame} frame, and in brackets relative to {BASELINE}; total "
         "variation at its best weight.",
     ]
     for roll, by_set in results.items():
-        lines += ["", f"| roll mended by {roll} | " + " | ".join(sets) + " |", "|---" * (1 + len(sets)) + "|"]
+        lines += [
+            "",
+            f"| roll corrected by {roll} | " + " | ".join(sets) + " |",
+            "|---" * (1 + len(sets)) + "|",
+        ]
         for method in config.methods:
             texts = []
             for name in sets:
                 error, base = (by_set.get(name, {}).get(m, {}).get("error") for m in (method, BASELINE))
                 texts.append("" if error is None or base is None else f"{error:.3f} ({error / base:.2f})")
             lines.append(f"| {method} | " + " | ".join(texts) + " |")
-    lines += spread(config, results)
-    lines += ["", "Residuals of single rows, from all views."]
+    lines += spread_table(config, results)
+    lines += ["", "Relative residuals of single rows, from all views."]
     for roll, by_set in results.items():
         lines += [
             "",
-            f"| roll mended by {roll} | " + " | ".join(f"row {row}" for row in rows) + " |",
+            f"| roll corrected by {roll} | " + " | ".join(f"row {row}" for row in rows) + " |",
             "|---" * (1 + len(rows)) + "|",
         ]
         for method, cell in by_set.get(ALL_VIEWS, {}).items():
@@ -93,14 +101,19 @@ def tables(config: Config, results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def spread(config: Config, results: dict) -> list[str]:
-    """A table: how the errors of single rows, over FISTA-TV's of the same row, spread."""
-    sets = list(config.left_out)
+def spread_table(config: Config, results: dict) -> list[str]:
+    """Table of the spread of the errors of single rows, relative to FISTA-TV; empty without such errors."""
+    cells = [
+        cell for by_set in results.values() for by_method in by_set.values() for cell in by_method.values()
+    ]
+    if not any("by_row" in cell for cell in cells):
+        return []
+    sets = list(config.held_out)
     lines = [
         "",
-        f"Errors of single rows over {BASELINE}'s: median (10% to 90% of the rows; share of them below 1).",
+        f"Errors of single rows relative to {BASELINE}: median (10% to 90% of the rows; share below 1).",
         "",
-        "| roll mended by | method | " + " | ".join(sets) + " |",
+        "| roll corrected by | method | " + " | ".join(sets) + " |",
         "|---" * (2 + len(sets)) + "|",
     ]
     for roll, by_set in results.items():
@@ -108,21 +121,21 @@ def spread(config: Config, results: dict) -> list[str]:
             texts = []
             for name in sets:
                 rows, base = (by_set.get(name, {}).get(m, {}).get("by_row") for m in (method, BASELINE))
-                texts.append("" if rows is None or base is None else spread_of(np.array(rows) / base))
+                texts.append("" if rows is None or base is None else format_spread(np.array(rows) / base))
             if method != BASELINE:
                 lines.append(f"| {roll} | {method} | " + " | ".join(texts) + " |")
     return lines
 
 
-def spread_of(ratios: np.ndarray) -> str:
-    """Of rows that have any signal."""
+def format_spread(ratios: np.ndarray) -> str:
+    """Median, 10% to 90% range and share below 1 of ratios (rows,); NaN marks rows without signal."""
     low, half, high = np.nanpercentile(ratios, (10, 50, 90))
     better = np.mean(ratios[np.isfinite(ratios)] < 1)
     return f"{half:.2f} ({low:.2f} to {high:.2f}; {better:.0%})"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Above: errors on views left out over FISTA-TV's; below: rows of the scan, from all views."""
+    """Errors on held-out views relative to FISTA-TV (above), and rows from all views (below)."""
     rolls = [f"{roll:g}" for roll in config.rolls_deg if f"{roll:g}" in results]
     shown = [(roll, method) for roll in rolls[:-1] for method in (BASELINE, OURS)]
     shown += [(rolls[-1], method) for method in config.methods]
@@ -130,7 +143,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2 * len(config.rows)))
     for axis, roll in zip(above.subplots(1, len(rolls), squeeze=False)[0], rolls, strict=True):
         draw_errors(axis, config, results.get(roll, {}))
-        axis.set_xlabel(f"views left out; roll mended by {roll} degrees")
+        axis.set_xlabel(f"held-out views; roll corrected by {roll} degrees")
     panels = below.subplots(len(config.rows), len(shown), squeeze=False)
     for line, row in zip(panels, config.rows, strict=True):
         for axis, (roll, method) in zip(line, shown, strict=True):
@@ -145,21 +158,22 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 
 
 def draw_errors(axis, config: Config, by_set: dict) -> None:
+    """Draw bars of the errors relative to FISTA-TV, one group for each held-out set."""
     width = 0.8 / len(config.methods)
     for number, method in enumerate(config.methods):
         ratios = []
-        for name in config.left_out:
+        for name in config.held_out:
             error, base = (by_set.get(name, {}).get(m, {}).get("error") for m in (method, BASELINE))
             ratios.append(np.nan if error is None or base is None else error / base)
-        places = np.arange(len(ratios)) + (number + 0.5) * width - 0.4
-        axis.bar(places, ratios, width, label=method)
-        for place, ratio in zip(places, ratios, strict=True):
+        positions = np.arange(len(ratios)) + (number + 0.5) * width - 0.4
+        axis.bar(positions, ratios, width, label=method)
+        for position, ratio in zip(positions, ratios, strict=True):
             if np.isfinite(ratio):
-                height = min(ratio, TOP) - 0.03
-                axis.text(place, height, f"{ratio:.2f}", rotation=90, ha="center", va="top", fontsize=7)
-    axis.set_xticks(range(len(config.left_out)), config.left_out)
+                height = min(ratio, LIMIT) - 0.03
+                axis.text(position, height, f"{ratio:.2f}", rotation=90, ha="center", va="top", fontsize=7)
+    axis.set_xticks(range(len(config.held_out)), config.held_out)
     axis.axhline(1, color="k", lw=0.8)
-    axis.set(ylabel=f"error over {BASELINE}'s", ylim=(0, TOP))
+    axis.set(ylabel=f"error relative to {BASELINE}", ylim=(0, LIMIT))
     axis.legend(fontsize=7, ncols=len(config.methods), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
@@ -167,17 +181,18 @@ def main() -> None:
     options = command_line(NAME).parse_args()
     require_chip()
     config = PRESETS[options.preset]
+    # Not run_experiment: the cells of all views read the weights of the first held-out set from the record.
     record = Record(
-        folder(NAME, options),
+        output_folder(NAME, options),
         NAME,
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        of_learned(find_method(OURS).defaults["prior"]),
+        pfitre_dependencies(find_method(OURS).defaults["prior"]),
     )
-    todo = cells(config)
-    shown = [cell for cell in todo if cell[1] == ALL_VIEWS]
-    record.fill(todo, functools.partial(measure, config, record), shown)
+    selected = cells(config)
+    shown = [cell for cell in selected if cell[1] == ALL_VIEWS]
+    record.fill(selected, functools.partial(measure, config, record), shown)
     record.show()
 
 

@@ -1,40 +1,45 @@
-"""Cu_23, the original paper's chip: which method predicts best the views that it was not given?
+"""Cu_23, the original paper's chip: which method predicts held-out views best?
 
-command: python -m experiments.real_chip [--preset tiny|default|all_rows]
-    (needs PFITRE_DATA or ../shared/data)
-runtime: about 40 minutes on 2 cores, resumes (tiny: 1 minute; all_rows: half an hour)
-expected: error on views left out about FISTA-TV's, and with the roll mended 10 to 30% less for all;
-    residual of pfitre at most 1.1 times FISTA-TV's, at most 0.07 on rows 15, 25, 40 of the mended scan
+Command:  python -m experiments.real_chip [--preset tiny|default|all_rows]
+          Needs PFITRE_DATA or ../shared/data.
+Runtime:  about 40 minutes on 2 cores, resumes (tiny: 1 minute; all_rows: half an hour).
+Expected: errors on held-out views close to those of FISTA-TV; the roll correction reduces the errors of all
+          methods by 10 to 30%. The residual of pfitre is at most 1.1 times that of FISTA-TV, and at most 0.07
+          on rows 15, 25 and 40 of the corrected scan.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluation.methods import WEIGHTS
+from pfitre_jax.evaluation import WEIGHTS
 from pfitre_jax.reconstruction import METHODS
 
-#: The published loop comes without its prior, and with ours it diverges (docs/measurements/priors.md).
-LEFT_ALONE = ("pfitre-original",)
+#: The published loop: its own prior is not available, and it diverges with ours.
+EXCLUDED = ("pfitre-original",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """every: n-th row is predicted, all of them together; 1: all rows, and then in the raw frame
+    """Configuration of the experiment.
 
-    rolls_deg: corrections tried, the one that is right last; center: the authors' rotation axis
-    methods: FISTA-TV, which the others are divided by, must be among them
-    left_out: views that are left out and predicted, by name
-    weights: of total variation; each method has, for each roll and each set left out, the one that predicts
-        best; where all views are used, for residuals and pictures, it is that of the first set
-    rows: looked at; iterations: of every method, None for its own
+    Attributes:
+        row_step: Step between the rows that are predicted. With 1, all rows are predicted, in the raw frame.
+        rolls_deg: Roll corrections to compare, the right one last.
+        center: Rotation axis of the original authors, detector index.
+        methods: Methods to compare; must include FISTA-TV, the baseline.
+        held_out: Held-out views, by name.
+        weights: TV weights to choose from by the prediction error, for each roll and each held-out set.
+            Reconstructions from all views use the weight of the first set.
+        rows: Rows of the figure and of the table of residuals.
+        iterations: Iterations of every method; None for the default of each.
     """
 
-    every: int = 3
+    row_step: int = 3
     rolls_deg: tuple[float, ...] = (0.0, 1.5)
     center: float = 75.0
-    methods: tuple[str, ...] = tuple(method for method in METHODS if method not in LEFT_ALONE)
-    left_out: dict[str, str] = dataclasses.field(
+    methods: tuple[str, ...] = tuple(method for method in METHODS if method not in EXCLUDED)
+    held_out: dict[str, str] = dataclasses.field(
         default_factory=lambda: {"every fourth": "0:51:4", "36-50": "36:51", "28-35": "28:36"}
     )
     weights: tuple[float, ...] = WEIGHTS
@@ -44,13 +49,13 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    # How much it differs from row to row: of the baseline and ours alone.
-    "all_rows": Config(every=1, rolls_deg=(1.5,), methods=("fista-tv", "pfitre")),
+    # Spread over all rows, for the baseline and pfitre only.
+    "all_rows": Config(row_step=1, rolls_deg=(1.5,), methods=("fista-tv", "pfitre")),
     "tiny": Config(
-        every=42,
+        row_step=42,
         rolls_deg=(1.5,),
         methods=("fbp", "fista-tv", "pfitre"),
-        left_out={"36-50": "36:51"},
+        held_out={"36-50": "36:51"},
         weights=(1e-3,),
         rows=(40,),
         iterations=8,

@@ -1,4 +1,4 @@
-"""See :mod:`experiments.real_samples.config`."""
+"""Priors on real scans; see :mod:`experiments.real_samples.config`."""
 
 from __future__ import annotations
 
@@ -10,131 +10,141 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.comparing import middle, with_reference
-from experiments.real_samples.config import PRESETS, Config
-from experiments.real_scans import (
+from experiments.common.comparison import crop_center, scan_with_reference
+from experiments.common.real_scans import (
     CATALYST,
     CHIP,
-    catalyst,
-    chip,
-    is_there,
-    limited,
+    is_available,
+    limit_angle,
+    load_catalyst,
+    load_chip,
     prediction_error,
-    registered_error,
-    rows_of,
+    registered_prediction_error,
 )
-from experiments.record import Record, command_line, folder, of_learned
-from pfitre_jax.priors.files import pretrained
+from experiments.common.record import Record, command_line, output_folder, pfitre_dependencies
+from experiments.real_samples.config import PRESETS, Config
 
 NAME = "real_samples"
-#: Names of the samples that are no :class:`FullAngle`.
+#: Samples that are not a :class:`FullAngleSample`.
 CU_23, PARTICLE = "Cu_23", "catalyst"
 REFERENCE = "from all views"
 
 
 def cells(config: Config, priors: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Sample, what is left out of it, and the baseline or a prior.
+    """Keys: sample, missing views, baseline or prior.
 
-    priors: names or paths by label
+    Args:
+        config: Configuration of the experiment.
+        priors: Names or paths of the priors, by :func:`prior_label`.
     """
     samples = []
-    if config.chip and is_there(f"{CHIP}.tiff"):
+    if config.chip and is_available(f"{CHIP}.tiff"):
         samples += [(CU_23, f"views {views}") for views in config.chip]
-    if config.catalyst and is_there(CATALYST):
+    if config.catalyst and is_available(CATALYST):
         samples.append((PARTICLE, "every fourth view"))
-    there = [name for name, sample in config.real.items() if is_there(sample.file)]
-    samples += [(name, f"{config.missing_deg:g} degrees") for name in there]
-    return [(*sample, by) for sample in samples for by in (config.baseline, *priors)]
+    real = [name for name, sample in config.real.items() if is_available(sample.file)]
+    samples += [(name, f"{config.missing_deg:g} degrees") for name in real]
+    return [(*sample, candidate) for sample in samples for candidate in (config.baseline, *priors)]
 
 
-def label(prior: str) -> str:
-    """Name and the beginning of the hash of a prior's weights: other weights are other cells."""
-    card = pretrained(prior).info.card
+def prior_label(prior: str) -> str:
+    """Name and shortened hash of a prior; other weights make another cell."""
+    card = pf.priors.pretrained(prior).info.card
     return f"{card['name']} {card['sha256'][:8]}"
 
 
 def measure(
-    config: Config, priors: Mapping[str, str], sample: str, left_out: str, by: str
+    config: Config, priors: Mapping[str, str], sample: str, missing: str, candidate: str
 ) -> tuple[dict, dict]:
-    """Error on the views left out, or PSNR beside the baseline from all views, and the row that is shown."""
-    asked = (
-        {"method": config.baseline} if by == config.baseline else {"method": "pfitre", "prior": priors[by]}
-    )
-    solve = functools.partial(pf.reconstruct, **asked, iterations=config.iterations)
+    """Error on held-out views, or PSNR against the baseline from all views; and one row of the image."""
+    if candidate == config.baseline:
+        settings = {"method": config.baseline}
+    else:
+        settings = {"method": "pfitre", "prior": priors[candidate]}
+    solve = functools.partial(pf.reconstruct, **settings, iterations=config.iterations)
     row, _ = config.shown[sample]
     if sample == CU_23:
-        views = config.chip[left_out.removeprefix("views ")]
-        seen = chip(config.center, config.roll_deg, exclude_views=views)
-        hidden = chip(config.center, config.roll_deg, views=views)
-        rows = range(0, seen.rows, config.every)
-        result = solve(rows_of(seen, rows))
-        return {"error": prediction_error(result, rows_of(hidden, rows))}, {by: shown(result, seen, row)}
+        views = config.chip[missing.removeprefix("views ")]
+        used = load_chip(config.center, config.roll_deg, exclude_views=views)
+        held_out = load_chip(config.center, config.roll_deg, views=views)
+        rows = range(0, used.rows, config.row_step)
+        result = solve(used.take_rows(rows))
+        error = prediction_error(result, held_out.take_rows(rows))
+        return {"error": error}, {candidate: normalised_row(result, used, row)}
     if sample == PARTICLE:
-        motion, scan, hidden = aligned(config.catalyst)
+        motion, scan, held_out = aligned_catalyst(config.catalyst)
         result = solve(scan)
-        return {"error": registered_error(result, hidden, motion)}, {by: shown(result, scan, row)}
-    whole, reference = with_reference(config.real[sample], config.baseline)
-    result = solve(limited(whole, config.missing_deg))
-    images = {by: reference.relative(result)[row]}
-    if by == config.baseline:
+        error = registered_prediction_error(result, held_out, motion)
+        return {"error": error}, {candidate: normalised_row(result, scan, row)}
+    full, reference = scan_with_reference(config.real[sample], config.baseline)
+    result = solve(limit_angle(full, config.missing_deg))
+    images = {candidate: reference.normalise(result)[row]}
+    if candidate == config.baseline:
         images[REFERENCE] = reference.images[row]
     return reference.measures(result), images
 
 
-def shown(result: pf.Result, scan: pf.Scan, row: int) -> np.ndarray:
-    return middle(result.volume, scan.columns)[row] / result.scale
+def normalised_row(result: pf.Result, scan: pf.Scan, row: int) -> np.ndarray:
+    """One row (n, n) of a result over its scale, cropped to the detector."""
+    return crop_center(result.volume, scan.columns)[row] / result.scale
 
 
 @functools.cache
-def aligned(left_out: str) -> tuple[pf.Motion, pf.Scan, pf.Scan]:
-    """Motion of the catalyst's other views, the scan that they make, and the views left out."""
-    scan = catalyst()
-    seen = scan.select_views(slice(None), exclude=left_out)
-    motion = pf.align(seen, roll=False).motion
-    return motion, motion.corrected(seen), scan.select_views(left_out)
+def aligned_catalyst(held_out: str) -> tuple[pf.Motion, pf.Scan, pf.Scan]:
+    """Motion and aligned scan of the catalyst without the held-out views, and those views as measured."""
+    scan = load_catalyst()
+    used = scan.select_views(slice(None), exclude=held_out)
+    motion = pf.align(used, roll=False).motion
+    return motion, motion.corrected(used), scan.select_views(held_out)
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: a line for each sample, and in brackets what the prior is worth beside the baseline."""
-    names = {by: None for by_set in results.values() for by_name in by_set.values() for by in by_name}
+    """Markdown: one line for each sample, with the comparison to the baseline in brackets."""
+    names = candidates(results)
     lines = [
-        f"Error on views left out, and its ratio to that of {config.baseline}; PSNR, dB, beside "
-        f"{config.baseline} from all views, and the gain over the same from the views that are left. Priors "
-        "with the beginning of their hash.",
+        f"Chip and catalyst: error on held-out views, and in brackets its ratio to {config.baseline}. Other "
+        f"samples: PSNR, dB, against {config.baseline} from all views, and in brackets the gain over "
+        f"{config.baseline} from the same views. Priors are listed with the beginning of their hash.",
         "",
-        "| | " + " | ".join(names) + " |",
+        "| sample | " + " | ".join(names) + " |",
         "|---" * (1 + len(names)) + "|",
     ]
-    for sample, by_set in results.items():
-        for left_out, by_name in by_set.items():
+    for sample, by_missing in results.items():
+        for missing, by_name in by_missing.items():
             base = by_name[config.baseline]
-            texts = [told(by_name[name], base) if name in by_name else "" for name in names]
-            lines.append(f"| {sample}, without {left_out} | " + " | ".join(texts) + " |")
+            texts = [format_score(by_name[name], base) if name in by_name else "" for name in names]
+            lines.append(f"| {sample}, without {missing} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
 
 
-def told(cell: dict, base: dict) -> str:
+def candidates(results: dict) -> list[str]:
+    """Baseline and priors of the results, in order of appearance."""
+    names = (name for by_missing in results.values() for by_name in by_missing.values() for name in by_name)
+    return list(dict.fromkeys(names))
+
+
+def format_score(cell: dict, base: dict) -> str:
+    """Error or PSNR of a cell, and its comparison to the baseline."""
     if "error" in cell:
         return f"{cell['error']:.3f} ({cell['error'] / base['error']:.2f})"
     return f"{cell['psnr']:.2f} ({cell['psnr'] - base['psnr']:+.2f})"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """A line for each sample, of what was left out first: the reference, the baseline, and the priors."""
-    lines = [(sample, next(iter(by_set))) for sample, by_set in results.items()]
-    names = {by: None for by_set in results.values() for by_name in by_set.values() for by in by_name}
-    columns = [*names, REFERENCE]
+    """One line for each sample with its first set of missing views: baseline, priors and reference."""
+    lines = [(sample, next(iter(by_missing))) for sample, by_missing in results.items()]
+    columns = [*candidates(results), REFERENCE]
     figure = Figure(figsize=(2.6 * len(columns), 2.7 * len(lines)), layout="constrained")
     panels = figure.subplots(len(lines), len(columns), squeeze=False)
-    for line, (sample, left_out) in zip(panels, lines, strict=True):
+    for line, (sample, missing) in zip(panels, lines, strict=True):
         white = config.shown[sample][1]
-        base = images.get(f"{sample}/{left_out}/{config.baseline}/{config.baseline}")
-        part = slice(None) if base is None else extent(base, 0.05 * white)
-        line[0].set_ylabel(f"{sample}\nwithout {left_out}", fontsize=8)
+        base = images.get(f"{sample}/{missing}/{config.baseline}/{config.baseline}")
+        part = slice(None) if base is None else central_extent(base, 0.05 * white)
+        line[0].set_ylabel(f"{sample}\nwithout {missing}", fontsize=8)
         for axis, name in zip(line, columns, strict=True):
             axis.set(xticks=[], yticks=[])
-            by = config.baseline if name == REFERENCE else name
-            image = images.get(f"{sample}/{left_out}/{by}/{name}")
+            candidate = config.baseline if name == REFERENCE else name
+            image = images.get(f"{sample}/{missing}/{candidate}/{name}")
             if image is None:
                 for spine in axis.spines.values():
                     spine.set_visible(False)
@@ -144,12 +154,12 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     return figure
 
 
-def extent(image: np.ndarray, threshold: float) -> slice:
-    """The middle of a square image, as far as 98% of what is above ``threshold``, and an eighth around it."""
+def central_extent(image: np.ndarray, threshold: float) -> slice:
+    """Central part of a square image with 98% of the pixels above ``threshold``, and a margin of 1/8."""
     rows, columns = np.nonzero(image > threshold)
     half = len(image) / 2
-    far = np.quantile(np.maximum(abs(rows + 0.5 - half), abs(columns + 0.5 - half)), 0.98)
-    width = min(int(np.ceil(1.125 * far)), len(image) // 2)
+    radius = np.quantile(np.maximum(abs(rows + 0.5 - half), abs(columns + 0.5 - half)), 0.98)
+    width = min(int(np.ceil(1.125 * radius)), len(image) // 2)
     return slice(len(image) // 2 - width, len(image) // 2 + width)
 
 
@@ -161,27 +171,29 @@ def main() -> None:
         action="append",
         default=[],
         metavar="WEIGHTS",
-        help="Another prior, beside those of the preset: its weights file; more than once.",
+        help="weights file (.npz) of a further prior; can be repeated",
     )
     options = parser.parse_args()
     config = PRESETS[options.preset]
     for path in options.others:
         if not Path(path).is_file():
-            parser.error(f"--with is {path}, which is no file; expected a prior's weights, .npz")
-    priors = {label(prior): prior for prior in (*config.priors, *options.others)}
-    todo = cells(config, priors)
-    if not todo:
+            parser.error(f"--with {path}: file not found; expected the weights file (.npz) of a prior")
+    priors = {prior_label(prior): prior for prior in (*config.priors, *options.others)}
+    selected = cells(config, priors)
+    if not selected:
         raise SystemExit(2)
+    # Not run_experiment: the labels of the priors hold their hashes, so that new weights keep the other
+    # cells.
     record = Record(
-        folder(NAME, options),
+        output_folder(NAME, options),
         NAME,
         config,
         functools.partial(tables, config),
         functools.partial(picture, config),
-        of_learned(),
+        pfitre_dependencies(),
     )
-    drawn = [cell for cell in todo if cell[:2] == next(c[:2] for c in todo if c[0] == cell[0])]
-    record.fill(todo, functools.partial(measure, config, priors), drawn)
+    shown = [cell for cell in selected if cell[:2] == next(c[:2] for c in selected if c[0] == cell[0])]
+    record.fill(selected, functools.partial(measure, config, priors), shown)
     record.show()
 
 

@@ -1,4 +1,4 @@
-"""See :mod:`experiments.ship_priors.config`."""
+"""Training and evaluation of the shipped priors; see :mod:`experiments.ship_priors.config`."""
 
 from __future__ import annotations
 
@@ -10,47 +10,53 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.record import command_line
+from experiments.common.record import command_line
 from experiments.ship_priors.config import PRESETS, Config
-from pfitre_jax import evaluation as judge
+from pfitre_jax import evaluation
 from pfitre_jax.data import write_files
-from pfitre_jax.evaluation import worst
-from pfitre_jax.priors.files import locate, pretrained
-from pfitre_jax.reconstruction import methods
+from pfitre_jax.priors import locate, pretrained
+from pfitre_jax.reconstruction import Settings
 from pfitre_jax.training import train
 
 NAME = "ship_priors"
-#: In a prior's folder: its line of the table.
+#: File in the folder of a prior: its line of the table.
 ROW = "row.json"
 
 
-class Spent(Exception):
-    """The budget is."""
+class BudgetSpent(Exception):
+    """Raised when the time budget is spent."""
 
 
 def last_step(config: Config, name: str) -> int:
-    """After which a prior is made."""
+    """Step at which the training of a prior is complete."""
     recipe, training = config.priors[name], config.training(name)
     return training.span(recipe.stages[-1])[1] if recipe.stages else training.steps
 
 
-def made(config: Config, name: str, out: Path) -> Path | None:
-    """Weights that this experiment has made, through all their stages."""
+def finished_weights(config: Config, name: str, out: Path) -> Path | None:
+    """Weights that this experiment has trained through all stages, or None."""
     path = out / name / f"{name}.npz"
-    return path if path.is_file() and pretrained(path).info.card["steps"] >= last_step(config, name) else None
+    finished = path.is_file() and pretrained(path).info.card["steps"] >= last_step(config, name)
+    return path if finished else None
 
 
-def make(config: Config, name: str, out: Path, anew: bool, enough: Callable[[], bool], command: str) -> Path:
-    """The weights of a prior, trained as far as its configuration goes, or :class:`Spent`."""
-    if (done := made(config, name, out)) is not None:
-        return done
+def train_prior(
+    config: Config, name: str, out: Path, from_scratch: bool, stop: Callable[[], bool], command: str
+) -> Path:
+    """Weights of a prior, trained through all stages of its configuration.
+
+    Raises:
+        BudgetSpent: If the budget ends first; the next call resumes.
+    """
+    if (path := finished_weights(config, name, out)) is not None:
+        return path
     recipe, weights, last = config.priors[name], None, last_step(config, name)
-    if recipe.first is not None:
-        weights = pretrained(made(config, recipe.first, out) or recipe.first)
-    elif not (anew or config.small):
+    if recipe.start_from is not None:
+        weights = pretrained(finished_weights(config, recipe.start_from, out) or recipe.start_from)
+    elif not (from_scratch or config.small):
         weights = pretrained(name)
         if weights.info.card["steps"] >= last:
-            print(f"{name}: the shipped weights have made all {last} steps; --anew trains from nothing")
+            print(f"{name}: the shipped weights have all {last} steps; --from-scratch trains new ones")
             return locate(name)
 
     def report(record: dict) -> None:
@@ -58,7 +64,7 @@ def make(config: Config, name: str, out: Path, anew: bool, enough: Callable[[], 
         print(f"{name} {record['step']}/{last}", *(f"{k} {v:.4g}" for k, v in shown.items()), flush=True)
 
     for stage in recipe.stages or (None,):
-        # One that is done stays as it is; the next goes on from its checkpoint.
+        # A finished stage returns at once; the next one resumes from its checkpoint.
         train(
             config.training(name),
             out / name,
@@ -66,69 +72,89 @@ def make(config: Config, name: str, out: Path, anew: bool, enough: Callable[[], 
             weights=weights,
             stage=stage,
             report=report,
-            enough=enough,
+            enough=stop,
         )
-        if enough():
+        if stop():
             break
-    if (done := made(config, name, out)) is None:
-        raise Spent
-    return done
+    if (path := finished_weights(config, name, out)) is None:
+        raise BudgetSpent
+    return path
 
 
-def judged(
-    config: Config, path: Path, out: Path, enough: Callable[[], bool], baselines: Path | None = None
+def evaluate_prior(
+    config: Config, path: Path, out: Path, stop: Callable[[], bool], baselines: Path | None = None
 ) -> tuple[dict, Path, Callable[[str], None]]:
-    """The summary of ``pfitre evaluate`` of a prior's weights, the folder of its tables and pictures, and
-    what writes the scores into its card for a command.
+    """Evaluation of a prior, as ``pfitre evaluate`` does it.
 
-    baselines: of the folder of another prior, on the same scans, is taken what total variation makes
+    Args:
+        config: Configuration of the experiment.
+        path: Weights of the prior.
+        out: Parent of the folder for tables and figures.
+        stop: Whether the budget is spent.
+        baselines: Folder of the evaluation of another prior on the same scans, whose results for total
+            variation are reused.
+
+    Returns:
+        The summary, the folder, and a function that writes the scores into the card of the weights; its
+        argument is the command to record.
+
+    Raises:
+        BudgetSpent: If the budget ends first; the next call resumes.
     """
     prior = pretrained(path)
     joint = prior.info.reach > 0
     settings = config.settings.of_volumes() if joint else config.settings
-    asked = methods.Settings.create("pfitre", joint=joint, prior=prior)
-    parameters = {"rho": asked.rho, "iterations": asked.iterations}
-    how = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in parameters.values())
-    folder = out / f"judged-{prior.info.card['sha256'][:8]}-{how}"
+    defaults = Settings.create("pfitre", joint=joint, prior=prior)
+    parameters = {"rho": defaults.rho, "iterations": defaults.iterations}
+    label = "-".join(
+        f"{value:g}" if isinstance(value, float) else str(value) for value in parameters.values()
+    )
+    card = prior.info.card
+    folder = out / f"evaluation-{card['sha256'][:8]}-{label}"
 
     def progress(done: int, total: int) -> None:
         print(f"{folder}: {done}/{total} cells", flush=True)
-        if done < total and enough():
-            raise Spent
+        if done < total and stop():
+            raise BudgetSpent
 
-    where = {"only": config.only, "folder": folder, "baselines": baselines}
-    records = judge.evaluate(prior, settings, **parameters, **where, progress=progress)
-    judge.save(records, settings, {**parameters, "prior": prior.info.card.get("name")}, folder)
-    worst.save(prior, records, settings, folder, **parameters)
-    write = lambda command: judge.write_card(path, prior, records, settings, parameters, command)  # noqa: E731
-    return judge.summarise(records), folder, write
+    options = {"only": config.only, "folder": folder, "baselines": baselines}
+    records = evaluation.evaluate(prior, settings, **parameters, **options, progress=progress)
+    evaluation.save(records, settings, {**parameters, "prior": card.get("name")}, folder)
+    evaluation.save_worst(prior, records, settings, folder, **parameters)
+
+    def write_card(command: str) -> None:
+        evaluation.write_card(path, prior, records, settings, parameters, command)
+
+    return evaluation.summarise(records), folder, write_card
 
 
-def ship(config: Config, name: str, out: Path, options, enough: Callable[[], bool], command: str) -> None:
-    """Make a prior, judge it beside the shipped one, tell both, and perhaps ship it."""
-    before, folder, _ = judged(config, locate(name), out / name, enough)
-    path, after = make(config, name, out, options.anew, enough, command), before
+def compare_with_shipped(
+    config: Config, name: str, out: Path, options, stop: Callable[[], bool], command: str
+) -> None:
+    """Train a prior, compare it with the shipped one, and with ``--install`` replace that."""
+    before, folder, _ = evaluate_prior(config, locate(name), out / name, stop)
+    path, after = train_prior(config, name, out, options.from_scratch, stop, command), before
     if path != locate(name):
-        after, _, write_card = judged(config, path, out / name, enough, baselines=folder)
+        after, _, write_card = evaluate_prior(config, path, out / name, stop, baselines=folder)
         write_card(command)
-    facts = {
-        which: {k: s["gain"][k] for k in ("mean", "smallest")}
-        for which, s in (("before", before), ("after", after))
+    row = {
+        label: {k: summary["gain"][k] for k in ("mean", "smallest")}
+        for label, summary in (("before", before), ("after", after))
     }
-    facts["residual"] = after["residual_over_noise"]["mean"]
-    write_files(out / name, {ROW: lambda path: path.write_text(json.dumps(facts) + "\n")})
+    row["residual"] = after["residual_over_noise"]["mean"]
+    write_files(out / name, {ROW: lambda path: path.write_text(json.dumps(row) + "\n")})
     if options.install and path != locate(name):
         if after["gain"]["mean"] < before["gain"]["mean"]:
-            print(f"{name}: gains less than the shipped one, which stays")
+            print(f"{name}: the new prior gains less than the shipped one; not installed")
             return
         for suffix in (".npz", ".json"):
             shutil.copyfile(path.with_suffix(suffix), locate(name).with_suffix(suffix))
 
 
 def table(config: Config, out: Path) -> str:
-    """Markdown, of all priors judged so far: means over the base case."""
+    """Markdown: means over the base case for all priors evaluated so far."""
     lines = [
-        "| prior | gain over FISTA-TV, dB: shipped | made | worst scan | residual / noise |",
+        "| prior | gain of the shipped, dB | gain of the new, dB | smallest gain, dB | residual / noise |",
         "|---|---|---|---|---|",
     ]
     for name in config.priors:
@@ -144,22 +170,30 @@ def table(config: Config, out: Path) -> str:
 
 def main() -> None:
     parser = command_line(NAME)
-    parser.add_argument("--prior", help="only this one; default all of the preset")
-    parser.add_argument("--budget", type=float, metavar="MINUTES", help="stop after these, to go on later")
-    parser.add_argument("--anew", action="store_true", help="circuits from nothing, not from what is shipped")
-    parser.add_argument("--install", action="store_true", help="ship what is at least as good")
+    parser.add_argument("--prior", help="train and evaluate only this prior; default: all of the preset")
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="time limit; run again to resume")
+    parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help='train "circuits" from scratch instead of from the shipped weights',
+    )
+    parser.add_argument(
+        "--install",
+        action="store_true",
+        help="replace the shipped prior if the new one gains at least as much",
+    )
     options = parser.parse_args()
     config, began = PRESETS[options.preset], time.monotonic()
     if options.prior is not None and options.prior not in config.priors:
-        parser.error(f"--prior is {options.prior}; expected one of {', '.join(config.priors)}")
+        parser.error(f"--prior {options.prior}: unknown prior; expected one of {', '.join(config.priors)}")
     out = options.out or Path("runs") / ("ship" if options.preset == "default" else f"ship_{options.preset}")
     command = " ".join(["python -m experiments.ship_priors", *map(shlex.quote, sys.argv[1:])])
-    enough = lambda: options.budget is not None and time.monotonic() - began > 60 * options.budget  # noqa: E731
+    stop = lambda: options.budget is not None and time.monotonic() - began > 60 * options.budget  # noqa: E731
     try:
         for name in config.priors if options.prior is None else [options.prior]:
-            ship(config, name, out, options, enough, command)
-    except Spent:
-        print("the budget is spent; the same command goes on")
+            compare_with_shipped(config, name, out, options, stop, command)
+    except BudgetSpent:
+        print("The time budget is spent; run the same command again to resume.")
     text = table(config, out)
     write_files(out, {"table.md": lambda path: path.write_text(text)})
     print(text)

@@ -1,55 +1,59 @@
-"""Train the shipped priors through all their stages, judge them, and look at what they do worst.
+"""Training and evaluation of the shipped priors.
 
-command: python -m experiments.ship_priors [--prior circuits|general|volume] [--budget MINUTES] [--install]
-    (the last stages need PFITRE_DATA or ../shared/data, and gdstk)
-runtime: many hours on 2 cores; resumes from any point, and stops after the budget to go on later
-    (tiny: 5 minutes)
-expected: "circuits" gains two decibels and more over total variation on the held-out generator, the
-    others less there and more on what they are for
+Command:  python -m experiments.ship_priors [--prior circuits|general|volume] [--budget MINUTES] [--install]
+          The last stages need gdstk, and PFITRE_DATA or ../shared/data.
+Runtime:  many hours on 2 cores; resumes from any point, and stops after the budget (tiny: 5 minutes).
+Expected: "circuits" gains at least 2 dB over total variation on the held-out generator; the others gain less
+          there and more on the samples that they are made for.
 
-Each prior is trained by the recorded configuration of its name, from where the recipe says, and judged as
-``pfitre evaluate`` judges it, beside the one that is shipped: the held-out generator alone decides.
-``runs/ship/NAME`` holds the run, ``judged-...`` in it the tables and the picture of the worst scans of
-weights by the beginning of their hash. ``--install`` puts a prior that gains at least as much as the shipped
-one, on the same scans, into its place, with its card.
+Each prior is trained with the recorded configuration of its name and evaluated like ``pfitre evaluate``,
+beside the shipped weights. ``runs/ship/NAME`` holds the run; ``evaluation-...`` in it holds tables and a
+figure of the worst scans, for weights with that hash. ``--install`` replaces a shipped prior by a new one
+that gains at least as much on the same scans.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluation.cells import FULL, EvaluationSettings
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.evaluation import FULL, EvaluationSettings
+from pfitre_jax.models import UNetConfig
 from pfitre_jax.training import TrainingConfig, load_config
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a prior is trained.
+    """Training of one prior.
 
-    config: name of the training's
-    first: the prior that it begins with, the one that this experiment has made or else the shipped one; None
-        to go on with its own shipped weights, where the configuration has more steps than these have made
-    stages: the only ones to make, one after the other; none for all
+    Attributes:
+        config: Name of the training configuration.
+        start_from: Prior whose weights the training starts from: the one trained by this experiment, or else
+            the shipped one. None to continue from its own shipped weights if the configuration has more
+            steps.
+        stages: Stages to run, in this order; empty for all.
     """
 
     config: str
-    first: str | None = None
+    start_from: str | None = None
     stages: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """priors: in the order in which they are made
-    small: whether networks, images and stages are so small that nothing is learned, to see that all works
-    settings: of the judge; only: factor of it, "orientation" for the base case, None for all
+    """Configuration of the experiment.
+
+    Attributes:
+        priors: Training of each prior, in the order in which they are trained.
+        small: Whether networks, images and stages are reduced to a test of the program.
+        settings: Settings of the evaluation.
+        only: Factor of the evaluation ("orientation" for the base case); None for all factors.
     """
 
     priors: dict[str, Recipe] = dataclasses.field(
         default_factory=lambda: {
             "circuits": Recipe("circuits"),
-            "general": Recipe("general", first="circuits", stages=("general", "general_unrolled")),
-            "volume": Recipe("volume", first="circuits", stages=("volume", "volume_unrolled")),
+            "general": Recipe("general", start_from="circuits", stages=("general", "general_unrolled")),
+            "volume": Recipe("volume", start_from="circuits", stages=("volume", "volume_unrolled")),
         }
     )
     small: bool = False
@@ -57,7 +61,7 @@ class Config:
     only: str | None = None
 
     def training(self, name: str) -> TrainingConfig:
-        """Of a prior."""
+        """Training configuration of a prior."""
         config = load_config(self.priors[name].config)
         if not self.small:
             return config

@@ -1,24 +1,29 @@
-"""A sample that drifts while noisy views are taken: placed view by view, or as a drift?
+"""A drifting sample and noisy views: alignment view by view, or a smooth drift?
 
-command: python -m experiments.slow_drift [--preset tiny|default]
-runtime: about 5 minutes on 2 cores, resumes (tiny: 1 minute)
-expected: as a drift the shifts along the columns are found better, most of all where much noise throws single
-    views about; the image is no better for it
+Command:  python -m experiments.slow_drift [--preset tiny|default]
+Runtime:  about 5 minutes on 2 cores, resumes (tiny: 1 minute).
+Expected: the smooth drift gives more accurate shifts along the columns, most of all with much noise. It does
+          not give a better image.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from experiments.volume_scans import VolumeScans
+from experiments.common.simulated_volumes import VolumeScans
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """seeds: of the simulated volumes; scans: of them, their noise at first
-    noise: more of it, over the largest line integral, some and much
-    drift: bins, the amplitude of one period over the views; along_rows: in rows, of half a period
-    methods: that reconstruct what was mended
+    """Configuration of the experiment.
+
+    Attributes:
+        seeds: Seeds of the simulated volumes.
+        scans: Simulated scans, before noise and motion.
+        noise: Noise levels, sigma over the largest line integral.
+        drift: Amplitude of the drift along the columns, one period over all views, bins.
+        along_rows: Amplitude of the drift along the rows, half a period over all views, rows.
+        methods: Reconstruction methods.
     """
 
     seeds: tuple[int, ...] = (1, 2)

@@ -1,24 +1,24 @@
-"""Plug-and-play against training through the loop, at equal cost: unrolled, with own weights, equilibrium.
+"""Plug-and-play training against training through the loop, at equal cost.
 
-command: python -m experiments.unrolled_training [--preset tiny|default]
-runtime: about 30 minutes on 2 cores, resumes (tiny: half a minute)
-expected: trained through the first three iterations, these are as good as ten of the network that was trained
-    as long where the loop stands; the equilibrium, whose gradient seldom holds, and the learned primal-dual
-    method, from scratch, stay behind
+Command:  python -m experiments.unrolled_training [--preset tiny|default]
+Runtime:  about 30 minutes on 2 cores, resumes (tiny: half a minute).
+Expected: three iterations trained end to end are as good as ten iterations of a network trained equally long
+          on single iterates. The equilibrium variant, whose gradient rarely converges, and the learned
+          primal-dual method, trained from scratch, are worse.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models import UNetConfig
 
-#: What is trained on from the same plug-and-play prior, and iterations of the loop that a step goes through.
+#: Variants, and the iterations of the loop that one training step differentiates through.
 VARIANTS = {
     "plug-and-play, longer": 1,
     "unrolled": 3,
     "unrolled, rho learned": 3,
-    "own weights, rho learned": 4,
+    "separate weights, rho learned": 4,
     "equilibrium": 8,
     "learned primal-dual": 8,
 }
@@ -26,14 +26,26 @@ VARIANTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """steps, rate: of the plug-and-play training that all but the last variant go on from
+    """Configuration of the experiment.
 
-    passes: of the network, forward and backward, that each variant then has, so that one through K iterations
-        makes ``passes/K`` steps, one at the fixed point, whose gradient is a series of as many terms, half as
-        many; fine_rate: of those
-    primal_dual_share: cost of a pass of the primal-dual networks over that of the U-Net
-    size, views, slices: of the scans; scans: to judge by, of ``slices`` each
-    iterations: of the loop when it is judged, of every variant that does not fix them
+    Attributes:
+        network: Network of the prior.
+        variants: Names of :data:`VARIANTS`.
+        steps: Steps of the plug-and-play training that all variants but learned primal-dual start from.
+        rate: Learning rate of those.
+        passes: Network passes (forward and backward) of each variant. A variant through K iterations has
+            ``passes/K`` steps; the equilibrium has half of that, because its gradient is a series of as many
+            terms.
+        fine_rate: Learning rate of the variants.
+        primal_dual_share: Cost of a pass of the primal-dual networks over a pass of the U-Net.
+        size: Pixels and detector bins.
+        views: Views of a scan.
+        slices: Slices of a scan.
+        scans: Number of test scans.
+        iterations: Iterations of the loop in the test, unless the variant fixes them.
+        rho: Prior strength.
+        parent: Training configuration that supplies scenes and instrument.
+        seed: Seed of the training and of the test.
     """
 
     network: UNetConfig = dataclasses.field(

@@ -1,4 +1,4 @@
-"""See :mod:`experiments.wedge_sweep.config`."""
+"""Quality by width of the missing wedge; see :mod:`experiments.wedge_sweep.config`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import real_scans
-from experiments.comparing import Reference, at_best, with_reference
-from experiments.record import carry_out, command_line
-from experiments.simulated_scans import simulate
+from experiments.common import real_scans
+from experiments.common.comparison import Reference, reconstruct_at_best, scan_with_reference
+from experiments.common.record import command_line, run_experiment
+from experiments.common.simulated_scans import simulate
 from experiments.wedge_sweep.config import PRESETS, Config
 
 NAME = "wedge_sweep"
@@ -18,23 +18,23 @@ TWIN = "twin"
 
 
 def cells(config: Config) -> list[tuple[str, str]]:
-    """A sample, where its file is there, and a wedge."""
-    there = [name for name, sample in config.real.items() if real_scans.is_there(sample.file)]
-    return [(sample, f"{degrees:g}") for sample in (TWIN, *there) for degrees in config.missing_deg]
+    """Keys: sample (if its file is available), width of the wedge."""
+    real = [name for name, sample in config.real.items() if real_scans.is_available(sample.file)]
+    return [(sample, f"{degrees:g}") for sample in (TWIN, *real) for degrees in config.missing_deg]
 
 
 def measure(config: Config, sample: str, degrees: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """What each method makes of a sample without a wedge of so many degrees, and the row that is shown."""
+    """PSNR and SSIM of each method for one width of the wedge, and one row of its reconstruction."""
     if sample == TWIN:
         scan, truth = simulate(config.twin, float(degrees), noise=config.noise)
-        reference, prior = Reference.of_truth(truth, scan), config.twin.prior
+        reference, prior = Reference.from_truth(truth, scan), config.twin.prior
     else:
-        whole, reference = with_reference(config.real[sample], config.reference)
-        scan, prior = real_scans.limited(whole, float(degrees)), config.real[sample].prior
+        full, reference = scan_with_reference(config.real[sample], config.reference)
+        scan, prior = real_scans.limit_angle(full, float(degrees)), config.real[sample].prior
     row, _ = config.shown[sample]
-    made, images = {}, {"reference": reference.images[row]}
+    by_method, images = {}, {"reference": reference.images[row]}
     for method in config.methods:
-        result, found = at_best(
+        result, best = reconstruct_at_best(
             scan,
             method,
             lambda result: -reference.measures(result)["psnr"],
@@ -42,18 +42,19 @@ def measure(config: Config, sample: str, degrees: str) -> tuple[dict, dict[str, 
             prior=prior,
             iterations=config.iterations,
         )
-        made[method] = reference.measures(result) | found
-        images[method] = reference.relative(result)[row]
-    cell = {"views": scan.views, "wedge_deg": scan.wedge.width_deg, "methods": made}
-    return cell, images if degrees == pictured(config) else {}
+        by_method[method] = reference.measures(result) | best
+        images[method] = reference.normalise(result)[row]
+    cell = {"views": scan.views, "wedge_deg": scan.wedge.width_deg, "methods": by_method}
+    return cell, images if degrees == shown_width(config) else {}
 
 
-def pictured(config: Config) -> str:
-    return f"{config.pictured_deg:g}"
+def shown_width(config: Config) -> str:
+    """Key of the width whose reconstructions the figure shows."""
+    return f"{config.shown_missing_deg:g}"
 
 
 def tables(config: Config, results: dict) -> str:
-    """Markdown: a table for each sample."""
+    """Markdown: one table for each sample."""
     lines = []
     for sample, by_degrees in results.items():
         lines += ["", f"| {sample}, degrees missing | views | " + " | ".join(config.methods) + " |"]
@@ -66,7 +67,7 @@ def tables(config: Config, results: dict) -> str:
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Above: PSNR by the width of the wedge, a panel for each sample; below: reconstructions of one width."""
+    """PSNR by width of the wedge for each sample (above), and reconstructions of one width (below)."""
     labels = ["reference", *config.methods]
     figure = Figure(figsize=(2.2 * len(labels), 3.2 + 2.3 * len(results)), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(3.2, 2.3 * len(results)))
@@ -79,15 +80,15 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
         widths = [by_degrees[width]["wedge_deg"] for width in degrees]
         for method, psnrs in scores.items():
             axis.plot(widths, psnrs, "o-", ms=4, label=method)
-        axis.set_xlabel("degrees missing")
+        axis.set_xlabel("missing wedge, degrees")
         for panel, label in zip(line, labels, strict=True):
             panel.set(xticks=[], yticks=[])
-            image = images.get(f"{sample}/{pictured(config)}/{label}")
+            image = images.get(f"{sample}/{shown_width(config)}/{label}")
             if image is not None:
                 panel.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=config.shown[sample][1])
             if sample == next(iter(results)):
                 panel.set_title(label, fontsize=9)
-        line[0].set_ylabel(f"{sample}, {pictured(config)} degrees")
+        line[0].set_ylabel(f"{sample}, {shown_width(config)} degrees")
     if results:
         above.legend(
             *curves[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(labels), fontsize=8
@@ -98,19 +99,10 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 def main() -> None:
     options = command_line(NAME).parse_args()
     config = PRESETS[options.preset]
-    todo = cells(config)
-    shown = [cell for cell in todo if cell[1] == pictured(config)]
-    carry_out(
-        NAME,
-        options,
-        config,
-        todo,
-        measure,
-        tables,
-        picture,
-        priors={config.twin.prior, *(sample.prior for sample in config.real.values())},
-        pictured=shown,
-    )
+    selected = cells(config)
+    shown = [cell for cell in selected if cell[1] == shown_width(config)]
+    priors = {config.twin.prior, *(sample.prior for sample in config.real.values())}
+    run_experiment(NAME, options, config, selected, measure, tables, picture, priors=priors, pictured=shown)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,45 @@
-"""How the quality falls with the width of the missing wedge, simulated and on real scans cut down.
+"""Quality by width of the missing wedge, on simulated scans and on real scans with views removed.
 
-command: python -m experiments.wedge_sweep [--preset tiny|default|every_method]
-    (scans in PFITRE_DATA or ../shared/data)
-runtime: about 25 minutes on 2 cores, resumes (tiny: half a minute; every_method, at 60 and 96 degrees: 20)
-expected: at 90 degrees pfitre is about 3.5 dB above total variation on the simulated circuits, 2 dB on the
-    tooth, and as good on i13, a disc with a bright core; on both real scans total variation is better at 30
+Command:  python -m experiments.wedge_sweep [--preset tiny|default|every_method]
+          The real scans need PFITRE_DATA or ../shared/data.
+Runtime:  about 25 minutes on 2 cores, resumes (tiny: half a minute; every_method, at 60 and 96 degrees: 20).
+Expected: at 90 degrees, pfitre is about 3.5 dB above total variation on the simulated circuits, 2 dB on the
+          tooth, and equal on i13, a disc with a bright core. At 30 degrees, total variation is better on both
+          real scans.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from experiments.real_scans import I13, TOOTH, FullAngle
-from experiments.simulated_scans import Twin
-from pfitre_jax.evaluation.methods import WEIGHTS
+from experiments.common.real_scans import I13, TOOTH, FullAngleSample
+from experiments.common.simulated_scans import CircuitScans
+from pfitre_jax.evaluation import WEIGHTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """missing_deg: widths of the wedge; pictured_deg: the one whose reconstructions are shown
+    """Configuration of the experiment.
 
-    noise: of the simulated scans, sigma over the sinogram's maximum
-    reference: the method that makes the reference of a real scan, of all its views, at its own weight
-    weights: of both kinds of total variation, the best one by PSNR for each scan and wedge
-    iterations: of every method, None for its own
-    shown: row in the picture, and the value that is white
+    Attributes:
+        missing_deg: Widths of the missing wedge.
+        shown_missing_deg: Width whose reconstructions the figure shows.
+        methods: Methods to compare.
+        twin: Simulated scans.
+        noise: Noise of the simulated scans, sigma over the maximum of the sinogram.
+        real: Real scans over 180 degrees, by name.
+        reference: Method of the reference of a real scan, from all its views with default settings.
+        weights: TV weights to choose from by PSNR, for each scan and wedge.
+        iterations: Iterations of every method; None for the default of each.
+        shown: Row and white level of the figure, by sample.
     """
 
     missing_deg: tuple[float, ...] = (30.0, 60.0, 90.0, 96.0, 120.0)
-    pictured_deg: float = 90.0
+    shown_missing_deg: float = 90.0
     methods: tuple[str, ...] = ("fbp", "fista-tv", "fista-dtv", "pfitre")
-    twin: Twin = dataclasses.field(default_factory=Twin)
+    twin: CircuitScans = dataclasses.field(default_factory=CircuitScans)
     noise: float = 0.01
-    real: dict[str, FullAngle] = dataclasses.field(default_factory=lambda: {"i13": I13, "tooth": TOOTH})
+    real: dict[str, FullAngleSample] = dataclasses.field(default_factory=lambda: {"i13": I13, "tooth": TOOTH})
     reference: str = "fista-tv"
     weights: tuple[float, ...] = WEIGHTS
     iterations: int | None = None
@@ -43,17 +50,16 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    # All that there is to compare.
     "every_method": Config(
         missing_deg=(60.0, 96.0),
-        pictured_deg=96.0,
+        shown_missing_deg=96.0,
         methods=("fbp", "sirt", "cgls", "fista-tv", "fista-dtv", "admm-tv", "pfitre"),
     ),
     "tiny": Config(
         missing_deg=(90.0,),
         methods=("fbp", "fista-tv", "pfitre"),
-        # Of one shape, so that one compilation serves both.
-        twin=Twin(size=32, seeds=(7000,)),
+        # Both samples have the same shape, so that they share their compiled programs.
+        twin=CircuitScans(size=32, seeds=(7000,)),
         real={"i13": dataclasses.replace(I13, bins=5, rows=(102,))},
         weights=(1e-3,),
         iterations=3,

@@ -133,6 +133,6 @@ def evaluate(
         if card:
             paths += evaluation.write_card(prior, loaded, records, settings, parameters, command_line(ctx))
     with computation(), progress_bar("drawing the scans with the lowest gain", "scans") as progress:
-        paths += worst.save(loaded, records, settings, out, **parameters, progress=progress)
+        paths += worst.save_worst(loaded, records, settings, out, **parameters, progress=progress)
     print_line(evaluation.markdown(evaluation.summarise(records), settings, recorded))
     print_paths(paths)

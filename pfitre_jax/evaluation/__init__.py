@@ -1,23 +1,5 @@
-"""The judge of priors: scans of simulated scenes that nobody trained on, beside the best of total variation.
+"""Evaluation of priors on simulated held-out scans, beside total variation at its best weight."""
 
-``cells`` says what is scanned, ``scenes`` and ``scans`` make it, ``methods`` solve it, ``measures`` judge it,
-``run`` goes through the cells, ``summary`` adds up, ``tables``, ``figure`` and ``results`` show it.
-"""
+import lazy_loader
 
-from pfitre_jax.evaluation.cells import FULL, QUICK, EvaluationSettings
-from pfitre_jax.evaluation.results import save, write_card
-from pfitre_jax.evaluation.run import check, evaluate
-from pfitre_jax.evaluation.summary import summarise
-from pfitre_jax.evaluation.tables import markdown
-
-__all__ = [
-    "FULL",
-    "QUICK",
-    "EvaluationSettings",
-    "check",
-    "evaluate",
-    "markdown",
-    "save",
-    "summarise",
-    "write_card",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

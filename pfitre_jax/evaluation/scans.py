@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.evaluation.cells import Cell
-from pfitre_jax.evaluation.scenes import Scene, draw, draw_volume
+from pfitre_jax.evaluation.scenes import Scene, draw_scene, draw_volume
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.twin.instrument import Instrument, limited_angle_geometry, measure, quiet_instrument
@@ -64,7 +64,7 @@ def simulated(cell: Cell, rows: int, size: int) -> tuple[list[Scene], Scans]:
         [seed] = cell.seeds
         scene = draw_volume(cell.source, seed, rows, fine, 1 / size)
         return [scene], scan_volume(cell, seed, jnp.asarray(scene.image))
-    scenes = [draw(cell.source, seed, fine) for seed in cell.seeds]
+    scenes = [draw_scene(cell.source, seed, fine) for seed in cell.seeds]
     return scenes, scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
 
 

@@ -33,7 +33,7 @@ class Scene:
     wires_deg: float | None
 
 
-def draw(source: str, seed: int, n: int) -> Scene:
+def draw_scene(source: str, seed: int, n: int) -> Scene:
     """The scene of a seed, ``n`` pixels wide; errors are those of the source."""
     if source == "heldout":
         drawn = heldout(seed, n)

@@ -15,7 +15,7 @@ from pfitre_jax.evaluation.cells import Cell, EvaluationSettings
 from pfitre_jax.evaluation.methods import weight_of, with_weight
 from pfitre_jax.evaluation.scans import simulated
 
-#: The file of :func:`save`.
+#: The file of :func:`save_worst`.
 NAME = "worst.png"
 COUNT, ACROSS = 20, 4
 _SHOWN = ("truth", "fista_tv", "pfitre")
@@ -28,7 +28,7 @@ def worst(records: list[dict], count: int = COUNT) -> list[dict]:
     return sorted(base, key=lambda r: r["gain"])[:count]
 
 
-def save(
+def save_worst(
     prior,
     records: list[dict],
     settings: EvaluationSettings,

@@ -3,3 +3,4 @@ from .networks import Network as Network
 from .networks import find_network as find_network
 from .unet import UNetConfig as UNetConfig
 from .unet import count as count
+from .unet import predict_update as predict_update

@@ -1,0 +1,5 @@
+"""Linear operators: projector, normal operator, filtered backprojection, finite differences."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

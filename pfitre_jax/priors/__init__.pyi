@@ -1,6 +1,7 @@
 from .directional_tv import DirectionalTV as DirectionalTV
 from .files import available as available
 from .files import load as load
+from .files import locate as locate
 from .files import pretrained as pretrained
 from .files import save as save
 from .network import NetworkPrior as NetworkPrior

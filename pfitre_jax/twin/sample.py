@@ -19,7 +19,7 @@ from pfitre_jax.twin.artifacts.view_shifts import draw_shifts
 from pfitre_jax.twin.projection import bin_down, project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
 
-PATH = Path(__file__).resolve().parent.parent / "samples" / "chip.npz"
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "chip.npz"
 #: One scene for each row, of the generator that no prior is trained on.
 SCENES = (519, 501, 502, 521, 508, 510, 536, 528)
 #: The scenes' field is narrower than the detector: every view sees the whole object.
@@ -56,6 +56,6 @@ def make() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    PATH.parent.mkdir(exist_ok=True)
-    np.savez_compressed(PATH, **make())
-    print(f"{PATH}: {PATH.stat().st_size / 1e3:.0f} kB")
+    SAMPLE.parent.mkdir(exist_ok=True)
+    np.savez_compressed(SAMPLE, **make())
+    print(f"{SAMPLE}: {SAMPLE.stat().st_size / 1e3:.0f} kB")

@@ -16,7 +16,7 @@ from pfitre_jax.evaluation.cells import (
     artifact_strengths,
     cells,
 )
-from pfitre_jax.evaluation.scenes import angle_to_wedge, draw, kinds
+from pfitre_jax.evaluation.scenes import angle_to_wedge, draw_scene, kinds
 from pfitre_jax.training.config_file import load_config
 from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 from pfitre_jax.twin.scenes.heldout import KINDS
@@ -94,7 +94,7 @@ def test_an_unknown_factor_is_refused():
 
 
 def test_scenes_know_their_kind_and_the_direction_of_their_wires():
-    drawn = [draw("heldout", seed, 16) for seed in range(3)]
+    drawn = [draw_scene("heldout", seed, 16) for seed in range(3)]
     assert [scene.kind for scene in drawn] == list(KINDS[:3])
     assert all(scene.wires_deg is not None and scene.image.shape == (16, 16) for scene in drawn)
     assert kinds([{"kind": KINDS[2]}, {"kind": KINDS[0]}]) == [KINDS[0], KINDS[2]]

@@ -13,7 +13,7 @@ from pfitre_jax.twin import sample
 
 @pytest.fixture(scope="module")
 def shipped():
-    with np.load(sample.PATH) as file:
+    with np.load(sample.SAMPLE) as file:
         return {name: file[name] for name in file.files}
 
 

@@ -281,7 +281,7 @@ def _slice(layout, rng, side):
     low, top = np.log(PITCH)
     pixel = stack.pitch * 112 / (side * np.exp(rng.uniform(low, top)))
     pixel = min(pixel, min(wide, high) / side)
-    bottom, top = heights(layout)
+    bottom, top = layer_heights(layout)
     # A row of the scan is about as high as its pixels are wide.
     row = pixel * side / 112 * np.exp(rng.uniform(np.log(0.5), np.log(2)))
     z = rng.uniform(bottom, top)
@@ -290,7 +290,7 @@ def _slice(layout, rng, side):
 
 
 def _section(layout, rng, side):
-    bottom, top = heights(layout)
+    bottom, top = layer_heights(layout)
     along_x = rng.random() < 0.5
     wide, high = _extent(layout)
     length = wide if along_x else high
@@ -318,7 +318,7 @@ def _extent(layout):
     return x1 - x0, y1 - y0
 
 
-def heights(layout: Polygons | Masks) -> tuple[float, float]:
+def layer_heights(layout: Polygons | Masks) -> tuple[float, float]:
     """Lowest and highest point of the layers that are drawn, um."""
     layers = [layout.stack.layers[k] for k in layout.drawn]
     return min(layer.bottom for layer in layers), max(layer.bottom + layer.thickness for layer in layers)

@@ -1,0 +1,1 @@
+"""Code that the experiments share: records of results, scans, references."""

@@ -1,0 +1,16 @@
+from .cells import FULL as FULL
+from .cells import QUICK as QUICK
+from .cells import Cell as Cell
+from .cells import EvaluationSettings as EvaluationSettings
+from .cells import cells as cells
+from .methods import WEIGHTS as WEIGHTS
+from .results import save as save
+from .results import write_card as write_card
+from .run import check as check
+from .run import evaluate as evaluate
+from .scans import Scans as Scans
+from .scans import scan_cell as scan_cell
+from .scenes import draw_scene as draw_scene
+from .summary import summarise as summarise
+from .tables import markdown as markdown
+from .worst import save_worst as save_worst
