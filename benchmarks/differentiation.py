@@ -21,7 +21,7 @@ import numpy as np
 
 import pfitre_jax as pf
 from benchmarks.timing import seconds, table
-from pfitre_jax.solvers import HQS, Problem, run
+from pfitre_jax.solvers import HQS, SliceProblem, run
 from pfitre_jax.twin import circuits
 
 MODES = ("unroll", "checkpoint", "implicit")
@@ -48,11 +48,11 @@ def scan(n: int, views: int):
 def cost(iterations: int, mode: str, n: int, views: int) -> tuple[float, float, float]:
     """Seconds to compile and to run a gradient to the network's parameters, and its peak memory, MiB."""
     A, sinogram = scan(n, views)
-    problem = jax.jit(Problem.create)(A, sinogram)
+    problem = jax.jit(SliceProblem.create)(A, sinogram)
     prior = dataclasses.replace(pf.priors.pretrained("circuits"), symmetric=False)
 
     def loss(params, problem):
-        method = HQS(dataclasses.replace(prior, params=params), 0.005, first_iterations=0)
+        method = HQS(dataclasses.replace(prior, params=params), 0.005, initial_iterations=0)
         start = jnp.zeros(A.shape)
         return jnp.sum(run(method, problem, start, iterations=iterations, differentiate=mode).value ** 2)
 
@@ -80,8 +80,8 @@ def agreement(n: int, views: int, iterations: int = 40) -> dict[str, dict[str, f
     def loss(inputs, mode):
         geometry = dataclasses.replace(A.geometry, center=inputs["center"], theta_rad=inputs["angles"])
         moved = dataclasses.replace(A, geometry=geometry)
-        problem = Problem.create(moved, inputs["data"], wedge=wedge)
-        method = HQS(Smooth(inputs["prior"]), inputs["rho"], 10, first_iterations=0)
+        problem = SliceProblem.create(moved, inputs["data"], wedge=wedge)
+        method = HQS(Smooth(inputs["prior"]), inputs["rho"], 10, initial_iterations=0)
         solution = run(method, problem, jnp.zeros(A.shape), iterations=iterations, differentiate=mode)
         return jnp.mean(scene * solution.value), solution.status
 

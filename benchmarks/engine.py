@@ -37,7 +37,7 @@ from benchmarks.operators import astra_operator
 from benchmarks.original import ITERATIONS, original_cost, pfitre_cost, random_scan
 from benchmarks.timing import seconds, table
 from pfitre_jax.data import write_files
-from pfitre_jax.solvers import FISTATV, Problem, run
+from pfitre_jax.solvers import FISTATV, SliceProblem, run
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("PFITRE_DATA", "../shared/data"))
@@ -80,7 +80,7 @@ def recon(*args, devices: int = 1) -> dict:
 def fista_seconds(scan: pf.Scan, weight: float, iterations: int) -> float:
     """Seconds per slice of FISTA-TV, compiled, all slices in one batch."""
     sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
-    problem = jax.jit(Problem.create)(pf.Projector(scan.geometry()), sinograms[0])
+    problem = jax.jit(SliceProblem.create)(pf.Projector(scan.geometry()), sinograms[0])
     blank = jnp.zeros(problem.A.shape)
 
     @jax.jit

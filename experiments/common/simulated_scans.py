@@ -14,7 +14,7 @@ import pfitre_jax as pf
 from experiments.common.comparison import Reference
 from pfitre_jax.estimation import estimate_parameters
 from pfitre_jax.evaluation import Cell, Scans, draw_scene, scan_cell
-from pfitre_jax.solvers import Problem, noise_level, scan_noise
+from pfitre_jax.solvers import SliceProblem, estimate_noise, noise_from_differences
 from pfitre_jax.twin import OVERSAMPLING
 
 
@@ -83,7 +83,10 @@ def _scenes(config: CircuitScans):
 
 @jax.jit
 def _noise_estimates(problem, sinograms):
-    estimators = {"scan_noise": scan_noise, "noise_level": lambda _, y: noise_level(y, jnp.ones_like(y))}
+    estimators = {
+        "estimate_noise": estimate_noise,
+        "noise_from_differences": lambda _, y: noise_from_differences(y, jnp.ones_like(y)),
+    }
     # Each slice is treated as a scan of one row.
     return {name: jax.vmap(lambda y, f=f: f(problem, y[None]))(sinograms) for name, f in estimators.items()}
 
@@ -110,7 +113,7 @@ class SliceSet:
         self.support = jnp.asarray(Reference.from_truth(truth, scan).support)
         sinograms = jnp.asarray(np.moveaxis(scan.projections, 1, 0))
         A = pf.Projector(scan.geometry())
-        self.problem = jax.jit(Problem.create)(A, sinograms[0])
+        self.problem = jax.jit(SliceProblem.create)(A, sinograms[0])
         estimates = jax.jit(estimate_parameters)(self.problem, sinograms)
         self.scale = float(estimates.scale)
         self.tv_weight, self.rho = estimates.tv_weight, estimates.rho

@@ -15,7 +15,7 @@ from experiments.common.simulated_scans import simulate
 from experiments.dose_and_views.config import PRESETS, Chip, Config
 from experiments.dose_and_views.dose import dose_saving
 from pfitre_jax.data import correct_roll
-from pfitre_jax.solvers import noise_level
+from pfitre_jax.solvers import noise_from_differences
 
 NAME = "dose_and_views"
 TWIN, CHIP = "twin", "Cu_23"
@@ -89,7 +89,7 @@ def noisy_chip(config: Chip, divisor: int, seed: int) -> tuple[pf.Scan, pf.Scan]
     The noise has the same variance in every bin and is added to the raw data, before the roll correction.
     """
     raw = real_scans.load_chip(config.center, exclude_views=config.views)
-    sigma = float(noise_level(np.moveaxis(raw.projections, 1, 0), np.moveaxis(raw.mask, 1, 0)))
+    sigma = float(noise_from_differences(np.moveaxis(raw.projections, 1, 0), np.moveaxis(raw.mask, 1, 0)))
     noise = np.random.default_rng(seed).standard_normal(raw.projections.shape, np.float32)
     noisy = raw.projections + np.float32(sigma * np.sqrt(divisor - 1)) * noise
     used = raw.with_projections(np.where(raw.mask, noisy, 0))

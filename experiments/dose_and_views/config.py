@@ -10,7 +10,7 @@ Expected: on the simulated circuits and the tooth, PFITRE with a small share of 
 
 Dose is the share of the counts of the scan with all its views, wedge already missing. Counts: the digital
 twin draws Poisson counts; the raw readings of i13 and the tooth are thinned. The counts of Cu_23 are unknown:
-it receives Gaussian noise so that its estimated variance (:func:`pfitre_jax.solvers.noise_level`, too large
+it receives Gaussian noise so that its estimated variance (:func:`pfitre_jax.solvers.noise_from_differences`, too large
 where sharp structure fills the view) grows as it would with fewer counts.
 """
 

@@ -118,8 +118,8 @@ def tables(config: Config, results: dict) -> str:
             auto = by_setting[AUTO]
             noise = {name: f"{min(n):.2f} to {max(n):.2f}" for name, n in auto["noise"].items()}
             lines += ["", f"Automatic rho: {auto['rho']:.3g}."]
-            text = f"Estimated over true noise of each slice: {noise['scan_noise']}"
-            lines += ["", f"{text}; from second differences only: {noise['noise_level']}."]
+            text = f"Estimated over true noise of each slice: {noise['estimate_noise']}"
+            lines += ["", f"{text}; from second differences only: {noise['noise_from_differences']}."]
         if FISTA in by_setting:
             psnrs, auto = by_setting[FISTA]["psnr"], by_setting[FISTA]["automatic"]
             text = f"best weight of each scan, after {len(psnrs)} iterations: {psnrs[-1]:.2f} dB"
