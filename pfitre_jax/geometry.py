@@ -155,8 +155,8 @@ class Wedge:
         width_rad: Width of the gap minus the median spacing of the views; 0 for a full scan.
     """
 
-    center_rad: float
-    width_rad: float
+    center_rad: float | Float[Array, ""]
+    width_rad: float | Float[Array, ""]
 
     @classmethod
     def from_angles(cls, theta_rad) -> Wedge:

@@ -122,18 +122,20 @@ def open_lazily(
     value, provenance = center_and_provenance(raw, center)
     unmasked = DetectorMask(np.zeros((views, columns), bool), np.zeros(columns, bool))
     # Everything but the projections is checked before the file is read.
+    source = FileRows(raw, unmasked, np.arange(views), float(roll_deg), mask_nan)
     scan = Scan.from_source(
-        FileRows(raw, unmasked, np.arange(views), float(roll_deg), mask_nan),
+        source,
         raw.theta_rad,
         center=value,
         roll_deg=roll_deg,
         pixel_size=pixel_size,
         provenance=provenance,
     )
-    scan = scan if used_views is None else scan.take_views(used_views)
+    if used_views is not None:
+        scan, source = scan.take_views(used_views), source.take_views(used_views)
     blocks = list(_blocks(raw, BLOCK_BYTES))
-    detector_mask = DetectorMask.from_blocks(raw.load(block).projections for block in blocks)
-    source = dataclasses.replace(scan.source, detector_mask=detector_mask)
+    detector_mask = DetectorMask.from_blocks(raw.load(block).array for block in blocks)
+    source = dataclasses.replace(source, detector_mask=detector_mask)
     wanted = {int(row) for row in kept_rows}
     parts, kept, strongest = [], {}, _StrongestRows(rows, strongest_rows)
     for block in blocks:
@@ -146,7 +148,7 @@ def open_lazily(
             strongest.update(row, projections[:, index], mask[:, index])
         progress(block.stop, rows)
     overview = Overview.join(parts)
-    check_content(overview.valid.any(), overview.signal.any() or overview.edge.any())
+    check_content(bool(overview.valid.any()), bool(overview.signal.any() or overview.edge.any()))
     kept |= strongest.kept
     source = dataclasses.replace(source, kept=dict(sorted(kept.items())), summary=overview)
     return dataclasses.replace(scan, source=source)

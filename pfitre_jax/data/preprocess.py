@@ -37,12 +37,13 @@ class DetectorMask:
     @classmethod
     def from_blocks(cls, blocks: Iterable[np.ndarray]) -> DetectorMask:
         """Mask from all rows of a raw scan, given as blocks (views, n, columns)."""
-        filled = varies = first = None
-        for block in blocks:
-            first = block[:1, :1] if first is None else first
-            block_filled, block_varies = np.any(block != 0, axis=1), np.any(block != first, axis=(0, 1))
-            filled = block_filled if filled is None else filled | block_filled
-            varies = block_varies if varies is None else varies | block_varies
+        remaining = iter(blocks)
+        block = next(remaining)
+        first = block[:1, :1]
+        filled, varies = np.any(block != 0, axis=1), np.any(block != first, axis=(0, 1))
+        for block in remaining:
+            filled = filled | np.any(block != 0, axis=1)
+            varies = varies | np.any(block != first, axis=(0, 1))
         return cls(_padding(filled), _dead(varies, len(filled)))
 
     @property
@@ -70,8 +71,8 @@ def to_scan(
     Raises:
         ValueError: As :meth:`pfitre_jax.data.scan.Scan.create`.
     """
-    projections, mask = line_integrals(raw, DetectorMask.from_blocks([raw.projections]), mask_nan)
-    check_content(mask.any(), projections.any())
+    projections, mask = line_integrals(raw, DetectorMask.from_blocks([raw.array]), mask_nan)
+    check_content(bool(mask.any()), bool(projections.any()))
     center, provenance = center_and_provenance(raw, center)
     return Scan.from_source(
         ArrayRows(projections, mask),
@@ -109,7 +110,7 @@ def line_integrals(
     Raises:
         ValueError: If a value is NaN or infinite and ``mask_nan`` is False.
     """
-    finite = check_finite(raw.projections, mask_nan=mask_nan, row0=row0)
+    finite = check_finite(raw.array, mask_nan=mask_nan, row0=row0)
     values, valid = minus_log(raw)
     mask = finite & valid & ~detector_mask.invalid[:, None, :]
     return np.where(mask, values, 0).astype(np.float32), mask
@@ -120,10 +121,10 @@ def minus_log(raw: RawScan) -> tuple[np.ndarray, np.ndarray]:
 
     counts: ``-log((p - dark) / (flat - dark))``; transmission: ``-log(p)``; absorption: ``p``.
     """
-    p = raw.projections
+    p = raw.array
     if raw.kind == "absorption":
         return p, np.ones(p.shape, bool)
-    if raw.kind == "counts":
+    if raw.flat is not None and raw.dark is not None:
         beam = raw.flat - raw.dark
         signal = p - raw.dark
         valid = (signal > 0) & (beam > 0)

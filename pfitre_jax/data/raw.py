@@ -97,10 +97,16 @@ class RawScan:
         theta = check_angles(theta_rad, projections.shape)
         return cls(projections, theta, kind, flat, dark, center, provenance)
 
+    @property
+    def array(self) -> np.ndarray:
+        """(views, rows, columns), the projections in memory; read if they are still in the file."""
+        stack = self.projections
+        return stack.read(slice(None)) if isinstance(stack, LazyStack) else stack
+
     def load(self, rows: slice = slice(None)) -> RawScan:
         """The contents with these rows, in memory."""
-        lazy = isinstance(self.projections, LazyStack)
-        projections = self.projections.read(rows) if lazy else self.projections[:, rows]
+        stack = self.projections
+        projections = stack.read(rows) if isinstance(stack, LazyStack) else stack[:, rows]
         flat, dark = (None if frame is None else frame[rows] for frame in (self.flat, self.dark))
         return dataclasses.replace(self, projections=projections, flat=flat, dark=dark)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 import tifffile
 
 
 def write_tiff(
-    path: str | os.PathLike, pages: np.ndarray | Iterable[np.ndarray], shape: tuple[int, ...] | None = None
+    path: str | os.PathLike, pages: np.ndarray | Iterator[np.ndarray], shape: tuple[int, ...] | None = None
 ) -> None:
     """Writes a float32 TIFF that image viewers open page by page.
 

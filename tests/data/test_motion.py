@@ -1,4 +1,4 @@
-"""Views that were displaced, mended, and displaced again."""
+"""Correction of displaced views, and its inverse."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def bumps() -> np.ndarray:
 
 def motion(**changes) -> Motion:
     g = rng()
-    found = Motion(
+    default = Motion(
         ANGLES,
         g.normal(0, 1.5, VIEWS), g.normal(0, 1, VIEWS), 1 + g.normal(0, 0.1, VIEWS), g.normal(0, 0.05, VIEWS),
         2.0, CENTER,
     )  # fmt: skip
-    return dataclasses.replace(found, **changes)
+    return dataclasses.replace(default, **changes)
 
 
 def everywhere(array) -> np.ndarray:
@@ -50,8 +50,8 @@ def everywhere(array) -> np.ndarray:
 
 def test_what_is_undone_is_corrected_again():
     ideal = bumps()
-    raw, seen = motion().undo(ideal)
-    again, known = motion().correct(raw, seen)
+    raw, raw_known = motion().undo(ideal)
+    again, known = motion().correct(raw, raw_known)
     assert known[:, 6:-6, 6:-6].all() and not known.all()
     np.testing.assert_allclose(again[known], ideal[known], atol=0.01)
 
@@ -67,7 +67,7 @@ def test_a_roll_alone_is_that_of_the_preprocessing():
     out, good = Motion.none(ANGLES, CENTER, 2.0).correct(bumps(), everywhere(bumps()))
     turned, known = apply_roll(bumps(), None, 2.0)
     np.testing.assert_array_equal(good, known)
-    # Linear there, cubic here.
+    # apply_roll interpolates linearly, Motion by cubic splines.
     np.testing.assert_allclose(out[good], turned[good], atol=0.03)
     # And scipy's own turn, of the same order.
     expected = ndimage.rotate(bumps()[0], 2.0, order=3, reshape=False, mode="nearest")
@@ -98,8 +98,8 @@ def test_an_invalid_bin_spoils_those_that_are_made_of_it_and_no_more():
     values, mask = bumps(), everywhere(bumps())
     expected, _ = motion().correct(values, mask)
     mask[2, 12, 15] = False
-    spoilt = np.where(mask, values, 1e6).astype(np.float32)
-    out, good = motion().correct(spoilt, mask)
+    spoiled = np.where(mask, values, 1e6).astype(np.float32)
+    out, good = motion().correct(spoiled, mask)
     assert (~good[2]).sum() > (~good[1]).sum() - 60 and np.abs(out).max() < 3
     np.testing.assert_allclose(out[good], expected[good], atol=0.05)
 
@@ -140,8 +140,8 @@ def test_values_that_make_no_sense_are_refused(tmp_path, name, value):
 
 def test_a_scan_is_mended_whole_or_not_at_all():
     scan = Scan.create(bumps(), np.linspace(0, 1, VIEWS), center=10.0)
-    mended = motion().corrected(scan)
-    assert mended.center == CENTER and mended.roll_deg == 2.0
+    corrected = motion().corrected(scan)
+    assert corrected.center == CENTER and corrected.roll_deg == 2.0
     with pytest.raises(ValueError, match="has 6 views, the scan has 5"):
         motion().corrected(scan.select_views("0:5"))
     turned = dataclasses.replace(scan, theta_rad=scan.theta_rad + 0.1)

@@ -1,38 +1,14 @@
-"""Logarithm, masks, truncation and roll."""
+"""Logarithm, and masks of bins without a measurement."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from analytic import disc_sinogram
-from blobs import projections
-from scipy import ndimage
 
-from pfitre_jax.data.air import subtract_air
 from pfitre_jax.data.preprocess import dead_columns, minus_log, padding_mask, to_scan
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.registry import read_raw
-from pfitre_jax.data.roll import apply_roll, correct_roll, undo_roll
-from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.truncation import edge_signal, truncated_views
 
 THETA = np.deg2rad(np.arange(0.0, 180.0, 12.0))
-
-
-@pytest.fixture(scope="module")
-def cu23(data_dir):
-    folder = data_dir / "cu23_hxn_xrf"
-    return read_raw(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
-
-
-@pytest.fixture(scope="module")
-def i13(data_dir):
-    return to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
-
-
-@pytest.fixture(scope="module")
-def tooth(data_dir):
-    return to_scan(read_raw(data_dir / "tooth_aps2bm" / "tooth.h5"))
 
 
 class TestLogarithm:
@@ -112,11 +88,11 @@ class TestPadding:
         return p
 
     def test_zeros_at_an_edge_in_all_rows(self):
-        found = padding_mask(self.scan(v0=slice(0, 3), v2=slice(58, 60)))
+        padding = padding_mask(self.scan(v0=slice(0, 3), v2=slice(58, 60)))
         expected = np.zeros((3, 4, 60), bool)
         expected[0, :, :3] = True
         expected[2, :, 58:] = True
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(padding, expected)
 
     def test_both_edges(self):
         p = self.scan(v1=slice(0, 1))
@@ -173,135 +149,3 @@ class TestDeadColumns:
     def test_real_scans_have_none(self, cu23, i13, tooth):
         assert not dead_columns(cu23.projections).any()
         assert not dead_columns(i13.projections).any() and not dead_columns(tooth.projections).any()
-
-
-class TestTruncation:
-    def test_cu23(self, cu23):
-        """SOURCE.txt: views 27-35; also once the roll is mended, and for the rows where the edge is."""
-        scan = to_scan(cu23)
-        assert truncated_views(scan).tolist() == list(range(27, 36))
-        for roll in (1.0, 1.5, 2.0):
-            assert truncated_views(correct_roll(scan, roll)).tolist() == list(range(27, 36))
-
-    @pytest.mark.parametrize("columns", [24, 33, 150])
-    @pytest.mark.parametrize("inside", [1, 2])
-    @pytest.mark.parametrize("noise", [0, 0.01])
-    def test_an_object_that_ends_just_inside_is_whole(self, columns, inside, noise):
-        """A disc as wide as the detector less 1 or 2 bins on each side, exact and with 1% noise."""
-        center = (columns - 1) / 2
-        disc = (0.0, 0.0, columns / 2 - inside, 1.0)
-        p = np.repeat(disc_sinogram([disc], THETA, columns, center)[:, None], 20, axis=1)
-        assert np.all(p[..., [*range(inside), *range(-inside, 0)]] == 0) and np.all(p[..., [inside]] > 0)
-        p = p + np.random.default_rng(0).normal(0, noise, p.shape) * p.max()
-        whole = to_scan(RawScan.create(p, THETA))
-        assert truncated_views(Scan.create(p, THETA)).size == 0
-        assert truncated_views(whole).size == 0 and whole.mask.all()
-        # Half a bin beyond the detector, the same disc is cut.
-        cut = disc_sinogram([(0.0, 0.0, columns / 2 + 0.5, 1.0)], THETA, columns, center)[:, None]
-        assert truncated_views(Scan.create(cut, THETA)).size == THETA.size
-
-    def test_tooth_and_i13_stay_inside(self, i13, tooth):
-        """i13's beam has weakened since its flat: a third of the signal, in all rows and at both edges."""
-        assert truncated_views(tooth).size == 0
-        assert i13.projections[..., :4].mean() > 0.3
-        assert truncated_views(i13).size == 0
-
-    @pytest.mark.parametrize("side", [0, 1])
-    def test_a_blob_that_leaves(self, side):
-        scan = Scan.create(projections(THETA, columns=64, reach=20), THETA)
-        assert truncated_views(scan).size == 0
-        cut = (11, 64) if side == 0 else (0, 53)
-        narrow = Scan.create(scan.projections[:, :, slice(*cut)], THETA)
-        edge = narrow.projections[..., :4] if side == 0 else narrow.projections[..., -4:]
-        peak = narrow.projections.mean(axis=1).max(axis=1)
-        signal = edge_signal(narrow)
-        assert 0 < truncated_views(narrow).size < narrow.views
-        assert signal[:, 1 - side].max() < 0.01
-        mean = edge.mean(axis=(1, 2))
-        reaches = edge[..., -side].mean(axis=1) >= 0.1 * mean
-        assert reaches.any() and not reaches.all()
-        np.testing.assert_allclose(signal[:, side], np.where(reaches, mean / peak, 0), rtol=1e-4, atol=1e-6)
-
-    def test_padding_does_not_hide_it(self):
-        p = projections(THETA, columns=64, reach=20)[:, :, 8:]
-        shifted = np.concatenate([np.zeros((*p.shape[:2], 2)), p[:, :, :-2]], axis=2)
-        plain = Scan.create(p, THETA)
-        padded = to_scan(RawScan.create(shifted, THETA))
-        assert not padded.mask[:, :, :2].any()
-        np.testing.assert_allclose(edge_signal(padded)[:, 0], edge_signal(plain)[:, 0], atol=1e-6)
-
-
-class TestRoll:
-    def test_sign_and_size_against_the_analytic_scan(self):
-        """The analytic scan on a rolled detector, corrected, is the analytic scan on an upright one."""
-        upright, rolled = (projections(THETA, roll_deg=roll, center=33) for roll in (0, 3))
-        turned, mask = apply_roll(rolled, None, 3)
-        wrong, both = apply_roll(rolled, None, -3)
-        error = lambda p, m: np.abs(p - upright)[m].max()  # noqa: E731
-        # Linear interpolation of spots 1.5 bins wide: at most 1/8 of their second derivative each way.
-        assert error(turned, mask) < 0.1 * upright.max()
-        assert error(wrong, both) > 0.3 * upright.max()
-        assert error(rolled, mask) > 0.2 * upright.max()
-
-    def test_is_scipys_rotate(self):
-        p = np.random.default_rng(0).uniform(0, 1, (2, 20, 31)).astype(np.float32)
-        turned, mask = apply_roll(p, None, 2.0)
-        expected = ndimage.rotate(p, 2.0, axes=(1, 2), order=1, reshape=False)
-        np.testing.assert_allclose(turned[mask], expected[mask], rtol=1e-6)
-
-    def test_mask_turns_along(self):
-        """What an invalid bin held never shows, and nothing comes from outside the frame."""
-        p = np.ones((1, 30, 40), np.float32)
-        valid = np.ones(p.shape, bool)
-        p[0, 12, 20], valid[0, 12, 20] = 1e6, False
-        turned, mask = apply_roll(p, valid, 4.0)
-        np.testing.assert_allclose(turned[mask], 1, rtol=1e-5)
-        assert np.all(turned[~mask] == 0)
-        invalid = np.argwhere(~mask[0, 5:20, 10:30])
-        assert 1 <= len(invalid) <= 9 and np.abs(invalid - [7, 10]).max() <= 2
-        assert not mask[0, 0].all() and mask[0, 8:22, 8:32].sum() >= 14 * 24 - 9
-
-    def test_nothing_to_do(self):
-        p = np.random.default_rng(0).uniform(0, 1, (2, 5, 6)).astype(np.float32)
-        turned, mask = apply_roll(p, None, 0)
-        np.testing.assert_array_equal(turned, p)
-        assert mask.all()
-
-    def test_centre_stays_where_the_axis_crossed_the_middle_row(self):
-        """After the correction every row's first moment, over opposite views, is the one centre quoted."""
-        theta = np.array([0.3, 0.3 + np.pi])
-        turned, _ = apply_roll(projections(theta, roll_deg=2.5, center=36.0, rows=41, reach=12), None, 2.5)
-        total = turned.sum(axis=(0, 1))
-        assert (total * np.arange(64)).sum() / total.sum() == pytest.approx(36.0, abs=0.02)
-
-    def test_undo_roll_predicts_the_raw_frame(self):
-        upright, rolled = (projections(THETA, roll_deg=roll) for roll in (0, 2))
-        back, known = undo_roll(upright, 2)
-        assert np.abs(back - rolled)[known].max() < 0.1 * rolled.max()
-        # From a few rows only: they go where they came from, and the rest is not claimed.
-        some, covered = undo_roll(upright[:, 10:25], 2, row0=10, raw_rows=40)
-        assert some.shape == rolled.shape
-        np.testing.assert_allclose(some[covered], back[covered], atol=1e-6)
-        assert 0 < covered.sum() < known.sum() and not covered[:, 30:].any()
-
-    def test_correct_roll(self):
-        scan = Scan.create(projections(THETA, roll_deg=3), THETA, center=31)
-        mended = correct_roll(correct_roll(scan, 1), 2)
-        assert mended.roll_deg == 3 and mended.center == 31
-        assert 0.9 < mended.mask.mean() < 1
-        with pytest.raises(ValueError, match="before selecting rows"):
-            correct_roll(scan.select_rows("3:9"), 1)
-        with pytest.raises(ValueError, match="between -90 and 90"):
-            correct_roll(scan, np.nan)
-        with pytest.raises(ValueError, match="no valid bin"):
-            correct_roll(Scan.create(np.ones((1, 1, 100)), [0.0]), 60)
-
-
-def test_subtract_air_removes_a_slanted_offset_and_nothing_else():
-    p = projections(THETA, columns=80, reach=16)
-    drift = np.linspace(0.2, 0.5, THETA.size)[:, None, None] + 0.002 * np.arange(80)
-    mask = np.ones(p.shape, bool)
-    mask[:, :, 0] = False
-    scan = subtract_air(Scan.create(p + drift, THETA, mask=mask))
-    np.testing.assert_allclose(scan.projections[mask], p[mask], atol=1e-4)
-    assert np.all(scan.projections[~mask] == 0)

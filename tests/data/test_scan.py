@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.selection import parse_slice, resolve_indices
 
 THETA = np.deg2rad([0.0, 30.0, 60.0, 90.0])
 
@@ -98,7 +97,7 @@ def test_select_and_exclude_views():
     assert scan.exclude_views("1:3").projections[:, 0, 0].tolist() == [0, 300]
     np.testing.assert_array_equal(scan.exclude_views(slice(1, 3)).theta_rad, THETA[[0, 3]])
     assert scan.exclude_views("1:3").mask.shape == (2, 5, 6)
-    # Both count the views of the scan, not of what the other leaves.
+    # Both count the views of the scan, not the selected ones.
     assert scan.select_views("1:4", "1:3").projections[:, 0, 0].tolist() == [300]
 
 
@@ -126,24 +125,3 @@ def test_select_rows_remembers_where_they_came_from():
 def test_selections_outside_or_empty_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(numbered())
-
-
-@pytest.mark.parametrize(
-    ("text", "indices"),
-    [
-        ("2:5", [2, 3, 4]),
-        ("0:7:3", [0, 3, 6]),
-        (":2", [0, 1]),
-        ("5:", [5, 6]),
-        ("::4", [0, 4]),
-        (" 1 : 3 ", [1, 2]),
-    ],
-)
-def test_parse_slice(text, indices):
-    assert resolve_indices(parse_slice(text), 7, "rows").tolist() == indices
-
-
-@pytest.mark.parametrize("text", ["", "3", "a:b", "1:2:3:4", "1.5:2", "-3:", "0:-1", "0:5:0", "1-5"])
-def test_parse_slice_refuses(text):
-    with pytest.raises(ValueError, match=r"expected|write"):
-        parse_slice(text)

@@ -89,7 +89,7 @@ class Hdf5File:
             # RawScan refuses the shape before anything is read.
             return LazyStack(dataset.shape, dataset.dtype, lambda rows: np.empty(0))
         count = dataset.shape[0] if frames is None else len(frames)
-        which = slice(None)
+        which: slice | np.ndarray = slice(None)
         if frames is not None:
             neighbours = frames[-1] - frames[0] == len(frames) - 1
             which = slice(int(frames[0]), int(frames[-1]) + 1) if neighbours else frames

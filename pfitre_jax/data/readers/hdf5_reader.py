@@ -39,8 +39,8 @@ class Hdf5Contents:
 class Hdf5Reader(Reader, Protocol):
     """Reader of an HDF5 layout. A layout implements :meth:`has_layout` and :meth:`contents`."""
 
-    magic = (MAGIC,)
-    suffixes = SUFFIXES
+    magic: tuple[bytes, ...] = (MAGIC,)
+    suffixes: tuple[str, ...] = SUFFIXES
 
     def has_layout(self, hdf5: Hdf5File) -> bool:
         """Whether the file has the layout."""

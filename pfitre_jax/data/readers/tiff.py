@@ -94,7 +94,7 @@ def _read_rows(path: Path, contiguous: bool, one_block: bool, rows: slice) -> np
         if one_block:
             return tiff.series[0].asarray()[:, rows]
         pages = tiff.series if len(tiff.series) > 1 else tiff.series[0].pages
-        return np.stack([page.asarray()[rows] for page in pages])
+        return np.stack([page.asarray()[rows] for page in pages if page is not None])
 
 
 @contextlib.contextmanager
@@ -130,8 +130,14 @@ def _compression(series: tifffile.TiffPageSeries) -> str:
 def _logged_errors() -> Iterator[list[str]]:
     """Errors that tifffile logs instead of raising them, such as a broken chain of pages."""
     messages: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: messages.append(record.getMessage())
+
+    class Collect(logging.Handler):
+        """Collects messages."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    handler = Collect(logging.ERROR)
     logger = logging.getLogger("tifffile")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)

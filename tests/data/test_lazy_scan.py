@@ -1,4 +1,4 @@
-"""Selections of rows and views against NumPy's indexing, for scans in memory and in a file."""
+"""Scans in memory and scans that are read on demand: rows and views against NumPy's indexing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.raw import LazyStack, RawScan
-from pfitre_jax.data.selection import format_ranges, parse_slice, resolve_indices
 
 QUICK = settings(max_examples=50, deadline=None)
 
@@ -43,59 +42,6 @@ def valid_slices(draw, count: int):
     step = draw(st.integers(1, count))
     text = f"{start}:{stop}" if step == 1 and draw(st.booleans()) else f"{start}:{stop}:{step}"
     return slice(start, stop, step), text
-
-
-@QUICK
-@given(
-    start=st.none() | st.integers(0, 10**6), stop=st.none() | st.integers(0, 10**6), step=st.integers(1, 99)
-)
-def test_parse_slice_reads_back_what_is_written(start, stop, step):
-    text = f"{'' if start is None else start}:{'' if stop is None else stop}"
-    assert parse_slice(text) == slice(start, stop)
-    assert parse_slice(f" {text}:{step} ") == slice(start, stop, step)
-
-
-@QUICK
-@given(text=st.text("0123456789:-+.,e ab", max_size=12))
-def test_parse_slice_accepts_whole_numbers_and_colons_only(text):
-    parts = [part.strip() for part in text.strip().split(":")]
-    numbers = all(part == "" or (part.isdecimal() and part.isascii()) for part in parts)
-    valid = len(parts) in (2, 3) and numbers and not (len(parts) == 3 and parts[2] and int(parts[2]) == 0)
-    if valid:
-        assert isinstance(parse_slice(text), slice)
-    else:
-        with pytest.raises(ValueError, match=r"expected A:B|write"):
-            parse_slice(text)
-
-
-@QUICK
-@given(data=st.data(), count=st.integers(1, 40))
-def test_indices_are_those_of_numpy(data, count):
-    selection, text = data.draw(valid_slices(count))
-    expected = np.arange(count)[selection]
-    np.testing.assert_array_equal(resolve_indices(selection, count, "rows"), expected)
-    np.testing.assert_array_equal(resolve_indices(text, count, "rows"), expected)
-
-
-@QUICK
-@given(start=st.integers(-5, 15), stop=st.integers(-5, 15), step=st.integers(-3, 3))
-def test_indices_are_refused_where_numpy_would_shorten_or_reverse_them(start, stop, step):
-    count = 10
-    if 0 <= start < stop <= count and step > 0:
-        assert resolve_indices(slice(start, stop, step), count, "rows").size > 0
-    else:
-        with pytest.raises(ValueError, match="expected A:B"):
-            resolve_indices(slice(start, stop, step), count, "rows")
-
-
-@QUICK
-@given(numbers=st.sets(st.integers(0, 60), min_size=1))
-def test_ranges_name_all_numbers(numbers):
-    named = []
-    for part in format_ranges(np.array(sorted(numbers))).split(", "):
-        first, _, last = part.partition("-")
-        named += range(int(first), int(last or first) + 1)
-    assert named == sorted(numbers)
 
 
 @QUICK

@@ -1,0 +1,111 @@
+"""NXtomo: frames by their key, units, and files with several entries."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+from scan_formats import DEGREES, THETA, write_nxtomo
+
+from pfitre_jax.data.readers.registry import read_raw
+
+
+def test_keys_sort_the_frames(tmp_path, stack):
+    flat, dark = np.full((2, 5, 6), 9.0, np.float32), np.full((1, 5, 6), 0.5, np.float32)
+    spoiled = np.full((1, 5, 6), np.nan, np.float32)
+    frames = np.concatenate([dark, flat, stack[:2], spoiled, stack[2:], flat])
+    keys = [2, 1, 1, 0, 0, 3, 0, 0, 1, 1]
+    angles = [0, 0, 0, *DEGREES[:2], 77, *DEGREES[2:], 120, 120]
+    raw = read_raw(write_nxtomo(tmp_path / "scan.nxs", frames, keys, angles))
+    np.testing.assert_array_equal(raw.projections, stack)
+    np.testing.assert_allclose(raw.theta_rad, THETA)
+    assert raw.kind == "counts" and np.all(raw.flat == 9) and np.all(raw.dark == 0.5)
+
+
+@pytest.mark.parametrize(
+    ("angles", "units"),
+    [(DEGREES, "degrees"), (DEGREES, "deg"), (DEGREES, None), (THETA, "rad"), (THETA, b"Radian")],
+)
+def test_units(tmp_path, stack, angles, units):
+    raw = read_raw(write_nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, angles, units))
+    np.testing.assert_allclose(raw.theta_rad, THETA)
+    assert raw.kind == "absorption"
+
+
+def test_a_unit_against_the_attribute(tmp_path, stack):
+    path = write_nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, THETA, "rad")
+    np.testing.assert_allclose(read_raw(path, angle_unit="rad").theta_rad, THETA)
+    with pytest.raises(ValueError, match=r"rotation_angle is in 'rad' but the angle unit is 'deg'"):
+        read_raw(path, angle_unit="deg")
+
+
+def test_no_rotation_angle(tmp_path, stack, csv):
+    path = write_nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, None)
+    with pytest.raises(ValueError, match=r"NXtomo.*no angles.*rotation_angle.*--angles"):
+        read_raw(path)
+    np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
+
+
+def test_only_flats(tmp_path, stack):
+    with pytest.raises(ValueError, match="no projection"):
+        read_raw(write_nxtomo(tmp_path / "scan.nxs", stack, [1] * 4, DEGREES))
+
+
+def test_too_few_keys(tmp_path, stack):
+    with pytest.raises(ValueError, match=r"3 frames but .* 4"):
+        read_raw(write_nxtomo(tmp_path / "scan.nxs", stack, [0] * 3, DEGREES))
+
+
+class TestSeveralEntries:
+    """An NXtomo file with two scans, as ESRF writes one."""
+
+    @pytest.fixture
+    def path(self, tmp_path, stack):
+        with h5py.File(tmp_path / "scan.nxs", "w") as file:
+            for n in range(2):
+                entry = file.create_group(f"entry000{n}")
+                entry.attrs["NX_class"] = "NXentry"
+                entry["instrument/detector/data"] = stack + n
+                entry["instrument/detector/image_key"] = [0] * 4
+                entry["sample/rotation_angle"] = DEGREES + n
+                entry["data/data"] = entry["instrument/detector/data"]
+                entry["data/image_key"] = entry["instrument/detector/image_key"]
+        return tmp_path / "scan.nxs"
+
+    def test_none_is_guessed(self, path):
+        with pytest.raises(ValueError, match=r"2 tomographies \(/entry0000, /entry0001\).*'default'.*h5copy"):
+            read_raw(path)
+
+    @pytest.mark.parametrize("default", ["entry0001", b"/entry0001"])
+    def test_the_default_is_read(self, path, stack, default):
+        with h5py.File(path, "a") as file:
+            file.attrs["default"] = default
+        raw = read_raw(path)
+        np.testing.assert_array_equal(raw.projections, stack + 1)
+        np.testing.assert_allclose(raw.theta_rad, np.deg2rad(DEGREES + 1))
+
+    def test_a_default_that_is_none_of_them(self, path):
+        with h5py.File(path, "a") as file:
+            file.attrs["default"] = "entry0002"
+        with pytest.raises(ValueError, match="2 tomographies"):
+            read_raw(path)
+
+    def test_entries_inside_one(self, path):
+        with h5py.File(path, "a") as file:
+            for n in range(2):
+                file.move(f"entry000{n}", f"all/entry000{n}")
+        with pytest.raises(ValueError, match="/all/entry0000, /all/entry0001"):
+            read_raw(path)
+
+    def test_an_entry_of_flats_is_none(self, path, stack):
+        with h5py.File(path, "a") as file:
+            file["entry0000/instrument/detector/image_key"][:] = 1
+        np.testing.assert_array_equal(read_raw(path).projections, stack + 1)
+
+    def test_a_link_to_an_entry_is_the_same_one(self, path, stack):
+        with h5py.File(path, "a") as file:
+            del file["entry0000"]
+            file["a_link"] = h5py.SoftLink("/entry0001")
+            file["entry_of_links/data"] = file["entry0001/data"]
+            file["entry_of_links"].attrs["NX_class"] = "NXentry"
+        np.testing.assert_array_equal(read_raw(path).projections, stack + 1)

@@ -1,0 +1,81 @@
+"""Registry of the readers: rules that all formats share, and how to add a format."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from scan_formats import THETA, write_exchange
+
+from pfitre_jax.data.raw import RawScan
+from pfitre_jax.data.readers import registry
+from pfitre_jax.data.readers.angles import read_angles
+from pfitre_jax.data.readers.reader import Reader
+from pfitre_jax.data.readers.registry import read_raw
+
+
+def test_every_reader_takes_the_unit_of_the_csv_header(tmp_path, stack):
+    csv = tmp_path / "angles.csv"
+    csv.write_text("theta_rad\n" + "\n".join(map(str, THETA)))
+    tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
+    np.savez(tmp_path / "scan.npz", projections=stack)
+    write_exchange(tmp_path / "scan.h5", data=stack)
+    for name in ("scan.tif", "scan.npz", "scan.h5"):
+        np.testing.assert_allclose(read_raw(tmp_path / name, csv).theta_rad, THETA)
+        with pytest.raises(ValueError, match="the angle unit is 'deg'"):
+            read_raw(tmp_path / name, csv, angle_unit="deg")
+
+
+def test_missing_files_and_folders(tmp_path, stack):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_raw(tmp_path / "none.tif")
+    tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
+    with pytest.raises(FileNotFoundError, match=r"angles\.csv does not exist"):
+        read_raw(tmp_path / "scan.tif", tmp_path / "angles.csv")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        read_raw(tmp_path)
+
+
+def test_an_unknown_format(tmp_path):
+    (tmp_path / "scan.xyz").write_text("words")
+    with pytest.raises(ValueError, match="none of the known formats"):
+        read_raw(tmp_path / "scan.xyz")
+
+
+def test_an_unknown_kind(stack):
+    with pytest.raises(ValueError, match="counts, transmission, absorption"):
+        RawScan.create(stack, THETA, kind="phase")
+
+
+class CountsReader(Reader):
+    """A format for this test: a header line, and one row of numbers as text."""
+
+    name = "counts"
+    description = "text that begins with COUNTS"
+    magic = (b"COUNTS",)
+    suffixes = (".counts",)
+
+    def read(self, file, angles, unit, kind):
+        projections = np.loadtxt(file.path, skiprows=1)[:, None]
+        provenance = {"file": str(file.path), "format": self.name, "angles": str(angles)}
+        return RawScan.create(projections, read_angles(angles, unit), kind=kind, provenance=provenance)
+
+
+def test_a_format_is_one_class_and_one_entry(tmp_path, monkeypatch, csv):
+    monkeypatch.setattr(registry, "READERS", [*registry.READERS, CountsReader()])
+    values = np.arange(1.0, 13).reshape(4, 3)
+    for name in ("scan.counts", "scan.dat"):
+        with (tmp_path / name).open("w") as file:
+            np.savetxt(file, values, header="COUNTS", comments="")
+        raw = read_raw(tmp_path / name, csv)
+        np.testing.assert_array_equal(raw.projections[:, 0], values)
+        assert raw.provenance["format"] == "counts"
+    # It is named where a file has an unknown format, too.
+    (tmp_path / "scan.xyz").write_text("words")
+    with pytest.raises(ValueError, match=r"counts \(text that begins with COUNTS\)"):
+        read_raw(tmp_path / "scan.xyz")
+
+
+def test_names_of_the_formats_differ():
+    names = [reader.name for reader in registry.READERS]
+    assert len(set(names)) == len(names)
