@@ -98,7 +98,7 @@ def test_examples_run(page, monkeypatch):
 
 def a_blur_that_is_told_does_less_harm(names):
     assert names["gap"] < 1e-6
-    assert names["told"] < 0.9 * names["untold"]
+    assert names["with_blur"] < 0.9 * names["without_blur"]
 
 
 def landweber_reconstructs(names):
