@@ -54,20 +54,20 @@ def commands() -> str:
     for name, command in typer.main.get_command(app).commands.items():
         arguments = [p for p in command.params if not p.opts[0].startswith("--")]
         words = " ".join(["pfitre", name, *(argument.metavar or "" for argument in arguments), "[OPTIONS]"])
-        lines = [f"## pfitre {name}", "", inspect.cleandoc(command.help or ""), "", f"`{words}`", ""]
+        # A line of the help that is a command is shown as code.
+        help_text = re.sub(r"^ *(pfitre .*)$", r"`\1`<br>", inspect.cleandoc(command.help or ""), flags=re.M)
+        help_text = help_text.replace("\b\n", "")
+        lines = [f"## pfitre {name}", "", f"`{words}`", "", help_text, ""]
         panels: dict[str, list[str]] = {}
         for option in command.params:
             if option.hidden or option.name == "help":
                 continue
             title = "Arguments" if option in arguments else option.rich_help_panel or "Options"
-            # The first spelling is the current one, the others are deprecated aliases.
             spelling = option.metavar if option in arguments else f"{option.opts[0]} {_values(option)}"
             text = (option.help or "").strip()
-            if option.default not in (None, False, ()) and not callable(option.default):
-                text = f"{text} [default: {option.default}]"
             if option.required:
-                text = f"{text} [required]"
-            panels.setdefault(title, []).append(f"| `{_cell(spelling.strip())}` | {_cell(text)} |")
+                text = f"{text} Required."
+            panels.setdefault(title, []).append(f"| `{spelling.strip()}` | {_cell(text)} |")
         for title, rows in panels.items():
             lines += [f"**{title}**", "", "| | |", "|---|---|", *rows, ""]
         sections.append("\n".join(lines))
@@ -85,8 +85,9 @@ def _values(option) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text for a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|") if "`" not in text else " ".join(text.split())
+    """Text for a cell of a Markdown table; a ``|`` in code needs no escape."""
+    text = " ".join(text.split())
+    return text if "`" in text else text.replace("|", "\\|")
 
 
 def configuration() -> str:
@@ -130,7 +131,9 @@ def _default(field: dataclasses.Field) -> str:
     value = field.default
     if isinstance(value, tuple):
         return str(list(value))
-    return {None: "none", True: "true", False: "false"}.get(value, repr(value).replace("'", '"'))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return repr(value).replace("'", '"')
 
 
 class Docstrings(griffe.Extension):

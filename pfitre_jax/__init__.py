@@ -8,6 +8,10 @@ alone does not load JAX.
 >>> result = pf.reconstruct(scan, method="pfitre", rows=slice(40, 41))  # doctest: +SKIP
 """
 
+from importlib import metadata
+
 import lazy_loader
+
+__version__ = metadata.version("pfitre_jax")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

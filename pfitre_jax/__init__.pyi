@@ -12,6 +12,8 @@ from .reconstruction.reproject import project_result
 from .reconstruction.result import Result, read_result
 from .solvers.loop import Solution, Status
 
+__version__: str
+
 __all__ = [
     "Alignment",
     "Motion",
