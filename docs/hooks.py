@@ -144,7 +144,7 @@ class Docstrings(griffe.Extension):
             if item.docstring:
                 text = re.sub(r"::$", ":", item.docstring.value, flags=re.MULTILINE)
                 item.docstring.value = re.sub(
-                    r":\w+:`([\w.]+)`", lambda role, item=item: _reference(role[1], item), text
+                    r":\w+:`~?([\w.]+)`", lambda role, item=item: _reference(role[1], item), text
                 )
             if item.is_module:
                 item.exports = None
