@@ -54,7 +54,7 @@ def test_runs_at_small_size_and_its_assertions_hold(path):
     ran = execute(path)
     assert any(re.search(r"^ *assert ", cell.source, re.MULTILINE) for cell in code(ran))
     assert pictures(ran) >= 2
-    assert "the real chip is left out" in outputs(ran)[-1].text
+    assert "the real chip is skipped" in outputs(ran)[-1].text
 
 
 @pytest.mark.slow

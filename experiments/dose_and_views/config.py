@@ -10,8 +10,8 @@ Expected: on the simulated circuits and the tooth, PFITRE with a small share of 
 
 Dose is the share of the counts of the scan with all its views, wedge already missing. Counts: the digital
 twin draws Poisson counts; the raw readings of i13 and the tooth are thinned. The counts of Cu_23 are unknown:
-it receives Gaussian noise so that its estimated variance (:func:`pfitre_jax.solvers.noise_from_differences`, too large
-where sharp structure fills the view) grows as it would with fewer counts.
+it receives Gaussian noise so that its estimated variance grows as it would with fewer counts. The estimate
+(:func:`pfitre_jax.solvers.noise_from_differences`) is too large where sharp structure fills the view.
 """
 
 from __future__ import annotations

@@ -53,10 +53,12 @@ def evaluate(prior: NetworkPrior, config: Config, instrument: Instrument) -> dic
         scan = start(k_scan, fine, instrument, test_config.pairs, config.views, INITIAL_ITERATIONS)
 
         def one(problem, x, truth):
-            result = run(HQS(prior, config.rho), problem, 0 * x, iterations=config.iterations).value
+            result = run(
+                HQS(prior, config.rho, stationary=True), problem, 0 * x, iterations=config.iterations
+            ).value
             return pf.metrics.psnr(x, truth, problem.support), pf.metrics.psnr(result, truth, problem.support)
 
-        return scan.each(one, scan.state.x, scan.truth)
+        return scan.each(one, scan.iterate.x, scan.truth)
 
     # The keys of the training are folded with its step number, which is smaller.
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 2), config.scans)

@@ -52,6 +52,12 @@ def _weights(*values: float):
 _TV = _weights(*TV_WEIGHTS)
 _RHO = (("rho", RHOS),)
 
+
+def _hqs(prior, rho):
+    # Mean over the mirror images in every iteration, as in the other loops with the prior.
+    return solvers.HQS(prior, rho, stationary=True)
+
+
 VARIANTS = {
     "SIRT": Variant("classical", lambda p: solvers.SIRT(), 200),
     "CGLS": Variant("classical", lambda p: solvers.CGLS(), 10),
@@ -74,13 +80,13 @@ VARIANTS = {
         200,
         _TV,
     ),
-    "HQS": Variant("learned", lambda p, rho: solvers.HQS(p, rho), 8, _RHO),
-    "HQS, 4 iterations": Variant("learned", lambda p, rho: solvers.HQS(p, rho), 4, _RHO),
+    "HQS": Variant("learned", _hqs, 8, _RHO),
+    "HQS, 4 iterations": Variant("learned", _hqs, 4, _RHO),
     "HQS, Huber": Variant(
-        "data term", lambda p, rho: solvers.Reweighted(solvers.HQS(p, rho), solvers.Huber()), 8, _RHO
+        "data term", lambda p, rho: solvers.Reweighted(_hqs(p, rho), solvers.Huber()), 8, _RHO
     ),
     "HQS, Anderson acceleration": Variant(
-        "learned", lambda p, rho: contrib.Anderson(solvers.HQS(p, rho)), 15, _RHO
+        "learned", lambda p, rho: contrib.Anderson(_hqs(p, rho)), 15, _RHO
     ),
     "ADMM": Variant("learned", lambda p, rho: solvers.ADMM(p, rho), 8, _RHO),
     "published loop": Variant(

@@ -99,10 +99,8 @@ def initial_params(variant: str, prior: NetworkPrior, config: Config) -> dict:
         return {"method": LearnedPrimalDual.create(jax.random.key(config.seed), VARIANTS[variant])}
     log_rho = jnp.log(jnp.float32(config.rho))
     if variant in FIXED:
-        repeat = functools.partial(jnp.repeat, repeats=VARIANTS[variant], axis=0)
-        return jax.tree.map(
-            lambda a: repeat(jnp.asarray(a)[None]), {"network": prior.params, "log_rho": log_rho}
-        )
+        stacked = UnrolledPrior.create(prior, config.rho, VARIANTS[variant])
+        return {"network": stacked.prior.params, "log_rho": jnp.log(stacked.rho)}
     params = {"network": prior.params}
     return params | ({"log_rho": log_rho} if "rho learned" in variant else {})
 
@@ -113,7 +111,9 @@ def build_solver(variant: str, params: dict, prior: NetworkPrior, config: Config
         return params["method"]
     trained = dataclasses.replace(prior, params=params["network"])
     rho = jnp.exp(params["log_rho"]) if "log_rho" in params else jnp.float32(config.rho)
-    return HQS(UnrolledPrior(trained, rho) if variant in FIXED else trained, rho)
+    if variant in FIXED:
+        return HQS(UnrolledPrior(trained, rho), rho)
+    return HQS(trained, rho, stationary=True)
 
 
 def solve(solver, batch: Batch, iterations: int, differentiate=None):
