@@ -42,7 +42,7 @@ def draw_inspection(
         frame, sinogram = above.subplots(1, 2)
         for axis, image, valid, label in (
             (frame, projections[view], mask[view], f"view {view}, {np.rad2deg(theta_rad[view]):.1f}°"),
-            (sinogram, projections[:, row], mask[:, row], f"sinogram of row {row}"),
+            (sinogram, projections[:, row], mask[:, row], f"sinogram of row {row} (orange: invalid bins)"),
         ):
             low, high = gray_limits(image[valid])
             masked = np.where(valid, image, np.nan)
