@@ -52,7 +52,7 @@ def project(
         option(
             "--alignment",
             "CSV",
-            "alignment.csv of the run; moves the projections to where the views were measured.",
+            "Alignment of the run (its alignment.csv); shifts the projections to where the views were measured.",
             ALIGNMENT,
             "none",
         ),
