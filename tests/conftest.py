@@ -20,7 +20,7 @@ MOST_MAPS = 25_000
 
 
 #: Files of few tests that take long: begun first, that no worker is left with one of them at the end.
-LONG = ("test_notebooks", "test_solvers", "test_job", "test_priors", "test_cli")
+LONG = ("test_notebooks", "test_solvers", "test_job", "test_priors", "test_recon")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,4 @@
-"""The documentation builds, its examples run, its commands exist, and its language is plain."""
+"""The documentation builds, its examples run, and its language is plain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import os
 import re
 import runpy
-import shlex
 import shutil
 import subprocess
 import sys
@@ -78,27 +77,6 @@ def test_links_of_the_readme_exist():
     found = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / "README.md").read_text())
     local = [target for target in found if "://" not in target]
     assert local and all((ROOT / target).exists() for target in local), local
-
-
-def commands(text: str):
-    """The words after ``pfitre`` of each line that calls it in the blocks of a page."""
-    for block in re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            if match := re.search(r"(?:^|/)pfitre (.*)", line):
-                yield shlex.split(match[1], comments=True)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_commands_and_their_options_exist(page):
-    known = typer.main.get_command(app).commands
-    for words in commands(page.read_text()):
-        command = known[words[0]]
-        # The parser checks options and the number of their values; the files need not exist.
-        command.make_parser(typer.Context(command)).parse_args(words[1:])
-
-
-def test_there_are_commands_to_check():
-    assert [words[0] for words in commands((ROOT / "README.md").read_text())].count("recon") >= 3
 
 
 @pytest.mark.parametrize(
