@@ -1,38 +1,38 @@
-"""Shared fixtures: real data where they are present, strict JAX settings."""
+"""Shared fixtures, strict JAX settings, and the order of the test files."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# Compiling is most of what the tests do: without LLVM's optimisations it takes two thirds of the time.
+# Compilation dominates the run time of the tests; without LLVM's optimisations it takes two thirds of it.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 import jax
 import pytest
 
-from pfitre_jax.runtime import compilation as compiled
+from pfitre_jax.runtime import compilation
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-#: Every program takes some memory maps, of which Linux allows a process 65530; XLA aborts at the last one.
-MOST_MAPS = 25_000
+#: Memory maps of this process above which compiled programs are dropped: Linux allows 65530, and XLA aborts
+#: at that limit.
+MAX_MEMORY_MAPS = 25_000
 
-
-#: Files of few tests that take long: begun first, that no worker is left with one of them at the end.
-LONG = ("test_notebooks", "test_solvers", "test_job", "test_priors", "test_recon")
+#: Test files with few long tests. They start first, so that no worker runs one of them alone at the end.
+LONG_FILES = ("test_notebooks", "test_solvers", "test_priors", "test_recon", "test_experiments")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    items.sort(key=lambda item: item.path.stem not in LONG_FILES)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_programs():
-    """Before a file of tests, forget what the files before it compiled, once that is much."""
+def _drop_compiled_programs():
+    """Drops compiled programs before a test file if they occupy many memory maps."""
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_text().count("\n") > MOST_MAPS:
-        compiled._compile.cache_clear()
+    if maps.exists() and maps.read_text().count("\n") > MAX_MEMORY_MAPS:
+        compilation._compile.cache_clear()
         jax.clear_caches()
 
 
@@ -42,5 +42,5 @@ def data_dir() -> Path:
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     path = Path(os.environ.get("PFITRE_DATA", default))
     if not path.is_dir():
-        pytest.skip(f"real data are not at {path}; set PFITRE_DATA to their folder")
+        pytest.skip(f"{path} not found; set PFITRE_DATA to the folder of the real scans")
     return path

@@ -1,4 +1,4 @@
-"""The notebooks run, and are committed as they ran at full size."""
+"""Notebooks: they run, and the repository holds their outputs at full size."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def pictures(notebook) -> int:
 
 
 def execute(path, **environment):
-    """The notebook after all its cells ran where a user would run it; a cell that fails raises."""
+    """Notebook after all its cells ran in its own folder; a cell that fails raises."""
     notebook = read(path)
     inherited = {name: value for name, value in os.environ.items() if name != "PFITRE_DATA"}
-    # The kernel does not share the path of this process.
+    # The kernel does not inherit sys.path.
     inherited["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     client = NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(FOLDER)}})
     client.execute(env=inherited | {"PFITRE_SMALL": "1"} | environment)
@@ -44,7 +44,7 @@ def execute(path, **environment):
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
-#: Those that neither train nor align: every run of the tests takes these.
+#: Notebooks of the default test run; the others train, align or take long.
 SHORT = ("02_your_own_solver",)
 marked = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem not in SHORT)) for path in NOTEBOOKS]
 
@@ -70,7 +70,7 @@ def test_is_committed_as_it_ran(path):
     cells = code(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
-    # The last picture is that of the real chip.
+    # The last picture shows the real chip.
     assert pictures(notebook) >= 3 and pictures(nbformat.from_dict({"cells": cells[-1:]})) == 1
     assert path.stat().st_size < LARGEST
 

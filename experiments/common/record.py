@@ -223,23 +223,23 @@ def _write_png(path: Path, figure: Figure) -> None:
     palette_image(Image.open(whole).convert("RGB")).save(path, format="png", optimize=True)
 
 
-def palette_image(image: Image.Image) -> Image.Image:
-    """RGB image reduced to a palette of 128 evenly spaced grays and up to 128 colours.
+def palette_image(image: Image.Image, grays: int = 128) -> Image.Image:
+    """RGB image reduced to a palette of evenly spaced grays and up to as many colours.
 
     The file has half the size, reconstructions show no false steps, and thin curves keep their colours.
     """
     pixels = np.asarray(image).astype(int)
-    grays = np.linspace(0, 255, 128).round().astype(int)
-    levels, colours = np.round(pixels.mean(axis=-1) * 127 / 255).astype(np.uint8), np.zeros((0, 3), int)
+    shades, colours = np.linspace(0, 255, grays).round().astype(int), np.zeros((0, 3), int)
+    levels = np.round(pixels.mean(axis=-1) * (grays - 1) / 255).astype(np.uint8)
     colourful = np.ptp(pixels, axis=-1) > 4
     if colourful.any():
         line = Image.fromarray(pixels[colourful].astype(np.uint8)[None])
         # MAXCOVERAGE spans all colours that occur instead of favouring frequent ones: curves are thin.
-        line = line.quantize(128, method=Image.Quantize.MAXCOVERAGE)
+        line = line.quantize(grays, method=Image.Quantize.MAXCOVERAGE)
         colours = np.reshape(line.getpalette(), (-1, 3))
-        levels[colourful] = 128 + np.asarray(line)[0]
+        levels[colourful] = grays + np.asarray(line)[0]
     reduced = Image.fromarray(levels, mode="P")
-    reduced.putpalette(np.concatenate([np.repeat(grays[:, None], 3, axis=1), colours]).ravel().tolist())
+    reduced.putpalette(np.concatenate([np.repeat(shades[:, None], 3, axis=1), colours]).ravel().tolist())
     return reduced
 
 
