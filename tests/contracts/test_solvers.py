@@ -91,7 +91,7 @@ METHODS = {
     "anderson-sirt": Anderson(SIRT(), 2, jnp.asarray(0.8)),
     "learned-primal-dual": learned_primal_dual(),
     "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
-    "landweber of the docs": documented.run("add/solver.md", "landweber.py")["Landweber"](jnp.asarray(1.2)),
+    "landweber of the docs": documented.run("add/solver.md", "pfitre_jax/solvers/landweber.py")["Landweber"](jnp.asarray(1.2)),
     "pnp-ista": ProximalGradient(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.99), False),
     "pnp-fista": ProximalGradient(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.99)),
     "red": RED(Shrink(jnp.asarray(0.9)), jnp.asarray(0.1), jnp.asarray(0.1)),
