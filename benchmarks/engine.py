@@ -150,25 +150,25 @@ def scaling() -> dict:
     sizes = {str(side): pfitre_seconds(side, 51, 8 if side < 512 else 2) for side in (64, 128, 256, 512)}
     views = {str(n): pfitre_seconds(128, n, 16) for n in (25, 51, 102, 204)}
     together = {str(n): pfitre_seconds(128, 51, n) for n in (1, 2, 4, 8, 16, 32)}
-    found = {"side": sizes, "views": views, "slices": together}
+    results = {"side": sizes, "views": views, "slices": together}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.npz"
         scan = random_scan(128, 51, 32)
         np.savez(path, projections=scan.projections, theta_rad=scan.theta_rad, center=scan.center)
-        found["devices"] = {str(n): recon(path, devices=n)["seconds_run"] / 32 for n in (1, 2)}
-    return found
+        results["devices"] = {str(n): recon(path, devices=n)["seconds_run"] / 32 for n in (1, 2)}
+    return results
 
 
 def processes() -> dict:
     """Wall seconds of the command on 64 slices of 128^2, with one process and with two."""
-    found = {}
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.npz"
         scan = random_scan(128, 51, 64)
         np.savez(path, projections=scan.projections, theta_rad=scan.theta_rad, center=scan.center)
         for count in (1, 2):
-            found[str(count)] = _seconds_of_processes(path, Path(folder) / str(count), count)
-    return found | {"one / two": found["1"] / found["2"]}
+            results[str(count)] = _seconds_of_processes(path, Path(folder) / str(count), count)
+    return results | {"one / two": results["1"] / results["2"]}
 
 
 def _seconds_of_processes(path: Path, out: Path, count: int) -> float:
@@ -235,15 +235,15 @@ def _fit(measured) -> dict:
 
 def memory() -> dict:
     """Peak memory of the command on uncompressed scans that differ only in their number of rows."""
-    found = {}
+    results = {}
     for rows in (96, 100, 960, 1000):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scan.h5"
             _write(path, 256, 30, rows)
-            found[str(rows)] = _memory(recon(path, "--center", 127.5, "--method", "cgls", "--iterations", 3))
+            results[str(rows)] = _memory(recon(path, "--center", 127.5, "--method", "cgls", "--iterations", 3))
     for few, many in (("96", "960"), ("100", "1000")):
-        found[f"{many} / {few}"] = found[many]["peak GiB"] / found[few]["peak GiB"]
-    return found
+        results[f"{many} / {few}"] = results[many]["peak GiB"] / results[few]["peak GiB"]
+    return results
 
 
 def large() -> dict:
@@ -287,32 +287,32 @@ PARTS = {
 }
 
 
-def picture(found: dict) -> Figure:
+def picture(results: dict) -> Figure:
     """Seconds per slice of ``pfitre`` and of ``A^T A``, and the comparison with the original."""
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    if "scaling" in found:
+    if "scaling" in results:
         for name, label in (
             ("side", "image side, 51 views"),
             ("views", "views, 128^2"),
             ("slices", "slices per batch"),
         ):
-            values = found["scaling"][name]
+            values = results["scaling"][name]
             left.loglog([int(k) for k in values], list(values.values()), "o-", label=label)
         left.set(title="pfitre", ylabel="seconds per slice")
         left.legend(fontsize=7)
-    if "cost" in found:
+    if "cost" in results:
         for form, style in (("exact", "o-"), ("FFT", "s--")):
             for views in (32, 128):
-                rows = [(side, t) for side, v, t in found["cost"][form]["ms"] if v == views]
+                rows = [(side, t) for side, v, t in results["cost"][form]["ms"] if v == views]
                 middle.loglog(*zip(*rows, strict=True), style, label=f"{form}, {views} views")
         middle.set(title="A^T A, 32 slices per batch", xlabel="image side", ylabel="ms per slice")
-        sides = sorted({side for side, _, _ in found["cost"]["exact"]["ms"]})
+        sides = sorted({side for side, _, _ in results["cost"]["exact"]["ms"]})
         middle.set_xticks(sides, map(str, sides))
         middle.minorticks_off()
         middle.legend(fontsize=7)
-    if "rows" in found.get("whole", {}):
-        whole = found["whole"]
+    if "rows" in results.get("whole", {}):
+        whole = results["whole"]
         names = {
             "original's loop, s": "original",
             "command, s": "command",
@@ -329,27 +329,27 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, help="run one part only")
     options = parser.parse_args()
     path = RESULTS / "engine.json"
-    found = json.loads(path.read_text())["found"] if path.exists() else {}
+    results = json.loads(path.read_text())["results"] if path.exists() else {}
     for name in PARTS if options.only is None else [options.only]:
-        found[name] = PARTS[name]()
-        print(f"## {name}\n\n{_format(found[name])}\n", flush=True)
+        results[name] = PARTS[name]()
+        print(f"## {name}\n\n{_format(results[name])}\n", flush=True)
         machine = (
             f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}"
         )
-        content = {"machine": machine, "found": found}
+        content = {"machine": machine, "results": results}
         writers = {
             "engine.json": lambda path, content=content: path.write_text(
                 json.dumps(content, indent=1) + "\n"
             ),
-            "engine.png": lambda path: picture(found).savefig(path, dpi=110, format="png"),
+            "engine.png": lambda path: picture(results).savefig(path, dpi=110, format="png"),
         }
         write_files(RESULTS, writers)
 
 
-def _format(found: dict) -> str:
+def _format(results: dict) -> str:
     short = lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)  # noqa: E731
     rows = []
-    for name, value in found.items():
+    for name, value in results.items():
         if isinstance(value, dict):
             value = "; ".join(f"{k}: {short(v)}" for k, v in value.items())
         rows.append([name, short(value)])
