@@ -10,7 +10,7 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.app import SCAN_PANEL, command
 from pfitre_jax.cli.console import print_line, print_paths, progress_bar
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import GEOMETRY, INPUT, METHOD, OUTPUT, option, parse_number
+from pfitre_jax.cli.options import GEOMETRY, INPUT, METHOD, OUTPUT, option, parse_number, parse_values
 
 if TYPE_CHECKING:
     from pfitre_jax.data.scan import Scan
@@ -88,7 +88,6 @@ def center(
     if try_roll is not None and roll_value != 0:
         raise ValueError("both --try-roll and --roll were set; expected one of them: leave --roll out")
 
-    from pfitre_jax.estimation.center import parse_values
     from pfitre_jax.reconstruction import api, methods
 
     text = try_ if try_ is not None else try_roll
@@ -137,7 +136,9 @@ def _check_trial_options(try_: str | None, try_roll: str | None, others: dict[st
 
 def _print_estimates(scan: Scan, center: float | None) -> None:
     """Prints center and roll with their uncertainties; the center is not estimated if it is known."""
-    from pfitre_jax.estimation.center import Undetermined, find_center, find_roll
+    from pfitre_jax.estimation.center import find_center
+    from pfitre_jax.estimation.estimate import Undetermined
+    from pfitre_jax.estimation.roll import find_roll
 
     if center is None:
         estimate = find_center(scan)

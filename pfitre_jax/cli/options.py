@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Panels of ``--help``.
 INPUT = "Input"
@@ -351,3 +354,30 @@ def parse_number(text: str | None, name: str, auto: Any) -> Any:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} is {text!r}; expected a number or 'auto'") from None
+
+
+def parse_values(text: str) -> np.ndarray:
+    """Returns the numbers A, A+S, ... up to and including B of ``"A:B:S"``.
+
+    Args:
+        text: Value as it was typed.
+
+    Raises:
+        ValueError: The text is not such a range, or has more than 100 values.
+
+    >>> parse_values("74:75:0.5")
+    array([74. , 74.5, 75. ])
+    """
+    import numpy as np
+
+    expected = "expected A:B:S, three numbers with A at most B and S above 0, such as 70:80:1"
+    try:
+        start, stop, step = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a range of values; {expected}") from error
+    if not np.all(np.isfinite([start, stop, step])) or step <= 0 or stop < start:
+        raise ValueError(f"{text!r} is not a range of values; {expected}")
+    count = int(np.floor((stop - start) / step + 1e-9)) + 1
+    if count > 100:
+        raise ValueError(f"{text!r} are {count} values; expected at most 100: use a larger step")
+    return start + step * np.arange(count)

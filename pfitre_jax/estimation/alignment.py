@@ -1,20 +1,24 @@
-"""Alignment: the views' displacements, found in one loop with the reconstruction that they blur.
+"""Alignment: the motion of the views, estimated together with the reconstruction that it blurs.
 
-The loop goes from coarse bins to fine ones. In turns, the volume takes a few iterations of total variation
-towards the measured views, mended by what is known of their motion, and the motion a Gauss-Newton step
-towards the volume's projections (joint reprojection: Guersoy et al., Sci. Rep. 7, 2017; here with rows, gain
-and offset too). With ``P`` the predicted view and ``D`` the mended one less ``P``, both smoothed,
+The loop proceeds from coarse bins to fine ones. It alternates between a few iterations of a total-variation
+reconstruction from the views, corrected for their estimated motion, and a Gauss-Newton step of the motion
+towards the projections of that volume (joint reprojection), here also along the rows, in gain and in offset.
+With ``P`` the predicted view and ``D`` the corrected view minus ``P``, both smoothed,
 
     D ~ -ds dP/dk - dr dP/di + dg P + do
 
-is solved for ``ds, dr, dg, do`` of each view, damped by what is expected of them, with Huber's weights. The
-roll is the one whose fresh reconstruction leaves the least smooth misfit: it is nearly a tilt of the object,
-to which a volume that is carried on would bend.
+is solved for ``ds, dr, dg, do`` of each view, damped by their expected sizes, with Huber weights. The roll is
+the one whose new reconstruction has the smallest smoothed residual. A continued reconstruction would adapt to
+any roll, as a roll is nearly a tilt of the object.
 
-**What no scan tells** is pinned to nothing: shifts along ``cos(theta)`` and ``sin(theta)`` move the object in
-its plane, a constant one along the rows moves it along the axis, a constant gain is another unit. A constant
-shift along the columns is another centre; over much less than half a turn that is nearly such a combination,
-and what is left of it stays with the shifts: below :data:`SPAN_DEG` the centre is not moved.
+**Undetermined components** are fixed at zero: shifts along ``cos(theta)`` and ``sin(theta)`` move the object
+in its plane, a constant shift along the rows moves it along the axis, and a constant gain is another unit. A
+constant shift along the columns is another centre. Over much less than half a turn it is nearly such a
+combination; the rest of it stays in the shifts, and below :data:`SPAN_DEG` the centre is not changed.
+
+References:
+    Guersoy et al., Rapid alignment of nanotomography data using joint iterative reconstruction and
+    reprojection, Sci. Rep. 7, 2017.
 """
 
 from __future__ import annotations
@@ -22,70 +26,75 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 from scipy import fft, ndimage
 
 from pfitre_jax.data.motion import Motion
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.binning import binned_index, shrink, unbinned_index
+from pfitre_jax.estimation.binning import bin_down, binned_index, unbinned_index
 from pfitre_jax.estimation.calibrate import calibrate
-from pfitre_jax.estimation.opposite_views import vertex
+from pfitre_jax.estimation.curve_minimum import minimum_position
 from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.parameters.noise import MAD, noise_from_differences
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Largest number of columns that are looked at, coarsest and finest; bins are put together until it holds.
+#: Largest number of columns on the coarsest and on the finest level.
 COARSEST, FINEST = 48, 256
-#: Most rows that are looked at: neighbours, where the signal is strongest.
+#: Largest number of rows; neighbouring rows with the strongest signal are used.
 ROWS = 32
-#: Steps of the motion on each level, iterations of the volume between two of them, and the rms of a step's
-#: shifts, bins of the level, at which no more are made.
+#: Steps of the motion on each level, iterations of the volume between two of them, and the rms change of the
+#: shifts in a step, in bins of the level, at which a level ends.
 STEPS, ITERATIONS, SETTLED = 20, 3, 0.005
-#: Rolls that are tried on the coarsest level, on the others, and once more on the last, degrees, about the
-#: one that is known so far; iterations of the volume for each, and the least rows of a level that is asked.
+#: Trial rolls relative to the present one, degrees: on the coarsest level, on the others, and finally.
 ROLLS = (np.linspace(-4, 4, 9), np.linspace(-1, 1, 5), np.linspace(-0.6, 0.6, 5))
+#: Iterations of the volume for each trial roll, and the smallest number of rows of a level with trial rolls.
 ROLL_ITERATIONS, ROLL_ROWS = 12, 8
-#: By less than this part the misfit does not tell one roll from another.
+#: Smallest relative rise of the residual over the trial rolls that determines the roll.
 ROLL_RISE = 0.003
-#: The volume's method; as smooth as can be told from misaligned views.
+#: Method of the volume, with as much smoothing as misaligned views allow.
 METHOD = ADMM(TV(1e-3, iterations=10), rho=0.01, cg_iterations=2, start_iterations=8)
-#: What is expected of the motion: rms of the shifts, bins of the level, of gain, and of offset over the
-#: largest line integral. Steps are damped by it as by so much noise.
+#: Expected rms of the shifts, bins of the level; of the gain; and of the offset, over the largest line
+#: integral. They damp the steps.
 EXPECTED_SHIFT, EXPECTED_GAIN, EXPECTED_OFFSET = 3.0, 0.1, 0.02
-#: A slow drift is so many cosines over the order in which the views were taken, the first a constant.
+#: Number of cosines, over the order of the views, of a slow drift; the first one is a constant.
 DRIFT_TERMS = 6
 #: Largest step of a shift, bins of the level.
 LARGEST_STEP = 1.5
-#: Below this likeness of neighbouring rows there is nothing between them that a view could be moved along:
-#: 0.03 of slices that are unrelated, above 0.8 on circuits and on the real chip.
-ALIKE = 0.4
-#: At least so much of the fine structure counts as no noise: more of it cannot be told from its estimate.
+#: Smallest correlation of neighbouring rows at which shifts along the rows are determined: unrelated slices
+#: have 0.03, circuits and the real chip more than 0.8.
+SIMILAR = 0.4
+#: Smallest share of the fine structure that is attributed to the object instead of the noise.
 FINE_SHARE = 0.1
-#: Both sides are smoothed by so many bins, so that the step sees further than a bin.
+#: Standard deviation of the smoothing, bins, which extends the range of a step beyond a bin.
 SMOOTHING = 1.0
-#: Bins with a larger misfit than so many robust deviations count less (Huber).
+#: Residual of a bin, in robust standard deviations, above which its weight decreases (Huber).
 HUBER = 2.0
-#: Views over less than this do not tell the centre from a place in the plane.
+#: Smallest angular range that determines the centre, degrees.
 SPAN_DEG = 150.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Alignment:
-    """motion: found
-    residual: (steps,), of the volume against the mended views, over all levels
-    levels: (steps,), bins that were put together in each step
-    rolls: of each search the rolls that were tried and their misfits, relative, (2, tried)
-    pinned: what the scan does not tell, in words
+    """Estimated motion of a scan; made by :func:`align`.
+
+    Attributes:
+        motion: The motion.
+        residual: (steps,), relative residual of the volume against the corrected views, over all levels.
+        levels: (steps,), number of detector columns per bin in each step.
+        rolls: For each search the trial rolls and their relative residuals, (2, trials).
+        pinned: Components that the scan does not determine and that are fixed at zero, in words.
     """
 
     motion: Motion
-    residual: np.ndarray
-    levels: np.ndarray
+    residual: Float[np.ndarray, " steps"]
+    levels: Int[np.ndarray, " steps"]
     rolls: list[np.ndarray]
     pinned: list[str]
 
@@ -101,38 +110,41 @@ def align(
     steps: int = STEPS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Alignment:
-    """The motion of a scan whose centre is known at least nearly; the scan as it was measured.
+    """Estimates the motion of the views of a scan.
 
-    start: to begin with, default none but a centre
-    roll, rows, gain: whether to look for the roll, the shifts along the rows, and gain and offset too
-    drift: whether the shifts from one view to the next are those of something that moves slowly, of
-        :data:`DRIFT_TERMS` numbers in each direction instead of one for each view; what ``start`` has
-        stays beside it. Views count in the order that they lie in. For views too noisy to be placed one by
-        one
-    steps: on each level
-    progress: called with steps done and steps in all
+    Args:
+        scan: The measured scan, with an at least approximate centre.
+        start: Initial motion; by default none.
+        roll: Whether the roll is estimated.
+        rows: Whether shifts along the rows are estimated.
+        gain: Whether gain and offset are estimated.
+        drift: Whether the shifts drift slowly in the order of the views, described by :data:`DRIFT_TERMS`
+            numbers in each direction instead of one for each view; the shifts of ``start`` are added. For
+            views that are too noisy to be aligned one by one.
+        steps: Largest number of steps on each level.
+        progress: Called with the number of steps done and the number of steps.
     """
     motion = Motion.none(scan.theta_rad, scan.geometry().center) if start is None else start
-    # A start's shifts belong to its centre.
+    # The shifts of a start belong to its centre.
     scan, factors = scan.with_center(motion.center), _factors(scan.columns)
     pinned = ["shifts along cos(theta) and sin(theta)"]
-    if (rows or roll) and likeness_of_rows(_binned(scan, factors[-1])) < ALIKE:
+    if (rows or roll) and row_similarity(_binned(scan, factors[-1])) < SIMILAR:
         rows = roll = False
-        pinned.append("shifts along the rows and the roll, as neighbouring rows are not alike")
+        pinned.append("shifts along the rows and the roll, as neighbouring rows are not similar")
     pinned += ["mean shift along the rows"] * rows + ["mean gain and offset"] * gain
     residuals, levels, searches = [], [], []
-    # Where the views lie comes first: a roll is hardly seen in views that are not where they should be; and
-    # again after each search, as they lay where the roll before it wanted them.
-    reach = [ROLLS[0], *[ROLLS[1]] * (len(factors) - 1)]
-    plan = [(factor, tried) for factor, tried in zip(factors, reach, strict=True)] + [(factors[-1], ROLLS[2])]
+    # The shifts come first, as a roll is hardly visible in misaligned views; and again after each search, as
+    # they belonged to the previous roll.
+    offsets = [ROLLS[0], *[ROLLS[1]] * (len(factors) - 1)]
+    plan = [*zip(factors, offsets, strict=True), (factors[-1], ROLLS[2])]
     level, current = None, motion
     total = steps * (len(plan) + 1)
-    for number, (factor, tried) in enumerate(plan):
+    for number, (factor, offset) in enumerate(plan):
         if level is None or factor != plan[number - 1][0]:
             level = _Level(_binned(scan, factor), rows=rows, gain=gain, drift=drift)
             current = _to_level(motion, factor)
 
-        def walk(current, level=level, factor=factor):
+        def refine(current, level=level, factor=factor):
             for _ in range(steps):
                 before = current
                 current, residual = level.advance(current)
@@ -144,26 +156,26 @@ def align(
                     break
             return current
 
-        current = walk(current) if number == 0 else current
+        current = refine(current) if number == 0 else current
         if roll and level.scan.rows >= ROLL_ROWS:
-            rolls = current.roll_deg + (tried if searches else ROLLS[0])
-            misfits = np.array([level.misfit(dataclasses.replace(current, roll_deg=r)) for r in rolls])
-            searches.append(np.stack([rolls, misfits]))
-            told = misfits.max() > (1 + ROLL_RISE) * misfits.min()
-            if told and len(searches) == 1 and np.argmin(misfits) in (0, len(misfits) - 1):
-                # A minimum was not seen.
+            rolls = current.roll_deg + (offset if searches else ROLLS[0])
+            residual = np.array([level.residual(dataclasses.replace(current, roll_deg=r)) for r in rolls])
+            searches.append(np.stack([rolls, residual]))
+            determined = residual.max() > (1 + ROLL_RISE) * residual.min()
+            if determined and len(searches) == 1 and np.argmin(residual) in (0, len(residual) - 1):
+                # There is no minimum inside the range.
                 roll = False
                 pinned.append(
-                    f"the roll: of {rolls[0]:g} to {rolls[-1]:g} degrees an end fits best; give one to start "
-                    "from if the axis leans by more"
+                    f"the roll: of {rolls[0]:g} to {rolls[-1]:g} degrees an end fits best; start from a "
+                    "known roll if it is larger"
                 )
-            elif told:
-                current = dataclasses.replace(current, roll_deg=vertex(rolls, misfits))
-        current = walk(current)
+            elif determined:
+                current = dataclasses.replace(current, roll_deg=minimum_position(rolls, residual))
+        current = refine(current)
         motion = _from_level(current, factor)
     progress(total, total)
     if _span_deg(scan.theta_rad) >= SPAN_DEG:
-        # With cos and sin beside it, as these were taken off the shifts.
+        # The fit includes cos and sin, which were removed from the shifts.
         basis = np.stack([np.ones(scan.views), np.cos(scan.theta_rad), np.sin(scan.theta_rad)], axis=1)
         constant = float(np.linalg.lstsq(basis, motion.shifts, rcond=None)[0][0])
         shifts = remove_object_shift(scan.theta_rad, motion.shifts - constant)
@@ -173,24 +185,39 @@ def align(
     return Alignment(motion, np.array(residuals), np.array(levels), searches, pinned)
 
 
-def register(scan: Scan, predicted, start: Motion, *, gain: bool = False, steps: int = 15) -> Motion:
-    """The motion of views towards ``predicted (views, rows, columns)``, ideal ones that stay as they are.
+def register(
+    scan: Scan,
+    predicted: Float[np.ndarray, "views rows columns"],
+    start: Motion,
+    *,
+    gain: bool = False,
+    steps: int = 15,
+) -> Motion:
+    """Estimates the motion of views relative to fixed predicted views.
 
-    For views that took no part in a reconstruction, before they are compared with it. Roll and centre are
-    those of ``start``; nothing is pinned.
+    For held-out views, before they are compared with a reconstruction. No component is fixed at zero.
+
+    Args:
+        scan: The measured views.
+        predicted: (views, rows, columns), line integrals; NaN where they are unknown.
+        start: Initial motion; its roll and centre are kept.
+        gain: Whether gain and offset are estimated.
+        steps: Number of steps.
     """
     motion = start
     for _ in range(steps):
         values, mask = motion.correct(scan.projections, scan.mask)
         mask &= np.isfinite(predicted)
         fit = _fit(values, np.where(mask, predicted, 0), mask, rows=scan.rows > 1, gain=gain)
-        motion = _moved(motion, fit)
+        motion = _advance(motion, fit)
     return motion
 
 
-def likeness_of_rows(scan: Scan) -> float:
-    """Correlation of neighbouring rows of the views, their fine structure alone, without what noise takes:
-    1 where all are the same, 0 where they have nothing in common or there is one row."""
+def row_similarity(scan: Scan) -> float:
+    """Correlation of the fine structure of neighbouring rows of the views, corrected for noise.
+
+    1 where all rows are equal, 0 where they are unrelated or there is one row.
+    """
 
     def fine(values):
         smooth = lambda width: ndimage.gaussian_filter1d(values, width)  # noqa: E731
@@ -199,7 +226,7 @@ def likeness_of_rows(scan: Scan) -> float:
     structure = fine(scan.projections)
     valid = scan.mask[:, 1:] & scan.mask[:, :-1]
     above, below = np.where(valid, structure[:, 1:], 0), np.where(valid, structure[:, :-1], 0)
-    # Of white noise so much is fine structure.
+    # The share of white noise that passes as fine structure.
     passed = np.sum(fine(np.eye(1, 65, 32)) ** 2)
     noise = np.sum(valid) * passed * float(noise_from_differences(scan.projections, scan.mask)) ** 2
     energy = [max(np.sum(a.astype(float) ** 2) - noise, FINE_SHARE * np.sum(a**2)) for a in (above, below)]
@@ -207,12 +234,13 @@ def likeness_of_rows(scan: Scan) -> float:
     return float(min(np.sum(above * below) / size, 1)) if size > 0 else 0.0
 
 
-def _span_deg(theta_rad) -> float:
-    """Of the directions seen, modulo half a turn."""
+def _span_deg(theta_rad: Float[np.ndarray, " views"]) -> float:
+    """Angular range of the views modulo half a turn, degrees."""
     return 180.0 - Wedge.from_angles(theta_rad).width_deg
 
 
 def _factors(columns: int) -> list[int]:
+    """Number of columns per bin on each level, coarsest first."""
     finest = -(-columns // FINEST)
     factors = [finest]
     while columns / (2 * factors[0]) >= COARSEST:
@@ -221,8 +249,8 @@ def _factors(columns: int) -> list[int]:
 
 
 def _binned(scan: Scan, factor: int) -> Scan:
-    """The scan in coarser bins along rows and columns, lengths in those; few rows become one."""
-    values, mask = shrink(scan.projections, scan.mask, factor, min(factor, scan.rows))
+    """The scan in coarser bins along rows and columns, with lengths in bins; few rows become one."""
+    values, mask = bin_down(scan.projections, scan.mask, factor, min(factor, scan.rows))
     return scan.with_projections(
         np.where(mask, values / factor, 0).astype(np.float32),
         mask,
@@ -233,6 +261,7 @@ def _binned(scan: Scan, factor: int) -> Scan:
 
 
 def _to_level(motion: Motion, factor: int) -> Motion:
+    """The motion in bins of ``factor`` columns."""
     return dataclasses.replace(
         motion,
         shifts=motion.shifts / factor,
@@ -243,6 +272,7 @@ def _to_level(motion: Motion, factor: int) -> Motion:
 
 
 def _from_level(motion: Motion, factor: int) -> Motion:
+    """The motion in detector columns, from bins of ``factor`` columns."""
     return dataclasses.replace(
         motion,
         shifts=motion.shifts * factor,
@@ -253,7 +283,7 @@ def _from_level(motion: Motion, factor: int) -> Motion:
 
 
 class _Level:
-    """The loop on bins of one size; holds the volume between steps."""
+    """The loop on bins of one size; keeps the volume between steps."""
 
     def __init__(self, scan: Scan, *, rows: bool, gain: bool, drift: bool):
         self.scan, self.rows, self.gain, self.drift = scan, rows and scan.rows > 1, gain, drift
@@ -266,35 +296,35 @@ class _Level:
         self.state = None
 
     def advance(self, motion: Motion) -> tuple[Motion, float]:
-        """The motion after a step, and the residual of the volume that it was made with."""
-        values, mask = self._mended(motion)
+        """The motion after a step, and the relative residual of the volume before it."""
+        values, mask = self._corrected(motion)
         predicted, self.state = self._predicted(values, mask, self.state, ITERATIONS)
-        misfit = np.where(mask, values - predicted, 0)
-        residual = float(np.linalg.norm(misfit) / np.linalg.norm(values))
+        residual = np.where(mask, predicted - values, 0)
+        relative = float(np.linalg.norm(residual) / np.linalg.norm(values))
         fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
-        moved = _moved(motion, fit)
-        return _pinned(_slow(motion, moved) if self.drift else moved), residual
+        advanced = _advance(motion, fit)
+        return _pin(_smooth_step(motion, advanced) if self.drift else advanced), relative
 
-    def misfit(self, motion: Motion) -> float:
-        """Relative norm of what a fresh volume leaves of the views, smoothed, once each view has moved.
+    def residual(self, motion: Motion) -> float:
+        """Relative residual of a new volume, smoothed and after one step of the motion.
 
-        Without the outermost rows, which a turn takes out of the frame.
+        The outermost rows, which a rotation moves out of the frame, are left out.
         """
-        values, mask = self._mended(motion)
+        values, mask = self._corrected(motion)
         predicted, _ = self._predicted(values, mask, None, ROLL_ITERATIONS)
         fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
         margin, rows = min(int(np.ceil(0.05 * self.scan.columns)), mask.shape[1] // 4), mask.shape[1]
         inner = mask & ((np.arange(rows) >= margin) & (np.arange(rows) < rows - margin))[None, :, None]
-        return float(np.linalg.norm(fit.left[inner]) / np.linalg.norm(values[inner]))
+        return float(np.linalg.norm(fit.remainder[inner]) / np.linalg.norm(values[inner]))
 
-    def _mended(self, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-        """Line integrals (views, rows, columns) of the rows that are looked at, and which are valid."""
-        # A turn is about the middle of the whole view.
+    def _corrected(self, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+        """Corrected line integrals (views, rows, columns) of the rows in use, and which are valid."""
+        # The rotation is about the middle of the whole view.
         values, mask = motion.correct(self.scan.projections, self.scan.mask)
         return values[:, self.band], mask[:, self.band]
 
-    def _predicted(self, values, mask, state, iterations: int):
-        """The volume's projections (views, rows, columns) after more iterations, and their state."""
+    def _predicted(self, values: np.ndarray, mask: np.ndarray, state: Any, iterations: int):
+        """Projections (views, rows, columns) of the volume after more iterations, and the state of these."""
         sinograms = np.moveaxis(values, 1, 0) / np.float32(self.scale)
         masks = np.moveaxis(mask, 1, 0).astype(np.float32)
         state, predicted = _iterate(self.problem, sinograms, masks, state, iterations)
@@ -303,21 +333,25 @@ class _Level:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Fit:
-    """step: (views,) of each part of the motion; left: (views, rows, columns), the smoothed misfit that it
-    does not explain"""
+    """A least-squares step of the motion.
+
+    Attributes:
+        step: (views,), the step of each component of the motion, by name.
+        remainder: (views, rows, columns), the smoothed difference that it does not explain.
+    """
 
     step: dict[str, np.ndarray]
-    left: np.ndarray
+    remainder: np.ndarray
 
 
-def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
-    """What of a misfit, (views, rows, columns), each view's motion explains."""
+def _fit(values: np.ndarray, predicted: np.ndarray, mask: np.ndarray, *, rows: bool, gain: bool) -> _Fit:
+    """Fits the motion of each view to ``values - predicted`` (views, rows, columns)."""
     spread = (0, SMOOTHING * rows, SMOOTHING)
     weight = ndimage.gaussian_filter(mask.astype(np.float32), spread)
     smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
     P, D = smooth(predicted), smooth(values - predicted)
     inner = mask & (weight > 0.99)
-    # What the misfit is made of, how much of it is expected, and whether it is looked for.
+    # Derivative, expected size, and whether it is estimated, of each component of the motion.
     largest = float(np.max(P, where=inner, initial=1e-12))
     parts = {
         "shifts": (-np.gradient(P, axis=2), EXPECTED_SHIFT, True),
@@ -328,10 +362,10 @@ def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
     names = [name for name, (_, _, on) in parts.items() if on]
     X = np.stack([parts[name][0] for name in names], axis=-1)
     expected = np.array([parts[name][1] for name in names])
-    # Without a valid bin nothing moves.
+    # Without a valid bin the step is zero.
     deviation = (np.median(np.abs(D[inner])) if inner.any() else 0.0) / MAD + 1e-12
     weighted = (inner * np.minimum(1, HUBER * deviation / np.maximum(np.abs(D), 1e-12)))[..., None] * X
-    # Smoothed noise is shared by about so many neighbours.
+    # Smoothed noise is correlated over about so many neighbours.
     noise = 4 * np.pi * SMOOTHING**2 * deviation**2
     normal = np.einsum("vrka,vrkb->vab", weighted, X) + noise * np.diag(expected**-2.0)
     right = np.einsum("vrka,vrk->va", weighted, D)
@@ -340,8 +374,8 @@ def _fit(values, predicted, mask, *, rows: bool, gain: bool) -> _Fit:
     return _Fit(step, D - np.einsum("vrka,va->vrk", X, solved))
 
 
-def _moved(motion: Motion, fit: _Fit) -> Motion:
-    """The motion after a step, nothing pinned."""
+def _advance(motion: Motion, fit: _Fit) -> Motion:
+    """The motion after a step."""
     at_most = lambda name, size: np.clip(fit.step[name], -size, size)  # noqa: E731
     return dataclasses.replace(
         motion,
@@ -352,22 +386,22 @@ def _moved(motion: Motion, fit: _Fit) -> Motion:
     )
 
 
-def _slow(before: Motion, after: Motion) -> Motion:
-    """The motion after a step of which only what drifts slowly was made."""
+def _smooth_step(before: Motion, after: Motion) -> Motion:
+    """The motion after only the slowly varying part of a step."""
 
-    def made(old, new):
+    def smooth(old, new):
         terms = fft.dct(new - old, norm="ortho")
         return old + fft.idct(np.where(np.arange(terms.size) < DRIFT_TERMS, terms, 0), norm="ortho")
 
     return dataclasses.replace(
         after,
-        shifts=made(before.shifts, after.shifts),
-        row_shifts=made(before.row_shifts, after.row_shifts),
+        shifts=smooth(before.shifts, after.shifts),
+        row_shifts=smooth(before.row_shifts, after.row_shifts),
     )
 
 
-def _pinned(motion: Motion) -> Motion:
-    """The motion without what no scan tells."""
+def _pin(motion: Motion) -> Motion:
+    """The motion without the components that no scan determines."""
     return dataclasses.replace(
         motion,
         shifts=remove_object_shift(motion.theta_rad, motion.shifts),
@@ -378,11 +412,14 @@ def _pinned(motion: Motion) -> Motion:
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
-def _iterate(problem: SliceProblem, sinograms, masks, state, iterations: int):
-    """``(state, predicted (rows, views, columns))`` of all rows after more iterations.
-
-    The state is a pair of iterate and state of the solver.
-    """
+def _iterate(
+    problem: SliceProblem,
+    sinograms: Float[Array, "rows views columns"],
+    masks: Float[Array, "rows views columns"],
+    state: Any,
+    iterations: int,
+) -> tuple[Any, Float[Array, "rows views columns"]]:
+    """Iterate and state after more iterations of all rows, and the projections of the volume."""
 
     def one(sinogram, mask, state):
         row = problem.with_sinogram(sinogram, mask)

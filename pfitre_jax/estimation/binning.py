@@ -1,23 +1,39 @@
-"""Detector bins put together, and where the rotation axis lies among them."""
+"""Binning of detector columns and rows, and the index of the rotation axis among the bins."""
 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 
-def shrink(p, m, factor: int, tall: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Means of blocks of ``factor`` columns and ``tall`` rows of (..., rows, columns), and whether all of a
-    block's bins are valid (``m``); what is left over at the ends is cut off."""
-    if factor == tall == 1:
-        return p, m
-    r, c = p.shape[-2] // tall, p.shape[-1] // factor
-    shape = (*p.shape[:-2], r, tall, c, factor)
-    cut = (..., slice(r * tall), slice(c * factor))
-    return p[cut].reshape(shape).mean(axis=(-3, -1)), m[cut].reshape(shape).all(axis=(-3, -1))
+def bin_down(
+    projections: Float[np.ndarray, "... rows columns"],
+    mask: Bool[np.ndarray, "... rows columns"],
+    columns: int,
+    rows: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of blocks of bins; incomplete blocks at the ends are left out.
+
+    Args:
+        projections: (..., rows, columns).
+        mask: (..., rows, columns), True for a valid bin.
+        columns: Number of columns of a block.
+        rows: Number of rows of a block.
+
+    Returns:
+        The means, and whether all bins of a block are valid, both (..., rows//block, columns//block).
+    """
+    if columns == rows == 1:
+        return projections, mask
+    r, c = projections.shape[-2] // rows, projections.shape[-1] // columns
+    shape = (*projections.shape[:-2], r, rows, c, columns)
+    complete = (..., slice(r * rows), slice(c * columns))
+    means = projections[complete].reshape(shape).mean(axis=(-3, -1))
+    return means, mask[complete].reshape(shape).all(axis=(-3, -1))
 
 
 def binned_index(index: float, factor: int) -> float:
-    """A detector index as one of bins of ``factor``: bin ``j`` lies at ``factor j + (factor - 1)/2``."""
+    """A detector index among bins of ``factor`` columns: bin ``j`` lies at ``factor j + (factor - 1)/2``."""
     return (index - (factor - 1) / 2) / factor
 
 

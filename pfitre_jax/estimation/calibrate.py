@@ -93,8 +93,8 @@ def calibrate(
 
     Scale and noise are those of :func:`sample_rows`, whichever rows are reconstructed. The scale is measured
     inside the disc that every view sees, also where the support is wider. The noise is a fast estimate from
-    second differences (:func:`noise_from_differences`); only where a TV weight or rho depends on it, initial estimates
-    are reconstructed for a better one (:func:`estimate_noise`).
+    second differences (:func:`noise_from_differences`); only where a TV weight or rho depends on it, it is
+    refined with initial estimates of the images (:func:`estimate_noise`).
 
     Args:
         scan: The scan.
@@ -164,7 +164,7 @@ def calibrate_slices(
     view_weights: Float[Array, " views"],
     *,
     until: Parameter = "rho",
-) -> tuple[Problem, Estimates]:
+) -> tuple[SliceProblem, Estimates]:
     """The problem and the parameters of slices of which some views are still to come; pure.
 
     Args:
@@ -177,7 +177,7 @@ def calibrate_slices(
         until: Last parameter that is needed.
     """
     A = Projector(geometry, support.shape)
-    problem = Problem.create(A, sinograms[0], masks[0], support, wedge)
+    problem = SliceProblem.create(A, sinograms[0], masks[0], support, wedge)
     norm_squared, kernel = (
         A.norm_squared(view_weights=view_weights),
         NormalKernel.create(A, support, view_weights),

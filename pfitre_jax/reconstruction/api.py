@@ -16,10 +16,10 @@ from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import resolve_rows, resolve_views
-from pfitre_jax.estimation import center as center_by_residual
-from pfitre_jax.estimation import opposite_views
+from pfitre_jax.estimation import opposite_views, residual_search
 from pfitre_jax.estimation.calibrate import sample_rows
-from pfitre_jax.estimation.center import find_center, find_roll
+from pfitre_jax.estimation.center import find_center
+from pfitre_jax.estimation.roll import find_roll
 from pfitre_jax.geometry import check_center
 from pfitre_jax.plotting.trials import Trial
 from pfitre_jax.reconstruction.executor import split_rows
@@ -126,7 +126,7 @@ def open_scan(
         pixel_size=pixel_size,
         mask_nan=mask_nan,
         kept_rows=np.union1d(sample_rows(rows), spread),
-        strongest_rows=center_by_residual.ROWS,
+        strongest_rows=residual_search.ROWS,
         progress=progress,
     )
 

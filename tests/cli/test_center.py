@@ -7,7 +7,7 @@ import pytest
 from analytic import CENTER
 from pfitre_command import pfitre
 
-from pfitre_jax.estimation.opposite_views import Estimate
+from pfitre_jax.estimation.estimate import Estimate
 
 
 def test_the_center_is_estimated(folder):
@@ -66,7 +66,7 @@ def test_a_known_center_is_not_estimated(folder, monkeypatch):
         return Estimate(0.25, "pairs", 0.1, np.zeros(1), np.zeros(1), 0.0)
 
     monkeypatch.setattr("pfitre_jax.estimation.center.find_center", fail)
-    monkeypatch.setattr("pfitre_jax.estimation.center.find_roll", find_roll)
+    monkeypatch.setattr("pfitre_jax.estimation.roll.find_roll", find_roll)
     done = pfitre("center", folder / "scan.npz", "--center", CENTER - 2)
     assert done.exit_code == 0, done.output
     assert asked == [CENTER - 2]

@@ -143,7 +143,7 @@ def test_rows_that_have_nothing_in_common_are_not_moved_along():
     clean = np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
     found = align(seen(clean), steps=2)
     assert not found.motion.row_shifts.any() and found.motion.roll_deg == 0
-    assert any("not alike" in what for what in found.pinned)
+    assert any("not similar" in what for what in found.pinned)
 
 
 def test_views_are_registered_to_predicted_ones(clean, truth):
@@ -159,21 +159,21 @@ def test_views_are_registered_to_predicted_ones(clean, truth):
 @pytest.mark.slow
 def test_a_roll_that_is_not_told_is_left_as_it_was(clean, monkeypatch):
     """The best of the rolls that are tried is the last of them."""
-    monkeypatch.setattr(module._Level, "misfit", lambda self, motion: 1.0 - 0.1 * motion.roll_deg)
+    monkeypatch.setattr(module._Level, "residual", lambda self, motion: 1.0 - 0.1 * motion.roll_deg)
     found = align(seen(clean), rows=False, gain=False, steps=1)
     assert found.motion.roll_deg == 0 and [len(tried) for _, tried in found.rolls] == [9]
     assert any("the roll: of -4 to 4 degrees an end fits best" in what for what in found.pinned)
 
 
 def test_rows_are_as_alike_in_noise_as_without(clean):
-    alike = module.likeness_of_rows
+    similarity = module.row_similarity
     # Every row somewhere else.
     by = np.random.default_rng(3).integers(6, N - 6, clean.shape[1])
     apart = np.stack([np.roll(clean[:, k], np.sum(by[:k]), axis=-1) for k in range(len(by))], axis=1)
     for noise in (0.0, 0.1, 0.2):
         add = noise * clean.max() * np.random.default_rng(2).standard_normal(clean.shape)
         scans = [Scan.create((p + add).astype(np.float32), THETA, center=(N - 1) / 2) for p in (clean, apart)]
-        assert alike(scans[0]) > 2 * module.ALIKE and alike(scans[1]) < module.ALIKE
+        assert similarity(scans[0]) > 2 * module.SIMILAR and similarity(scans[1]) < module.SIMILAR
 
 
 def test_levels_end_at_fine_bins_and_begin_with_coarse_ones():

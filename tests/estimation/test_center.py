@@ -1,40 +1,22 @@
-"""Centre and roll: analytic scans, the real ones, and scans that cannot tell."""
+"""Centre: analytic scans, the real ones, and scans that do not determine it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from blobs import projections
+from blobs import blob_scan
 
 from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.readers.registry import read_raw
 from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation import center as center_module
-from pfitre_jax.estimation.center import (
-    Undetermined,
-    find_center,
-    find_roll,
-    parse_values,
-)
-from pfitre_jax.estimation.opposite_views import center_from_pairs, opposite_views, roll_from_pairs, vertex
+from pfitre_jax.estimation.center import find_center
+from pfitre_jax.estimation.curve_minimum import minimum_position
+from pfitre_jax.estimation.estimate import Undetermined
+from pfitre_jax.estimation.opposite_views import center_from_pairs, opposite_views
 
 HALF_TURN = np.deg2rad(np.arange(0.0, 180.0, 4.0))
 WITH_OPPOSITE = np.deg2rad(np.arange(0.0, 180.1, 4.0))
-
-
-def blob_scan(theta, noise=0.0, **kwargs) -> Scan:
-    p = projections(theta, **kwargs)
-    p = p + noise * p.max() * np.random.default_rng(1).standard_normal(p.shape)
-    return Scan.create(p, theta)
-
-
-@pytest.fixture(scope="module")
-def cu23(data_dir):
-    folder = data_dir / "cu23_hxn_xrf"
-    return to_scan(
-        read_raw(folder / "Cu_example_23_LimitedAngle.tiff", folder / "Cu_example_23_LimitedAngle.csv")
-    )
 
 
 class TestOppositeViews:
@@ -115,7 +97,9 @@ class TestCenterFromResidual:
     def test_a_narrow_range_cannot_tell(self):
         """Over 20 degrees a wrong centre is a shifted object: the residual is flat."""
         theta = np.deg2rad(np.arange(0, 20, 1.0))
-        with pytest.raises(Undetermined, match=r"does not tell.*pfitre center SCAN --try A:B:S.*--center"):
+        with pytest.raises(
+            Undetermined, match=r"does not determine.*pfitre center SCAN --try A:B:S.*--center"
+        ):
             find_center(blob_scan(theta, center=36.0, noise=0.01, rows=16, reach=12))
 
     def test_noise_alone_cannot_tell(self):
@@ -124,62 +108,7 @@ class TestCenterFromResidual:
             find_center(Scan.create(noise, np.deg2rad(np.arange(0, 120, 6.0))))
 
 
-class TestRoll:
-    @pytest.mark.parametrize("roll", [-3.0, -0.5, 0.0, 1.5, 4.0])
-    def test_analytic(self, roll):
-        found = find_roll(blob_scan(WITH_OPPOSITE, center=33.0, roll_deg=roll, noise=0.005))
-        assert found.method == "opposite views"
-        assert found.value == pytest.approx(roll, abs=0.1)
-
-    def test_once_corrected_none_is_left(self):
-        scan = blob_scan(WITH_OPPOSITE, roll_deg=2.0)
-        assert find_roll(correct_roll(scan, find_roll(scan).value)).value == pytest.approx(0, abs=0.1)
-
-    def test_cu23(self, cu23):
-        """SOURCE.txt: about 1.5 degrees, by the sign of scipy.ndimage.rotate."""
-        assert find_roll(cu23).value == pytest.approx(1.5, abs=0.3)
-
-    def test_i13(self, data_dir):
-        """Its upright edges show none, and a roll put in is found; turning alone is misled by 0.3 degrees."""
-        scan = to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
-        assert find_roll(scan).value == pytest.approx(0, abs=0.1)
-        assert find_roll(correct_roll(scan, -2)).value == pytest.approx(2, abs=0.15)
-
-    def test_from_the_residual(self, monkeypatch):
-        """Without opposite views; fewer candidates, for the time it takes."""
-        monkeypatch.setattr(center_module, "MAX_ROLL_DEG", 2.5)
-        theta = np.deg2rad(np.arange(-70, 71, 7.0))
-        found = find_roll(blob_scan(theta, roll_deg=1.0, reach=14, blobs=20).with_center(31.5))
-        assert found.method == "residual"
-        assert found.value == pytest.approx(1.0, abs=0.3)
-
-    def test_too_few_rows(self):
-        with pytest.raises(Undetermined, match=r"has 2 rows.*--try-roll A:B:S.*--roll"):
-            find_roll(blob_scan(WITH_OPPOSITE, rows=2))
-
-    def test_selected_rows_are_refused(self):
-        with pytest.raises(ValueError, match="before selecting rows"):
-            find_roll(blob_scan(WITH_OPPOSITE).select_rows("2:30"))
-
-    def test_views_that_show_nothing(self):
-        noise = np.random.default_rng(0).standard_normal((46, 24, 40))
-        found = roll_from_pairs(Scan.create(noise, WITH_OPPOSITE), 5.0)
-        assert found is None or found.mismatch > 0.5
-
-
-def test_parse_values_holds_both_ends():
-    np.testing.assert_allclose(parse_values("280:310:2"), np.arange(280, 311, 2))
-    np.testing.assert_allclose(parse_values("-1:1:0.1"), np.linspace(-1, 1, 21), atol=1e-12)
-    assert parse_values("75:75:1").tolist() == [75]
-
-
-@pytest.mark.parametrize("text", ["", "1:2", "1:2:0", "2:1:1", "a:b:c", "0:nan:1", "0:1:0.001", "1:2:3:4"])
-def test_parse_values_refuses(text):
-    with pytest.raises(ValueError, match="expected"):
-        parse_values(text)
-
-
-def test_vertex_of_a_parabola():
+def test_the_minimum_of_a_parabola():
     values = np.arange(5.0)
-    assert vertex(values, (values - 2.3) ** 2) == pytest.approx(2.3)
-    assert vertex(values, np.zeros(5)) == 1
+    assert minimum_position(values, (values - 2.3) ** 2) == pytest.approx(2.3)
+    assert minimum_position(values, np.zeros(5)) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pfitre_jax.data.scan import Scan
+
 
 def projections(theta_rad, *, rows=40, columns=64, center=None, roll_deg=0.0, blobs=12, reach=16.0, seed=0):
     """Line integrals (views, rows, columns) of ``blobs`` Gaussians within ``reach`` of the axis.
@@ -33,3 +35,10 @@ def projections(theta_rad, *, rows=40, columns=64, center=None, roll_deg=0.0, bl
         distance = (across - t[:, None, None]) ** 2 + (height - z) ** 2
         out += amplitude * np.exp(-distance / (2 * width**2))
     return out
+
+
+def blob_scan(theta, noise=0.0, **kwargs) -> Scan:
+    """A scan of blobs with noise relative to the largest line integral."""
+    p = projections(theta, **kwargs)
+    p = p + noise * p.max() * np.random.default_rng(1).standard_normal(p.shape)
+    return Scan.create(p, theta)
