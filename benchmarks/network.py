@@ -19,7 +19,7 @@ import numpy as np
 import pfitre_jax as pf
 from benchmarks.timing import seconds, table
 from pfitre_jax.estimation import estimate_parameters
-from pfitre_jax.evaluation import EvaluationSettings, Scans, cells, draw_scene, scan_cell
+from pfitre_jax.evaluation import EvaluationSettings, Scans, draw_scene, list_cells, scan_cell
 from pfitre_jax.models import predict_update
 from pfitre_jax.solvers import HQS, run
 from pfitre_jax.twin import OVERSAMPLING
@@ -63,7 +63,7 @@ def symmetrisation_quality(prior, scenes: int) -> list[list[str]]:
     }
     psnrs = {name: [] for name in loops}
     settings = EvaluationSettings(scenes=scenes, orientations=4)
-    for cell in cells(settings, "orientation"):
+    for cell in list_cells(settings, "orientation"):
         fine = jnp.stack(
             [draw_scene(cell.source, seed, OVERSAMPLING * settings.size).image for seed in cell.seeds]
         )

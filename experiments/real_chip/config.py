@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluation import WEIGHTS
+from pfitre_jax.evaluation import TV_WEIGHTS
 from pfitre_jax.reconstruction import METHODS
 
 #: The published loop: its own prior is not available, and it diverges with ours.
@@ -42,7 +42,7 @@ class Config:
     held_out: dict[str, str] = dataclasses.field(
         default_factory=lambda: {"every fourth": "0:51:4", "36-50": "36:51", "28-35": "28:36"}
     )
-    weights: tuple[float, ...] = WEIGHTS
+    weights: tuple[float, ...] = TV_WEIGHTS
     rows: tuple[int, ...] = (15, 25, 40, 55)
     iterations: int | None = None
 

@@ -119,8 +119,8 @@ def evaluate_prior(
 
     options = {"only": config.only, "folder": folder, "baselines": baselines}
     records = evaluation.evaluate(prior, settings, **parameters, **options, progress=progress)
-    evaluation.save(records, settings, {**parameters, "prior": card.get("name")}, folder)
-    evaluation.save_worst(prior, records, settings, folder, **parameters)
+    evaluation.write_report(records, settings, {**parameters, "prior": card.get("name")}, folder)
+    evaluation.write_worst(prior, records, settings, folder, **parameters)
 
     def write_card(command: str) -> None:
         evaluation.write_card(path, prior, records, settings, parameters, command)

@@ -14,7 +14,7 @@ import dataclasses
 
 from experiments.common.real_scans import I13, TOOTH, FullAngleSample
 from experiments.common.simulated_scans import CircuitScans
-from pfitre_jax.evaluation import WEIGHTS
+from pfitre_jax.evaluation import TV_WEIGHTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Config:
     noise: float = 0.01
     real: dict[str, FullAngleSample] = dataclasses.field(default_factory=lambda: {"i13": I13, "tooth": TOOTH})
     reference: str = "fista-tv"
-    weights: tuple[float, ...] = WEIGHTS
+    weights: tuple[float, ...] = TV_WEIGHTS
     iterations: int | None = None
     shown: dict[str, tuple[int, float]] = dataclasses.field(
         default_factory=lambda: {"twin": (0, 1.1), "i13": (10, 0.5), "tooth": (0, 1.1)}

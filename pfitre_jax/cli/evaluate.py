@@ -87,13 +87,11 @@ def evaluate(
     """
     from pfitre_jax import evaluation
     from pfitre_jax.data.atomic_write import check_output_folder
-    from pfitre_jax.evaluation import worst
-    from pfitre_jax.evaluation.results import NAMES
-    from pfitre_jax.evaluation.scenes import VOLUMES, absent, check_source
+    from pfitre_jax.evaluation.scenes import VOLUMES, check_source, missing_sources
     from pfitre_jax.priors.files import pretrained
     from pfitre_jax.reconstruction import methods
 
-    check_output_folder(out, (*NAMES, worst.NAME))
+    check_output_folder(out, (*evaluation.REPORT_FILES, evaluation.WORST_FILE))
     if not 0 < missing < 180:
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
     if card and only not in (None, "orientation"):
@@ -116,7 +114,7 @@ def evaluate(
             )
         settings = settings.of_volumes(rows=4, scenes=1) if quick else settings.of_volumes()
     check_source(scenes)
-    unavailable = absent(settings.sources)
+    unavailable = missing_sources(settings.sources)
     if only == "sources" and len(unavailable) == len(settings.sources):
         check_source(unavailable[0])
     sources = tuple(source for source in settings.sources if source not in unavailable)
@@ -124,15 +122,15 @@ def evaluate(
     if only in (None, "sources"):
         print_warnings(f"skipped, its held-out files are not installed: {source}" for source in unavailable)
     where = {"only": only, "folder": out, "baselines": baselines}
-    evaluation.check(loaded, settings, **parameters, **where)
+    evaluation.check_evaluation(loaded, settings, **parameters, **where)
     with computation(), progress_bar("evaluating", "cells") as progress:
         records = evaluation.evaluate(loaded, settings, **parameters, **where, progress=progress)
     recorded = {**parameters, "prior": loaded.info.card.get("name")}
     with computation():
-        paths = evaluation.save(records, settings, recorded, out)
+        paths = evaluation.write_report(records, settings, recorded, out)
         if card:
             paths += evaluation.write_card(prior, loaded, records, settings, parameters, command_line(ctx))
     with computation(), progress_bar("drawing the scans with the lowest gain", "scans") as progress:
-        paths += worst.save_worst(loaded, records, settings, out, **parameters, progress=progress)
+        paths += evaluation.write_worst(loaded, records, settings, out, **parameters, progress=progress)
     print_line(evaluation.markdown(evaluation.summarise(records), settings, recorded))
     print_paths(paths)

@@ -1,4 +1,13 @@
-"""Evaluation of priors on simulated held-out scans, beside total variation at its best weight."""
+"""Evaluation of priors on simulated scans of held-out scenes, beside total variation at its best weight.
+
+:mod:`~pfitre_jax.evaluation.cells` lists the scans, :mod:`~pfitre_jax.evaluation.scenes` and
+:mod:`~pfitre_jax.evaluation.scans` simulate them, :mod:`~pfitre_jax.evaluation.compared_methods` reconstructs
+them, :mod:`~pfitre_jax.evaluation.measures` judges the images, and
+:mod:`~pfitre_jax.evaluation.evaluation_run` does this for all cells.
+:mod:`~pfitre_jax.evaluation.summary`, :mod:`~pfitre_jax.evaluation.tables`,
+:mod:`~pfitre_jax.evaluation.figure`, :mod:`~pfitre_jax.evaluation.worst` and
+:mod:`~pfitre_jax.evaluation.report` present the records.
+"""
 
 import lazy_loader
 

@@ -1,31 +1,43 @@
-"""What is evaluated: a base case at several orientations, and one factor varied at a time around it."""
+"""The scans of an evaluation: a base case at several orientations, and one factor varied at a time."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluation.methods import ALL, FACTORED, OF_VOLUMES, SPOILT
+from pfitre_jax.evaluation.method_names import ALL, OF_VOLUMES, WITH_ARTIFACTS, WITH_FACTORS
 from pfitre_jax.evaluation.scenes import FILES, SOURCES, VOLUMES
 from pfitre_jax.twin.artifacts.registry import ARTIFACTS
 
-#: "orientation" is the base case itself.
+#: Factors that are varied; "orientation" is the base case itself.
 FACTORS = ("orientation", "wedge", "noise", "views", "artifacts", "sources")
-#: A base case's field that each of these varies.
+#: Field of a cell that each of these factors varies.
 VARIED = {"wedge": "missing_deg", "noise": "noise", "views": "views"}
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """missing_deg: width of the wedge; views; noise: sigma over the sinogram's maximum; source: of the
-    scenes, one of ``SOURCES``, or of ``VOLUMES``: this is the base case
+    """Settings of an evaluation.
 
-    orientations: of the wedge in the base case, evenly spread over 180 degrees; scenes: for each of them
-    varied, spoilt: orientations, of those, at which the factors and the artifacts are tried
-    wedges (degrees), noises, view_counts: values of the factors; sources: of other scenes
-    size: pixels and bins; seed: of the scenes; fista_iterations: of both kinds of total variation
-    rows: of each scene, which is a volume where there is more than one
+    Attributes:
+        missing_deg: Width of the missing wedge in the base case, degrees.
+        orientations: Number of orientations of the wedge in the base case, evenly spread over 180 degrees.
+        scenes: Number of scenes at each orientation.
+        size: Number of pixels and bins.
+        views: Number of views in the base case.
+        noise: Standard deviation of the noise over the sinogram's maximum in the base case.
+        seed: Seed of the scenes.
+        fista_iterations: Iterations of FISTA-TV and directional TV.
+        source: Source of the scenes in the base case, one of ``SOURCES``, of volumes one of ``VOLUMES``.
+        factor_orientations: Number of the orientations at which factors are varied.
+        artifact_orientations: Number of the orientations at which artifacts are tried.
+        wedges: Widths of the wedge that are tried, degrees.
+        noises: Noise levels that are tried.
+        view_counts: Numbers of views that are tried.
+        sources: Other sources that are tried.
+        rows: Rows of each scene, which is a volume if there is more than one.
 
-    Raises ``ValueError`` for values that make no sense.
+    Raises:
+        ValueError: If a value is out of its range.
     """
 
     missing_deg: float = 96.0
@@ -37,19 +49,21 @@ class EvaluationSettings:
     seed: int = 5000
     fista_iterations: int = 300
     source: str = "heldout"
-    varied: int = 1
-    spoilt: int = 1
+    factor_orientations: int = 1
+    artifact_orientations: int = 1
     wedges: tuple[float, ...] = (30.0, 60.0, 96.0, 120.0)
     noises: tuple[float, ...] = (0.003, 0.01, 0.03)
     view_counts: tuple[int, ...] = (32, 51, 90)
     sources: tuple[str, ...] = FILES
     rows: int = 1
 
-    def __post_init__(self):
-        for name in ("scenes", "orientations", "varied", "spoilt", "views", "fista_iterations", "rows"):
+    def __post_init__(self) -> None:
+        some_orientations = ("factor_orientations", "artifact_orientations")
+        counts = ("scenes", "orientations", *some_orientations, "views", "fista_iterations", "rows")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("varied", "spoilt"):
+        for name in some_orientations:
             if getattr(self, name) > self.orientations:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; expected at most orientations, {self.orientations}"
@@ -59,7 +73,7 @@ class EvaluationSettings:
                 raise ValueError(f"the missing wedge is {width:g}; expected degrees between 0 and 180")
         for noise in (self.noise, *self.noises):
             if not 0 < noise < 1:
-                raise ValueError(f"noise is {noise:g}; expected a share of the maximum, more than 0")
+                raise ValueError(f"noise is {noise:g}; expected a share of the maximum, between 0 and 1")
         known = SOURCES if self.rows == 1 else VOLUMES
         for source in (self.source, *self.sources):
             if source not in known:
@@ -67,26 +81,39 @@ class EvaluationSettings:
                 raise ValueError(f"unknown source{of} {source!r}; expected one of {', '.join(known)}")
 
     def of_volumes(self, rows: int = 12, scenes: int = 2) -> EvaluationSettings:
-        """The same for a prior of volumes: so many of so many rows at an orientation.
+        """Returns the same settings for a prior of volumes.
 
-        Raises ``ValueError`` where the base case's source draws none.
+        Args:
+            rows: Rows of a volume.
+            scenes: Number of volumes at each orientation.
+
+        Raises:
+            ValueError: If the source of the base case has no volumes.
         """
         return dataclasses.replace(self, rows=rows, scenes=scenes, sources=VOLUMES)
 
 
 FULL = EvaluationSettings()
-#: At most 15 minutes on 2 cores: every factor, few scenes.
-QUICK = EvaluationSettings(orientations=4, scenes=4, varied=1, spoilt=1)
+#: Every factor with few scenes; at most 15 minutes on 2 cores.
+QUICK = EvaluationSettings(orientations=4, scenes=4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One value of a factor at one orientation of the wedge: scans that share their geometry.
+    """Scans with one value of a factor at one orientation of the wedge, which share their geometry.
 
-    factor: of :data:`FACTORS`; value: of it, as it is written
-    methods: what reconstructs them
-    artifact: imperfection that every scan has, "" for none; strength: of it
-    seeds: of the scenes
+    Attributes:
+        factor: One of :data:`FACTORS`.
+        value: Value of the factor, as text.
+        methods: Names of the methods that reconstruct the scans.
+        wedge_center_deg: Middle of the missing wedge, degrees.
+        missing_deg: Width of the missing wedge, degrees.
+        views: Number of views.
+        noise: Standard deviation of the noise over the sinogram's maximum.
+        source: Source of the scenes.
+        seeds: Seeds of the scenes.
+        artifact: Name of the artifact that every scan has, or an empty text.
+        strength: Strength of the artifact.
     """
 
     factor: str
@@ -103,48 +130,59 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """Name of the cell's file."""
         return f"{self.factor}-{self.value}-{self.wedge_center_deg:g}".replace(" ", "-")
 
 
-def cells(settings: EvaluationSettings, only: str | None = None) -> list[Cell]:
-    """The cells of an evaluation, the base case first.
+def list_cells(settings: EvaluationSettings, only: str | None = None) -> list[Cell]:
+    """Returns the cells of an evaluation, the base case first.
 
-    only: one of :data:`FACTORS`; the base case then comes at the orientations that this factor is tried at
+    Args:
+        settings: Settings of the evaluation.
+        only: The only factor to vary, one of :data:`FACTORS`; the base case is then evaluated at the
+            orientations at which this factor is varied.
 
-    Raises ``ValueError`` for another factor.
+    Raises:
+        ValueError: If ``only`` is no factor.
     """
     if only is not None and only not in FACTORS:
         raise ValueError(f"unknown factor {only!r}; expected one of {', '.join(FACTORS)}")
     if settings.rows > 1:
-        whole = factored = spoiling = OF_VOLUMES
+        base_methods = factor_methods = artifact_methods = OF_VOLUMES
     else:
-        whole, factored, spoiling = ALL, FACTORED, SPOILT
-    base = [_base(settings, number, whole) for number in range(settings.orientations)]
+        base_methods, factor_methods, artifact_methods = ALL, WITH_FACTORS, WITH_ARTIFACTS
+    base = [_base(settings, number, base_methods) for number in range(settings.orientations)]
     order = _spread(settings.orientations)
-    varied, spoilt = ([base[k] for k in order[:n]] for n in (settings.varied, settings.spoilt))
-    around = {
+    with_factors = [base[k] for k in order[: settings.factor_orientations]]
+    with_artifacts = [base[k] for k in order[: settings.artifact_orientations]]
+    around: dict[str, list[Cell]] = {
         "orientation": [],
-        "wedge": [_vary(cell, "wedge", value, factored) for value in settings.wedges for cell in varied],
-        "noise": [_vary(cell, "noise", value, factored) for value in settings.noises for cell in varied],
-        "views": [_vary(cell, "views", value, factored) for value in settings.view_counts for cell in varied],
+        "wedge": _varied(with_factors, "wedge", settings.wedges, factor_methods),
+        "noise": _varied(with_factors, "noise", settings.noises, factor_methods),
+        "views": _varied(with_factors, "views", settings.view_counts, factor_methods),
         "artifacts": [
             dataclasses.replace(
-                cell, factor="artifacts", value=name, methods=spoiling, artifact=name, strength=strength
+                cell,
+                factor="artifacts",
+                value=name,
+                methods=artifact_methods,
+                artifact=name,
+                strength=strength,
             )
             for name, strength in artifact_strengths().items()
-            for cell in spoilt
+            for cell in with_artifacts
         ],
         "sources": [
-            dataclasses.replace(cell, factor="sources", value=source, methods=factored, source=source)
+            dataclasses.replace(cell, factor="sources", value=source, methods=factor_methods, source=source)
             for source in settings.sources
             if source != settings.source
-            for cell in varied
+            for cell in with_factors
         ],
     }
     if only is None:
-        return base + [cell for group in around.values() for cell in group if cell is not None]
-    shown = {"orientation": base, "artifacts": spoilt}.get(only, varied)
-    return shown + [cell for cell in around[only] if cell is not None]
+        return base + [cell for group in around.values() for cell in group]
+    compared = {"orientation": base, "artifacts": with_artifacts}.get(only, with_factors)
+    return compared + around[only]
 
 
 def artifact_strengths() -> dict[str, float]:
@@ -171,16 +209,20 @@ def _base(settings: EvaluationSettings, number: int, methods: tuple[str, ...]) -
     )
 
 
-def _vary(cell: Cell, factor: str, value, methods: tuple[str, ...]) -> Cell | None:
-    """The base case with another value; None where that is the base case."""
+def _varied(base: list[Cell], factor: str, values: tuple[float, ...], methods: tuple[str, ...]) -> list[Cell]:
+    """Returns the base cells with each of the other values of a factor."""
     field = VARIED[factor]
-    if getattr(cell, field) == value:
-        return None
-    changed = {field: value, "factor": factor, "value": f"{value:g}", "methods": methods}
-    return dataclasses.replace(cell, **changed)
+    return [
+        dataclasses.replace(cell, **{field: value}, factor=factor, value=f"{value:g}", methods=methods)
+        for value in values
+        for cell in base
+        if getattr(cell, field) != value
+    ]
 
 
 def _spread(count: int) -> list[int]:
-    """The numbers below ``count`` in an order whose beginnings are spread well, by the golden section; 0,
-    where the wedge's frame is the image's, is not the first."""
+    """Returns the numbers below ``count`` in an order whose first elements are spread well (golden section).
+
+    The first is not 0, where the frame of the wedge is that of the image.
+    """
     return sorted(range(count), key=lambda k: (k - 1) * 0.6180339887 % 1)

@@ -1,9 +1,11 @@
-"""Scans simulated on a grid twice as fine, so that no method is judged on its own discretisation."""
+"""Simulated scans of an evaluation, projected on a finer grid than any method uses."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +22,14 @@ from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Scans:
-    """A group of scans of one slice each, taken with one geometry; or the rows of one scan of a volume.
+    """Scans of one slice each with the same geometry, or the rows of one scan of a volume.
 
-    problem: all but sinogram and mask, which are those of the first scan
-    sinograms, masks: (scans, views, columns); truth: (scans, ny, nx)
-    noise: (scans,), norm of what the noise changed in the valid bins: what an ideal residual would be
+    Attributes:
+        problem: The problem of the first scan; the others differ in sinogram and mask.
+        sinograms: (scans, views, columns), line integrals in bins.
+        masks: (scans, views, columns), 1 for a valid bin, else 0.
+        truth: (scans, ny, nx).
+        noise: (scans,), norm of the noise in the valid bins, which is that of an ideal residual.
     """
 
     problem: SliceProblem
@@ -33,31 +38,41 @@ class Scans:
     truth: Float[Array, "scans ny nx"]
     noise: Float[Array, " scans"]
 
-    def each(self, function, *args):
-        """``function(problem, *args)`` of every scan, ``args`` with a leading axis of scans."""
+    def each(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Returns ``function(problem, *args)`` of every scan; ``args`` have a leading axis of scans."""
         one = lambda y, mask, *args: function(self.problem.with_sinogram(y, mask), *args)  # noqa: E731
         return jax.vmap(one)(self.sinograms, self.masks, *args)
 
 
 def scan_cell(cell: Cell, fine: Float[Array, "scans fy fx"]) -> Scans:
-    """The scans of a cell of the scenes ``fine``, drawn twice as fine as they are reconstructed.
+    """Simulates the scans of a cell.
 
-    A scene's noise depends on its seed alone: cells that differ in a factor share it.
+    The noise of a scene depends only on its seed, so that cells that differ in a factor share it.
+
+    Args:
+        cell: The cell.
+        fine: (scans, fy, fx), its scenes, drawn :data:`pfitre_jax.twin.projection.OVERSAMPLING` times finer
+            than they are reconstructed.
     """
     return _scan(_keys(cell.seeds), fine, *_wedge(cell), **_instruments(cell), views=cell.views)
 
 
 def scan_volume(cell: Cell, seed: int, fine: Float[Array, "rows fy fx"]) -> Scans:
-    """The scan of one volume of a cell, as :func:`scan_cell`: what is wrong with it is so in all its rows."""
+    """Simulates the scan of one volume, (rows, fy, fx), of a cell; its rows share the artifacts."""
     [key] = _keys([seed])
     return _scan_volume(key, fine, *_wedge(cell), **_instruments(cell), views=cell.views)
 
 
-def simulated(cell: Cell, rows: int, size: int) -> tuple[list[Scene], Scans]:
-    """The scenes of a cell's seeds and their scans of ``size`` bins; of several ``rows``, of its one seed's
-    volume.
+def simulate_cell(cell: Cell, rows: int, size: int) -> tuple[list[Scene], Scans]:
+    """Draws the scenes of a cell and simulates their scans.
 
-    Errors are those of the source.
+    Args:
+        cell: The cell; it has one seed where there are several rows.
+        rows: Rows of each scene, which is a volume if there is more than one.
+        size: Number of pixels and bins.
+
+    Raises:
+        FileNotFoundError: If the files of the cell's source do not exist.
     """
     fine = OVERSAMPLING * size
     if rows > 1:
@@ -68,37 +83,37 @@ def simulated(cell: Cell, rows: int, size: int) -> tuple[list[Scene], Scans]:
     return scenes, scan_cell(cell, jnp.stack([scene.image for scene in scenes]))
 
 
-def _keys(seeds):
+def _keys(seeds: Sequence[int]) -> Array:
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(20263), seed))(jnp.asarray(seeds))
 
 
-def _wedge(cell: Cell):
-    """Width and orientation, radians."""
+def _wedge(cell: Cell) -> Array:
+    """Returns width and orientation of the wedge, radians, (2,)."""
     return jnp.deg2rad(jnp.asarray([cell.missing_deg, cell.wedge_center_deg], jnp.float32))
 
 
 def _instruments(cell: Cell) -> dict[str, Instrument]:
-    spoilt = {cell.artifact: (cell.strength, cell.strength)} if cell.artifact else {}
+    artifact = {cell.artifact: (cell.strength, cell.strength)} if cell.artifact else {}
     noise = {"noise": (cell.noise, cell.noise)}
-    instrument = quiet_instrument(**(noise | spoilt))
+    instrument = quiet_instrument(**(noise | artifact))
     return {
         "instrument": instrument,
-        "silent": dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0)),
+        "noise_free": dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0)),
     }
 
 
-_STATIC = ("instrument", "silent", "views")
+_STATIC = ("instrument", "noise_free", "views")
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)
-def _scan(keys, fine, missing_rad, orientation_rad, *, instrument, silent, views):
+def _scan(keys, fine, missing_rad, orientation_rad, *, instrument, noise_free, views):
     truth = jax.vmap(bin_down)(fine)
     n = truth.shape[-1]
     geometry, wedge = limited_angle_geometry(missing_rad, orientation_rad, views, n)
 
     def one(key, image):
         with_noise = measure(key, instrument, geometry, image[None])
-        without = measure(key, silent, geometry, image[None])
+        without = measure(key, noise_free, geometry, image[None])
         y, mask = with_noise.sinograms[0], with_noise.mask
         return y, mask, jnp.linalg.norm(mask * (y - without.sinograms[0]))
 
@@ -107,13 +122,15 @@ def _scan(keys, fine, missing_rad, orientation_rad, *, instrument, silent, views
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)
-def _scan_volume(key, fine, missing_rad, orientation_rad, *, instrument, silent, views):
+def _scan_volume(key, fine, missing_rad, orientation_rad, *, instrument, noise_free, views):
     truth = jax.vmap(bin_down)(fine)
     geometry, wedge = limited_angle_geometry(missing_rad, orientation_rad, views, truth.shape[-1])
-    made, without = (measure(key, used, geometry, fine, volume=True) for used in (instrument, silent))
-    masks = jnp.broadcast_to(made.mask, made.sinograms.shape)
-    noise = jnp.linalg.norm(masks * (made.sinograms - without.sinograms), axis=(1, 2))
-    return _scans(geometry, wedge, made.sinograms, masks, truth, noise)
+    with_noise, without = (
+        measure(key, used, geometry, fine, volume=True) for used in (instrument, noise_free)
+    )
+    masks = jnp.broadcast_to(with_noise.mask, with_noise.sinograms.shape)
+    noise = jnp.linalg.norm(masks * (with_noise.sinograms - without.sinograms), axis=(1, 2))
+    return _scans(geometry, wedge, with_noise.sinograms, masks, truth, noise)
 
 
 def _scans(geometry, wedge, sinograms, masks, truth, noise) -> Scans:

@@ -1,4 +1,4 @@
-"""What the records of an evaluation add up to: plain numbers, ready for JSON."""
+"""Summary of the records of an evaluation: means and ranges as plain numbers, ready for JSON."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import numpy as np
 
 from pfitre_jax.evaluation.cells import VARIED
 from pfitre_jax.evaluation.measures import MEASURES
-from pfitre_jax.evaluation.methods import LABELS
+from pfitre_jax.evaluation.method_names import LABELS
 from pfitre_jax.evaluation.scenes import kinds
 
-#: Of the angle between wires and wedge, degrees.
+#: Edges of the intervals of the angle between wires and wedge, degrees.
 BINS = tuple(range(0, 91, 15))
-#: Kinds whose long wires run both ways: they say nothing of an angle.
+#: Kinds with long wires in two directions, which have no angle.
 TWO_WAY = ("routed", "spiral")
 
 
 def summarise(records: list[dict]) -> dict:
-    """Sums over the base case at the top, then one factor at a time.
+    """Summarises records.
 
-    ``factors``: for each value of wedge, noise and views :func:`_group` of the scans, the base case's own
-    value with the same scenes; ``sources`` likewise; ``artifacts``: :func:`_artifacts`. What was not run is
-    left out.
+    Returns:
+        The summary of the base case; under ``factors``, for each factor, the summary of the scans with each
+        of its values, where the base case has the same scenes; under ``sources`` the same for each source;
+        under ``artifacts`` the PSNR and gain without and with each artifact. Factors without records are
+        absent.
     """
     base = [r for r in records if r["factor"] == "orientation"]
     angled = [r for r in base if r.get("wires_to_wedge_deg") is not None and r["kind"] not in TWO_WAY]
-    doubts = [r["disagreement"] for r in base]
+    disagreements = [r["disagreement"] for r in base]
     summary = _group(base) | {
         "methods": {
             name: {measure: _mean(base, lambda r: r["methods"][name][measure]) for measure in MEASURES}  # noqa: B023
@@ -42,7 +44,10 @@ def summarise(records: list[dict]) -> dict:
             # The last interval has both its ends.
             if (inside := [r for r in angled if low <= r["wires_to_wedge_deg"] < high + (high == BINS[-1])])
         },
-        "disagreement": {"median": float(np.median(doubts)), "limit": float(np.quantile(doubts, 0.95))},
+        "disagreement": {
+            "median": float(np.median(disagreements)),
+            "limit": float(np.quantile(disagreements, 0.95)),
+        },
     }
     factors = {name: _factor(records, base, name, field) for name, field in VARIED.items()}
     summary["factors"] = {name: rows for name, rows in factors.items() if rows}
@@ -52,12 +57,14 @@ def summarise(records: list[dict]) -> dict:
 
 
 def _group(records: list[dict]) -> dict:
-    """Number of scans, mean PSNR of each method that all had, spread of the gain over FISTA-TV, and the same
-    over directional TV, or over the rows of a volume one by one, residual over noise and error inside and
-    outside the wedge of `pfitre`."""
+    """Summarises a group of scans.
+
+    Returns:
+        Number of scans, mean PSNR of each method that all scans have, spread of the gain of ``pfitre`` over
+        FISTA-TV, directional TV and the reconstruction row by row, and the metrics of ``pfitre`` that the
+        tables of factors show.
+    """
     shared = [name for name in LABELS if all(name in r["methods"] for r in records)]
-    ours = lambda measure: [r["methods"]["pfitre"][measure] for r in records]  # noqa: E731
-    ratio = ours("residual_over_noise")
     group = {
         "scenes": len(records),
         "psnr": {name: _mean(records, lambda r: r["methods"][name]["psnr"]) for name in shared},  # noqa: B023
@@ -71,15 +78,21 @@ def _group(records: list[dict]) -> dict:
         group["gain_over_rows"] = _spread(
             [r["methods"]["pfitre"]["psnr"] - r["methods"]["rows"]["psnr"] for r in records]
         )
-    return group | {
-        "residual_over_noise": {"mean": float(np.mean(ratio)), "smallest": min(ratio), "largest": max(ratio)},
-        "error_inside": float(np.mean(ours("error_inside"))),
-        "error_outside": float(np.mean(ours("error_outside"))),
-    }
+    for name, metric in MEASURES.items():
+        if "factors" not in metric.tables:
+            continue
+        values = [r["methods"]["pfitre"][name] for r in records]
+        mean = float(np.mean(values))
+        group[name] = (
+            {"mean": mean, "smallest": min(values), "largest": max(values)}
+            if metric.range_in_factors
+            else mean
+        )
+    return group
 
 
 def _factor(records: list[dict], base: list[dict], factor: str, field: str) -> dict:
-    """:func:`_group` for each value of a factor; the base case's with the scenes of the others."""
+    """Returns :func:`_group` for each value of a factor, where the base case has the same scenes."""
     varied = [r for r in records if r["factor"] == factor]
     if not varied:
         return {}
@@ -91,24 +104,31 @@ def _factor(records: list[dict], base: list[dict], factor: str, field: str) -> d
 
 
 def _artifacts(records: list[dict], base: list[dict]) -> dict:
-    """For each artifact alone: strength, mean PSNR and gain of the same scenes without and with it, and
-    ``kept``, the share of the clean gain that is left; None where there is no clean gain to keep."""
+    """Compares the same scenes without and with each artifact.
+
+    Returns:
+        For each artifact its strength, the number of scans, PSNR and gain without ("clean") and with it, and
+        ``kept``, the share of the clean gain that remains, or None where the clean gain is not positive.
+    """
     clean = {r["seed"]: r for r in base}
-    spoilt = [r for r in records if r["factor"] == "artifacts"]
+    with_artifact = [r for r in records if r["factor"] == "artifacts"]
     rows = {}
-    for name in dict.fromkeys(r["artifact"] for r in spoilt):
-        pairs = [(clean[r["seed"]], r) for r in spoilt if r["artifact"] == name]
+    for name in dict.fromkeys(r["artifact"] for r in with_artifact):
+        pairs = [(clean[r["seed"]], r) for r in with_artifact if r["artifact"] == name]
         row = {"strength": pairs[0][1]["strength"], "scenes": len(pairs)}
         for method in ("fista_tv", "pfitre"):
             row[method] = _clean_and_with(pairs, lambda r: r["methods"][method]["psnr"])  # noqa: B023
         row["gain"] = _clean_and_with(pairs, _gain)
-        there = row["gain"]["clean"]
-        rows[name] = row | {"kept": row["gain"]["with"] / there if there > 0 else None}
+        clean_gain = row["gain"]["clean"]
+        rows[name] = row | {"kept": row["gain"]["with"] / clean_gain if clean_gain > 0 else None}
     return rows
 
 
 def _clean_and_with(pairs, value: Callable[[dict], float]) -> dict[str, float]:
-    return {"clean": _mean([c for c, _ in pairs], value), "with": _mean([s for _, s in pairs], value)}
+    return {
+        "clean": _mean([without for without, _ in pairs], value),
+        "with": _mean([record for _, record in pairs], value),
+    }
 
 
 def _spread(values: list[float]) -> dict:

@@ -1,29 +1,38 @@
-"""The summary of an evaluation as Markdown."""
+"""The summary of an evaluation as Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from pfitre_jax.evaluation.cells import EvaluationSettings
-from pfitre_jax.evaluation.methods import LABELS
+from pfitre_jax.evaluation.measures import MEASURES
+from pfitre_jax.evaluation.method_names import LABELS
+from pfitre_jax.metrics import Metric
 
-#: A factor's name and the unit of its values.
+#: Title and unit of each factor.
 TITLES = {
     "wedge": ("Width of the missing wedge", "degrees missing"),
     "noise": ("Noise", "of the maximum"),
     "views": ("Views", "views"),
 }
-#: What the gain is told over beside FISTA-TV, and where a summary has it.
-OVERS = {"over directional TV": "gain_over_directional", "over its rows one by one": "gain_over_rows"}
+#: Label, and key in the summary, of the gains over other methods than FISTA-TV.
+OTHER_GAINS = {"over directional TV": "gain_over_directional", "over row by row": "gain_over_rows"}
 
 
 def markdown(summary: dict, settings: EvaluationSettings, parameters: dict) -> str:
-    """Every table of the evaluation, one below the other."""
-    told = ", ".join(f"{name} {value}" for name, value in parameters.items())
+    """Returns every table of an evaluation.
+
+    Args:
+        summary: See :func:`pfitre_jax.evaluation.summary.summarise`.
+        settings: Settings of the evaluation.
+        parameters: Parameters of the method and name of the prior, to be printed.
+    """
+    listed = ", ".join(f"{name} {value}" for name, value in parameters.items())
     gain = summary["gain"]
+    shown = {name: metric for name, metric in MEASURES.items() if "methods" in metric.tables}
     parts = [
         "# Evaluation",
-        f"{told}. Base case: {settings.source}, {settings.missing_deg:g} degrees missing, {settings.views} "
+        f"{listed}. Base case: {settings.source}, {settings.missing_deg:g} degrees missing, {settings.views} "
         f"views, {settings.noise:.1%} noise, {settings.size} x {settings.size}, {summary['scenes']} scans"
         f"{'' if settings.rows == 1 else f' of {settings.rows} rows'}. "
         f"Gains are of `pfitre` over FISTA-TV; total variation has its best weight for each "
@@ -32,20 +41,14 @@ def markdown(summary: dict, settings: EvaluationSettings, parameters: dict) -> s
         f"{gain['share_below_0']:.0%} of the scans lose.",
         "## Methods, base case",
         _table(
-            ("", "PSNR, dB", "SSIM", "residual / noise", "error inside the wedge", "outside"),
+            ("", *(_header(metric) for metric in shown.values())),
             [
-                (
-                    LABELS[name],
-                    f"{m['psnr']:.2f}",
-                    f"{m['ssim']:.3f}",
-                    f"{m['residual_over_noise']:.2f}",
-                    f"{m['error_inside']:.2f}",
-                    f"{m['error_outside']:.2f}",
-                )
-                for name, m in summary["methods"].items()
+                (LABELS[name], *(f"{values[m]:.{metric.digits}f}" for m, metric in shown.items()))
+                for name, values in summary["methods"].items()
             ],
         ),
-        "Errors: norm of the error over that of the truth, in the frequencies inside and outside the wedge.",
+        "Errors: norm of the error over the norm of the truth, both in the frequencies inside or outside the "
+        "wedge.",
         "## Kinds of scenes, base case",
         _table(("", "gain, dB"), [(k, f"{v:+.2f}") for k, v in summary["gain_by_kind"].items()]),
         "## Orientation of the wedge, base case",
@@ -63,7 +66,7 @@ def markdown(summary: dict, settings: EvaluationSettings, parameters: dict) -> s
                     for k, v in summary["gain_by_angle_deg"].items()
                 ],
             ),
-            "At 90 degrees no view sees the wires' long edges.",
+            "At 90 degrees no view resolves the long edges of the wires.",
         ]
     for name, rows in summary.get("factors", {}).items():
         title, unit = TITLES[name]
@@ -75,31 +78,40 @@ def markdown(summary: dict, settings: EvaluationSettings, parameters: dict) -> s
     return "\n\n".join(parts) + "\n"
 
 
+def _header(metric: Metric) -> str:
+    return f"{metric.label}, {metric.unit}" if metric.unit else metric.label
+
+
 def _groups(first: str, rows: dict) -> str:
-    shown = ("fbp", "fista_tv", "fista_dtv", "network_once", "rows", "pfitre")
-    methods = [name for name in shown if all(name in row["psnr"] for row in rows.values())]
-    overs = {label: name for label, name in OVERS.items() if all(name in row for row in rows.values())}
+    """Returns the table of a factor; ``first`` is the header of its values."""
+    candidates = ("fbp", "fista_tv", "fista_dtv", "network_once", "rows", "pfitre")
+    methods = [name for name in candidates if all(name in row["psnr"] for row in rows.values())]
+    gains = {label: key for label, key in OTHER_GAINS.items() if all(key in row for row in rows.values())}
+    metrics = {name: metric for name, metric in MEASURES.items() if "factors" in metric.tables}
     header = (
         *(first, "scans", *(LABELS[name] for name in methods)),
-        *("gain, dB", "from, to", *overs, "residual / noise", "error inside", "outside"),
+        *("gain, dB", "from, to", *gains, *(_header(metric) for metric in metrics.values())),
     )
-    lines = []
-    for value, row in rows.items():
-        noise = row["residual_over_noise"]
-        lines.append(
-            (
-                value,
-                row["scenes"],
-                *(f"{row['psnr'][name]:.2f}" for name in methods),
-                f"{row['gain']['mean']:+.2f}",
-                _range(row["gain"]),
-                *(f"{row[name]['mean']:+.2f}" for name in overs.values()),
-                f"{noise['smallest']:.2f} to {noise['largest']:.2f}",
-                f"{row['error_inside']:.2f}",
-                f"{row['error_outside']:.2f}",
-            )
+    lines = [
+        (
+            value,
+            row["scenes"],
+            *(f"{row['psnr'][name]:.2f}" for name in methods),
+            f"{row['gain']['mean']:+.2f}",
+            _range(row["gain"]),
+            *(f"{row[key]['mean']:+.2f}" for key in gains.values()),
+            *(_value(metric, row[name]) for name, metric in metrics.items()),
         )
+        for value, row in rows.items()
+    ]
     return _table(header, lines)
+
+
+def _value(metric: Metric, value) -> str:
+    """Returns the mean or the range of a metric as text."""
+    if metric.range_in_factors:
+        return f"{value['smallest']:.{metric.digits}f} to {value['largest']:.{metric.digits}f}"
+    return f"{value:.{metric.digits}f}"
 
 
 def _artifacts(rows: dict) -> str:

@@ -1,10 +1,11 @@
-"""The scans on which a prior did worst, to look at: what does it not know?"""
+"""The scans of an evaluation on which a prior gains least, as a figure."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,75 +13,98 @@ from matplotlib.figure import Figure
 
 from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.evaluation.cells import Cell, EvaluationSettings
-from pfitre_jax.evaluation.methods import weight_of, with_weight
-from pfitre_jax.evaluation.scans import simulated
+from pfitre_jax.evaluation.compared_methods import reconstruct_with_weight
+from pfitre_jax.evaluation.method_names import weight_key
+from pfitre_jax.evaluation.scans import simulate_cell
 
-#: The file of :func:`save_worst`.
-NAME = "worst.png"
+#: File of :func:`write_worst`.
+WORST_FILE = "worst.png"
+#: Number of scans, and scans in a line of the figure.
 COUNT, ACROSS = 20, 4
 _SHOWN = ("truth", "fista_tv", "pfitre")
 _FIELDS = tuple(f.name for f in dataclasses.fields(Cell) if f.name not in ("methods", "seeds"))
 
 
-def worst(records: list[dict], count: int = COUNT) -> list[dict]:
-    """Of the base case, those of the least gain, the least first."""
+def worst_scans(records: list[dict], count: int = COUNT) -> list[dict]:
+    """Returns the records of the base case with the least gain, the least first."""
     base = [r for r in records if r["factor"] == "orientation"]
     return sorted(base, key=lambda r: r["gain"])[:count]
 
 
-def save_worst(
-    prior,
+def write_worst(
+    prior: Any,
     records: list[dict],
     settings: EvaluationSettings,
-    folder,
+    folder: Path | str,
     *,
-    rho,
+    rho: float | str,
     iterations: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
-    """Write the :func:`picture` of the :func:`worst` into ``folder``; returns its path."""
-    figure = picture(prior, worst(records), settings, rho=rho, iterations=iterations, progress=progress)
-    return write_files(folder, {NAME: lambda path: figure.savefig(path, format="png")})
+    """Writes :data:`WORST_FILE`, the figure of :func:`draw_worst` of the :func:`worst_scans`.
+
+    Args:
+        prior: The prior.
+        records: Records of its evaluation.
+        settings: Settings of the evaluation.
+        folder: Folder of the file.
+        rho: Prior strength, or "auto".
+        iterations: Iterations of ``pfitre``.
+        progress: Called with the finished and the total number of scans.
+
+    Returns:
+        The path of the file, in a list.
+    """
+    figure = draw_worst(
+        prior, worst_scans(records), settings, rho=rho, iterations=iterations, progress=progress
+    )
+    return write_files(folder, {WORST_FILE: lambda path: figure.savefig(path, format="png")})
 
 
-def picture(
-    prior,
+def draw_worst(
+    prior: Any,
     records: list[dict],
     settings: EvaluationSettings,
     *,
-    rho,
+    rho: float | str,
     iterations: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Figure:
-    """Truth, FISTA-TV at its best weight and `pfitre` of each record, made once more; of a volume its middle
-    row."""
+    """Reconstructs the scan of each record again and draws truth, FISTA-TV at its best weight and ``pfitre``.
+
+    Of a volume it draws the middle row. The arguments are those of :func:`write_worst`.
+    """
     lines = -(-len(records) // ACROSS)
     figure = Figure(figsize=(3.9 * ACROSS, 1.55 * lines + 0.5), layout="constrained", dpi=110)
     figure.suptitle("truth, FISTA-TV, pfitre where pfitre gained least", x=0.01, ha="left", fontweight="bold")
     axes = figure.subplots(lines, 3 * ACROSS, squeeze=False).reshape(-1, 3)
     for axis in axes.ravel():
         axis.set_axis_off()
-    made = _again(prior, records, settings, rho, iterations)
-    for number, (three, record, images) in enumerate(zip(axes, records, made, strict=False)):
-        for axis, name in zip(three, _SHOWN, strict=True):
+    reconstructed = _reconstruct_again(prior, records, settings, rho, iterations)
+    for number, (triple, record, images) in enumerate(zip(axes, records, reconstructed, strict=False)):
+        for axis, name in zip(triple, _SHOWN, strict=True):
             axis.imshow(images[name], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        said = f"{record['kind']} {record['seed']}, wedge at {record['wedge_center_deg']:g}°"
-        three[0].set_title(f"{said}: {record['gain']:+.1f} dB", loc="left", fontsize=7)
+        title = f"{record['kind']} {record['seed']}, wedge at {record['wedge_center_deg']:g}°"
+        triple[0].set_title(f"{title}: {record['gain']:+.1f} dB", loc="left", fontsize=7)
         progress(number + 1, len(records))
     return figure
 
 
-def _again(prior, records, settings, rho, iterations) -> Iterator[dict[str, np.ndarray]]:
-    k = settings.rows // 2
+def _reconstruct_again(
+    prior: Any, records: list[dict], settings: EvaluationSettings, rho: float | str, iterations: int
+) -> Iterator[dict[str, np.ndarray]]:
+    middle = settings.rows // 2
     for record in records:
         cell = Cell(**{name: record[name] for name in _FIELDS}, methods=(), seeds=(record["seed"],))
-        _, scans = simulated(cell, settings.rows, settings.size)
-        images = with_weight(
+        _, scans = simulate_cell(cell, settings.rows, settings.size)
+        images = reconstruct_with_weight(
             prior,
             scans,
-            jnp.asarray(record[weight_of("fista_tv")]),
+            jnp.asarray(record[weight_key("fista_tv")]),
             rho=rho,
             iterations=iterations,
             fista_iterations=settings.fista_iterations,
         )
-        yield {"truth": np.asarray(scans.truth[k])} | {n: np.asarray(v[k]) for n, v in images.items()}
+        yield {"truth": np.asarray(scans.truth[middle])} | {
+            n: np.asarray(v[middle]) for n, v in images.items()
+        }

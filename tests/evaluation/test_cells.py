@@ -14,7 +14,7 @@ from pfitre_jax.evaluation.cells import (
     VARIED,
     EvaluationSettings,
     artifact_strengths,
-    cells,
+    list_cells,
 )
 from pfitre_jax.evaluation.scenes import angle_to_wedge, draw_scene, kinds
 from pfitre_jax.training.config_file import load_config
@@ -26,7 +26,7 @@ SCANNED = ("wedge_center_deg", "missing_deg", "views", "noise", "source", "seeds
 
 @pytest.mark.parametrize("settings", [FULL, QUICK], ids=["full", "quick"])
 def test_a_cell_differs_from_the_base_case_in_its_factor_alone(settings):
-    every = cells(settings)
+    every = list_cells(settings)
     assert len({cell.name for cell in every}) == len(every)
     assert {cell.factor for cell in every} == set(FACTORS)
     base = {cell.wedge_center_deg: cell for cell in every if cell.factor == "orientation"}
@@ -40,13 +40,15 @@ def test_a_cell_differs_from_the_base_case_in_its_factor_alone(settings):
 
 
 def test_the_base_case_goes_round_all_orientations_and_every_scene_is_another():
-    base = cells(EvaluationSettings(orientations=3, scenes=4, seed=100, varied=1, spoilt=1), "orientation")
+    base = list_cells(
+        EvaluationSettings(orientations=3, scenes=4, seed=100, factor_orientations=1), "orientation"
+    )
     np.testing.assert_allclose([cell.wedge_center_deg for cell in base], [0, 60, 120])
     assert [seed for cell in base for seed in cell.seeds] == list(range(100, 112))
 
 
 def test_every_value_of_a_factor_is_there():
-    every = cells(QUICK)
+    every = list_cells(QUICK)
     for factor, field in VARIED.items():
         tried = {getattr(cell, field) for cell in every if cell.factor in (factor, "orientation")}
         asked = {"wedge": QUICK.wedges, "noise": QUICK.noises, "views": QUICK.view_counts}[factor]
@@ -64,20 +66,20 @@ def test_artifacts_are_within_what_is_trained():
 
 
 def test_only_one_factor():
-    settings = dataclasses.replace(QUICK, varied=2)
+    settings = dataclasses.replace(QUICK, factor_orientations=2)
     for factor in FACTORS:
-        some = cells(settings, factor)
+        some = list_cells(settings, factor)
         assert {cell.factor for cell in some} == {factor, "orientation"}
     # The base case only where it is compared with.
-    assert len([c for c in cells(settings, "wedge") if c.factor == "orientation"]) == 2
-    assert len(cells(settings, "orientation")) == settings.orientations
+    assert len([c for c in list_cells(settings, "wedge") if c.factor == "orientation"]) == 2
+    assert len(list_cells(settings, "orientation")) == settings.orientations
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"scenes": 0}, "scenes is 0; expected at least 1"),
-        ({"varied": 9}, "varied is 9; expected at most orientations, 8"),
+        ({"factor_orientations": 9}, "factor_orientations is 9; expected at most orientations, 8"),
         ({"missing_deg": 180.0}, "the missing wedge is 180; expected degrees between 0 and 180"),
         ({"noises": (0.0,)}, "noise is 0; expected a share"),
         ({"source": "moon"}, "unknown source 'moon'; expected one of heldout, circuits, ihp"),
@@ -90,7 +92,7 @@ def test_settings_that_make_no_sense_are_refused(changed, said):
 
 def test_an_unknown_factor_is_refused():
     with pytest.raises(ValueError, match="unknown factor 'weather'; expected one of orientation, wedge"):
-        cells(QUICK, "weather")
+        list_cells(QUICK, "weather")
 
 
 def test_scenes_know_their_kind_and_the_direction_of_their_wires():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluation.results import _domain
+from pfitre_jax.evaluation.report import _domain
 from pfitre_jax.trust import image_statistics
 
 

@@ -15,17 +15,20 @@ from pfitre_jax import metrics
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.evaluation import (
     EvaluationSettings,
-    check,
+    check_evaluation,
+    compared_methods,
+    draw_worst,
     evaluate,
-    methods,
-    run,
+    evaluation_run,
+    list_cells,
     summarise,
     worst,
+    worst_scans,
     write_card,
 )
-from pfitre_jax.evaluation.cells import SPOILT, cells
+from pfitre_jax.evaluation.compared_methods import TV_WEIGHTS
 from pfitre_jax.evaluation.measures import MEASURES
-from pfitre_jax.evaluation.methods import ALL, FACTORED, WEIGHTS
+from pfitre_jax.evaluation.method_names import ALL, WITH_ARTIFACTS, WITH_FACTORS
 from pfitre_jax.evaluation.scans import scan_cell
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.models.unet import UNetConfig
@@ -34,7 +37,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.twin.scenes.heldout import KINDS
 
 SETTINGS = EvaluationSettings(
-    orientations=1, scenes=2, size=32, views=24, seed=1001, fista_iterations=8, varied=1, spoilt=1,
+    orientations=1, scenes=2, size=32, views=24, seed=1001, fista_iterations=8, factor_orientations=1,
     wedges=(40.0,),
 )  # fmt: skip
 LOOP = {"rho": 0.02, "iterations": 2}
@@ -64,11 +67,11 @@ def test_every_scan_has_a_complete_record(judged):
         ("wedge", 40)
     ]
     for r in records:
-        assert set(r["methods"]) == set(ALL if r["factor"] == "orientation" else FACTORED)
+        assert set(r["methods"]) == set(ALL if r["factor"] == "orientation" else WITH_FACTORS)
         assert r["kind"] == KINDS[r["seed"] % len(KINDS)] and 0 <= r["wires_to_wedge_deg"] <= 90
         assert r["gain"] == r["methods"]["pfitre"]["psnr"] - r["methods"]["fista_tv"]["psnr"]
         for name in ("fista_tv_weight", "fista_dtv_weight"):
-            assert np.any(np.isclose(r[name], WEIGHTS))
+            assert np.any(np.isclose(r[name], TV_WEIGHTS))
         for measures in r["methods"].values():
             assert set(measures) == set(MEASURES) and np.all(np.isfinite(list(measures.values())))
 
@@ -96,7 +99,7 @@ def test_a_finished_cell_is_not_computed_again(judged, prior, monkeypatch, tmp_p
     copy = shutil.copytree(folder, tmp_path / "copy")
     asked = []
     monkeypatch.setattr(
-        run, "_evaluate_cell", lambda prior, cell, context, known: asked.append(cell.name) or []
+        evaluation_run, "_evaluate_cell", lambda prior, cell, context, known: asked.append(cell.name) or []
     )
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records
     assert asked == []
@@ -112,14 +115,14 @@ def test_cells_of_an_older_evaluation_are_known(judged, prior, monkeypatch, tmp_
         content = json.loads(path.read_text())
         del content["context"]["rows"], content["context"]["rows_prior"]
         path.write_text(json.dumps(content))
-    monkeypatch.setattr(run, "_evaluate_cell", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(evaluation_run, "_evaluate_cell", lambda *a: pytest.fail("computed again"))
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records
 
 
 def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monkeypatch, tmp_path):
     records, _, folder = judged
     other = jax.tree.map(lambda p: p + 0.02, prior)
-    monkeypatch.setattr(methods, "_variation", lambda *a, **k: pytest.fail("computed again"))
+    monkeypatch.setattr(compared_methods, "_best_tv", lambda *a, **k: pytest.fail("computed again"))
     made = evaluate(other, SETTINGS, **LOOP, only="wedge", baselines=folder)
     for mine, theirs in zip(made, records, strict=True):
         assert set(mine) == set(theirs) and list(mine["methods"]) == list(theirs["methods"])
@@ -129,25 +132,25 @@ def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monk
         assert mine["methods"]["pfitre"]["psnr"] != theirs["methods"]["pfitre"]["psnr"]
         assert mine["gain"] == mine["methods"]["pfitre"]["psnr"] - theirs["methods"]["fista_tv"]["psnr"]
     with pytest.raises(ValueError, match="holds no cell of this evaluation; expected the --out of one"):
-        check(other, SETTINGS, **LOOP, folder=tmp_path, baselines=tmp_path)
+        check_evaluation(other, SETTINGS, **LOOP, folder=tmp_path, baselines=tmp_path)
 
 
 def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
     _, _, folder = judged
-    check(prior, SETTINGS, **LOOP, only="wedge", folder=folder)
-    check(prior, SETTINGS, **LOOP, folder=tmp_path / "new")
+    check_evaluation(prior, SETTINGS, **LOOP, only="wedge", folder=folder)
+    check_evaluation(prior, SETTINGS, **LOOP, folder=tmp_path / "new")
     other = jax.tree.map(lambda p: p + 1, prior)
     for given, settings, loop in (
         (other, SETTINGS, LOOP),
         (prior, dataclasses.replace(SETTINGS, noise=0.02), LOOP),
         (prior, SETTINGS, LOOP | {"rho": 0.01}),
     ):
-        with pytest.raises(ValueError, match="of another prior, or of other settings; give another --out"):
-            check(given, settings, **loop, folder=folder)
+        with pytest.raises(ValueError, match="of another prior or of other settings; choose another --out"):
+            check_evaluation(given, settings, **loop, folder=folder)
     copy = shutil.copytree(folder, tmp_path / "broken")
     (copy / "cells" / "wedge-40-0.json").write_text("{")
     with pytest.raises(ValueError, match="is no finished cell of an evaluation"):
-        check(prior, SETTINGS, **LOOP, folder=copy)
+        check_evaluation(prior, SETTINGS, **LOOP, folder=copy)
 
 
 def test_the_card_tells_the_scores(judged, prior, tmp_path):
@@ -167,7 +170,7 @@ def test_the_card_tells_the_scores(judged, prior, tmp_path):
 
 def test_noise_is_what_was_asked_for_and_shared_by_factors():
     """1% of each sinogram's maximum in every bin; an artifact comes on top, with the same noise."""
-    base = cells(dataclasses.replace(SETTINGS, seed=1000), "orientation")[0]
+    base = list_cells(dataclasses.replace(SETTINGS, seed=1000), "orientation")[0]
     images = np.zeros((2, 64, 64), np.float32)
     images[:, 16:40, 20:50] = [[[0.5]], [[1.0]]]
     clean = scan_cell(base, jnp.asarray(images))
@@ -175,7 +178,7 @@ def test_noise_is_what_was_asked_for_and_shared_by_factors():
     np.testing.assert_allclose(clean.noise[1], 2 * clean.noise[0], rtol=0.1)
     top = np.asarray([clean.sinograms[1].max() / 2, clean.sinograms[1].max()])
     np.testing.assert_allclose(clean.noise, 0.01 * top * np.sqrt(24 * 32), rtol=0.1)
-    dull = {"factor": "artifacts", "methods": SPOILT, "artifact": "gain", "strength": 0.2}
+    dull = {"factor": "artifacts", "methods": WITH_ARTIFACTS, "artifact": "gain", "strength": 0.2}
     spoilt = scan_cell(dataclasses.replace(base, **dull), jnp.asarray(images))
     np.testing.assert_allclose(spoilt.truth, clean.truth)
     changed = np.linalg.norm(spoilt.sinograms - clean.sinograms, axis=(1, 2)) / sizes
@@ -186,14 +189,14 @@ def test_noise_is_what_was_asked_for_and_shared_by_factors():
 
 def test_the_worst_scans_are_made_again(judged, prior):
     records, _, _ = judged
-    picked = worst.worst(records, 1)
+    picked = worst_scans(records, 1)
     base = [r for r in records if r["factor"] == "orientation"]
     assert picked == [min(base, key=lambda r: r["gain"])]
-    [images] = worst._again(prior, picked, SETTINGS, **LOOP)
+    [images] = worst._reconstruct_again(prior, picked, SETTINGS, **LOOP)
     support = ParallelGeometry.create(np.zeros(1), SETTINGS.size)
     inside = image_support(support) > 0
     for name in ("fista_tv", "pfitre"):
         score = metrics.psnr(images[name], images["truth"], inside)
         assert score == pytest.approx(picked[0]["methods"][name]["psnr"], abs=0.01)
-    drawn = worst.picture(prior, picked, SETTINGS, **LOOP)
+    drawn = draw_worst(prior, picked, SETTINGS, **LOOP)
     assert len([axis for axis in drawn.axes if axis.images]) == 3

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluation.measures import judge, wedge_power
+from pfitre_jax.evaluation.measures import judge
 from pfitre_jax.evaluation.scans import Scans
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.metrics import wedge_power
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.slice_problem import SliceProblem
 

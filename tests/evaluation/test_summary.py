@@ -8,15 +8,15 @@ import pytest
 from matplotlib.figure import Figure
 
 from pfitre_jax.evaluation.cells import EvaluationSettings
-from pfitre_jax.evaluation.figure import figure
+from pfitre_jax.evaluation.figure import draw_evaluation
 from pfitre_jax.evaluation.measures import MEASURES
-from pfitre_jax.evaluation.methods import ALL
-from pfitre_jax.evaluation.results import NAMES, save
+from pfitre_jax.evaluation.method_names import ALL
+from pfitre_jax.evaluation.report import REPORT_FILES, write_report
 from pfitre_jax.evaluation.summary import summarise
 from pfitre_jax.evaluation.tables import markdown
 from pfitre_jax.twin.scenes.heldout import KINDS
 
-SETTINGS = EvaluationSettings(orientations=2, scenes=1, varied=1, spoilt=1)
+SETTINGS = EvaluationSettings(orientations=2, scenes=1)
 
 
 def made_up(factor="orientation", *, seed=1, tv=20.0, pfitre=22.0, without=(), **changes):
@@ -98,7 +98,7 @@ def test_the_share_of_the_clean_gain_that_an_artifact_leaves():
 def test_a_part_of_it_is_summed_and_shown_too():
     summary = summarise(BASE)
     assert not {"factors", "sources", "artifacts"} & set(summary)
-    assert len(figure(BASE, summary, SETTINGS).axes) == 3
+    assert len(draw_evaluation(BASE, summary, SETTINGS).axes) == 3
     assert "Artifacts" not in markdown(summary, SETTINGS, {})
 
 
@@ -117,7 +117,7 @@ def test_tables_hold_the_numbers():
 
 
 def test_the_figure_shows_every_scan_and_factor():
-    drawing = figure(EVERY, summarise(EVERY), SETTINGS)
+    drawing = draw_evaluation(EVERY, summarise(EVERY), SETTINGS)
     assert isinstance(drawing, Figure)
     shown = {axis.get_title(loc="left"): axis for axis in drawing.axes}
     x, y = shown["3 scans of the base case"].lines[1].get_data()
@@ -132,9 +132,9 @@ def test_the_figure_shows_every_scan_and_factor():
 
 
 def test_what_is_saved_can_be_read(tmp_path):
-    paths = save(EVERY, SETTINGS, {"rho": 0.02}, tmp_path / "new")
-    assert [path.name for path in paths] == list(NAMES)
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(NAMES)
+    paths = write_report(EVERY, SETTINGS, {"rho": 0.02}, tmp_path / "new")
+    assert [path.name for path in paths] == list(REPORT_FILES)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(REPORT_FILES)
     content = json.loads(paths[0].read_text())
     assert content["records"] == EVERY and content["parameters"] == {"rho": 0.02}
     assert content["summary"] == summarise(EVERY)

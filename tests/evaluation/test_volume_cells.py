@@ -9,20 +9,32 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluation import EvaluationSettings, evaluate, markdown, methods, run, summarise, worst
-from pfitre_jax.evaluation.cells import QUICK, cells
-from pfitre_jax.evaluation.figure import figure
+from pfitre_jax.evaluation import (
+    QUICK,
+    EvaluationSettings,
+    compared_methods,
+    draw_evaluation,
+    draw_worst,
+    evaluate,
+    finished_cells,
+    list_cells,
+    markdown,
+    summarise,
+    worst_scans,
+)
+from pfitre_jax.evaluation.compared_methods import TV_WEIGHTS, rows_settings
+from pfitre_jax.evaluation.method_names import OF_VOLUMES
 from pfitre_jax.evaluation.scans import scan_volume
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.twin.scenes.heldout3d import LAYERS
 
 FEW = EvaluationSettings(
-    orientations=1, scenes=1, size=32, views=24, seed=1001, fista_iterations=8, varied=1, spoilt=1,
+    orientations=1, scenes=1, size=32, views=24, seed=1001, fista_iterations=8, factor_orientations=1,
     wedges=(40.0,), rows=3, sources=(),
 )  # fmt: skip
 #: Those of the rows one by one.
-LOOP = {name: methods.rows_settings()[name] for name in ("rho", "iterations")}
+LOOP = {name: rows_settings()[name] for name in ("rho", "iterations")}
 
 
 def network(channels: int) -> NetworkPrior:
@@ -37,7 +49,7 @@ def network(channels: int) -> NetworkPrior:
 def records():
     """Of a prior that does nothing, beside rows by another that does nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (methods, run):
+        for module in (compared_methods, finished_cells):
             patch.setattr(module, "pretrained", lambda name: network(2))
         return evaluate(network(6), FEW, **LOOP, only="wedge")
 
@@ -46,8 +58,8 @@ def records():
 def test_a_prior_that_does_nothing_makes_of_a_volume_what_it_makes_of_its_rows(records):
     assert [r["factor"] for r in records] == ["orientation", "wedge"]
     for r in records:
-        assert set(r["methods"]) == set(methods.OF_VOLUMES) and np.shape(r["statistics"]) == (4,)
-        assert r["kind"] in LAYERS and np.any(np.isclose(r["fista_tv_weight"], methods.WEIGHTS))
+        assert set(r["methods"]) == set(OF_VOLUMES) and np.shape(r["statistics"]) == (4,)
+        assert r["kind"] in LAYERS and np.any(np.isclose(r["fista_tv_weight"], TV_WEIGHTS))
         assert r["disagreement"] == 0
         for measure in ("psnr", "residual_over_noise"):
             ours, rows = (r["methods"][name][measure] for name in ("pfitre", "rows"))
@@ -62,12 +74,12 @@ def test_tables_and_figure_tell_of_the_rows(records):
     assert summary["gain_over_rows"]["mean"] == pytest.approx(0, abs=0.01)
     assert "gain_by_angle_deg" not in summary
     told = markdown(summary, FEW, LOOP)
-    assert "scans of 3 rows" in told and "over its rows one by one" in told and "directional" not in told
-    assert len(figure(records, summary, FEW).axes) >= 3
+    assert "scans of 3 rows" in told and "over row by row" in told and "directional" not in told
+    assert len(draw_evaluation(records, summary, FEW).axes) >= 3
 
 
 def test_the_rows_of_a_scan_share_what_moved_and_not_their_noise():
-    [cell] = [c for c in cells(FEW) if c.artifact == "shift"]
+    [cell] = [c for c in list_cells(FEW) if c.artifact == "shift"]
     fine = jnp.broadcast_to(jnp.zeros((64, 64)).at[20:40, 24:44].set(1.0), (2, 64, 64))
     quiet = scan_volume(dataclasses.replace(cell, noise=1e-9, strength=2.0), 5, fine)
     still = scan_volume(dataclasses.replace(cell, noise=1e-9, artifact=""), 5, fine)
@@ -86,11 +98,11 @@ def test_volumes_are_of_the_generators_alone():
 
 def test_a_prior_is_judged_on_scenes_of_its_kind():
     for prior, settings in ((network(2), FEW), (network(6), dataclasses.replace(FEW, rows=1))):
-        with pytest.raises(ValueError, match="expected a prior of volumes for scenes of several rows"):
+        with pytest.raises(ValueError, match="expected a prior for volumes with scenes of several rows"):
             evaluate(prior, settings, **LOOP)
 
 
 @pytest.mark.slow
 def test_the_worst_volume_is_drawn_by_its_middle_row(records):
-    drawn = worst.picture(network(6), worst.worst(records), FEW, **LOOP)
+    drawn = draw_worst(network(6), worst_scans(records), FEW, **LOOP)
     assert len([axis for axis in drawn.axes if axis.images]) == 3

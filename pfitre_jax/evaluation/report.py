@@ -1,0 +1,108 @@
+"""Files of an evaluation: numbers, tables, a figure, and the scores in a prior's model card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.evaluation.cells import EvaluationSettings
+from pfitre_jax.evaluation.figure import draw_evaluation
+from pfitre_jax.evaluation.scenes import FAMILIES
+from pfitre_jax.evaluation.summary import summarise
+from pfitre_jax.evaluation.tables import markdown
+from pfitre_jax.priors import files
+from pfitre_jax.trust import image_statistics
+
+#: Files of :func:`write_report`.
+REPORT_FILES = ("evaluation.json", "evaluation.md", "evaluation.png")
+
+
+def write_report(records: list[dict], settings: EvaluationSettings, parameters: dict, folder) -> list[Path]:
+    """Writes :data:`REPORT_FILES`.
+
+    Args:
+        records: Records of the evaluation.
+        settings: Settings of the evaluation.
+        parameters: Parameters of the method and name of the prior.
+        folder: Folder of the files.
+
+    Returns:
+        Paths of the files.
+    """
+    summary = summarise(records)
+    content = {
+        "settings": dataclasses.asdict(settings),
+        "parameters": parameters,
+        "summary": summary,
+        "records": records,
+    }
+    drawing = draw_evaluation(records, summary, settings)
+    tables = markdown(summary, settings, parameters)
+    writers = {
+        "evaluation.json": lambda path: path.write_text(_text(content)),
+        "evaluation.md": lambda path: path.write_text(tables),
+        "evaluation.png": lambda path: drawing.savefig(path, format="png"),
+    }
+    return write_files(folder, writers)
+
+
+def write_card(
+    prior_path, prior, records: list[dict], settings, parameters: dict, command: str
+) -> list[Path]:
+    """Writes the scores of an evaluation into a prior's file and into the model card beside it.
+
+    The card also gets the reference of the out-of-distribution score, see
+    :func:`pfitre_jax.trust.domain.domain_score`.
+
+    Args:
+        prior_path: Name or path that ``prior`` was loaded from.
+        prior: The prior.
+        records: Records of its evaluation.
+        settings: Settings of the evaluation.
+        parameters: Parameters of the method.
+        command: Command line of the evaluation.
+
+    Returns:
+        Paths of the prior and of the card.
+    """
+    scores = summarise(records)
+    del scores["disagreement"]
+    card = prior.info.card | _domain(prior.info.card, records, settings.rows > 1)
+    scored = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
+    path = files.locate(prior_path)
+    saved = files.save(path, prior.with_card({**card, "scores": scored | scores}))
+    beside = path.with_suffix(".json")
+    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.info.card))})]
+
+
+def _domain(card: dict, records: list[dict], volumes: bool) -> dict:
+    """Returns the reference of the out-of-distribution score, or nothing if a kind of scene is missing.
+
+    It is made of the scans without artifacts of the kinds of scenes that the prior was trained on; of volumes
+    these are circuits.
+    """
+    config = card.get("config", {})
+    mixtures = [config.get("scenes"), *(stage.get("scenes") for stage in config.get("stages", []))]
+    trained = {family for mixture in mixtures for family, weight in (mixture or {}).items() if weight > 0}
+    from_files = set() if volumes else trained.intersection(FAMILIES.values())
+    families = {"circuits", *from_files}
+    scanned = [(FAMILIES.get(r["source"], "circuits"), r) for r in records if not r["artifact"]]
+    in_domain = [r for family, r in scanned if family in families]
+    if not families <= {family for family, _ in scanned} or len(in_domain) <= image_statistics.NEIGHBOURS:
+        return {}
+    disagreements = [r["disagreement"] for r in in_domain]
+    return {
+        "disagreement": {
+            "median": float(np.median(disagreements)),
+            "limit": float(np.quantile(disagreements, 0.95)),
+        },
+        "likeness": image_statistics.reference_statistics([r["statistics"] for r in in_domain]),
+    }
+
+
+def _text(content: dict) -> str:
+    return json.dumps(content, indent=2) + "\n"
