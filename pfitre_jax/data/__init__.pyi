@@ -19,13 +19,13 @@ from .readers.registry import READERS as READERS
 from .readers.registry import open_raw as open_raw
 from .readers.registry import read_raw as read_raw
 from .readers.scan_file import ScanFile as ScanFile
+from .roll import apply_roll as apply_roll
 from .roll import correct_roll as correct_roll
 from .roll import undo_roll as undo_roll
 from .row_source import ArrayRows as ArrayRows
 from .row_source import RowSource as RowSource
 from .scan import Scan as Scan
 from .selection import parse_slice as parse_slice
-from .tiff_output import write_tiff as write_tiff
 from .tiff_output import write_tiff as write_tiff
 from .truncation import edge_signal as edge_signal
 from .truncation import truncated_views as truncated_views

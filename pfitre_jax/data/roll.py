@@ -143,6 +143,7 @@ def correct_roll(scan: Scan, roll_deg: float) -> Scan:
         )
     if not np.isfinite(roll_deg) or abs(scan.roll_deg + roll_deg) >= 90:
         raise ValueError(f"the roll is {roll_deg!r}; expected degrees between -90 and 90")
+    scan = scan.load()
     projections, mask = apply_roll(scan.projections, scan.mask, roll_deg)
     if not mask.any():
         raise ValueError(

@@ -19,7 +19,7 @@ def test_a_writer_that_fails_leaves_the_folder_as_it_was(tmp_path):
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
-def test_an_output_folder_that_cannot_be_is_refused(tmp_path):
+def test_an_output_folder_below_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     for folder in (file, file / "below"):

@@ -48,7 +48,7 @@ def everywhere(array) -> np.ndarray:
     return np.ones(array.shape, bool)
 
 
-def test_what_is_undone_is_corrected_again():
+def test_correct_inverts_undo():
     ideal = bumps()
     raw, raw_known = motion().undo(ideal)
     again, known = motion().correct(raw, raw_known)
@@ -63,7 +63,7 @@ def test_no_motion_changes_nothing():
     np.testing.assert_allclose(out, np.where(mask, values, 0), atol=1e-5)
 
 
-def test_a_roll_alone_is_that_of_the_preprocessing():
+def test_a_roll_alone_agrees_with_apply_roll():
     out, good = Motion.none(ANGLES, CENTER, 2.0).correct(bumps(), everywhere(bumps()))
     turned, known = apply_roll(bumps(), None, 2.0)
     np.testing.assert_array_equal(good, known)
@@ -94,7 +94,7 @@ def test_shifts_have_the_sign_of_the_geometry():
     assert np.linalg.norm((out[:, 0] - straight)[good[:, 0]]) < 0.04 * np.linalg.norm(straight)
 
 
-def test_an_invalid_bin_spoils_those_that_are_made_of_it_and_no_more():
+def test_an_invalid_bin_invalidates_only_the_bins_interpolated_from_it():
     values, mask = bumps(), everywhere(bumps())
     expected, _ = motion().correct(values, mask)
     mask[2, 12, 15] = False
@@ -104,7 +104,7 @@ def test_an_invalid_bin_spoils_those_that_are_made_of_it_and_no_more():
     np.testing.assert_allclose(out[good], expected[good], atol=0.05)
 
 
-def test_the_file_brings_it_back(tmp_path):
+def test_a_saved_motion_is_loaded_unchanged(tmp_path):
     path = tmp_path / "alignment.csv"
     motion().save(path)
     back = Motion.load(path)
@@ -128,7 +128,7 @@ def test_another_file_is_refused(tmp_path, text):
 
 
 @pytest.mark.parametrize(("name", "value"), [("gain", "0"), ("shift_rows", "nan"), ("roll_deg", "3")])
-def test_values_that_make_no_sense_are_refused(tmp_path, name, value):
+def test_invalid_values_are_refused(tmp_path, name, value):
     path = tmp_path / "alignment.csv"
     motion().save(path)
     lines = [line.split(",") for line in path.read_text().splitlines()]
@@ -138,7 +138,7 @@ def test_values_that_make_no_sense_are_refused(tmp_path, name, value):
         Motion.load(path)
 
 
-def test_a_scan_is_mended_whole_or_not_at_all():
+def test_only_a_whole_scan_is_corrected():
     scan = Scan.create(bumps(), np.linspace(0, 1, VIEWS), center=10.0)
     corrected = motion().corrected(scan)
     assert corrected.center == CENTER and corrected.roll_deg == 2.0
@@ -151,7 +151,7 @@ def test_a_scan_is_mended_whole_or_not_at_all():
         motion().corrected(scan.select_rows("0:5"))
 
 
-def test_rows_without_any_bin_do_not_spoil_those_beside_them():
+def test_rows_without_a_valid_bin_do_not_affect_their_neighbours():
     values, mask = np.ones((1, 20, 12), np.float32), np.zeros((1, 20, 12), bool)
     mask[:, 8:13] = True
     half = dataclasses.replace(Motion.none([0.0], 5.5), row_shifts=np.array([0.5]))

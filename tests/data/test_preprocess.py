@@ -45,23 +45,23 @@ class TestLogarithm:
             scan.projections[scan.mask], self.line_integrals[scan.mask], rtol=1e-5, atol=1e-6
         )
 
-    def test_absorption_is_kept_negative_values_too(self):
+    def test_absorption_is_kept_including_negative_values(self):
         values = self.line_integrals - 1
         scan = to_scan(RawScan.create(values, self.theta, center=1.5), pixel_size=0.2)
         np.testing.assert_allclose(scan.projections, values, rtol=1e-6)
         assert scan.mask.all() and scan.center == 1.5 and scan.pixel_size == 0.2
 
-    def test_the_centre_given_wins(self):
+    def test_a_given_centre_replaces_that_of_the_file(self):
         raw = RawScan.create(self.line_integrals, self.theta, center=1.5)
         assert to_scan(raw, center=2).center == 2
         assert "center" not in to_scan(raw, center=2).provenance
 
-    def test_a_centre_from_the_file_is_said_to_be_until_another_is_set(self):
+    def test_the_provenance_of_a_centre_from_the_file_goes_with_it(self):
         scan = to_scan(RawScan.create(self.line_integrals, self.theta, center=1.5))
         assert scan.center == 1.5 and scan.provenance["center"] == "1.5, from the file"
         assert "center" not in scan.with_center(2).provenance
 
-    def test_not_finite_counts_are_not_passed_off_as_dead(self):
+    def test_nan_counts_are_refused_and_not_masked_as_dead(self):
         counts = np.full((3, 1, 2), 50.0)
         counts[0, 0, 0] = np.nan
         raw = RawScan.create(counts, self.theta, flat=np.full((1, 2), 99.0), dark=np.zeros((1, 2)))

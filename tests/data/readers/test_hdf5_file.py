@@ -7,7 +7,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from scan_formats import DEGREES, THETA
+from scan_formats import DEGREES, THETA, write_exchange
 
 from pfitre_jax.data.readers.registry import read_raw
 
