@@ -65,11 +65,12 @@ def adapt(
 
     from pfitre_jax.plotting import draw_adaptation
     from pfitre_jax.priors import files
-    from pfitre_jax.reconstruction import adapt as adaptation
     from pfitre_jax.reconstruction import api
+    from pfitre_jax.reconstruction.adapt import adapt as adapt_prior
+    from pfitre_jax.reconstruction.adapt import load_prior
     from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
 
-    parent = adaptation.load_prior(prior)
+    parent = load_prior(prior)
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -89,7 +90,7 @@ def adapt(
     print_note(describe_scan(loaded))
     with computation():
         with progress_bar("adapting", "steps") as progress:
-            adapted = adaptation.adapt(loaded, parent, rows=rows, settings=settings, progress=progress)
+            adapted = adapt_prior(loaded, parent, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.info.card) | {"name": out.stem, "command": command_line(ctx)}
         result = dataclasses.replace(adapted.prior, card=card)
         figure = draw_adaptation(adapted.losses, adapted.looks, adapted.errors, adapted.step)
