@@ -29,6 +29,13 @@ from pfitre_jax.reconstruction import methods
 from pfitre_jax.training.config_file import load_config
 
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+#: Files whose words are checked.
+MODULES = sorted(
+    path
+    for folder in ("pfitre_jax", "experiments", "benchmarks", "docs")
+    for pattern in ("*.py", "*.pyi", "*.toml")
+    for path in (ROOT / folder).rglob(pattern)
+)
 WEDGE = pf.Wedge(np.deg2rad(70.0), np.deg2rad(90.0))
 
 
@@ -154,6 +161,51 @@ def test_sentences_are_short(page):
         s for paragraph in re.split(r"\n\s*\n", text) for s in re.split(r"(?<=[.:;!?])[*)]*\s", paragraph)
     ]
     assert not [sentence for sentence in sentences if len(sentence.split()) > 45]
+
+
+#: Files of the package whose words still have to be revised.
+PENDING: set[str] = {
+    "pfitre_jax/cli/compilation_cache.py",
+    "pfitre_jax/contrib/anderson.py",
+    "pfitre_jax/contrib/gradient_step.py",
+    "pfitre_jax/contrib/gradient_step_prior.py",
+    "pfitre_jax/contrib/null_space.py",
+    "pfitre_jax/contrib/plug_and_play.py",
+    "pfitre_jax/contrib/primal_dual.py",
+    "pfitre_jax/contrib/red.py",
+    "pfitre_jax/data/readers/hdf5_file.py",
+    "pfitre_jax/estimation/alignment.py",
+    "pfitre_jax/estimation/calibrate.py",
+    "pfitre_jax/estimation/center.py",
+    "pfitre_jax/evaluation/cells.py",
+    "pfitre_jax/evaluation/results.py",
+    "pfitre_jax/evaluation/tables.py",
+    "pfitre_jax/plotting/training.py",
+    "pfitre_jax/reconstruction/result.py",
+    "pfitre_jax/runtime/compilation.py",
+    "pfitre_jax/runtime/devices.py",
+    "pfitre_jax/runtime/memory.py",
+    "pfitre_jax/solvers/data_terms.py",
+    "pfitre_jax/training/configs/circuits.toml",
+    "pfitre_jax/training/losses.py",
+    "pfitre_jax/training/run.py",
+    "pfitre_jax/training/step.py",
+    "pfitre_jax/trust/consistency.py",
+    "pfitre_jax/twin/instrument.py",
+    "pfitre_jax/twin/pairs.py",
+    "pfitre_jax/twin/sample.py",
+    "pfitre_jax/twin/scenes/heldout3d.py",
+    "pfitre_jax/twin/scenes/heldout_files.py",
+    "pfitre_jax/twin/scenes/stack.py",
+    "pfitre_jax/twin/simulate.py",
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_package_is_in_plain_english(path):
+    if path.relative_to(ROOT).as_posix() in PENDING:
+        pytest.skip("still to be revised")
+    assert not excluded_phrases(path.read_text())
 
 
 def test_excluded_phrases_are_detected():
