@@ -1,8 +1,6 @@
 """``python -m pfitre_jax.cli``, the same as ``pfitre``."""
 
-import sys
-
 from pfitre_jax.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -92,13 +91,16 @@ def adapt(
         with progress_bar("adapting", "steps") as progress:
             adapted = adapt_prior(loaded, parent, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.info.card) | {"name": out.stem, "command": command_line(ctx)}
-        result = dataclasses.replace(adapted.prior, card=card)
+        result = adapted.prior.with_card(card)
         figure = draw_adaptation(adapted.losses, adapted.looks, adapted.errors, adapted.step)
-        writers = {
-            out.name: lambda path: files.save(path, result),
-            picture.name: lambda path: figure.savefig(path, format="png"),
-        }
-        write_files(out.parent, writers)
+
+        def write_prior(path: Path) -> None:
+            files.save(path, result)
+
+        write_files(
+            out.parent,
+            {out.name: write_prior, picture.name: lambda path: figure.savefig(path, format="png")},
+        )
     print_note(
         f"relative residual of {len(adapted.judged)} held-out views: {adapted.errors[0]:.4f} before and "
         f"{adapted.error:.4f} after {adapted.step} steps"

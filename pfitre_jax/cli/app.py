@@ -33,7 +33,7 @@ DEPRECATED_OPTIONS: dict[str, dict[str, str]] = {
     },
 }
 #: What Typer raises for options and arguments that it cannot parse; its module differs between versions.
-_UsageError = typer.BadParameter.__mro__[1]
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 class _Command(typer.core.TyperCommand):

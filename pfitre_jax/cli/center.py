@@ -163,10 +163,10 @@ def _write_trials(out: Path, trials: Sequence[Trial], varied: str, title: str) -
     figure = draw_trials(trials, name=varied, title=title)
     lines = [f"{varied},residual"]
     lines += [f"{format_value(trial.value)},{trial.residual:.8g}" for trial in trials]
+
+    def write_table(path: Path) -> None:
+        path.write_text("\n".join(lines) + "\n")
+
     return write_files(
-        out,
-        {
-            f"{varied}.png": lambda path: figure.savefig(path),
-            f"{varied}.csv": lambda path: path.write_text("\n".join(lines) + "\n"),
-        },
+        out, {f"{varied}.png": lambda path: figure.savefig(path), f"{varied}.csv": write_table}
     )

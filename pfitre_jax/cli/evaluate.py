@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -104,7 +104,7 @@ def evaluate(
     chosen = methods.Settings.create(
         "pfitre", joint=joint, prior=loaded, iterations=iterations, rho=parse_number(rho, "--rho", "auto")
     )
-    parameters = {"rho": chosen.rho, "iterations": chosen.iterations}
+    parameters: dict[str, Any] = {"rho": chosen.rho, "iterations": chosen.iterations}
     settings = evaluation.QUICK if quick else evaluation.FULL
     if joint:
         if scenes not in VOLUMES:
@@ -121,7 +121,7 @@ def evaluate(
     settings = dataclasses.replace(settings, missing_deg=missing, source=scenes, sources=sources)
     if only in (None, "sources"):
         print_warnings(f"skipped, its held-out files are not installed: {source}" for source in unavailable)
-    where = {"only": only, "folder": out, "baselines": baselines}
+    where: dict[str, Any] = {"only": only, "folder": out, "baselines": baselines}
     evaluation.check_evaluation(loaded, settings, **parameters, **where)
     with computation(), progress_bar("evaluating", "cells") as progress:
         records = evaluation.evaluate(loaded, settings, **parameters, **where, progress=progress)

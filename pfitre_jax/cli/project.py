@@ -52,7 +52,7 @@ def project(
         option(
             "--alignment",
             "CSV",
-            "Alignment of the run (its alignment.csv); shifts the projections to where the views were measured.",
+            "Alignment of the run (its alignment.csv); the projections are shifted accordingly.",
             ALIGNMENT,
             "none",
         ),

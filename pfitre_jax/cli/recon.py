@@ -265,6 +265,7 @@ class _Run:
         from pfitre_jax.data.motion import Motion
         from pfitre_jax.reconstruction import checkpoint
 
+        assert scan.center is not None
         initial = motion or Motion.none(scan.theta_rad, scan.center, roll_deg)
         if not estimate:
             return alignment_step.apply_alignment(scan, initial, self.reporter)

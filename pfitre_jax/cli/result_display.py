@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -59,7 +60,8 @@ def draw_result(
         ]
     image = result.volume[middle]
     title = f"row {rows[middle]}   supplied component shaded, {result.supplied[middle]:.0%}"
-    panels.append(Panel(title, image, image - result.measured[middle]))
+    supplied = None if result.measured is None else image - result.measured[middle]
+    panels.append(Panel(title, image, supplied))
     settings = ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in result.parameters.items()
@@ -128,4 +130,5 @@ def _psnr_in_disc(image: np.ndarray, truth: np.ndarray) -> float:
     margin = (image.shape[0] - n) // 2
     y, x = np.mgrid[:n, :n] - (n - 1) / 2
     disc = x**2 + y**2 <= (n / 2) ** 2
-    return float(psnr(image[margin : margin + n, margin : margin + n], truth, disc))
+    cropped = image[margin : margin + n, margin : margin + n]
+    return float(psnr(jnp.asarray(cropped), jnp.asarray(truth), disc))

@@ -134,7 +134,7 @@ def available_banks(seed: int) -> dict[str, Bank]:
     from pfitre_jax.twin.scenes.layouts import has_gdstk
     from pfitre_jax.twin.scenes.mixture import BANKED
 
-    banks = {}
+    banks: dict[str, Bank] = {}
     for name in BANKED:
         if name == "layouts" and not has_gdstk():
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from pfitre_jax.data.readers.growing import GrowingScan
     from pfitre_jax.data.scan import Scan
-    from pfitre_jax.reconstruction.live import Refreshed
+    from pfitre_jax.reconstruction.live import LiveResult
 
 
 @command(RECONSTRUCTION_PANEL)
@@ -126,7 +127,7 @@ def watch(
 
     growing = GrowingScan(scan, data)
     schedule = _Schedule(min_views, refresh_views, max_views, timeout)
-    result: Refreshed | None = None
+    result: LiveResult | None = None
     print_note(f"watching {scan}; press Ctrl-C to stop, {out / 'live.png'} is kept")
     while not schedule.complete:
         views = schedule.views_to_reconstruct(growing.views())
@@ -153,7 +154,7 @@ def watch(
                 out,
                 {
                     "live.png": _save_figure(figure),
-                    "live.tif": lambda path, images=result.images: write_tiff(path, images),
+                    "live.tif": functools.partial(write_tiff, pages=result.images),
                 },
             )
         schedule.reconstructed = views
@@ -211,7 +212,7 @@ def _save_figure(figure: Figure) -> Any:
     return lambda path: figure.savefig(path, format="png")
 
 
-def _draw(result: Refreshed, scan: Scan, first_row: int, method: str) -> Figure:
+def _draw(result: LiveResult, scan: Scan, first_row: int, method: str) -> Figure:
     from pfitre_jax.plotting.panels import Panel, choose_rows
     from pfitre_jax.plotting.preview import draw_live
 

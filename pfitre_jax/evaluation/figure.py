@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from pfitre_jax.evaluation.cells import EvaluationSettings
 from pfitre_jax.evaluation.scenes import kinds
 from pfitre_jax.evaluation.tables import OTHER_GAINS, TITLES
+from pfitre_jax.plotting.style import FRAME, MEASURED, MISSING, new_figure
 
-_PFITRE, _OTHER, _FAINT = "#2b6cb0", "#e4572e", "#8a90a0"
-_STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False}
+#: Colors of pfitre, of a method beside it, and of single scans.
+_PFITRE, _OTHER, _FAINT = MEASURED, MISSING, FRAME
 
 
 def draw_evaluation(records: list[dict], summary: dict, settings: EvaluationSettings) -> Figure:
@@ -35,18 +35,15 @@ def draw_evaluation(records: list[dict], summary: dict, settings: EvaluationSett
     ]
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(_STYLE):
-        drawing = Figure(figsize=(4.4 * columns, 4.0 * rows + 0.4), layout="constrained", dpi=110)
-        drawing.suptitle(
-            f"{settings.source}: {settings.missing_deg:g} degrees missing, {settings.views} views, "
-            f"{settings.noise:.1%} noise, one factor varied at a time",
-            x=0.01,
-            ha="left",
-            fontweight="bold",
-        )
+    title = (
+        f"{settings.source}: {settings.missing_deg:g} degrees missing, {settings.views} views, "
+        f"{settings.noise:.1%} noise, one factor varied at a time"
+    )
+    with new_figure(4.4 * columns, 4.0 * rows + 0.4, title, dpi=110) as drawing:
         axes = drawing.subplots(rows, columns, squeeze=False).ravel()
         for axis, (draw, content) in zip(axes, panels, strict=False):
             draw(axis, *content)
+            axis.spines[["top", "right"]].set_visible(False)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
     return drawing

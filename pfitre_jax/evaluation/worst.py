@@ -16,11 +16,12 @@ from pfitre_jax.evaluation.cells import Cell, EvaluationSettings
 from pfitre_jax.evaluation.compared_methods import reconstruct_with_weight
 from pfitre_jax.evaluation.method_names import weight_key
 from pfitre_jax.evaluation.scans import simulate_cell
+from pfitre_jax.plotting.gallery import draw_comparisons
 
 #: File of :func:`write_worst`.
 WORST_FILE = "worst.png"
-#: Number of scans, and scans in a line of the figure.
-COUNT, ACROSS = 20, 4
+#: Number of scans in the figure.
+COUNT = 20
 _SHOWN = ("truth", "fista_tv", "pfitre")
 _FIELDS = tuple(f.name for f in dataclasses.fields(Cell) if f.name not in ("methods", "seeds"))
 
@@ -74,20 +75,13 @@ def draw_worst(
 
     Of a volume it draws the middle row. The arguments are those of :func:`write_worst`.
     """
-    lines = -(-len(records) // ACROSS)
-    figure = Figure(figsize=(3.9 * ACROSS, 1.55 * lines + 0.5), layout="constrained", dpi=110)
-    figure.suptitle("truth, FISTA-TV, pfitre where pfitre gained least", x=0.01, ha="left", fontweight="bold")
-    axes = figure.subplots(lines, 3 * ACROSS, squeeze=False).reshape(-1, 3)
-    for axis in axes.ravel():
-        axis.set_axis_off()
+    cases = []
     reconstructed = _reconstruct_again(prior, records, settings, rho, iterations)
-    for number, (triple, record, images) in enumerate(zip(axes, records, reconstructed, strict=False)):
-        for axis, name in zip(triple, _SHOWN, strict=True):
-            axis.imshow(images[name], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    for record, images in zip(records, reconstructed, strict=True):
         title = f"{record['kind']} {record['seed']}, wedge at {record['wedge_center_deg']:g}°"
-        triple[0].set_title(f"{title}: {record['gain']:+.1f} dB", loc="left", fontsize=7)
-        progress(number + 1, len(records))
-    return figure
+        cases.append((f"{title}: {record['gain']:+.1f} dB", [images[name] for name in _SHOWN]))
+        progress(len(cases), len(records))
+    return draw_comparisons(cases, title="scans with the lowest gain: truth, FISTA-TV, pfitre")
 
 
 def _reconstruct_again(

@@ -1,4 +1,5 @@
 from .alignment import draw_alignment as draw_alignment
+from .gallery import draw_comparisons as draw_comparisons
 from .gallery import draw_gallery as draw_gallery
 from .inspection import draw_inspection as draw_inspection
 from .panels import Panel as Panel

@@ -9,7 +9,25 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.plotting.style import FRAME, MASKED, MEASURED, MISSING, add_grid, gray_limits, new_figure
+from pfitre_jax.plotting.style import (
+    FRAME,
+    MASKED,
+    MEASURED,
+    MISSING,
+    add_grid,
+    gray_limits,
+    new_figure,
+    split_figure,
+)
+    FRAME,
+    MASKED,
+    MEASURED,
+    MISSING,
+    add_grid,
+    gray_limits,
+    new_figure,
+    split_figure,
+)
 from pfitre_jax.plotting.wedge_diagram import draw_wedge_and_facts
 
 
@@ -38,7 +56,7 @@ def draw_inspection(
     view, row = (size // 2 for size in projections.shape[:2])
     gray = matplotlib.colormaps["gray"].with_extremes(bad=MASKED)
     with new_figure(11.4, 6.9, title) as figure:
-        above, below = figure.subfigures(2, 1)
+        above, below = split_figure(figure, height_ratios=(1, 1))
         frame, sinogram = above.subplots(1, 2)
         for axis, image, valid, label in (
             (frame, projections[view], mask[view], f"view {view}, {np.rad2deg(theta_rad[view]):.1f}°"),
@@ -54,7 +72,7 @@ def draw_inspection(
             above.colorbar(drawn, ax=axis, pad=0.01, aspect=25).outline.set_edgecolor(FRAME)
         frame.set_ylabel("row")
         sinogram.set_ylabel("view")
-        left, right = below.subfigures(1, 2, width_ratios=(1.6, 1))
+        left, right = split_figure(below, width_ratios=(1.6, 1))
         axis = left.subplots()
         for side, label, color in ((0, "left edge", MEASURED), (1, "right edge", MISSING)):
             axis.plot(edge_signal[:, side], color=color, lw=1.4, label=label)

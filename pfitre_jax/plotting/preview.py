@@ -8,11 +8,11 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.plotting.panels import Panel, draw_slices
-from pfitre_jax.plotting.style import FRAME, TEXT, add_grid, new_figure
+from pfitre_jax.plotting.style import FRAME, TEXT, add_grid, new_figure, split_figure
 from pfitre_jax.plotting.wedge_diagram import draw_wedge_and_facts
 
 
@@ -42,9 +42,9 @@ def draw_preview(
         units: Unit of the image values, "1/pixel" or "1/um".
     """
     with new_figure(3.1 * max(len(panels), 3) + 0.6, 6.9, title) as figure:
-        above, below = figure.subfigures(2, 1, height_ratios=(1.35, 1))
+        above, below = split_figure(figure, height_ratios=(1.35, 1))
         draw_slices(above, panels, units)
-        left, middle, right = below.subfigures(1, 3, width_ratios=(1.35, 1.25, 1))
+        left, middle, right = split_figure(below, width_ratios=(1.35, 1.25, 1))
         _draw_residual_sinogram(left, residual_sinogram, row)
         _draw_convergence(middle.subplots(), curves)
         draw_wedge_and_facts(right, theta_rad, wedge, facts)
@@ -64,7 +64,7 @@ def draw_live(
         facts: Lines of text below the diagram of the wedge.
     """
     with new_figure(3.1 * (len(panels) + 1) + 0.6, 3.9, title) as figure:
-        left, right = figure.subfigures(1, 2, width_ratios=(len(panels), 0.8))
+        left, right = split_figure(figure, width_ratios=(len(panels), 0.8))
         draw_slices(left, panels, "1/pixel")
         draw_wedge_and_facts(right, theta_rad, wedge, facts)
     return figure
@@ -78,9 +78,10 @@ def _draw_residual_sinogram(figure: FigureBase, residual: np.ndarray, row: int) 
     )
     axis.set_title(f"residual sinogram of row {row}, A x - y", loc="left")
     axis.set(xlabel="column", ylabel="view")
-    bar = figure.colorbar(drawn, ax=axis, pad=0.02, aspect=22)
+    ticks = ScalarFormatter()
+    ticks.set_powerlimits((-2, 3))
+    bar = figure.colorbar(drawn, ax=axis, pad=0.02, aspect=22, format=ticks)
     bar.outline.set_edgecolor(FRAME)
-    bar.formatter.set_powerlimits((-2, 3))
 
 
 def _draw_convergence(axis: Axes, curves: Mapping[str, np.ndarray]) -> None:
@@ -103,13 +104,15 @@ def _draw_convergence(axis: Axes, curves: Mapping[str, np.ndarray]) -> None:
                 color=color,
                 va="center",
             )
-    if any(len(line.get_ydata()) for line in axis.get_lines()):
+    if any(len(np.asarray(line.get_ydata())) for line in axis.get_lines()):
         _scale_convergence(axis)
 
 
 def _scale_convergence(axis: Axes) -> None:
     """Logarithmic residuals; logarithmic iterations where the curves differ much in length."""
-    lines = [(line.get_xdata(), line.get_ydata()) for line in axis.get_lines() if len(line.get_ydata())]
+    lines = [
+        np.asarray(line.get_xydata()).T for line in axis.get_lines() if len(np.asarray(line.get_ydata()))
+    ]
     low, high = min(y.min() for _, y in lines), max(y.max() for _, y in lines)
     plain = FuncFormatter(lambda value, _: f"{value:g}")
     axis.set_yscale("log")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase, SubFigure
 
 DPI = 130
 #: Colors of text, of frames and axes, of grid lines, and of a masked pixel.
 TEXT, FRAME, GRID, MASKED = "#1f2430", "#8a90a0", "#e6e8ee", "#d98c1f"
 #: Colors of what was measured, and of what is missing or supplied by a prior.
 MEASURED, MISSING = "#2b6cb0", "#e4572e"
-PARAMETERS = {
+PARAMETERS: dict[Any, Any] = {
     "font.size": 9,
     "text.color": TEXT,
     "axes.edgecolor": FRAME,
@@ -44,6 +45,23 @@ def new_figure(width: float, height: float, title: str = "", dpi: int = DPI) -> 
         if title:
             figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
         yield figure
+
+
+def split_figure(
+    figure: FigureBase,
+    *,
+    height_ratios: tuple[float, ...] = (1,),
+    width_ratios: tuple[float, ...] = (1,),
+) -> list[SubFigure]:
+    """Divides a figure into a grid of parts with these relative sizes; returns them row by row."""
+    parts = figure.subfigures(
+        len(height_ratios),
+        len(width_ratios),
+        squeeze=False,
+        height_ratios=height_ratios,
+        width_ratios=width_ratios,
+    )
+    return list(np.asarray(parts).ravel())
 
 
 def gray_limits(values: np.ndarray) -> tuple[float, float]:
