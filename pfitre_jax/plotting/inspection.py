@@ -19,15 +19,6 @@ from pfitre_jax.plotting.style import (
     new_figure,
     split_figure,
 )
-    FRAME,
-    MASKED,
-    MEASURED,
-    MISSING,
-    add_grid,
-    gray_limits,
-    new_figure,
-    split_figure,
-)
 from pfitre_jax.plotting.wedge_diagram import draw_wedge_and_facts
 
 
