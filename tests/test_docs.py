@@ -56,6 +56,18 @@ def test_every_public_name_has_an_entry(site):
     assert not missing
 
 
+def test_pages_named_in_the_code_exist():
+    files = [*MODULES, *ROOT.glob("experiments/**/*.md"), *ROOT.glob("notebooks/*")]
+    named = {
+        (path.name, page)
+        for path in files
+        if path.is_file()
+        for page in re.findall(r"\bdocs/[a-z_/-]{1,60}\.md", path.read_text())
+    }
+    missing = sorted((name, page) for name, page in named if not (ROOT / page).exists())
+    assert len(named) > 10 and not missing
+
+
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text()
     pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]

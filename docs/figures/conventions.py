@@ -1,4 +1,4 @@
-"""The conventions of docs/conventions.md as a picture, drawn from its formulae alone.
+"""The conventions of docs/reference/conventions.md as a picture, drawn from its formulae alone.
 
 ``python docs/figures/conventions.py`` writes it; ``tests/test_docs.py`` holds it against the projector.
 """

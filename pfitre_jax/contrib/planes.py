@@ -27,7 +27,7 @@ class Planes(Prior):
     ``f`` is the network's update. In both planes, edges across the axis of the wedge are weak and the others
     are measured. In the plane of rows and wedge the missing frequencies are not exactly a wedge, so that the
     network was not trained on such images. The prior makes neighbouring rows agree; on the volumes that were
-    measured it improved nothing else (docs/priors.md).
+    measured it improved nothing else (docs/measurements/volume.md).
 
     Attributes:
         prior: Network of single images that rotates them into the frame of the wedge.

@@ -5,7 +5,7 @@ is therefore the special case whose convolutions along the rows are the identity
 its weights.
 
 It needs a sample whose structure continues over neighbouring rows. On the rows that were measured so far it
-was no better than ``volume``, which sees neighbouring rows as input channels (docs/priors.md).
+was no better than ``volume``, which sees neighbouring rows as input channels (docs/measurements/volume.md).
 
 References:
     Tran et al., A closer look at spatiotemporal convolutions for action recognition, CVPR 2018.

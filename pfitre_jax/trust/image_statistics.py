@@ -1,7 +1,7 @@
 """Four statistics of an image, and their distance to those of the images that a prior was evaluated on.
 
 The distance detects samples that a prior was not trained for. The features of the network and its residual do
-not: they are as usual on photographs, which the network restores smoothly (docs/design.md).
+not: they are as usual on photographs, which the network restores smoothly (docs/measurements/log.md).
 """
 
 from __future__ import annotations
