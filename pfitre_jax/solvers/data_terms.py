@@ -1,14 +1,14 @@
-"""Data terms other than least squares, each by the weights of the least squares that stand in for it.
+"""Data terms other than least squares, minimised by iteratively reweighted least squares.
 
-A term is ``sum phi(r) / norm(A)^2`` over the residuals ``r = M(A x - y)``, scaled so that ``phi(r) = r^2/2``
-for small ``r`` in the most trusted bin: ``rho`` and the weights of priors keep their meaning. At an image
-``x`` it is replaced by ``sum w r^2/2 / norm(A)^2``, ``w = phi'(r)/r`` from 0 to 1, which has the term's
-gradient there and, where ``phi`` is a concave function of ``r^2``, lies above it elsewhere, but for a
-constant. Solving with weights that are renewed at ``x`` (:mod:`pfitre_jax.solvers.wrappers.reweighted`) comes to
-rest where the term's gradient is 0: iteratively reweighted least squares (Holland & Welsch, Commun. Stat.
-A6, 1977).
+A term is ``sum phi(r) / ||A||^2`` over the residuals ``r = M(A x - y)``, scaled so that ``phi(r) = r^2/2`` for
+small ``r`` in the bin of largest weight: ``rho`` and the weights of priors keep their meaning. At an image
+``x`` it is replaced by ``sum w r^2/2 / ||A||^2`` with ``w = phi'(r)/r`` from 0 to 1. That has the gradient of
+the term at ``x`` and, up to a constant, lies above it elsewhere where ``phi`` is a concave function of
+``r^2``. With weights that are renewed at each ``x`` (:mod:`pfitre_jax.solvers.wrappers.reweighted`) a solver
+comes to rest where the gradient of the term is 0.
 
-Each term has ``value(problem, x)`` and ``weights(problem, x)``; ``x`` is (ny, nx), weights (views, columns).
+References:
+    Holland & Welsch, Commun. Stat. A6, 1977.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from jaxtyping import Array, Float
 from pfitre_jax.interfaces import DataTerm, Problem
 from pfitre_jax.solvers.parameters.noise import MAD
 
-#: With this many standard deviations Huber's estimate of a mean has 95% of the least squares' efficiency
-#: on normal noise (Huber, Ann. Math. Stat. 35, 1964).
+#: Standard deviations at which Huber's estimate of a mean has 95% of the efficiency of least squares on normal
+#: noise (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DEVIATIONS = 1.345
-#: A view is far off with a residual so many times the usual one's; shot noise, edges and small shifts are not.
+#: Residual of a view, over the median of all views, above which it counts less. Shot noise, edges and small
+#: shifts stay below.
 VIEW_RATIO = 2.0
-#: Below this part of the data's root mean square a view is off by what the prior does not know of the object,
-#: more at the ends of the measured range than elsewhere, and not because it slipped.
+#: Least residual of a view, over the root mean square of the data, at which it may count less. Smaller ones
+#: come from errors of the prior, which are larger at the ends of the measured range than elsewhere.
 VIEW_FLOOR = 0.15
-#: The robust scale of the residual is at least this part of the root mean square of the data.
+#: Least robust scale of the residual, over the root mean square of the data.
 SMALLEST_SCALE = 1e-3
-#: Bins with signal are at least this part of the same.
+#: Least value of a bin with signal, over the root mean square of the data.
 SIGNAL_SHARE = 0.1
 
 
@@ -43,7 +44,11 @@ SIGNAL_SHARE = 0.1
 class Gaussian(DataTerm):
     """``phi(r) = w r^2/2``, ``w = (min sigma / sigma)^2``: normal noise of known standard deviation.
 
-    sigma: () or (views, columns), standard deviation of the bins, more than 0; only its ratios count
+    Attributes:
+        sigma: () or (views, columns), standard deviation of the bins, more than 0; only ratios matter.
+
+    Raises:
+        ValueError: If ``sigma`` is a number that is not finite or not more than 0.
     """
 
     sigma: Any = 1.0
@@ -65,19 +70,26 @@ class Gaussian(DataTerm):
 class Poisson(DataTerm):
     """Photon counts ``N ~ Poisson(counts exp(-scale A x))`` behind the sample, ``y = -log(N/counts)/scale``.
 
-    ``phi(r) = c exp(-s y) (exp(s r) - 1 - s r) / s^2``, ``s`` the scale and ``c = counts/max(counts)``: the
-    negative log-likelihood less its least value, over ``max(counts) s^2``. ``w = phi'(r)/r`` is ``c`` times
-    the logarithmic mean ``(exp(-s Ax) - exp(-s y)) / (s (A x - y))`` of measured and expected transmission:
-    for many photons the inverse variance of ``y``, as in the weighted least squares of Sauer & Bouman (IEEE
-    Trans. Signal Process. 41, 1993), who take the measured one, and of Elbakri & Fessler (IEEE TMI 21, 2002).
+    ``phi(r) = c exp(-s y) (exp(-s r) - 1 + s r) / s^2``, ``s`` the scale and ``c = counts/max(counts)``: the
+    negative log-likelihood less its minimum, over ``max(counts) s^2``. ``w = phi'(r)/r`` is ``c`` times the
+    logarithmic mean ``(exp(-s y) - exp(-s A x)) / (s (A x - y))`` of the measured and the expected
+    transmission: for many photons the inverse variance of ``y``.
 
-    Approximations: scatter, dark current and readout noise are left out. In the weights, not in the value,
-    line integrals are held between the flat beam and one photon, ``0 <= s l <= log(counts)``. The weighted
-    least squares have the likelihood's slope but do not lie above it everywhere: no step is sure to lower
-    it. Where the weights are those at ``x`` itself the fixed point is the likelihood's all the same.
+    Scatter, dark current and readout noise are neglected. In the weights, not in the value, line integrals
+    are limited to between the flat beam and one photon, ``0 <= s l <= log(counts)``. The weighted least
+    squares have the slope of the likelihood but do not lie above it everywhere, so that a step may raise it.
+    A fixed point is one of the likelihood nevertheless.
 
-    counts: () or (views, columns), of the flat beam in a bin, more than 1
-    scale: (), what the sinogram has been divided by
+    Attributes:
+        counts: () or (views, columns), photons of the flat beam in a bin, more than 1.
+        scale: (), what the sinogram was divided by.
+
+    Raises:
+        ValueError: If ``counts`` is a number of at most 1, or ``scale`` one of at most 0.
+
+    References:
+        Weighted least squares with the measured transmission: Sauer & Bouman, IEEE Trans. Signal Process. 41,
+        1993. Elbakri & Fessler, IEEE TMI 21, 2002.
     """
 
     counts: Any
@@ -100,7 +112,7 @@ class Poisson(DataTerm):
         return problem.mask * counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
 
     def _numbers(self, problem: Problem, dtype):
-        # A dead bin counts nothing and a hot one too much: what is masked is as a beam of one photon.
+        # A dead bin counts no photons and a hot one too many: masked bins count one.
         counts = jnp.broadcast_to(jnp.asarray(self.counts, dtype), problem.mask.shape)
         return jnp.where(problem.mask > 0, counts, 1), jnp.asarray(self.scale, dtype)
 
@@ -110,11 +122,18 @@ class Poisson(DataTerm):
 class Huber(DataTerm):
     """``phi(r) = r^2/2`` up to ``|r| = delta``, then ``delta |r| - delta^2/2``; ``w = min(1, delta/|r|)``.
 
-    Zingers, slipped views and hot columns pull with a bounded force (Huber, Ann. Math. Stat. 35, 1964). So
-    does every other bin: a prior needs a smaller weight than with least squares.
+    Zingers, slipped views and hot columns pull with a bounded force. So does every other bin: a prior needs a
+    smaller weight than with least squares.
 
-    delta: (), in the units of the sinogram, more than 0; "auto" (kept as None) for ``1.345`` times
-        :func:`robust_scale` of the residual at ``x``
+    Attributes:
+        delta: (), in the units of the sinogram, more than 0; "auto" (kept as None) for ``1.345`` times
+            :func:`robust_scale` of the residual at ``x``.
+
+    Raises:
+        ValueError: If ``delta`` is another text, or a number that is not finite or not more than 0.
+
+    References:
+        Huber, Ann. Math. Stat. 35, 1964.
     """
 
     delta: Any = None
@@ -143,13 +162,20 @@ class Huber(DataTerm):
 class StudentT(DataTerm):
     """``phi(r) = q/2 log(1 + r^2/q)``, ``q = dof sigma^2``; ``w = 1/(1 + r^2/q)``.
 
-    The negative log-likelihood of Student's t distribution, times ``sigma^2 dof/(dof + 1)``. A bin far off
-    pulls less the farther it is (Lange, Little & Taylor, J. Am. Stat. Assoc. 84, 1989): more than
-    :class:`Huber` forgives, but not convex, so that the start matters.
+    The negative log-likelihood of Student's t distribution, times ``sigma^2 dof/(dof + 1)``. An outlier pulls
+    less the farther it is, so that it has less influence than with :class:`Huber`. The term is not convex: the
+    start matters.
 
-    sigma: (), in the units of the sinogram, more than 0; "auto" (kept as None) for :func:`robust_scale` of
-        the residual at ``x``
-    dof: (), degrees of freedom, more than 0; many make it least squares
+    Attributes:
+        sigma: (), in the units of the sinogram, more than 0; "auto" (kept as None) for :func:`robust_scale` of
+            the residual at ``x``.
+        dof: (), degrees of freedom, more than 0; least squares for many.
+
+    Raises:
+        ValueError: If ``sigma`` is another text, or a number is not finite or not more than 0.
+
+    References:
+        Lange, Little & Taylor, J. Am. Stat. Assoc. 84, 1989.
     """
 
     sigma: Any = None
@@ -169,11 +195,10 @@ class StudentT(DataTerm):
         return 1 / (1 + residual**2 / self._squared(problem, residual))
 
     def _squared(self, problem, residual):
-        sigma = (
-            robust_scale(problem, residual) if self.sigma is None else jnp.asarray(self.sigma, residual.dtype)
-        )
-        # Of an empty row the square of the scale would be too small for single precision.
-        return jnp.maximum(jnp.asarray(self.dof, residual.dtype) * sigma**2, jnp.finfo(residual.dtype).tiny)
+        dtype = residual.dtype
+        sigma = robust_scale(problem, residual) if self.sigma is None else jnp.asarray(self.sigma, dtype)
+        # For an empty row the square of the scale would underflow in single precision.
+        return jnp.maximum(jnp.asarray(self.dof, dtype) * sigma**2, jnp.finfo(dtype).tiny)
 
 
 @jax.tree_util.register_dataclass
@@ -181,14 +206,19 @@ class StudentT(DataTerm):
 class WholeViews(DataTerm):
     """``phi = n m/2`` of a view up to ``m = c``, then ``n (c - c^2/2m)``; ``w = min(1, c/m)^2`` in its bins.
 
-    ``m`` is the mean square of its residual and ``n`` the number of its valid bins. A view that slipped is
-    wrong everywhere: this tells it by all its bins together, where :class:`Huber` and :class:`StudentT` tell
-    each by itself, and leaves the other views as they are. The farther off, the less it pulls; not convex,
-    so that the start matters. A zinger condemns the whole view, unless it is masked. A view of a volume is
-    told in each row by itself.
+    ``m`` is the mean square of the residual of the view and ``n`` the number of its valid bins. A view that
+    slipped is wrong everywhere: this term judges it by all its bins together, where :class:`Huber` and
+    :class:`StudentT` judge each bin separately, and leaves the other views unchanged. The larger the
+    residual, the less the view pulls. The term is not convex: the start matters. A zinger lowers the weight
+    of the whole view unless it is masked. In a volume a view is judged separately in each row.
 
-    limit: (), ``sqrt(c)`` in the units of the sinogram, more than 0; "auto" (kept as None) for twice the
-        median over the views of ``sqrt(m)`` at ``x``, and at least 0.15 of the root mean square of the data
+    Attributes:
+        limit: (), ``sqrt(c)`` in the units of the sinogram, more than 0; "auto" (kept as None) for twice the
+            median over the views of ``sqrt(m)`` at ``x``, and at least 0.15 of the root mean square of the
+            data.
+
+    Raises:
+        ValueError: If ``limit`` is another text, or a number that is not finite or not more than 0.
     """
 
     limit: Any = None
@@ -211,34 +241,37 @@ class WholeViews(DataTerm):
         size = jnp.sum(residual**2, axis=-1) / jnp.maximum(bins, 1)
         if self.limit is not None:
             return bins, size, jnp.asarray(self.limit, size.dtype) ** 2
-        usual = jnp.nanmedian(jnp.where(bins > 0, size, jnp.nan), axis=-1, keepdims=True)
-        most = VIEW_RATIO**2 * jnp.nan_to_num(usual)
+        median = jnp.nanmedian(jnp.where(bins > 0, size, jnp.nan), axis=-1, keepdims=True)
+        most = VIEW_RATIO**2 * jnp.nan_to_num(median)
         least = VIEW_FLOOR**2 * _mean_square(problem, axis=(-2, -1))[..., None]
         return bins, size, jnp.maximum(most, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
 
 
 def robust_scale(problem: Problem, residual: Float[Array, "views columns"]) -> Float[Array, ""]:
-    """``median |r| / 0.6745`` over the valid bins with signal: the standard deviation of normal noise among
-    outliers.
+    """``median |r| / 0.6745`` over the valid bins with signal: the standard deviation of noise with outliers.
 
-    The median absolute deviation, from 0. In air, where any image fits, it would say nothing: with signal are
-    bins of at least ``SIGNAL_SHARE`` of the data's root mean square. At least ``SMALLEST_SCALE`` of that: a
-    scan that is fitted exactly in most bins has no scale.
+    The median absolute deviation from 0. Bins without signal are left out, as any image fits air: bins with
+    signal have at least :data:`SIGNAL_SHARE` of the root mean square of the data. The scale is at least
+    :data:`SMALLEST_SCALE` of that, also for a scan that is fitted exactly.
+
+    Args:
+        problem: The data term.
+        residual: (views, columns), ``M(A x - y)``.
     """
     mean_square = _mean_square(problem)
     signal = (problem.mask > 0) & (problem.sinogram**2 > SIGNAL_SHARE**2 * mean_square)
-    middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(signal, jnp.abs(residual), jnp.nan)))
+    median = jnp.nan_to_num(jnp.nanmedian(jnp.where(signal, jnp.abs(residual), jnp.nan)))
     least = SMALLEST_SCALE * jnp.sqrt(jnp.maximum(mean_square, jnp.finfo(residual.dtype).tiny))
-    return jnp.maximum(middle / MAD, least)
+    return jnp.maximum(median / MAD, least)
 
 
 def _mean_square(problem, axis=None):
-    """Of the data in the valid bins: of all, or along ``axis``."""
+    """Mean square of the data in the valid bins: of all, or along ``axis``."""
     return jnp.sum(problem.sinogram**2, axis) / jnp.maximum(jnp.sum(problem.mask > 0, axis), 1)
 
 
 def _total(problem, values):
-    """``sum_M values / norm(A)^2``: (views, columns) -> ()."""
+    """``sum_M values / ||A||^2``: (views, columns) -> ()."""
     return jnp.sum(jnp.where(problem.mask > 0, values, 0)) / problem.norm_squared
 
 
@@ -254,9 +287,9 @@ def _logarithmic_mean(a, b):
 
 
 def _check(term, *names: str, above: float = 0, auto: bool = False) -> None:
-    """``ValueError`` for Python numbers that make no sense; "auto", where it may be, becomes None.
+    """Raises ``ValueError`` for Python numbers out of range; replaces "auto", where it is allowed, by None.
 
-    Arrays pass, as do the tracers and placeholders that JAX builds pytrees from.
+    Arrays pass, as do the tracers and placeholders from which JAX builds pytrees.
     """
     for name in names:
         value = getattr(term, name)

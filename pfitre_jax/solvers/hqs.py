@@ -11,13 +11,17 @@ from jaxtyping import Array, Float, Int
 
 from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
+from pfitre_jax.solvers.parameters.tv_weight import resolve_rho
 from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
 #: Factor of ``rho`` in the last data step (docs/measurements/log.md).
 CLOSING = 10.0
+#: Iterations of :func:`hqs`.
+ITERATIONS = 10
 
 
 @jax.tree_util.register_dataclass
@@ -148,25 +152,35 @@ def hqs(
     A: Projector,
     sinogram: Float[Array, "views columns"],
     *,
-    prior: Prior,
-    rho: Any,
-    iterations: int = 8,
+    prior: Prior | str = "circuits",
+    rho: Any = "auto",
+    iterations: int | None = None,
     cg_iterations: int = 5,
     **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstructs one slice by :class:`HQS`.
+    """Reconstructs one slice by :class:`HQS`, as ``pfitre_jax.reconstruct(scan, "pfitre")`` does.
 
     Args:
         A: Projector.
-        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
-        prior: A :class:`pfitre_jax.interfaces.Prior`.
-        rho: (), prior strength relative to ``||A||^2 = 1``; the shipped prior was trained with 0.003 to 0.02.
-        iterations: Largest number of iterations of prior and data step.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1]: divide measured
+            ones by :func:`pfitre_jax.solvers.estimate_scale`.
+        prior: A :class:`pfitre_jax.interfaces.Prior`, or the name or path of one for
+            :func:`pfitre_jax.priors.pretrained`.
+        rho: (), prior strength relative to ``||A||^2 = 1``; the shipped priors were trained with 0.005 to
+            0.08. "auto": computed from the estimated noise, see
+            :func:`pfitre_jax.solvers.rho_from_tv_weight`. A prior that was trained with its own takes that.
+        iterations: Largest number of iterations of prior and data step. None: 10, or as many as the prior was
+            trained for.
         cg_iterations: Conjugate gradient iterations in each data step.
         **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`. With ``differentiate="implicit"`` a
             prior that alternates between mirror images takes their mean in each iteration instead.
     """
-    check_number("rho", rho)
+    prior = pretrained(prior) if isinstance(prior, str) else prior
+    if prior.info.rho is None:
+        rho = resolve_rho(rho, A, sinogram, options.get("mask"), options.get("support"))
+        check_number("rho", rho)
+    if iterations is None:
+        iterations = prior.info.iterations or ITERATIONS
     stationary = options.get("differentiate") == "implicit"
-    solver = HQS(prior, rho, cg_iterations, stationary=stationary)
+    solver = HQS.create(prior, rho, cg_iterations=cg_iterations, stationary=stationary)
     return solve(solver, A, sinogram, iterations=iterations, **options)

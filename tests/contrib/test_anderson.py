@@ -15,7 +15,7 @@ from scipy.sparse.linalg import gmres
 from pfitre_jax import contrib, solvers
 from pfitre_jax.contrib.anderson import Anderson
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.interfaces import Prior
+from pfitre_jax.interfaces import Iterate, Prior, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
@@ -28,36 +28,28 @@ RHO = 0.05
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class State:
-    x: Any
-    residual: Any
-    change: Any
-    count: Any
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
 class Vector:
+    """The problem: ``b``."""
+
     b: Any
 
-    def residual(self, x):
-        return jnp.sum(x)
+    def relative_residual(self, residual):
+        return jnp.sum(residual)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Linear:
-    """``x <- matrix x + b``."""
+class Linear(Solver):
+    """``x <- matrix x + b``; the state is the number of steps."""
 
     matrix: Any
 
     def init(self, problem, x0):
-        zero = jnp.zeros((), x0.dtype)
-        return State(x0, zero, zero, jnp.array(0))
+        return Iterate(x0, jnp.zeros_like(x0)), jnp.array(0)
 
-    def step(self, problem, state):
-        x = self.matrix @ state.x + problem.b
-        return State(x, jnp.sum(x), jnp.linalg.norm(x - state.x), state.count + 1)
+    def step(self, problem, iterate, state):
+        x = self.matrix @ iterate.x + problem.b
+        return Iterate(x, x - iterate.x), state + 1
 
 
 @functools.cache
@@ -71,7 +63,7 @@ def linear():
 
 
 def iterates(method, problem, x0, iterations):
-    keep = lambda state: state.x  # noqa: E731
+    keep = lambda iterate, state: iterate.x  # noqa: E731
     solve = functools.partial(run, iterations=iterations, differentiate="unroll", keep=keep)
     return np.asarray(jax.jit(solve)(method, problem, x0).stats["kept"])
 
@@ -105,9 +97,10 @@ def test_damping_takes_part_of_the_step():
     matrix, b, _ = linear()
     with jax.enable_x64(True):
         method = Anderson(Linear(jnp.asarray(matrix)), 3, 0.3)
-        state = jax.jit(lambda p, x: method.step(p, method.init(p, x)))(Vector(jnp.asarray(b)), jnp.ones(6))
-        np.testing.assert_allclose(state.ahead.x, 0.3 * (matrix @ np.ones(6) + b) + 0.7)
-        np.testing.assert_allclose(state.x, matrix @ np.ones(6) + b)
+        step = jax.jit(lambda p, x: method.step(p, *method.init(p, x)))
+        iterate, state = step(Vector(jnp.asarray(b)), jnp.ones(6))
+        np.testing.assert_allclose(state.ahead[0].x, 0.3 * (matrix @ np.ones(6) + b) + 0.7)
+        np.testing.assert_allclose(iterate.x, matrix @ np.ones(6) + b)
 
 
 @jax.tree_util.register_dataclass

@@ -10,7 +10,7 @@ from small_scan import N, inside, problem, scan
 
 from pfitre_jax import contrib
 from pfitre_jax.interfaces import Prior, PriorInfo
-from pfitre_jax.solvers.initial_estimate import FIRST, first_reconstruction
+from pfitre_jax.solvers.initial_estimate import SOLVER, initial_estimate
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import disc_support
 
@@ -22,7 +22,6 @@ class Descent(Prior):
     """One gradient step on the data, from what it is told: ``v - A^T M(A v - y)/norm(A)^2``."""
 
     info = PriorInfo(initial_iterations=2)
-    first_iterations = 2
 
     def denoise(self, v, *, correction, wedge, rho):
         return v + rho * correction
@@ -44,15 +43,15 @@ def half_step(x):
 
 CASES = {
     "pnp": (
-        contrib.ProximalGradient(Descent(), RHO, STEP, first_iterations=0),
+        contrib.ProximalGradient(Descent(), RHO, STEP, initial_iterations=0),
         lambda x: denoised(half_step(x)),
     ),
     "red": (
-        contrib.RED(Descent(), RHO, WEIGHT, STEP, first_iterations=0),
+        contrib.RED(Descent(), RHO, WEIGHT, STEP, initial_iterations=0),
         lambda x: x + STEP * (downhill(x) + WEIGHT * (denoised(x) - x)),
     ),
     "red-pro": (
-        contrib.REDPRO(Descent(), RHO, STEP, 0.5, RELAXATION, first_iterations=0),
+        contrib.REDPRO(Descent(), RHO, STEP, 0.5, RELAXATION, initial_iterations=0),
         lambda x: (1 - RELAXATION) * half_step(x) + RELAXATION * denoised(half_step(x)),
     ),
 }
@@ -69,23 +68,23 @@ def test_a_step_is_what_it_says_and_the_prior_is_told_the_data_gradient_at_what_
 
 
 def test_the_null_space_loop_tells_it_the_same():
-    method = contrib.NullSpace(Descent(), RHO, first_iterations=0)
+    method = contrib.NullSpace(Descent(), RHO, initial_iterations=0)
 
     @jax.jit
     def proposal(p):
-        before = method.init(p, jnp.zeros((N, N)))
-        return before.x, method.step(p, before).z
+        point = method.init(p, jnp.zeros((N, N)))
+        return point[0].x, method.proposal(*method.step(p, *point))
 
     x, z = (np.ravel(image).astype(float) for image in proposal(problem()))
     np.testing.assert_allclose(z, denoised(x), atol=1e-4)
 
 
-def test_the_first_reconstruction_is_the_one_the_prior_was_trained_with():
+def test_the_initial_estimate_is_the_one_that_the_prior_was_trained_with():
     blank = jnp.zeros((N, N))
-    start = jax.jit(lambda p: first_reconstruction(p, blank, Descent()))(problem())
-    expected = jax.jit(lambda p: run(FIRST, p, blank, iterations=Descent.info.initial_iterations).value)(
+    start = jax.jit(lambda p: initial_estimate(p, blank, Descent()))(problem())
+    expected = jax.jit(lambda p: run(SOLVER, p, blank, iterations=Descent.info.initial_iterations).value)(
         problem()
     )
     np.testing.assert_allclose(start, expected, atol=1e-5)
     assert np.abs(start).max() > 0.1
-    np.testing.assert_array_equal(first_reconstruction(problem(), blank, Descent(), 0), blank)
+    np.testing.assert_array_equal(initial_estimate(problem(), blank, Descent(), 0), blank)

@@ -61,13 +61,13 @@ def rows_of(problem: VolumeProblem):
 
 
 def test_every_operator_is_that_of_the_rows(problem, volume):
-    for name in ("misfit", "normal", "gradient"):
+    for name in ("residual", "normal", "gradient"):
         whole = getattr(problem, name)(jnp.asarray(volume))
         each = [getattr(one, name)(image) for one, image in zip(rows_of(problem), volume, strict=True)]
         np.testing.assert_allclose(whole, np.stack(each), atol=1e-5)
-    each = [one.residual(image) for one, image in zip(rows_of(problem), volume, strict=True)]
+    each = [one.residual_norm(image) for one, image in zip(rows_of(problem), volume, strict=True)]
     # Rows without signal have a residual without a unit.
-    np.testing.assert_allclose(problem.residuals(jnp.asarray(volume)), each, rtol=1e-4)
+    np.testing.assert_allclose(problem.residual_norms(jnp.asarray(volume)), each, rtol=1e-4)
 
 
 def test_back_is_the_adjoint_of_the_projection(problem):

@@ -12,6 +12,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.interfaces import Iterate
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
@@ -46,13 +47,14 @@ def batch():
     problem = SliceProblem.create(A, sinograms[0])
 
     @jax.jit
-    def state(sinogram, x):
-        misfit = problem.with_sinogram(sinogram).misfit(x)
-        zero = jnp.zeros(())
-        return HQSState(x, jnp.zeros_like(x), problem.back(misfit) / RHO, zero, zero)
+    def point(sinogram, x):
+        residual, zero = problem.with_sinogram(sinogram).residual(x), jnp.zeros_like(x)
+        return Iterate(x, residual), HQSState(zero, zero, problem.back(residual), jnp.array(0))
 
-    states = jax.vmap(state)(sinograms, blurred * np.asarray(problem.support))
-    return Batch(problem, sinograms, jnp.asarray(truth), jnp.array(0.0), states, jnp.array(RHO), jnp.array(0))
+    points = jax.vmap(point)(sinograms, blurred * np.asarray(problem.support))
+    return Batch(
+        problem, sinograms, jnp.asarray(truth), jnp.array(0.0), *points, jnp.array(RHO), jnp.array(0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_reported_loss_is_that_of_the_proposal(batch, trained):
     np.testing.assert_allclose(metrics["l1"], np.abs(difference).mean(), rtol=1e-4)
     steps = sum(np.abs(np.diff(difference, axis=axis)).sum() for axis in (1, 2)) / (2 * difference.size)
     np.testing.assert_allclose(metrics["loss"], np.abs(difference).mean() + 0.3 * steps, rtol=1e-4)
-    before = np.abs(np.asarray(batch.state.x) - np.asarray(batch.truth)).mean()
+    before = np.abs(np.asarray(batch.iterate.x) - np.asarray(batch.truth)).mean()
     np.testing.assert_allclose(metrics["l1_before"], before, rtol=1e-4)
 
 
@@ -213,7 +215,7 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
     assert int(after.k) == int(batch.k) + 1
     np.testing.assert_allclose(after.state.z, proposed, atol=2e-4)
     # The data step changes the proposal towards the data.
-    x = np.asarray(after.state.x)
+    x = np.asarray(after.iterate.x)
     assert np.abs(x - proposed).max() > 1e-3 and x.min() >= 0 and not np.any(x[:, support == 0])
     A, misfit = jax.vmap(batch.problem.A), lambda image: np.asarray(A(image)) - np.asarray(batch.sinograms)
     assert np.all(np.linalg.norm(misfit(x), axis=(1, 2)) < np.linalg.norm(misfit(proposed), axis=(1, 2)))
@@ -237,8 +239,8 @@ def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained
     # Weights 1, 1/2 and 1/4, from the last proposal to the first.
     np.testing.assert_allclose(metrics["loss"], (np.dot([1, 2, 4], losses) / 7 + closed) / 2, rtol=1e-4)
     assert int(after.k) == int(batch.k) + iterations
-    np.testing.assert_allclose(after.state.x, at.state.x, atol=1e-4)
-    assert np.abs(np.asarray(after.state.x) - np.asarray(batch.state.x)).max() > 1e-2
+    np.testing.assert_allclose(after.iterate.x, at.iterate.x, atol=1e-4)
+    assert np.abs(np.asarray(after.iterate.x) - np.asarray(batch.iterate.x)).max() > 1e-2
 
 
 @pytest.mark.slow
@@ -253,13 +255,12 @@ def test_terms_that_look_at_the_proposal_again(name, batch, trained):
     prior = dataclasses.replace(PRIOR, params=state.params)
     z = propose(prior, batch)
     pairs = zip(batch.sinograms, z, strict=True)
-    misfits = [np.asarray(batch.problem.with_sinogram(y).misfit(i)) for y, i in pairs]
+    residuals = [np.asarray(batch.problem.with_sinogram(y).residual(i)) for y, i in pairs]
     if name == "consistency":
         sizes = [np.linalg.norm(np.asarray(y)) for y in batch.sinograms]
-        term = np.mean([np.linalg.norm(m) / s for m, s in zip(misfits, sizes, strict=True)])
+        term = np.mean([np.linalg.norm(m) / s for m, s in zip(residuals, sizes, strict=True)])
     else:
-        gradients = jnp.stack([batch.problem.back(jnp.asarray(m)) / RHO for m in misfits])
-        again = dataclasses.replace(batch, state=dataclasses.replace(batch.state, x=z, gradient=gradients))
+        again = dataclasses.replace(batch, iterate=Iterate(z, jnp.stack(residuals)))
         term = np.abs(np.asarray(propose(prior, again)) - np.asarray(z)).mean()
     assert term > 1e-3
     np.testing.assert_allclose(metrics["loss"] - trained[1][-1]["loss"], 0.5 * term, rtol=2e-3)

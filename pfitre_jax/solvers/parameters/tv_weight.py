@@ -82,11 +82,32 @@ def resolve_tv_weight(
     Raises:
         ValueError: For a text other than "auto".
     """
-    if not isinstance(weight, str):
+    if not _is_auto("weight", weight):
         return weight
-    if weight != "auto":
-        raise ValueError(f"weight is {weight!r}; expected a number or 'auto'")
     return _slice_tv_weight(A, as_float(sinogram), mask, support)
+
+
+def resolve_rho(
+    rho: Any,
+    A: Projector,
+    sinogram: Float[Array, "views columns"],
+    mask: Float[Array, "views columns"] | None = None,
+    support: Float[Array, "ny nx"] | None = None,
+) -> Any:
+    """``rho``, or for "auto" :func:`rho_from_tv_weight` of one slice.
+
+    Raises:
+        ValueError: For a text other than "auto".
+    """
+    if not _is_auto("rho", rho):
+        return rho
+    return rho_from_tv_weight(_slice_tv_weight(A, as_float(sinogram), mask, support))
+
+
+def _is_auto(name: str, value: Any) -> bool:
+    if isinstance(value, str) and value != "auto":
+        raise ValueError(f"{name} is {value!r}; expected a number or 'auto'")
+    return isinstance(value, str)
 
 
 @jax.jit

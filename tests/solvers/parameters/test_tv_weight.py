@@ -7,7 +7,6 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pfitre_jax.solvers.total_variation import resolve_weight
 
 from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry
@@ -18,6 +17,7 @@ from pfitre_jax.solvers.parameters.tv_weight import (
     RHO_RANGE,
     SMALLEST_WEIGHT,
     WEIGHT_PER_NOISE,
+    resolve_tv_weight,
     rho_from_tv_weight,
     tv_weight_from_noise,
 )
@@ -101,5 +101,5 @@ def test_noise_is_looked_for_in_the_image_that_is_asked_for():
     y = (clean + 0.01 * clean.max() * np.random.default_rng(7).standard_normal(clean.shape)).astype(
         np.float32
     )
-    inside = resolve_weight("auto", A, y, support=np.ones((72, 72), np.float32))
-    assert inside < 0.9 * resolve_weight("auto", A, y)
+    inside = resolve_tv_weight("auto", A, y, support=np.ones((72, 72), np.float32))
+    assert inside < 0.9 * resolve_tv_weight("auto", A, y)

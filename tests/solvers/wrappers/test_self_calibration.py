@@ -1,4 +1,4 @@
-"""What a detector adds, found from a misfit: what was put in, and nothing of noise."""
+"""What a detector adds, found from a residual: what was put in, and nothing of noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEVIATION = np.sqrt(np.pi / 2 / VIEWS)
 def test_columns_that_stand_out_are_found():
     put_in = np.zeros(COLUMNS, np.float32)
     put_in[[7, 30, 31, 79]] = 2.0, -3.0, 1.5, 2.5
-    found = np.asarray(column_offsets(NOISE + put_in, EVERY))[0]
+    found = np.asarray(column_offsets(-(NOISE + put_in), EVERY))[0]
     assert np.all(np.abs(found - put_in) < 5 * DEVIATION)
     assert np.all(np.sign(found[[7, 30, 31, 79]]) == np.sign(put_in[[7, 30, 31, 79]]))
     assert np.count_nonzero(found) < 8
@@ -32,8 +32,8 @@ def test_columns_that_stand_out_are_found():
 
 def test_of_noise_and_of_what_is_smooth_hardly_anything_is_found():
     smooth = 5 * np.sin(np.arange(COLUMNS) / 25)
-    for misfit in (NOISE, NOISE + smooth):
-        found = np.asarray(column_offsets(misfit, EVERY))
+    for residual in (NOISE, NOISE + smooth):
+        found = np.asarray(column_offsets(-residual, EVERY))
         assert np.count_nonzero(found) <= 0.05 * COLUMNS
 
 
@@ -41,7 +41,7 @@ def test_views_that_are_brighter_are_found():
     predicted = np.abs(NOISE[::-1]) * 10
     factor = np.ones((VIEWS, 1), np.float32)
     factor[[3, 20], 0] = 1.3, 0.6
-    found = np.asarray(view_gains((factor - 1) * predicted + NOISE, predicted, EVERY))
+    found = np.asarray(view_gains((1 - factor) * predicted - NOISE, predicted, EVERY))
     deviation = 1 / np.linalg.norm(predicted, axis=1, keepdims=True)
     assert np.all(np.abs(found - factor) < 5 * deviation)
     assert np.count_nonzero(found != 1) < 6
@@ -49,15 +49,15 @@ def test_views_that_are_brighter_are_found():
 
 def test_a_factor_of_all_views_is_no_error_of_any():
     predicted = np.abs(NOISE[::-1]) * 10
-    np.testing.assert_allclose(view_gains(0.2 * predicted, predicted, EVERY), 1, atol=1e-5)
+    np.testing.assert_allclose(view_gains(-0.2 * predicted, predicted, EVERY), 1, atol=1e-5)
 
 
 def test_invalid_bins_say_nothing():
     mask = EVERY.copy()
     mask[:, 5], mask[9] = 0, 0
-    misfit = np.where(mask > 0, NOISE, 0)
-    assert np.asarray(column_offsets(misfit, mask))[0, 5] == 0
-    assert np.asarray(view_gains(misfit, 10 * mask, mask))[9, 0] == 1
+    residual = np.where(mask > 0, NOISE, 0)
+    assert np.asarray(column_offsets(residual, mask))[0, 5] == 0
+    assert np.asarray(view_gains(residual, 10 * mask, mask))[9, 0] == 1
     blank = np.zeros_like(mask)
     assert not np.any(column_offsets(blank, blank)) and np.all(
         np.asarray(view_gains(blank, blank, blank)) == 1
@@ -67,9 +67,9 @@ def test_invalid_bins_say_nothing():
 def test_few_bins_say_nothing_of_themselves():
     """They fit each other whatever they hold."""
     few = (np.arange(VIEWS) < FEWEST - 1)[:, None] * EVERY
-    assert not np.any(column_offsets(few * NOISE, few))
+    assert not np.any(column_offsets(-few * NOISE, few))
     few = (np.arange(COLUMNS) < FEWEST - 1)[None, :] * EVERY
-    assert np.all(np.asarray(view_gains(few * NOISE, 10 * few, few)) == 1)
+    assert np.all(np.asarray(view_gains(-few * NOISE, 10 * few, few)) == 1)
 
 
 def test_a_method_does_not_converge_before_it_looks():
