@@ -163,7 +163,7 @@ def test_pages_are_in_plain_english(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_sentences_are_short(page):
-    """A sentence has at most 45 words; code, tables and headings are not sentences."""
+    """A sentence has at most 36 words; code, tables and headings are not sentences."""
     text = re.sub(r"^```.*?^```", "\n\n", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^(\||#|!\[|:::).*$", "\n", text, flags=re.MULTILINE)
     text = re.sub(r"^ *([*-]|\d+\.) ", "\n\n", text, flags=re.MULTILINE)
@@ -172,7 +172,7 @@ def test_sentences_are_short(page):
     sentences = [
         s for paragraph in re.split(r"\n\s*\n", text) for s in re.split(r"(?<=[.:;!?])[*)]*\s", paragraph)
     ]
-    assert not [sentence for sentence in sentences if len(sentence.split()) > 45]
+    assert not [sentence for sentence in sentences if len(sentence.split()) > 36]
 
 
 #: Files of the package whose words still have to be revised.

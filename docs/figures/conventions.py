@@ -1,6 +1,6 @@
-"""The conventions of docs/reference/conventions.md as a picture, drawn from its formulae alone.
+"""Figure of docs/reference/conventions.md, drawn from its formulas.
 
-``python docs/figures/conventions.py`` writes it; ``tests/test_docs.py`` holds it against the projector.
+``python docs/figures/conventions.py`` writes it; ``tests/test_docs.py`` compares it with the projector.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pfitre_jax.plotting import draw_wedge
 
 NY, NX, COLUMNS, CENTER = 9, 11, 15, 6.0
 THETA_RAD = np.deg2rad(np.arange(-20.0, 75.0, 6.0))
-#: The pixel that is followed, and the view it is seen in.
+#: Row and column of the drawn pixel, and the drawn view.
 I, J, VIEW = 6, 9, 8
 #: Distance of the detector from the axis, in the picture only.
 AWAY = 8.5
@@ -51,7 +51,7 @@ def _draw_view(axis: Axes, x: float, y: float, theta: float) -> None:
     axis.text(2.9 * np.cos(theta / 2), 2.9 * np.sin(theta / 2), "θ", color=DATA, fontsize=12, va="center")
 
     def place(t):
-        """Where on the drawn detector ``t`` is."""
+        """Position of ``t`` on the drawn detector."""
         return t * across - AWAY * along
 
     for k in range(COLUMNS):

@@ -1,4 +1,4 @@
-"""What the missing wedge does to an image and its spectrum, and what three methods make of it.
+"""Figure of the missing wedge: truth and three reconstructions with their spectra.
 
 ``python docs/figures/wedge.py`` reconstructs a slice of the shipped sample and writes the picture.
 """
@@ -22,7 +22,12 @@ MARK = "#ff6a3d"
 
 
 def draw(images: dict[str, np.ndarray], wedge: pf.Wedge) -> Figure:
-    """The images ``(ny, nx)`` above, the logarithms of their spectra below, with the missing wedge."""
+    """Draws images and the logarithms of their spectra with the missing wedge.
+
+    Args:
+        images: Name -> (ny, nx).
+        wedge: The missing wedge.
+    """
     figure = Figure(figsize=(2.9 * len(images), 6.1), layout="constrained", dpi=110)
     above, below = figure.subplots(2, len(images), squeeze=False)
     spectra = {name: np.log(np.abs(spectrum(image)) + 1e-6) for name, image in images.items()}
@@ -41,12 +46,12 @@ def draw(images: dict[str, np.ndarray], wedge: pf.Wedge) -> Figure:
 
 
 def spectrum(image: np.ndarray) -> np.ndarray:
-    """Fourier transform ``(ny, nx)``, frequency 0 in the middle, x to the right and y up as in the image."""
+    """Fourier transform (ny, nx) of an image, with frequency 0 in the middle and y up."""
     return np.fft.fftshift(np.fft.fft2(image))
 
 
 def cones(wedge: pf.Wedge) -> list[np.ndarray]:
-    """Both halves of the missing wedge, each three corners ``(3, 2)`` in cycles per pixel.
+    """Both halves of the missing wedge, as corners (3, 2) in cycles per pixel.
 
     A view at angle theta measures the frequencies on the line through 0 at angle theta (Fourier slice
     theorem).
