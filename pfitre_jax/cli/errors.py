@@ -25,10 +25,10 @@ _OPTIONS = {
 #: Further arguments whose option has the same name, with hyphens.
 _SAME_NAME = (
     "align alignment angle_unit angles center columns coordinator data drift exclude_views gains iterations "
-    "joint mask_nan memory method num_processes photons pixel_size prior process_id rho robust roll rows "
-    "scenes scene stage stripes tv_weight views weights"
+    "joint mask_nan memory method num_processes overwrite photons pixel_size prior process_id rho robust roll "
+    "rows scenes scene stage stripes tv_weight views weights"
 ).split()
-_SWITCHES = ("align", "drift", "gains", "joint", "mask_nan", "stripes")
+_SWITCHES = ("align", "drift", "gains", "joint", "mask_nan", "overwrite", "stripes")
 _NAMES = "|".join(sorted([*_OPTIONS, *_SAME_NAME], key=len, reverse=True))
 
 
@@ -68,20 +68,26 @@ def describe_error(error: BaseException) -> str:
 def in_options(message: str) -> str:
     """Returns a message of the library with options in place of Python arguments.
 
-    Translates an argument that the message starts with (``rho is -1``) or that has a value
-    (``joint=True``).
+    Translates an argument that the message starts with (``rho is -1``), that has a value (``joint=True``), or
+    that is in a list of settings (``takes no rho``).
 
     >>> in_options("pixel_size is -1; expected more than 0")
     '--pixel-size is -1; expected more than 0'
     >>> in_options("the prior needs neighboring rows; pass joint=True")
     'the prior needs neighboring rows; pass --joint'
     """
+    message = message.replace("another output folder", "another --out")
     message = re.sub(rf"^({_NAMES}) is\b", lambda match: f"{_option(match[1])} is", message)
+    message = re.sub(rf"\btakes (?:no )?(?:{_NAMES})(?:, (?:{_NAMES}))*\b", _in_list, message)
     return re.sub(rf"(?<![\w-])({_NAMES})=([^\s,;:)]+)", _with_value, message)
 
 
 def _option(argument: str) -> str:
     return _OPTIONS.get(argument) or "--" + argument.replace("_", "-")
+
+
+def _in_list(match: re.Match[str]) -> str:
+    return re.sub(rf"\b(?:{_NAMES})\b", lambda name: _option(name[0]), match[0])
 
 
 def _with_value(match: re.Match[str]) -> str:

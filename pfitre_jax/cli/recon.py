@@ -14,7 +14,7 @@ from pfitre_jax.cli import alignment as alignment_step
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
 from pfitre_jax.cli.console import describe_scan
-from pfitre_jax.cli.errors import ComputationError, computation
+from pfitre_jax.cli.errors import ComputationError, computation, in_options
 from pfitre_jax.cli.options import parse_number
 from pfitre_jax.cli.progress import ProgressReporter
 from pfitre_jax.cli.samples import read_truth, sample_path
@@ -343,7 +343,7 @@ class _Run:
         with computation(), self.team.step():
             paths = self._write(result, aligned, self.scan_name, truth, comparison, complete=True)
             checkpoint.remove_partial(self.out)
-        self.reporter.warn(result.warnings)
+        self.reporter.warn(map(in_options, result.warnings))
         self.reporter.event("done", files=[str(path) for path in paths], **result.timings)
         if self.reporter.for_person:
             print_result(result, paths)

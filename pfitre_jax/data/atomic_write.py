@@ -35,7 +35,7 @@ def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) ->
         existing = existing.parent
     if not existing.is_dir():
         raise NotADirectoryError(
-            f"the output folder {folder} cannot be created: {existing} is a file; give another --out"
+            f"the output folder {folder} cannot be created: {existing} is a file; use another output folder"
         )
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -43,12 +43,13 @@ def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) ->
     except OSError as error:
         raise type(error)(
             f"the output folder {folder} cannot be written ({error.strerror}); expected a folder with write "
-            "permission: give another --out"
+            "permission: use another output folder"
         ) from error
     for name in names:
         if (folder / name).is_dir():
             raise IsADirectoryError(
-                f"{folder / name} is a folder; expected to write a file there: move it, or give another --out"
+                f"{folder / name} is a folder; expected to write a file there: move it, or use "
+                "another output folder"
             )
     return folder
 

@@ -63,8 +63,7 @@ def check_finite(
         view, row, column = (int(i) for i in np.argwhere(bad)[0] + [0, row0, 0])
         raise ValueError(
             f"{int(bad.sum())} bins are NaN or infinite in float32, first at view {view}, row {row}, column "
-            f"{column}; expected finite values: correct the file, or mask these bins (--mask-nan; "
-            "mask_nan=True)"
+            f"{column}; expected finite values: correct the file, or mask these bins (mask_nan=True)"
         )
     return finite
 

@@ -147,6 +147,6 @@ def correct_roll(scan: Scan, roll_deg: float) -> Scan:
     projections, mask = apply_roll(scan.projections, scan.mask, roll_deg)
     if not mask.any():
         raise ValueError(
-            f"rotating {scan.rows} rows by {roll_deg:g} degrees leaves no valid bin; give a smaller --roll"
+            f"rotating {scan.rows} rows by {roll_deg:g} degrees leaves no valid bin; use a smaller roll"
         )
     return scan.with_projections(projections, mask, roll_deg=scan.roll_deg + roll_deg)

@@ -97,7 +97,8 @@ def check_evaluation(
     read_finished_cells(Path(folder) / CELLS, todo, context)
     if baselines is not None and not read_finished_cells(Path(baselines) / CELLS, todo, context, TV_CONTEXT):
         raise ValueError(
-            f"{baselines} holds no cell of this evaluation; expected the --out of one with the same settings"
+            f"{baselines} holds no cell of this evaluation; expected the output folder of one with "
+            "the same settings"
         )
 
 

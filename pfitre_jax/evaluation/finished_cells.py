@@ -76,7 +76,7 @@ def read_finished_cells(
         path = folder / f"{cell.name}.json"
         if not path.is_file():
             continue
-        fix = "choose another --out, or remove the folder"
+        fix = "use another output folder, or remove the folder"
         try:
             content = json.loads(path.read_text())
             same_cell = content["cell"] == _as_json(dataclasses.asdict(cell))

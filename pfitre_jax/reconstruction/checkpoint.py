@@ -118,7 +118,7 @@ def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = Fal
     if previous is not None and previous.get(IDENTITY) != identity:
         raise ValueError(
             f"{folder} holds another result: {_difference(previous.get(IDENTITY), identity)}; expected an "
-            "empty folder, or the command that produced it: use another --out, or --overwrite"
+            "empty folder, or the command that produced it: use another output folder, or overwrite=True"
         )
     return False
 
@@ -207,7 +207,7 @@ def check_disk(folder: Path, plan: Plan, rows: slice) -> tuple[int, int]:
     if needed + SPARE_BYTES > free:
         raise DoesNotFit(
             f"the run needs {needed / 2**30:.2f} GiB on disk, and {free / 2**30:.2f} GiB are free in "
-            f"{existing}: free some space, or use another --out"
+            f"{existing}: free some space, or use another output folder"
         )
     return needed, free
 
@@ -239,7 +239,7 @@ def _load_or_make_plan(
     if saved is not None and chunk != plan.chunk:
         raise DoesNotFit(
             f"the run started with {chunk} rows per batch, and {plan.chunk} fit now; expected as much memory "
-            "and as many devices as before: or start over with --overwrite"
+            "and as many devices as before: or start over with overwrite=True"
         )
     if saved is None:
         check_disk(folder, plan, rows)

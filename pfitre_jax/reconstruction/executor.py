@@ -130,7 +130,7 @@ def make_program(
             raise DoesNotFit(
                 f"{solved} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
                 f"{problem.A.sinogram_shape[0]} views need {needed.largest / 2**30:.1f} GiB, and "
-                f"{free / 2**30:.1f} GiB are free: use fewer views or columns, a larger --memory, or a "
+                f"{free / 2**30:.1f} GiB are free: use fewer views or columns, a higher memory limit, or a "
                 "machine with more memory"
             )
         # Memory grows with the rows, nearly in proportion.

@@ -185,7 +185,7 @@ class Settings:
             if values["prior"].info.reach and not joint:
                 raise ValueError(
                     "the prior uses the neighbouring rows of every row; expected another prior, or a joint "
-                    "reconstruction (--joint; joint=True)"
+                    "reconstruction (joint=True)"
                 )
         return cls(method, joint, data_model=data_model, **values)
 

@@ -146,7 +146,7 @@ class Plan:
         if truncated.mean() > SUSPICIOUS_SHARE and scan.provenance.get("data") == "absorption":
             warnings.append(
                 "nearly all views have signal at their edges: if these data are not line integrals, use "
-                "--data counts or --data transmission"
+                "data='counts' or data='transmission'"
             )
         empty = np.flatnonzero(block.empty)
         if empty.size:

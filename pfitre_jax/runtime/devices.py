@@ -111,27 +111,37 @@ class Team:
 ALONE = Team()
 
 
-def join(coordinator: str | None, processes: int | None, index: int | None) -> Team:
-    """Make this process one of several; the only one where nothing says otherwise.
+def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> Team:
+    """Makes this process a member of a team that shares the rows.
 
-    coordinator: "HOST:PORT" of the first process, the same for all; ``index`` of ``processes``. Without them,
-        what ``srun`` (SLURM) or ``mpirun`` (Open MPI) say in the environment.
+    Args:
+        coordinator: "HOST:PORT" of process 0, the same for all processes.
+        num_processes: Number of processes.
+        process_id: Index of this process, from 0.
 
-    Raises ``ValueError`` where some of the three are given and some not, or make no sense.
+    Without arguments, the environment of ``srun`` (SLURM) or ``mpirun`` (Open MPI) is used; without these the
+    process is alone.
+
+    Raises:
+        ValueError: If only some of the arguments are set, or they do not fit together.
     """
-    given = [value is not None for value in (coordinator, processes, index)]
-    if any(given):
-        if not all(given) or not 0 <= index < processes or ":" not in coordinator:
-            raise ValueError(
-                f"--coordinator is {coordinator}, --num-processes {processes}, --process-id {index}; "
-                "expected all three: HOST:PORT of the first process, their number, and 0 to one less"
-            )
-    else:
-        coordinator, processes, index = _launched()
-    if processes is None or processes == 1:
+    if coordinator is None and num_processes is None and process_id is None:
+        coordinator, num_processes, process_id = _launched()
+    elif (
+        coordinator is None
+        or num_processes is None
+        or process_id is None
+        or not 0 <= process_id < num_processes
+        or ":" not in coordinator
+    ):
+        raise ValueError(
+            f"coordinator={coordinator}, num_processes={num_processes}, process_id={process_id}; expected "
+            "all three: HOST:PORT of process 0, the number of processes, and the index of this one, from 0"
+        )
+    if num_processes is None or process_id is None or num_processes == 1:
         return ALONE
-    jax.distributed.initialize(coordinator, processes, index)
-    return Team(index, processes)
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+    return Team(process_id, num_processes)
 
 
 def _launched() -> tuple[str | None, int | None, int | None]:

@@ -386,14 +386,14 @@ def claim(config: TrainingConfig, out: Path) -> None:
         except ValueError as error:
             raise ValueError(
                 f"{path} is no JSON ({error}); expected the configuration of the run in this folder: choose "
-                "another --out"
+                "another output folder"
             ) from error
         shape = lambda config: [{**s, "steps": 0} for s in config.get("stages", [])]  # noqa: E731
         begun = shape(old)
         if {**old, "stages": 0} != {**new, "stages": 0} or begun != shape(new)[: len(begun)]:
             raise ValueError(
                 f"{path.parent} holds a run of another configuration ({path.name} differs); expected the "
-                "same, but for longer or more stages, to go on with it: choose another --out"
+                "same, but for longer or more stages, to go on with it: use another output folder"
             )
     write_files(out, {path.name: lambda path: path.write_text(json.dumps(new, indent=2) + "\n")})
 

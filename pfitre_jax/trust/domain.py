@@ -69,29 +69,29 @@ def check_domain(
     if width < SMALL_WEDGE_DEG:
         said.append(
             f"the missing wedge is only {width:.0f} degrees wide: a classical method is the better choice, "
-            "it needs no prior knowledge (--method fista-tv)"
+            "it needs no prior knowledge (method='fista-tv')"
         )
     elif "missing_deg" in trained:
         low, high = trained["missing_deg"]
         if not low - 2 <= width <= high + 2:
             said.append(
                 f"the missing wedge is {width:.0f} degrees wide; the prior {name!r} was trained on "
-                f"{low:.0f} to {high:.0f}: compare with --method fista-tv"
+                f"{low:.0f} to {high:.0f}: compare with method='fista-tv'"
             )
     for key, value, margin, what, remedy in (
         ("views", views, VIEWS_MARGIN, f"the scan has {views} views", ""),
-        ("rho", rho, RHO_MARGIN, f"rho is {rho:.2g}", "leave --rho out, or "),
+        ("rho", rho, RHO_MARGIN, f"rho is {rho:.2g}", "leave rho out, or "),
     ):
         low, high = trained.get(key, (value, value))
         if not low / margin <= value <= high * margin:
             said.append(
                 f"{what}; the prior {name!r} was trained on {low:g} to {high:g}: {remedy}compare with "
-                "--method fista-tv"
+                "method='fista-tv'"
             )
     if score is not None and score > 1:
         said.append(
             f"the result looks unlike the images that the prior {name!r} was judged on (domain score "
-            f"{score:.2f}, 1 is usual at most); do not trust fine detail, and compare with --method fista-tv"
+            f"{score:.2f}, 1 is usual at most); do not trust fine detail, and compare with method='fista-tv'"
         )
     limit = card.get("disagreement", {}).get("limit")
     typical = float(np.median(disagreements)) if len(disagreements) else 0.0
@@ -99,6 +99,6 @@ def check_domain(
         said.append(
             f"the prior {name!r} does not agree with the data: it would still change the result "
             f"by {typical:.0%} (usually less than {limit:.0%}); do not trust fine detail, and compare with "
-            "--method fista-tv"
+            "method='fista-tv'"
         )
     return said

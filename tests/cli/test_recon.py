@@ -57,7 +57,7 @@ BAD = {
     "negative iterations": (f"{GOOD} --iterations -3", "iterations is -3"),
     "iterations that are no number": (f"{GOOD} --iterations few", "--iterations"),
     "unknown option": (f"{GOOD} --iteration 3", "--iteration"),
-    "setting of another method": (f"{GOOD} --rho 0.1", "takes no rho"),
+    "setting of another method": (f"{GOOD} --rho 0.1", "takes no --rho"),
     "unknown data term": (f"{GOOD} --robust very", "'very' is not one of 'huber', 'student-t'"),
     "negative pixel size": (f"{GOOD} --pixel-size -1", "pixel size"),
     "unknown data kind": (f"{GOOD} --data photons", "photons"),
@@ -92,7 +92,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_the_scan_is_r
         "pfitre_jax.reconstruction.api.open_scan", lambda *a, **k: pytest.fail("the scan was read")
     )
     done = pfitre("recon", "scan.npz", "--method", "cgls", "--out", out)
-    assert done.exit_code == 2 and "give another --out" in done.stderr
+    assert done.exit_code == 2 and "use another --out" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

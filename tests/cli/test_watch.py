@@ -171,7 +171,7 @@ def test_the_command_refreshes_until_the_scan_is_whole(tmp_path):
         (["--joint", "--rows", "1:2", "--method", "admm-tv", "--tv-weight", "1"], "is one row; expected two"),
         (["--joint", "--rows", "0:2", "--method", "cgls"], "solves every row separately"),
         (["--rho", "much"], "--rho is 'much'; expected a number or 'auto'"),
-        (["--rho", "0.01", "--method", "cgls"], "method 'cgls' takes no rho"),
+        (["--rho", "0.01", "--method", "cgls"], "method 'cgls' takes no --rho"),
         (["--prior", "volume"], "uses the neighbouring rows of every row"),
         (["--rows", "5:9"], "the rows 5:9 are not in"),
         (["--center", "99"], "the centre 99 is outside the detector"),

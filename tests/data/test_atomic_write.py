@@ -23,7 +23,7 @@ def test_an_output_folder_below_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     for folder in (file, file / "below"):
-        with pytest.raises(NotADirectoryError, match="is a file; give another --out"):
+        with pytest.raises(NotADirectoryError, match="is a file; use another output folder"):
             check_output_folder(folder)
     assert check_output_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert list(tmp_path.iterdir()) == [file]
@@ -31,5 +31,5 @@ def test_an_output_folder_below_a_file_is_refused(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody can write to: /proc")
 def test_an_output_folder_that_cannot_be_written_is_refused():
-    with pytest.raises(OSError, match=r"cannot be written .* give another --out"):
+    with pytest.raises(OSError, match=r"cannot be written .* use another output folder"):
         check_output_folder("/proc/self/out")

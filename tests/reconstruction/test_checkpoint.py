@@ -116,7 +116,7 @@ def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
     same = job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS)
     assert job.is_complete(tmp_path, same)
     other = same | {"iterations": 5}
-    with pytest.raises(ValueError, match=r"another result: iterations was 20, is 5; .*--overwrite"):
+    with pytest.raises(ValueError, match=r"another result: iterations was 20, is 5; .*overwrite=True"):
         job.is_complete(tmp_path, other)
     (tmp_path / "partial").mkdir()
     assert not job.is_complete(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()

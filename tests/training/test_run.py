@@ -221,7 +221,7 @@ def test_folder_of_another_configuration_is_refused(config, train, stopped):
     before = files(stopped)
     with pytest.raises(ValueError, match="another configuration") as error:
         train(dataclasses.replace(config, seed=4), stopped)
-    assert "choose another --out" in str(error.value)
+    assert "use another output folder" in str(error.value)
     assert files(stopped) == before
 
 

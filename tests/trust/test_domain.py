@@ -77,7 +77,7 @@ def test_warnings_are_said_exactly_when_they_should(scan, expected):
     for sentence, part in zip(said, expected, strict=True):
         assert part in sentence
         # Every one tells what to do.
-        assert "--method fista-tv" in sentence
+        assert "method='fista-tv'" in sentence
 
 
 def test_sentences_hold_the_numbers():

@@ -53,7 +53,7 @@ def to_radians(values, unit: str = "deg") -> np.ndarray:
     if theta.size >= 10 and 0 < np.abs(values).max() <= 2 * np.pi + 0.01:
         raise ValueError(
             f"the angles reach from {values.min():g} to {values.max():g} degrees; these look like radians: "
-            "expected degrees, or give the angle unit 'rad' (--angle-unit rad)"
+            "expected degrees, or angle_unit='rad'"
         )
     return theta
 
@@ -72,13 +72,13 @@ def agreed_unit(requested: str | None, stated: str | None, origin: str) -> str |
     if requested is not None and stated is not None and requested != stated:
         raise ValueError(
             f"{origin} is in {stated!r} but the angle unit is {requested!r}; "
-            f"omit the unit, or give {stated!r} (--angle-unit {stated})"
+            f"omit the unit, or use angle_unit={stated!r}"
         )
     return requested or stated
 
 
 def check_numbers(
-    values, origin: str, expected: str = "one for each view, or give --angles CSV"
+    values, origin: str, expected: str = "one for each view, or use angles='angles.csv'"
 ) -> np.ndarray:
     """Returns stored values as an array.
 

@@ -79,7 +79,7 @@ class Hdf5Reader(Reader, Protocol):
         elif contents.theta is None:
             raise ValueError(
                 f"{path} ({self.name}) holds no angles in {origin}; "
-                "give them as a CSV file with one angle for each view (--angles CSV)"
+                "give them as a CSV file with one angle for each view (angles='angles.csv')"
             )
         else:
             theta = check_numbers(contents.theta, f"{path}: {origin}")

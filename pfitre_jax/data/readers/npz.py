@@ -47,7 +47,7 @@ class NpzReader(Reader):
             if not origin:
                 raise ValueError(
                     f"{path} holds {names} but no angles; expected 'theta_deg' or 'theta_rad' (views,), "
-                    "or give a CSV file (--angles CSV)"
+                    "or give a CSV file (angles='angles.csv')"
                 )
             stated = agreed_unit(unit, ANGLE_UNITS[origin], f"{path}: the array {origin!r}")
             theta_rad = to_radians(check_numbers(arrays[origin], f"{path}: {origin}"), stated or "deg")

@@ -36,7 +36,7 @@ class TiffReader(Reader):
         if angles is None:
             raise ValueError(
                 f"{file.path}: a TIFF stack holds no angles; give them as a CSV file with one angle for each "
-                "view (--angles CSV)"
+                "view (angles='angles.csv')"
             )
         stack = open_stack(file.path)
         provenance = {"file": str(file.path), "format": self.name, "angles": str(angles)}

@@ -66,10 +66,10 @@ def test_the_header_names_the_unit(csv, header):
         ("0\nnan\n", "deg", "angle of view 1"),
         ("0\ninf\n", "deg", "angle of view 1"),
         ("0\n45\n90\n", "rad", "look like degrees"),
-        ("theta_rad\n0\n1\n", "deg", "'theta_rad' is in 'rad'.*--angle-unit rad"),
-        ("theta_deg\n0\n1\n", "rad", "--angle-unit deg"),
+        ("theta_rad\n0\n1\n", "deg", "'theta_rad' is in 'rad'.*angle_unit='rad'"),
+        ("theta_deg\n0\n1\n", "rad", "angle_unit='deg'"),
         ("0\n45\n", "grad", "'deg' or 'rad'"),
-        ("\n".join(str(k * np.pi / 60) for k in range(60)), "deg", "look like radians.*--angle-unit rad"),
+        ("\n".join(str(k * np.pi / 60) for k in range(60)), "deg", "look like radians.*angle_unit='rad'"),
     ],
 )
 def test_bad_files_are_refused_in_words(csv, text, unit, message):
@@ -250,5 +250,5 @@ def test_a_word_among_the_angles_is_refused_with_its_line(path, values, word, da
 @given(values=st.lists(st.floats(0, 3.2), min_size=10, max_size=40).filter(lambda v: max(v) > 0.1))
 def test_radians_without_a_unit_are_not_taken_for_degrees(path, values):
     path.write_text("\n".join(map(repr, values)))
-    with pytest.raises(ValueError, match=r"look like radians.*--angle-unit rad"):
+    with pytest.raises(ValueError, match=r"look like radians.*angle_unit='rad'"):
         read_angles(path)

@@ -46,7 +46,7 @@ def test_the_unit_given_wins_over_degrees(tmp_path, stack):
 
 def test_no_theta_is_not_guessed(tmp_path, stack):
     path = write_exchange(tmp_path / "scan.h5", data=stack)
-    with pytest.raises(ValueError, match=r"no angles.*--angles"):
+    with pytest.raises(ValueError, match=r"no angles.*angles="):
         read_raw(path)
 
 

@@ -46,7 +46,7 @@ def test_a_filter_that_is_not_installed(tmp_path, monkeypatch, code, name, linke
 def test_angles_that_are_text(tmp_path, stack, csv):
     path = write_exchange(tmp_path / "scan.h5", data=stack, theta=["0", "40", "80", "120"])
     with pytest.raises(
-        ValueError, match=r"scan\.h5: /exchange/theta is text; expected numbers.*--angles CSV"
+        ValueError, match=r"scan\.h5: /exchange/theta is text; expected numbers.*angles='angles.csv'"
     ):
         read_raw(path)
     np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)

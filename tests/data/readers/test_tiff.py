@@ -43,7 +43,7 @@ def test_cu23(data_dir):
 
 def test_no_angles(tmp_path, stack):
     tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
-    with pytest.raises(ValueError, match="--angles"):
+    with pytest.raises(ValueError, match="angles="):
         read_raw(tmp_path / "scan.tif")
 
 
