@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +20,9 @@ def examples(page: str) -> dict[str, str]:
 
 def run(page: str, *titles: str) -> dict:
     """What the blocks of a page define, executed in one namespace: those of ``titles``, by default all."""
-    names = {"__name__": page}
+    # Dataclasses look their annotations up in the module of the class.
+    module = sys.modules[page] = types.ModuleType(page)
+    names = module.__dict__
     blocks = examples(page)
     for title in titles or blocks:
         exec(compile(blocks[title], f"{page}: {title}", "exec", dont_inherit=True), names)
