@@ -56,6 +56,16 @@ def test_every_public_name_has_an_entry(site):
     assert not missing
 
 
+def test_the_layout_table_lists_the_layers_in_their_order():
+    text = (DOCS / "explanation/design.md").read_text()
+    table = text[text.index("## Layout") : text.index("The table is in the order of the layers")]
+    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    names = [re.split(r"[./]", name)[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    layers = (ROOT / "tests/test_layers.py").read_text()
+    [listed] = re.findall(r"^LAYERS = \[(.*?)\]", layers, re.MULTILINE | re.DOTALL)
+    assert names == re.findall(r'"(\w+)"', listed)
+
+
 def test_pages_named_in_the_code_exist():
     files = [*MODULES, *ROOT.glob("experiments/**/*.md"), *ROOT.glob("notebooks/*")]
     named = {
