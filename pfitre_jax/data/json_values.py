@@ -1,4 +1,4 @@
-"""Conversion of values to what JSON can hold."""
+"""Conversion of values to JSON types."""
 
 from __future__ import annotations
 

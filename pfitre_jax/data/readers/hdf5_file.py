@@ -62,15 +62,15 @@ class Hdf5File:
         """Closes the file."""
         self.file.close()
 
-    def values(self, name: str, which=()) -> np.ndarray:
-        """Values of a dataset, all or those that the index ``which`` selects.
+    def values(self, name: str, selection=()) -> np.ndarray:
+        """Values of a dataset, all or those that the index ``selection`` selects.
 
         Raises:
             ValueError: If they cannot be in the file, do not fit into memory, or need a filter that is not
                 installed.
         """
         check_stored(self.path, self.datasets[name])
-        return _read(self.path, self.datasets[name], which)
+        return _read(self.path, self.datasets[name], selection)
 
     def unit(self, name: str) -> str | None:
         """Unit of the angles in a dataset, "deg" or "rad", or None if it states none."""
@@ -89,12 +89,12 @@ class Hdf5File:
             # RawScan refuses the shape before anything is read.
             return LazyStack(dataset.shape, dataset.dtype, lambda rows: np.empty(0))
         count = dataset.shape[0] if frames is None else len(frames)
-        which: slice | np.ndarray = slice(None)
+        selection: slice | np.ndarray = slice(None)
         if frames is not None:
             neighbours = frames[-1] - frames[0] == len(frames) - 1
-            which = slice(int(frames[0]), int(frames[-1]) + 1) if neighbours else frames
+            selection = slice(int(frames[0]), int(frames[-1]) + 1) if neighbours else frames
         rows_per_read = 1 if dataset.chunks is None else dataset.chunks[1]
-        read = functools.partial(_read_rows, self.path, name, which)
+        read = functools.partial(_read_rows, self.path, name, selection)
         return LazyStack((count, *dataset.shape[1:]), dataset.dtype, read, rows_per_read)
 
 
@@ -235,14 +235,14 @@ def _may_block(file: h5py.File, name: str) -> bool:
     return any(not (path.is_file() or path.is_dir()) for path in _linked_files(file, name))
 
 
-def _read(path: Path, dataset: h5py.Dataset, which) -> np.ndarray:
+def _read(path: Path, dataset: h5py.Dataset, selection) -> np.ndarray:
     """Values of a dataset that has been checked."""
-    check_memory(path, _count_selected(dataset, which) * dataset.dtype.itemsize, dataset.name)
+    check_memory(path, _count_selected(dataset, selection) * dataset.dtype.itemsize, dataset.name)
     if dataset.is_virtual or _missing_filters(dataset):
         with contextlib.suppress(ImportError):
             importlib.import_module("hdf5plugin")  # registers its filters
     try:
-        return dataset[which]
+        return dataset[selection]
     except OSError as error:
         missing = _missing_filters(dataset)
         # A virtual dataset has no filters itself; HDF5 then looks for a plugin for those of its sources.
@@ -255,10 +255,10 @@ def _read(path: Path, dataset: h5py.Dataset, which) -> np.ndarray:
         ) from error
 
 
-def _count_selected(dataset: h5py.Dataset, which) -> int:
-    """Number of items in ``dataset[which]`` for slices, indices and masks."""
+def _count_selected(dataset: h5py.Dataset, selection) -> int:
+    """Number of items in ``dataset[selection]`` for slices, indices and masks."""
     shape = list(dataset.shape)
-    for axis, index in enumerate(which if isinstance(which, tuple) else (which,)):
+    for axis, index in enumerate(selection if isinstance(selection, tuple) else (selection,)):
         if isinstance(index, slice):
             shape[axis] = len(range(*index.indices(shape[axis])))
         else:

@@ -53,9 +53,9 @@ def open_raw(
     """
     path = Path(path)
     angles = None if angles is None else Path(angles)
-    for name in (path, angles):
-        if name is not None:
-            check_file(name, "a scan file and, beside it, its angles")
+    check_file(path, "a scan file")
+    if angles is not None:
+        check_file(angles, "a CSV file of angles")
     with ScanFile(path) as file:
         if not file.head:
             raise ValueError(f"{path} is empty (0 bytes); expected a scan file: copy it again")

@@ -30,8 +30,8 @@ class TiffReader(Reader):
         """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
 
         Raises:
-            ValueError: If no angles are given; or if the file is not TIFF, is truncated, in colour or not a
-                stack, or is compressed and needs imagecodecs, which is not installed.
+            ValueError: If ``angles`` is None; or the file is not TIFF, is truncated, is in colour, is not a
+                stack, or is compressed and imagecodecs is not installed.
         """
         if angles is None:
             raise ValueError(
@@ -60,7 +60,8 @@ def open_stack(path: str | os.PathLike) -> LazyStack:
         contiguous = len(shapes) == 1 and tiff.series[0].dataoffset is not None
     if missing:
         raise ValueError(
-            f"{path} names {missing} pages of files that are missing; expected them beside it: copy them, too"
+            f"{path} refers to {missing} pages of files that are missing; expected them in its folder: "
+            "copy them, too"
         )
     check_declared_size(path, nbytes, "images")
     if colour:
