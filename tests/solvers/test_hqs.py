@@ -14,6 +14,7 @@ from small_scan import N, Smooth, normal_equations, problem
 
 from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
 
@@ -80,14 +81,16 @@ def test_each_iteration_has_its_own_prior_and_rho():
 
 
 def test_a_repeated_data_step_uses_the_present_rho():
-    solver, other = HQS(Smooth(0.9), 0.02, 30), HQS(Smooth(0.9), 0.5, 30)
-    point = jax.jit(lambda p: solver.step(p, *solver.init(p, jnp.zeros((N, N)))))(problem())
-    same = jax.jit(solver.repeat_data_step)(problem(), *point)
-    np.testing.assert_allclose(same[0].x, point[0].x, atol=1e-3)
-    changed = jax.jit(other.repeat_data_step)(problem(), *point)
-    distance = lambda point: float(jnp.linalg.norm(point[0].x - point[1].z))  # noqa: E731
-    assert distance(changed) < 0.5 * distance(point)
-    assert changed[1].iteration == point[1].iteration
+    solver, other = HQS(Smooth(0.9), 0.02, 6), HQS(Smooth(0.9), 0.5, 6)
+    iterate, state = jax.jit(lambda p: solver.step(p, *solver.init(p, jnp.zeros((N, N)))))(problem())
+    repeated, new = jax.jit(other.repeat_data_step)(problem(), iterate, state)
+    expected = jax.jit(lambda p: data_step(p, state.z, 0.5, iterate.x, iterations=6))(problem())
+    np.testing.assert_allclose(repeated.x, expected, atol=1e-5)
+    np.testing.assert_allclose(new.gradient, problem().gradient(repeated.x), atol=1e-5)
+    distance = lambda x: float(jnp.linalg.norm(x - state.z))  # noqa: E731
+    assert distance(repeated.x) < 0.5 * distance(iterate.x)
+    np.testing.assert_array_equal(new.z, state.z)
+    assert new.iteration == state.iteration
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
