@@ -9,7 +9,7 @@ from scipy.fft import next_fast_len
 
 from pfitre_jax.operators.projector import Projector
 
-#: Windows on the ramp, as functions of the frequency in units of the Nyquist frequency, 0 to 1.
+#: Windows on the ramp filter, as functions of the frequency over the Nyquist frequency, 0 to 1.
 FILTERS = {
     "ramp": lambda f: np.ones_like(f),
     "shepp-logan": lambda f: np.sinc(f / 2),
@@ -20,13 +20,24 @@ FILTERS = {
 
 
 def fbp(A: Projector, sinogram: Float[Array, "views columns"], filter: str = "ramp") -> Float[Array, "ny nx"]:
-    """``x = sum_v dtheta_v A_v^T (h * y_v)``: sinogram (views, columns) -> image (ny, nx), values per pixel.
+    """Filtered backprojection ``x = sum_v dtheta_v A_v^T (h * y_v)``.
 
-    ``h`` is the band-limited ramp sampled in space (Kak & Slaney, 1988, eq. 61), which keeps the mean right,
-    times a window of :data:`FILTERS`. Each view counts for the angle it stands for, half the gap on either
-    side, modulo pi; a gap of more than three median spacings is missing and counts as one spacing.
+    ``h`` is the band-limited ramp sampled in space, which preserves the mean, times a window. A view is
+    weighted by the angle between it and its neighbours, see :func:`angular_weights`.
 
-    Raises ``ValueError`` for an unknown filter.
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals.
+        filter: Name of a window of :data:`FILTERS`.
+
+    Returns:
+        (ny, nx), values per pixel.
+
+    Raises:
+        ValueError: For an unknown filter.
+
+    References:
+        Kak & Slaney, Principles of Computerized Tomographic Imaging, 1988, eq. 61.
     """
     if filter not in FILTERS:
         raise ValueError(f"unknown filter {filter!r}; expected one of {', '.join(FILTERS)}")
@@ -42,7 +53,11 @@ def fbp(A: Projector, sinogram: Float[Array, "views columns"], filter: str = "ra
 
 
 def angular_weights(theta_rad: Float[Array, " views"]) -> Float[Array, " views"]:
-    """The angle that each view stands for, (views,) rad; the views of a full scan add up to pi."""
+    """Angle that each view represents, half the gap to each neighbour modulo pi: (views,), rad.
+
+    The angles of a full scan add up to pi. A gap of more than three median spacings is a missing wedge and
+    counts as one spacing.
+    """
     folded = jnp.mod(theta_rad, jnp.pi)
     order = jnp.argsort(folded)
     ordered = folded[order]

@@ -10,13 +10,24 @@ from jaxtyping import Array, Float
 def gradient(image: Float[Array, "*shape"]) -> Float[Array, " axes *shape"]:
     """``(D x)[a] = x[.. i_a + 1 ..] - x[.. i_a ..]``, the difference along axis ``a``, 0 on its last line.
 
-    image: (ny, nx), whose differences are (2, ny, nx), or a volume (rows, ny, nx), with (3, rows, ny, nx)
+    Args:
+        image: (ny, nx), or a volume (rows, ny, nx).
+
+    Returns:
+        (2, ny, nx), or (3, rows, ny, nx).
     """
     return jnp.stack([_padded(_difference(image, axis), axis, (0, 1)) for axis in range(image.ndim)])
 
 
 def gradient_adjoint(field: Float[Array, " axes *shape"]) -> Float[Array, "*shape"]:
-    """``D^T p``, the negative divergence: field (2, ny, nx) -> image (ny, nx), or one axis more each."""
+    """``D^T p``, the negative divergence.
+
+    Args:
+        field: (2, ny, nx), or (3, rows, ny, nx) of a volume.
+
+    Returns:
+        (ny, nx), or (rows, ny, nx).
+    """
 
     def along(part, axis):
         inner = jax.lax.slice_in_dim(part, 0, part.shape[axis] - 1, axis=axis)
@@ -26,7 +37,7 @@ def gradient_adjoint(field: Float[Array, " axes *shape"]) -> Float[Array, "*shap
 
 
 def total_variation(image: Float[Array, "*shape"]) -> Float[Array, ""]:
-    """Isotropic ``TV(x) = sum_p |(D x)_p|``."""
+    """Isotropic ``TV(x) = sum_p ||(D x)_p||``: image (ny, nx) or volume (rows, ny, nx) -> ()."""
     return jnp.sum(jnp.sqrt(jnp.sum(gradient(image) ** 2, axis=0)))
 
 

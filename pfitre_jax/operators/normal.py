@@ -1,10 +1,10 @@
-"""``A^T A`` of a parallel-beam scan as one convolution, and the preconditioner made from it.
+"""``A^T A`` of a parallel-beam scan approximated by one convolution, and its inverse as a preconditioner.
 
 Away from the detector's edges ``A^T A`` is nearly the convolution with
 ``K(d) = sum_views B3(d.n/a) / a``, ``B3`` the cubic B-spline (the footprint's autocorrelation). Its cost does
 not depend on the number of views. It is about 1% off on smooth images and 20% on white ones (views along
-an axis alias between finite bins), holds only where every pixel of the support reaches the detector, and
-knows no weights: the solvers use it as a preconditioner for the exact operator.
+an axis alias between finite bins). It holds only where every pixel of the support reaches the detector, and
+ignores the weights of bins. The solvers use it as a preconditioner for the exact operator.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from pfitre_jax.operators.projector import Projector
 class NormalKernel:
     """Transfer function of ``A^T A`` on a grid padded against wrap-around; use :meth:`create`.
 
-    transfer: real-FFT of ``K``, not negative, (my, mx//2 + 1)
-    support: (ny, nx), 1 inside and 0 outside the support
-    padded: (my, mx)
+    Attributes:
+        transfer: (my, mx//2 + 1), real FFT of ``K``, not negative.
+        support: (ny, nx), 1 inside and 0 outside the support.
+        padded: (my, mx), shape of the padded grid.
     """
 
     transfer: Float[Array, "my mh"]
@@ -34,10 +35,18 @@ class NormalKernel:
     padded: tuple[int, int] = dataclasses.field(metadata={"static": True})
 
     @classmethod
-    def create(cls, A: Projector, support=None, view_weights=None) -> NormalKernel:
-        """Kernel of ``A``; ``support (ny, nx)`` masks both sides (default: everything).
+    def create(
+        cls,
+        A: Projector,
+        support: Float[Array, "ny nx"] | None = None,
+        view_weights: Float[Array, " views"] | None = None,
+    ) -> NormalKernel:
+        """Creates the kernel of a projector.
 
-        view_weights: (views,), of ``A^T W A``; default 1
+        Args:
+            A: Projector.
+            support: (ny, nx), ``S``, applied before and after the convolution. None: 1 everywhere.
+            view_weights: (views,), ``W`` of ``A^T W A``. None: 1.
         """
         ny, nx = A.shape
         padded = next_fast_len(2 * ny - 1, real=True), next_fast_len(2 * nx - 1, real=True)
@@ -58,11 +67,11 @@ class NormalKernel:
         return cls(transfer, support, padded)
 
     def __call__(self, image: Float[Array, "ny nx"]) -> Float[Array, "ny nx"]:
-        """``S K S x``, approximately ``S A^T A S x`` with ``S`` the support."""
+        """``S K S x``, about ``S A^T A S x``: (ny, nx) -> (ny, nx)."""
         return self._filter(image, self.transfer)
 
     def precondition(self, image: Float[Array, "ny nx"], damping) -> Float[Array, "ny nx"]:
-        """``S F^-1 (K + damping)^-1 F S x``: symmetric, positive, close to ``(A^T A + damping)^-1``."""
+        """``S F^-1 (K + damping)^-1 F S x``, symmetric, positive, close to ``(A^T A + damping)^-1 x``."""
         return self._filter(image, 1 / (self.transfer + damping))
 
     def _filter(self, image, transfer):
@@ -80,6 +89,6 @@ def cubic_b_spline(u):
 
 
 def _signed_index(size: int, dtype):
-    """0, 1, ..., -2, -1: the displacement that each FFT index stands for."""
+    """Displacement of each FFT index: 0, 1, ..., -2, -1."""
     i = jnp.arange(size)
     return jnp.where(i <= size // 2, i, i - size).astype(dtype)

@@ -47,22 +47,27 @@ _project.defvjp(_project_fwd, _project_bwd)
 _backproject.defvjp(_backproject_fwd, _backproject_bwd)
 
 
-# Compared by identity: hashable, as jax.jit(A) asks of a function.
+# Compared by identity: hashable, as jax.jit(A) requires of a function.
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Projector:
     """Line integrals of an image along the rays of a geometry, ``(A x)[v, k] = sum_p w_v(t_k - u_p) x_p``.
 
     Joseph's weights ``w`` (see :mod:`pfitre_jax.operators.joseph`), lengths in pixels, pixels as wide as
-    bins. A pytree: ``jit``, ``vmap`` and ``grad`` (to the image, the angles, the centre and the shifts,
-    twice) go through it; ``vmap`` over slices with one geometry uses a batched kernel. No forward mode.
+    bins. ``A(x)`` and ``A @ x`` project, ``A.T(y)`` and ``A.T @ y`` backproject, ``A.normal(x)`` is both. A
+    pytree: ``jit``, ``vmap`` and ``grad`` (with respect to the image, the angles, the centre and the shifts,
+    twice) work through it; ``vmap`` over slices with one geometry uses a batched kernel. There is no forward
+    mode.
 
-    geometry: :class:`ParallelGeometry`
-    shape: (ny, nx) of the image, default (columns, columns)
+    Attributes:
+        geometry: The :class:`pfitre_jax.geometry.ParallelGeometry`.
+        shape: (ny, nx) of the image. None: (columns, columns).
 
-    >>> A = Projector(ParallelGeometry.create(theta_rad=[0.0, 1.0], columns=8))
-    >>> A(jnp.ones((8, 8))).shape, A.T(jnp.ones((2, 8))).shape
-    ((2, 8), (8, 8))
+    Examples:
+        >>> A = Projector(ParallelGeometry.create(theta_rad=[0.0, 1.0], columns=8))
+        >>> x, y = jnp.ones((8, 8)), jnp.ones((2, 8))
+        >>> (A @ x).shape, (A.T @ y).shape, A.normal(x).shape
+        ((2, 8), (8, 8), (8, 8))
     """
 
     geometry: ParallelGeometry
@@ -74,6 +79,7 @@ class Projector:
 
     @property
     def sinogram_shape(self) -> tuple[int, int]:
+        """(views, columns)."""
         return self.geometry.views, self.geometry.columns
 
     def __call__(self, image: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
@@ -82,28 +88,39 @@ class Projector:
         theta, offset = self._angles_and_offsets(image.dtype)
         return _project(theta, offset, image, self.geometry.columns)
 
-    def T(self, sinogram: Float[Array, "views columns"]) -> Float[Array, "ny nx"]:
-        """``A^T y``: sinogram (views, columns) -> image (ny, nx), the exact transpose."""
-        _check("sinogram", sinogram, self.sinogram_shape)
-        theta, offset = self._angles_and_offsets(sinogram.dtype)
-        return _backproject(theta, offset, sinogram, self.shape)
+    def __matmul__(self, image: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        """``A x``: image (ny, nx) -> sinogram (views, columns)."""
+        return self(image)
+
+    @property
+    def T(self) -> Backprojector:
+        """``A^T``, the exact transpose: sinogram (views, columns) -> image (ny, nx)."""
+        return Backprojector(self)
 
     def normal(self, image: Float[Array, "ny nx"]) -> Float[Array, "ny nx"]:
-        """``A^T A x``."""
+        """``A^T A x``: (ny, nx) -> (ny, nx)."""
         return self.T(self(image))
 
-    def norm_squared(self, iterations: int = 5, view_weights=None) -> Float[Array, ""]:
-        """``norm(A)^2``, by Lanczos' iteration from an image of ones; with ``view_weights (views,)`` the
-        largest eigenvalue of ``A^T W A``.
+    def norm_squared(
+        self, iterations: int = 5, view_weights: Float[Array, " views"] | None = None
+    ) -> Float[Array, ""]:
+        """``||A||^2``, by the Lanczos iteration from an image of ones.
 
-        ``A`` has no negative weight, so the start is not orthogonal to the leading vector. The largest
-        eigenvalue of ``A^T A`` in the space of the first iterates: below the true one, after 5 iterations by
-        less than 1e-4 of it. (Lanczos, J. Res. NBS 45, 1950.)
+        ``A`` has no negative weight, so that the start is not orthogonal to the leading vector. The estimate
+        is the largest eigenvalue of ``A^T A`` in the space of the first iterates: below the true one, after 5
+        iterations by less than 1e-4 of it.
+
+        Args:
+            iterations: Dimension of that space.
+            view_weights: (views,), ``W``; the result is then the largest eigenvalue of ``A^T W A``.
+
+        References:
+            Lanczos, J. Res. NBS 45, 1950.
         """
 
         def normal(image):
-            seen = self(image)
-            return self.T(seen if view_weights is None else view_weights[:, None] * seen)
+            projected = self(image)
+            return self.T(projected if view_weights is None else view_weights[:, None] * projected)
 
         def iterate(carry, _):
             image, previous, off_diagonal = carry
@@ -111,7 +128,7 @@ class Projector:
             diagonal = jnp.sum(new * image)
             new = new - diagonal * image
             squared = jnp.sum(new**2)
-            # Nothing is left where the space holds no more: the rest of the matrix is 0.
+            # Nothing remains where the space is exhausted: the rest of the matrix is 0.
             more = squared > 1e-12 * diagonal**2
             off_diagonal = jnp.where(more, jnp.sqrt(jnp.where(more, squared, 1)), 0)
             new = jnp.where(more, new / jnp.where(more, off_diagonal, 1), 0)
@@ -127,6 +144,41 @@ class Projector:
     def _angles_and_offsets(self, dtype):
         g = self.geometry
         return g.theta_rad.astype(dtype), (g.center + g.shifts).astype(dtype)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Backprojector:
+    """The exact transpose of a :class:`Projector`, its ``A.T``.
+
+    Attributes:
+        projector: ``A``.
+    """
+
+    projector: Projector
+
+    def __call__(self, sinogram: Float[Array, "views columns"]) -> Float[Array, "ny nx"]:
+        """``A^T y``: sinogram (views, columns) -> image (ny, nx)."""
+        A = self.projector
+        _check("sinogram", sinogram, A.sinogram_shape)
+        theta, offset = A._angles_and_offsets(sinogram.dtype)
+        return _backproject(theta, offset, sinogram, A.shape)
+
+    def __matmul__(self, sinogram: Float[Array, "views columns"]) -> Float[Array, "ny nx"]:
+        """``A^T y``: sinogram (views, columns) -> image (ny, nx)."""
+        return self(sinogram)
+
+    @property
+    def T(self) -> Projector:
+        """``A``."""
+        return self.projector
+
+    # A.T is a new object at each access; equal ones share a compilation of jax.jit(A.T).
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Backprojector) and other.projector is self.projector
+
+    def __hash__(self) -> int:
+        return hash((Backprojector, id(self.projector)))
 
 
 def _check(name: str, array, shape) -> None:
