@@ -1,4 +1,4 @@
-"""The contract of a solver that is in no list yet, such as one that a notebook has just defined."""
+"""Contract suite of the solvers, applied to a solver that is in no list, such as one of a notebook."""
 
 from __future__ import annotations
 
@@ -7,34 +7,46 @@ from pathlib import Path
 import pytest
 
 SUITE = Path(__file__).parents[1] / "contracts" / "test_solvers.py"
+#: Fixtures of the suite that stand for a solver.
+FIXTURES = ("method", "basic")
 
 
-class _InPlaceOfTheList:
-    """A plugin: what the suite asks of every method is asked of this one."""
+class _OnlyThisSolver:
+    """Plugin that replaces the solvers of the suite by one."""
 
     def __init__(self, method, name: str):
-        self._entry = pytest.mark.parametrize("method", [method], ids=[name])
+        self._method, self._name = method, name
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc):
-        if "method" in metafunc.fixturenames:
-            metafunc.definition.add_marker(self._entry)
+        for fixture in FIXTURES:
+            if fixture in metafunc.fixturenames:
+                mark = pytest.mark.parametrize(fixture, [self._method], ids=[self._name])
+                metafunc.definition.add_marker(mark)
 
 
 def check_solver(method, name: str, only: str = "") -> bool:
-    """Whether every test of ``test_solvers.py`` that takes a method holds for ``method``; pytest says which.
+    """Runs every test of ``test_solvers.py`` that takes a solver on ``method``; pytest prints the results.
 
-    method: numbers in it are arrays, ``jnp.asarray(0.9)``, so that the suite can change their type
-    only: words in the names of the tests to run, default all
+    Args:
+        method: A solver. Its numbers are arrays, ``jnp.asarray(0.9)``, so that the suite can change their type.
+        name: Name in the output, one word.
+        only: Words in the names of the tests to run; by default all run.
+
+    Returns:
+        Whether all tests passed.
+
+    Raises:
+        ValueError: If no test ran.
     """
-    chosen = " and ".join([name, *only.split()])
-    # Not the options of the whole suite (many processes, durations). Assertions stay plain: what a notebook
-    # has imported already cannot be rewritten.
+    expression = " and ".join([name, *only.split()])
+    # Without the options of the whole suite (processes, durations). Assertions stay plain: modules that a
+    # notebook has imported cannot be rewritten.
     options = "-o addopts= -p no:cacheprovider --assert=plain".split()
-    shown = "-v --no-header --no-summary --tb=no --color=no".split()
-    code = pytest.main([str(SUITE), "-k", chosen, *options, *shown], [_InPlaceOfTheList(method, name)])
+    output = "-v --no-header --no-summary --tb=no --color=no".split()
+    code = pytest.main([str(SUITE), "-k", expression, *options, *output], [_OnlyThisSolver(method, name)])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise ValueError(
-            f"no test ran for {chosen!r} ({code!r}); expected one word, and words of their names"
+            f"no test matched {expression!r} ({code!r}); expected a one-word name and words of test names"
         )
     return code == pytest.ExitCode.OK
