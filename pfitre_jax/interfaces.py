@@ -110,6 +110,7 @@ class PriorInfo:
         initial_iterations: Iterations of the initial estimate (TV warm start) that it was trained with.
         rho: (iterations,), the strengths that were trained with it, or None: the solver's own.
         iterations: Iterations that it was trained for, or None: any number.
+        is_prox: Whether it is the proximal map of a convex function, see :class:`Prox`.
         card: Its model card (name, hash, ``trained_on`` ranges, scores); empty where it has none.
     """
 
@@ -118,6 +119,7 @@ class PriorInfo:
     initial_iterations: int = 0
     rho: Array | None = None
     iterations: int | None = None
+    is_prox: bool = False
     card: Card = dataclasses.field(default_factory=Card)
 
 
@@ -147,6 +149,11 @@ class Prior(Protocol):
 
 class Prox(Prior, Protocol):
     """A prior that is the proximal map of a convex function ``g``."""
+
+    @property
+    def info(self) -> PriorInfo:
+        """What is known of the prior."""
+        return PriorInfo(is_prox=True)
 
     def prox(self, v: Array, strength) -> Array:
         """``argmin_x 1/2 ||x - v||^2 + strength g(x)``: (ny, nx) -> (ny, nx)."""

@@ -1,1 +1,1 @@
-"""Methods of others that results are compared with."""
+"""Published methods of others, as baselines."""

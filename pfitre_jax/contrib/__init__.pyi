@@ -1,8 +1,8 @@
 from .anderson import Anderson as Anderson
 from .anderson import equilibrium as equilibrium
+from .gradient_step import GradientStep as GradientStep
 from .gradient_step import GradientStepPnP as GradientStepPnP
 from .gradient_step import gradient_step as gradient_step
-from .gradient_step_prior import GradientStep as GradientStep
 from .null_space import NullSpace as NullSpace
 from .null_space import null_space as null_space
 from .planes import Planes as Planes

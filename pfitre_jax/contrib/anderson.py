@@ -1,27 +1,27 @@
-"""Anderson acceleration of any fixed-point method, and the deep-equilibrium form of the learned loop."""
+"""Anderson acceleration of fixed-point methods, and the deep equilibrium of the learned loop."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
-from pfitre_jax.interfaces import Iterate, Problem, Solver
+from pfitre_jax.interfaces import DataTerm, Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.loop import Solution, is_float
-from pfitre_jax.solvers.solve import check_number, solve
+from pfitre_jax.solvers.loop import Differentiate, Solution, is_float
+from pfitre_jax.solvers.solve import check_number, solve, with_options
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
-#: Added to the unit diagonal of the least squares' normal equations: what single precision leaves of steps
-#: that are nearly parallel is noise.
+#: Added to the unit diagonal of the normal equations of the least-squares problem: in single precision the
+#: difference of nearly parallel steps is noise.
 REGULARISATION = 1e-5
 
-#: Differences that are kept. Of the loop with the shipped prior, whose inner conjugate gradients stop early,
-#: older ones are of another linear map.
+#: Default number of stored differences. The inner conjugate gradients of the loop stop early, so that older
+#: differences belong to another linear map.
 MEMORY = 3
 
 
@@ -32,21 +32,21 @@ class AndersonState:
 
     Attributes:
         inner: State of the solver after its last step.
-        ahead: The point from which its next step starts.
+        ahead: The point from which the next step starts.
         movement: (ny, nx), ``f = g(x) - x`` of the last step.
         mixed: The point that ``ahead`` would be without a history.
         movements: (memory, ny, nx), differences of ``movement`` between successive steps, the last first.
         mixtures: Differences of ``mixed``, points with a leading axis.
-        count: (), steps made.
+        count: (), number of steps done.
     """
 
     inner: Any
     ahead: tuple[Iterate, Any]
-    movement: jax.Array
+    movement: Float[Array, "ny nx"]
     mixed: tuple[Iterate, Any]
-    movements: jax.Array
+    movements: Float[Array, "memory ny nx"]
     mixtures: tuple[Iterate, Any]
-    count: jax.Array
+    count: Int[Array, ""]
 
 
 @jax.tree_util.register_dataclass
@@ -54,21 +54,24 @@ class AndersonState:
 class Anderson(Solver[AndersonState]):
     """``x_(k+1) = m_k - sum_i c_i (m_(i+1) - m_i)``, ``m = damping g(x) + (1 - damping) x``, ``g`` a step.
 
-    ``c`` makes ``|f_k - sum_i c_i (f_(i+1) - f_i)|`` smallest, ``f = g(x) - x``, over the last ``memory``
-    steps; a little regularised. Type II of Walker & Ni (SIAM J. Numer. Anal. 49, 2011): on a linear map it
-    does what GMRES does.
+    ``c`` minimises ``||f_k - sum_i c_i (f_(i+1) - f_i)||`` over the last ``memory`` steps, slightly
+    regularised, with ``f = g(x) - x``. On a linear map it is equivalent to GMRES.
 
-    It is for methods whose step is one and the same map of ``x``: half-quadratic splitting, gradient and SIRT
-    steps, proximal ones without momentum. The other arrays of the state are combined with the same ``c``,
-    which is exact for those that are affine in ``x`` (misfits, gradients, constants). ``x``, residual and
-    change that are reported are those of the last step of ``method``: an image that it made, and its distance
-    from where that step started, which is 0 at a fixed point.
+    It accelerates solvers whose step is always the same map of ``x``: half-quadratic splitting, gradient and
+    SIRT steps, proximal steps without momentum. The other arrays of iterate and state are combined with the
+    same ``c``, which is exact for those that are affine in ``x`` (residuals, gradients, constants). The
+    reported iterate is that of the last step of the solver, and its change the distance to the point where
+    that step started, which is 0 at a fixed point.
 
-    solver: a :class:`pfitre_jax.interfaces.Solver`
-    memory: differences that are kept; a copy of the method's state for each
-    damping: (), 1 for none, smaller where the map is far from linear
-    implicit: a step has the gradient of the plain one, for ``differentiate="implicit"``: what was
-        accelerated does not matter at the fixed point
+    Attributes:
+        solver: A :class:`pfitre_jax.interfaces.Solver`.
+        memory: Number of stored differences, each a copy of iterate and state; static.
+        damping: (), 1 for none, smaller where the map is far from linear.
+        implicit: Whether a step has the gradient of the plain one, for ``differentiate="implicit"``; static.
+            The acceleration has no effect on the fixed point.
+
+    References:
+        Walker & Ni, Anderson acceleration for fixed-point iterations, SIAM J. Numer. Anal. 49, 2011 (type II).
     """
 
     solver: Solver
@@ -94,7 +97,7 @@ class Anderson(Solver[AndersonState]):
         def push(history, new, old):
             if not is_float(new):
                 return history
-            # Before the first step there was none to differ from.
+            # Before the first step there is nothing to subtract.
             difference = jnp.where(state.count > 0, new - old, 0)
             return jnp.concatenate([difference[None], history[:-1]])
 
@@ -118,66 +121,82 @@ class Anderson(Solver[AndersonState]):
         return self.solver.proposal(iterate, state.inner)
 
 
-def _coefficients(movements, movement):
-    """``argmin_c |movement - sum_i c_i movements[i]|``, regularised; 0 for a difference that is 0."""
+def _coefficients(movements: Array, movement: Array) -> Float[Array, " memory"]:
+    """``argmin_c ||movement - sum_i c_i movements[i]||``, regularised; 0 for a difference that is 0."""
     past = movements.reshape(len(movements), -1)
     squared = jnp.sum(past**2, axis=1)
-    known = squared > 0
-    inverse = jnp.where(known, jax.lax.rsqrt(jnp.where(known, squared, 1)), 0)
+    nonzero = squared > 0
+    inverse = jnp.where(nonzero, jax.lax.rsqrt(jnp.where(nonzero, squared, 1)), 0)
     unit = inverse[:, None] * past
     matrix = unit @ unit.T + REGULARISATION * jnp.eye(len(past), dtype=past.dtype)
     return inverse * jnp.linalg.solve(matrix, unit @ movement.ravel())
 
 
+class EquilibriumOptions(TypedDict, total=False):
+    """Options of :func:`equilibrium`, as in :class:`pfitre_jax.solvers.solve.SolveOptions`."""
+
+    mask: Float[Array, "views columns"] | None
+    support: Float[Array, "ny nx"] | None
+    x0: Float[Array, "ny nx"] | None
+    data_term: DataTerm | None
+
+
+@with_options(EquilibriumOptions)
 def equilibrium(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
-    prior,
-    rho,
+    prior: Prior,
+    rho: Any,
     iterations: int = 50,
     tolerance: float = 1e-4,
     memory: int = MEMORY,
-    damping=1.0,
-    mask=None,
-    support=None,
-    x0=None,
+    damping: Any = 1.0,
     cg_iterations: int = 5,
-    data_term=None,
-    differentiate="implicit",
+    differentiate: Differentiate = "implicit",
+    **options: Unpack[EquilibriumOptions],
 ) -> Solution:
-    """Reconstruct one slice by the fixed point of :class:`HQS`, found by :class:`Anderson`'s acceleration.
+    """Reconstructs one slice as the fixed point of :class:`HQS`, with the acceleration :class:`Anderson`.
 
-    With ``differentiate="implicit"`` it is a deep equilibrium (Bai et al., NeurIPS 2019; Gilton, Ongie &
-    Willett, IEEE TCI 7, 2021): the gradient is that of the fixed point, by a Neumann series of ``iterations``
-    terms, whatever way led to it. It needs no memory for the iterations and holds where the plain loop
-    contracts; the acceleration also finds fixed points of loops that do not. The other arguments are those
-    of :func:`solve`.
+    With ``differentiate="implicit"`` it is a deep equilibrium: the gradient is that of the fixed point, by a
+    Neumann series of ``iterations`` terms, and needs no memory for the iterations. It is valid where the
+    plain loop contracts; the acceleration also finds fixed points of loops that do not.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), relative to ``norm(A)^2 = 1``
-    iterations: at most
-    tolerance: of ``norm(g(x) - x)/norm(g(x))``, ``g`` one turn of prior and data step
-    memory, damping: of the acceleration
-    cg_iterations: conjugate gradients in each data step
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        prior: A :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), prior strength, relative to ``||A||^2 = 1``.
+        iterations: Largest number of steps.
+        tolerance: ``||g(x) - x|| / ||g(x)||`` at which to stop, ``g`` one step of prior and data step.
+        memory: Number of differences stored by the acceleration.
+        damping: (), damping of the acceleration.
+        cg_iterations: Conjugate gradient iterations in each data step.
+        differentiate: See :func:`pfitre_jax.solvers.loop.run`.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
+
+    References:
+        Bai, Kolter & Koltun, Deep equilibrium models, NeurIPS 2019.
+        Gilton, Ongie & Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE Trans.
+        Comput. Imaging 7, 2021.
     """
     check_number("rho", rho)
     check_number("damping", damping)
     if int(memory) != memory or memory < 1:
         raise ValueError(f"memory is {memory!r}; expected a whole number of at least 1")
-    # The mean over mirror images in each step, which makes the step one map.
-    solver = HQS(prior, rho, cg_iterations, stationary=True)
+    # A symmetric prior takes the mean over mirror images in each step, so that the step is one map.
+    solver: Solver = HQS(prior, rho, cg_iterations, stationary=True)
+    data_term = options.pop("data_term", None)
     if data_term is not None:
-        # Inside, so that the step stays a map of the image it starts from.
+        # Inside the acceleration, so that the step remains a map of the image from which it starts.
         solver = Reweighted(solver, data_term)
+    solver = Anderson(solver, int(memory), damping, differentiate == "implicit")
     return solve(
-        Anderson(solver, int(memory), damping, differentiate == "implicit"),
+        solver,
         A,
         sinogram,
         iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
         tolerance=tolerance,
         differentiate=differentiate,
+        **options,
     )

@@ -1,20 +1,20 @@
-"""A learned prior that adds only where the data say nothing: correction in the null space."""
+"""Null-space correction: the prior supplies only the component that the data do not determine."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from pfitre_jax.interfaces import Iterate, Problem, Solver
+from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
 from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.solve import check_number, solve
+from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
 
 @jax.tree_util.register_dataclass
@@ -27,31 +27,36 @@ class NullSpaceState:
         gradient: (ny, nx), ``A^T M W (A x - y) / ||A||^2`` at the iterate.
     """
 
-    z: jax.Array
-    gradient: jax.Array
+    z: Float[Array, "ny nx"]
+    gradient: Float[Array, "ny nx"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NullSpace(Solver[NullSpaceState]):
-    """``z = prior(x)``; ``x = z + A^+ (y - A z)``, the nearest image to ``z`` that agrees with the data.
+    """``z = prior(x)``; ``x = z + A^+ (y - A z)``, the image nearest to ``z`` that agrees with the data.
 
-    ``A^+`` is conjugate gradients from 0 on ``(A^T M A/norm(A)^2 + damping) d = A^T M(y - A z)/norm(A)^2``:
-    what is added to ``z`` lies in the range of ``A^T``, so that of the prior's proposal only what the data
-    say nothing of is left. Few iterations, or a damping, keep the noise out. One step is the null-space
-    network of Schwab, Antholzer & Haltmeier (Inverse Probl. 35, 2019); more start again from its result.
-    Starts from the second line with ``z`` the :func:`first_reconstruction`, or ``x0``. Not restricted to
-    ``x >= 0``, which would leave the range of ``A^T``.
+    ``A^+`` is conjugate gradients from 0 on ``(A^T M A / ||A||^2 + damping) d = A^T M (y - A z) / ||A||^2``.
+    The correction ``d`` lies in the range of ``A^T``, so that the proposal keeps its null-space component
+    only. Few iterations, or a damping, keep the noise out. One step is a null-space network; further steps
+    start from its result. The first ``z`` is the initial estimate. ``x >= 0`` is not imposed, because the
+    projection would leave the range of ``A^T``.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what the prior is told; the data gradient that it is given, at ``x``, is over this
-    damping: (), 0 or more, relative to ``norm(A)^2 = 1``
-    cg_iterations: conjugate gradients in each correction
-    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
-        trained with
+    It suits data with little noise and a prior that is trusted with nothing that was measured.
+
+    Attributes:
+        prior: A :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the prior receives.
+        damping: (), 0 or more, relative to ``||A||^2 = 1``.
+        cg_iterations: Conjugate gradient iterations in each correction; static.
+        initial_iterations: Iterations of the initial estimate, 0 for none; static. ``None``: as many as the
+            prior was trained with.
+
+    References:
+        Schwab, Antholzer & Haltmeier, Deep null space learning for inverse problems, Inverse Probl. 35, 2019.
     """
 
-    prior: Any
+    prior: Prior
     rho: Any
     damping: Any = 0.02
     cg_iterations: int = dataclasses.field(default=20, metadata={"static": True})
@@ -72,7 +77,7 @@ class NullSpace(Solver[NullSpaceState]):
     def proposal(self, iterate: Iterate, state: NullSpaceState) -> Array:
         return state.z
 
-    def _correct(self, problem: Problem, z) -> tuple[Iterate, NullSpaceState]:
+    def _correct(self, problem: Problem, z: Array) -> tuple[Iterate, NullSpaceState]:
         x = z + conjugate_gradients(
             lambda d: problem.normal(d) + self.damping * d,
             -problem.back(problem.residual(z)),
@@ -83,41 +88,31 @@ class NullSpace(Solver[NullSpaceState]):
         return Iterate(x, residual), NullSpaceState(z, problem.back(residual))
 
 
+@with_options(SolveOptions)
 def null_space(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
-    prior,
-    rho=0.005,
-    damping=0.02,
+    prior: Prior,
+    rho: Any = 0.005,
+    damping: Any = 0.02,
     iterations: int = 4,
-    mask=None,
-    support=None,
-    x0=None,
     cg_iterations: int = 20,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`NullSpace`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`NullSpace`.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what it is told
-    damping: (), of the correction, relative to ``norm(A)^2 = 1``
-    iterations: of prior and correction; 1 is the classical form
-    cg_iterations: conjugate gradients in each correction
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        prior: A :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the prior receives.
+        damping: (), damping of the correction, relative to ``||A||^2 = 1``.
+        iterations: Largest number of steps of prior and correction; 1 is the form of the reference.
+        cg_iterations: Conjugate gradient iterations in each correction.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
     """
     check_number("rho", rho)
     check_number("damping", damping, or_zero=True)
-    return solve(
-        NullSpace(prior, rho, damping, cg_iterations),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )
+    solver = NullSpace(prior, rho, damping, cg_iterations)
+    return solve(solver, A, sinogram, iterations=iterations, **options)

@@ -1,25 +1,26 @@
-"""Plug-and-play proximal gradient: ISTA and FISTA with any prior in the place of the prox."""
+"""Plug-and-play proximal gradient: ISTA and FISTA with any prior instead of the proximal map."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from pfitre_jax.interfaces import Iterate, Problem, Solver
+from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.fista import STEP
 from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.prior_step import prior_step
-from pfitre_jax.solvers.solve import check_number, solve
+from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
-#: Of a prior without a prox: what it is told, and the iterations that are best with the shipped one. A
-#: network gets ever further from what it was trained on; a prox converges.
+#: Default strength and iterations of a learned prior, the best for the shipped one. With more iterations the
+#: images move away from those that a network was trained on.
 RHO, ITERATIONS = 0.1, 5
+#: Default iterations of a proximal map, with which the method converges.
 PROX_ITERATIONS = 300
 
 
@@ -34,32 +35,40 @@ class ProximalGradientState:
         t: (), momentum parameter.
     """
 
-    ahead: jax.Array
-    ahead_residual: jax.Array
-    t: jax.Array
+    ahead: Float[Array, "ny nx"]
+    ahead_residual: Float[Array, "views columns"]
+    t: Float[Array, ""]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ProximalGradient(Solver[ProximalGradientState]):
-    """``v = ahead - step_length A^T M(A ahead - y)/norm(A)^2``; ``x = prior(v)``, kept to ``x >= 0`` in the
-    support.
+    """``v = ahead - step_length A^T M(A ahead - y) / ||A||^2``; ``x = max(prior(v), 0)`` in the support.
 
-    Plug-and-play (Venkatakrishnan et al., GlobalSIP 2013) ISTA, where ``ahead = x``, and FISTA, where it is
-    extrapolated (Kamilov, Mansour & Wohlberg, IEEE Signal Process. Lett. 24, 2017) with the restarts of
-    :class:`FISTATV`. With a prox of strength ``weight/rho`` it minimises the data term plus
-    ``1/(rho step_length)`` times the prior's function: with ``rho = 1/step_length`` what :class:`FISTATV`
-    does. A network is no prox: its ``rho`` is one that it was trained with.
+    ISTA with ``ahead = x``, FISTA with an extrapolated ``ahead`` and the restarts of :class:`FISTATV`. With a
+    prox of strength ``weight/rho`` it minimises the data term plus ``1/(rho step_length)`` times the prior's
+    function; with ``rho = 1/step_length`` it equals :class:`FISTATV`. A network is not a prox and receives a
+    ``rho`` that it was trained with.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what the prior is told; the data gradient that it is given, at ``v``, is over this
-    step_length: (), below 2; 1 is the inverse of the data term's Lipschitz constant
-    accelerated: FISTA, else ISTA
-    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
-        trained with
+    It needs no inner solver, so that a step is cheap. With a learned prior the images of the loop differ from
+    those of its training, and :class:`HQS` is better (docs/measurements/variants.md).
+
+    Attributes:
+        prior: A :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the prior receives.
+        step_length: (), below 2; 1 is the inverse of the Lipschitz constant of the data term's gradient.
+        accelerated: Whether to extrapolate (FISTA) or not (ISTA); static.
+        initial_iterations: Iterations of the initial estimate, 0 for none; static. ``None``: as many as the
+            prior was trained with.
+
+    References:
+        Venkatakrishnan, Bouman & Wohlberg, Plug-and-play priors for model based reconstruction,
+        GlobalSIP 2013.
+        Kamilov, Mansour & Wohlberg, A plug-and-play priors approach for solving nonlinear imaging inverse
+        problems, IEEE Signal Process. Lett. 24, 2017.
     """
 
-    prior: Any
+    prior: Prior
     rho: Any
     step_length: Any = STEP
     accelerated: bool = dataclasses.field(default=True, metadata={"static": True})
@@ -89,51 +98,64 @@ class ProximalGradient(Solver[ProximalGradientState]):
         return Iterate(x, residual), ProximalGradientState(ahead, ahead_residual, t)
 
 
-def pnp_ista(A: Projector, sinogram, *, prior, accelerated: bool = False, **settings) -> Solution:
-    """:func:`pnp_fista` without momentum: slower, and with any averaged denoiser sure to converge."""
-    return pnp_fista(A, sinogram, prior=prior, accelerated=accelerated, **settings)
+@with_options(SolveOptions)
+def pnp_ista(
+    A: Projector,
+    sinogram: Float[Array, "views columns"],
+    *,
+    prior: Prior,
+    rho: Any = None,
+    step_length: Any = STEP,
+    iterations: int | None = None,
+    **options: Unpack[SolveOptions],
+) -> Solution:
+    """:func:`pnp_fista` without extrapolation: slower, and convergent with any averaged denoiser."""
+    return _proximal_gradient(A, sinogram, prior, rho, step_length, iterations, False, options)
 
 
+@with_options(SolveOptions)
 def pnp_fista(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
-    prior,
-    rho=None,
-    step_length=STEP,
+    prior: Prior,
+    rho: Any = None,
+    step_length: Any = STEP,
     iterations: int | None = None,
-    accelerated: bool = True,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`ProximalGradient`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`ProximalGradient`.
 
-    prior: has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what the prior is told, default ``1/step_length`` for a prior with a ``prox``, which makes it the
-        prior's own weight that counts, else :data:`RHO`
-    step_length: (), below 2
-    iterations: default :data:`PROX_ITERATIONS` for a prior with a ``prox``, else :data:`ITERATIONS`
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        prior: A :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the prior receives. ``None``: :data:`RHO`, and ``1/step_length`` for a
+            prox, so that its own weight counts.
+        step_length: (), below 2.
+        iterations: Largest number of steps. ``None``: :data:`PROX_ITERATIONS` for a prox, else
+            :data:`ITERATIONS`.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
     """
+    return _proximal_gradient(A, sinogram, prior, rho, step_length, iterations, True, options)
+
+
+def _proximal_gradient(
+    A: Projector,
+    sinogram: Array,
+    prior: Prior,
+    rho: Any,
+    step_length: Any,
+    iterations: int | None,
+    accelerated: bool,
+    options: SolveOptions,
+) -> Solution:
     check_number("step_length", step_length)
-    prox = hasattr(prior, "prox")
+    is_prox = prior.info.is_prox
     if rho is None:
-        rho = 1 / step_length if prox else RHO
+        rho = 1 / step_length if is_prox else RHO
     if iterations is None:
-        iterations = PROX_ITERATIONS if prox else ITERATIONS
+        iterations = PROX_ITERATIONS if is_prox else ITERATIONS
     check_number("rho", rho)
-    return solve(
-        ProximalGradient(prior, rho, step_length, accelerated),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )
+    solver = ProximalGradient(prior, rho, step_length, accelerated)
+    return solve(solver, A, sinogram, iterations=iterations, **options)

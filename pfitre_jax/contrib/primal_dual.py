@@ -1,13 +1,13 @@
-"""The learned primal-dual method: small networks in the place of the proxes, trained as a whole."""
+"""Learned primal-dual method: small networks instead of the proximal maps, trained end to end."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from pfitre_jax.contrib import primal_dual_network as network
 from pfitre_jax.contrib.primal_dual_network import PrimalDualConfig
@@ -17,7 +17,7 @@ from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.parameters.scale import SCALE_RHO
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.solvers.solve import solve
+from pfitre_jax.solvers.solve import SliceOptions, solve, with_options
 
 
 @jax.tree_util.register_dataclass
@@ -28,29 +28,36 @@ class PrimalDualState:
     Attributes:
         primal: (ny, nx, images), the first is ``x``.
         dual: (views, columns, sinograms).
-        count: (), steps made.
+        count: (), number of steps done.
     """
 
-    primal: jax.Array
-    dual: jax.Array
-    count: jax.Array
+    primal: Float[Array, "ny nx images"]
+    dual: Float[Array, "views columns sinograms"]
+    count: Int[Array, ""]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class LearnedPrimalDual(Solver[PrimalDualState]):
-    """``h += D_k(h, K f_2, y/norm(A))``; ``f += P_k(f, K^T h_1)``; ``K = M A/norm(A)``; gives ``f_1``.
+    """``h += D_k(h, K f_2, y / ||A||)``; ``f += P_k(f, K^T h_1)``; ``K = M A / ||A||``; the image is ``f_1``.
 
-    ``f`` are a few images, ``h`` a few sinograms, ``D_k`` and ``P_k`` networks of step ``k`` (Adler &
-    Öktem, IEEE TMI 37, 2018). The parameters of all steps lie on one axis that the step number indexes, so
-    that the one loop runs it and compile time does not grow. After its last step it stands still. ``x >= 0``
-    is no condition. It is trained through :func:`pfitre_jax.solvers.loop.run` with ``differentiate="checkpoint"``,
-    and knows the angles only from what it was trained on.
+    ``f`` are a few images, ``h`` a few sinograms, and ``D_k`` and ``P_k`` the networks of step ``k``. Their
+    parameters are stacked, so that compile time does not grow with the steps. After its last step the
+    iterate does not change. ``x >= 0`` is not imposed. It is trained through
+    :func:`pfitre_jax.solvers.loop.run` with ``differentiate="checkpoint"``.
 
-    params: nested dict of arrays (iterations, ...)
-    config: layout of the networks, static
-    start_iterations: conjugate gradients of a damped least-squares image from which all ``f`` start, so that
-        the untrained method gives that; 0: from ``x0``, as published with ``x0 = 0``
+    It is fast, since a step is one pair of products and two small networks, but it works only for the
+    geometry and the noise of its training.
+
+    Attributes:
+        params: Parameters, a nested dict of arrays (iterations, ...).
+        config: Configuration of the networks; static.
+        start_iterations: Conjugate gradient iterations of the damped least-squares image from which all ``f``
+            start, and which the untrained method returns; static. 0 starts from ``x0``; the published method
+            has 0 and ``x0 = 0``.
+
+    References:
+        Adler & Öktem, Learned primal-dual reconstruction, IEEE Trans. Med. Imaging 37, 2018.
     """
 
     params: Any
@@ -65,9 +72,16 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
         config: PrimalDualConfig | None = None,
         start_iterations: int = 8,
     ) -> LearnedPrimalDual:
-        """An untrained method of ``iterations`` steps, which keeps its start; config: default as published.
+        """Returns an untrained method, whose steps change nothing.
 
-        Raises ``ValueError`` for iterations below 1.
+        Args:
+            key: Random key of the parameters.
+            iterations: Number of steps.
+            config: Configuration of the networks. ``None``: the published one.
+            start_iterations: Conjugate gradient iterations of the start.
+
+        Raises:
+            ValueError: For iterations below 1.
         """
         if int(iterations) != iterations or iterations < 1:
             raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
@@ -76,7 +90,7 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
 
     @property
     def iterations(self) -> int:
-        """Steps that it has parameters for."""
+        """Number of steps that it has parameters for."""
         return len(jax.tree.leaves(self.params)[0])
 
     def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, PrimalDualState]:
@@ -90,7 +104,7 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
     def step(
         self, problem: SliceProblem, iterate: Iterate, state: PrimalDualState
     ) -> tuple[Iterate, PrimalDualState]:
-        # Beyond the last step the index is held at it, and what comes of it is not taken.
+        # Beyond the last step the index is clamped, and the result is discarded below.
         params = jax.tree.map(
             lambda a: jax.lax.dynamic_index_in_dim(a, state.count, keepdims=False), self.params
         )
@@ -100,33 +114,35 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
         back = problem.back(dual[..., 0]) * norm
         primal = network.update_primal(self.config, params, state.primal, back)
         primal = problem.support[..., None] * primal
-        more = state.count < self.iterations
-        primal, dual = jnp.where(more, primal, state.primal), jnp.where(more, dual, state.dual)
+        valid = state.count < self.iterations
+        primal, dual = jnp.where(valid, primal, state.primal), jnp.where(valid, dual, state.dual)
         x = primal[..., 0]
         return Iterate(x, problem.residual(x)), PrimalDualState(primal, dual, state.count + 1)
 
 
+@with_options(SliceOptions)
 def learned_primal_dual(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
     method: LearnedPrimalDual,
     iterations: int | None = None,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    differentiate=None,
+    **options: Unpack[SliceOptions],
 ) -> Solution:
-    """Reconstruct one slice by a :class:`LearnedPrimalDual`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by a :class:`LearnedPrimalDual`.
 
-    method: trained; :meth:`LearnedPrimalDual.create` gives an untrained one
-    iterations: default all that the method has; fewer stop at an image that training may not have looked at
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        method: A trained method; :meth:`LearnedPrimalDual.create` returns an untrained one.
+        iterations: Number of steps. ``None``: all; after fewer the image need not be a good one.
+        **options: See :class:`pfitre_jax.solvers.solve.SliceOptions`.
 
-    Raises ``ValueError`` for more iterations than the method has, and for ``differentiate="implicit"``: it
-    has no fixed point.
+    Raises:
+        ValueError: For more iterations than the method has, and for ``differentiate="implicit"``, because
+            the method has no fixed point.
     """
-    if differentiate == "implicit":
+    if options.get("differentiate") == "implicit":
         raise ValueError(
             "differentiate is 'implicit' and this method has no fixed point; expected 'checkpoint' or "
             "'unroll'"
@@ -137,14 +153,4 @@ def learned_primal_dual(
             f"iterations is {iterations}; expected at most {method.iterations}, for which the method has "
             "parameters: leave it out for all of them"
         )
-    return solve(
-        method,
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        differentiate=differentiate,
-    )
+    return solve(method, A, sinogram, iterations=iterations, **options)

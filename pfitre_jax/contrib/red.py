@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
@@ -15,32 +15,40 @@ from pfitre_jax.solvers.fista import STEP
 from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.prior_step import prior_step
-from pfitre_jax.solvers.solve import check_number, solve
+from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
-#: What the denoiser is told: the best with the shipped prior.
+#: Default strength that the denoiser receives, the best for the shipped prior.
 RHO = 0.01
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RED(Solver[tuple[()]]):
-    """``x -= step_length (A^T M(A x - y)/norm(A)^2 + weight (x - D(x)))``, kept to ``x >= 0`` in the support.
+    """``x -= step_length (A^T M(A x - y) / ||A||^2 + weight (x - D(x)))``, with ``x >= 0`` in the support.
 
-    It rests where ``A^T M(A x - y)/norm(A)^2 + weight (x - D(x)) = 0``, or ``x = 0`` and this points inward:
-    the minimum of the data term plus ``weight/2 x^T(x - D(x))`` for a ``D`` that is locally homogeneous and
-    has a symmetric Jacobian (Romano, Elad & Milanfar, SIAM J. Imaging Sci. 10, 2017; what it means for
-    others: Reehorst & Schniter, IEEE TCI 5, 2019).
+    A fixed point has ``A^T M(A x - y) / ||A||^2 + weight (x - D(x)) = 0`` where ``x > 0``. For a ``D`` that
+    is locally homogeneous and has a symmetric Jacobian it minimises the data term plus
+    ``weight/2 x^T (x - D(x))``; Reehorst & Schniter interpret it for other denoisers.
 
-    prior: ``D``, has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what ``D`` is told; the data gradient that it is given, at ``x``, is over this
-    weight: (), relative to ``norm(A)^2 = 1``
-    step_length: (), ``None`` for ``0.99/(1 + weight)``, which converges where ``x - D(x)`` has a Lipschitz
-        constant of 1, as that of a prox has
-    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
-        trained with
+    The weight balances data and prior without changing the input of the denoiser.
+
+    Attributes:
+        prior: The denoiser ``D``, a :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the denoiser receives.
+        weight: (), weight of the prior, relative to ``||A||^2 = 1``.
+        step_length: (). ``None``: ``0.99/(1 + weight)``, which converges where ``x - D(x)`` has a Lipschitz
+            constant of at most 1, as that of a prox.
+        initial_iterations: Iterations of the initial estimate, 0 for none; static. ``None``: as many as the
+            prior was trained with.
+
+    References:
+        Romano, Elad & Milanfar, The little engine that could: regularization by denoising, SIAM J. Imaging
+        Sci. 10, 2017.
+        Reehorst & Schniter, Regularization by denoising: clarifications and new interpretations, IEEE Trans.
+        Comput. Imaging 5, 2019.
     """
 
-    prior: Any
+    prior: Prior
     rho: Any
     weight: Any
     step_length: Any = None
@@ -61,22 +69,26 @@ class RED(Solver[tuple[()]]):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class REDPRO(Solver[Array]):
-    """``v = x - mu_k A^T M(A x - y)/norm(A)^2``; ``x = (1 - relaxation) v + relaxation D(v)``, kept to
-    ``x >= 0`` in the support; ``mu_k = step_length / k^power``.
+    """``v = x - mu_k A^T M(A x - y) / ||A||^2``; ``x = (1 - relaxation) v + relaxation D(v)``, ``x >= 0``.
 
-    The hybrid steepest descent to the best fit to the data among the fixed points of ``D``, for a ``D`` that
-    is demicontractive: RED as a constraint, without a weight (Cohen, Elad & Milanfar, SIAM J. Imaging Sci.
-    14, 2021).
+    ``mu_k = step_length / k^power``. The hybrid steepest descent to the best fit to the data among the fixed
+    points of ``D``, for a demicontractive ``D``: RED as a constraint, without a weight to choose.
 
-    prior: ``D``, has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what ``D`` is told; the data gradient that it is given, at ``v``, is over this
-    step_length: (), of the first step, below 2; power: (), in (0, 1], how fast the steps shrink
-    relaxation: (), in (0, 1]
-    initial_iterations: iterations of the initial estimate, 0 for none; ``None``: as many as the prior was
-        trained with
+    Attributes:
+        prior: The denoiser ``D``, a :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the denoiser receives.
+        step_length: (), length of the first step, below 2.
+        power: (), in (0, 1], decay of the step length.
+        relaxation: (), in (0, 1], fraction of the denoised image.
+        initial_iterations: Iterations of the initial estimate, 0 for none; static. ``None``: as many as the
+            prior was trained with.
+
+    References:
+        Cohen, Elad & Milanfar, Regularization by denoising via fixed-point projection (RED-PRO), SIAM J.
+        Imaging Sci. 14, 2021.
     """
 
-    prior: Any
+    prior: Prior
     rho: Any
     step_length: Any = STEP
     power: Any = 0.1
@@ -84,7 +96,7 @@ class REDPRO(Solver[Array]):
     initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
 
     def init(self, problem: Problem, x0: Array) -> tuple[Iterate, Array]:
-        # The state is the number of the next step, from 1.
+        # The state is the number of the next step, counted from 1.
         iterate = _start(problem, self.prior, x0, self.initial_iterations)
         return iterate, jnp.ones((), iterate.x.dtype)
 
@@ -101,83 +113,65 @@ def _start(problem: Problem, prior: Prior, x0: Array, iterations: int | None) ->
     return Iterate(x, problem.residual(x))
 
 
+@with_options(SolveOptions)
 def red(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
-    prior,
-    rho=RHO,
-    weight=0.1,
-    step_length=None,
+    prior: Prior,
+    rho: Any = RHO,
+    weight: Any = 0.1,
+    step_length: Any = None,
     iterations: int = 60,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`RED`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`RED`.
 
-    prior: the denoiser, has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what it is told: with ``weight/rho`` the strength of a prox
-    weight: (), of ``x - D(x)``, relative to ``norm(A)^2 = 1``
-    step_length: (), default ``0.99/(1 + weight)``
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        prior: The denoiser, a :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the denoiser receives; that of a prox is its own ``weight/rho``.
+        weight: (), weight of ``x - D(x)``, relative to ``||A||^2 = 1``.
+        step_length: (). ``None``: ``0.99/(1 + weight)``.
+        iterations: Largest number of steps.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
     """
     check_number("rho", rho)
     check_number("weight", weight, or_zero=True)
     if step_length is not None:
         check_number("step_length", step_length)
-    return solve(
-        RED(prior, rho, weight, step_length),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )
+    return solve(RED(prior, rho, weight, step_length), A, sinogram, iterations=iterations, **options)
 
 
+@with_options(SolveOptions)
 def red_pro(
     A: Projector,
-    sinogram,
+    sinogram: Float[Array, "views columns"],
     *,
-    prior,
-    rho=RHO,
-    step_length=STEP,
-    power=0.1,
-    relaxation=0.2,
+    prior: Prior,
+    rho: Any = RHO,
+    step_length: Any = STEP,
+    power: Any = 0.1,
+    relaxation: Any = 0.2,
     iterations: int = 50,
-    mask=None,
-    support=None,
-    x0=None,
-    tolerance: float = 0.0,
-    data_term=None,
-    differentiate=None,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstruct one slice by :class:`REDPRO`; the other arguments are those of :func:`solve`.
+    """Reconstructs one slice by :class:`REDPRO`.
 
-    prior: the denoiser, has ``denoise(v, *, correction, wedge, rho)``
-    rho: (), what it is told
-    step_length, power: (), ``mu_k = step_length / k^power``
-    relaxation: (), share of the denoised image, in (0, 1]
+    Args:
+        A: Projector.
+        sinogram: (views, columns), line integrals of an image with values of about [0, 1].
+        prior: The denoiser, a :class:`pfitre_jax.interfaces.Prior`.
+        rho: (), strength that the denoiser receives.
+        step_length: (), length of the first step, ``mu_k = step_length / k^power``.
+        power: (), decay of the step length.
+        relaxation: (), fraction of the denoised image, in (0, 1].
+        iterations: Largest number of steps.
+        **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.
     """
-    for name, value in {"rho": rho, "step_length": step_length, "power": power}.items():
+    numbers = {"rho": rho, "step_length": step_length, "power": power, "relaxation": relaxation}
+    for name, value in numbers.items():
         check_number(name, value)
-    check_number("relaxation", relaxation)
-    return solve(
-        REDPRO(prior, rho, step_length, power, relaxation),
-        A,
-        sinogram,
-        iterations=iterations,
-        mask=mask,
-        support=support,
-        x0=x0,
-        tolerance=tolerance,
-        data_term=data_term,
-        differentiate=differentiate,
-    )
+    solver = REDPRO(prior, rho, step_length, power, relaxation)
+    return solve(solver, A, sinogram, iterations=iterations, **options)

@@ -1,59 +1,74 @@
-"""What of a result the data determine, and what was supplied: by the prior, or by any other assumption."""
+"""Measured and supplied components of an image: what its data determine, and what prior or regularisation add."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Problem
 from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
-from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Conjugate gradients of :func:`measured_part`.
+#: Default number of conjugate gradient iterations of :func:`measured_component`.
 ITERATIONS = 20
-#: Damping of their preconditioner, at least, where ``norm(A)^2 = 1``. With that of the problem, where it is
-#: small, the preconditioner amplifies what the data say nothing of by ``1/damping``, and its own error with
-#: it: iterates are far too large for long. With this one they grow from 0; ended early, less is measured.
-LEAST_DAMPING = 0.1
-#: The damping is at least this, relative to ``norm(A)^2 = 1``: no data are better than float32 tells.
-SMALLEST_DAMPING = 1e-6
+#: Smallest damping of the preconditioner, relative to ``||A||^2 = 1``. With a smaller one the preconditioner
+#: amplifies the unmeasured component, and its own error, by ``1/damping``, and the iterates are far too large
+#: for many iterations. With this one they grow from 0, and stopping early counts too little as measured.
+LEAST_PRECONDITIONER_DAMPING = 0.1
+#: Smallest damping, relative to ``||A||^2 = 1``: the precision of float32 limits that of the data.
+LEAST_DAMPING = 1e-6
 
 
-def measured_part(problem: SliceProblem, x: Float[Array, "ny nx"], damping, iterations: int = ITERATIONS):
-    """``(H + damping)^-1 H x`` with ``H = S A^T M W A S / norm(A)^2``: image (ny, nx) -> (ny, nx).
+def measured_component(
+    problem: Problem,
+    x: Float[Array, "ny nx"],
+    damping: Float[Array, ""],
+    iterations: int = ITERATIONS,
+) -> Float[Array, "ny nx"]:
+    """Returns ``(H + damping)^-1 H x`` with ``H = S A^T M W A S / ||A||^2``.
 
-    What a damped least-squares reconstruction would make of noiseless data of ``x``: the identity where ``H``
-    is far above ``damping``, 0 where the data say nothing, as in the missing wedge. By preconditioned
-    conjugate gradients on the exact operator, from 0: where the damping is small they end before all that is
-    hardly measured has come, and ``norm(x - measured)`` is up to 15% too large.
+    It is the damped least-squares reconstruction from noiseless data of ``x``: ``x`` itself where ``H`` is
+    well above the damping, and 0 where the data contain nothing, as in the missing wedge. The supplied
+    component is the rest of ``x``.
 
-    damping: (), of :func:`damping`
+    Preconditioned conjugate gradients solve the exact system from 0. With a small damping they stop before
+    the weakly measured components have converged, so that the norm of the supplied component is up to 15% too
+    large.
+
+    Args:
+        problem: The data term of the slice.
+        x: (ny, nx), the image.
+        damping: (), see :func:`noise_damping`.
+        iterations: Number of conjugate gradient iterations.
     """
-    image = problem.normal(x)
     return conjugate_gradients(
         lambda v: problem.normal(v) + damping * v,
-        image,
+        problem.normal(x),
         jnp.zeros_like(x),
         iterations=iterations,
-        precondition=lambda r: problem.precondition(r, jnp.maximum(damping, LEAST_DAMPING)),
+        precondition=lambda r: problem.precondition(r, jnp.maximum(damping, LEAST_PRECONDITIONER_DAMPING)),
     )
 
 
-def damping(problem: SliceProblem, x: Float[Array, "ny nx"], noise):
-    """``sigma^2 / (s^2 norm(A)^2)``: the noise's variance over the image's, relative to ``norm(A)^2 = 1``.
+def noise_damping(problem: Problem, x: Float[Array, "ny nx"], noise) -> Float[Array, ""]:
+    """Returns ``sigma^2 / (s^2 ||A||^2)``, the variance of the noise over that of the image.
 
-    With it, :func:`measured_part` is the best linear estimate of a white image from noisy data (Wiener).
-    ``s^2`` is the mean square of the image inside the support. ``sigma`` is the noise of a bin, or the rms
-    residual of the image where that is larger: data that the model does not explain determine nothing either.
-    With weights it is ``w r^2`` whose mean counts: they stand for the inverse of the bins' variances.
+    With it, :func:`measured_component` is the best linear estimate of a white image from noisy data (Wiener
+    filter). ``s^2`` is the mean square of the image inside the support. ``sigma`` is the noise of a bin, or
+    the root mean square of the image's residual where that is larger, because data that the model does not
+    explain determine nothing. Weights stand for inverse variances, so that the mean of ``w r^2`` counts.
 
-    problem: with the data of this slice, and weights; x: the slice, in units that predict them
-    noise: (), of a bin, such as :func:`pfitre_jax.estimation.calibrate.calibrate`
+    Args:
+        problem: The data term of the slice, with its weights.
+        x: (ny, nx), the image, in units that predict the data.
+        noise: (), standard deviation of the noise in a bin, see
+            :func:`pfitre_jax.estimation.calibrate.calibrate`.
     """
     residual = problem.residual(x)
-    counted = problem.mask if problem.weights is None else problem.mask * problem.weights
+    weights = problem.mask if problem.weights is None else problem.mask * problem.weights
     bins = jnp.maximum(jnp.sum(problem.mask), 1)
-    size = jnp.sum(problem.support * x * x) / jnp.maximum(jnp.sum(problem.support), 1)
-    variance = jnp.maximum(noise**2 * jnp.sum(counted) / bins, jnp.sum(counted * residual**2) / bins)
-    # Of an empty image nothing was measured and nothing supplied.
-    found = jnp.where(size > 0, variance / jnp.where(size > 0, size * problem.norm_squared, 1), 1.0)
-    return jnp.maximum(found, SMALLEST_DAMPING)
+    mean_square = jnp.sum(problem.support * x * x) / jnp.maximum(jnp.sum(problem.support), 1)
+    variance = jnp.maximum(noise**2 * jnp.sum(weights) / bins, jnp.sum(weights * residual**2) / bins)
+    # An empty image has neither a measured nor a supplied component.
+    signal = mean_square > 0
+    ratio = jnp.where(signal, variance / jnp.where(signal, mean_square * problem.norm_squared, 1), 1.0)
+    return jnp.maximum(ratio, LEAST_DAMPING)

@@ -1,49 +1,60 @@
-"""Does a scan look like what the prior was trained and judged on? A score, and answers in words."""
+"""Checks of whether a scan resembles those that a learned prior was trained and evaluated on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.interfaces import data_correction
-from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.interfaces import Prior, Problem, data_correction
 from pfitre_jax.trust.image_statistics import domain_scores
 
-#: Below this width of the missing wedge a classical method does as well, and invents nothing.
+#: Missing wedge below which a classical method is as good, in degrees.
 SMALL_WEDGE_DEG = 20.0
-#: View counts may leave the trained range by this factor before it is said.
+#: Factor by which the number of views may lie outside of the trained range without a warning.
 VIEWS_MARGIN = 1.5
-#: And rho by this one.
+#: Factor by which rho may lie outside of the trained range without a warning.
 RHO_MARGIN = 3.0
 
 
-def disagreement(prior: Any, problem: SliceProblem, x, rho):
-    """``norm(f(x) - x) / norm(x)``: how much the prior would still change a result ``x``, ().
+def disagreement(
+    prior: Prior, problem: Problem, x: Float[Array, "*rows ny nx"], rho
+) -> Float[Array, ""]:
+    """Returns ``||f(x) - x|| / ||x||``, the relative change that a prior ``f`` would still make to a result.
 
-    x: (ny, nx), or (rows, ny, nx) of a problem of so many rows
+    It is small where prior and data agree.
 
-    Small where the prior recognises what the data support. ``f`` is ``prior.denoise``.
+    Args:
+        prior: The prior.
+        problem: The data term of the slice or volume.
+        x: (ny, nx) or (rows, ny, nx), the result.
+        rho: (), prior strength, relative to ``||A||^2 = 1``.
     """
     correction = data_correction(problem, problem.residual(x), rho)
-    proposed = problem.support * prior.denoise(x, correction=correction, wedge=problem.wedge, rho=rho)
-    return jnp.linalg.norm(proposed - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
+    proposal = problem.support * prior.denoise(x, correction=correction, wedge=problem.wedge, rho=rho)
+    return jnp.linalg.norm(proposal - x) / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 
-def domain_score(card: dict, of_images: Sequence[Sequence[float]]) -> float | None:
-    """How unlike the images that a prior was judged on the rows of a scan look: the middle of the rows'.
+def domain_score(card: dict, row_statistics: Sequence[Sequence[float]]) -> float | None:
+    """Returns the out-of-distribution score of a scan, the median of those of its rows.
 
-    1 is what 95% of the single images of its evaluation stay below. ``None`` where the card does not tell.
+    95% of the images that the prior was evaluated on are below 1, see
+    :func:`pfitre_jax.trust.image_statistics.domain_scores`.
 
-    of_images: :func:`pfitre_jax.trust.image_statistics.statistics` of each row looked at
+    Args:
+        card: Model card of the prior; its entry ``likeness`` is the reference.
+        row_statistics: (rows, 4), :func:`pfitre_jax.trust.image_statistics.statistics` of some rows.
+
+    Returns:
+        The score, or ``None`` for a card without a reference or no rows.
     """
-    known = card.get("likeness")
-    if not known or not len(of_images):
+    reference = card.get("likeness")
+    if not reference or not len(row_statistics):
         return None
-    return float(np.median(domain_scores(known, of_images)))
+    return float(np.median(domain_scores(reference, row_statistics)))
 
 
 def check_domain(
@@ -54,51 +65,54 @@ def check_domain(
     disagreements: Sequence[float],
     score: float | None = None,
 ) -> list[str]:
-    """Warnings, in words, about a learned reconstruction; none where the scan is like the training scans.
+    """Returns warnings about a learned reconstruction; none where the scan resembles the training scans.
 
-    card: of the prior: ``trained_on`` (``missing_deg``, ``views``, ``rho``: ranges) and ``disagreement``
-        (``limit``: what 95% of the scenes of its own evaluation stay below)
-    rho: relative to ``norm(A)^2 = 1``
-    disagreements: :func:`disagreement` of each row looked at
-    score: of :func:`domain_score`
+    Args:
+        card: Model card of the prior: ``trained_on`` (ranges of ``missing_deg``, ``views`` and ``rho``) and
+            ``disagreement`` (``limit``, below which 95% of the scenes of its evaluation are).
+        wedge: The missing wedge.
+        views: Number of views.
+        rho: Prior strength, relative to ``||A||^2 = 1``.
+        disagreements: :func:`disagreement` of some rows.
+        score: :func:`domain_score`.
     """
-    said = []
+    warnings = []
     name = card.get("name", "?")
     trained = card.get("trained_on", {})
     width = wedge.width_deg
     if width < SMALL_WEDGE_DEG:
-        said.append(
-            f"the missing wedge is only {width:.0f} degrees wide: a classical method is the better choice, "
-            "it needs no prior knowledge (method='fista-tv')"
+        warnings.append(
+            f"the missing wedge is only {width:.0f} degrees wide: prefer a classical method, which needs "
+            "no prior knowledge (method='fista-tv')"
         )
     elif "missing_deg" in trained:
         low, high = trained["missing_deg"]
         if not low - 2 <= width <= high + 2:
-            said.append(
+            warnings.append(
                 f"the missing wedge is {width:.0f} degrees wide; the prior {name!r} was trained on "
                 f"{low:.0f} to {high:.0f}: compare with method='fista-tv'"
             )
-    for key, value, margin, what, remedy in (
+    for key, value, margin, finding, remedy in (
         ("views", views, VIEWS_MARGIN, f"the scan has {views} views", ""),
         ("rho", rho, RHO_MARGIN, f"rho is {rho:.2g}", "leave rho out, or "),
     ):
         low, high = trained.get(key, (value, value))
         if not low / margin <= value <= high * margin:
-            said.append(
-                f"{what}; the prior {name!r} was trained on {low:g} to {high:g}: {remedy}compare with "
+            warnings.append(
+                f"{finding}; the prior {name!r} was trained on {low:g} to {high:g}: {remedy}compare with "
                 "method='fista-tv'"
             )
     if score is not None and score > 1:
-        said.append(
-            f"the result looks unlike the images that the prior {name!r} was judged on (domain score "
-            f"{score:.2f}, 1 is usual at most); do not trust fine detail, and compare with method='fista-tv'"
+        warnings.append(
+            f"the result looks unlike the images that the prior {name!r} was evaluated on (domain score "
+            f"{score:.2f}, usually below 1): do not trust fine detail, and compare with method='fista-tv'"
         )
     limit = card.get("disagreement", {}).get("limit")
     typical = float(np.median(disagreements)) if len(disagreements) else 0.0
     if limit is not None and typical > limit:
-        said.append(
+        warnings.append(
             f"the prior {name!r} does not agree with the data: it would still change the result "
-            f"by {typical:.0%} (usually less than {limit:.0%}); do not trust fine detail, and compare with "
+            f"by {typical:.0%} (usually less than {limit:.0%}): do not trust fine detail, and compare with "
             "method='fista-tv'"
         )
-    return said
+    return warnings

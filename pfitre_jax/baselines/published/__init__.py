@@ -1,4 +1,4 @@
-"""The published network, its loop and the reader of its checkpoints (npj Comput. Mater. 11, 240, 2025)."""
+"""Published PFITRE method: network, loop and reader of checkpoints (npj Comput. Mater. 11, 240, 2025)."""
 
 import lazy_loader
 
