@@ -11,9 +11,7 @@ import numpy as np
 
 
 class DoesNotFit(ValueError):
-    """What is asked for needs more memory or disk than there is; nothing was begun."""
-
-    refused = True
+    """A run needs more memory or disk space than is free; raised before the run starts."""
 
 
 @dataclasses.dataclass(frozen=True)

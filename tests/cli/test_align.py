@@ -1,4 +1,4 @@
-"""``pfitre recon --align``, ``--alignment`` and ``--joint``: what lies in the folder, and that it is used."""
+"""Tests of ``pfitre recon --align``, ``--alignment`` and ``--joint``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def path(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(path, tmp_path_factory) -> Path:
-    """Aligned and reconstructed."""
+    """Folder of an aligned reconstruction."""
     out = tmp_path_factory.mktemp("align") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "STEPS", 8)
@@ -61,19 +61,19 @@ def out(path, tmp_path_factory) -> Path:
     return out
 
 
-def test_the_alignment_is_kept_drawn_and_told(out):
+def test_the_alignment_is_saved_drawn_and_recorded(out):
     names = {"recon.h5", "recon.tif", "preview.png", "summary.json", "alignment.csv", "alignment.png"}
     assert {file.name for file in out.iterdir()} == names
     assert (out / "alignment.png").read_bytes().startswith(b"\x89PNG")
-    told = json.loads((out / "summary.json").read_text())["alignment"]
+    recorded = json.loads((out / "summary.json").read_text())["alignment"]
     with (out / "alignment.csv").open() as file:
         lines = list(csv.DictReader(file))
     np.testing.assert_allclose([float(line["theta_deg"]) for line in lines], np.rad2deg(THETA), atol=1e-6)
-    np.testing.assert_allclose([float(line["shift_columns"]) for line in lines], told["shifts"])
-    assert "centre" in told["pinned"] and told["residual"][-1] < told["residual"][0]
+    np.testing.assert_allclose([float(line["shift_columns"]) for line in lines], recorded["shifts"])
+    assert "centre" in recorded["pinned"] and recorded["residual"][-1] < recorded["residual"][0]
 
 
-def test_it_is_better_than_without(path, out, tmp_path):
+def test_alignment_reduces_the_residual(path, out, tmp_path):
     done = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     worse, better = (json.loads((f / "summary.json").read_text()) for f in (tmp_path / "out", out))
@@ -88,24 +88,24 @@ def test_a_known_alignment_gives_the_same_result(path, out, tmp_path):
     np.testing.assert_array_equal(*same)
 
 
-def test_the_result_is_projected_as_the_views_lay(path, out, tmp_path):
+def test_projections_follow_the_alignment(path, out, tmp_path):
     import tifffile
 
     measured = np.load(path)["projections"]
     errors = {}
-    for name, extra in (("as they lay", ["--alignment", out / "alignment.csv"]), ("straight", [])):
+    for name, extra in (("aligned", ["--alignment", out / "alignment.csv"]), ("not aligned", [])):
         target = tmp_path / f"{name}.tif"
         done = pfitre("project", out / "recon.h5", *extra, "--out", target)
         assert done.exit_code == 0, done.output
         predicted = tifffile.imread(target)
         known = np.isfinite(predicted)
         errors[name] = np.linalg.norm((predicted - measured)[known]) / np.linalg.norm(measured[known])
-    assert errors["as they lay"] < 0.6 * errors["straight"]
+    assert errors["aligned"] < 0.6 * errors["not aligned"]
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out, tmp_path, monkeypatch):
-    """It is not looked for again."""
+def test_a_resumed_run_uses_its_saved_alignment(path, out, tmp_path, monkeypatch):
+    """It is not estimated again."""
     folder = tmp_path / "out"
     monkeypatch.setattr(module, "STEPS", 8)
 
@@ -116,12 +116,12 @@ def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out
         patch.setattr(job, "reconstruct_to", stop)
         assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
     [kept] = (folder / "partial").glob("alignment-*.csv")
-    # What another command left counts for nothing.
+    # The alignment of another run is ignored.
     Motion.none(THETA[:5], 23.5).save(folder / "partial" / "alignment-other.csv")
     assert kept.read_text() == (out / "alignment.csv").read_text()
 
     def fail(*args, **options):
-        raise AssertionError("looked for again")
+        raise AssertionError("estimated again")
 
     monkeypatch.setattr(module, "align", fail)
     done = pfitre("recon", path, "--align", *OPTIONS, "--out", folder)
@@ -131,28 +131,28 @@ def test_a_run_that_was_stopped_goes_on_with_the_alignment_that_it_had(path, out
 
 
 @pytest.mark.parametrize("drift", [False, True])
-def test_views_are_told_to_drift(path, tmp_path, monkeypatch, drift):
-    told = []
+def test_the_drift_option_reaches_the_alignment(path, tmp_path, monkeypatch, drift):
+    values = []
 
     def align(scan, start, **how):
-        told.append(how["drift"])
+        values.append(how["drift"])
         raise ValueError("that will do")
 
     monkeypatch.setattr(module, "align", align)
     done = pfitre("recon", path, "--align", *["--drift"] * drift, *OPTIONS, "--out", tmp_path / "out")
-    assert told == [drift] and done.exit_code == 2 and "that will do" in done.output
+    assert values == [drift] and done.exit_code == 2 and "that will do" in done.output
 
 
 @pytest.mark.slow
-def test_rows_are_joined(path, tmp_path):
+def test_joint_rows_differ_from_separate_rows(path, tmp_path):
     done = pfitre("recon", path, "--joint", *OPTIONS, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     alone = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "alone")
     assert alone.exit_code == 0
     rough = lambda name: np.linalg.norm(np.diff(read_result(tmp_path / name / "recon.h5").volume, axis=0))  # noqa: E731
     assert rough("out") < rough("alone")
-    told = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert told["chunk"] == ROWS
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["chunk"] == ROWS
     other = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "out")
     assert other.exit_code == 2 and "joint was True, is not given" in other.output
 
@@ -171,7 +171,7 @@ def test_rows_are_joined(path, tmp_path):
         (["--alignment", "few.csv"], "the alignment has 5 views, the scan has 24"),
     ],
 )
-def test_bad_input_is_one_line(path, tmp_path, monkeypatch, options, said):
+def test_invalid_input_is_refused_in_one_line(path, tmp_path, monkeypatch, options, said):
     monkeypatch.chdir(path.parent)
     Motion.none(THETA[:5], 23.5).save("few.csv")
     Motion.none(THETA + 0.1, 23.5).save("turned.csv")

@@ -1,4 +1,4 @@
-"""Compiled programs are kept from run to run."""
+"""Tests of the compilation cache."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pfitre_jax.cli import compilation_cache as cache
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch, tmp_path):
-    """Nothing set, an accelerator there."""
+    """A machine with an accelerator, and no settings of the cache."""
     monkeypatch.delenv(cache.VARIABLE, raising=False)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(cache.importlib.metadata, "entry_points", lambda group: [f"one of {group}"])
 
 
-def test_programs_for_an_accelerator_are_kept(tmp_path):
+def test_the_cache_is_enabled_with_an_accelerator(tmp_path):
     cache.enable_cache()
     folder = Path(os.environ.pop(cache.VARIABLE))
     assert folder.is_dir() and folder.is_relative_to(tmp_path / "home")
 
 
-def test_those_for_a_processor_are_not(monkeypatch):
+def test_the_cache_is_disabled_on_a_cpu(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     cache.enable_cache()
     monkeypatch.delenv("JAX_PLATFORMS")
@@ -34,19 +34,19 @@ def test_those_for_a_processor_are_not(monkeypatch):
     assert cache.VARIABLE not in os.environ
 
 
-def test_who_sets_the_variable_decides(monkeypatch):
+def test_the_environment_variable_takes_precedence(monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, "elsewhere")
     cache.enable_cache()
     assert os.environ[cache.VARIABLE] == "elsewhere"
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+def test_a_folder_that_cannot_be_created_is_no_error(tmp_path):
     (tmp_path / "home").write_text("a file")
     cache.enable_cache()
     assert cache.VARIABLE not in os.environ
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path):
+def test_least_recently_used_files_are_removed_first(tmp_path):
     for age, name in enumerate("abc"):
         (tmp_path / name).write_bytes(bytes(100))
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
