@@ -29,7 +29,7 @@ def check_solver(method, name: str, only: str = "") -> bool:
     """Runs every test of ``test_solvers.py`` that takes a solver on ``method``; pytest prints the results.
 
     Args:
-        method: A solver. Its numbers are arrays, ``jnp.asarray(0.9)``, so that the suite can change their type.
+        method: A solver. Its numbers are arrays, ``jnp.asarray(0.9)``: the suite changes their type.
         name: Name in the output, one word.
         only: Words in the names of the tests to run; by default all run.
 
