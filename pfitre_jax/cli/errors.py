@@ -25,8 +25,8 @@ _OPTIONS = {
 #: Further arguments whose option has the same name, with hyphens.
 _SAME_NAME = (
     "align alignment angle_unit angles center columns coordinator data drift exclude_views gains iterations "
-    "joint mask_nan memory method num_processes overwrite photons pixel_size prior process_id rho robust roll "
-    "rows scenes scene stage stripes tv_weight views weights"
+    "joint mask_nan memory method num_processes overwrite photons pixel_size prior process_id rho robust "
+    "roll rows scenes scene stage stripes tv_weight views weights"
 ).split()
 _SWITCHES = ("align", "drift", "gains", "joint", "mask_nan", "overwrite", "stripes")
 _NAMES = "|".join(sorted([*_OPTIONS, *_SAME_NAME], key=len, reverse=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,18 +13,15 @@ from pfitre_jax.cli import alignment as alignment_step
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
 from pfitre_jax.cli.console import describe_scan
-from pfitre_jax.cli.errors import ComputationError, computation, in_options
+from pfitre_jax.cli.errors import ComputationError
 from pfitre_jax.cli.options import parse_number
 from pfitre_jax.cli.progress import ProgressReporter
+from pfitre_jax.cli.recon_run import ReconRun
 from pfitre_jax.cli.samples import read_truth, sample_path
 
 if TYPE_CHECKING:
-    from pfitre_jax.cli.alignment import AlignedScan
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.data.scan import Scan
-    from pfitre_jax.reconstruction.methods import Settings
-    from pfitre_jax.reconstruction.result import Result
-    from pfitre_jax.runtime.devices import Team
 
 
 @command(RECONSTRUCTION_PANEL)
@@ -149,7 +145,7 @@ def recon(
         return
     if overwrite and team.first:
         checkpoint.remove_partial(out)
-    run = _Run(
+    run = ReconRun(
         out=out,
         scan_name=source.name,
         command=command_line(ctx),
@@ -225,153 +221,3 @@ def _open(
         return api.load_scan(source, angles=angles, **read_options)
     with reporter.bar("reading the scan", transient=True) as progress:
         return api.open_scan(source, angles=angles, progress=progress, **read_options)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    """A reconstruction with results in a folder.
-
-    Attributes:
-        out: Folder for the results.
-        scan_name: Name of the scan file.
-        command: Command line, recorded in the result.
-        settings: Settings of the method.
-        rows: Rows to reconstruct.
-        limit: Memory limit in bytes, or None.
-        overwrite: Whether a previous run was discarded.
-        identity: Input and settings that identify the result.
-        team: Processes that share the rows.
-        reporter: Where to report progress.
-    """
-
-    out: Path
-    scan_name: str
-    command: str
-    settings: Settings
-    rows: slice
-    limit: int | None
-    overwrite: bool
-    identity: Mapping[str, Any]
-    team: Team
-    reporter: ProgressReporter
-
-    def align(
-        self, scan: Scan, motion: Motion | None, estimate: bool, drift: bool, roll_deg: float
-    ) -> AlignedScan:
-        """Aligns the scan, by estimation or by a known motion.
-
-        The first process estimates the motion; the others read it from its file.
-        """
-        from pfitre_jax.data.motion import Motion
-        from pfitre_jax.reconstruction import checkpoint
-
-        assert scan.center is not None
-        initial = motion or Motion.none(scan.theta_rad, scan.center, roll_deg)
-        if not estimate:
-            return alignment_step.apply_alignment(scan, initial, self.reporter)
-        # The name contains the identity of the run, so that no other run's estimate is used.
-        saved = self.out / checkpoint.PARTIAL / f"alignment-{checkpoint.digest(self.identity)}.csv"
-
-        def align() -> AlignedScan:
-            return alignment_step.align_scan(scan, initial, saved, drift, self.reporter)
-
-        with self.team.step():
-            aligned = align() if self.team.first else None
-        return aligned or align()
-
-    def reconstruct(self, scan: Scan, aligned: AlignedScan | None) -> Result | None:
-        """Reconstructs the rows; returns None in all processes but the first.
-
-        After an interruption the finished rows are saved, and the exception is raised again.
-        """
-        from pfitre_jax.cli.row_progress import RowProgress
-        from pfitre_jax.reconstruction import checkpoint
-
-        preview = self.out / "preview.png" if self.team.first else None
-        count = self.rows.stop - self.rows.start
-        try:
-            with computation(), self.reporter.bar(f"{self.settings.method}, compiling") as move_bar:
-                progress = RowProgress(
-                    self.reporter, move_bar, self.settings.method, preview, count, self.scan_name
-                )
-                result = checkpoint.reconstruct_to(
-                    self.out,
-                    self.identity,
-                    scan,
-                    self.settings,
-                    self.rows,
-                    limit=self.limit,
-                    team=self.team,
-                    events=checkpoint.Events(progress.planned, progress.solved),
-                )
-        except checkpoint.Interrupted as interruption:
-            if interruption.result is not None:
-                self._write(interruption.result, aligned, f"{self.scan_name}, interrupted", complete=False)
-            without = " without --overwrite" if self.overwrite else ""
-            self.reporter.warn(
-                [
-                    f"{interruption.done} of {interruption.rows} rows are finished and kept; repeat the "
-                    f"command{without} to resume"
-                ]
-            )
-            raise
-        if self.team.first:
-            return result
-        # The first process assembles the result; wait for it.
-        with computation(), self.team.step():
-            return None
-
-    def compare(self, scan: Scan, result: Result) -> Result | None:
-        """Reconstructs the middle row by FISTA-TV, for comparison; None if that is the method itself."""
-        from pfitre_jax.reconstruction import api
-
-        if self.settings.method == "fista-tv":
-            return None
-        row = int(result.rows[result.middle])
-        with computation(), self.reporter.bar("fista-tv for comparison") as progress:
-            return api.reconstruct(
-                scan, "fista-tv", rows=slice(row, row + 1), scale=result.scale, progress=progress
-            )
-
-    def save(
-        self, result: Result, aligned: AlignedScan | None, truth: Any, comparison: Result | None
-    ) -> None:
-        """Writes the complete result, removes intermediate files, and prints a summary."""
-        from pfitre_jax.cli.result_display import print_result
-        from pfitre_jax.reconstruction import checkpoint
-
-        with computation(), self.team.step():
-            paths = self._write(result, aligned, self.scan_name, truth, comparison, complete=True)
-            checkpoint.remove_partial(self.out)
-        self.reporter.warn(map(in_options, result.warnings))
-        self.reporter.event("done", files=[str(path) for path in paths], **result.timings)
-        if self.reporter.for_person:
-            print_result(result, paths)
-
-    def _write(
-        self,
-        result: Result,
-        aligned: AlignedScan | None,
-        title: str,
-        truth: Any = None,
-        comparison: Result | None = None,
-        *,
-        complete: bool,
-    ) -> list[Path]:
-        from pfitre_jax.cli.result_display import draw_result
-        from pfitre_jax.reconstruction import checkpoint
-
-        figure = draw_result(result, title, truth, comparison)
-        writers = {} if aligned is None else dict(aligned.writers)
-        summary = {} if aligned is None else dict(aligned.summary)
-        return result.save(
-            self.out,
-            command=self.command,
-            writers={"preview.png": lambda path: figure.savefig(path)} | writers,
-            extra={
-                checkpoint.IDENTITY: self.identity,
-                "command": self.command,
-                **summary,
-                "complete": complete,
-            },
-        )

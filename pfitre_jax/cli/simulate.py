@@ -22,7 +22,12 @@ def simulate(
     ctx: typer.Context,
     scene: Annotated[
         str,
-        option("--scene", "NAME", "Kind of sample. An unknown name lists the known ones.", INPUT),
+        option(
+            "--scene",
+            "NAME",
+            "Kind of sample, such as circuits, circuits3d, foam or voronoi; an unknown name prints the list.",
+            INPUT,
+        ),
     ] = "circuits",
     files: Annotated[
         list[str] | None,
