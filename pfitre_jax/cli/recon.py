@@ -92,7 +92,7 @@ def recon(
 
     from pfitre_jax.data.selection import resolve_rows
     from pfitre_jax.reconstruction import api, checkpoint, methods
-    from pfitre_jax.runtime.devices import join
+    from pfitre_jax.runtime.processes import join
 
     # Processes are joined before anything, such as a prior's weights, is put on a device.
     team = join(coordinator, num_processes, process_id)

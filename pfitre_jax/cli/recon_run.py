@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pfitre_jax.data.scan import Scan
     from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.reconstruction.result import Result
-    from pfitre_jax.runtime.devices import Team
+    from pfitre_jax.runtime.processes import Team
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,8 +32,8 @@ from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import Plan, make_plan
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import LazyVolume, RowBlock, concatenate
-from pfitre_jax.runtime.devices import ALONE, Team
 from pfitre_jax.runtime.memory import DoesNotFit
+from pfitre_jax.runtime.processes import ALONE, Team
 from pfitre_jax.runtime.versions import package_versions
 
 #: Free space that is left beside the results.

@@ -18,8 +18,8 @@ from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.reconstruction.decompose import decompose
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.reconstruction.slabs import HALO, slab_rows, slabs, solve_volume
-from pfitre_jax.runtime import devices as meshes
 from pfitre_jax.runtime.compilation import as_arrays, compiled
+from pfitre_jax.runtime.devices import device_count, jit_over_slices, local_mesh, replicate
 from pfitre_jax.runtime.memory import DoesNotFit, Needed, available, needed_by
 from pfitre_jax.solvers.loop import Solution, run
 from pfitre_jax.solvers.slice_problem import SliceProblem
@@ -107,11 +107,11 @@ def make_program(
     Raises:
         DoesNotFit: One row on each device needs more memory than there is.
     """
-    mesh = meshes.local_mesh()
-    devices = meshes.size(mesh)
-    solver, shared = meshes.everywhere((as_arrays(solver), problem), mesh)
+    mesh = local_mesh()
+    devices = device_count(mesh)
+    solver, shared = replicate((as_arrays(solver), problem), mesh)
     function = solve_volume if joint else _solve_slices
-    solve = meshes.over_slices(function, mesh, 3, 2, (("iterations", iterations),))
+    solve = jit_over_slices(function, mesh, 3, 2, (("iterations", iterations),))
     seconds_compile = 0.0
     scan_rows = rows if scan_rows is None else scan_rows
     if chunk is None:
@@ -123,7 +123,7 @@ def make_program(
         blank = np.zeros((solved, *problem.A.sinogram_shape), np.float32)
         executable, seconds = compiled(solve, solver, shared, np.float32(tolerance), blank, blank)
         seconds_compile += seconds
-        needed, free = needed_by(executable, blank, problem), available(limit)
+        needed, free = needed_by(executable, blank, problem.A.shape), available(limit)
         if free is None or needed.largest <= free:
             break
         if chunk <= devices:
@@ -137,7 +137,7 @@ def make_program(
         chunk = max(devices, min(chunk - devices, int(chunk * free / needed.largest)))
     number, blank = np.float32(0), np.zeros((chunk, *problem.A.sinogram_shape), np.float32)
     images = np.zeros((chunk, *problem.A.shape), np.float32)
-    split = meshes.over_slices(decompose, mesh, 3, 3, (("model", data_model),))
+    split = jit_over_slices(decompose, mesh, 3, 3, (("model", data_model),))
     decomposition, seconds = compiled(split, shared, number, number, blank, blank, images)
     return Program(
         solve=executable,
@@ -203,7 +203,7 @@ def load_chunk(program: Program, scan: Scan, block: slice) -> tuple[np.ndarray, 
         The sinograms (slices, views, columns) over the scale, 0 where invalid; the masks, 1 for a valid bin;
         and the positions (chunk,) of the block's rows among the slices.
     """
-    numbers, kept = slabs(block, program.chunk, meshes.size(program.mesh), program.halo, program.rows)
+    numbers, kept = slabs(block, program.chunk, device_count(program.mesh), program.halo, program.rows)
     kept = (kept + numbers.shape[1] * np.arange(len(numbers))[:, None]).ravel()
     first = int(numbers.min())
     projections, valid = scan.source.read(slice(first, int(numbers.max()) + 1))

@@ -1,5 +1,5 @@
 from .compilation import as_arrays as as_arrays
 from .compilation import compiled as compiled
-from .devices import Team as Team
-from .devices import join as join
 from .memory import DoesNotFit as DoesNotFit
+from .processes import Team as Team
+from .processes import join as join

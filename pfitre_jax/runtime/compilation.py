@@ -1,18 +1,29 @@
-"""Compilation apart from running, so that its time can be told and a second scan alike needs none."""
+"""Ahead-of-time compilation, and a cache of compiled programs."""
 
 from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
+Tree = TypeVar("Tree")
 
-def compiled(function, *args, **static):
-    """Executable of the jitted ``function`` for arguments like ``args``, and the seconds to compile it.
 
-    ``static`` are the function's static keyword arguments. Executables are kept: 0 seconds the next time.
+def compiled(function: Callable, *args: Any, **static: Any) -> tuple[Callable, float]:
+    """Compiles a jitted function for arguments of these shapes and types, once.
+
+    Args:
+        function: A function of :func:`jax.jit`.
+        *args: Arguments, pytrees of arrays, see :func:`as_arrays`.
+        **static: Static keyword arguments of the function.
+
+    Returns:
+        The executable, which takes the arguments but not the static ones, and the seconds of compilation:
+        about 0 for a program in the cache.
 
     >>> double, _ = compiled(jax.jit(lambda x: 2 * x), np.ones(3, np.float32))
     >>> double(np.ones(3, np.float32)).shape
@@ -25,16 +36,16 @@ def compiled(function, *args, **static):
     return executable, time.perf_counter() - start
 
 
-def as_arrays(tree):
-    """``tree`` with Python numbers as arrays of their default type, as a compiled function needs them."""
-    return jax.tree.map(lambda leaf: leaf if hasattr(leaf, "dtype") else _array(leaf), tree)
+def as_arrays(tree: Tree) -> Tree:
+    """``tree`` with Python numbers as arrays of their default type, as :func:`compiled` needs them."""
+    return jax.tree.map(lambda leaf: leaf if hasattr(leaf, "dtype") else _as_array(leaf), tree)
 
 
-def _array(number):
+def _as_array(number: bool | int | float) -> np.ndarray:
     return np.asarray(number, jax.dtypes.canonicalize_dtype(type(number)))
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(function, structure, shapes, static):
+def _compile(function: Callable, structure, shapes: tuple, static: tuple) -> Callable:
     args = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*s) for s in shapes])
     return function.lower(*args, **dict(static)).compile()

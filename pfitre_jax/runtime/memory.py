@@ -1,10 +1,11 @@
-"""How much memory a compiled program takes, and how much there is."""
+"""Memory: what a compiled program needs, and what is free."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,36 +17,47 @@ class DoesNotFit(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Needed:
-    """Bytes, of one device and of the host beside it. device: on the CPU the host is the device."""
+    """Memory that a program needs.
+
+    Attributes:
+        device: Bytes on each device; on a CPU, of all devices together.
+        host: Bytes on the host for the arrays outside the program.
+    """
 
     device: int
     host: int
 
     @property
     def largest(self) -> int:
-        """What is compared with :func:`available`: the sum on a CPU, else the device's."""
+        """Bytes to compare with :func:`available`: the sum on a CPU, else those on the device."""
         return self.device + self.host if jax.default_backend() == "cpu" else self.device
 
 
-def needed_by(executable, sinograms: np.ndarray, problem) -> Needed:
-    """What a run of ``executable`` on chunks like ``sinograms`` takes.
+def needed_by(executable: Any, sinograms: np.ndarray, image_shape: tuple[int, int]) -> Needed:
+    """Memory that a run of a compiled program on chunks of slices needs.
 
-    On the host lie two chunks, the one that is solved and the next, and two of results.
+    The host holds two chunks, the one that is solved and the next one, and two chunks of results.
+
+    Args:
+        executable: Compiled program.
+        sinograms: (slices, views, columns) float32, a chunk.
+        image_shape: Shape (ny, nx) of a slice.
     """
     sizes = executable.memory_analysis()
     device = 0
     if sizes is not None:
         device = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-        # Of each device; where the host is all of them, they share its memory.
+        # The sizes are those of one device; the devices of a CPU share its memory.
         device *= len(jax.local_devices()) if jax.default_backend() == "cpu" else 1
-    image = len(sinograms) * int(np.prod(problem.A.shape)) * 4
-    return Needed(device, 4 * sinograms.nbytes + 4 * image)
+    images = len(sinograms) * int(np.prod(image_shape)) * 4
+    return Needed(device, 4 * sinograms.nbytes + 4 * images)
 
 
 def available(limit: int | None = None) -> int | None:
-    """Bytes free on the device that JAX computes on, or None where that cannot be told.
+    """Free bytes on the device that JAX computes on; None if unknown.
 
-    limit: that this process may take in all, on the host
+    Args:
+        limit: Bytes that this process may use on the host in all.
     """
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
@@ -58,7 +70,7 @@ def available(limit: int | None = None) -> int | None:
 
 
 def resident() -> int:
-    """Bytes that this process takes now; 0 where that cannot be told."""
+    """Bytes of memory that this process uses; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

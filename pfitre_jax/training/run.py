@@ -20,7 +20,7 @@ from pfitre_jax.metrics import psnr
 from pfitre_jax.plotting.training import draw_samples, draw_training_curves
 from pfitre_jax.priors import files, network
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.runtime import devices as meshes
+from pfitre_jax.runtime import devices
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.checkpoint import Checkpoints
@@ -193,8 +193,8 @@ class _Compiled:
         self.config = config
         self.prior = prior
         # Each device has its share of the slices, where they can be shared out evenly.
-        mesh = meshes.local_mesh()
-        apart = not config.pairs.volume and config.pairs.slices % meshes.size(mesh) == 0
+        mesh = devices.local_mesh()
+        apart = not config.pairs.volume and config.pairs.slices % devices.device_count(mesh) == 0
         mesh = mesh if apart else None
         self.banks = make_banks(config.bank_files(), config.banks.count, config.banks.side, config.seed)
         self._draw = jax.jit(draw, static_argnames=("scenes", "settings"))

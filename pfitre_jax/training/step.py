@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from pfitre_jax.interfaces import Iterate
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.runtime import devices as meshes
+from pfitre_jax.runtime import devices
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Status, run
 from pfitre_jax.solvers.prior_step import prior_step
@@ -215,11 +215,11 @@ def train_step(
     def differentiate(params, batch):
         (value, aux), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
         # The loss is a mean over slices: of the devices that share them it is the mean again.
-        return meshes.mean((value, gradients), mesh), aux
+        return devices.mean_over_devices((value, gradients), mesh), aux
 
-    shares = Batch.shares(meshes.ALL, meshes.PART)
-    (value, gradients), (proposed, later) = meshes.share(
-        differentiate, mesh, (meshes.ALL, shares), (meshes.ALL, (meshes.PART, shares))
+    shares = Batch.shares(devices.REPLICATED, devices.SHARDED)
+    (value, gradients), (proposed, later) = devices.shard(
+        differentiate, mesh, (devices.REPLICATED, shares), (devices.REPLICATED, (devices.SHARDED, shares))
     )(state.params, batch)
     params, moments = optimiser.update(gradients, state.optimiser, state.params, state.step)
     # The average follows quickly at first, so that it never drags the first weights along.
