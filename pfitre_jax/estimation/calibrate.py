@@ -165,7 +165,7 @@ def calibrate_slices(
     *,
     until: Parameter = "rho",
 ) -> tuple[SliceProblem, Estimates]:
-    """The problem and the parameters of slices of which some views are still to come; pure.
+    """The problem and the parameters of slices whose last views are not measured yet; pure.
 
     Args:
         geometry: Geometry with all views.

@@ -138,7 +138,7 @@ class Result:
         measured=None,
         **recorded: Any,
     ) -> Result:
-        """The result of a volume of which only this is known.
+        """The result of a volume whose other properties are not recorded.
 
         Args:
             volume: (rows, ny, nx), per pixel, or per micrometre with a ``pixel_size``.

@@ -11,9 +11,10 @@ import pfitre_jax as pf
 #: Views of one side, 100 degrees missing about -70: neither it nor its quarter turn is an end of the range.
 THETA = np.deg2rad(np.linspace(-20, 60, 21))
 ROWS = [[(2.0, -3.0, 7.0, 1.0), (-6.0, 5.0, 3.0, 2.0)], [(1.0, 4.0, 8.0, 1.5), (-5.0, -6.0, 2.0, 1.0)]]
-#: Iterations, and the largest relative difference. A network in half precision magnifies rounding; its mirror
-#: images take turns, so that a rotation by half a turn or a reflection changes their order.
-METHODS = {"fista-tv": (60, 1e-3, 1e-3), "pfitre": (4, 1e-2, 0.1)}
+#: Iterations, and the largest relative differences for another unit and for another orientation. The noise of
+#: so few rows, and with it the weight, magnifies rounding. The forward differences of isotropic total variation
+#: have no symmetry; with a wrong orientation the difference is 0.9.
+METHODS = {"sirt": (60, 1e-3, 1e-3), "fista-tv": (60, 0.01, 0.06), "pfitre": (4, 0.01, 0.06)}
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,10 @@ def test_the_volume_has_the_unit_of_the_projections(projections, results, method
     scaled = reconstruct(factor * projections, THETA, method)
     assert scaled.scale == pytest.approx(factor * results[method].scale, rel=1e-4)
     assert difference(scaled.volume / factor, results[method].volume) < METHODS[method][1]
-    assert difference(scaled.measured / factor, results[method].measured) < METHODS[method][1]
-    assert scaled.parameters == pytest.approx(results[method].parameters, rel=1e-3)
+    # The boundary between measured and supplied components follows the estimate of the noise.
+    assert difference(scaled.measured / factor, results[method].measured) < 0.02
+    for name in {"weight", "rho"} & set(scaled.parameters):
+        assert scaled.parameters[name] == pytest.approx(results[method].parameters[name], rel=0.1)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -54,7 +57,7 @@ def test_angles_from_another_origin_turn_the_volume(projections, results, method
     """A quarter turn of the stage turns the slices, counter-clockwise."""
     turned = reconstruct(projections, THETA + np.pi / 2, method)
     expected = np.rot90(results[method].volume, axes=(1, 2))
-    assert difference(turned.volume, expected) < METHODS[method][1]
+    assert difference(turned.volume, expected) < METHODS[method][2]
     assert difference(turned.volume, results[method].volume) > 0.5
 
 
