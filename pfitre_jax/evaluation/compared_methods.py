@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.estimation.calibrate import estimate_parameters
 from pfitre_jax.evaluation.method_names import TV_METHODS, weight_key
 from pfitre_jax.evaluation.scans import Scans
@@ -189,7 +189,7 @@ def _published(prior, scans: Scans):
     def one(problem):
         scale = estimate_parameters(problem, problem.sinogram[None], until="scale").scale
         problem = problem.with_sinogram(problem.sinogram / scale)
-        loop = Original(prior, settings["rho"])
+        loop = PublishedADMM(prior, settings["rho"])
         blank = jnp.zeros(problem.A.shape)
         return scale * run(loop, problem, blank, iterations=settings["iterations"]).value
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.solvers.conjugate_gradients import ratio
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.trust.consistency import damping, measured_part
+from pfitre_jax.trust.consistency import measured_component, noise_damping
 
 
 class Decomposition(NamedTuple):
@@ -58,7 +58,7 @@ def decompose(
     def one(sinogram, mask, image):
         raw = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
         row = model.apply(raw, image, scale)
-        measured = measured_part(row, image, damping(row, image, noise))
+        measured = measured_component(row, image, noise_damping(row, image, noise))
         supplied = ratio(jnp.linalg.norm(image - measured), jnp.linalg.norm(image))
         return Decomposition(measured, supplied, *model.corrections(raw, image, row.weights))
 

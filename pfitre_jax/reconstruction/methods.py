@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from jaxtyping import Array
 
-from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.estimation.calibrate import Parameter
 from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.priors.directional_tv import RATIO
@@ -90,7 +90,7 @@ METHODS: dict[str, Method] = {
     ),
     "pfitre-original": Method(
         "the published ADMM loop, rho not relative to ||A||^2",
-        lambda prior, rho: Original(prior, rho),
+        lambda prior, rho: PublishedADMM(prior, rho),
         {"iterations": 10, "rho": 10.0, "prior": "circuits"},
         first_steps=2,
     ),
