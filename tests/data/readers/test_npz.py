@@ -88,7 +88,9 @@ def test_damaged_and_compressed(tmp_path, stack, kind):
 @pytest.mark.parametrize("angles", [["-72", "-70", "-68", "-66"], [b"a", b"b", b"c", b"d"]])
 def test_angles_that_are_text(tmp_path, stack, angles):
     np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=angles)
-    with pytest.raises(ValueError, match=r"scan\.npz: theta_deg is text; expected numbers.*angles='angles.csv'"):
+    with pytest.raises(
+        ValueError, match=r"scan\.npz: theta_deg is text; expected numbers.*angles='angles.csv'"
+    ):
         read_raw(tmp_path / "scan.npz")
 
 
