@@ -92,6 +92,12 @@ class Projector:
         """``A x``: image (ny, nx) -> sinogram (views, columns)."""
         return self(image)
 
+    def transpose(self, sinogram: Float[Array, "views columns"]) -> Float[Array, "ny nx"]:
+        """``A^T y``: sinogram (views, columns) -> image (ny, nx); the method that a subclass overrides."""
+        _check("sinogram", sinogram, self.sinogram_shape)
+        theta, offset = self._angles_and_offsets(sinogram.dtype)
+        return _backproject(theta, offset, sinogram, self.shape)
+
     @property
     def T(self) -> Backprojector:
         """``A^T``, the exact transpose: sinogram (views, columns) -> image (ny, nx)."""
@@ -159,10 +165,7 @@ class Backprojector:
 
     def __call__(self, sinogram: Float[Array, "views columns"]) -> Float[Array, "ny nx"]:
         """``A^T y``: sinogram (views, columns) -> image (ny, nx)."""
-        A = self.projector
-        _check("sinogram", sinogram, A.sinogram_shape)
-        theta, offset = A._angles_and_offsets(sinogram.dtype)
-        return _backproject(theta, offset, sinogram, A.shape)
+        return self.projector.transpose(sinogram)
 
     def __matmul__(self, sinogram: Float[Array, "views columns"]) -> Float[Array, "ny nx"]:
         """``A^T y``: sinogram (views, columns) -> image (ny, nx)."""

@@ -25,7 +25,7 @@ def projector(theta_rad, columns, shape=None, **geometry) -> Projector:
     return Projector(ParallelGeometry.create(theta_rad, columns, **geometry), shape)
 
 
-# Compiled once per shape: a bare call compiles its loop anew.
+# Compiled once per shape: a bare call compiles its loop each time.
 project = jax.jit(lambda A, image: A(image))
 backproject = jax.jit(lambda A, sinogram: A.T(sinogram))
 
@@ -310,3 +310,12 @@ def test_a_new_centre_does_not_trace_again():
     for center in (7.0, 8.0):
         project(projector(ANGLES, 16, center=center), jnp.ones((16, 16)))
     assert len(traces) == 1
+
+
+def test_products_are_written_with_an_operator_sign():
+    A = projector(ANGLES, 12, (10, 12))
+    image, sinogram = jnp.ones(A.shape), jnp.ones(A.sinogram_shape)
+    np.testing.assert_array_equal(A @ image, A(image))
+    np.testing.assert_array_equal(A.T @ sinogram, A.T(sinogram))
+    np.testing.assert_array_equal(A.T @ sinogram, A.transpose(sinogram))
+    assert A.T.T is A
