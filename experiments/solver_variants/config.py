@@ -16,7 +16,7 @@ from typing import Any
 
 from experiments.common.simulated_scans import CircuitScans
 from pfitre_jax import contrib, priors, solvers
-from pfitre_jax.baselines.published import Original
+from pfitre_jax.baselines.published import PublishedADMM
 
 TV_WEIGHTS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 RHOS = (0.005, 0.02)
@@ -90,7 +90,7 @@ VARIANTS = {
     ),
     "ADMM": Variant("learned", lambda p, rho: solvers.ADMM(p, rho), 8, _RHO),
     "published loop": Variant(
-        "learned", lambda p, rho: Original(p, rho), 10, (("rho", (5.0, 25.0)),)
+        "learned", lambda p, rho: PublishedADMM(p, rho), 10, (("rho", (5.0, 25.0)),)
     ),
     "PnP-ISTA": Variant(
         "learned",

@@ -1,5 +1,5 @@
-from .consistency import damping as damping
-from .consistency import measured_part as measured_part
+from .consistency import measured_component as measured_component
+from .consistency import noise_damping as noise_damping
 from .domain import check_domain as check_domain
 from .domain import disagreement as disagreement
 from .domain import domain_score as domain_score
