@@ -35,18 +35,22 @@ class Problem(Protocol):
 
     ``M`` is the mask of valid bins, ``W`` the weights of the bins, ``S`` the support. A volume has one more
     leading axis (rows) in every array.
-
-    Attributes:
-        sinogram: (views, columns), ``y``, line integrals over the scale of the scan.
-        mask: (views, columns), 1 for a valid bin, else 0.
-        weights: (views, columns), ``W``, 0 to 1, or None for 1 everywhere.
-        wedge: The missing wedge.
-        norm_squared: (), ``||A||^2``.
     """
 
-    sinogram: Array
-    mask: Array
-    weights: Array | None
+    @property
+    def sinogram(self) -> Array:
+        """(views, columns), ``y``, line integrals over the scale of the scan."""
+        ...
+
+    @property
+    def mask(self) -> Array:
+        """(views, columns), 1 for a valid bin, else 0."""
+        ...
+
+    @property
+    def weights(self) -> Array | None:
+        """(views, columns), ``W``, 0 to 1, or None for 1 everywhere."""
+        ...
 
     @property
     def support(self) -> Array:

@@ -71,7 +71,7 @@ class Anderson(Solver[AndersonState]):
             The acceleration has no effect on the fixed point.
 
     References:
-        Walker & Ni, Anderson acceleration for fixed-point iterations, SIAM J. Numer. Anal. 49, 2011 (type II).
+        Walker & Ni, Anderson acceleration for fixed-point iterations, SIAM J. Numer. Anal. 49, 2011.
     """
 
     solver: Solver

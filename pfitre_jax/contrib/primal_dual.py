@@ -93,7 +93,9 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
         """Number of steps that it has parameters for."""
         return len(jax.tree.leaves(self.params)[0])
 
-    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, PrimalDualState]:
+    def init(  # type: ignore[override]  # of slices only: the networks need the projector
+        self, problem: SliceProblem, x0: Array
+    ) -> tuple[Iterate, PrimalDualState]:
         x = problem.support * x0
         if self.start_iterations:
             x = data_step(problem, x, SCALE_RHO, x, iterations=self.start_iterations)
@@ -101,7 +103,7 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
         dual = jnp.zeros((*problem.sinogram.shape, self.config.dual), x.dtype)
         return Iterate(x, problem.residual(x)), PrimalDualState(primal, dual, jnp.array(0))
 
-    def step(
+    def step(  # type: ignore[override]
         self, problem: SliceProblem, iterate: Iterate, state: PrimalDualState
     ) -> tuple[Iterate, PrimalDualState]:
         # Beyond the last step the index is clamped, and the result is discarded below.

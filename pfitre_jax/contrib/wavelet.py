@@ -133,7 +133,8 @@ def _split(x: Array, axis: int, family: str) -> tuple[Array, Array]:
     """Low and high band along an axis, ``low[k] = sum_j h[j] x[2k + j]``, centred on ``x[2k]``."""
     x = jnp.moveaxis(x, axis, 0)
     even, last = jnp.split(x, [x.shape[0] // 2 * 2])
-    low = high = 0
+    low: Any = 0
+    high: Any = 0
     for offset, to_low, to_high in _taps(family):
         values = jnp.roll(even, -offset, 0)[::2]
         low, high = low + to_low * values, high + to_high * values
@@ -145,7 +146,7 @@ def _join(low: Array, high: Array, axis: int, family: str) -> Array:
     """The transpose of :func:`_split`."""
     low, high = (jnp.moveaxis(band, axis, 0) for band in (low, high))
     low, last = jnp.split(low, [high.shape[0]])
-    x = 0
+    x: Any = 0
     for offset, from_low, from_high in _taps(family):
         values = from_low * low + from_high * high
         spread = jnp.stack([values, jnp.zeros_like(values)], 1).reshape(2 * len(values), *values.shape[1:])

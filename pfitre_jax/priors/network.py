@@ -89,17 +89,6 @@ class NetworkPrior(Prior):
         return dataclasses.replace(self, card=Card(card))
 
     @property
-    def first_iterations(self) -> int:
-        return self.info.initial_iterations
-
-    @property
-    def reach(self) -> int:
-        return self.info.reach
-
-    def mirrored(self, k) -> NetworkPrior:
-        return dataclasses.replace(self, mirror=k)
-
-    @property
     def _neighbours(self) -> int:
         # Number of neighbouring rows on each side among the input channels.
         return max(self.config.in_channels - 2, 0) // 2

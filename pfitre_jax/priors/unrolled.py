@@ -62,18 +62,6 @@ class UnrolledPrior(Prior):
         """Returns the same prior with another model card."""
         return dataclasses.replace(self, prior=self.prior.with_card(card))
 
-    @property
-    def card(self):
-        return self.prior.card
-
-    @property
-    def first_iterations(self) -> int:
-        return self.info.initial_iterations
-
-    @property
-    def reach(self) -> int:
-        return self.info.reach
-
     def at(self, iteration: Array | int) -> Prior:
         """The prior of one iteration; beyond the last iteration, that of the last."""
         index = jnp.minimum(iteration, jnp.size(self.rho) - 1)

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prior, PriorInfo
-from pfitre_jax.priors.unrolled import UnrolledPrior
 
 #: Kernel of the blur outside the window, along rows and along columns.
 BLUR = np.array([1, 4, 6, 4, 1], np.float32) / 16
@@ -39,25 +38,6 @@ class Windowed(Prior):
     def info(self) -> PriorInfo:
         """That of the prior inside the window."""
         return self.prior.info
-
-    @property
-    def card(self):
-        return self.info.card
-
-    @property
-    def reach(self):
-        return self.info.reach
-
-    @property
-    def first_iterations(self):
-        return self.info.initial_iterations
-
-    @property
-    def symmetric(self):
-        return self.info.alternates
-
-    def mirrored(self, k):
-        return self.at(k)
 
     def at(self, iteration: Array | int) -> Windowed:
         """The prior of one iteration, in the same window."""
@@ -91,10 +71,3 @@ def _blur(images: Float[Array, "*rows ny nx"]) -> Float[Array, "*rows ny nx"]:
         n = flat.shape[axis]
         flat = sum(t * jax.lax.slice_in_dim(padded, k, k + n, axis=axis) for k, t in enumerate(kernel))
     return flat.reshape(images.shape)
-
-
-def within(prior, side: int):
-    """Transitional."""
-    if isinstance(prior, UnrolledPrior):
-        return dataclasses.replace(prior, prior=Windowed(prior.prior, side))
-    return Windowed(prior, side)

@@ -13,7 +13,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, calibrate
 from pfitre_jax.estimation.support import field_of_view
-from pfitre_jax.priors.window import within
+from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.prior_check import check_prior
@@ -191,7 +191,7 @@ def make_plan(
     # Beyond the field of view an image only absorbs the excess of truncated rays: the prior stays inside.
     prior, field = settings.prior, field_of_view(scan.geometry())
     if prior is not None and max(calibration.problem.A.shape) > field:
-        prior = within(prior, field)
+        prior = Windowed(prior, field)
     program = executor.make_program(
         build(dataclasses.replace(settings, prior=prior), calibration.scale),
         calibration.problem,

@@ -182,7 +182,7 @@ def export(
     prior = prior_of(network.NetworkPrior(None, config.network, card), state.average)
     path = out / f"{config.name}.npz"
     saved = files.save(path, prior)
-    path.with_suffix(".json").write_text(json.dumps(saved.card, indent=2) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(saved.info.card, indent=2) + "\n")
     return path
 
 
@@ -339,7 +339,7 @@ def _in_layout(config: TrainingConfig, prior):
 
 
 def _steps_made(prior: network.NetworkPrior) -> int:
-    return int(prior.card.get("steps", 0))
+    return int(prior.info.card.get("steps", 0))
 
 
 def _save_bad(batch: Batch, metrics: dict, step: int, out: Path) -> str:

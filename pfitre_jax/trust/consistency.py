@@ -1,4 +1,4 @@
-"""Measured and supplied components of an image: what its data determine, and what prior or regularisation add."""
+"""Measured component of an image, which its data determine; prior or regularisation supply the rest."""
 
 from __future__ import annotations
 

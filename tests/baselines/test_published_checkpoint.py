@@ -14,7 +14,7 @@ import pytest
 from scipy.special import erf
 
 from pfitre_jax.baselines.published import checkpoint as original
-from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.reconstruction import methods
 
@@ -203,7 +203,7 @@ def test_a_checkpoint_is_read_and_run_in_the_published_loop(tmp_path):
         torch.save(content, tmp_path / "ckpt_3.pth")
         settings = methods.Settings.create("pfitre-original", prior=str(tmp_path / "ckpt_3.pth"))
         assert methods.prior_name(settings.prior) == "ckpt_3.pth"
-        assert isinstance(methods.build(settings), Original)
+        assert isinstance(methods.build(settings), PublishedADMM)
         jax.tree.map(np.testing.assert_array_equal, settings.prior.params, expected)
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"cannot be read as arrays only.*save model.state_dict\(\)"):

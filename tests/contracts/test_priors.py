@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 from contract import check_close, check_gradient, random_like
 
-from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.baselines.published import network as published_network
+from pfitre_jax.baselines.published.checkpoint import PublishedPrior
+from pfitre_jax.baselines.published.network import PublishedConfig
+from pfitre_jax.contrib.gradient_step import GradientStep
+from pfitre_jax.contrib.planes import Planes
 from pfitre_jax.contrib.wavelet import Wavelet
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Card, PriorInfo
@@ -20,6 +24,8 @@ from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.tv import TV
+from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.priors.window import Windowed
 
 SHAPE = (9, 11)
 
@@ -28,6 +34,11 @@ def network() -> NetworkPrior:
     config = UNetConfig(channels=(3, 4, 5), blocks=1, dilations=(1,), growth=3, embedding=4)
     prior = NetworkPrior.create(config, jax.random.key(0))
     return jax.tree.map(lambda p, r: p + 0.1 * r, prior, random_like(prior, 5))
+
+
+def published() -> PublishedPrior:
+    config = PublishedConfig(filters=2)
+    return PublishedPrior(published_network.init(config, jax.random.key(0)), config)
 
 
 PROXES = {
@@ -44,11 +55,23 @@ PRIORS = PROXES | {
     "network": network,
     "gradient step": lambda: GradientStep(network()),
     "wavelet, cycle spinning": lambda: Wavelet(jnp.asarray(0.004), levels=2, shifts=3),
+    "windowed": lambda: Windowed(network(), 7),
+    "unrolled": lambda: UnrolledPrior.create(network(), 0.05, 2),
+    "planes": lambda: Planes(network()),
+    "published": published,
 }
 
 
-#: Of which another one takes nearly the same way.
-VARIANTS = ("tv, any sign", "wavelet, cycle spinning", "gradient step")
+#: Priors that share nearly all of their code with another one of the list.
+VARIANTS = (
+    "tv, any sign",
+    "wavelet, cycle spinning",
+    "gradient step",
+    "windowed",
+    "unrolled",
+    "planes",
+    "published",
+)
 MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in PRIORS]
 
 

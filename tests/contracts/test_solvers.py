@@ -14,10 +14,9 @@ from contract import check_close, check_gradient, random_like
 
 from pfitre_jax import contrib, solvers
 from pfitre_jax.baselines import published
-from pfitre_jax.baselines.published.loop import Original
+from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.contrib.anderson import Anderson
-from pfitre_jax.contrib.gradient_step import GradientStepPnP
-from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.contrib.gradient_step import GradientStep, GradientStepPnP
 from pfitre_jax.contrib.null_space import NullSpace
 from pfitre_jax.contrib.plug_and_play import ProximalGradient
 from pfitre_jax.contrib.primal_dual import LearnedPrimalDual
@@ -96,7 +95,9 @@ METHODS = {
     "student-sirt": Reweighted(SIRT(), StudentT("auto", jnp.asarray(20.0))),
     "anderson-sirt": Anderson(SIRT(), 2, jnp.asarray(0.8)),
     "learned-primal-dual": learned_primal_dual(),
-    "original": Original(Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6),
+    "original": PublishedADMM(
+        Shrink(jnp.asarray(0.9)), jnp.asarray(5.0), jnp.asarray(0.005), cg_iterations=6
+    ),
     "landweber of the docs": documented.run("add/solver.md", "pfitre_jax/solvers/landweber.py")["Landweber"](
         jnp.asarray(1.2)
     ),

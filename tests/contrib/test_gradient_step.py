@@ -12,8 +12,7 @@ import pytest
 from small_scan import N, Smooth, normal_equations, problem, scan, smoothing, solve_nonnegative
 
 from pfitre_jax import contrib
-from pfitre_jax.contrib.gradient_step import DECREASE
-from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.contrib.gradient_step import DECREASE, GradientStep
 from pfitre_jax.interfaces import Prior
 
 WEIGHT = 0.05

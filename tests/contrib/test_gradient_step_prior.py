@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.contrib.gradient_step_prior import GradientStep
+from pfitre_jax.contrib.gradient_step import GradientStep
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.models.unet import UNetConfig

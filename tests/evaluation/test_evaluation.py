@@ -159,7 +159,7 @@ def test_the_card_tells_the_scores(judged, prior, tmp_path):
     saved = files.save(path, dataclasses.replace(prior, card={"name": "tiny", "steps": 0}))
     # More of them: a handful says nothing of a domain.
     write_card(path, saved, 3 * records, SETTINGS, LOOP, "pfitre evaluate --card")
-    card, summary = files.load(path).card, json.loads(json.dumps(summarise(3 * records)))
+    card, summary = files.load(path).info.card, json.loads(json.dumps(summarise(3 * records)))
     assert json.loads(path.with_suffix(".json").read_text()) == card
     assert card["name"] == "tiny" and {"disagreement", "likeness"} <= set(card)
     scores = card["scores"]

@@ -53,7 +53,7 @@ def test_the_mean_over_mirror_images_is_that_of_each(prior, volume):
 def test_its_file_holds_all_of_it(prior, volume, tmp_path):
     files.save(tmp_path / "volume.npz", prior)
     read = files.load(tmp_path / "volume.npz")
-    assert read.config == VOLUME and read.reach == prior.reach == 5
+    assert read.config == VOLUME and read.info.reach == prior.info.reach == 5
     np.testing.assert_array_equal(proposal(read, volume), proposal(prior, volume))
 
 

@@ -47,8 +47,9 @@ def test_an_unrolled_prior_is_given_back_with_its_rho(tmp_path):
     networks = jax.tree.map(lambda a: jnp.stack([a, 2 * a, 3 * a]), random_prior(card={"name": "own"}))
     prior = files.save(tmp_path / "own.npz", UnrolledPrior(networks, rho))
     loaded = files.load(tmp_path / "own.npz")
-    assert isinstance(loaded, UnrolledPrior) and loaded.card == prior.card and loaded.iterations == 3
-    assert loaded.card["rho"] == np.asarray(rho).tolist()
+    assert isinstance(loaded, UnrolledPrior) and loaded.info.iterations == 3
+    assert loaded.info.card == prior.info.card
+    assert loaded.info.card["rho"] == np.asarray(rho).tolist()
     jax.tree.map(np.testing.assert_array_equal, loaded, prior)
     rewrite(tmp_path / "own.npz", whole={"rho": np.asarray(rho) + 1})
     with pytest.raises(ValueError, match="do not match their hash"):
@@ -134,7 +135,7 @@ def test_pretrained_by_name_and_by_path(saved, tmp_path, monkeypatch):
     shutil.copy(path, shipped / "circuits.npz")
     monkeypatch.setattr(files, "_WEIGHTS", shipped)
     assert files.available() == ["circuits"]
-    assert files.pretrained("circuits").card == files.pretrained(path).card == prior.card
+    assert files.pretrained("circuits").info.card == files.pretrained(path).card == prior.card
     with pytest.raises(ValueError, match=r"no prior 'nonesuch'.*one of: circuits"):
         files.pretrained("nonesuch")
 

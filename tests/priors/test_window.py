@@ -14,7 +14,7 @@ from pfitre_jax.estimation.support import MARGIN, field_of_view
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.interfaces import Prior, PriorInfo
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.priors.window import TAPER, Windowed, within
+from pfitre_jax.priors.window import TAPER, Windowed
 
 
 @jax.tree_util.register_dataclass
@@ -24,7 +24,6 @@ class Fill(Prior):
 
     value: float
     info = PriorInfo(initial_iterations=3)
-    first_iterations = 3
 
     def denoise(self, v, *, correction, wedge, rho):
         return jnp.full_like(v, self.value)
@@ -58,13 +57,13 @@ def test_a_constant_goes_on_unchanged():
 
 
 def test_it_has_the_properties_of_the_prior_inside():
-    prior = within(Fill(1.0), 8)
+    prior = Windowed(Fill(1.0), 8)
     assert prior.info == Fill.info and prior.info.initial_iterations == 3
 
 
 def test_an_unrolled_prior_keeps_its_rho():
-    prior = within(UnrolledPrior(Fill(jnp.array([1.0, 2.0])), jnp.array([0.1, 0.2])), 40)
-    assert prior.iterations == 2
+    prior = Windowed(UnrolledPrior(Fill(jnp.array([1.0, 2.0])), jnp.array([0.1, 0.2])), 40)
+    assert prior.info.iterations == 2
     assert float(denoise(prior, jnp.zeros((90, 90)))[45, 45]) == 2
 
 

@@ -10,7 +10,7 @@ from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.reconstruction.decompose import decompose
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.trust.consistency import damping, measured_part
+from pfitre_jax.trust.consistency import measured_component, noise_damping
 
 N = 48
 THETA = np.deg2rad(np.arange(0.0, 90.0, 2.0))
@@ -50,9 +50,9 @@ def norm(x):
 def test_the_measured_component_is_that_of_every_row_whatever_the_units():
     p, sinograms, masks, volume = scan(0.5)
     parts, supplied, *_ = jax.jit(decompose)(p, 0.5, 1.0, sinograms, masks, volume)
-    measured = jax.jit(measured_part)
+    measured = jax.jit(measured_component)
     for k in range(len(volume)):
-        strength = damping(p.with_sinogram(sinograms[k]), jnp.asarray(volume[k]), 0.5)
+        strength = noise_damping(p.with_sinogram(sinograms[k]), jnp.asarray(volume[k]), 0.5)
         expected = measured(p, jnp.asarray(volume[k]), strength)
         assert norm(parts[k] - expected) < 5e-3 * norm(expected)
         share = norm(volume[k] - parts[k]) / norm(volume[k])

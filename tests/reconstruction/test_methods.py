@@ -101,7 +101,7 @@ def test_a_switch_that_is_off_is_as_if_it_were_not_there():
 
 def test_rows_together_have_a_prior_of_their_own():
     alone, joint = (methods.Settings.create("pfitre", joint=joint).prior for joint in (False, True))
-    assert alone.info.reach == 0 < joint.info.reach and joint.card["name"] == "volume"
+    assert alone.info.reach == 0 < joint.info.reach and joint.info.card["name"] == "volume"
 
 
 @pytest.mark.parametrize("joint", [False, True])

@@ -16,7 +16,7 @@ from small_scan import N, everywhere, inside, problem, scan
 
 from pfitre_jax import solvers
 from pfitre_jax.baselines import published
-from pfitre_jax.baselines.published.loop import TV_STRENGTH, Original
+from pfitre_jax.baselines.published.loop import TV_STRENGTH, PublishedADMM
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.operators.finite_differences import total_variation
 from pfitre_jax.priors.nonnegative import Nonnegative
@@ -201,7 +201,7 @@ def test_original_is_the_published_loop():
 
 def test_original_smooths_the_proposal_if_asked():
     def variation(strength):
-        method = Original(Nonnegative(), jnp.asarray(20.0), strength)
+        method = PublishedADMM(Nonnegative(), jnp.asarray(20.0), strength)
         _, state = jax.jit(lambda p: method.step(p, *method.init(p, jnp.zeros((N, N)))))(problem())
         return total_variation(state.z)
 

@@ -174,7 +174,7 @@ def test_a_network_of_one_row_sees_a_volume_row_by_row(problem, mirror):
 
 def test_a_row_depends_on_as_many_neighbours_as_the_network_sees(problem):
     prior = random_prior(dataclasses.replace(SMALL, in_channels=4))
-    assert prior.reach == 1
+    assert prior.info.reach == 1
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
     moved = np.abs(proposal(prior, v.at[4].add(1.0), problem) - proposal(prior, v, problem)).max((1, 2))
     assert moved[:3].max() < 1e-5 and moved[3:].min() > 1e-3
@@ -187,7 +187,7 @@ def test_a_widened_network_is_the_same_until_it_is_trained(problem):
     prior = random_prior(SMALL)
     wide = extend(prior, dataclasses.replace(SMALL, in_channels=6))
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
-    assert wide.reach == 2
+    assert wide.info.reach == 2
     np.testing.assert_allclose(proposal(wide, v, problem), proposal(prior, v, problem), atol=2e-5)
     with pytest.raises(ValueError, match="differs by fewer in_channels"):
         extend(prior, dataclasses.replace(SMALL, in_channels=6, growth=8))
@@ -200,7 +200,7 @@ def test_nor_does_it_change_where_it_is_given_layers_along_the_rows(problem):
     carried = dataclasses.replace(prior.config, in_channels=6, along_rows=True)
     deep = extend(prior, carried)
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
-    assert deep.reach == 2 + 4 + SMALL.blocks
+    assert deep.info.reach == 2 + 4 + SMALL.blocks
     np.testing.assert_allclose(proposal(deep, v, problem), proposal(prior, v, problem), atol=2e-5)
     with pytest.raises(ValueError, match="along_rows = false"):
         extend(deep, prior.config)

@@ -337,7 +337,7 @@ def test_general_goes_on_where_circuits_ends():
 
 def test_the_default_prior_has_made_all_steps_of_its_configuration():
     """A configuration that is ahead of it belongs into a file of its own, which names it as ``after``."""
-    assert pretrained("circuits").card["steps"] == load_config("circuits").steps
+    assert pretrained("circuits").info.card["steps"] == load_config("circuits").steps
 
 
 def test_a_stage_is_found_by_its_name():

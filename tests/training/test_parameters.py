@@ -112,7 +112,7 @@ def test_a_network_and_a_rho_for_each_iteration_are_learned(trained):
     assert np.all(prior.rho != 0.02) and np.all((0.01 < prior.rho) & (prior.rho < 0.04))
     assert prior.rho[0] != prior.rho[1]
     assert all(np.any(a[0] != a[1]) for a in jax.tree.leaves(prior.prior.params["leave"]))
-    low, high = prior.card["trained_on"]["rho"]
+    low, high = prior.info.card["trained_on"]["rho"]
     assert low == pytest.approx(min(prior.rho)) and high == pytest.approx(max(prior.rho))
 
 

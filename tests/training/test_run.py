@@ -172,7 +172,7 @@ def test_resumed_run_is_the_uninterrupted_one(config, blank, train, resumed, tmp
 def test_a_run_that_has_had_enough_stops_at_a_checkpoint_with_its_weights(config, train, tmp_path):
     asked = []
     path = train(config, tmp_path, enough=lambda: asked.append(1) or len(asked) == 2)
-    assert load(path).card["steps"] == 4 == read_log(tmp_path)[-1]["step"]
+    assert load(path).info.card["steps"] == 4 == read_log(tmp_path)[-1]["step"]
     assert "validation_psnr" in read_log(tmp_path)[-1]
     train(config, tmp_path, steps=5)
     assert read_log(tmp_path)[-1]["step"] == 5
@@ -207,7 +207,7 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
 
 
 def test_card_says_what_the_prior_was_trained_on(config, resumed):
-    card, beside = load(resumed / "tiny.npz").card, json.loads((resumed / "tiny.json").read_text())
+    card, beside = load(resumed / "tiny.npz").info.card, json.loads((resumed / "tiny.json").read_text())
     assert beside == {name: card[name] for name in beside} and "trained_on" in beside
     assert card["name"] == "tiny" and card["steps"] == 8 and card["command"] == "pfitre train"
     assert card["config"] == json.loads(json.dumps(config.as_dict()))
@@ -268,7 +268,7 @@ def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, sto
     weights = load(stopped / "tiny.npz")
     train(config, tmp_path, weights=weights, steps=STOP + 1)
     assert [record["step"] for record in read_log(tmp_path)] == [STOP + 1]
-    assert load(tmp_path / "tiny.npz").card["steps"] == STOP + 1
+    assert load(tmp_path / "tiny.npz").info.card["steps"] == STOP + 1
     # One step, whose moments are new, moves a bias by 1.5 times the rate at most; a kernel's update, and
     # with it each of its elements, has a norm of 1.5 times the rate at most, but for its scale.
     rate = config.stage(STOP).rate
@@ -287,7 +287,7 @@ def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path
     train(longer, tmp_path, weights=weights, stage="last")
     assert not any(a.is_deleted() for a in jax.tree.leaves(weights.params))
     assert [record["step"] for record in read_log(tmp_path)] == [9]
-    assert load(tmp_path / "tiny.npz").card["steps"] == 9
+    assert load(tmp_path / "tiny.npz").info.card["steps"] == 9
 
 
 def test_a_stage_alone_needs_weights_and_a_folder_of_its_own(config, train, stopped, tmp_path):

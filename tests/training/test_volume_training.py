@@ -56,9 +56,9 @@ def test_rows_of_a_batch_are_those_of_one_volume():
 
 @pytest.mark.slow
 def test_it_sees_more_rows_after_its_training(weights, trained):
-    assert weights.reach == 0 and trained.reach == 1
+    assert weights.info.reach == 0 and trained.info.reach == 1
     moved = np.abs(trained.params["enter"]["convolution"]["kernel"][:, :, 2:])
-    assert moved.max() > 0 and trained.card["trained_on"]["size"] == 32
+    assert moved.max() > 0 and trained.info.card["trained_on"]["size"] == 32
 
 
 @pytest.mark.slow

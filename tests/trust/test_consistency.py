@@ -12,7 +12,7 @@ import pytest
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.trust.consistency import damping, measured_part
+from pfitre_jax.trust.consistency import measured_component, noise_damping
 
 N = 48
 #: 90 degrees measured, 0 to 90: the frequencies of direction 90 to 180 degrees are missing.
@@ -26,7 +26,7 @@ def problem(theta=THETA, mask=None) -> SliceProblem:
 
 @jax.jit
 def measured(p, x, strength):
-    return measured_part(p, x, strength)
+    return measured_component(p, x, strength)
 
 
 def wave(direction_deg, cycles=6):
@@ -116,7 +116,7 @@ def scan(noise, rows=3):
 def test_damping_is_the_noise_over_the_signal():
     p, sinograms, _, volume = scan(0.5)
     inside = np.asarray(p.support) > 0
-    found = jax.jit(lambda p, y, x, noise: damping(p.with_sinogram(y), x, noise))
+    found = jax.jit(lambda p, y, x, noise: noise_damping(p.with_sinogram(y), x, noise))
     for y, x in zip(sinograms, volume, strict=True):
         expected = 0.5**2 / (np.mean(x[inside] ** 2) * float(p.norm_squared))
         assert found(p, y, x, 0.5) == pytest.approx(expected, rel=0.05)
@@ -129,5 +129,5 @@ def test_weights_count_by_their_ratios_alone():
     whole = p.with_sinogram(sinograms[0])
     half = dataclasses.replace(whole, weights=0.5 * masks[0])
     x = jnp.asarray(volume[0])
-    parts = [measured(q, x, jax.jit(damping)(q, x, 0.5)) for q in (whole, half)]
+    parts = [measured(q, x, jax.jit(noise_damping)(q, x, 0.5)) for q in (whole, half)]
     assert norm(parts[0] - parts[1]) < 0.02 * norm(parts[0])

@@ -31,7 +31,7 @@ def score(projections, theta_rad, center):
     rows = [statistics(jnp.asarray(image / result.scale)) for image in result.volume]
     assert result.summary()["domain_score"] == result.domain_score
     assert any("looks unlike" in warning for warning in result.warnings) == (result.domain_score > 1)
-    return result.domain_score, domain_scores(pretrained("circuits").card["likeness"], rows)
+    return result.domain_score, domain_scores(pretrained("circuits").info.card["likeness"], rows)
 
 
 @jax.jit

@@ -144,8 +144,8 @@ def from_state_dict(state: Mapping[str, np.ndarray], name: str = "published") ->
     unknown = sorted(key for key in set(arrays) - used if not key.startswith(_UNUSED))
     if missing or wrong or unknown:
         raise ValueError(
-            f"{name} lacks {missing}, has the unknown {unknown}, and arrays of another shape {wrong}; expected "
-            f"the state dict of the published PFITRE_net with {config.filters} filters"
+            f"{name} lacks {missing}, has the unknown {unknown}, and arrays of another shape {wrong}; "
+            f"expected the state dict of the published PFITRE_net with {config.filters} filters"
         )
     return PublishedPrior(jax.tree_util.tree_unflatten(structure, leaves), config, Card({"name": name}))
 

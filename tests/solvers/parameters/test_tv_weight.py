@@ -65,7 +65,7 @@ def test_rho_of_a_learned_prior_follows_the_variance_within_what_was_trained():
         rho_from_tv_weight(1.1 * between) / rho_from_tv_weight(between), 1.1**2, rtol=1e-5
     )
     np.testing.assert_allclose(rho_from_tv_weight(jnp.asarray([0.0, 1.0])), [low, high])
-    trained = pretrained("circuits").card["trained_on"]["rho"]
+    trained = pretrained("circuits").info.card["trained_on"]["rho"]
     assert trained[0] <= low and high <= trained[1]
 
 
