@@ -28,9 +28,9 @@ class GradientStep(Prior):
     """``D(v) = v - grad g(v)`` with ``g(v) = 1/2 ||v - N(v)||^2`` and ``N`` the wrapped prior.
 
     ``D(v) = N(v) + J^T (v - N(v))``, with ``J`` the Jacobian of ``N`` at ``v``. Reverse mode evaluates it at
-    about three times the cost of ``N``. The other inputs of ``N`` (data correction, wedge, rho) are
-    constants, so that ``g`` is a function of the image alone. The fixed points of ``N`` are fixed points of ``D``. The
-    reference trains ``N`` such that ``D`` denoises; with an ``N`` that was trained alone ``D`` need not.
+    about three times the cost of ``N``. Data correction, wedge and rho are constants, so that ``g`` is a
+    function of the image alone. The fixed points of ``N`` are fixed points of ``D``. The reference trains
+    ``N`` such that ``D`` denoises; with an ``N`` that was trained alone ``D`` need not.
 
     Attributes:
         prior: The prior ``N``, differentiable.
