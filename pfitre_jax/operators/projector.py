@@ -98,7 +98,8 @@ class Projector:
         theta, offset = self._angles_and_offsets(sinogram.dtype)
         return _backproject(theta, offset, sinogram, self.shape)
 
-    @property
+    # One object per projector, so that jax.jit(A.T) is compiled once.
+    @functools.cached_property
     def T(self) -> Backprojector:
         """``A^T``, the exact transpose: sinogram (views, columns) -> image (ny, nx)."""
         return Backprojector(self)
@@ -175,13 +176,6 @@ class Backprojector:
     def T(self) -> Projector:
         """``A``."""
         return self.projector
-
-    # A.T is a new object at each access; equal ones share a compilation of jax.jit(A.T).
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Backprojector) and other.projector is self.projector
-
-    def __hash__(self) -> int:
-        return hash((Backprojector, id(self.projector)))
 
 
 def _check(name: str, array, shape) -> None:

@@ -299,6 +299,56 @@ def test_jit_takes_a_projector_and_its_methods_as_functions():
     np.testing.assert_allclose(jax.jit(A.T)(sinogram), backproject(A, sinogram), rtol=1e-6)
 
 
+def test_the_transpose_is_compiled_once():
+    traces = []
+
+    class Counted(Projector):
+        def _angles_and_offsets(self, dtype):
+            traces.append(1)
+            return super()._angles_and_offsets(dtype)
+
+    A = Counted(projector(ANGLES, 12).geometry)
+    for _ in range(2):
+        jax.jit(A.T)(jnp.ones(A.sinogram_shape))
+    assert len(traces) == 1
+    assert A.T.T is A
+
+
+def test_operators_in_matrix_notation():
+    A, rng = projector(ANGLES, 12, (10, 11)), np.random.default_rng(4)
+    x, y = (jnp.asarray(rng.random(shape), jnp.float32) for shape in (A.shape, A.sinogram_shape))
+
+    @jax.jit
+    def both(A, x, y):
+        return (A @ x, A.T @ y, A.T.T @ x, A.T @ (A @ x)), (A(x), A.T(y), A(x), A.normal(x))
+
+    for ours, expected in zip(*both(A, x, y), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"image has shape \(11, 10\); expected \(10, 11\)"):
+        A @ x.T
+
+
+def test_moments_of_the_sinogram_are_those_of_the_image():
+    """Helgason-Ludwig conditions of order 0 and 1, for an image that is smooth on the scale of a bin.
+
+    ``sum_k y[v, k] = m`` for every view, and ``sum_k t_k y[v, k] = m_x cos(theta) + m_y sin(theta)``.
+    """
+    n, center = 64, 30.7
+    x, y = np.arange(n) - (n - 1) / 2, (n - 1) / 2 - np.arange(n)
+    image = np.zeros((n, n))
+    for x0, y0, width, height in ((6.2, -3.1, 3.0, 1.0), (-8.5, 4.4, 2.5, 0.6), (1.3, 11.0, 4.0, 0.3)):
+        image += height * np.exp(-((x[None] - x0) ** 2 + (y[:, None] - y0) ** 2) / (2 * width**2))
+    theta = np.deg2rad(np.arange(0.0, 180.0, 7.5))
+    A = projector(theta, n, center=center)
+    sinogram = np.asarray(project(A, jnp.asarray(image, jnp.float32)), float)
+    mass, moment_x, moment_y = image.sum(), (image * x[None]).sum(), (image * y[:, None]).sum()
+    np.testing.assert_allclose(sinogram.sum(axis=1), mass, rtol=1e-4)
+    t = np.arange(n) - center
+    expected = moment_x * np.cos(theta) + moment_y * np.sin(theta)
+    assert np.ptp(expected) > 0.05 * mass * 10
+    np.testing.assert_allclose(sinogram @ t, expected, atol=1e-3 * mass)
+
+
 def test_a_new_centre_does_not_trace_again():
     traces = []
 
