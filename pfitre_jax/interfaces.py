@@ -67,6 +67,10 @@ class Problem(Protocol):
         """(), ``||A||^2``."""
         ...
 
+    def project(self, x: Array) -> Array:
+        """``M A x``: (ny, nx) -> (views, columns)."""
+        ...
+
     def residual(self, x: Array) -> Array:
         """``M(A x - y)``: (ny, nx) -> (views, columns)."""
         ...
@@ -75,8 +79,20 @@ class Problem(Protocol):
         """``||M(A x - y)|| / ||M y||`` from :meth:`residual`: (views, columns) -> ()."""
         ...
 
+    def residual_norm(self, x: Array) -> Array:
+        """``||M(A x - y)|| / ||M y||``: (ny, nx) -> ()."""
+        ...
+
+    def weighted(self, sinogram: Array) -> Array:
+        """``M W y``: (views, columns) -> (views, columns)."""
+        ...
+
     def back(self, sinogram: Array) -> Array:
-        """``S A^T M W r / ||A||^2``: (views, columns) -> (ny, nx)."""
+        """``S A^T M W y / ||A||^2``: (views, columns) -> (ny, nx)."""
+        ...
+
+    def gradient(self, x: Array) -> Array:
+        """Gradient of the data term, ``S A^T M W (A x - y) / ||A||^2``: (ny, nx) -> (ny, nx)."""
         ...
 
     def normal(self, x: Array) -> Array:

@@ -111,7 +111,7 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
             lambda a: jax.lax.dynamic_index_in_dim(a, state.count, keepdims=False), self.params
         )
         norm = jnp.sqrt(problem.norm_squared)
-        projected = problem.mask * problem.A(state.primal[..., 1]) / norm
+        projected = problem.project(state.primal[..., 1]) / norm
         dual = network.update_dual(self.config, params, state.dual, projected, problem.sinogram / norm)
         back = problem.back(dual[..., 0]) * norm
         primal = network.update_primal(self.config, params, state.primal, back)

@@ -1,14 +1,17 @@
 """Joseph's projector as two gathers, for one slice and for a batch of slices.
 
-For a view with ``a = max(|cos|, |sin|)`` a pixel at detector coordinate ``u = x cos + y sin`` reaches the
-ray at ``t`` with weight ``w(t - u) = max(0, 1 - |t - u|/a) / a`` (Joseph, IEEE TMI 1, 1982, in closed form):
-along a ray at most two pixels of each image line, for a pixel at most two bins of each view. So the forward
-kernel gathers from image lines, the adjoint from views, with the same weights and no scatter.
+In a view with ``a = max(|cos|, |sin|)`` a pixel at detector coordinate ``u = x cos + y sin`` contributes to
+the ray at ``t`` with weight ``w(t - u) = max(0, 1 - |t - u|/a) / a``, Joseph's method in closed form. A ray
+has at most two pixels of each image line, and a pixel at most two bins of each view. The forward kernel
+therefore gathers from image lines and the adjoint from views, with the same weights and no scatter.
 
 The batched kernels keep the slices on the trailing axis, so that a gather moves contiguous runs of slices.
-``forward`` and ``adjoint`` take one slice; ``jax.vmap`` over slices reaches the batched form.
+:func:`forward` and :func:`adjoint` take one slice; ``jax.vmap`` over slices uses the batched form.
 
-theta: (views,) rad; offset: (views,), detector index at which ``t = 0``.
+Throughout, ``theta`` is (views,), rad, and ``offset`` (views,), the detector index at which ``t = 0``.
+
+References:
+    Joseph, IEEE TMI 1, 1982.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-# A batch is filled up to a multiple of LANES slices, unless it is so small that filling costs more:
-# XLA's CPU gather moves 32 contiguous floats several times faster than 16 (benchmarks/operators.py).
+#: A batch is padded to a multiple of this many slices: XLA's CPU gather moves 32 contiguous floats several
+#: times faster than 16 (benchmarks/operators.py).
 LANES = 32
+#: Number of slices from which padding is faster than none.
 FILL_FROM = 13
 
 
@@ -36,13 +40,23 @@ def adjoint(theta, offset, sinogram, shape: tuple[int, int]):
 
 
 def forward_exponential(theta, offset, images, columns: int, mu):
-    """``images (slices, ny, nx)`` -> ``(slices, views, columns)``: :func:`forward` weighted by ``exp(mu l)``.
+    """Exponential X-ray transform: :func:`forward` weighted by ``exp(mu l)``.
 
-    ``l`` is the way along the ray from its point nearest to the axis, in pixels: the point is
-    ``t (cos, sin) + l (-sin, cos)``. The exponential X-ray transform (Tretiak & Metz, SIAM J. Appl. Math. 39,
-    1980); it costs what :func:`forward` costs.
+    ``l`` is the distance along the ray from its point nearest to the axis, in pixels: the point is
+    ``t (cos, sin) + l (-sin, cos)``. It costs as much as :func:`forward`.
 
-    mu: (), per pixel
+    Args:
+        theta: (views,), rad.
+        offset: (views,), detector index at which ``t = 0``.
+        images: (slices, ny, nx).
+        columns: Number of bins.
+        mu: (), per pixel.
+
+    Returns:
+        (slices, views, columns).
+
+    References:
+        Tretiak & Metz, SIAM J. Appl. Math. 39, 1980.
     """
     slices = images.shape[0]
     data = _filled(jnp.moveaxis(images, 0, -1))

@@ -48,7 +48,7 @@ class NormalKernel:
             support: (ny, nx), ``S``, applied before and after the convolution. None: 1 everywhere.
             view_weights: (views,), ``W`` of ``A^T W A``. None: 1.
         """
-        ny, nx = A.shape
+        ny, nx = A.image_shape
         padded = next_fast_len(2 * ny - 1, real=True), next_fast_len(2 * nx - 1, real=True)
         theta = A.geometry.theta_rad
         dx = _signed_index(padded[1], theta.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -78,13 +79,18 @@ class Projector:
             object.__setattr__(self, "shape", (self.geometry.columns,) * 2)
 
     @property
+    def image_shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.shape or (self.geometry.columns, self.geometry.columns)
+
+    @property
     def sinogram_shape(self) -> tuple[int, int]:
         """(views, columns)."""
         return self.geometry.views, self.geometry.columns
 
     def __call__(self, image: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
         """``A x``: image (ny, nx) -> sinogram (views, columns)."""
-        _check("image", image, self.shape)
+        _check("image", image, self.image_shape)
         theta, offset = self._angles_and_offsets(image.dtype)
         return _project(theta, offset, image, self.geometry.columns)
 
@@ -96,7 +102,7 @@ class Projector:
         """``A^T y``: sinogram (views, columns) -> image (ny, nx); the method that a subclass overrides."""
         _check("sinogram", sinogram, self.sinogram_shape)
         theta, offset = self._angles_and_offsets(sinogram.dtype)
-        return _backproject(theta, offset, sinogram, self.shape)
+        return _backproject(theta, offset, sinogram, self.image_shape)
 
     # One object per projector, so that jax.jit(A.T) is compiled once.
     @functools.cached_property
@@ -142,7 +148,7 @@ class Projector:
             return (new, image, off_diagonal), (diagonal, off_diagonal)
 
         dtype = self.geometry.theta_rad.dtype
-        start = jnp.full(self.shape, 1 / (self.shape[0] * self.shape[1]) ** 0.5, dtype)
+        start = jnp.full(self.image_shape, 1 / math.prod(self.image_shape) ** 0.5, dtype)
         first = start, jnp.zeros_like(start), jnp.zeros((), dtype)
         _, (diagonal, beside) = jax.lax.scan(iterate, first, length=iterations)
         matrix = jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)

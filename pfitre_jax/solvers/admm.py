@@ -16,8 +16,8 @@ from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
-#: ``rho`` over the TV weight. 50 iterations get closest to the minimum with 10 to 30, of 1 to 100, for weights
-#: of 1e-4 and 1e-3.
+#: ``rho`` over the TV weight. 50 iterations get closest to the minimum with 10 to 30, of 1 to 100, for
+#: weights of 1e-4 and 1e-3.
 TV_RHO = 20.0
 #: Smaller TV weights use the ``rho`` of this one, as ``rho`` must not be 0.
 TV_RHO_WEIGHT = 1e-4

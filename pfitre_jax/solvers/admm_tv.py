@@ -25,14 +25,16 @@ def admm_tv(
     cg_iterations: int = 5,
     **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstructs one slice by :class:`pfitre_jax.solvers.ADMM` with total variation, the problem that ``fista_tv`` solves.
+    """Reconstructs one slice by :class:`pfitre_jax.solvers.ADMM` with total variation, the problem that
+    ``fista_tv`` solves.
 
     Args:
         A: Projector.
         sinogram: (views, columns), line integrals of an image with values of about [0, 1].
         weight: (), TV weight. "auto": computed from the estimated noise, see
             :func:`pfitre_jax.solvers.tv_weight_from_noise`.
-        rho: (), relative to ``||A||^2 = 1``; sets the speed, not the solution. None: :func:`pfitre_jax.solvers.admm.tv_rho`.
+        rho: (), relative to ``||A||^2 = 1``; sets the speed, not the solution. None:
+            :func:`pfitre_jax.solvers.admm.tv_rho`.
         iterations: Largest number of steps.
         cg_iterations: Conjugate gradient iterations in each data step.
         **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`.

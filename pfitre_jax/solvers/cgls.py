@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.interfaces import Iterate, Solver
+from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.conjugate_gradients import ratio
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.solve import SliceOptions, solve, with_options
 
 
@@ -42,14 +41,14 @@ class CGLS(Solver[CGLSState]):
         Björck, Numerical Methods for Least Squares Problems, 1996, sec. 7.4.
     """
 
-    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, CGLSState]:
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, CGLSState]:
         x = problem.support * x0
         residual = problem.residual(x)
         steepest = -problem.back(residual)
         return Iterate(x, residual), CGLSState(steepest, jnp.sum(steepest**2))
 
-    def step(self, problem: SliceProblem, iterate: Iterate, state: CGLSState) -> tuple[Iterate, CGLSState]:
-        projected = problem.mask * problem.A(state.direction)
+    def step(self, problem: Problem, iterate: Iterate, state: CGLSState) -> tuple[Iterate, CGLSState]:
+        projected = problem.project(state.direction)
         curvature = jnp.vdot(projected, problem.weighted(projected)) / problem.norm_squared
         length = ratio(state.energy, curvature)
         x = iterate.x + length * state.direction

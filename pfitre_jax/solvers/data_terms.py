@@ -1,11 +1,11 @@
 """Data terms other than least squares, minimised by iteratively reweighted least squares.
 
-A term is ``sum phi(r) / ||A||^2`` over the residuals ``r = M(A x - y)``, scaled so that ``phi(r) = r^2/2`` for
-small ``r`` in the bin of largest weight: ``rho`` and the weights of priors keep their meaning. At an image
-``x`` it is replaced by ``sum w r^2/2 / ||A||^2`` with ``w = phi'(r)/r`` from 0 to 1. That has the gradient of
-the term at ``x`` and, up to a constant, lies above it elsewhere where ``phi`` is a concave function of
-``r^2``. With weights that are renewed at each ``x`` (:mod:`pfitre_jax.solvers.wrappers.reweighted`) a solver
-comes to rest where the gradient of the term is 0.
+A term is ``sum phi(r) / ||A||^2`` over the residuals ``r = M(A x - y)``, scaled so that ``phi(r) = r^2/2``
+for small ``r`` in the bin of largest weight: ``rho`` and the weights of priors keep their meaning. At an
+image ``x`` it is replaced by ``sum w r^2/2 / ||A||^2`` with ``w = phi'(r)/r`` from 0 to 1. That has the
+gradient of the term at ``x`` and, up to a constant, lies above it elsewhere where ``phi`` is a concave
+function of ``r^2``. With weights that are renewed at each ``x``
+(:mod:`pfitre_jax.solvers.wrappers.reweighted`) a solver comes to rest where the gradient of the term is 0.
 
 References:
     Holland & Welsch, Commun. Stat. A6, 1977.
@@ -24,8 +24,8 @@ from jaxtyping import Array, Float
 from pfitre_jax.interfaces import DataTerm, Problem
 from pfitre_jax.solvers.parameters.noise import MAD
 
-#: Standard deviations at which Huber's estimate of a mean has 95% of the efficiency of least squares on normal
-#: noise (Huber, Ann. Math. Stat. 35, 1964).
+#: Standard deviations at which Huber's estimate of a mean has 95% of the efficiency of least squares on
+#: normal noise (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DEVIATIONS = 1.345
 #: Residual of a view, over the median of all views, above which it counts less. Shot noise, edges and small
 #: shifts stay below.
@@ -163,12 +163,12 @@ class StudentT(DataTerm):
     """``phi(r) = q/2 log(1 + r^2/q)``, ``q = dof sigma^2``; ``w = 1/(1 + r^2/q)``.
 
     The negative log-likelihood of Student's t distribution, times ``sigma^2 dof/(dof + 1)``. An outlier pulls
-    less the farther it is, so that it has less influence than with :class:`Huber`. The term is not convex: the
-    start matters.
+    less the farther it is, so that it has less influence than with :class:`Huber`. The term is not convex:
+    the start matters.
 
     Attributes:
-        sigma: (), in the units of the sinogram, more than 0; "auto" (kept as None) for :func:`robust_scale` of
-            the residual at ``x``.
+        sigma: (), in the units of the sinogram, more than 0; "auto" (kept as None) for :func:`robust_scale`
+            of the residual at ``x``.
         dof: (), degrees of freedom, more than 0; least squares for many.
 
     Raises:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.interfaces import Iterate, Solver
+from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.operators.fbp import fbp
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
@@ -24,12 +24,13 @@ class FBP(Solver[tuple[()]]):
 
     filter: str = dataclasses.field(default="shepp-logan", metadata={"static": True})
 
-    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, tuple[()]]:
+    # It needs the projector of one slice.
+    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, tuple[()]]:  # type: ignore[override]
         image = fbp(problem.A, fill_invalid(problem.sinogram, problem.mask), self.filter)
         x = problem.support * image
         return Iterate(x, problem.residual(x)), ()
 
-    def step(self, problem: SliceProblem, iterate: Iterate, state: tuple[()]) -> tuple[Iterate, tuple[()]]:
+    def step(self, problem: Problem, iterate: Iterate, state: tuple[()]) -> tuple[Iterate, tuple[()]]:
         return iterate, state
 
 

@@ -32,7 +32,8 @@ class HQSState:
     Attributes:
         z: (ny, nx), the last proposal of the prior.
         z_previous: (ny, nx), the proposal before it.
-        gradient: (ny, nx), ``A^T M W (A x - y) / ||A||^2`` at the iterate, with the weights ``W`` of its step.
+        gradient: (ny, nx), ``A^T M W (A x - y) / ||A||^2`` at the iterate, with the weights ``W`` of its
+            step.
         iteration: (), number of iterations done.
     """
 

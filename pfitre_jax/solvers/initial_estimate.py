@@ -24,10 +24,11 @@ def initial_estimate(
     Args:
         problem: The data term.
         x0: (ny, nx), start image; returned where there are no iterations.
-        prior: Prior of the loop that starts from the estimate; None where ``iterations`` is a number.
-        iterations: Number of iterations. None: as many as ``prior`` was trained with.
+        prior: Prior of the loop that starts from the estimate, or None.
+        iterations: Number of iterations. None: as many as ``prior`` was trained with, 0 without one.
     """
-    iterations = prior.info.initial_iterations if iterations is None else iterations
+    if iterations is None:
+        iterations = prior.info.initial_iterations if prior is not None else 0
     if not iterations:
         return x0
     # In a form that has gradients; forward it costs the same.

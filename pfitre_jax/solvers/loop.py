@@ -1,7 +1,8 @@
 """The iteration loop that every solver runs in, its result, and its differentiation.
 
-A solver (:class:`pfitre_jax.interfaces.Solver`) supplies ``init`` and ``step``. The loop computes the relative
-residual and the relative change of every iterate, tests convergence and finiteness, and records the history.
+A solver (:class:`pfitre_jax.interfaces.Solver`) supplies ``init`` and ``step``. The loop computes the
+relative residual and the relative change of every iterate, tests convergence and finiteness, and records the
+history.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ def run(
 ) -> Solution:
     """Iterates ``solver`` on ``problem``.
 
-    Stops after ``iterations`` steps, or when the relative change of the image is at most ``tolerance`` and the
-    iterate ``may_stop``, or when a value is not finite. In the last case the last finite iterate is returned
-    with status ``DIVERGED``.
+    Stops after ``iterations`` steps, or when the relative change of the image is at most ``tolerance`` and
+    the iterate ``may_stop``, or when a value is not finite. In the last case the last finite iterate is
+    returned with status ``DIVERGED``.
 
     Args:
         solver: The method.
@@ -100,18 +101,19 @@ def run(
         x0: (ny, nx), start image.
         iterations: Largest number of steps.
         tolerance: (), relative change at which the solver has converged; 0: never.
-        differentiate: None (fastest; no reverse mode); "unroll"; "checkpoint" (unrolled, the inner values of a
-            step are recomputed, so that memory holds one iterate per iteration); or "implicit", the gradient
-            of the fixed point by a Neumann series of ``iterations`` terms. The last is right only where the
-            step contracts and has converged. The status is ``UNSETTLED`` where the factor by which the terms
-            of the series shrink, ``stats["contraction"]``, is 1 or more, or where it puts the fixed point
-            further than :data:`SETTLED` from the last iterate.
+        differentiate: None (fastest; no reverse mode); "unroll"; "checkpoint" (unrolled, the inner values of
+            a step are recomputed, so that memory holds one iterate per iteration); or "implicit", the
+            gradient of the fixed point by a Neumann series of ``iterations`` terms. The last is right only
+            where the step contracts and has converged. The status is ``UNSETTLED`` where the factor by which
+            the terms of the series shrink, ``stats["contraction"]``, is 1 or more, or where it puts the
+            fixed point further than :data:`SETTLED` from the last iterate.
         start: Iterate and state to continue from, instead of ``solver.init(problem, x0)``.
         keep: Function of (iterate, state) whose values are recorded as ``stats["kept"]``, (iterations, ...);
             for "unroll" and "checkpoint".
 
     Raises:
-        ValueError: For iterations below 1, an unknown ``differentiate``, or ``keep`` without one of its modes.
+        ValueError: For iterations below 1, an unknown ``differentiate``, or ``keep`` with None or
+            "implicit".
     """
     check_iterations(iterations)
     if differentiate not in DIFFERENTIATE:

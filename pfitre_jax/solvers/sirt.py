@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.interfaces import Iterate, Solver
+from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.loop import Solution
-from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.solve import SolveOptions, solve, with_options
 
 
@@ -46,13 +45,13 @@ class SIRT(Solver[SIRTState]):
 
     nonnegative: bool = dataclasses.field(default=True, metadata={"static": True})
 
-    def init(self, problem: SliceProblem, x0: Array) -> tuple[Iterate, SIRTState]:
-        rows = _inverse(problem.A(problem.support)) * problem.mask
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, SIRTState]:
+        rows = _inverse(problem.project(problem.support))
         columns = _inverse(problem.back(problem.mask))
         x = self._project(problem.support * x0)
         return Iterate(x, problem.residual(x)), SIRTState(rows, columns)
 
-    def step(self, problem: SliceProblem, iterate: Iterate, state: SIRTState) -> tuple[Iterate, SIRTState]:
+    def step(self, problem: Problem, iterate: Iterate, state: SIRTState) -> tuple[Iterate, SIRTState]:
         x = self._project(iterate.x - state.columns * problem.back(state.rows * iterate.residual))
         return Iterate(x, problem.residual(x)), state
 

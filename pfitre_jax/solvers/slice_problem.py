@@ -94,6 +94,10 @@ class SliceProblem:
         mask = self.mask if mask is None else mask
         return dataclasses.replace(self, sinogram=jnp.where(mask > 0, sinogram, 0), mask=mask)
 
+    def project(self, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
+        """``M A x``: (ny, nx) -> (views, columns)."""
+        return self.mask * self.A(x)
+
     def residual(self, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
         """``M(A x - y)``: (ny, nx) -> (views, columns)."""
         return self.mask * (self.A(x) - self.sinogram)
@@ -135,7 +139,7 @@ class SliceProblem:
 def disc_support(A: Projector, dtype=jnp.float32) -> Float[Array, "ny nx"]:
     """1 for the pixels within the geometry's ``disc_radius`` of the axis, else 0: (ny, nx)."""
     radius = A.geometry.disc_radius
-    ny, nx = A.shape
+    ny, nx = A.image_shape
     x = jnp.arange(nx) - (nx - 1) / 2
     y = (ny - 1) / 2 - jnp.arange(ny)
     return (x[None, :] ** 2 + y[:, None] ** 2 <= radius**2).astype(dtype)

@@ -77,6 +77,10 @@ class VolumeProblem:
         """(), ``||A||^2``."""
         return self.row.norm_squared
 
+    def project(self, x: Float[Array, "rows ny nx"]) -> Float[Array, "rows views columns"]:
+        """``M A x``: (rows, ny, nx) -> (rows, views, columns)."""
+        return self.mask * jax.vmap(self.row.A)(x)
+
     def residual(self, x: Float[Array, "rows ny nx"]) -> Float[Array, "rows views columns"]:
         """``M(A x - y)``: (rows, ny, nx) -> (rows, views, columns)."""
         return self.mask * (jax.vmap(self.row.A)(x) - self.sinogram)

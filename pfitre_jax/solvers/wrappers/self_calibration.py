@@ -1,4 +1,4 @@
-"""Any solver on data with detector errors: column offsets (stripes) and view gains are estimated as it runs."""
+"""Self-calibration: any solver, while column offsets (stripes) and view gains are estimated and corrected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pfitre_jax.solvers.parameters.noise import MAD
 
 #: Columns of the running median that a column's offset is compared with. What is smoother may be the object.
 NEIGHBOURS = 9
-#: Estimates below this many of their own standard deviations are set to 0, so that noise changes hardly anything.
+#: Estimates below this many of their own standard deviations are set to 0, so that noise is left alone.
 DEVIATIONS = 3.0
 #: Least number of valid bins of a column or a view from which its standard deviation is estimated.
 FEWEST = 10
@@ -99,7 +99,8 @@ def correct_detector(
 ) -> AnyProblem:
     """``problem`` with the data ``y/g - c``, ``g`` and ``c`` the :func:`detector_errors`."""
     gain, offset = detector_errors(problem, residual, stripes=stripes, gains=gains)
-    return dataclasses.replace(problem, sinogram=problem.mask * (problem.sinogram / gain - offset))
+    corrected = problem.mask * (problem.sinogram / gain - offset)
+    return dataclasses.replace(problem, sinogram=corrected)  # type: ignore[type-var]
 
 
 def detector_errors(
