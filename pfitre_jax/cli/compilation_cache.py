@@ -56,7 +56,7 @@ def prune(folder: Path, max_bytes: int = MAX_BYTES) -> None:
 
 
 def _expects_accelerator() -> bool:
-    """Whether JAX, not imported yet, will look for an accelerator."""
+    """Whether JAX, not imported yet, will search for an accelerator."""
     platforms = os.environ.get("JAX_PLATFORMS", "").split(",")
     return platforms[0] != "cpu" and bool(importlib.metadata.entry_points(group="jax_plugins"))
 

@@ -70,7 +70,7 @@ def draw_adaptation(
     """Figure of the prediction error on left-out views while a prior is adapted to a scan.
 
     Args:
-        losses: (steps,), relative residual of the views left out in each step.
+        losses: (steps,), relative residual of the held-out views of each step.
         validated_steps: Steps after which the held-out views were predicted.
         errors: Relative residual of the held-out views after these steps.
         kept_step: Step whose prior was kept.
@@ -78,7 +78,7 @@ def draw_adaptation(
     with new_figure(6, 3.6, dpi=110) as figure:
         axis = figure.subplots()
         steps = np.arange(1, len(losses) + 1)
-        axis.plot(steps, losses, ".", ms=4, color=FRAME, label="views left out in this step")
+        axis.plot(steps, losses, ".", ms=4, color=FRAME, label="held-out views of this step")
         axis.plot(validated_steps, errors, "o-", color=MEASURED, label="held-out views")
         axis.axvline(kept_step, color=TEXT, lw=0.8, ls=":", label=f"prior kept: step {kept_step}")
         axis.set(xlabel="step", ylabel="relative residual  ||A x - y|| / ||y||", ylim=(0, None))

@@ -1,6 +1,6 @@
 """The sample that the package brings: a simulated limited-angle scan of circuits, with its truth.
 
-``python -m pfitre_jax.twin.sample`` writes it anew (``pfitre_jax/samples/chip.npz``).
+``python -m pfitre_jax.twin.sample`` writes it again (``pfitre_jax/samples/chip.npz``).
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def _read(path: Path, dataset: h5py.Dataset, selection) -> np.ndarray:
         return dataset[selection]
     except OSError as error:
         missing = _missing_filters(dataset)
-        # A virtual dataset has no filters itself; HDF5 then looks for a plugin for those of its sources.
+        # A virtual dataset has no filters itself; HDF5 then needs a plugin for those of its sources.
         if not missing and not (dataset.is_virtual and "plugin" in str(error)):
             raise
         raise ValueError(

@@ -19,7 +19,7 @@ LAYERS = tuple(kind for kind in KINDS if kind != "stack")
 THICKNESS, GAP = (0.03, 0.08), (0.3, 1.0)
 #: Between the wafer and the rows, degrees.
 TILT_DEG = (1.0, 2.0)
-#: Side of the cells, fractions of the field, of which some carry a via where wires of two layers cross.
+#: Side of the cells, fractions of the field. Some cells have a via where wires of two layers cross.
 VIA = 1 / 48
 
 

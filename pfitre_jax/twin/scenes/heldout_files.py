@@ -33,7 +33,7 @@ _READERS = {
     "battery": (images.read_image, images.tile),
     "rock": (volumes.read_volume, volumes.tile),
 }
-# Scenes that are darker than this, on average over the field, are drawn anew, so often at most.
+# Mean gray value below which a scene is drawn again, and the largest number of draws.
 _BARE, _TRIALS, _JUDGED = 0.04, 20, 64
 
 

@@ -14,7 +14,7 @@ from pfitre_jax.twin.scenes.shapes import Draw, coordinates
 LAYERS = 5
 #: Largest angle between the layers and the rows.
 TILT_DEG = 2.5
-#: Cells along a side of the field, of which some join two layers where both are bright.
+#: Cells along a side of the field. Some cells join two layers where both are bright.
 CELLS = 40
 RANDOM = 4 * LAYERS + CELLS**2 + 20
 
