@@ -187,8 +187,7 @@ def solve_blocks(program: Program, scan: Scan, blocks: Iterable[slice]) -> Itera
             sinograms, masks, kept = following.result()
             if number + 1 < len(blocks):
                 following = pool.submit(load_chunk, program, scan, blocks[number + 1])
-            solution, residual = jax.tree.map(lambda a, k=kept: np.asarray(a)[k], program(sinograms, masks))
-            yield _row_block(program, block, solution, residual, sinograms[kept], masks[kept])
+            yield _solve_chunk(program, block, sinograms, masks, kept)
 
 
 def load_chunk(program: Program, scan: Scan, block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -212,16 +211,13 @@ def load_chunk(program: Program, scan: Scan, block: slice) -> tuple[np.ndarray, 
     return np.where(masks, values, np.float32(0)), masks.astype(np.float32), kept
 
 
-def _row_block(
-    program: Program,
-    block: slice,
-    solution: Solution,
-    residual: np.ndarray,
-    sinograms: np.ndarray,
-    masks: np.ndarray,
+def _solve_chunk(
+    program: Program, block: slice, sinograms: np.ndarray, masks: np.ndarray, kept: np.ndarray
 ) -> RowBlock:
-    """The rows of a block in the units of the result, with their measured component."""
+    """Solves a chunk of :func:`load_chunk`; its block in the units of the result."""
     count = block.stop - block.start
+    solution, residual = jax.tree.map(lambda a: np.asarray(a)[kept], program(sinograms, masks))
+    sinograms, masks = sinograms[kept], masks[kept]
     parts = program.decompose(
         program.problem,
         np.float32(program.noise),
