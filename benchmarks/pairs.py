@@ -22,7 +22,7 @@ from benchmarks.operators import astra_operator
 from benchmarks.original import data_step
 from benchmarks.timing import seconds, table
 from pfitre_jax.training import load_config
-from pfitre_jax.twin import circuits, draw, start
+from pfitre_jax.twin import circuits, draw_training_scenes, start_batch
 
 
 def original_cost(n: int, views: int) -> float:
@@ -47,8 +47,8 @@ def our_cost(n: int, views: int, initial_iterations: int, slices: int) -> float:
     settings = dataclasses.replace(config.pairs, size=n, slices=slices)
     # Only scenes drawn by rules: they need no files.
     mixture = dataclasses.replace(stage.scenes, layouts=0.0)
-    scenes = jax.jit(functools.partial(draw, scenes=mixture, settings=settings))
-    scan = functools.partial(start, instrument=stage.instrument, settings=settings, views=views)
+    scenes = jax.jit(functools.partial(draw_training_scenes, scenes=mixture, settings=settings))
+    scan = functools.partial(start_batch, instrument=stage.instrument, settings=settings, views=views)
     pairs = jax.jit(functools.partial(scan, first_iterations=initial_iterations))
     keys = iter(jax.random.split(jax.random.key(0), 16))
 

@@ -36,7 +36,7 @@ LAYERS = [
 #: Libraries that only these places may import.
 CONFINED = {
     "flax": ("models/", "contrib/", "baselines/published/network.py"),
-    "orbax": ("training/checkpoint.py",),
+    "orbax": ("training/checkpoints.py",),
     "typer": ("cli/",),
 }
 

@@ -18,7 +18,7 @@ from pfitre_jax.models import UNetConfig
 from pfitre_jax.priors import NetworkPrior, pretrained
 from pfitre_jax.solvers import HQS, run
 from pfitre_jax.training import Optimisation, Pool, Report, Stage, TrainingConfig, load_config, train
-from pfitre_jax.twin import Instrument, PairSettings, draw, start
+from pfitre_jax.twin import Instrument, PairSettings, draw_training_scenes, start_batch
 
 NAME = "prior_ablation"
 INITIAL_ITERATIONS = 10
@@ -49,8 +49,8 @@ def evaluate(prior: NetworkPrior, config: Config, instrument: Instrument) -> dic
     @jax.jit
     def scores(prior, key):
         k_scenes, k_scan = jax.random.split(key)
-        fine = draw(k_scenes, test_config.scenes, test_config.pairs)
-        scan = start(k_scan, fine, instrument, test_config.pairs, config.views, INITIAL_ITERATIONS)
+        fine = draw_training_scenes(k_scenes, test_config.scenes, test_config.pairs)
+        scan = start_batch(k_scan, fine, instrument, test_config.pairs, config.views, INITIAL_ITERATIONS)
 
         def one(problem, x, truth):
             result = run(

@@ -72,7 +72,7 @@ def train_prior(
             weights=weights,
             stage=stage,
             report=report,
-            enough=stop,
+            should_stop=stop,
         )
         if stop():
             break

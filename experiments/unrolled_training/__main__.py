@@ -32,7 +32,7 @@ from pfitre_jax.training import (
     make_optimiser,
     train,
 )
-from pfitre_jax.twin import Batch, Instrument, PairSettings, draw, start
+from pfitre_jax.twin import Batch, Instrument, PairSettings, draw_training_scenes, start_batch
 
 NAME = "unrolled_training"
 START = "plug-and-play"
@@ -89,8 +89,8 @@ def draw_batch(config: Config, key, instrument: Instrument) -> Batch:
     """Slices of a new simulated scan, scaled."""
     k_scenes, k_scan = jax.random.split(key)
     settings = PairSettings(size=config.size, slices=config.slices, rho=(config.rho, config.rho))
-    scenes = draw(k_scenes, parent_stage(config).scenes, settings)
-    return start(k_scan, scenes, instrument, settings, config.views)
+    scenes = draw_training_scenes(k_scenes, parent_stage(config).scenes, settings)
+    return start_batch(k_scan, scenes, instrument, settings, config.views)
 
 
 def initial_params(variant: str, prior: NetworkPrior, config: Config) -> dict:

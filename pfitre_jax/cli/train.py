@@ -74,8 +74,9 @@ def train(
     from pfitre_jax.data.atomic_write import check_output_folder
     from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config_file import load_config
-    from pfitre_jax.training.run import check_weights, claim
-    from pfitre_jax.training.run import train as run_training
+    from pfitre_jax.training.initial_weights import check_weights
+    from pfitre_jax.training.run_folder import claim_folder
+    from pfitre_jax.training.training_run import train as run_training
 
     start = time.monotonic()
     check_output_folder(out)
@@ -92,7 +93,7 @@ def train(
     if prior is not None:
         check_weights(configuration, prior, steps, stage)
     configuration.check()
-    claim(configuration, out)
+    claim_folder(configuration, out)
 
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - start > 60 * minutes
@@ -110,7 +111,7 @@ def train(
             weights=prior,
             stage=stage,
             report=report,
-            enough=out_of_time,
+            should_stop=out_of_time,
         )
     print_line(path)
     last_step = configuration.steps if stage is None else configuration.span(stage)[1]

@@ -11,5 +11,6 @@ from .losses import LOSSES as LOSSES
 from .losses import Loss as Loss
 from .losses import LossWeights as LossWeights
 from .losses import compare as compare
-from .run import train as train
-from .step import make_optimiser as make_optimiser
+from .optimiser import make_optimiser as make_optimiser
+from .parameters import trainable_parameters as trainable_parameters
+from .training_run import train as train

@@ -1,4 +1,4 @@
-"""What a stage of the training learns: the network, and through the loop perhaps rho and more networks."""
+"""Trainable parameters: those of a network, or, through the loop, also rho and a network per iteration."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
-#: How much faster than its parameter ``log(rho)`` moves: an optimiser's steps are of the size of weights.
-SPEED = 10.0
+#: ``log(rho)`` over its parameter. Steps of the optimiser have the size of weights, and rho must move faster.
+LOG_RHO_SCALE = 10.0
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class UnrolledParams:
-    """network: as a network's, every leaf with the iterations first; rho: (iterations,), ``log(rho)`` over
-    :data:`SPEED`"""
+class UnrolledParameters:
+    """Parameters of a prior that is trained through the loop.
+
+    Attributes:
+        network: Parameters of the network, every leaf with a leading axis of iterations.
+        rho: (iterations,), ``log(rho)`` over :data:`LOG_RHO_SCALE`.
+    """
 
     network: Any
-    rho: Any
+    rho: Float[Array, " iterations"]
 
 
-def params_of(prior: NetworkPrior | UnrolledPrior, iterations: int | None, rho: float):
-    """What is learned, begun with a prior: a network's parameters, or :class:`UnrolledParams` for so many
-    ``iterations``, each with ``rho`` where the prior has none of its own.
+def trainable_parameters(prior: NetworkPrior | UnrolledPrior, iterations: int | None, rho: float) -> Any:
+    """Returns the parameters of a stage that starts from a prior.
 
-    Raises ``ValueError`` for a prior of other iterations.
+    Args:
+        prior: The prior.
+        iterations: Number of networks and rhos, see :attr:`pfitre_jax.training.config.Stage.iterations`; None
+            returns the parameters of the network alone.
+        rho: Prior strength, where the prior has none.
+
+    Raises:
+        ValueError: If the prior has another number of iterations.
     """
     if isinstance(prior, NetworkPrior):
         if iterations is None:
@@ -37,17 +48,15 @@ def params_of(prior: NetworkPrior | UnrolledPrior, iterations: int | None, rho: 
         prior = UnrolledPrior(jax.tree.map(lambda a: jnp.asarray(a)[None], prior), jnp.full(1, rho))
     have = prior.rho.shape[0]
     if iterations is None or have not in (1, iterations):
-        raise ValueError(
-            f"the weights are of {have} iterations; expected those of "
-            f"{'one network for any rho' if iterations is None else f'1 or {iterations}'}"
-        )
+        expected = "those of one network for any rho" if iterations is None else f"1 or {iterations}"
+        raise ValueError(f"the weights are of {have} iterations; expected {expected}")
     copies = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a), iterations // have, axis=0), prior)
-    return UnrolledParams(copies.prior.params, jnp.log(copies.rho) / SPEED)
+    return UnrolledParameters(copies.prior.params, jnp.log(copies.rho) / LOG_RHO_SCALE)
 
 
-def prior_of(blank: NetworkPrior, params) -> NetworkPrior | UnrolledPrior:
-    """The prior with these parameters; all else is that of ``blank``."""
-    if isinstance(params, UnrolledParams):
-        network = dataclasses.replace(blank, params=params.network)
-        return UnrolledPrior(network, jnp.exp(SPEED * params.rho))
-    return dataclasses.replace(blank, params=params)
+def prior_with_parameters(template: NetworkPrior, parameters: Any) -> NetworkPrior | UnrolledPrior:
+    """Returns the prior with these parameters and otherwise the fields of ``template``."""
+    if isinstance(parameters, UnrolledParameters):
+        network = dataclasses.replace(template, params=parameters.network)
+        return UnrolledPrior(network, jnp.exp(LOG_RHO_SCALE * parameters.rho))
+    return dataclasses.replace(template, params=parameters)

@@ -16,8 +16,8 @@ from .instrument import measure as measure
 from .instrument import quiet_instrument as quiet_instrument
 from .pairs import Batch as Batch
 from .pairs import PairSettings as PairSettings
-from .pairs import draw as draw
-from .pairs import start as start
+from .pairs import draw_training_scenes as draw_training_scenes
+from .pairs import start_batch as start_batch
 from .projection import OVERSAMPLING as OVERSAMPLING
 from .projection import bin_down as bin_down
 from .projection import project_finely as project_finely
@@ -32,6 +32,6 @@ from .scenes.layouts import voxels as voxels
 from .scenes.mixture import SCENES as SCENES
 from .scenes.mixture import VOLUMES as VOLUMES
 from .scenes.mixture import SceneMixture as SceneMixture
-from .scenes.mixture import batch as batch
+from .scenes.mixture import sample_scenes as sample_scenes
 from .simulate import Simulated as Simulated
 from .simulate import simulate_scan as simulate_scan

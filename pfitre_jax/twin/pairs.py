@@ -1,9 +1,10 @@
-"""From scenes to training batches: truth, simulated scan and first reconstruction, in one jitted program."""
+"""Training batches: truth, simulated scan and the loop's first iterate, in one jitted program."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +19,30 @@ from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank
-from pfitre_jax.twin.scenes.mixture import SceneMixture, batch, each, volume
+from pfitre_jax.twin.scenes.mixture import SceneMixture, sample_scenes, sample_volume, scenes_of_keys
 
-#: Image values may lie this factor above or below the scale of the scan: slices of one scan differ.
+#: Largest factor between the scale of a batch and the estimated one: slices of one scan differ.
 SCALE_JITTER = 1.25
-#: Iterations of the scale's reconstruction: within 5% of what a scan's own takes, far below the jitter.
+#: Iterations of the reconstruction that estimates the scale: within 5% of the converged scale, far below the
+#: jitter.
 SCALE_ITERATIONS = 4
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Slices of one simulated scan and where the reconstruction loop stands on each.
+    """Slices of one simulated scan, and the state of the reconstruction loop on each.
 
-    problem: shared by the slices, but for the sinogram
-    sinograms: (slices, views, columns); truth: (slices, ny, nx); noise: (), relative noise level
-    iterate, state: of the loop on every slice, or of the one on the volume; rho: (); k: (), iterations done
-    volume: whether the slices are the rows of one volume, and the loop is that of all of them together
+    Attributes:
+        problem: Problem of the first slice; the others differ in the sinogram.
+        sinograms: (slices, views, columns), line integrals over the scale.
+        truth: (slices, ny, nx), over the scale.
+        noise: (), relative noise level.
+        iterate: Iterates of the loop, with a leading axis of slices, or that of the volume.
+        state: Private states of the loop, likewise.
+        rho: (), prior strength.
+        k: (), iterations done.
+        volume: Whether the slices are the rows of one volume, which one loop reconstructs.
     """
 
     problem: SliceProblem
@@ -48,13 +56,12 @@ class Batch:
     volume: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @classmethod
-    def shares(cls, whole, part) -> Batch:
-        """A batch of ``part`` where arrays of independent slices have these first, and of ``whole``
-        elsewhere."""
+    def shares(cls, whole: Any, part: Any) -> Batch:
+        """Returns a batch of ``part`` for arrays with a leading axis of slices, and of ``whole`` otherwise."""
         return cls(whole, part, part, whole, part, part, whole, whole)
 
-    def each(self, function, *args):
-        """``function(problem, *slice_args)`` for every slice, vmapped; for a volume once, with all rows."""
+    def each(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Returns ``function(problem, *args)`` of every slice, vmapped, or of the whole volume."""
         if self.volume:
             return function(VolumeProblem.create(self.problem, self.sinograms, self.problem.mask), *args)
         call = lambda y, *a: function(self.problem.with_sinogram(y), *a)  # noqa: E731
@@ -63,10 +70,16 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class PairSettings:
-    """size: pixels and bins; slices: per scan; rho: range, log-uniform; cg_iterations: of a data step;
-    distinct: number of scenes that there are, each seen again and again, 0 for no end of them
-    volume: whether the slices are the rows of one volume, of cubic voxels; the scenes are then of
-        :func:`pfitre_jax.twin.scenes.mixture.volume`
+    """Settings of training pairs.
+
+    Attributes:
+        size: Number of pixels and bins.
+        slices: Slices of a scan.
+        rho: Range of the prior strength, log-uniform.
+        cg_iterations: Conjugate gradients of a data step.
+        distinct: Number of distinct scenes, which repeat; 0 for no limit.
+        volume: Whether the slices are the rows of one volume with cubic voxels; the scenes are then those of
+            :func:`pfitre_jax.twin.scenes.mixture.sample_volume`.
     """
 
     size: int = 96
@@ -77,32 +90,50 @@ class PairSettings:
     volume: bool = False
 
 
-def draw(
-    key, scenes: SceneMixture, settings: PairSettings, banks: Mapping[str, Bank] | None = None
+def draw_training_scenes(
+    key: Array, scenes: SceneMixture, settings: PairSettings, banks: Mapping[str, Bank] | None = None
 ) -> Float[Array, "slices fy fx"]:
-    """``settings.slices`` scenes in [0, 1], ``OVERSAMPLING`` times finer than they are reconstructed.
+    """Draws scenes in [0, 1], :data:`OVERSAMPLING` times finer than they are reconstructed.
 
-    banks: of the families that come from files, see :func:`pfitre_jax.twin.scenes.mixture.sample`
+    Args:
+        key: Random key.
+        scenes: Mixture of scenes.
+        settings: Settings of the pairs.
+        banks: Banks of the families that are cut from files.
     """
     n = OVERSAMPLING * settings.size
     if settings.volume:
         if settings.distinct:
             key = jax.random.fold_in(jax.random.key(0), jax.random.randint(key, (), 0, settings.distinct))
-        return volume(scenes, key, settings.slices, n, 1 / settings.size, banks)
+        return sample_volume(scenes, key, settings.slices, n, 1 / settings.size, banks)
     if not settings.distinct:
-        return batch(scenes, key, settings.slices, n, banks)
+        return sample_scenes(scenes, key, settings.slices, n, banks)
     numbers = jax.random.randint(key, (settings.slices,), 0, settings.distinct)
-    return each(scenes, jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), numbers), n, banks)
+    return scenes_of_keys(
+        scenes, jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), numbers), n, banks
+    )
 
 
-def simulate(
-    key, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int, volume: bool = False
-):
-    """One scan of the scenes ``fine``: ``(problem, sinograms, truth, noise)``, not yet scaled.
+def simulate_slices(
+    key: Array, fine: Float[Array, "slices fy fx"], instrument: Instrument, views: int, volume: bool = False
+) -> tuple[
+    SliceProblem,
+    Float[Array, "slices views columns"],
+    Float[Array, "slices ny nx"],
+    Float[Array, ""],
+]:
+    """Simulates one scan, not yet scaled.
 
-    volume: whether they are the rows of one volume
+    Args:
+        key: Random key.
+        fine: (slices, fy, fx), its scenes.
+        instrument: Ranges of the wedge and the artifacts.
+        views: Number of views.
+        volume: Whether the slices are the rows of one volume.
 
-    The problem has the mask of the scan and the sinogram of the first slice.
+    Returns:
+        The problem of the first slice, sinograms (slices, views, columns), truth (slices, ny, nx) and the
+        relative noise level, ().
     """
     k_geometry, k_measure = jax.random.split(key)
     n = fine.shape[-1] // OVERSAMPLING
@@ -114,21 +145,26 @@ def simulate(
     return problem, scan.sinograms, truth, scan.noise
 
 
-def start(
-    key,
-    fine,
+def start_batch(
+    key: Array,
+    fine: Float[Array, "slices fy fx"],
     instrument: Instrument,
     settings: PairSettings,
     views: int,
     first_iterations: int = 0,
 ) -> Batch:
-    """A fresh training batch of the scenes ``fine`` (slices, fy, fx), see :func:`draw`: a simulated scan,
-    scaled, with the loop's first data step done.
+    """Simulates a scan, scales it and makes the first data step of the loop.
 
-    first_iterations: of the first reconstruction before it, see :class:`HQS`
+    Args:
+        key: Random key.
+        fine: (slices, fy, fx), scenes, see :func:`draw_training_scenes`.
+        instrument: Ranges of the wedge and the artifacts.
+        settings: Settings of the pairs.
+        views: Number of views.
+        first_iterations: Iterations of the initial estimate, see :class:`HQS`.
     """
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
-    problem, sinograms, truth, noise = simulate(k_scan, fine, instrument, views, settings.volume)
+    problem, sinograms, truth, noise = simulate_slices(k_scan, fine, instrument, views, settings.volume)
     jitter = jnp.exp(jax.random.uniform(k_jitter, minval=-1, maxval=1) * jnp.log(SCALE_JITTER))
     estimates = estimate_parameters(problem, sinograms, until="scale", scale_iterations=SCALE_ITERATIONS)
     scale = estimates.scale * jitter

@@ -20,9 +20,10 @@ from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.reconstruction import methods
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
-from pfitre_jax.training.parameters import params_of, prior_of
-from pfitre_jax.training.run import check_weights, train
-from pfitre_jax.training.step import make_optimiser
+from pfitre_jax.training.initial_weights import check_weights
+from pfitre_jax.training.optimiser import make_optimiser
+from pfitre_jax.training.parameters import prior_with_parameters, trainable_parameters
+from pfitre_jax.training.training_run import train
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.heldout import heldout
 from pfitre_jax.twin.scenes.mixture import SceneMixture
@@ -65,19 +66,19 @@ def reconstruct(scan, prior, iterations):
 @pytest.mark.parametrize("iterations", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_begun_with_a_prior_it_is_the_loop_of_that_prior(scan, iterations):
     prior = random_prior()
-    begun = prior_of(prior, params_of(prior, iterations, 0.02))
+    begun = prior_with_parameters(prior, trainable_parameters(prior, iterations, 0.02))
     assert begun.iterations == (None if iterations == 1 else 3)
     assert isinstance(loop_of(begun, None), Unrolled) and isinstance(loop_of(prior, 0.02), HQS)
     np.testing.assert_allclose(reconstruct(scan, begun, 3), reconstruct(scan, prior, 3), atol=2e-5)
 
 
 def test_one_network_and_rho_become_several():
-    one = prior_of(random_prior(), params_of(random_prior(), 1, 0.02))
-    several = prior_of(random_prior(), params_of(one, 3, 1.0))
+    one = prior_with_parameters(random_prior(), trainable_parameters(random_prior(), 1, 0.02))
+    several = prior_with_parameters(random_prior(), trainable_parameters(one, 3, 1.0))
     np.testing.assert_allclose(several.rho, [0.02] * 3, rtol=1e-5)
     for iterations, said in ((None, "one network for any rho"), (2, "expected those of 1 or 2")):
         with pytest.raises(ValueError, match=f"the weights are of 3 iterations; .*{said}"):
-            params_of(several, iterations, 1.0)
+            trainable_parameters(several, iterations, 1.0)
 
 
 @pytest.mark.slow
@@ -88,7 +89,7 @@ def test_every_network_is_stepped_as_if_it_were_alone():
     priors, gradients = ([random_prior(seed) for seed in seeds] for seeds in ((0, 1), (2, 3)))
     stack = lambda *arrays: jnp.stack(arrays)  # noqa: E731
     stacked = [UnrolledPrior(jax.tree.map(stack, *each), jnp.ones(2)) for each in (priors, gradients)]
-    together = step(*(params_of(prior, 2, 1.0) for prior in stacked)).network
+    together = step(*(trainable_parameters(prior, 2, 1.0) for prior in stacked)).network
     alone = [step(prior.params, gradient.params) for prior, gradient in zip(priors, gradients, strict=True)]
     check = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
     jax.tree.map(check, together, jax.tree.map(stack, *alone))
@@ -158,7 +159,7 @@ def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained,
 
 
 def test_one_rho_serves_any_number_of_iterations(tmp_path):
-    prior = prior_of(random_prior(), params_of(random_prior(), 1, 0.03))
+    prior = prior_with_parameters(random_prior(), trainable_parameters(random_prior(), 1, 0.03))
     save(tmp_path / "one.npz", prior)
     settings = methods.Settings.create("pfitre", prior=tmp_path / "one.npz", iterations=5)
     assert settings.iterations == 5 and settings.rho == pytest.approx(0.03)

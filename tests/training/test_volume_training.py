@@ -17,10 +17,11 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.config_file import load_config
-from pfitre_jax.training.run import _in_layout, check_weights, train
+from pfitre_jax.training.initial_weights import check_weights, fit_network
+from pfitre_jax.training.training_run import train
 from pfitre_jax.twin.instrument import Instrument
-from pfitre_jax.twin.pairs import PairSettings, draw
-from pfitre_jax.twin.scenes.mixture import SceneMixture, volume
+from pfitre_jax.twin.pairs import PairSettings, draw_training_scenes
+from pfitre_jax.twin.scenes.mixture import SceneMixture, sample_volume
 
 NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1,), embedding=8)
 CONFIG = TrainingConfig(
@@ -50,8 +51,8 @@ def trained(weights, tmp_path_factory) -> NetworkPrior:
 @pytest.mark.slow
 def test_rows_of_a_batch_are_those_of_one_volume():
     key = jax.random.key(5)
-    expected = volume(SceneMixture(), key, 3, 64, 1 / 32)
-    np.testing.assert_array_equal(draw(key, SceneMixture(), CONFIG.pairs), expected)
+    expected = sample_volume(SceneMixture(), key, 3, 64, 1 / 32)
+    np.testing.assert_array_equal(draw_training_scenes(key, SceneMixture(), CONFIG.pairs), expected)
 
 
 @pytest.mark.slow
@@ -83,7 +84,7 @@ def test_what_does_not_go_together_is_refused(weights):
 
 def test_an_unrolled_prior_is_widened_too(weights):
     stacked = UnrolledPrior(jax.tree.map(lambda a: np.stack([a, a]), weights), np.array([0.01, 0.02]))
-    wide = _in_layout(CONFIG, stacked).prior
+    wide = fit_network(CONFIG, stacked).prior
     assert wide.params["enter"]["convolution"]["kernel"].shape[:4] == (2, 3, 3, 4)
 
 

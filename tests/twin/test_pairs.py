@@ -22,7 +22,7 @@ SETTINGS = PairSettings(size=32, slices=2, rho=(0.005, 0.05), cg_iterations=3)
 PLAIN = Instrument(
     missing_deg=(60.0, 60.0), core_deg=(60.0, 60.0), noise=(NOISE, NOISE), probability=0.0, center=0.02
 )
-start = jax.jit(lambda key, fine: pairs.start(key, fine, PLAIN, SETTINGS, VIEWS))
+start = jax.jit(lambda key, fine: pairs.start_batch(key, fine, PLAIN, SETTINGS, VIEWS))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,9 @@ def test_a_better_proposal_makes_a_better_iterate(batch):
 def test_scenes_are_as_many_as_asked_for(distinct, seen):
     """The same ones whatever the key; a scene is missed in 32 draws of 3 once in 100 000 times."""
     settings = PairSettings(size=16, slices=8, distinct=distinct)
-    draw = jax.jit(lambda key: pairs.draw(key, SceneMixture(circuits=0, patterns=0, blobs=1), settings))
+    draw = jax.jit(
+        lambda key: pairs.draw_training_scenes(key, SceneMixture(circuits=0, patterns=0, blobs=1), settings)
+    )
     scenes = np.concatenate([draw(key) for key in jax.random.split(jax.random.key(5), 4)])
     assert scenes.shape == (32, 32, 32)
     assert len(np.unique(scenes.reshape(32, -1), axis=0)) == seen

@@ -225,7 +225,7 @@ def test_mixture_draws_families_as_often_as_weighted(monkeypatch):
     monkeypatch.setattr(mixture, "SCENES", {name: constant(value) for name, value in level.items()})
     monkeypatch.setattr(mixture, "FAMILIES", {name: (name, name) for name in level})
     drawn = np.asarray(
-        mixture.batch(SceneMixture(circuits=3, patterns=1, blobs=0), jax.random.key(0), 2000, 1)
+        mixture.sample_scenes(SceneMixture(circuits=3, patterns=1, blobs=0), jax.random.key(0), 2000, 1)
     )
     share = [np.mean(np.isclose(drawn, value)) for value in level.values()]
     np.testing.assert_allclose(share, [0.75, 0.25, 0.0], atol=0.04)
@@ -233,7 +233,7 @@ def test_mixture_draws_families_as_often_as_weighted(monkeypatch):
 
 def test_mixture_hands_each_scene_its_own_key(monkeypatch):
     monkeypatch.setattr(mixture, "FAMILIES", {"circuits": ("siemens_star",)})
-    images = np.asarray(mixture.batch(SceneMixture(1, 0, 0), jax.random.key(5), 4, 32))
+    images = np.asarray(mixture.sample_scenes(SceneMixture(1, 0, 0), jax.random.key(5), 4, 32))
     check_images(images, 32)
     expected = patterns.siemens_star(jax.random.split(jax.random.split(jax.random.key(5), 4)[2])[1], 32)
     np.testing.assert_allclose(images[2], expected, atol=1e-4)
@@ -244,7 +244,7 @@ def test_mixture_draws_from_the_bank_of_each_family():
     banks = {name: Bank.create(np.full((1, 16, 16), 1.0)) for name in mixture.BANKED}
     weights = SceneMixture(0, 0, 0, layouts=1, images=2)
     assert weights.banked == ("layouts", "images")
-    draw = jax.jit(lambda banks: mixture.batch(weights, jax.random.key(1), 6, 32, banks))
+    draw = jax.jit(lambda banks: mixture.sample_scenes(weights, jax.random.key(1), 6, 32, banks))
     white = np.asarray(draw(banks))
     assert white.max() <= 1 and white.mean(axis=(1, 2)).min() > 0.005
     # Another bank needs no other program, and shows: half of the tiles as bright.
@@ -257,7 +257,7 @@ def test_mixture_draws_from_the_bank_of_each_family():
 
 def test_mixture_refuses_a_family_without_its_bank():
     with pytest.raises(ValueError, match="draws images, volumes, without banks"):
-        mixture.sample(SceneMixture(images=0.1, volumes=0.1), jax.random.key(0), 16, {"layouts": None})
+        mixture.sample_scene(SceneMixture(images=0.1, volumes=0.1), jax.random.key(0), 16, {"layouts": None})
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1)])

@@ -48,5 +48,5 @@ def test_volumes_of_both_kinds_are_drawn_as_often(monkeypatch):
     monkeypatch.setattr(mixture, "circuits3d", lambda key, rows, n, spacing: jnp.zeros((rows, n, n)))
     monkeypatch.setattr(mixture, "stack", lambda scene, key, rows, n, spacing: jnp.ones((rows, n, n)))
     keys = jax.random.split(jax.random.key(0), 400)
-    drawn = jax.vmap(lambda k: mixture.volume(SceneMixture(), k, 1, 2, 0.5))(keys)
+    drawn = jax.vmap(lambda k: mixture.sample_volume(SceneMixture(), k, 1, 2, 0.5))(keys)
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.1)

@@ -1,4 +1,4 @@
-"""The mixture of scenes that a prior is trained on: one config, one key, a batch of ground truth."""
+"""Mixture of the scenes that a prior is trained on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pfitre_jax.twin.scenes.circuits import circuits
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
 from pfitre_jax.twin.scenes.stack import stack
 
-#: Every scene that is drawn by rules, by its name.
+#: Every scene that is drawn by rules, by its name: ``scene(key, n)`` returns (n, n).
 SCENES = {
     "circuits": circuits,
     "ellipses": patterns.ellipses,
@@ -31,23 +31,32 @@ SCENES = {
     "foam": materials.foam,
     "fibres": materials.fibres,
 }
-#: Families of scenes; those of a family are equally likely.
+#: Names of the scenes of each family, which are equally likely.
 FAMILIES = {
     "circuits": ("circuits",),
     "patterns": ("ellipses", "bars", "siemens_star", "line_pairs", "voronoi"),
     "blobs": ("random_field", "particles"),
     "materials": ("packing", "foam", "fibres"),
 }
-#: Families whose scenes come from files, each through a :class:`Bank`.
+#: Families whose scenes are cut from files, each through a :class:`Bank`.
 BANKED = ("layouts", "images", "volumes")
 
 
 @dataclasses.dataclass(frozen=True)
 class SceneMixture:
-    """How often each family of :data:`FAMILIES` and :data:`BANKED` is drawn (relative weights); static and
-    hashable.
+    """Relative weights of the families of scenes; static and hashable.
 
-    Raises ``ValueError`` for a negative weight or if all are 0.
+    Attributes:
+        circuits: Circuits: wires of several layers, pads, vias and defects.
+        patterns: Ellipses, bars, Siemens stars, line pairs and Voronoi cells.
+        blobs: Random fields and particles.
+        materials: Packings with pores and cracks, foams and fibres.
+        layouts: Chip layouts, from files.
+        images: Pictures, from files.
+        volumes: Slices of volumes, from files.
+
+    Raises:
+        ValueError: If a weight is negative or not finite, or if all are 0.
     """
 
     circuits: float = 0.6
@@ -62,31 +71,38 @@ class SceneMixture:
         weights = dataclasses.astuple(self)
         if not all(np.isfinite(w) and w >= 0 for w in weights) or sum(weights) == 0:
             raise ValueError(
-                f"the mixture's weights are {dataclasses.asdict(self)}; expected finite ones of at least 0, "
-                "one of them positive"
+                f"the weights of the scenes are {dataclasses.asdict(self)}; expected finite weights of at least 0 "
+                "with a positive sum"
             )
 
     @property
     def banked(self) -> tuple[str, ...]:
-        """The families drawn that need a bank."""
+        """The families with a positive weight that need a bank."""
         return tuple(name for name in BANKED if getattr(self, name) > 0)
 
 
-def sample(
-    mixture: SceneMixture, key, n: int, banks: Mapping[str, Bank] | None = None
+def sample_scene(
+    mixture: SceneMixture, key: Array, n: int, banks: Mapping[str, Bank] | None = None
 ) -> Float[Array, "n n"]:
-    """One scene ``(n, n)`` float32 in [0, 1] for ``key``. For many use :func:`batch`: under ``vmap`` this
-    would draw every scene of every family and keep one.
+    """Draws one scene, (n, n), float32 in [0, 1].
 
-    banks: by their family; an argument of the jitted program, so that the pictures are no part of it
+    For many use :func:`sample_scenes`: under ``vmap`` this would draw every scene of every family.
 
-    Raises ``ValueError`` where a family that is drawn lacks its bank.
+    Args:
+        mixture: The mixture.
+        key: Random key.
+        n: Width, pixels.
+        banks: Bank of each family that is cut from files. They are arguments of the jitted program, so that
+            the tiles are not compiled into it.
+
+    Raises:
+        ValueError: If a family with a positive weight has no bank.
     """
     banks = {} if banks is None else banks
     lacking = [name for name in mixture.banked if name not in banks]
     if lacking:
         raise ValueError(
-            f"the mixture draws {', '.join(lacking)}, without banks; expected one for each, made from files"
+            f"the mixture draws {', '.join(lacking)} without banks; expected a bank of files for each"
         )
     pairs = [
         (SCENES[scene], getattr(mixture, name) / len(scenes))
@@ -101,46 +117,55 @@ def sample(
     return jax.lax.switch(kind, [lambda k, scene=scene: scene(k, n) for scene, _ in pairs], key_scene)
 
 
-def volume(
+def sample_volume(
     mixture: SceneMixture,
-    key,
+    key: Array,
     rows: int,
     n: int,
     spacing: float,
     banks: Mapping[str, Bank] | None = None,
 ) -> Float[Array, "rows n n"]:
-    """One volume: of circuits drawn in three dimensions, or, as likely, a stack of the mixture's scenes."""
+    """Draws one volume: circuits in three dimensions or, equally likely, a stack of the mixture's scenes.
+
+    Args:
+        mixture: The mixture.
+        key: Random key.
+        rows: Number of rows.
+        n: Width, pixels.
+        spacing: Height of a row, share of the field.
+        banks: Bank of each family that is cut from files.
+    """
     k_which, k_scene = jax.random.split(key)
     return jax.lax.cond(
         jax.random.uniform(k_which) < 0.5,
         lambda k: circuits3d(k, rows, n, spacing),
-        lambda k: stack(lambda each: sample(mixture, each, n, banks), k, rows, n, spacing),
+        lambda k: stack(lambda each: sample_scene(mixture, each, n, banks), k, rows, n, spacing),
         k_scene,
     )
 
 
-def stacked(key, rows: int, n: int, spacing: float) -> Float[Array, "rows n n"]:
-    """A stack of scenes of the mixture as it comes."""
-    return stack(lambda each: sample(SceneMixture(), each, n), key, rows, n, spacing)
+def stacked(key: Array, rows: int, n: int, spacing: float) -> Float[Array, "rows n n"]:
+    """Draws a stack of scenes of the default mixture, (rows, n, n)."""
+    return stack(lambda each: sample_scene(SceneMixture(), each, n), key, rows, n, spacing)
 
 
-#: Scenes whose slices are the rows of one volume.
+#: Every volume, by its name: ``scene(key, rows, n, spacing)`` returns (rows, n, n).
 VOLUMES = {"circuits3d": circuits3d, "stacked": stacked}
 
 
-def batch(
-    mixture: SceneMixture, key, count: int, n: int, banks: Mapping[str, Bank] | None = None
+def sample_scenes(
+    mixture: SceneMixture, key: Array, count: int, n: int, banks: Mapping[str, Bank] | None = None
 ) -> Float[Array, "count n n"]:
-    """``count`` scenes ``(count, n, n)``, drawn one after the other: each costs what its own kind costs.
+    """Draws ``count`` scenes, (count, n, n), one after the other, so that only these scenes are computed.
 
-    >>> batch(SceneMixture(), jax.random.key(0), 2, 32).shape
+    >>> sample_scenes(SceneMixture(), jax.random.key(0), 2, 32).shape
     (2, 32, 32)
     """
-    return each(mixture, jax.random.split(key, count), n, banks)
+    return scenes_of_keys(mixture, jax.random.split(key, count), n, banks)
 
 
-def each(
-    mixture: SceneMixture, keys, n: int, banks: Mapping[str, Bank] | None = None
+def scenes_of_keys(
+    mixture: SceneMixture, keys: Array, n: int, banks: Mapping[str, Bank] | None = None
 ) -> Float[Array, "count n n"]:
-    """The scene of each of the ``keys (count,)``."""
-    return jax.lax.map(lambda k: sample(mixture, k, n, banks), keys)
+    """Draws the scene of each of the ``keys: (count,)``."""
+    return jax.lax.map(lambda k: sample_scene(mixture, k, n, banks), keys)

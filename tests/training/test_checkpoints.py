@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from pfitre_jax.training.checkpoint import Checkpoints
+from pfitre_jax.training.checkpoints import Checkpoints
 
 
 def start(size=300_000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,9 +11,13 @@ import orbax.checkpoint as ocp
 
 
 class Checkpoints:
-    """The last checkpoints of one training run, in one folder; a context manager.
+    """The last checkpoints of a training run, in one folder; a context manager.
 
-    state: any pytree of arrays; it is restored into the structure of an abstract one.
+    A state is any pytree of arrays.
+
+    Args:
+        folder: The folder.
+        keep: Number of checkpoints to keep.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -23,39 +28,44 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._manager.wait_until_finished()
         self._manager.close()
 
     def latest(self) -> int | None:
-        """The step of the last complete checkpoint, or ``None``."""
+        """Returns the step of the last complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, step: int, state) -> None:
-        """Write ``state`` in the background; complete or absent, never half."""
+    def save(self, step: int, state: Any) -> None:
+        """Writes a state in the background; the checkpoint is complete or absent."""
         self._manager.save(step, args=ocp.args.StandardSave(state))
 
-    def restore(self, like):
-        """The last state, in the structure of ``like``, as numpy arrays: orbax's are bound to a device, for
-        which the training step would be compiled once more.
+    def restore(self, like: Any) -> Any:
+        """Returns the last state as NumPy arrays.
 
-        Raises ``ValueError`` when the checkpoint has another structure (a changed configuration).
+        Arrays of orbax are bound to a device, and the training step would be compiled again for them.
+
+        Args:
+            like: A state with the structure of the checkpoint.
+
+        Raises:
+            ValueError: If the checkpoint has another structure, because the configuration has changed.
         """
         step, abstract = self.latest(), jax.eval_shape(lambda: like)
-        # Compared before anything is read: a restore that fails leaves half-done reads behind.
+        # Compare before anything is read: a failed restore leaves unfinished reads behind.
         with ocp.StandardCheckpointer() as reader:
             stored = reader.metadata(self._folder / str(step) / "default").item_metadata.tree
         if _shapes(stored) != _shapes(abstract):
             raise ValueError(
-                "the checkpoint does not fit this configuration (was the network changed?); expected the one "
-                "it was written with: train into another folder, or remove the checkpoints"
+                "the checkpoint does not fit this configuration (has the network changed?); expected the "
+                "configuration it was written with: train into another folder, or remove the checkpoints"
             )
         state = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         return jax.tree.map(np.asarray, state)
 
 
-def _shapes(tree) -> dict[str, tuple[int, ...]]:
-    """Of the arrays in a tree, by their path, whatever kind of container each step of it is."""
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the arrays in a tree by their path, whatever the types of its containers."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")  # noqa: E731
     return {name(path): tuple(leaf.shape) for path, leaf in leaves}

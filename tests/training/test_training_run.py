@@ -14,15 +14,13 @@ import pytest
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import load
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.training import run, step
-from pfitre_jax.training.checkpoint import Checkpoints
+from pfitre_jax.training import optimiser, programs, run_folder, train_step, training_run
+from pfitre_jax.training.checkpoints import Checkpoints
 from pfitre_jax.training.config import Banks, Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
 STOP = 3
-# Runs of this module share one, see `train`.
-new_programs = run._Compiled
 
 
 def read_log(out):
@@ -32,7 +30,7 @@ def read_log(out):
 def last_state(config, blank, out):
     with Checkpoints(out / "checkpoints") as checkpoints:
         return checkpoints.restore(
-            step.start_state(blank, step.make_optimiser(config.optimisation, config.stages))
+            train_step.start_state(blank, optimiser.make_optimiser(config.optimisation, config.stages))
         )
 
 
@@ -67,13 +65,13 @@ def blank(config) -> NetworkPrior:
     return NetworkPrior.create(config.network, jax.random.fold_in(jax.random.key(config.seed), 0))
 
 
-class Programs:
+class SharedPrograms:
     """The compiled programs of a run, for many runs: they do not give their input's memory away."""
 
     def __init__(self, programs):
-        self.programs = programs
-        self.start, self.validation = programs.start, programs.validation
-        self.begin, self.go_over = programs.begin, programs.go_over
+        self.programs, self.prior = programs, programs.prior
+        self.start_batch, self.validation_batches = programs.start_batch, programs.validation_batches
+        self.start_state, self.enter_stage = programs.start_state, programs.enter_stage
 
     def step(self, state, batch, stage):
         return self.programs.step(_copy(state), _copy(batch), stage)
@@ -87,17 +85,17 @@ def _copy(tree):
 
 
 @pytest.fixture(scope="module")
-def compiled(config, blank) -> Programs:
+def compiled(config, blank) -> SharedPrograms:
     """The programs of the run: compiling them is what takes the time."""
-    return Programs(run._Compiled(config, blank))
+    return SharedPrograms(programs.Programs(config, blank))
 
 
 @pytest.fixture(scope="module")
 def train(compiled):
-    """``run.train`` with the programs that are compiled already."""
+    """``training_run.train`` with the programs that are compiled already."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "_Compiled", lambda config, prior: compiled)
-        yield run.train
+        patch.setattr(training_run, "Programs", lambda config, prior: compiled)
+        yield training_run.train
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +169,7 @@ def test_resumed_run_is_the_uninterrupted_one(config, blank, train, resumed, tmp
 
 def test_a_run_that_has_had_enough_stops_at_a_checkpoint_with_its_weights(config, train, tmp_path):
     asked = []
-    path = train(config, tmp_path, enough=lambda: asked.append(1) or len(asked) == 2)
+    path = train(config, tmp_path, should_stop=lambda: asked.append(1) or len(asked) == 2)
     assert load(path).info.card["steps"] == 4 == read_log(tmp_path)[-1]["step"]
     assert "validation_psnr" in read_log(tmp_path)[-1]
     train(config, tmp_path, steps=5)
@@ -194,8 +192,8 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
     state, loaded = last_state(config, blank, resumed), load(resumed / "tiny.npz")
     check_equal(loaded.params, state.average)
     batch, propose = (
-        compiled.start(jax.random.key(8), config.pool.views[0], config.stage(0)),
-        jax.jit(step.propose),
+        compiled.start_batch(jax.random.key(8), config.pool.views[0], config.stage(0)),
+        jax.jit(train_step.propose),
     )
     # Another card would be another compilation.
     proposed = propose(dataclasses.replace(loaded, card=blank.card), batch)
@@ -229,7 +227,7 @@ def test_a_run_that_is_older_than_an_option_goes_on(config, tmp_path):
     table = json.loads(json.dumps(config.as_dict()))
     del table["banks"], table["scenes"]["images"]
     (tmp_path / "config.json").write_text(json.dumps(table))
-    run.claim(config, tmp_path)
+    run_folder.claim_folder(config, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(config.as_dict()))
 
 
@@ -239,8 +237,10 @@ def test_scenes_of_files_are_trained_on(config, blank, tmp_path, monkeypatch):
     files = Banks(volumes=(str(tmp_path / "cube.npy"),), count=2, side=32)
     config = dataclasses.replace(config, scenes=scenes, banks=files)
     # The scenes alone are looked at.
-    monkeypatch.setattr(run, "start", lambda key, fine, **settings: fine)
-    drawn = [new_programs(config, blank).start(jax.random.key(4), 16, config.stage(0)) for _ in range(2)]
+    monkeypatch.setattr(programs, "start_batch", lambda key, fine, **settings: fine)
+    drawn = [
+        programs.Programs(config, blank).start_batch(jax.random.key(4), 16, config.stage(0)) for _ in range(2)
+    ]
     assert drawn[0].shape == (2, 64, 64) and float(drawn[0].max()) > 0.2
     check_equal(*drawn)
 
@@ -293,7 +293,7 @@ def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path
 def test_a_stage_alone_needs_weights_and_a_folder_of_its_own(config, train, stopped, tmp_path):
     last = dataclasses.replace(config.stages[0], steps=1, name="last")
     longer = dataclasses.replace(config, stages=(*config.stages, last))
-    with pytest.raises(ValueError, match="no weights to begin the stage 'last' with"):
+    with pytest.raises(ValueError, match="no weights for the stage 'last' to start from"):
         train(longer, tmp_path / "new", stage="last")
     weights = load(stopped / "tiny.npz")
     with pytest.raises(ValueError, match="steps is 8 and the stage begins after 8; expected more"):

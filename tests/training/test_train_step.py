@@ -20,7 +20,8 @@ from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare
-from pfitre_jax.training.step import go_on, make_optimiser, propose, start_state, train_step
+from pfitre_jax.training.optimiser import make_optimiser
+from pfitre_jax.training.train_step import advance, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
 
@@ -228,7 +229,7 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
 def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained):
     state, iterations = jax.tree.map(jnp.array, trained[0][-2]), 3
     prior = dataclasses.replace(PRIOR, params=state.params)
-    one_more, losses, at = jax.jit(lambda p, b: go_on(p, b, 2)), [], batch
+    one_more, losses, at = jax.jit(lambda p, b: advance(p, b, 2)), [], batch
     for _ in range(iterations):
         result, proposals, at = one_more(prior, at)
         losses.append(float(compare(LOSSES, proposals[:, 0], batch.truth)))

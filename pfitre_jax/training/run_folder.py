@@ -1,0 +1,82 @@
+"""Files in the folder of a training run: its configuration, its log and the batch of a failed step."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.training.config import TrainingConfig
+from pfitre_jax.training.config_file import structure
+from pfitre_jax.twin.pairs import Batch
+
+
+def claim_folder(config: TrainingConfig, out: Path) -> None:
+    """Makes ``out`` the folder of a configuration's run and writes ``config.json`` into it.
+
+    Raises:
+        ValueError: If it holds the run of another configuration. Stages may be longer, or added.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "config.json"
+    new = _as_json(config)
+    if path.exists():
+        try:
+            table = json.loads(path.read_text())
+            # A run of an older version lacks newer options, which have their defaults.
+            old = _as_json(structure(table, path.name, unknown_keys=True))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is no training configuration ({error}); expected that of the run in this folder: "
+                "use another output folder"
+            ) from error
+        started = _without_steps(old)
+        if {**old, "stages": 0} != {**new, "stages": 0} or started != _without_steps(new)[: len(started)]:
+            raise ValueError(
+                f"{path.parent} holds a run of another configuration ({path.name} differs); expected the "
+                "same, or one with longer or more stages, to resume it: use another output folder"
+            )
+    write_files(out, {path.name: lambda path: path.write_text(json.dumps(new, indent=2) + "\n")})
+
+
+def _as_json(config: TrainingConfig) -> dict[str, Any]:
+    """Returns a configuration as JSON restores it."""
+    return json.loads(json.dumps(config.as_dict()))
+
+
+def _without_steps(config: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**stage, "steps": 0} for stage in config["stages"]]
+
+
+def truncate_log(path: Path, step: int) -> None:
+    """Removes the records after ``step``, from which the run resumes, and an incomplete last record."""
+    if path.exists():
+        *lines, _ = path.read_text().split("\n")
+        path.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))
+
+
+def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:
+    """Writes the batch of a step whose loss is not finite; returns the message of the error."""
+    path = out / "bad_batch.npz"
+    arrays = {
+        "sinograms": batch.sinograms,
+        "truth": batch.truth,
+        "mask": batch.problem.mask,
+        "theta_rad": batch.problem.A.geometry.theta_rad,
+        "center": batch.problem.A.geometry.center,
+        "x": batch.iterate.x,
+        "gradient": -batch.state.gradient / batch.rho,
+        "rho": batch.rho,
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.asarray(value) for name, value in arrays.items()})
+    write_files(out, {path.name: lambda p: p.write_bytes(buffer.getvalue())})
+    return (
+        f"the loss at step {step} is {float(metrics['loss'])} and the norm of its gradient is "
+        f"{float(metrics['gradient_norm'])}; the batch is in {path}, and the last checkpoint in "
+        f"{out / 'checkpoints'} is good: lower the rate of its stage and resume"
+    )
