@@ -78,8 +78,8 @@ class Optimisation:
     """Optimiser of all stages.
 
     Attributes:
-        method: ``"adamw"`` (Loshchilov & Hutter, ICLR 2019), or ``"muon"``, which orthogonalises the update of
-            every kernel (Jordan et al., 2024) and updates the other parameters by Adam with Nesterov momentum.
+        method: ``"adamw"`` (Loshchilov & Hutter, ICLR 2019), or ``"muon"``, with orthogonal
+            updates of the kernels (Jordan et al., 2024), and Adam with Nesterov momentum for the others.
         weight_decay: Weight decay; with ``"muon"`` of the kernels only.
         clip: Global norm that gradients are clipped to.
         ema: Decay of the exponential moving average of the weights, which is exported.
@@ -103,8 +103,8 @@ class Pool:
         views: Numbers of views; each scan has one of them, and each needs a compilation.
         scans: Number of scans in the pool for each number of views.
         iterations: Iterations of the loop on a scan before a fresh scan replaces it.
-        alone_share: Share of the first stage's steps, at its start, with fresh scans only (one-shot). After it
-            the number of iterations grows from 1.
+        alone_share: Share of the first stage's steps, at its start, with fresh scans only (one-shot). After
+            it the number of iterations grows from 1.
     """
 
     views: tuple[int, ...] = (32, 51, 80)

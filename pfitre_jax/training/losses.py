@@ -44,7 +44,7 @@ def structure(image: Images, truth: Images) -> Float[Array, ""]:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """A prior's proposal, of which the losses are computed.
+    """The proposal of a prior that the losses judge.
 
     Attributes:
         image: (slices, ny, nx), the proposal.

@@ -190,7 +190,7 @@ def _project(scan: Exposure) -> Exposure:
 
 
 class _Draws:
-    """Random keys and strengths of the artifacts, each independent of the other artifacts that can occur."""
+    """Random keys and strengths of the artifacts, independent of the other artifacts."""
 
     def __init__(self, key: Array, instrument: Instrument):
         self._key = key

@@ -57,7 +57,7 @@ class Batch:
 
     @classmethod
     def shares(cls, whole: Any, part: Any) -> Batch:
-        """Returns a batch of ``part`` for arrays with a leading axis of slices, and of ``whole`` otherwise."""
+        """Returns a batch of ``part`` for arrays with an axis of slices, and of ``whole`` otherwise."""
         return cls(whole, part, part, whole, part, part, whole, whole)
 
     def each(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -38,7 +38,7 @@ def batch(fine):
 
 
 def test_truth_fits_the_data_to_the_noise(batch):
-    residual = np.asarray(batch.each(lambda problem, x: problem.residual(x), batch.truth))
+    residual = np.asarray(batch.each(lambda problem, x: problem.residual_norm(x), batch.truth))
     sinograms = np.asarray(batch.sinograms)
     np.testing.assert_allclose(batch.noise, NOISE, rtol=1e-5)
     bins = sinograms[0].size
@@ -46,7 +46,7 @@ def test_truth_fits_the_data_to_the_noise(batch):
     # The maximum of noisy data is a little higher; the coarse grid adds a little of its own.
     assert np.all(residual > 0.8 * noise) and np.all(residual < 1.3 * noise)
     # Each slice has its own data.
-    swapped = batch.each(lambda problem, x: problem.residual(x), batch.truth[::-1])
+    swapped = batch.each(lambda problem, x: problem.residual_norm(x), batch.truth[::-1])
     assert np.all(np.asarray(swapped) > 3 * noise)
 
 

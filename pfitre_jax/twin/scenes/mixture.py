@@ -71,8 +71,8 @@ class SceneMixture:
         weights = dataclasses.astuple(self)
         if not all(np.isfinite(w) and w >= 0 for w in weights) or sum(weights) == 0:
             raise ValueError(
-                f"the weights of the scenes are {dataclasses.asdict(self)}; expected finite weights of at least 0 "
-                "with a positive sum"
+                f"the weights of the scenes are {dataclasses.asdict(self)}; expected finite weights "
+                "of at least 0 with a positive sum"
             )
 
     @property
