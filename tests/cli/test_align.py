@@ -160,7 +160,7 @@ def test_joint_rows_differ_from_separate_rows(path, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--joint", "--method", "cgls"], "cgls solves every row for itself"),
+        (["--joint", "--method", "cgls"], "cgls solves every row separately"),
         (["--align", "--roll", "auto"], "leave --roll out"),
         (["--alignment", "none.csv"], "none.csv"),
         (["--alignment", "scan.npz"], "expected the alignment.csv"),
