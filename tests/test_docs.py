@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pkgutil
 import re
 import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
+import typing
 import zlib
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +28,7 @@ from matplotlib.path import Path as Outline
 import pfitre_jax as pf
 from pfitre_jax.cli import app
 from pfitre_jax.reconstruction import methods
+from pfitre_jax.training.config import Stage, TrainingConfig
 from pfitre_jax.training.config_file import load_config
 
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
@@ -64,6 +67,36 @@ def test_the_layout_table_lists_the_layers_in_their_order():
     layers = (ROOT / "tests/test_layers.py").read_text()
     [listed] = re.findall(r"^LAYERS = \[(.*?)\]", layers, re.MULTILINE | re.DOTALL)
     assert names == re.findall(r'"(\w+)"', listed)
+
+
+def test_every_experiment_is_listed():
+    names = {path.parent.name for path in ROOT.glob("experiments/*/__main__.py")}
+    for page in (ROOT / "README.md", DOCS / "measurements/index.md"):
+        listed = set(re.findall(r"`(\w+)`", page.read_text()))
+        assert names <= listed, f"{page.name} lacks {sorted(names - listed)}"
+
+
+#: Tables of the training configuration whose keys still have to be described.
+UNDESCRIBED = {"pairs", "scenes"}
+
+
+def test_every_key_of_a_configuration_is_described():
+    hooks = runpy.run_path(str(DOCS / "hooks.py"))
+    hints = typing.get_type_hints(TrainingConfig)
+    tables = {name: cls for name, cls in hints.items() if dataclasses.is_dataclass(cls)} | {"stages": Stage}
+    for name, cls in tables.items():
+        missing = {field.name for field in dataclasses.fields(cls)} - set(hooks["attributes"](cls))
+        assert not missing or name in UNDESCRIBED, f"[{name}]: {sorted(missing)}"
+
+
+def test_the_functions_that_a_projection_passes_exist():
+    text = (DOCS / "explanation/design.md").read_text()
+    section = text[text.index("## From the command line to the file") : text.index("## The projector")]
+    rows = re.findall(r"^\| \d+ \| (.*?) \|", section, re.MULTILINE)
+    assert len(rows) <= 12
+    for name in re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+){2,})`", " ".join(rows)):
+        value = pkgutil.resolve_name(f"pfitre_jax.{name}")
+        assert callable(value), name
 
 
 def test_pages_named_in_the_code_exist():
