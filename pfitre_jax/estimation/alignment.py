@@ -124,7 +124,7 @@ def align(
         steps: Largest number of steps on each level.
         progress: Called with the number of steps done and the number of steps.
     """
-    motion = Motion.none(scan.theta_rad, scan.geometry().center) if start is None else start
+    motion = Motion.none(scan.theta_rad, float(scan.geometry().center)) if start is None else start
     # The shifts of a start belong to its centre.
     scan, factors = scan.with_center(motion.center), _factors(scan.columns)
     pinned = ["shifts along cos(theta) and sin(theta)"]
@@ -132,7 +132,9 @@ def align(
         rows = roll = False
         pinned.append("shifts along the rows and the roll, as neighbouring rows are not similar")
     pinned += ["mean shift along the rows"] * rows + ["mean gain and offset"] * gain
-    residuals, levels, searches = [], [], []
+    residuals: list[float] = []
+    levels: list[int] = []
+    searches: list[np.ndarray] = []
     # The shifts come first, as a roll is hardly visible in misaligned views; and again after each search, as
     # they belonged to the previous roll.
     offsets = [ROLLS[0], *[ROLLS[1]] * (len(factors) - 1)]
@@ -228,7 +230,8 @@ def row_similarity(scan: Scan) -> float:
     above, below = np.where(valid, structure[:, 1:], 0), np.where(valid, structure[:, :-1], 0)
     # The share of white noise that passes as fine structure.
     passed = np.sum(fine(np.eye(1, 65, 32)) ** 2)
-    noise = np.sum(valid) * passed * float(noise_from_differences(scan.projections, scan.mask)) ** 2
+    sigma = float(noise_from_differences(jnp.asarray(scan.projections), jnp.asarray(scan.mask)))
+    noise = np.sum(valid) * passed * sigma**2
     energy = [max(np.sum(a.astype(float) ** 2) - noise, FINE_SHARE * np.sum(a**2)) for a in (above, below)]
     size = np.sqrt(energy[0] * energy[1])
     return float(min(np.sum(above * below) / size, 1)) if size > 0 else 0.0
@@ -250,6 +253,7 @@ def _factors(columns: int) -> list[int]:
 
 def _binned(scan: Scan, factor: int) -> Scan:
     """The scan in coarser bins along rows and columns, with lengths in bins; few rows become one."""
+    assert scan.center is not None
     values, mask = bin_down(scan.projections, scan.mask, factor, min(factor, scan.rows))
     return scan.with_projections(
         np.where(mask, values / factor, 0).astype(np.float32),

@@ -29,7 +29,7 @@ def bin_down(
     shape = (*projections.shape[:-2], r, rows, c, columns)
     complete = (..., slice(r * rows), slice(c * columns))
     means = projections[complete].reshape(shape).mean(axis=(-3, -1))
-    return means, mask[complete].reshape(shape).all(axis=(-3, -1))
+    return means, np.asarray(mask[complete].reshape(shape).all(axis=(-3, -1)))
 
 
 def binned_index(index: float, factor: int) -> float:

@@ -108,6 +108,7 @@ def calibrate(
     """
     support, truncated = scan_support(scan)
     problem, seconds_compile = shared_problem(scan.geometry(), support)
+    assert scan.center is not None
     fixed = functools.partial(Calibration, problem, float(scan.center), truncated)
     estimates_noise = until != "scale" and noise is None
     if scale is None or estimates_noise:
@@ -176,7 +177,8 @@ def calibrate_slices(
         view_weights: (views,), 1 for a view that was measured, else 0.
         until: Last parameter that is needed.
     """
-    A = Projector(geometry, support.shape)
+    ny, nx = support.shape
+    A = Projector(geometry, (ny, nx))
     problem = SliceProblem.create(A, sinograms[0], masks[0], support, wedge)
     norm_squared, kernel = (
         A.norm_squared(view_weights=view_weights),
@@ -218,7 +220,8 @@ def _sampled(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
 
 @jax.jit
 def _shared_problem(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> SliceProblem:
-    A = Projector(geometry, support.shape)
+    ny, nx = support.shape
+    A = Projector(geometry, (ny, nx))
     return SliceProblem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
 
 

@@ -43,14 +43,14 @@ def find_center(scan: Scan) -> Estimate:
     if pairs is not None and pairs.mismatch < GOOD_MATCH:
         return pairs
     middle, reach = (scan.columns - 1) / 2, scan.columns / 4
-    fair = pairs is not None and pairs.mismatch < FAIR_MATCH
-    if fair:
-        middle, reach = pairs.value, max(4.0, 0.04 * scan.columns)
+    fair = pairs if pairs is not None and pairs.mismatch < FAIR_MATCH else None
+    if fair is not None:
+        middle, reach = fair.value, max(4.0, 0.04 * scan.columns)
     estimate = _center_by_residual(searched_scan(scan), middle, reach)
     if estimate is not None:
         return estimate
-    if fair:
-        return pairs
+    if fair is not None:
+        return fair
     raise Undetermined(
         "this scan does not determine its rotation centre (no matching opposite views, and the residual is "
         "much the same for many centres); compare a few (`pfitre center SCAN --try A:B:S`) and set the best "

@@ -95,6 +95,7 @@ def center_from_pairs(scan: Scan) -> Estimate | None:
         centers.append(sum(w * match.center for w, match in zip(weights, matches, strict=True)))
         if best is None or matches[0].mismatch < best.mismatch:
             best = matches[0]
+    assert best is not None
     scatter = np.std(centers) / np.sqrt(len(centers))
     spread = np.median(spreads) / np.sqrt(len(centers))
     uncertainty = float(max(scatter, spread, 0.05))

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 
 from pfitre_jax.data.scan import Scan
@@ -60,7 +61,9 @@ def adapt(
     if rows is None:
         chosen = select_rows_with_signal(np.linalg.norm(sinograms, axis=(1, 2)), ROWS)
         sinograms, masks = sinograms[chosen], masks[chosen]
-    adapted = adapt_rows(prior, calibration.problem, sinograms, masks, settings, progress)
+    adapted = adapt_rows(
+        prior, calibration.problem, jnp.asarray(sinograms), jnp.asarray(masks), settings, progress
+    )
     return dataclasses.replace(adapted, prior=_with_card(adapted, prior, scan))
 
 

@@ -71,7 +71,7 @@ def load_scan(
     raw = read_raw(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
     scan = scan.select_views(slice(None) if views is None else views, exclude_views)
-    if roll == "auto":
+    if isinstance(roll, str):
         return with_roll(scan)
     return correct_roll(scan, roll) if roll else scan
 
@@ -265,7 +265,9 @@ def try_values(
     row = check_trials(scan, parameter, values, row)
     if parameter == "roll":
         scan = with_center(scan)
-    trials, fixed, automatic = [], {}, automatic_settings(method)
+    trials: list[Trial] = []
+    fixed: dict[str, Any] = {}
+    automatic = automatic_settings(method)
     for value in values:
         trial = scan.with_center(value) if parameter == "center" else correct_roll(scan, value)
         result = reconstruct(trial, method, rows=slice(row, row + 1), **fixed)

@@ -164,7 +164,7 @@ def reconstruct_to(
         plan = plan_rows() if team.first else None
     with team.step():
         # The others take calibration and chunk from the plan of the first.
-        plan = plan if team.first else plan_rows()
+        plan = plan or plan_rows()
         blocks = split_rows(rows, plan.chunk)
         share = team.share(blocks)
         missing = [block for block in share if _read_block(partial, block, plan) is None]
@@ -246,8 +246,12 @@ def _load_or_make_plan(
         values = {name: getattr(plan.calibration, name) for name in _CALIBRATION}
         content = jsonable({IDENTITY: identity, "calibration": values, "chunk": plan.chunk})
         text = json.dumps(content, indent=2) + "\n"
-        write_files(partial, {PLAN: lambda path: path.write_text(text)})
+        write_files(partial, {PLAN: functools.partial(_write_text, text)})
     return plan
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text)
 
 
 def _solve(
@@ -274,9 +278,11 @@ def _path(partial: Path, rows: slice) -> Path:
 
 
 def _write_block(partial: Path, block: RowBlock, seconds: float) -> None:
+    arrays: dict[str, Any] = {"seconds": seconds, **block.arrays()}
+
     def write(path: Path) -> None:
         with path.open("wb") as file:
-            np.savez(file, seconds=seconds, **block.arrays())
+            np.savez(file, **arrays)
 
     write_files(partial, {_path(partial, block.rows).name: write})
 
@@ -290,7 +296,9 @@ def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float
             arrays = {name: content[name] for name in content.files}
             complete = all(arrays.pop(name).shape == shape for name in _IMAGES)
             seconds = float(arrays.pop("seconds"))
-        images = {name: LazyVolume(shape, [(slice(0, shape[0]), _Reader(path, name))]) for name in _IMAGES}
+        images: dict[str, Any] = {
+            name: LazyVolume(shape, [(slice(0, shape[0]), _Reader(path, name))]) for name in _IMAGES
+        }
         block = RowBlock(rows, **images, **arrays)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
         return None
@@ -299,9 +307,14 @@ def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float
 
 def _result(plan: Plan, partial: Path, rows: slice, start: float) -> Result:
     """The result of rows that are all done; its volumes stay on disk."""
-    parts = [_read_block(partial, block, plan) for block in split_rows(rows, plan.chunk)]
-    block = concatenate([block for block, _ in parts])
-    seconds_run = sum(seconds for _, seconds in parts)
+    blocks, seconds_run = [], 0.0
+    for block_rows in split_rows(rows, plan.chunk):
+        part = _read_block(partial, block_rows, plan)
+        if part is None:
+            raise OSError(f"{_path(partial, block_rows)} is missing or damaged; expected a checkpoint")
+        blocks.append(part[0])
+        seconds_run += part[1]
+    block = concatenate(blocks)
     return plan.result(block, time.perf_counter() - start, seconds_run)
 
 

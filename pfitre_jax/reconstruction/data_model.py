@@ -92,7 +92,7 @@ class DataModel:
             return SelfCalibration(solver, stripes=self.stripes, gains=self.gains, after=first_steps)
         return solver
 
-    def apply(self, problem: Problem, image: Array, scale: float | Array) -> Problem:
+    def apply(self, problem: Any, image: Array, scale: float | Array) -> Any:
         """``problem`` with the corrected data and the weights that belong to a result.
 
         Args:
@@ -127,6 +127,7 @@ class DataModel:
         detector = gain[: gain.size * self.gains, 0], offset[0, : offset.size * self.stripes]
         if self.robust is None:
             return *detector, jnp.zeros(0, image.dtype)
+        assert weights is not None
         bins, kept = (jnp.sum(a, axis=-1) for a in (problem.mask, weights * problem.mask))
         return *detector, jnp.where(bins > 0, kept / jnp.maximum(bins, 1), 1)
 

@@ -123,12 +123,12 @@ def make_program(
         blank = np.zeros((solved, *problem.A.sinogram_shape), np.float32)
         executable, seconds = compiled(solve, solver, shared, np.float32(tolerance), blank, blank)
         seconds_compile += seconds
-        needed, free = needed_by(executable, blank, problem.A.shape), available(limit)
+        needed, free = needed_by(executable, blank, problem.support.shape), available(limit)
         if free is None or needed.largest <= free:
             break
         if chunk <= devices:
             raise DoesNotFit(
-                f"{solved} slices of {problem.A.shape[1]} x {problem.A.shape[0]} from "
+                f"{solved} slices of {problem.support.shape[1]} x {problem.support.shape[0]} from "
                 f"{problem.A.sinogram_shape[0]} views need {needed.largest / 2**30:.1f} GiB, and "
                 f"{free / 2**30:.1f} GiB are free: use fewer views or columns, a higher memory limit, or a "
                 "machine with more memory"
@@ -136,7 +136,7 @@ def make_program(
         # Memory grows with the rows, nearly in proportion.
         chunk = max(devices, min(chunk - devices, int(chunk * free / needed.largest)))
     number, blank = np.float32(0), np.zeros((chunk, *problem.A.sinogram_shape), np.float32)
-    images = np.zeros((chunk, *problem.A.shape), np.float32)
+    images = np.zeros((chunk, *problem.support.shape), np.float32)
     split = jit_over_slices(decompose, mesh, 3, 3, (("model", data_model),))
     decomposition, seconds = compiled(split, shared, number, number, blank, blank, images)
     return Program(
@@ -182,11 +182,11 @@ def solve_blocks(program: Program, scan: Scan, blocks: Iterable[slice]) -> Itera
     """
     blocks = list(blocks)
     with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-        following = pool.submit(load_chunk, program, scan, blocks[0]) if blocks else None
+        pending = [pool.submit(load_chunk, program, scan, block) for block in blocks[:1]]
         for number, block in enumerate(blocks):
-            sinograms, masks, kept = following.result()
+            sinograms, masks, kept = pending.pop().result()
             if number + 1 < len(blocks):
-                following = pool.submit(load_chunk, program, scan, blocks[number + 1])
+                pending.append(pool.submit(load_chunk, program, scan, blocks[number + 1]))
             yield _solve_chunk(program, block, sinograms, masks, kept)
 
 
@@ -240,7 +240,7 @@ def _solve_chunk(
         residual_history=solution.stats["residual"][:count],
         change_history=solution.stats["change"][:count],
         norm=np.linalg.norm(volume, axis=(1, 2)),
-        empty=~masks[:count].any(axis=(1, 2)),
+        empty=~np.any(masks[:count], axis=(1, 2)),
         gains=gains,
         stripes=np.float32(program.scale) * stripes,
         view_weights=view_weights,

@@ -86,12 +86,12 @@ def refresh(
     settings = settings.resolve(estimates.tv_weight, estimates.rho)
     # A previous result is better than an initial estimate.
     solver = build(settings, initial_estimate=previous is None)
-    arguments = as_arrays((solver, problem, estimates.scale, sinograms, masks, images))
+    inputs = as_arrays((solver, problem, estimates.scale, sinograms, masks, images))
     tolerance = METHODS[settings.method].tolerance
     solve, seconds_solve = compiled(
-        _solve, *arguments, iterations=iterations, tolerance=tolerance, joint=settings.joint
+        _solve, *inputs, iterations=iterations, tolerance=tolerance, joint=settings.joint
     )
-    images, residual = (np.asarray(a) for a in solve(*arguments))
+    images, residual = (np.asarray(a) for a in solve(*inputs))
     seconds = time.perf_counter() - start
     return LiveResult(images, residual, scan.views, iterations, seconds, seconds_calibrate + seconds_solve)
 

@@ -55,9 +55,9 @@ class Plan:
         return self.program.chunk
 
     @property
-    def image_shape(self) -> tuple[int, int]:
+    def image_shape(self) -> tuple[int, ...]:
         """Shape (ny, nx) of a slice."""
-        return self.calibration.problem.A.shape
+        return self.calibration.problem.support.shape
 
     def solve(self, blocks: Iterable[slice]) -> Iterator[RowBlock]:
         """Solves blocks of rows, at most :attr:`chunk` each, one after the other."""
@@ -72,7 +72,7 @@ class Plan:
             seconds_run: Wall time in which the rows were solved.
         """
         scan, settings, rows, unit = self.scan, self.settings, block.rows, self.program.pixel_size
-        rho = settings.rho
+        rho = float(settings.rho or 0)
         if settings.method == "pfitre-original":
             rho = rho / float(self.calibration.problem.norm_squared)
         check = check_prior(
@@ -190,7 +190,7 @@ def make_plan(
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
     # Beyond the field of view an image only absorbs the excess of truncated rays: the prior stays inside.
     prior, field = settings.prior, field_of_view(scan.geometry())
-    if prior is not None and max(calibration.problem.A.shape) > field:
+    if prior is not None and max(calibration.problem.support.shape) > field:
         prior = Windowed(prior, field)
     program = executor.make_program(
         build(dataclasses.replace(settings, prior=prior), calibration.scale),

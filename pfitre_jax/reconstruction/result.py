@@ -156,7 +156,7 @@ class Result:
         """
         rows, views = len(volume), len(theta_rad)
         unknown, none = np.full(rows, np.nan, np.float32), np.zeros((rows, 0), np.float32)
-        defaults = {
+        defaults: dict[str, Any] = {
             "status": np.full(rows, UNKNOWN),
             "iterations": np.zeros(rows, int),
             "residual": unknown,
@@ -316,7 +316,7 @@ class Result:
             OSError: The folder cannot be written.
         """
         summary = json.dumps(jsonable(self.summary() | dict(extra or {})), indent=2) + "\n"
-        own = {
+        own: dict[str, Callable[[Path], Any]] = {
             "recon.h5": functools.partial(_write_hdf5, self, command),
             "recon.tif": lambda path: write_tiff(path, _slices(self.volume), self.volume.shape),
             "summary.json": lambda path: path.write_text(summary),

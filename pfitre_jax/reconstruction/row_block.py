@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -87,7 +88,7 @@ class RowBlock:
 def concatenate(blocks: Sequence[RowBlock]) -> RowBlock:
     """The blocks of neighbouring rows as one block."""
     arrays = [block.arrays() for block in blocks]
-    joined = {name: _join([part[name] for part in arrays]) for name in arrays[0]}
+    joined: dict[str, Any] = {name: _join([part[name] for part in arrays]) for name in arrays[0]}
     return RowBlock(slice(blocks[0].rows.start, blocks[-1].rows.stop), **joined)
 
 

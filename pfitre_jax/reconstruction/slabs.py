@@ -41,7 +41,7 @@ def solve_volume(
         residual of each row, (rows,).
     """
     volume = VolumeProblem.create(problem, sinograms, masks)
-    zero = jnp.zeros((len(sinograms), *problem.A.shape), sinograms.dtype)
+    zero = jnp.zeros((len(sinograms), *problem.support.shape), sinograms.dtype)
     start = zero if start is None else start
     solution = run(solver, volume, start, iterations=iterations, tolerance=tolerance)
     # A row without signal has nothing to reconstruct.

@@ -46,6 +46,6 @@ def _as_array(number: bool | int | float) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(function: Callable, structure, shapes: tuple, static: tuple) -> Callable:
+def _compile(function: Any, structure: Any, shapes: tuple, static: tuple) -> Callable:
     args = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*s) for s in shapes])
     return function.lower(*args, **dict(static)).compile()

@@ -33,7 +33,7 @@ class Needed:
         return self.device + self.host if jax.default_backend() == "cpu" else self.device
 
 
-def needed_by(executable: Any, sinograms: np.ndarray, image_shape: tuple[int, int]) -> Needed:
+def needed_by(executable: Any, sinograms: np.ndarray, image_shape: tuple[int, ...]) -> Needed:
     """Memory that a run of a compiled program on chunks of slices needs.
 
     The host holds two chunks, the one that is solved and the next one, and two chunks of results.
