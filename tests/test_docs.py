@@ -218,16 +218,8 @@ def test_sentences_are_short(page):
     assert not [sentence for sentence in sentences if len(sentence.split()) > 36]
 
 
-#: Files of the package whose words still have to be revised.
-PENDING: set[str] = {
-    "pfitre_jax/twin/simulate.py",
-}
-
-
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_package_is_in_plain_english(path):
-    if path.relative_to(ROOT).as_posix() in PENDING:
-        pytest.skip("still to be revised")
     assert not excluded_phrases(path.read_text())
 
 

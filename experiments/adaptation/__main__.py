@@ -37,7 +37,7 @@ def measure(config: Config, name: str) -> tuple[dict, dict[str, np.ndarray]]:
         errors[label] = prediction_error(solve(test, "pfitre", prior=candidate), test_held_out)
         shown = solve(used.take_rows([SHOWN_ROW]), "pfitre", prior=candidate)
         images[label] = shown.volume[0] / scale
-    curve = {"steps": adapted.looks, "errors": adapted.errors}
+    curve = {"steps": adapted.check_steps, "errors": adapted.errors}
     return {"error": errors, "steps": adapted.step, "curve": curve}, images
 
 

@@ -41,7 +41,7 @@ def measure(config: Config, seed: str, state: str) -> tuple[dict, dict]:
         settings = dataclasses.replace(config.settings, **rates)
         adapted = pf.adapt(scan, prior, rows=slice(0, scan.rows), settings=settings)
         prior, motion = adapted.prior, dataclasses.replace(motion, shifts=adapted.shifts)
-        results |= {"step": adapted.step, "errors": adapted.errors, "steps": adapted.looks}
+        results |= {"step": adapted.step, "errors": adapted.errors, "steps": adapted.check_steps}
     if state != NO_MOTION:
         results["shift_error"] = motion_error(motion, volume.motion, scan.theta_rad)["shifts"]
     image = pf.reconstruct(motion.corrected(scan), "pfitre", prior=prior).volume

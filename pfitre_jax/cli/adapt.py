@@ -92,7 +92,7 @@ def adapt(
             adapted = adapt_prior(loaded, parent, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.info.card) | {"name": out.stem, "command": command_line(ctx)}
         result = adapted.prior.with_card(card)
-        figure = draw_adaptation(adapted.losses, adapted.looks, adapted.errors, adapted.step)
+        figure = draw_adaptation(adapted.losses, adapted.check_steps, adapted.errors, adapted.step)
 
         def write_prior(path: Path) -> None:
             files.save(path, result)

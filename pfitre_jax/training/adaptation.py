@@ -1,7 +1,7 @@
-"""A prior adapted to one scan, without truth: it learns to predict views that it is not shown.
+"""Fine-tuning of a prior on one scan, without truth: it learns to predict held-out views.
 
-Where the views lie can be learned with it, through the same loop: a view that is given is moved to where the
-others are predicted best, one that is predicted to where its prediction is.
+The positions of the views can be learned with it, through the same loop. A view that is used moves to where
+the others are predicted best, and a held-out view to its prediction.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.interfaces import Iterate
@@ -23,23 +24,30 @@ from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Fewer views than this leave nothing to predict.
+#: Smallest number of views of a scan.
 FEWEST_VIEWS = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class AdaptationSettings:
-    """steps: at most; rate: of Adam; clip: global norm that gradients are clipped to
-    geometry_rate: of Adam, for the views' shifts, bins; 0: they are as the problem's geometry says
+    """Settings of the fine-tuning.
 
-    unrolled: iterations of the loop that a step differentiates through; judged_iterations: of the loop whose
-        prediction decides when to stop
-    rho: of the loop: that of a reconstruction afterwards at 1% noise and less
-    splits: ways of leaving views out that the steps take turns in; share: of the views, left out in each
-    judged_share: of the views, that no step sees
-    check_every: steps between two looks at the judged views; patience: looks without a better one; margin:
-        part by which the error must have fallen to be better, a choice
-    batch: rows of a step; seed: of splits and rows
+    Attributes:
+        steps: Largest number of steps.
+        rate: Learning rate of Adam.
+        clip: Global norm that gradients are clipped to.
+        geometry_rate: Learning rate of the views' shifts, bins; 0 keeps them.
+        unrolled: Iterations of the loop that a step differentiates through.
+        judged_iterations: Iterations of the loop that predicts the judged views.
+        rho: Prior strength of the loop: that of a reconstruction at a noise of 1% or less.
+        splits: Number of ways to hold views out, which the steps use in turn.
+        share: Share of the views that a split holds out.
+        judged_share: Share of the views that no step learns from, which decide when to stop.
+        check_every: Steps between two checks of the judged views.
+        patience: Checks without an improvement after which the fine-tuning stops.
+        margin: Relative decrease of the error that counts as an improvement.
+        batch: Rows of a step.
+        seed: Seed of splits and rows.
     """
 
     steps: int = 120
@@ -61,78 +69,93 @@ class AdaptationSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """given, target: (views,), 1 for views to reconstruct from and for those to predict, else 0; wedge: of
-    the given ones."""
+    """Views to reconstruct from, and views to predict.
 
-    given: np.ndarray
+    Attributes:
+        used: (views,), 1 for views to reconstruct from, else 0.
+        target: (views,), 1 for views to predict, else 0.
+        wedge: Missing wedge of the used views.
+    """
+
+    used: np.ndarray
     target: np.ndarray
     wedge: Wedge
 
 
 @dataclasses.dataclass(frozen=True)
 class Adapted:
-    """prior: the best one, the first where none was better; step: it was found at, 0 for the first
-    shifts: (views,), bins, found with it, to be added to the geometry's; without what moves the object in its
-        plane, which no scan tells
+    """Result of the fine-tuning.
 
-    looks: the steps at which the judged views were looked at; errors: there,
-    ``norm(M(Ax-y))/norm(My)`` over the judged views; losses: of every step, the same over its target views
-    judged: indices of the views that no step saw, but to move them where views are free
+    Attributes:
+        prior: The best prior, or the original one where none was better.
+        shifts: (views,), bins, to be added to the shifts of the geometry; without the components that move
+            the object in its plane, which no scan determines.
+        step: Step of the best prior, 0 for the original one.
+        check_steps: Steps of the checks.
+        errors: Relative residuals ``||M(A x - y)|| / ||M y||`` of the judged views at the checks.
+        losses: Relative residuals of the target views of every step.
+        judged: (judged views,), indices of the judged views. No step learns from them, except for their
+            shifts.
     """
 
     prior: NetworkPrior
     shifts: np.ndarray
     step: int
-    looks: list[int]
+    check_steps: list[int]
     errors: list[float]
     losses: list[float]
     judged: np.ndarray
 
     @property
     def error(self) -> float:
-        """Of the judged views, with the prior that was kept."""
-        return self.errors[self.looks.index(self.step)]
+        """Relative residual of the judged views with the best prior."""
+        return self.errors[self.check_steps.index(self.step)]
 
 
-def make_splits(theta_rad, settings: AdaptationSettings) -> tuple[Split, list[Split]]:
-    """The split that is judged, and those to learn from, which leave its target views out altogether.
+def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Split, list[Split]]:
+    """Makes the judged split and the splits to learn from, which exclude its target views.
 
-    Half of what is judged lies at one end of the angular range, where the prediction is an extrapolation into
-    the wedge, the rest is spread. The others leave out in turns a block at an end and spread views.
+    Half of the judged views lie at one end of the angular range, where the prediction extrapolates into the
+    wedge; the rest are spread. The other splits hold out a block at an end or spread views in turn.
 
-    theta_rad: (views,); ``ValueError`` for fewer than :data:`FEWEST_VIEWS` of them
+    Args:
+        theta_rad: (views,), view angles.
+        settings: Settings of the fine-tuning.
+
+    Raises:
+        ValueError: If there are fewer than :data:`FEWEST_VIEWS` views.
     """
     theta = np.asarray(theta_rad, float)
     views = theta.size
     if views < FEWEST_VIEWS:
-        raise ValueError(f"the scan has {views} views; expected at least {FEWEST_VIEWS}, to leave some out")
+        raise ValueError(f"the scan has {views} views; expected at least {FEWEST_VIEWS}, to hold some out")
     wedge = Wedge.from_angles(theta)
     # From one edge of the wedge to the other.
     order = np.argsort(np.mod(theta - float(wedge.center_rad), np.pi))
     rng = np.random.default_rng(settings.seed)
 
-    def split(known: np.ndarray, left_out: np.ndarray) -> Split:
-        given = np.zeros(views, np.float32)
-        given[np.setdiff1d(known, left_out)] = 1
+    def split(available: np.ndarray, held_out: np.ndarray) -> Split:
+        used = np.zeros(views, np.float32)
+        used[np.setdiff1d(available, held_out)] = 1
         target = np.zeros(views, np.float32)
-        target[left_out] = 1
-        return Split(given, target, Wedge.from_angles(theta[given > 0]))
+        target[held_out] = 1
+        return Split(used, target, Wedge.from_angles(theta[used > 0]))
 
     number = max(2, round(settings.judged_share * views))
     end, rest = order[: number // 2], order[number // 2 :]
     spread = rest[np.linspace(0, rest.size - 1, number - end.size + 2).round().astype(int)[1:-1]]
     judged = np.concatenate([end, spread])
-    known = order[~np.isin(order, judged)]
-    number = max(1, round(settings.share * known.size))
+    available = order[~np.isin(order, judged)]
+    number = max(1, round(settings.share * available.size))
     splits = []
     for k in range(settings.splits):
         if k % 2:
-            left_out = rng.choice(known, number, replace=False)
+            held_out = rng.choice(available, number, replace=False)
         else:
-            # Of several sizes.
+            # Blocks of several sizes.
             size = max(1, round(number * (1 - k / (2 * settings.splits))))
-            left_out = known[:size] if k % 4 else known[-size:]
-        splits.append(split(known, left_out))
+            held_out = available[:size] if k % 4 else available[-size:]
+        splits.append(split(available, held_out))
     return split(order, judged), splits
 
 
@@ -144,30 +167,39 @@ def adapt(
     settings: AdaptationSettings | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Adapted:
-    """``prior`` adapted to the rows of one scan, by gradient steps through the unrolled loop.
+    """Fine-tunes a prior on the rows of one scan, by gradient steps through the unrolled loop.
 
-    Each step leaves some views out, reconstructs a few rows from the others and lowers the squared error of
-    the prediction of those left out (as Noise2Self does with pixels: Batson & Royer, ICML 2019). It stops
-    when views that no step ever saw are predicted no better; with a ``geometry_rate`` each step also moves
-    these to where they are predicted, and learns nothing else from them.
+    Each step holds out some views, reconstructs a few rows from the others and lowers the squared error of
+    the prediction of the held-out views, as Noise2Self does with pixels. The fine-tuning stops when the
+    prediction of the judged views no longer improves. With a ``geometry_rate`` each step also moves the
+    judged views to their predictions, and learns nothing else from them.
 
-    problem: supplies everything but sinogram and mask; sinograms: divided by the scan's scale
-    report: called with steps made and steps in all
+    Args:
+        prior: The prior.
+        problem: Supplies everything but sinogram and mask.
+        sinograms: (rows, views, columns), line integrals over the scale of the scan.
+        masks: (rows, views, columns), 1 for a valid bin, else 0.
+        settings: Settings of the fine-tuning.
+        report: Called with the number of steps done and of all steps.
 
-    ``ValueError`` where :func:`make_splits` raises it.
+    Raises:
+        ValueError: As :func:`make_splits`.
+
+    References:
+        Batson & Royer, Noise2Self, ICML 2019.
     """
     settings = AdaptationSettings() if settings is None else settings
-    judge, splits = make_splits(problem.A.geometry.theta_rad, settings)
+    judged_split, splits = make_splits(problem.A.geometry.theta_rad, settings)
     symmetric, prior = prior.symmetric, dataclasses.replace(prior, symmetric=False)
     sinograms, masks = jnp.asarray(sinograms), jnp.asarray(masks, jnp.float32)
     rows = len(sinograms)
-    sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (judge, *splits)]
-    look = functools.partial(_look, settings)
+    sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (judged_split, *splits)]
+    judge = functools.partial(_judged_error, settings)
     theta = np.asarray(problem.A.geometry.theta_rad, float)
     free = _Free(prior.params, jnp.zeros(theta.size))
     moments = _optimiser(settings).init(free)
-    error = float(look(prior, free, problem, sets[0]))
-    best, looks, errors, losses = (error, free, 0), [0], [error], []
+    error = float(judge(prior, free, problem, sets[0]))
+    best, check_steps, errors, losses = (error, free, 0), [0], [error], []
     rng = np.random.default_rng([settings.seed, 1])
     for done in range(1, settings.steps + 1):
         picked = rng.choice(rows, min(settings.batch, rows), replace=False)
@@ -183,12 +215,12 @@ def adapt(
         losses.append(float(loss))
         if done % settings.check_every == 0 or done == settings.steps:
             if settings.geometry_rate:
-                # Where the loops start belongs to where the views lie.
+                # The first iterates depend on the positions of the views.
                 moved = _moved(problem, free.shifts)
                 now = dataclasses.replace(prior, params=free.params)
-                sets = [_starts(now, moved, sinograms, masks, s, settings) for s in (judge, *splits)]
-            error = float(look(prior, free, problem, sets[0]))
-            looks.append(done)
+                sets = [_starts(now, moved, sinograms, masks, s, settings) for s in (judged_split, *splits)]
+            error = float(judge(prior, free, problem, sets[0]))
+            check_steps.append(done)
             errors.append(error)
             if error < (1 - settings.margin) * best[0]:
                 best = (error, free, done)
@@ -197,13 +229,13 @@ def adapt(
         report(done, settings.steps)
     adapted = dataclasses.replace(prior, params=best[1].params, symmetric=symmetric)
     shifts = np.asarray(best[1].shifts, float)
-    return Adapted(adapted, shifts, best[2], looks, errors, losses, np.flatnonzero(judge.target))
+    return Adapted(adapted, shifts, best[2], check_steps, errors, losses, np.flatnonzero(judged_split.target))
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Free:
-    """What steps change: the network's parameters and the views' shifts, (views,)."""
+    """Trained quantities: parameters of the network, and shifts of the views, (views,), bins."""
 
     params: object
     shifts: Array
@@ -215,7 +247,7 @@ class _Rows:
     """Rows of one split and the (iterate, state) where their loops start; every leaf has the rows first."""
 
     sinogram: Array
-    given: Array
+    used: Array
     target: Array
     wedge: Wedge
     start: tuple[Iterate, HQSState]
@@ -224,18 +256,18 @@ class _Rows:
 def _starts(prior, problem, sinograms, masks, split: Split, settings) -> _Rows:
     rows = len(sinograms)
     wedge = jax.tree.map(lambda a: jnp.full(rows, a, jnp.float32), split.wedge)
-    given, target = (masks * jnp.asarray(part)[None, :, None] for part in (split.given, split.target))
-    start = _start(HQS(prior, settings.rho), problem, sinograms, given, wedge)
-    return _Rows(sinograms, given, target, wedge, start)
+    used, target = (masks * jnp.asarray(part)[None, :, None] for part in (split.used, split.target))
+    start = _start(HQS(prior, settings.rho), problem, sinograms, used, wedge)
+    return _Rows(sinograms, used, target, wedge, start)
 
 
 @jax.jit
-def _start(loop, problem, sinograms, given, wedge):
+def _start(loop, problem, sinograms, used, wedge):
     def one(sinogram, mask, wedge):
         row = _row(problem, sinogram, mask, wedge)
         return loop.init(row, jnp.zeros(row.A.shape, sinogram.dtype))
 
-    return jax.vmap(one)(sinograms, given, wedge)
+    return jax.vmap(one)(sinograms, used, wedge)
 
 
 def _row(problem: SliceProblem, sinogram, mask, wedge) -> SliceProblem:
@@ -243,29 +275,31 @@ def _row(problem: SliceProblem, sinogram, mask, wedge) -> SliceProblem:
 
 
 def _residuals(prior, free: _Free, problem: SliceProblem, settings, iterations, differentiate, rows: _Rows):
-    """``A x - y`` of all views, (rows, views, columns), ``x`` from the given ones; and the same without a
-    gradient to what ``x`` was made with."""
+    """Returns residuals ``A x - y`` of all views, (rows, views, columns), ``x`` from the used views.
+
+    The second array is the same without gradients to what ``x`` was reconstructed with.
+    """
     problem = _moved(problem, free.shifts)
     loop = HQS(dataclasses.replace(prior, params=free.params), settings.rho)
 
     def one(row: _Rows):
-        given = _row(problem, row.sinogram, row.given, row.wedge)
+        row_problem = _row(problem, row.sinogram, row.used, row.wedge)
         x0, settings = row.start[0].x, dict(iterations=iterations, differentiate=differentiate)
-        x = run(loop, given, x0, start=row.start, **settings).value
+        x = run(loop, row_problem, x0, start=row.start, **settings).value
         return problem.A(x) - row.sinogram, problem.A(jax.lax.stop_gradient(x)) - row.sinogram
 
     return jax.vmap(one)(rows)
 
 
 def _moved(problem: SliceProblem, shifts) -> SliceProblem:
-    """``problem`` with its views further along the columns by ``shifts (views,)``."""
+    """Returns the problem with its views shifted along the columns by ``shifts: (views,), bins``."""
     geometry = problem.A.geometry
     geometry = dataclasses.replace(geometry, shifts=geometry.shifts + shifts)
     return dataclasses.replace(problem, A=dataclasses.replace(problem.A, geometry=geometry))
 
 
 def _squared(residuals, mask, sinograms):
-    """``|M(Ax-y)|^2 / |My|^2`` of all rows."""
+    """Returns ``||M(A x - y)||^2 / ||M y||^2`` of all rows."""
     return jnp.sum((mask * residuals) ** 2) / jnp.sum((mask * sinograms) ** 2)
 
 
@@ -276,24 +310,24 @@ def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _look(settings, prior, free: _Free, problem, rows: _Rows):
+def _judged_error(settings, prior, free: _Free, problem, rows: _Rows):
     residuals, _ = _residuals(prior, free, problem, settings, settings.judged_iterations, None, rows)
     return jnp.sqrt(_squared(residuals, rows.target, rows.sinogram))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _step(settings, free: _Free, moments, prior, problem, rows: _Rows, judged):
-    """judged: (rows, views, columns), the views that lose no more than their own shifts' error."""
+    """Makes a step; the bins ``judged: (rows, views, columns)`` train only the shifts of their views."""
 
     def losses(free: _Free):
         if not settings.geometry_rate:
             free = dataclasses.replace(free, shifts=jax.lax.stop_gradient(free.shifts))
-        residuals, as_it_is = _residuals(
+        residuals, fixed_image = _residuals(
             prior, free, problem, settings, settings.unrolled, "checkpoint", rows
         )
         loss = _squared(residuals, rows.target, rows.sinogram)
-        own = _squared(as_it_is, judged, rows.sinogram) if settings.geometry_rate else 0.0
-        return loss + own, loss
+        judged_loss = _squared(fixed_image, judged, rows.sinogram) if settings.geometry_rate else 0.0
+        return loss + judged_loss, loss
 
     gradients, loss = jax.grad(losses, has_aux=True)(free)
     updates, moments = _optimiser(settings).update(gradients, moments, free)

@@ -1,4 +1,4 @@
-"""A simulated scan with its truth, as the virtual instrument would deliver it."""
+"""Simulated scans with their truth."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Simulated:
-    """projections: (views, rows, columns) float32, line integrals in bins, 0 where a bin is missing
-    theta_rad: (views,); center: what the reconstruction would be told, without the instrument's errors
-    truth: (rows, ny, nx) float32 in [0, 1]
+    """A simulated scan.
+
+    Attributes:
+        projections: (views, rows, columns), float32, line integrals in bins, 0 where a bin is missing.
+        theta_rad: (views,), view angles without the errors of the instrument.
+        center: Rotation centre without the error of the instrument.
+        truth: (rows, ny, nx), float32 in [0, 1].
     """
 
     projections: np.ndarray
@@ -37,14 +41,21 @@ def simulate_scan(
     views: int = 51,
     seed: int = 0,
 ) -> Simulated:
-    """A scan of ``rows`` slices, ``columns`` pixels wide, of one kind of scene.
+    """Simulates a scan of one kind of scene.
 
-    scene: one of :data:`SCENES`, or of :data:`BANKED` with its ``bank``, drawn independently for each row, or
-        of :data:`VOLUMES`, whose rows are those of one volume, as high as a bin is wide
-    seed: of everything drawn; the same seed, the same scan
+    Args:
+        scene: One of :data:`SCENES`, or of :data:`BANKED` with its ``bank``, drawn independently for each
+            row; or of :data:`VOLUMES`, whose rows are those of one volume, as high as a bin is wide.
+        instrument: Ranges of the wedge and the artifacts.
+        bank: Bank of a scene that is cut from files.
+        rows: Number of rows.
+        columns: Number of detector columns.
+        views: Number of views.
+        seed: Seed of everything that is drawn.
 
-    Raises ``ValueError`` for an unknown scene, one that lacks its bank, for sizes that are too small, and
-    where the instrument has imperfections that independent slices cannot have.
+    Raises:
+        ValueError: If the scene is unknown, if it has no bank or needs none, if a size is too small, or if an
+            artifact needs the rows of a volume and the rows are independent.
     """
     known = [*SCENES, *VOLUMES, *BANKED]
     if scene not in known:

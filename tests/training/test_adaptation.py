@@ -45,14 +45,14 @@ def adapted(scan):
 def test_no_split_shows_what_is_judged(seed):
     judge, splits = make_splits(THETA, dataclasses.replace(AdaptationSettings(), seed=seed))
     judged = judge.target > 0
-    assert judged.sum() == 4 and np.array_equal(judge.given > 0, ~judged)
+    assert judged.sum() == 4 and np.array_equal(judge.used > 0, ~judged)
     # Some at an end of the range, where the wedge grows, and some within it.
     assert judged[[0, -1]].any() and judged[2:-2].any()
     assert judge.wedge.width_deg > Wedge.from_angles(THETA).width_deg + 3
     for split in splits:
-        assert not np.any(split.given[judged]) and not np.any(split.target[judged])
-        assert not np.any(split.given * split.target) and split.target.any()
-        np.testing.assert_allclose(split.wedge.width_rad, Wedge.from_angles(THETA[split.given > 0]).width_rad)
+        assert not np.any(split.used[judged]) and not np.any(split.target[judged])
+        assert not np.any(split.used * split.target) and split.target.any()
+        np.testing.assert_allclose(split.wedge.width_rad, Wedge.from_angles(THETA[split.used > 0]).width_rad)
     assert len({tuple(split.target) for split in splits}) == len(splits)
 
 
@@ -72,7 +72,7 @@ def test_too_few_views_are_refused():
 
 
 def test_views_never_seen_are_predicted_better(adapted):
-    assert adapted.looks[0] == 0 and adapted.step > 0
+    assert adapted.check_steps[0] == 0 and adapted.step > 0
     best = min(adapted.errors)
     assert best < 0.99 * adapted.errors[0]
     assert adapted.error <= best / (1 - SETTINGS.margin)

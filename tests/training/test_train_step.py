@@ -34,6 +34,8 @@ OPTIMISER = make_optimiser(SETTINGS, (STAGE,))
 PRIOR = NetworkPrior.create(
     UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
 )
+# As in a training run: without the mirror images that alternate in the loop.
+PRIOR = dataclasses.replace(PRIOR, symmetric=False)
 step = jax.jit(lambda state, batch: train_step(PRIOR, state, batch, SETTINGS, LOSSES, OPTIMISER, 2))
 propose = jax.jit(propose)
 
