@@ -1,12 +1,14 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from analytic import CENTER, COLUMNS, THETA, disc_image, disc_stack
+from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_stack
 
+from pfitre_jax import solvers
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.reconstruction import data_model, methods
 from pfitre_jax.reconstruction import executor as slices
@@ -184,3 +186,29 @@ def test_invalid_bins_are_filled_as_numpy_interpolates():
     )
     filled = methods.fill_invalid(jnp.asarray(sinogram), jnp.asarray(mask, jnp.float32))
     np.testing.assert_allclose(filled, expected, atol=1e-5)
+
+
+def test_the_function_for_one_slice_gives_what_the_scan_of_one_row_gives():
+    """Automatic rho of noisy data, mirror images in turn, ten iterations; the scale is divided out."""
+    # The axis is in the middle, so that the support is the disc of every view.
+    center = (COLUMNS - 1) / 2
+    A = Projector(ParallelGeometry.create(THETA, COLUMNS, center))
+    clean = disc_sinogram(DISC, center=center)[:, None]
+    noise = 0.05 * clean.max() * np.random.default_rng(0).standard_normal(clean.shape)
+    # Noise at the edges would pass for an object beyond the field of view, which extends the image.
+    noise[..., :5] = noise[..., -5:] = 0
+    scan = Scan.create((clean + noise).astype(np.float32), THETA, center=center)
+    result = reconstruct(scan, "pfitre")
+    assert result.volume.shape[1:] == A.shape
+    sinogram = jnp.asarray(scan.projections[:, 0])
+    problem = solvers.SliceProblem.create(A, sinogram)
+    scale = solvers.estimate_scale(problem, sinogram[None])
+    done = solvers.hqs(A, sinogram / scale)
+    assert int(done.stats["iterations"]) == result.iterations[0] == 10
+    rho = rho_from_tv_weight(
+        solvers.tv_weight_from_noise(problem, solvers.estimate_noise(problem, (sinogram / scale)[None]))
+    )
+    assert rho > 0.006, "the noise does not matter: nothing was checked"
+    np.testing.assert_allclose(result.parameters["rho"], rho, rtol=1e-3)
+    expected = result.volume[0]
+    assert np.linalg.norm(scale * done.value - expected) < 2e-3 * np.linalg.norm(expected)
