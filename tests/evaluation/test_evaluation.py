@@ -131,7 +131,9 @@ def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monk
             assert mine[f"{name}_weight"] == theirs[f"{name}_weight"]
         assert mine["methods"]["pfitre"]["psnr"] != theirs["methods"]["pfitre"]["psnr"]
         assert mine["gain"] == mine["methods"]["pfitre"]["psnr"] - theirs["methods"]["fista_tv"]["psnr"]
-    with pytest.raises(ValueError, match="holds no cell of this evaluation; expected the output folder of one"):
+    with pytest.raises(
+        ValueError, match="holds no cell of this evaluation; expected the output folder of one"
+    ):
         check_evaluation(other, SETTINGS, **LOOP, folder=tmp_path, baselines=tmp_path)
 
 
@@ -145,7 +147,9 @@ def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
         (prior, dataclasses.replace(SETTINGS, noise=0.02), LOOP),
         (prior, SETTINGS, LOOP | {"rho": 0.01}),
     ):
-        with pytest.raises(ValueError, match="of another prior or of other settings; use another output folder"):
+        with pytest.raises(
+            ValueError, match="of another prior or of other settings; use another output folder"
+        ):
             check_evaluation(given, settings, **loop, folder=folder)
     copy = shutil.copytree(folder, tmp_path / "broken")
     (copy / "cells" / "wedge-40-0.json").write_text("{")
