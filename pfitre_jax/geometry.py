@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 #: Larger angles (more than two turns) are refused, because they look like degrees.
 MAX_ABS_THETA_RAD = 4 * np.pi
@@ -47,7 +48,9 @@ class ParallelGeometry:
     columns: int = dataclasses.field(metadata={"static": True})
 
     @classmethod
-    def create(cls, theta_rad, columns: int, center: float | None = None, shifts=None) -> ParallelGeometry:
+    def create(
+        cls, theta_rad: ArrayLike, columns: int, center: float | None = None, shifts: ArrayLike | None = None
+    ) -> ParallelGeometry:
         """Validated geometry.
 
         Args:
@@ -93,7 +96,7 @@ class ParallelGeometry:
         return reach - jnp.max(jnp.abs(self.shifts))
 
 
-def remove_object_shift(theta_rad, shifts) -> np.ndarray:
+def remove_object_shift(theta_rad: ArrayLike, shifts: ArrayLike) -> np.ndarray:
     """Shifts of the views without the part that a shift of the object in its plane explains.
 
     That part is the least-squares fit of ``a cos(theta) + b sin(theta)``.
@@ -105,11 +108,12 @@ def remove_object_shift(theta_rad, shifts) -> np.ndarray:
     Returns:
         (views,), bins.
     """
-    basis = np.stack([np.cos(theta_rad), np.sin(theta_rad)], axis=1)
+    theta, shifts = np.asarray(theta_rad), np.asarray(shifts)
+    basis = np.stack([np.cos(theta), np.sin(theta)], axis=1)
     return shifts - basis @ np.linalg.lstsq(basis, shifts, rcond=1e-3)[0]
 
 
-def check_center(center, columns: int) -> float:
+def check_center(center: float, columns: int) -> float:
     """Returns ``center`` as a float.
 
     Raises:
@@ -124,7 +128,7 @@ def check_center(center, columns: int) -> float:
     return center
 
 
-def check_theta_rad(theta_rad) -> np.ndarray:
+def check_theta_rad(theta_rad: ArrayLike) -> np.ndarray:
     """Returns the angles as an array (views,), float64, radians.
 
     Raises:
@@ -159,7 +163,7 @@ class Wedge:
     width_rad: float | Float[Array, ""]
 
     @classmethod
-    def from_angles(cls, theta_rad) -> Wedge:
+    def from_angles(cls, theta_rad: ArrayLike) -> Wedge:
         """The largest angular gap modulo pi, minus the median spacing.
 
         Args:

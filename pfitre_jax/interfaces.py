@@ -99,7 +99,7 @@ class Problem(Protocol):
         """``S A^T M W A S x / ||A||^2``: (ny, nx) -> (ny, nx)."""
         ...
 
-    def precondition(self, x: Array, rho) -> Array:
+    def precondition(self, x: Array, rho: Array | float) -> Array:
         """About ``(S A^T A S / ||A||^2 + rho)^-1 x``, symmetric and positive: (ny, nx) -> (ny, nx)."""
         ...
 
@@ -146,7 +146,7 @@ class PriorInfo:
 class Prior(Protocol):
     """Proposes an image for the present one."""
 
-    def denoise(self, v: Array, *, correction: Array, wedge: Wedge, rho) -> Array:
+    def denoise(self, v: Array, *, correction: Array, wedge: Wedge, rho: Array | float) -> Array:
         """The proposed image.
 
         Args:
@@ -175,7 +175,7 @@ class Prox(Prior, Protocol):
         """What is known of the prior."""
         return PriorInfo(is_prox=True)
 
-    def prox(self, v: Array, strength) -> Array:
+    def prox(self, v: Array, strength: Array | float) -> Array:
         """``argmin_x 1/2 ||x - v||^2 + strength g(x)``: (ny, nx) -> (ny, nx)."""
         ...
 
@@ -235,6 +235,6 @@ class Solver(Protocol[State]):
         return iterate.x
 
 
-def data_correction(problem: Problem, residual: Array, rho) -> Array:
+def data_correction(problem: Problem, residual: Array, rho: Array | float) -> Array:
     """``A^T M W (y - A x) / (rho ||A||^2)`` from ``residual = M(A x - y)``, the input of a prior."""
     return -problem.back(residual) / rho

@@ -49,19 +49,19 @@ class GradientStep(Prior):
         )
 
     def value(
-        self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho
+        self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho: Array | float
     ) -> Float[Array, ""]:
         """``g(v) = 1/2 ||v - N(v)||^2``."""
         return jnp.sum((v - self.prior.denoise(v, correction=correction, wedge=wedge, rho=rho)) ** 2) / 2
 
     def value_and_slope(
-        self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho
+        self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho: Array | float
     ) -> tuple[Float[Array, ""], Float[Array, "ny nx"]]:
         """``g(v)`` and ``grad g(v) = (1 - J)^T (v - N(v))``."""
         return jax.value_and_grad(lambda u: self.value(u, correction=correction, wedge=wedge, rho=rho))(v)
 
     def denoise(
-        self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho
+        self, v: Float[Array, "ny nx"], *, correction: Float[Array, "ny nx"], wedge: Wedge, rho: Array | float
     ) -> Float[Array, "ny nx"]:
         """``v - grad g(v)``."""
         return v - self.value_and_slope(v, correction=correction, wedge=wedge, rho=rho)[1]

@@ -60,7 +60,12 @@ class Planes(Prior):
         return dataclasses.replace(self, prior=self.prior.at(iteration))
 
     def denoise(
-        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The proposed volume; a single image has one plane. See :meth:`NetworkPrior.denoise`."""
         self._check_prior()

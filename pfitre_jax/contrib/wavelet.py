@@ -59,7 +59,7 @@ class Wavelet(Prox):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} is {number!r}; expected a whole number of at least 1")
 
-    def prox(self, v: Float[Array, "ny nx"], strength) -> Float[Array, "ny nx"]:
+    def prox(self, v: Float[Array, "ny nx"], strength: Array | float) -> Float[Array, "ny nx"]:
         """``argmin_x 1/2 ||x - v||^2 + strength sum |d(x)|``.
 
         Args:
@@ -72,7 +72,7 @@ class Wavelet(Prox):
         return synthesise(approximation, shrunk, self.family)
 
     def denoise(
-        self, v: Float[Array, "ny nx"], *, correction: Array, wedge: Wedge, rho
+        self, v: Float[Array, "ny nx"], *, correction: Array, wedge: Wedge, rho: Array | float
     ) -> Float[Array, "ny nx"]:
         """:meth:`prox` with strength ``weight / rho``, or its mean over shifts of the image."""
         strength = jnp.asarray(self.weight, v.dtype) / rho

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pfitre_jax.geometry import check_theta_rad
 
@@ -22,14 +23,14 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
         )
 
 
-def check_stack(projections) -> np.ndarray:
+def check_stack(projections: ArrayLike) -> np.ndarray:
     """Returns ``projections`` as an array (views, rows, columns) of real numbers."""
     projections = np.asarray(projections)
     check_shape(projections.shape, projections.dtype)
     return projections
 
 
-def check_angles(theta_rad, shape: tuple[int, ...]) -> np.ndarray:
+def check_angles(theta_rad: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Returns the angles of projections of this shape as an array (views,), float64, radians.
 
     Called once for each scan: when its raw data are read, or when it is created from arrays.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 
-def jsonable(value):
+def jsonable(value: Any) -> Any:
     """Converts a value for JSON: arrays to lists, NaN and infinity to null, other objects to text."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}

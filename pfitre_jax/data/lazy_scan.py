@@ -77,7 +77,7 @@ class FileRows(RowSource):
             raw_rows=raw_rows,
         )
 
-    def take_views(self, indices) -> FileRows:
+    def take_views(self, indices: np.ndarray | slice) -> FileRows:
         """The same rows with only the views with these indices."""
         return dataclasses.replace(
             self,

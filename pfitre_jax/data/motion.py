@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from pfitre_jax.data.readers.file_checks import check_file
@@ -57,7 +58,7 @@ class Motion:
     center: float
 
     @classmethod
-    def none(cls, theta_rad, center: float, roll_deg: float = 0.0) -> Motion:
+    def none(cls, theta_rad: ArrayLike, center: float, roll_deg: float = 0.0) -> Motion:
         """No motion.
 
         Args:
@@ -135,7 +136,7 @@ class Motion:
         corrected = scan.with_projections(projections, mask, roll_deg=scan.roll_deg + self.roll_deg)
         return corrected.with_center(self.center)
 
-    def check_views(self, theta_rad) -> None:
+    def check_views(self, theta_rad: np.ndarray) -> None:
         """Checks that the motion belongs to views at these angles (views,), radians.
 
         Raises:

@@ -58,7 +58,7 @@ class Overview:
         signal, valid = (sum(getattr(part, name) for part in parts) for name in ("signal", "valid"))
         return cls(edge, outermost, start, present, signal, valid)
 
-    def take_views(self, indices) -> Overview:
+    def take_views(self, indices: np.ndarray | slice) -> Overview:
         """Overview of the views with these indices."""
         return Overview(*(getattr(self, field.name)[indices] for field in dataclasses.fields(self)))
 

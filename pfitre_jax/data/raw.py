@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pfitre_jax.data.checks import check_angles, check_shape, check_stack
 
@@ -56,12 +57,12 @@ class RawScan:
     @classmethod
     def create(
         cls,
-        projections,
-        theta_rad,
+        projections: ArrayLike | LazyStack,
+        theta_rad: ArrayLike,
         *,
         kind: str | None = None,
-        flat=None,
-        dark=None,
+        flat: ArrayLike | None = None,
+        dark: ArrayLike | None = None,
         center: float | None = None,
         provenance: dict[str, str] | None = None,
     ) -> RawScan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from pfitre_jax.data.scan import Scan
@@ -12,8 +13,8 @@ INVALID_WEIGHT = 1e-4
 
 
 def apply_roll(
-    projections,
-    mask,
+    projections: ArrayLike,
+    mask: ArrayLike,
     roll_deg: float,
     *,
     rows: slice | None = None,
@@ -88,7 +89,7 @@ def raw_rows_for(rows: slice, roll_deg: float, columns: int, raw_rows: int) -> s
 
 
 def undo_roll(
-    projections, roll_deg: float, *, row0: int = 0, raw_rows: int | None = None
+    projections: ArrayLike, roll_deg: float, *, row0: int = 0, raw_rows: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotates projections of a corrected scan back into the raw frame, for comparison with raw views.
 
@@ -104,7 +105,9 @@ def undo_roll(
     return apply_roll(*embed_rows(projections, row0=row0, raw_rows=raw_rows), -roll_deg)
 
 
-def embed_rows(projections, *, row0: int = 0, raw_rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def embed_rows(
+    projections: ArrayLike, *, row0: int = 0, raw_rows: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Embeds rows in a stack of ``raw_rows`` rows that is 0 elsewhere.
 
     Args:

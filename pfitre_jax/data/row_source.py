@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -40,12 +41,12 @@ class RowSource(Protocol):
         """Overview of all rows. By default all of them are read for it."""
         return Overview.from_rows(*self.read(slice(0, self.shape[1])))
 
-    def take_views(self, indices) -> RowSource:
+    def take_views(self, indices: np.ndarray | slice) -> RowSource:
         """A source of the views with these indices. By default all rows are read for it."""
         projections, mask = self.read(slice(0, self.shape[1]))
         return ArrayRows(projections[indices], mask[indices])
 
-    def take_rows(self, indices) -> tuple[np.ndarray, np.ndarray]:
+    def take_rows(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Line integrals and mask (views, n, columns) of rows that need not be neighbours."""
         rows = [self.read(slice(int(row), int(row) + 1)) for row in indices]
         projections, mask = (np.concatenate(arrays, axis=1) for arrays in zip(*rows, strict=True))
@@ -73,6 +74,6 @@ class ArrayRows(RowSource):
         """Views of the arrays, without a copy."""
         return self.projections[:, rows], self.mask[:, rows]
 
-    def take_rows(self, indices) -> tuple[np.ndarray, np.ndarray]:
+    def take_rows(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Line integrals and mask (views, n, columns) of rows that need not be neighbours."""
         return self.projections[:, indices], self.mask[:, indices]

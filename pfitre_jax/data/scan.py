@@ -7,10 +7,11 @@ device.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pfitre_jax.data.checks import as_float32, check_angles, check_content, check_finite, check_stack
 from pfitre_jax.data.overview import Overview
@@ -48,10 +49,10 @@ class Scan:
     @classmethod
     def create(
         cls,
-        projections,
-        theta_rad,
+        projections: ArrayLike,
+        theta_rad: ArrayLike,
         *,
-        mask=None,
+        mask: ArrayLike | None = None,
         center: float | None = None,
         roll_deg: float = 0.0,
         pixel_size: float | None = None,
@@ -82,15 +83,15 @@ class Scan:
         >>> Scan.create(np.ones((3, 2, 5)), [0.0, 0.5, 1.0]).projections.shape
         (3, 2, 5)
         """
-        projections = as_float32(check_stack(projections))
-        theta = check_angles(theta_rad, projections.shape)
-        mask = np.ones(projections.shape, bool) if mask is None else np.asarray(mask).astype(bool)
-        if mask.shape != projections.shape:
-            raise ValueError(f"the mask has shape {mask.shape}; expected {projections.shape} as the stack")
-        mask = mask & check_finite(projections, mask, mask_nan)
-        check_content(mask.any(), projections[mask].any())
+        stack = as_float32(check_stack(projections))
+        theta = check_angles(theta_rad, stack.shape)
+        valid = np.ones(stack.shape, bool) if mask is None else np.asarray(mask).astype(bool)
+        if valid.shape != stack.shape:
+            raise ValueError(f"the mask has shape {valid.shape}; expected {stack.shape} as the stack")
+        valid = valid & check_finite(stack, valid, mask_nan)
+        check_content(bool(valid.any()), bool(stack[valid].any()))
         return cls.from_source(
-            ArrayRows(np.where(mask, projections, np.float32(0)), mask),
+            ArrayRows(np.where(valid, stack, np.float32(0)), valid),
             theta,
             center=center,
             roll_deg=roll_deg,
@@ -244,7 +245,7 @@ class Scan:
         """
         return self.take_views(resolve_views(selection, exclude, self.views))
 
-    def take_views(self, indices) -> Scan:
+    def take_views(self, indices: np.ndarray | slice) -> Scan:
         """Only the views with these indices."""
         return dataclasses.replace(
             self, source=self.source.take_views(indices), theta_rad=self.theta_rad[indices]
@@ -258,7 +259,7 @@ class Scan:
         """
         return self.select_views(slice(None), selection)
 
-    def take_rows(self, indices) -> Scan:
+    def take_rows(self, indices: Sequence[int] | np.ndarray) -> Scan:
         """Rows with these indices, which need not be neighbours, in memory as a stack of their own."""
         projections, mask = self.source.take_rows(indices)
         return self.with_projections(projections, mask, row0=0, raw_rows=projections.shape[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -90,7 +92,7 @@ def resolve_views(selection: slice | str | None, exclude: slice | str | None, co
     return indices
 
 
-def format_ranges(numbers) -> str:
+def format_ranges(numbers: Sequence[int] | np.ndarray) -> str:
     """Formats ascending numbers (n,) as ranges: ``27-35, 40``."""
     groups = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
     return ", ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else f"{g[0]}" for g in groups)

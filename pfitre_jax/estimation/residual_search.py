@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from pfitre_jax.data.air import subtract_air
 from pfitre_jax.data.scan import Scan
@@ -48,7 +49,9 @@ def bin_sinograms(sinograms: np.ndarray, masks: np.ndarray, factor: int) -> tupl
     return np.where(valid, values, 0).astype(np.float32), valid.astype(np.float32)
 
 
-def residual_squares(theta_rad, sinograms: np.ndarray, masks: np.ndarray, center: float) -> np.ndarray:
+def residual_squares(
+    theta_rad: ArrayLike, sinograms: np.ndarray, masks: np.ndarray, center: float
+) -> np.ndarray:
     """``||M(A x - y)||^2`` of each row (rows,), for a centre at this detector index.
 
     ``x`` is a few steps of FISTA on ``min_{x >= 0} ||M(A x - y)||^2``.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,9 @@ from pfitre_jax.trust import image_statistics
 REPORT_FILES = ("evaluation.json", "evaluation.md", "evaluation.png")
 
 
-def write_report(records: list[dict], settings: EvaluationSettings, parameters: dict, folder) -> list[Path]:
+def write_report(
+    records: list[dict], settings: EvaluationSettings, parameters: dict, folder: str | os.PathLike
+) -> list[Path]:
     """Writes :data:`REPORT_FILES`.
 
     Args:
@@ -51,7 +55,12 @@ def write_report(records: list[dict], settings: EvaluationSettings, parameters: 
 
 
 def write_card(
-    prior_path, prior, records: list[dict], settings, parameters: dict, command: str
+    prior_path: str | os.PathLike,
+    prior: Any,
+    records: list[dict],
+    settings: EvaluationSettings,
+    parameters: dict,
+    command: str,
 ) -> list[Path]:
     """Writes the scores of an evaluation into a prior's file and into the model card beside it.
 

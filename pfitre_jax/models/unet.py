@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from pfitre_jax.models.batching import map_images
 from pfitre_jax.models.blocks import (
@@ -231,7 +233,9 @@ def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
     return params | {"enter": params["enter"] | {"convolution": convolution_block | {"kernel": kernel}}}
 
 
-def assemble(network: type[nnx.Module], config: UNetConfig, params: dict, inputs: Array, condition: Array):
+def assemble(
+    network: type[nnx.Module], config: UNetConfig, params: dict, inputs: Array, condition: Array
+) -> tuple[nnx.Module, Callable[[ArrayLike], Array]]:
     """Returns a network with its arrays, and the function that casts to the type that it computes in.
 
     Args:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
 
-def dot_test(forward, adjoint, x_shape, y_shape, key=None, dtype=jnp.float32) -> float:
+def dot_test(
+    forward: Callable[[Array], Array],
+    adjoint: Callable[[Array], Array],
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    key: Array | None = None,
+    dtype: DTypeLike = jnp.float32,
+) -> float:
     """``|<A x, y> - <x, A^T y>| / (|A x| |y|)`` for random ``x`` and ``y``; 0 for an exact adjoint."""
     key_x, key_y = jax.random.split(jax.random.key(0) if key is None else key)
     x = jax.random.normal(key_x, x_shape, dtype)

@@ -21,6 +21,8 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
 #: A batch is padded to a multiple of this many slices: XLA's CPU gather moves 32 contiguous floats several
 #: times faster than 16 (benchmarks/operators.py).
@@ -29,17 +31,17 @@ LANES = 32
 FILL_FROM = 13
 
 
-def forward(theta, offset, image, columns: int):
+def forward(theta: Array, offset: Array, image: Array, columns: int) -> Array:
     """``image (ny, nx)`` -> sinogram ``(views, columns)``."""
     return _forward(columns)(theta, offset, image)
 
 
-def adjoint(theta, offset, sinogram, shape: tuple[int, int]):
+def adjoint(theta: Array, offset: Array, sinogram: Array, shape: tuple[int, int]) -> Array:
     """``sinogram (views, columns)`` -> image ``(ny, nx)``: the exact transpose of :func:`forward`."""
     return _adjoint(shape)(theta, offset, sinogram)
 
 
-def forward_exponential(theta, offset, images, columns: int, mu):
+def forward_exponential(theta: Array, offset: Array, images: Array, columns: int, mu: Array | float) -> Array:
     """Exponential X-ray transform: :func:`forward` weighted by ``exp(mu l)``.
 
     ``l`` is the distance along the ray from its point nearest to the axis, in pixels: the point is
@@ -119,10 +121,10 @@ def _filled(data):
 
 def _map_geometries(kernel, axis_size, in_batched, *args):
     """One geometry after the other: their gathers share nothing."""
-    args = [
+    batched = tuple(
         v if b else jnp.broadcast_to(v, (axis_size, *v.shape)) for v, b in zip(args, in_batched, strict=True)
-    ]
-    return jax.lax.map(lambda a: kernel(*a), tuple(args))
+    )
+    return jax.lax.map(lambda a: kernel(*a), batched)
 
 
 def _trail(values, like):
@@ -204,7 +206,7 @@ def _bins(theta_v, offset_v, shape, columns, dtype):
     return k, u - whole, jnp.maximum(jnp.abs(cos), jnp.abs(sin))
 
 
-def pixel_coordinates(shape: tuple[int, int], dtype=None):
+def pixel_coordinates(shape: tuple[int, ...], dtype: DTypeLike | None = None) -> tuple[Array, Array]:
     """``x (nx,)`` to the right and ``y (ny,)`` upwards, in pixels from the image's middle."""
     ny, nx = shape
     x = jnp.arange(nx, dtype=dtype) - (nx - 1) / 2
@@ -212,7 +214,7 @@ def pixel_coordinates(shape: tuple[int, int], dtype=None):
     return x, y
 
 
-def geometry_gradient(theta, offset, image, sinogram):
+def geometry_gradient(theta: Array, offset: Array, image: Array, sinogram: Array) -> tuple[Array, Array]:
     """Gradient of ``<A image, sinogram>`` to ``theta`` and ``offset``, each (views,).
 
     With ``tau = t - u``: ``dw/dtau = -sign(tau)/a^2``, ``dw/da = -1/a^2 + 2|tau|/a^3`` inside the footprint,

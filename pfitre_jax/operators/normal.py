@@ -70,7 +70,7 @@ class NormalKernel:
         """``S K S x``, about ``S A^T A S x``: (ny, nx) -> (ny, nx)."""
         return self._filter(image, self.transfer)
 
-    def precondition(self, image: Float[Array, "ny nx"], damping) -> Float[Array, "ny nx"]:
+    def precondition(self, image: Float[Array, "ny nx"], damping: Array | float) -> Float[Array, "ny nx"]:
         """``S F^-1 (K + damping)^-1 F S x``, symmetric, positive, close to ``(A^T A + damping)^-1 x``."""
         return self._filter(image, 1 / (self.transfer + damping))
 
@@ -80,7 +80,7 @@ class NormalKernel:
         return (jnp.fft.irfft2(spectrum, s=self.padded)[:ny, :nx] * self.support).astype(image.dtype)
 
 
-def cubic_b_spline(u):
+def cubic_b_spline(u: Array) -> Array:
     """``B3(u)``: 2/3 - u^2 + |u|^3/2 for |u| <= 1, (2 - |u|)^3/6 for 1 <= |u| <= 2, else 0."""
     u = jnp.abs(u)
     near = 2 / 3 - u**2 + u**3 / 2

@@ -44,7 +44,7 @@ class DirectionalTV(TV):
     ratio: Any = RATIO
 
     def denoise(
-        self, v: Float[Array, "*shape"], *, correction: Array, wedge: Wedge, rho
+        self, v: Float[Array, "*shape"], *, correction: Array, wedge: Wedge, rho: Array | float
     ) -> Float[Array, "*shape"]:
         """:meth:`prox` with strength ``weight / rho`` in the direction of the wedge."""
         along = dataclasses.replace(self, direction_rad=wedge.center_rad)

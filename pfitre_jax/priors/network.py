@@ -94,7 +94,12 @@ class NetworkPrior(Prior):
         return max(self.config.in_channels - 2, 0) // 2
 
     def denoise(
-        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The image or volume that the network proposes.
 
@@ -117,7 +122,7 @@ class NetworkPrior(Prior):
         return v + frame.rotate_back(rotation, update, v.shape[1:])
 
     def predict_update(
-        self, images: Float[Array, "rows ny nx channels"], wedge: Wedge, rho
+        self, images: Float[Array, "rows ny nx channels"], wedge: Wedge, rho: Array | float
     ) -> Float[Array, "rows ny nx"]:
         """The network's update of images in its frame, by one mirror image or the mean over them.
 
@@ -170,7 +175,9 @@ def _mirror(index, image: Array, reflections: bool) -> Array:
     return jnp.where((index == 1) | (index == 3), image[:, ::-1], image)
 
 
-def condition(width_rad, rho, center_rad=None) -> Float[Array, " conditions"]:
+def condition(
+    width_rad: Array | float, rho: Array | float, center_rad: Array | float | None = None
+) -> Float[Array, " conditions"]:
     """Condition vector ``((width - 75 deg) / 45 deg, log10(rho) + 2, sin 2c, cos 2c)`` of the network.
 
     The last two entries are left out where no centre ``c`` is passed. All are of order one for wedges of 30

@@ -17,12 +17,12 @@ from pfitre_jax.interfaces import Prox
 class Nonnegative(Prox):
     """Indicator function of ``x >= 0``; its prox is the projection ``max(v, 0)`` for every strength."""
 
-    def prox(self, v: Float[Array, "*shape"], strength=1.0) -> Float[Array, "*shape"]:
+    def prox(self, v: Float[Array, "*shape"], strength: Array | float = 1.0) -> Float[Array, "*shape"]:
         """``argmin_{x >= 0} 1/2 ||x - v||^2``."""
         return jnp.maximum(v, 0)
 
     def denoise(
-        self, v: Float[Array, "*shape"], *, correction: Array, wedge: Wedge, rho
+        self, v: Float[Array, "*shape"], *, correction: Array, wedge: Wedge, rho: Array | float
     ) -> Float[Array, "*shape"]:
         """:meth:`prox`; correction, wedge and strength are not used."""
         return self.prox(v)

@@ -37,7 +37,9 @@ class TV(Prox):
     nonnegative: bool = dataclasses.field(default=True, metadata={"static": True})
     iterations: int = dataclasses.field(default=50, metadata={"static": True})
 
-    def prox(self, v: Float[Array, "*shape"], strength, support=None) -> Float[Array, "*shape"]:
+    def prox(
+        self, v: Float[Array, "*shape"], strength: Array | float, support: Array | None = None
+    ) -> Float[Array, "*shape"]:
         """``argmin_x 1/2 ||x - v||^2 + strength TV(x)``, over ``x >= 0`` if ``nonnegative``.
 
         Args:
@@ -47,7 +49,9 @@ class TV(Prox):
         """
         return self.prox_dual(v, strength, jnp.zeros((v.ndim, *v.shape), v.dtype), support)[0]
 
-    def prox_dual(self, v: Array, strength, dual: Array, support=None) -> tuple[Array, Array]:
+    def prox_dual(
+        self, v: Array, strength: Array | float, dual: Array, support: Array | None = None
+    ) -> tuple[Array, Array]:
         """:meth:`prox` started from a dual variable.
 
         ``x = P(v - D^T dual)`` with ``||dual_p|| <= strength``, ``P`` the projection onto the constraints.
@@ -78,7 +82,7 @@ class TV(Prox):
         return primal(dual), dual
 
     def denoise(
-        self, v: Float[Array, "*shape"], *, correction: Array, wedge: Wedge, rho
+        self, v: Float[Array, "*shape"], *, correction: Array, wedge: Wedge, rho: Array | float
     ) -> Float[Array, "*shape"]:
         """:meth:`prox` with strength ``weight / rho``; correction and wedge are not used."""
         return self.prox(v, jnp.asarray(self.weight, v.dtype) / rho)

@@ -70,7 +70,12 @@ class UnrolledPrior(Prior):
         )
 
     def denoise(
-        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The proposal of the last iteration's prior; see :meth:`Prior.denoise`."""
         last = jax.tree.map(lambda leaf: leaf[-1], self.prior)

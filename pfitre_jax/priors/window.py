@@ -44,7 +44,12 @@ class Windowed(Prior):
         return dataclasses.replace(self, prior=self.prior.at(iteration))
 
     def denoise(
-        self, v: Float[Array, "*rows ny nx"], *, correction: Float[Array, "*rows ny nx"], wedge: Wedge, rho
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The proposal inside the window and the blurred image outside; see :meth:`Prior.denoise`."""
         top, left = (max(n - self.side, 0) // 2 for n in v.shape[-2:])

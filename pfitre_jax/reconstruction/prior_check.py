@@ -106,6 +106,7 @@ def _check_rows(
     """Disagreement and statistics of rows with their neighbours; arrays are (checked, neighbours, ...)."""
 
     def one(sinogram, mask, images):
+        row: SliceProblem | VolumeProblem
         if len(images) == 1:
             row, image = dataclasses.replace(problem, sinogram=sinogram[0], mask=mask[0]), images[0]
         else:

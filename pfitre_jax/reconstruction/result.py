@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ class Result:
     @classmethod
     def of_volume(
         cls,
-        volume,
-        theta_rad,
+        volume: np.ndarray | LazyVolume,
+        theta_rad: np.ndarray,
         *,
         center: float,
         columns: int,
@@ -135,7 +136,7 @@ class Result:
         pixel_size: float | None = None,
         method: str = "",
         parameters: Mapping[str, Any] | None = None,
-        measured=None,
+        measured: np.ndarray | LazyVolume | None = None,
         **recorded: Any,
     ) -> Result:
         """The result of a volume whose other properties are not recorded.
@@ -295,7 +296,7 @@ class Result:
 
     def save(
         self,
-        folder,
+        folder: str | os.PathLike,
         *,
         command: str = "",
         writers: Mapping[str, Callable[[Path], None]] | None = None,
@@ -324,7 +325,7 @@ class Result:
         return write_files(folder, own | dict(writers or {}))
 
 
-def read_result(path) -> Result:
+def read_result(path: str | os.PathLike) -> Result:
     """The result in a ``recon.h5``.
 
     Args:

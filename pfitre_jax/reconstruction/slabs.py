@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pfitre_jax.interfaces import Solver
 from pfitre_jax.solvers.loop import Solution, run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
@@ -16,7 +17,7 @@ HALO = 8
 
 
 def solve_volume(
-    solver,
+    solver: Solver,
     problem: SliceProblem,
     tolerance: float | Array,
     sinograms: Float[Array, "rows views columns"],

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
@@ -135,7 +136,7 @@ class HQS(Solver[HQSState]):
         iterate, gradient = self._data_step(problem, iterate.x, state.z, rho)
         return iterate, dataclasses.replace(state, gradient=gradient)
 
-    def rho_at(self, iteration: int | Int[Array, ""], dtype=None) -> Float[Array, ""]:
+    def rho_at(self, iteration: int | Int[Array, ""], dtype: DTypeLike | None = None) -> Float[Array, ""]:
         """``rho`` of an iteration, counted from 0: ()."""
         rho = jnp.asarray(self.rho, dtype)
         if rho.ndim == 0:

@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
@@ -127,7 +128,7 @@ class SliceProblem:
         """``S A^T M W A S x / ||A||^2``: (ny, nx) -> (ny, nx)."""
         return self.back(self.A(self.support * x))
 
-    def precondition(self, x: Float[Array, "ny nx"], rho: Float[Array, ""]) -> Float[Array, "ny nx"]:
+    def precondition(self, x: Float[Array, "ny nx"], rho: Array | float) -> Float[Array, "ny nx"]:
         """About ``(S A^T A S / ||A||^2 + rho)^-1 x``, symmetric and positive: (ny, nx) -> (ny, nx)."""
         return self.norm_squared * self.kernel.precondition(x, rho * self.norm_squared)
 
@@ -136,7 +137,7 @@ class SliceProblem:
         return jnp.vdot(a, b)
 
 
-def disc_support(A: Projector, dtype=jnp.float32) -> Float[Array, "ny nx"]:
+def disc_support(A: Projector, dtype: DTypeLike = jnp.float32) -> Float[Array, "ny nx"]:
     """1 for the pixels within the geometry's ``disc_radius`` of the axis, else 0: (ny, nx)."""
     radius = A.geometry.disc_radius
     ny, nx = A.image_shape

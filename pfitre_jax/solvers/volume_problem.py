@@ -114,9 +114,7 @@ class VolumeProblem:
         """``S A^T M W A S x / ||A||^2``: (rows, ny, nx) -> (rows, ny, nx)."""
         return self.back(jax.vmap(self.row.A)(self.support * x))
 
-    def precondition(
-        self, x: Float[Array, "rows ny nx"], rho: Float[Array, ""]
-    ) -> Float[Array, "rows ny nx"]:
+    def precondition(self, x: Float[Array, "rows ny nx"], rho: Array | float) -> Float[Array, "rows ny nx"]:
         """About ``(S A^T A S / ||A||^2 + rho)^-1 x``, symmetric and positive."""
         return jax.vmap(lambda image: self.row.precondition(image, rho))(x)
 

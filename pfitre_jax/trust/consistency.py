@@ -49,7 +49,7 @@ def measured_component(
     )
 
 
-def noise_damping(problem: Problem, x: Float[Array, "ny nx"], noise) -> Float[Array, ""]:
+def noise_damping(problem: Problem, x: Float[Array, "ny nx"], noise: Array | float) -> Float[Array, ""]:
     """Returns ``sigma^2 / (s^2 ||A||^2)``, the variance of the noise over that of the image.
 
     With it, :func:`measured_component` is the best linear estimate of a white image from noisy data (Wiener

@@ -20,7 +20,9 @@ VIEWS_MARGIN = 1.5
 RHO_MARGIN = 3.0
 
 
-def disagreement(prior: Prior, problem: Problem, x: Float[Array, "*rows ny nx"], rho) -> Float[Array, ""]:
+def disagreement(
+    prior: Prior, problem: Problem, x: Float[Array, "*rows ny nx"], rho: Array | float
+) -> Float[Array, ""]:
     """Returns ``||f(x) - x|| / ||x||``, the relative change that a prior ``f`` would still make to a result.
 
     It is small where prior and data agree.

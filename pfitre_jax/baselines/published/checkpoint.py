@@ -69,7 +69,7 @@ class PublishedPrior(Prior):
         return PriorInfo(card=self.card)
 
     def denoise(
-        self, v: Float[Array, "ny nx"], *, correction: Array, wedge: Wedge, rho
+        self, v: Float[Array, "ny nx"], *, correction: Array, wedge: Wedge, rho: Array | float
     ) -> Float[Array, "ny nx"]:
         """The image (ny, nx) that the network proposes for ``v``; the other arguments are not used."""
         return network.apply(self.config, self.params, v)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pfitre_jax.data.readers.file_checks import check_file, format_names
 from pfitre_jax.geometry import check_theta_rad
@@ -28,7 +29,7 @@ _LARGEST = 2**23
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
-def to_radians(values, unit: str = "deg") -> np.ndarray:
+def to_radians(values: ArrayLike, unit: str = "deg") -> np.ndarray:
     """Converts angles to radians.
 
     Args:
@@ -78,7 +79,7 @@ def agreed_unit(requested: str | None, stated: str | None, origin: str) -> str |
 
 
 def check_numbers(
-    values, origin: str, expected: str = "one for each view, or use angles='angles.csv'"
+    values: ArrayLike, origin: str, expected: str = "one for each view, or use angles='angles.csv'"
 ) -> np.ndarray:
     """Returns stored values as an array.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pfitre_jax.data.readers.hdf5_file import Hdf5File
 from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
@@ -57,10 +58,10 @@ def _optional(hdf5: Hdf5File, name: str) -> np.ndarray | None:
 
 def write_dxchange(
     path: str | os.PathLike,
-    projections,
-    theta_rad,
+    projections: ArrayLike,
+    theta_rad: ArrayLike,
     *,
-    truth=None,
+    truth: ArrayLike | None = None,
     attributes: Mapping[str, object] = {},
 ) -> None:
     """Writes line integrals as DXchange, with the angles in degrees.

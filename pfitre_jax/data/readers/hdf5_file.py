@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -62,7 +63,7 @@ class Hdf5File:
         """Closes the file."""
         self.file.close()
 
-    def values(self, name: str, selection=()) -> np.ndarray:
+    def values(self, name: str, selection: Any = ()) -> np.ndarray:
         """Values of a dataset, all or those that the index ``selection`` selects.
 
         Raises:
@@ -122,7 +123,7 @@ def angle_unit(dataset: h5py.Dataset) -> str | None:
     return None
 
 
-def attribute_text(attribute) -> str:
+def attribute_text(attribute: Any) -> str:
     """Text of an attribute that is stored as bytes, as a string, or as an array of one of them."""
     words = np.asarray(attribute).ravel()
     word = words[0] if words.size else ""
