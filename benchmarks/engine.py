@@ -240,7 +240,8 @@ def memory() -> dict:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scan.h5"
             _write(path, 256, 30, rows)
-            results[str(rows)] = _memory(recon(path, "--center", 127.5, "--method", "cgls", "--iterations", 3))
+            options = [path, "--center", 127.5, "--method", "cgls", "--iterations", 3]
+            results[str(rows)] = _memory(recon(*options))
     for few, many in (("96", "960"), ("100", "1000")):
         results[f"{many} / {few}"] = results[many]["peak GiB"] / results[few]["peak GiB"]
     return results
