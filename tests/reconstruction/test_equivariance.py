@@ -12,8 +12,8 @@ import pfitre_jax as pf
 THETA = np.deg2rad(np.linspace(-20, 60, 21))
 ROWS = [[(2.0, -3.0, 7.0, 1.0), (-6.0, 5.0, 3.0, 2.0)], [(1.0, 4.0, 8.0, 1.5), (-5.0, -6.0, 2.0, 1.0)]]
 #: Iterations, and the largest relative differences for another unit and for another orientation. The noise of
-#: so few rows, and with it the weight, magnifies rounding. The forward differences of isotropic total variation
-#: have no symmetry; with a wrong orientation the difference is 0.9.
+#: so few rows, and with it the weight, magnifies rounding. The forward differences of isotropic TV have no
+#: symmetry; with a wrong orientation the difference is 0.9.
 METHODS = {"sirt": (60, 1e-3, 1e-3), "fista-tv": (60, 0.01, 0.06), "pfitre": (4, 0.01, 0.06)}
 
 

@@ -87,7 +87,7 @@ def test_rows_without_signal_are_empty(scan):
 
 
 def test_methods_without_a_prior_that_joins_rows_are_refused(scan):
-    with pytest.raises(ValueError, match=r"sirt solves every row for itself.*one of fista-tv, .*pfitre"):
+    with pytest.raises(ValueError, match=r"sirt solves every row separately.*one of fista-tv, .*pfitre"):
         pf.reconstruct(scan, "sirt", joint=True)
 
 

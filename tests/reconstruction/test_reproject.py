@@ -89,7 +89,7 @@ def test_values_per_length_are_projected_in_the_units_of_the_data(straight, resu
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"columns": 0}, "columns is 0; expected the number of detector bins"),
+        ({"columns": 0}, "columns is 0; expected the number of detector columns"),
         ({"center": 99.0}, "the centre 99 is outside the detector"),
         ({"roll_deg": 120.0}, "the roll is 120.0; expected degrees"),
         ({"theta_rad": np.array([90.0])}, "these look like degrees"),
