@@ -67,7 +67,7 @@ def test_it_reconstructs_rows_together_and_refuses_them_one_by_one(trained):
     scan = Scan.create(disc_stack([[(1.0, 2.0, 5.0 + r, 1.0)] for r in range(3)]), THETA, center=CENTER)
     result = pf.reconstruct(scan, "pfitre", joint=True, prior=trained, rho=0.01, iterations=2)
     assert result.volume.shape[0] == 3 and np.isfinite(result.volume).all() and result.residual.max() < 0.5
-    with pytest.raises(ValueError, match="sees the neighbours of every row"):
+    with pytest.raises(ValueError, match="uses the neighbouring rows of every row"):
         pf.reconstruct(scan, "pfitre", prior=trained)
 
 
