@@ -45,11 +45,11 @@ def adapt(
 ) -> None:
     """Fine-tune a prior on one scan (self-supervised).
 
-    Leaves views out and trains the prior to predict them; held-out views
-    decide when to stop. Writes the prior and a picture of the prediction
+    Leaves some views out and trains the prior to predict them. Further held-out
+    views decide when to stop. Writes the prior and a picture of the prediction
     errors. Use the prior with 'pfitre recon SCAN --prior NPZ'.
 
-    Example: pfitre adapt scan.h5 --out mine.npz
+    Example: pfitre adapt scan.h5 --out adapted.npz
     """
     from pfitre_jax.data.atomic_write import check_output_folder, write_files
 

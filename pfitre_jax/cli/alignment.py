@@ -42,7 +42,7 @@ def align_scan(
     """Estimates the motion of a scan and corrects it.
 
     Args:
-        scan: The scan as it was measured; its center is known.
+        scan: The scan as it was measured; its centre is known.
         initial: Initial estimate of the motion.
         saved: File for the estimate while the run is in progress. If it exists, the estimate in it is used.
         drift: Whether to estimate a slow drift, see :func:`pfitre_jax.estimation.alignment.align`.

@@ -13,7 +13,7 @@ from pfitre_jax.cli.errors import ComputationError, describe_error, exit_with, i
 from pfitre_jax.cli.options import EXECUTION
 
 #: Panels of ``pfitre --help``.
-SCAN_PANEL = "Look at a scan"
+SCAN_PANEL = "Inspect a scan"
 RECONSTRUCTION_PANEL = "Reconstruct"
 SIMULATION_PANEL = "Simulate"
 PRIORS_PANEL = "Priors"

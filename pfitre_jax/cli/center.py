@@ -37,7 +37,7 @@ def center(
         option(
             "--try",
             "A:B:S",
-            "Reconstruct one row with the centers A, A+S, ... B (detector column indices).",
+            "Reconstruct one row with the centres A, A+S, ... B (detector column indices).",
             GEOMETRY,
             "none",
         ),
@@ -67,9 +67,9 @@ def center(
         ),
     ] = None,
 ) -> None:
-    """Estimate the rotation axis, or compare several centers or rolls.
+    """Estimate the rotation axis, or compare several centres or rolls.
 
-    Without --try and --try-roll, prints the estimated center and roll with
+    Without --try and --try-roll, prints the estimated centre and roll with
     their uncertainties; with --center, the roll only. With --try or
     --try-roll, writes reconstructions of one row side by side (center.png or
     roll.png) and their residuals (.csv) to the folder --out.
@@ -135,7 +135,7 @@ def _check_trial_options(try_: str | None, try_roll: str | None, others: dict[st
 
 
 def _print_estimates(scan: Scan, center: float | None) -> None:
-    """Prints center and roll with their uncertainties; the center is not estimated if it is known."""
+    """Prints centre and roll with their uncertainties; the centre is not estimated if it is known."""
     from pfitre_jax.estimation.center import find_center
     from pfitre_jax.estimation.estimate import Undetermined
     from pfitre_jax.estimation.roll import find_roll

@@ -92,7 +92,7 @@ def progress_bar(description: str, unit: str = "rows", transient: bool = False) 
 
 
 def describe_scan(scan: Any) -> str:
-    """Returns shape, missing wedge, center and roll of a scan in one line."""
+    """Returns shape, missing wedge, centre and roll of a scan in one line."""
     wedge = scan.wedge
     center = scan.provenance.get("center", f"{scan.center:g}")
     roll = scan.provenance.get("roll", f"{scan.roll_deg:g} degrees")

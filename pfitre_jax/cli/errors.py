@@ -73,8 +73,8 @@ def in_options(message: str) -> str:
 
     >>> in_options("pixel_size is -1; expected more than 0")
     '--pixel-size is -1; expected more than 0'
-    >>> in_options("the prior needs neighboring rows; pass joint=True")
-    'the prior needs neighboring rows; pass --joint'
+    >>> in_options("the prior needs neighbouring rows; pass joint=True")
+    'the prior needs neighbouring rows; pass --joint'
     """
     message = message.replace("another output folder", "another --out")
     message = re.sub(rf"^({_NAMES}) is\b", lambda match: f"{_option(match[1])} is", message)

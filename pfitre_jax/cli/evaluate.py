@@ -24,9 +24,8 @@ def evaluate(
         option(
             "--scenes",
             "NAME",
-            "Samples of the base case: 'heldout' (circuits drawn by other rules than those of the training), "
-            "'circuits' (new circuits drawn by the training's rules), or held-out files: ihp, tile, images, "
-            "battery, rock.",
+            "Samples of the base case: 'heldout' (circuits of other kinds than in training), 'circuits' (new "
+            "circuits of the kinds in training), or held-out files: ihp, tile, images, battery, rock.",
             INPUT,
         ),
     ] = "heldout",
@@ -53,7 +52,7 @@ def evaluate(
         option(
             "--out",
             "DIR",
-            "Folder for tables, pictures and numbers, and for resuming the evaluation.",
+            "Folder for tables, pictures and numbers; an interrupted evaluation resumes from it.",
             OUTPUT,
         ),
     ],
@@ -83,7 +82,7 @@ def evaluate(
     volumes of 12 rows. An interrupted evaluation resumes when the command is
     repeated.
 
-    Example: pfitre evaluate --prior circuits --quick --out judged
+    Example: pfitre evaluate --prior circuits --quick --out evaluation
     """
     from pfitre_jax import evaluation
     from pfitre_jax.data.atomic_write import check_output_folder

@@ -34,10 +34,10 @@ def inspect(
         option("--out", "PNG", "Save a picture of a view, a sinogram and the view angles.", OUTPUT, "none"),
     ] = None,
 ) -> None:
-    """Print what a scan contains and what looks wrong.
+    """Print a summary of a scan and warn about problems.
 
     Shows shape, angles, missing wedge, rotation axis, invalid bins and
-    truncated views. Writes a picture if --out is set.
+    truncated views. With --out, also saves a picture.
 
     Example: pfitre inspect scan.h5 --out scan.png
     """
@@ -78,7 +78,7 @@ def _facts(path: Path, scan: Scan, truncated: np.ndarray) -> dict[str, str]:
 
     theta_deg, wedge = np.rad2deg(scan.theta_rad), scan.wedge
     valid, invalid = scan.projections[scan.mask], ~scan.mask
-    missing = f"{wedge.width_deg:.1f} degrees, centered at {wedge.center_deg:.1f} degrees"
+    missing = f"{wedge.width_deg:.1f} degrees, centred at {wedge.center_deg:.1f} degrees"
     return {
         "scan": str(path),
         "shape": f"{scan.views} views x {scan.rows} rows x {scan.columns} columns",

@@ -24,7 +24,7 @@ def print_memory_check(
     """Prints required and available memory and disk space; nothing is reconstructed.
 
     Args:
-        scan: The scan; its center is known.
+        scan: The scan; its centre is known.
         settings: Settings of the method.
         rows: Rows to reconstruct.
         limit: Memory limit in bytes, or None.
@@ -43,7 +43,7 @@ def print_memory_check(
         {
             "rows": f"{count}, in batches of {plan.chunk}",
             "device": f"{_gib(needed.device)} needed",
-            "host": f"{_gib(needed.host)} needed for rows that wait",
+            "host": f"{_gib(needed.host)} needed to buffer rows",
             "memory": f"{_gib(needed.largest)} needed, {_gib(free_memory)} available",
             "disk": f"{_gib(disk)} needed during the run, {_gib(free_disk)} available",
         }

@@ -67,7 +67,7 @@ OptionalScanPath = Annotated[
 ]
 Sample = Annotated[
     str | None,
-    option("--sample", "NAME", "Simulated scan that comes with the package, instead of SCAN: chip.", INPUT),
+    option("--sample", "NAME", "Use a simulated scan of the package instead of SCAN: chip.", INPUT),
 ]
 Angles = Annotated[
     Path | None,
@@ -126,7 +126,7 @@ ExcludeViews = Annotated[
 ]
 MaskNan = Annotated[
     bool,
-    flag("--mask-nan", "Ignore bins that are NaN or infinite. Without it such a scan is refused.", INPUT),
+    flag("--mask-nan", "Ignore bins that are NaN or infinite. By default such a scan is rejected.", INPUT),
 ]
 
 # Geometry
@@ -146,8 +146,8 @@ Roll = Annotated[
     option(
         "--roll",
         "DEG|auto",
-        "In-plane angle between rotation axis and detector columns in degrees; the projections are rotated "
-        "by it before reconstruction. 'auto' estimates it from the data.",
+        "In-plane angle between rotation axis and detector columns, in degrees; the projections are rotated "
+        "by this angle before reconstruction. 'auto' estimates it from the data.",
         GEOMETRY,
     ),
 ]
@@ -156,7 +156,7 @@ PixelSize = Annotated[
     option(
         "--pixel-size",
         "UM",
-        "Width of a detector bin in micrometers. Image values then have the unit 1/um.",
+        "Width of a detector bin in micrometres. Image values then have the unit 1/um.",
         GEOMETRY,
         "unknown; image values in 1/pixel",
     ),
@@ -179,8 +179,8 @@ Prior = Annotated[
     option(
         "--prior",
         "NAME|PATH",
-        "Learned prior: the name of a shipped one (listed by 'pfitre priors'), an .npz file of 'pfitre "
-        "train' or 'pfitre adapt', or a .pth checkpoint of the published network.",
+        "Learned prior: the name of a shipped one (listed by 'pfitre priors'), an .npz file from "
+        "'pfitre train' or 'pfitre adapt', or a .pth checkpoint of the published network.",
         METHOD,
         "circuits; with --joint: volume",
     ),
@@ -190,7 +190,7 @@ Iterations = Annotated[
     option(
         "--iterations",
         "N",
-        "Number of iterations. For total variation the maximum.",
+        "Number of iterations; for total variation, the maximum number.",
         METHOD,
         "set by the method, see 'pfitre info'",
     ),
@@ -211,7 +211,7 @@ TVWeight = Annotated[
     option(
         "--tv-weight",
         "W|auto",
-        "Weight of the total variation for images of about [0, 1]: a larger value gives smoother slices. "
+        "Weight of total variation, for images scaled to about [0, 1]: a larger value gives smoother slices. "
         "'auto' derives it from the noise in the scan.",
         METHOD,
         "auto",
@@ -221,7 +221,7 @@ Joint = Annotated[
     bool,
     flag(
         "--joint",
-        "Reconstruct all rows together as one volume, so that the prior uses neighboring rows.",
+        "Reconstruct all rows together as one volume, so that the prior uses neighbouring rows.",
         METHOD,
     ),
 ]
@@ -255,7 +255,7 @@ Stripes = Annotated[
 ]
 Gains = Annotated[
     bool,
-    flag("--gains", "Estimate and correct the brightness of each view.", DATA_MODEL),
+    flag("--gains", "Estimate and correct one intensity factor per view (gain).", DATA_MODEL),
 ]
 
 # Alignment
@@ -273,7 +273,7 @@ Drift = Annotated[
     bool,
     flag(
         "--drift",
-        "With --align: estimate a slow drift over the views instead of a separate shift for each view. "
+        "With --align: estimate a slow drift instead of a separate shift for each view. "
         "For scans whose views are too noisy to align one by one.",
         ALIGNMENT,
     ),
@@ -311,7 +311,7 @@ MemoryCheck = Annotated[
     bool,
     flag(
         "--memory-check",
-        "Print the required and the available memory and disk space, and exit without computing.",
+        "Print the required and the available memory and disk space, and exit without reconstructing.",
         EXECUTION,
     ),
 ]

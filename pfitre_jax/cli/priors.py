@@ -17,8 +17,8 @@ def priors(
         str | None,
         argument(
             "NAME|PATH",
-            "Prior whose weights are verified and whose model card is printed as JSON.",
-            "list of the shipped priors",
+            "Prior to verify; its model card is printed as JSON.",
+            "list all shipped priors",
         ),
     ] = None,
 ) -> None:

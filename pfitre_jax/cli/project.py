@@ -14,14 +14,14 @@ from pfitre_jax.cli.options import ALIGNMENT, GEOMETRY, INPUT, OUTPUT, argument,
 
 @command(RECONSTRUCTION_PANEL)
 def project(
-    recon_h5: Annotated[Path, argument("RECON_H5", "Result of 'pfitre recon': its file recon.h5.")],
+    recon_h5: Annotated[Path, argument("RECON_H5", "File recon.h5 from 'pfitre recon'.")],
     *,
     angles: Annotated[
         Path | None,
         option(
             "--angles",
             "CSV",
-            "CSV file with the angles to project at, one per line.",
+            "CSV file with the angles of the projections, one per line.",
             INPUT,
             "measured angles",
         ),
@@ -38,7 +38,7 @@ def project(
         option(
             "--roll",
             "DEG",
-            "In-plane angle between rotation axis and detector columns in degrees.",
+            "In-plane angle between rotation axis and detector columns, in degrees.",
             GEOMETRY,
             "that of the result",
         ),
@@ -52,23 +52,21 @@ def project(
         option(
             "--alignment",
             "CSV",
-            "Alignment of the run (its alignment.csv); the projections are shifted accordingly.",
+            "File alignment.csv of the run; the projections are shifted accordingly.",
             ALIGNMENT,
             "none",
         ),
     ] = None,
     out: Annotated[
         Path,
-        option(
-            "--out", "TIF", "TIFF file for the projections (views, rows, columns), line integrals.", OUTPUT
-        ),
+        option("--out", "TIF", "TIFF file for the predicted line integrals (views, rows, columns).", OUTPUT),
     ],
 ) -> None:
     """Compute the projections that a result predicts.
 
-    Reads recon.h5 and writes projections at any angles in the coordinates of
-    the detector, so that they can be compared with measured ones. Bins that
-    the reconstructed rows do not cover are NaN.
+    Reads recon.h5 and writes projections at any angles, in the coordinates of
+    the detector, so that they can be compared with measured projections. Bins
+    that the reconstructed rows do not cover are NaN.
 
     Example: pfitre project out/recon.h5 --angles angles.csv --out predicted.tif
     """

@@ -25,7 +25,7 @@ def simulate(
         option(
             "--scene",
             "NAME",
-            "Kind of sample, such as circuits, circuits3d, foam or voronoi; an unknown name prints the list.",
+            "Kind of sample, such as circuits, circuits3d, foam or voronoi; an unknown name lists them all.",
             INPUT,
         ),
     ] = "circuits",
@@ -37,7 +37,7 @@ def simulate(
             "For the scenes layouts, images and volumes: file, folder or glob pattern to cut samples from. "
             "May be repeated.",
             INPUT,
-            "files of the configuration's \\[banks]",
+            "files that \\[banks] of the configuration lists",
         ),
     ] = None,
     config: Annotated[
@@ -54,7 +54,8 @@ def simulate(
         option(
             "--rows",
             "N",
-            "Number of detector rows: of one volume for the scenes circuits3d and stacked, else independent.",
+            "Number of detector rows. They are the rows of one volume for the scenes circuits3d and stacked, "
+            "and independent slices otherwise.",
             GEOMETRY,
         ),
     ] = 4,
@@ -80,7 +81,7 @@ def simulate(
         int, option("--seed", "N", "Random seed; the same seed gives the same scan.", EXECUTION)
     ] = 0,
 ) -> None:
-    """Simulate a scan with known truth, or draw the scenes and artifacts.
+    """Simulate a scan with known truth, or draw all scenes and artifacts.
 
     Writes a DXchange file (--out) that 'pfitre recon' reads, or the pictures
     scenes.png and artifacts.png (--gallery).

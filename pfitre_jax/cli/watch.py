@@ -26,7 +26,7 @@ def watch(
     scan: Annotated[
         Path,
         argument(
-            "SCAN", "HDF5 file in DXchange layout that views are being appended to (with or without SWMR)."
+            "SCAN", "HDF5 file in DXchange layout to which views are being appended (with or without SWMR)."
         ),
     ],
     *,
@@ -39,7 +39,7 @@ def watch(
         int, option("--min-views", "N", "Number of views for the first reconstruction.", INPUT)
     ] = 8,
     refresh_views: Annotated[
-        int, option("--refresh-views", "N", "Number of new views after which to refresh.", INPUT)
+        int, option("--refresh-views", "N", "Number of new views between two reconstructions.", INPUT)
     ] = 4,
     max_views: Annotated[
         int | None,
@@ -61,7 +61,7 @@ def watch(
         option(
             "--iterations",
             "N",
-            "Iterations of the first reconstruction; a refresh makes half as many.",
+            "Iterations of the first reconstruction; each later one uses half as many.",
             METHOD,
             "set by the method, see 'pfitre info'",
         ),
@@ -70,7 +70,10 @@ def watch(
     tv_weight: options.TVWeight = None,
     joint: options.Joint = False,
     out: Annotated[
-        Path, option("--out", "DIR", "Folder for live.png and live.tif, replaced at every refresh.", OUTPUT)
+        Path,
+        option(
+            "--out", "DIR", "Folder for live.png and live.tif, replaced after every reconstruction.", OUTPUT
+        ),
     ],
     poll: Annotated[
         float, option("--poll", "SECONDS", "Time between two checks for new views, in seconds.", EXECUTION)
@@ -80,10 +83,11 @@ def watch(
         option("--timeout", "SECONDS", "Stop if no view arrives for this many seconds.", EXECUTION),
     ] = 120.0,
 ) -> None:
-    """Reconstruct chosen rows repeatedly while a scan is being measured.
+    """Reconstruct selected rows repeatedly while a scan is being measured.
 
     Follows a growing file and starts each reconstruction from the previous
-    result. Writes live.png (for an image viewer that reloads) and live.tif.
+    result. Writes live.tif and live.png; open live.png in an image viewer that
+    reloads changed files.
 
     Example: pfitre watch scan.h5 --center 75 --rows 40:42 --out live
     """
@@ -102,7 +106,9 @@ def watch(
         raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
     check_output_folder(out, ["live.png", "live.tif"])
     if not scan.exists():
-        raise FileNotFoundError(f"{scan} does not exist; expected the file that the scan is written to")
+        raise FileNotFoundError(
+            f"{scan} does not exist; expected the file to which the scan is being written"
+        )
 
     from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.preprocess import to_scan
@@ -123,7 +129,7 @@ def watch(
         raise ValueError("--method fbp cannot start from a previous result; expected an iterative method")
     chosen = None if rows is None else parse_slice(rows)
     if chosen is not None and chosen.step not in (None, 1):
-        raise ValueError(f"--rows is {rows}; expected neighboring rows A:B")
+        raise ValueError(f"--rows is {rows}; expected neighbouring rows A:B")
 
     growing = GrowingScan(scan, data)
     schedule = _Schedule(min_views, refresh_views, max_views, timeout)
@@ -165,7 +171,7 @@ def watch(
 
 
 class _Schedule:
-    """Decides when to reconstruct, and from how many views.
+    """Schedule of the reconstructions: when to start one, and from how many views.
 
     Attributes:
         reconstructed: Number of views of the last reconstruction.

@@ -1,4 +1,4 @@
-"""Trial reconstructions of one row with several rotation axis centers or rolls, side by side."""
+"""Trial reconstructions of one row with several rotation centres or rolls, side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Trial:
     """One trial reconstruction.
 
     Attributes:
-        value: The center (detector index) or roll (degrees) that was used.
+        value: The centre (detector index) or roll (degrees) that was used.
         image: (ny, nx), the slice.
         residual: Relative residual of the slice.
     """

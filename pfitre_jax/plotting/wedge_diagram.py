@@ -13,7 +13,7 @@ from pfitre_jax.plotting.style import FRAME, MEASURED, MISSING, TEXT
 
 
 def draw_wedge(axis: Axes, theta_rad: np.ndarray, wedge: Wedge) -> None:
-    """Draws measured view angles as lines through the center and the missing wedge as a filled sector.
+    """Draws measured view angles as lines through the centre and the missing wedge as a filled sector.
 
     Directions are those of the detector axis ``t`` in the image, folded modulo pi and drawn on both sides.
 
