@@ -48,8 +48,8 @@ def trainable_parameters(prior: NetworkPrior | UnrolledPrior, iterations: int | 
         prior = UnrolledPrior(jax.tree.map(lambda a: jnp.asarray(a)[None], prior), jnp.full(1, rho))
     have = prior.rho.shape[0]
     if iterations is None or have not in (1, iterations):
-        expected = "those of one network for any rho" if iterations is None else f"1 or {iterations}"
-        raise ValueError(f"the weights are of {have} iterations; expected {expected}")
+        expected = "one network for any rho" if iterations is None else f"1 or {iterations}"
+        raise ValueError(f"the weights are of {have} iterations; expected those of {expected}")
     copies = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a), iterations // have, axis=0), prior)
     return UnrolledParameters(copies.prior.params, jnp.log(copies.rho) / LOG_RHO_SCALE)
 

@@ -78,7 +78,7 @@ def test_what_does_not_go_together_is_refused(weights):
     with pytest.raises(ValueError, match="need slices that are rows of one volume"):
         dataclasses.replace(CONFIG, network=NETWORK, pairs=PairSettings()).check()
     other = dataclasses.replace(CONFIG, network=dataclasses.replace(CONFIG.network, growth=8))
-    with pytest.raises(ValueError, match="differs by fewer in_channels"):
+    with pytest.raises(ValueError, match="differs only in having fewer in_channels"):
         check_weights(other, weights, None, "volume")
 
 
