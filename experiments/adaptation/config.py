@@ -43,7 +43,7 @@ PRESETS = {
     "default": Config(),
     "tiny": Config(
         settings=AdaptationSettings(
-            steps=2, check_every=1, splits=2, unrolled=1, judged_iterations=1, batch=1
+            steps=2, check_every=1, splits=2, unrolled=1, validation_iterations=1, batch=1
         ),
         held_out={"36-50": "36:51"},
         training_row_step=42,

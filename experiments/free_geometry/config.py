@@ -54,7 +54,7 @@ PRESETS = {
             **dict(row_shift=0.0, roll_deg=0.0, gain=0.0, center=0.0),
         ),
         settings=AdaptationSettings(
-            steps=4, check_every=2, splits=2, unrolled=1, judged_iterations=1, batch=2
+            steps=4, check_every=2, splits=2, unrolled=1, validation_iterations=1, batch=2
         ),
         shown_row=3,
     ),

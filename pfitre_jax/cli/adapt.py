@@ -102,8 +102,8 @@ def adapt(
             {out.name: write_prior, picture.name: lambda path: figure.savefig(path, format="png")},
         )
     print_note(
-        f"relative residual of {len(adapted.judged)} held-out views: {adapted.errors[0]:.4f} before and "
-        f"{adapted.error:.4f} after {adapted.step} steps"
+        f"relative residual of {len(adapted.validation_views)} held-out views: {adapted.errors[0]:.4f} "
+        f"before and {adapted.error:.4f} after {adapted.step} steps"
     )
     if adapted.step == 0:
         print_warnings(["no step predicted the held-out views better; the prior is written unchanged"])

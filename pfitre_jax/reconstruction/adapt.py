@@ -92,7 +92,7 @@ def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPri
         "scan": {name: str(value) for name, value in scan.provenance.items()},
         "steps": adapted.step,
         "views_moved": bool(np.any(adapted.shifts)),
-        "judged_views": [int(view) for view in adapted.judged],
+        "validation_views": [int(view) for view in adapted.validation_views],
         "error_before": adapted.errors[0],
         "error_after": adapted.error,
     }

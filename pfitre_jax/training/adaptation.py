@@ -1,7 +1,7 @@
-"""Fine-tuning of a prior on one scan, without truth: it learns to predict held-out views.
+"""Self-supervised fine-tuning of a prior on one scan: it is trained to predict held-out views.
 
-The positions of the views can be learned with it, through the same loop. A view that is used moves to where
-the others are predicted best, and a held-out view to its prediction.
+The shifts of the views can be estimated at the same time, through the same loop: those of the used views
+improve the prediction of the held-out views, and those of a held-out view align it with its prediction.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class AdaptationSettings:
         steps: Largest number of steps.
         rate: Learning rate of Adam.
         clip: Global norm that gradients are clipped to.
-        geometry_rate: Learning rate of the views' shifts, bins; 0 keeps them.
+        geometry_rate: Learning rate of the shifts of the views, bins; 0 keeps the shifts fixed.
         unrolled: Iterations of the loop that a step differentiates through.
-        judged_iterations: Iterations of the loop that predicts the judged views.
-        rho: Prior strength of the loop: that of a reconstruction at a noise of 1% or less.
-        splits: Number of ways to hold views out, which the steps use in turn.
-        share: Share of the views that a split holds out.
-        judged_share: Share of the views that no step learns from, which decide when to stop.
-        check_every: Steps between two checks of the judged views.
+        validation_iterations: Iterations of the loop that predicts the validation views.
+        rho: Prior strength of the loop, relative to ``||A||^2 = 1``; the default suits noise of 1% or less.
+        splits: Number of training splits, which the steps use in turn.
+        share: Share of the other views that a training split holds out.
+        validation_share: Share of the views that no step trains the network on; they decide when to stop.
+        check_every: Steps between two checks of the validation views.
         patience: Checks without an improvement after which the fine-tuning stops.
         margin: Relative decrease of the error that counts as an improvement.
-        batch: Rows of a step.
+        batch: Number of rows in a step.
         seed: Seed of splits and rows.
     """
 
@@ -55,11 +55,11 @@ class AdaptationSettings:
     clip: float = 1.0
     geometry_rate: float = 0.0
     unrolled: int = 3
-    judged_iterations: int = 6
+    validation_iterations: int = 6
     rho: float = 0.005
     splits: int = 6
     share: float = 0.2
-    judged_share: float = 0.15
+    validation_share: float = 0.15
     check_every: int = 10
     patience: int = 3
     margin: float = 0.005
@@ -73,7 +73,7 @@ class Split:
 
     Attributes:
         used: (views,), 1 for views to reconstruct from, else 0.
-        target: (views,), 1 for views to predict, else 0.
+        target: (views,), 1 for held-out views to predict, else 0.
         wedge: Missing wedge of the used views.
     """
 
@@ -88,14 +88,14 @@ class Adapted:
 
     Attributes:
         prior: The best prior, or the original one where none was better.
-        shifts: (views,), bins, to be added to the shifts of the geometry; without the components that move
-            the object in its plane, which no scan determines.
+        shifts: (views,), bins, to be added to the shifts of the geometry; without the components that
+            translate the object in its plane, which a scan does not determine.
         step: Step of the best prior, 0 for the original one.
         check_steps: Steps of the checks.
-        errors: Relative residuals ``||M(A x - y)|| / ||M y||`` of the judged views at the checks.
+        errors: Relative residuals ``||M(A x - y)|| / ||M y||`` of the validation views at the checks.
         losses: Relative residuals of the target views of every step.
-        judged: (judged views,), indices of the judged views. No step learns from them, except for their
-            shifts.
+        validation_views: (validation views,), indices of the validation views. No step trains the network on
+            them; only their shifts are estimated.
     """
 
     prior: NetworkPrior
@@ -104,19 +104,20 @@ class Adapted:
     check_steps: list[int]
     errors: list[float]
     losses: list[float]
-    judged: np.ndarray
+    validation_views: np.ndarray
 
     @property
     def error(self) -> float:
-        """Relative residual of the judged views with the best prior."""
+        """Relative residual of the validation views with the best prior."""
         return self.errors[self.check_steps.index(self.step)]
 
 
 def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Split, list[Split]]:
-    """Makes the judged split and the splits to learn from, which exclude its target views.
+    """Makes the validation split and the training splits, which exclude its target views.
 
-    Half of the judged views lie at one end of the angular range, where the prediction extrapolates into the
-    wedge; the rest are spread. The other splits hold out a block at an end or spread views in turn.
+    Half of the validation views lie at one end of the angular range, where the prediction extrapolates into
+    the wedge; the rest are spread over the range. The training splits alternately hold out a block of views
+    at one end and views chosen at random.
 
     Args:
         theta_rad: (views,), view angles.
@@ -141,11 +142,11 @@ def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Spl
         target[held_out] = 1
         return Split(used, target, Wedge.from_angles(theta[used > 0]))
 
-    number = max(2, round(settings.judged_share * views))
+    number = max(2, round(settings.validation_share * views))
     end, rest = order[: number // 2], order[number // 2 :]
     spread = rest[np.linspace(0, rest.size - 1, number - end.size + 2).round().astype(int)[1:-1]]
-    judged = np.concatenate([end, spread])
-    available = order[~np.isin(order, judged)]
+    validation = np.concatenate([end, spread])
+    available = order[~np.isin(order, validation)]
     number = max(1, round(settings.share * available.size))
     splits = []
     for k in range(settings.splits):
@@ -156,7 +157,7 @@ def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Spl
             size = max(1, round(number * (1 - k / (2 * settings.splits))))
             held_out = available[:size] if k % 4 else available[-size:]
         splits.append(split(available, held_out))
-    return split(order, judged), splits
+    return split(order, validation), splits
 
 
 def adapt(
@@ -171,8 +172,8 @@ def adapt(
 
     Each step holds out some views, reconstructs a few rows from the others and lowers the squared error of
     the prediction of the held-out views, as Noise2Self does with pixels. The fine-tuning stops when the
-    prediction of the judged views no longer improves. With a ``geometry_rate`` each step also moves the
-    judged views to their predictions, and learns nothing else from them.
+    prediction of the validation views no longer improves. With a ``geometry_rate`` each step also shifts the
+    validation views towards their predictions; the network is not trained on them.
 
     Args:
         prior: The prior.
@@ -189,52 +190,56 @@ def adapt(
         Batson & Royer, Noise2Self, ICML 2019.
     """
     settings = AdaptationSettings() if settings is None else settings
-    judged_split, splits = make_splits(problem.A.geometry.theta_rad, settings)
+    validation_split, splits = make_splits(problem.A.geometry.theta_rad, settings)
     symmetric, prior = prior.symmetric, dataclasses.replace(prior, symmetric=False)
     sinograms, masks = jnp.asarray(sinograms), jnp.asarray(masks, jnp.float32)
     rows = len(sinograms)
-    sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (judged_split, *splits)]
-    judge = functools.partial(_judged_error, settings)
+    sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (validation_split, *splits)]
+    validate = functools.partial(_validation_error, settings)
     theta = np.asarray(problem.A.geometry.theta_rad, float)
-    free = _Free(prior.params, jnp.zeros(theta.size))
-    moments = _optimiser(settings).init(free)
-    error = float(judge(prior, free, problem, sets[0]))
-    best, check_steps, errors, losses = (error, free, 0), [0], [error], []
+    trainable = _Trainable(prior.params, jnp.zeros(theta.size))
+    moments = _optimiser(settings).init(trainable)
+    error = float(validate(prior, trainable, problem, sets[0]))
+    best, check_steps, errors, losses = (error, trainable, 0), [0], [error], []
     rng = np.random.default_rng([settings.seed, 1])
     for done in range(1, settings.steps + 1):
         picked = rng.choice(rows, min(settings.batch, rows), replace=False)
-        judged, batch = (
+        validation, batch = (
             jax.tree.map(lambda a: a[picked], part)  # noqa: B023
             for part in (sets[0].target, sets[1 + (done - 1) % len(splits)])
         )
-        free, moments, loss = _step(settings, free, moments, prior, problem, batch, judged)
+        trainable, moments, loss = _step(settings, trainable, moments, prior, problem, batch, validation)
         if settings.geometry_rate:
-            free = dataclasses.replace(
-                free, shifts=jnp.asarray(remove_object_shift(theta, free.shifts), jnp.float32)
+            trainable = dataclasses.replace(
+                trainable, shifts=jnp.asarray(remove_object_shift(theta, trainable.shifts), jnp.float32)
             )
         losses.append(float(loss))
         if done % settings.check_every == 0 or done == settings.steps:
             if settings.geometry_rate:
                 # The first iterates depend on the positions of the views.
-                moved = _moved(problem, free.shifts)
-                now = dataclasses.replace(prior, params=free.params)
-                sets = [_starts(now, moved, sinograms, masks, s, settings) for s in (judged_split, *splits)]
-            error = float(judge(prior, free, problem, sets[0]))
+                moved = _moved(problem, trainable.shifts)
+                now = dataclasses.replace(prior, params=trainable.params)
+                sets = [
+                    _starts(now, moved, sinograms, masks, s, settings) for s in (validation_split, *splits)
+                ]
+            error = float(validate(prior, trainable, problem, sets[0]))
             check_steps.append(done)
             errors.append(error)
             if error < (1 - settings.margin) * best[0]:
-                best = (error, free, done)
+                best = (error, trainable, done)
             if done - best[2] >= settings.patience * settings.check_every or not np.isfinite(error):
                 break
         report(done, settings.steps)
     adapted = dataclasses.replace(prior, params=best[1].params, symmetric=symmetric)
     shifts = np.asarray(best[1].shifts, float)
-    return Adapted(adapted, shifts, best[2], check_steps, errors, losses, np.flatnonzero(judged_split.target))
+    return Adapted(
+        adapted, shifts, best[2], check_steps, errors, losses, np.flatnonzero(validation_split.target)
+    )
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _Free:
+class _Trainable:
     """Trained quantities: parameters of the network, and shifts of the views, (views,), bins."""
 
     params: object
@@ -274,13 +279,15 @@ def _row(problem: SliceProblem, sinogram, mask, wedge) -> SliceProblem:
     return dataclasses.replace(problem.with_sinogram(sinogram, mask), wedge=wedge)
 
 
-def _residuals(prior, free: _Free, problem: SliceProblem, settings, iterations, differentiate, rows: _Rows):
+def _residuals(
+    prior, trainable: _Trainable, problem: SliceProblem, settings, iterations, differentiate, rows: _Rows
+):
     """Returns residuals ``A x - y`` of all views, (rows, views, columns), ``x`` from the used views.
 
-    The second array is the same without gradients to what ``x`` was reconstructed with.
+    The second array has the same values, but no gradient flows through ``x``.
     """
-    problem = _moved(problem, free.shifts)
-    loop = HQS(dataclasses.replace(prior, params=free.params), settings.rho)
+    problem = _moved(problem, trainable.shifts)
+    loop = HQS(dataclasses.replace(prior, params=trainable.params), settings.rho)
 
     def one(row: _Rows):
         row_problem = _row(problem, row.sinogram, row.used, row.wedge)
@@ -306,29 +313,29 @@ def _squared(residuals, mask, sinograms):
 def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
     network = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.rate))
     shifts = optax.adam(settings.geometry_rate) if settings.geometry_rate else optax.set_to_zero()
-    return optax.partition({"network": network, "shifts": shifts}, _Free("network", "shifts"))
+    return optax.partition({"network": network, "shifts": shifts}, _Trainable("network", "shifts"))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _judged_error(settings, prior, free: _Free, problem, rows: _Rows):
-    residuals, _ = _residuals(prior, free, problem, settings, settings.judged_iterations, None, rows)
+def _validation_error(settings, prior, trainable: _Trainable, problem, rows: _Rows):
+    residuals, _ = _residuals(prior, trainable, problem, settings, settings.validation_iterations, None, rows)
     return jnp.sqrt(_squared(residuals, rows.target, rows.sinogram))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _step(settings, free: _Free, moments, prior, problem, rows: _Rows, judged):
-    """Makes a step; the bins ``judged: (rows, views, columns)`` train only the shifts of their views."""
+def _step(settings, trainable: _Trainable, moments, prior, problem, rows: _Rows, validation):
+    """Makes a step; the bins ``validation: (rows, views, columns)`` train only the shifts of their views."""
 
-    def losses(free: _Free):
+    def losses(trainable: _Trainable):
         if not settings.geometry_rate:
-            free = dataclasses.replace(free, shifts=jax.lax.stop_gradient(free.shifts))
+            trainable = dataclasses.replace(trainable, shifts=jax.lax.stop_gradient(trainable.shifts))
         residuals, fixed_image = _residuals(
-            prior, free, problem, settings, settings.unrolled, "checkpoint", rows
+            prior, trainable, problem, settings, settings.unrolled, "checkpoint", rows
         )
         loss = _squared(residuals, rows.target, rows.sinogram)
-        judged_loss = _squared(fixed_image, judged, rows.sinogram) if settings.geometry_rate else 0.0
-        return loss + judged_loss, loss
+        validation_loss = _squared(fixed_image, validation, rows.sinogram) if settings.geometry_rate else 0.0
+        return loss + validation_loss, loss
 
-    gradients, loss = jax.grad(losses, has_aux=True)(free)
-    updates, moments = _optimiser(settings).update(gradients, moments, free)
-    return optax.apply_updates(free, updates), moments, jnp.sqrt(loss)
+    gradients, loss = jax.grad(losses, has_aux=True)(trainable)
+    updates, moments = _optimiser(settings).update(gradients, moments, trainable)
+    return optax.apply_updates(trainable, updates), moments, jnp.sqrt(loss)

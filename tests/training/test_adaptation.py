@@ -1,4 +1,4 @@
-"""A prior adapted to a scan: what is left out, what is judged, and that it learns from the scan alone."""
+"""A prior adapted to a scan: training splits, validation views, and learning from the scan alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pfitre_jax.twin.scenes.heldout import heldout
 SIZE = 24
 THETA = np.deg2rad(np.arange(-45.0, 45.0, 3.0))
 SETTINGS = AdaptationSettings(
-    steps=60, rate=3e-3, unrolled=2, judged_iterations=2, splits=4, check_every=5, patience=20, batch=2
+    steps=60, rate=3e-3, unrolled=2, validation_iterations=2, splits=4, check_every=5, patience=20, batch=2
 )
 PRIOR = NetworkPrior.create(
     UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
@@ -42,28 +42,30 @@ def adapted(scan):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_split_shows_what_is_judged(seed):
-    judge, splits = make_splits(THETA, dataclasses.replace(AdaptationSettings(), seed=seed))
-    judged = judge.target > 0
-    assert judged.sum() == 4 and np.array_equal(judge.used > 0, ~judged)
+def test_no_split_contains_validation_views(seed):
+    validation_split, splits = make_splits(THETA, dataclasses.replace(AdaptationSettings(), seed=seed))
+    validation = validation_split.target > 0
+    assert validation.sum() == 4 and np.array_equal(validation_split.used > 0, ~validation)
     # Some at an end of the range, where the wedge grows, and some within it.
-    assert judged[[0, -1]].any() and judged[2:-2].any()
-    assert judge.wedge.width_deg > Wedge.from_angles(THETA).width_deg + 3
+    assert validation[[0, -1]].any() and validation[2:-2].any()
+    assert validation_split.wedge.width_deg > Wedge.from_angles(THETA).width_deg + 3
     for split in splits:
-        assert not np.any(split.used[judged]) and not np.any(split.target[judged])
+        assert not np.any(split.used[validation]) and not np.any(split.target[validation])
         assert not np.any(split.used * split.target) and split.target.any()
         np.testing.assert_allclose(split.wedge.width_rad, Wedge.from_angles(THETA[split.used > 0]).width_rad)
     assert len({tuple(split.target) for split in splits}) == len(splits)
 
 
 @pytest.mark.parametrize("views", [12, 13, 51, 180])
-def test_half_of_what_is_judged_is_spread(views):
-    judge, _ = make_splits(np.linspace(0.0, 1.5, views), AdaptationSettings())
-    judged = np.flatnonzero(judge.target)
-    assert judged.size == max(2, round(0.15 * views))
+def test_half_of_the_validation_views_are_spread(views):
+    validation_split, _ = make_splits(np.linspace(0.0, 1.5, views), AdaptationSettings())
+    validation = np.flatnonzero(validation_split.target)
+    assert validation.size == max(2, round(0.15 * views))
     # The block at an end, and neighbours that are apart.
-    alone = [k for k in judged if not {k - 1, k + 1} & set(judged)]
-    assert len(alone) >= judged.size - judged.size // 2 - 1 and (judged[0] == 0 or judged[-1] == views - 1)
+    alone = [k for k in validation if not {k - 1, k + 1} & set(validation)]
+    assert len(alone) >= validation.size - validation.size // 2 - 1 and (
+        validation[0] == 0 or validation[-1] == views - 1
+    )
 
 
 def test_too_few_views_are_refused():
@@ -78,10 +80,10 @@ def test_views_never_seen_are_predicted_better(adapted):
     assert adapted.error <= best / (1 - SETTINGS.margin)
 
 
-def test_the_judged_views_never_enter(scan, adapted):
-    """Other values there leave every step as it was; only the judgement changes."""
+def test_validation_views_never_enter(scan, adapted):
+    """Other values there leave every step as it was; only the validation error changes."""
     problem, sinograms, masks = scan
-    spoiled = sinograms.at[:, adapted.judged].add(1.0)
+    spoiled = sinograms.at[:, adapted.validation_views].add(1.0)
     other = adapt(PRIOR, problem, spoiled, masks, SETTINGS)
     np.testing.assert_array_equal(other.losses, adapted.losses)
     assert other.errors[0] > 2 * adapted.errors[0]
@@ -108,18 +110,18 @@ def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
 
 @pytest.mark.slow
 def test_views_are_moved_to_where_they_belong(scan):
-    """With the network as it is: shifts that were put in are found, the judged views' too."""
+    """With the network as it is: shifts that were put in are found, those of the validation views too."""
     problem, _, masks = scan
     moved = remove_object_shift(THETA, np.random.default_rng(0).normal(0, 0.7, THETA.size))
     geometry = dataclasses.replace(problem.A.geometry, shifts=jnp.asarray(moved, jnp.float32))
     A = Projector(geometry)
     truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
     data = jax.jit(jax.vmap(A))(truth)
-    free = dataclasses.replace(SETTINGS, rate=0.0, geometry_rate=0.05, steps=100, judged_iterations=4)
+    free = dataclasses.replace(SETTINGS, rate=0.0, geometry_rate=0.05, steps=100, validation_iterations=4)
     adapted = adapt(PRIOR, problem, data, masks, free)
     off = adapted.shifts - moved
     basis = np.stack([np.ones(THETA.size), np.cos(THETA), np.sin(THETA)], axis=1)
     off -= basis @ np.linalg.lstsq(basis, off, rcond=None)[0]
-    assert np.std(off) < 0.4 * np.std(moved) and np.std(off[adapted.judged]) < 0.5 * np.std(moved)
+    assert np.std(off) < 0.4 * np.std(moved) and np.std(off[adapted.validation_views]) < 0.5 * np.std(moved)
     assert adapted.error < 0.7 * adapted.errors[0]
     jax.tree.map(np.testing.assert_array_equal, adapted.prior.params, PRIOR.params)
