@@ -16,7 +16,9 @@ class MoveBar(Protocol):
 
     def __call__(
         self, done: int | None = None, total: int | None = None, description: str | None = None
-    ) -> None: ...
+    ) -> None:
+        """Moves the bar to ``done`` of ``total``."""
+        ...
 
 
 def print_line(text: object) -> None:

@@ -54,7 +54,7 @@ def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) ->
     return folder
 
 
-def write_files(folder: str | os.PathLike, writers: Mapping[str, Callable[[Path], None]]) -> list[Path]:
+def write_files(folder: str | os.PathLike, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
     """Writes files into ``folder``, all of them or none; creates the folder.
 
     Args:

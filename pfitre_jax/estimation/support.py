@@ -94,6 +94,6 @@ def _signal_beyond_disc(geometry: ParallelGeometry, overview: Overview) -> float
 
 
 def _pixel_grid(size: int) -> tuple[Float[np.ndarray, "1 size"], Float[np.ndarray, "size 1"]]:
-    """x (1, size) to the right and y (size, 1) upwards, in pixels from the middle."""
+    """Coordinates x (1, size) to the right and y (size, 1) upwards, in pixels from the middle."""
     x = np.arange(size) - (size - 1) / 2
     return x[None, :], -x[:, None]

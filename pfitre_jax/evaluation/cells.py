@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from pfitre_jax.evaluation.method_names import ALL, OF_VOLUMES, WITH_ARTIFACTS, WITH_FACTORS
 from pfitre_jax.evaluation.scenes import FILES, SOURCES, VOLUMES
@@ -147,6 +148,9 @@ def list_cells(settings: EvaluationSettings, only: str | None = None) -> list[Ce
     """
     if only is not None and only not in FACTORS:
         raise ValueError(f"unknown factor {only!r}; expected one of {', '.join(FACTORS)}")
+    base_methods: tuple[str, ...]
+    factor_methods: tuple[str, ...]
+    artifact_methods: tuple[str, ...]
     if settings.rows > 1:
         base_methods = factor_methods = artifact_methods = OF_VOLUMES
     else:
@@ -212,12 +216,11 @@ def _base(settings: EvaluationSettings, number: int, methods: tuple[str, ...]) -
 def _varied(base: list[Cell], factor: str, values: tuple[float, ...], methods: tuple[str, ...]) -> list[Cell]:
     """Returns the base cells with each of the other values of a factor."""
     field = VARIED[factor]
-    return [
-        dataclasses.replace(cell, **{field: value}, factor=factor, value=f"{value:g}", methods=methods)
-        for value in values
-        for cell in base
-        if getattr(cell, field) != value
-    ]
+    cells = []
+    for value in values:
+        changes: dict[str, Any] = {field: value, "factor": factor, "value": f"{value:g}", "methods": methods}
+        cells += [dataclasses.replace(cell, **changes) for cell in base if getattr(cell, field) != value]
+    return cells
 
 
 def _spread(count: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ def draw_evaluation(records: list[dict], summary: dict, settings: EvaluationSett
         settings: Settings of the evaluation.
     """
     base = [r for r in records if r["factor"] == "orientation"]
-    panels = [
+    panels: list[tuple[Callable[..., None], tuple]] = [
         (_draw_scatter, (base,)),
         (_draw_kinds, (base,)),
         *([(_draw_angles, (base, summary["gain_by_angle_deg"]))] if "gain_by_angle_deg" in summary else []),

@@ -95,10 +95,10 @@ def _wedge(cell: Cell) -> Array:
 def _instruments(cell: Cell) -> dict[str, Instrument]:
     artifact = {cell.artifact: (cell.strength, cell.strength)} if cell.artifact else {}
     noise = {"noise": (cell.noise, cell.noise)}
-    instrument = quiet_instrument(**(noise | artifact))
+    noise_free = {"noise": (0.0, 0.0), "counts": (0.0, 0.0)}
     return {
-        "instrument": instrument,
-        "noise_free": dataclasses.replace(instrument, noise=(0.0, 0.0), counts=(0.0, 0.0)),
+        "instrument": quiet_instrument(**(noise | artifact)),
+        "noise_free": quiet_instrument(**(artifact | noise_free)),
     }
 
 

@@ -103,6 +103,7 @@ class FiLM(nnx.Module):
         self.dense = nnx.Linear(embedding, 2 * channels, rngs=rngs)
 
     def __call__(self, x: Float[Array, "ny nx c"], embedding: Float[Array, " e"]) -> Float[Array, "ny nx c"]:
+        """Modulated channels: (ny, nx, c) -> (ny, nx, c)."""
         scale, shift = jnp.split(self.dense(embedding), 2)
         return x * (1 + scale)[None, None] + shift[None, None]
 
@@ -115,6 +116,7 @@ class ConditionedConvolution(nnx.Module):
         self.film = FiLM(embedding, outputs, rngs=rngs)
 
     def __call__(self, x: Float[Array, "ny nx c"], embedding: Float[Array, " e"]) -> Float[Array, "ny nx d"]:
+        """Convolved and modulated channels: (ny, nx, c) -> (ny, nx, d)."""
         return gelu(self.film(self.convolution(x), embedding))
 
 
@@ -139,6 +141,7 @@ class ResidualDenseBlock(nnx.Module):
         self.fuse = nnx.Linear(channels + len(dilations) * growth, channels, rngs=rngs)
 
     def __call__(self, x: Float[Array, "ny nx c"]) -> Float[Array, "ny nx c"]:
+        """Output of the block: (ny, nx, c) -> (ny, nx, c)."""
         features = x
         for layer in self.convolutions:
             features = jnp.concatenate([features, gelu(layer(features))], axis=-1)

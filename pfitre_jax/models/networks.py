@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from jaxtyping import Array
 
@@ -24,29 +24,50 @@ class NetworkConfig(Protocol):
     """What a learned prior reads from the configuration of its network; a frozen, hashable dataclass.
 
     Attributes:
-        network: Name of the network in :data:`NETWORKS`.
         in_channels: Channels of the input: the image, the data correction, neighbouring rows.
         condition: Length of the condition vector.
         turned: Whether images are rotated into the frame of the wedge.
         conditioned: Whether the network receives the condition; otherwise it receives zeros.
-        least_arrays: Lower bound of the number of parameter arrays, known without building the network.
     """
 
-    in_channels: int
-    condition: int
-    turned: bool
-    conditioned: bool
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input: the image, the data correction, neighbouring rows."""
+        ...
 
     @property
-    def network(self) -> str: ...
+    def condition(self) -> int:
+        """Length of the condition vector."""
+        ...
 
     @property
-    def least_arrays(self) -> int: ...
+    def turned(self) -> bool:
+        """Whether images are rotated into the frame of the wedge."""
+        ...
 
-    def to_json(self) -> str: ...
+    @property
+    def conditioned(self) -> bool:
+        """Whether the network receives the condition; otherwise it receives zeros."""
+        ...
+
+    @property
+    def network(self) -> str:
+        """Name of the network in :data:`NETWORKS`."""
+        ...
+
+    @property
+    def least_arrays(self) -> int:
+        """Lower bound of the number of parameter arrays, known without building the network."""
+        ...
+
+    def to_json(self) -> str:
+        """The configuration as JSON text."""
+        ...
 
     @classmethod
-    def from_json(cls, text: str) -> NetworkConfig: ...
+    def from_json(cls, text: str) -> Self:
+        """The configuration in a text of :meth:`to_json`."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -153,6 +153,7 @@ class UNet(nnx.Module):
     def __call__(
         self, image: Float[Array, "ny nx channels"], condition: Float[Array, " k"]
     ) -> Float[Array, "ny nx"]:
+        """The update of an image: (ny, nx, channels) and condition (k,) -> (ny, nx)."""
         ny, nx = image.shape[:2]
         e = gelu(self.embed(condition))
         full = self.enter(pad_to_multiple(image, 4), e)

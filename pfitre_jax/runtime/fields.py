@@ -29,7 +29,10 @@ def add_fields(fields: Iterable[tuple[str, str, Any, str]]) -> Callable[[Class],
             setattr(cls, name, default)
             lines.append(f"        {name}: {description}")
         cls.__annotations__ = annotations
-        cls.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), *lines, ""])
+        documented = (cls.__doc__ or "").rstrip()
+        if "Attributes:" not in documented:
+            documented += "\n\n    Attributes:"
+        cls.__doc__ = "\n".join([documented, *lines, ""])
         return cls
 
     return decorate

@@ -40,10 +40,11 @@ class ADMMState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ADMM(Solver[ADMMState]):
-    """``x = argmin_{x >= 0} 1/2 ||M(A x - y)||^2 / ||A||^2 + rho/2 ||x - (z - u)||^2``;
-    ``z = prior(x + u)``; ``u += x - z``; the result is ``x``.
+    """Alternating direction method of multipliers with a prior.
 
-    With the prox of a function it minimises the data term plus that function.
+    Each step computes ``x = argmin_{x >= 0} 1/2 ||M(A x - y)||^2 / ||A||^2 + rho/2 ||x - (z - u)||^2``,
+    ``z = prior(x + u)`` and ``u += x - z``. The result is ``x``. With the prox of a function it minimises the
+    data term plus that function.
 
     Attributes:
         prior: A :class:`pfitre_jax.interfaces.Prior`; a network must have been trained on ``x + u``.

@@ -25,8 +25,9 @@ def admm_tv(
     cg_iterations: int = 5,
     **options: Unpack[SolveOptions],
 ) -> Solution:
-    """Reconstructs one slice by :class:`pfitre_jax.solvers.ADMM` with total variation, the problem that
-    ``fista_tv`` solves.
+    """Reconstructs one slice by :class:`pfitre_jax.solvers.ADMM` with total variation.
+
+    It solves the same problem as ``fista_tv``.
 
     Args:
         A: Projector.

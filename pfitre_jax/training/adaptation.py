@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -242,8 +243,8 @@ def adapt(
 class _Trainable:
     """Trained quantities: parameters of the network, and shifts of the views, (views,), bins."""
 
-    params: object
-    shifts: Array
+    params: Any
+    shifts: Any
 
 
 @jax.tree_util.register_dataclass

@@ -194,5 +194,5 @@ def _extended(path: tuple[str, ...], error: BaseException) -> tuple[str, ...]:
             return (*path, note.name)
         if isinstance(note, IterableValidationNote):
             *outer, last = path
-            return (*outer, f"{last} {note.index + 1}")
+            return (*outer, f"{last} {int(note.index) + 1}")
     return path

@@ -42,6 +42,7 @@ def export_weights(
         Path of the weights.
     """
     stage = config.stage(int(state.step) - 1)
+    assert stage.instrument is not None
     prior = prior_with_parameters(NetworkPrior(None, config.network), state.average)
     rho = prior.info.rho
     card = {

@@ -51,7 +51,7 @@ def fit_network(config: TrainingConfig, prior: NetworkPrior | UnrolledPrior) -> 
         ValueError: If the networks differ in anything else.
     """
     if isinstance(prior, UnrolledPrior):
-        return dataclasses.replace(prior, prior=fit_network(config, prior.prior))
+        return dataclasses.replace(prior, prior=network.extend(prior.prior, config.network))
     return network.extend(prior, config.network)
 
 

@@ -59,6 +59,18 @@ class Proposal:
     relative_residual: Callable[[], Float[Array, " slices"]] | None = None
 
 
+def idempotence(proposal: Proposal) -> Float[Array, ""]:
+    """``mean |z - f(z)|``, for a proposal with ``propose_again``."""
+    assert proposal.propose_again is not None
+    return l1(proposal.propose_again(), proposal.image)
+
+
+def consistency(proposal: Proposal) -> Float[Array, ""]:
+    """Mean over slices of the relative residual, for a proposal with ``relative_residual``."""
+    assert proposal.relative_residual is not None
+    return jnp.mean(proposal.relative_residual())
+
+
 @dataclasses.dataclass(frozen=True)
 class Loss:
     """One term of the loss; its weight is a field of :class:`LossWeights`.
@@ -100,13 +112,13 @@ LOSSES = (
     Loss("ms_ssim", lambda p: structure(p.image, p.truth), "``1 - MS-SSIM``.", determines_image=True),
     Loss(
         "idempotence",
-        lambda p: l1(p.propose_again(), p.image),
+        idempotence,
         "``mean |z - f(z)|``.",
         every_iteration=False,
     ),
     Loss(
         "consistency",
-        lambda p: jnp.mean(p.relative_residual()),
+        consistency,
         "Mean over slices of ``||M(A z - y)|| / ||M y||``.",
         every_iteration=False,
     ),
@@ -120,8 +132,6 @@ class LossWeights:
 
     Raises:
         ValueError: If a weight is negative or not finite, or if no loss that determines the image counts.
-
-    Attributes:
     """
 
     if TYPE_CHECKING:

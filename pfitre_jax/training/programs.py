@@ -122,7 +122,7 @@ class Programs:
         """Reconstructs the validation scans with the averaged weights; PSNR has range 1 after scaling."""
         initial, one_shot, proposals, results = [], [], [], []
         changes: list[float] = []
-        statistics: list[np.ndarray] = []
+        statistics: list[list[float]] = []
         images: dict[str, Array] = {}
         iterations = stage.unrolled if stage.learned == "iterations" else self.config.pool.iterations
         for first in batches:
@@ -135,7 +135,7 @@ class Programs:
             proposals.append(_mean_psnr(z, batch))
             result = self._finish(batch)
             results.append(_mean_psnr(result, batch))
-            statistics.extend(np.asarray(_statistics(result)))
+            statistics.extend(np.asarray(_statistics(result)).tolist())
             x = np.asarray(batch.iterate.x)
             change = np.asarray(self._iterate(state.average, batch)[1]) - x
             changes.extend(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(x, axis=(1, 2)))

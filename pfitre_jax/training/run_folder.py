@@ -62,7 +62,7 @@ def truncate_log(path: Path, step: int) -> None:
 def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:
     """Writes the batch of a step whose loss is not finite; returns the message of the error."""
     path = out / "bad_batch.npz"
-    arrays = {
+    arrays: dict[str, Any] = {
         "sinograms": batch.sinograms,
         "truth": batch.truth,
         "mask": batch.problem.mask,
@@ -73,7 +73,7 @@ def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:
         "rho": batch.rho,
     }
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(value) for name, value in arrays.items()})
+    np.savez(buffer, **arrays)
     write_files(out, {path.name: lambda p: p.write_bytes(buffer.getvalue())})
     return (
         f"the loss at step {step} is {float(metrics['loss'])} and the norm of its gradient is "

@@ -16,7 +16,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.runtime import devices
 from pfitre_jax.solvers.hqs import HQS
-from pfitre_jax.solvers.loop import Status, run
+from pfitre_jax.solvers.loop import Differentiate, Status, run
 from pfitre_jax.solvers.prior_step import prior_step
 from pfitre_jax.training.config import Optimisation
 from pfitre_jax.training.losses import LossWeights, Proposal, compare, l1, weighted_loss
@@ -104,7 +104,7 @@ def advance(
             repeat = lambda point: loop.repeat_data_step(problem, *point)  # noqa: E731
             point = jax.lax.cond(batch.k == 0, repeat, lambda point: point, point)
         keep = lambda *point: (loop.proposal(*point), jax.lax.stop_gradient(point))  # noqa: E731
-        differentiate = "checkpoint" if iterations > 1 else "unroll"
+        differentiate: Differentiate = "checkpoint" if iterations > 1 else "unroll"
         done = run(
             loop,
             problem,

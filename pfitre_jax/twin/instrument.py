@@ -100,7 +100,11 @@ def draw_geometry(
 
 
 def limited_angle_geometry(
-    missing_rad, orientation_rad, views: int, columns: int, center_offset=0.0
+    missing_rad: Array | float,
+    orientation_rad: Array | float,
+    views: int,
+    columns: int,
+    center_offset: Array | float = 0.0,
 ) -> tuple[ParallelGeometry, Wedge]:
     """Evenly spaced views outside a missing wedge.
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.estimation.calibrate import estimate_parameters
 from pfitre_jax.interfaces import Iterate
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
@@ -62,10 +63,7 @@ class Batch:
 
     def each(self, function: Callable[..., Any], *args: Any) -> Any:
         """Returns ``function(problem, *args)`` of every slice, vmapped, or of the whole volume."""
-        if self.volume:
-            return function(VolumeProblem.create(self.problem, self.sinograms, self.problem.mask), *args)
-        call = lambda y, *a: function(self.problem.with_sinogram(y), *a)  # noqa: E731
-        return jax.vmap(call)(self.sinograms, *args)
+        return _each(self.problem, self.sinograms, self.volume, function, *args)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +168,17 @@ def start_batch(
     scale = estimates.scale * jitter
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
-    loop = HQS(None, rho, settings.cg_iterations, initial_iterations=first_iterations)
-    blank = jnp.zeros_like(truth)
-    fresh = Batch(problem, sinograms, truth, noise, None, None, rho, jnp.array(0), settings.volume)
-    iterate, state = fresh.each(loop.init, blank)
-    return dataclasses.replace(fresh, iterate=iterate, state=state)
+    # The prior of the loop does not take part in its first data step.
+    loop = HQS(Nonnegative(), rho, settings.cg_iterations, initial_iterations=first_iterations)
+    iterate, state = _each(problem, sinograms, settings.volume, loop.init, jnp.zeros_like(truth))
+    return Batch(problem, sinograms, truth, noise, iterate, state, rho, jnp.array(0), settings.volume)
+
+
+def _each(
+    problem: SliceProblem, sinograms: Array, volume: bool, function: Callable[..., Any], *args: Any
+) -> Any:
+    """Returns ``function(problem, *args)`` of every slice, vmapped, or of the whole volume."""
+    if volume:
+        return function(VolumeProblem.create(problem, sinograms, problem.mask), *args)
+    call = lambda y, *a: function(problem.with_sinogram(y), *a)  # noqa: E731
+    return jax.vmap(call)(sinograms, *args)

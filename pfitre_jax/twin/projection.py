@@ -1,4 +1,4 @@
-"""Projection on a finer grid: no reconstruction is judged, or trained, on its own discretisation."""
+"""Projection on a finer grid than that of the reconstruction, to avoid an inverse crime."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.joseph import forward_exponential
 from pfitre_jax.operators.projector import Projector
 
-#: Scenes are drawn and projected this much finer than the detector.
+#: Factor by which scenes are drawn and projected finer than the detector.
 OVERSAMPLING = 2
 
 
-def project_finely(geometry: ParallelGeometry, image: Float[Array, "fy fx"], factor: int = OVERSAMPLING):
-    """Line integrals of an image drawn ``factor`` times finer than the detector, (views, columns).
+def project_finely(
+    geometry: ParallelGeometry, image: Float[Array, "fy fx"], factor: int = OVERSAMPLING
+) -> Float[Array, "views columns"]:
+    """Line integrals of an image that is ``factor`` times finer than the detector: (views, columns), in bins.
 
-    Rays are ``factor`` times finer too and averaged over each bin: strip integrals. Lengths in detector bins.
+    The rays are ``factor`` times finer too, and averaged over each bin (strip integrals).
     """
-    return _binned(Projector(_finer(geometry, factor), image.shape)(image), factor)
+    return _binned(Projector(_finer(geometry, factor), (image.shape[0], image.shape[1]))(image), factor)
 
 
 def project_absorbed(
-    geometry: ParallelGeometry, images: Float[Array, "slices fy fx"], strength, factor: int = OVERSAMPLING
+    geometry: ParallelGeometry,
+    images: Float[Array, "slices fy fx"],
+    strength: Array | float,
+    factor: int = OVERSAMPLING,
 ) -> Float[Array, "slices views columns"]:
-    """:func:`project_finely` of fluorescence that the sample itself absorbs on its way to the detector.
+    """Line integrals of fluorescence with self-absorption, as :func:`project_finely`.
 
-    A point's signal is weakened by ``exp(-strength (1 + d)/2)``, ``d`` in [-1, 1] its distance behind the
-    sample's middle as the detector sees it, which stands at 90 degrees to the beam, in units of the field's
-    radius: a slab of even absorption. It depends on the view, so that views no longer agree on one image.
-
-    The way to a detector at 90 degrees changes along the ray and not across it, so that this is the
-    exponential X-ray transform.
+    The detector is at 90 degrees to the beam. The signal of a point is attenuated by
+    ``exp(-strength (1 + d)/2)``, where ``d`` in [-1, 1] is its distance from the rotation axis away from the
+    detector, in units of the radius of the field: a slab of uniform absorption. It depends on the view, so
+    that no single image explains all views. The path to the detector changes along the ray only, so that this
+    is the exponential X-ray transform.
     """
     fine = _finer(geometry, factor)
     theta, offset = fine.theta_rad.astype(images.dtype), (fine.center + fine.shifts).astype(images.dtype)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,5 +58,6 @@ def make() -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     SAMPLE.parent.mkdir(exist_ok=True)
-    np.savez_compressed(SAMPLE, **make())
+    arrays: dict[str, Any] = make()
+    np.savez_compressed(SAMPLE, **arrays)
     print(f"{SAMPLE}: {SAMPLE.stat().st_size / 1e3:.0f} kB")

@@ -186,7 +186,7 @@ def test_what_is_no_layout_is_refused(tmp_path, chip):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=said):
             read_layout(tmp_path / name)
-    with pytest.raises(ValueError, match="has the layers 1/0, 2/0, 3/0, of no process known here"):
+    with pytest.raises(ValueError, match="has the layers 1/0, 2/0, 3/0; expected those of sky130"):
         read_layout(chip)
     with pytest.raises(ValueError, match="nothing on the layers of sky130"):
         read_layout(chip, STACKS["sky130"])

@@ -1,0 +1,1 @@
+"""Readers of scan files, one module for each format."""

@@ -15,7 +15,7 @@ _ALWAYS_ACCEPTED = 2**26
 
 
 def check_file(path: str | os.PathLike, expected: str = "a file") -> Path:
-    """Checks that ``path`` is a regular file. (Reading a pipe or a device could block for ever.)
+    """Checks that ``path`` is a regular file, because reading a pipe or a device could block for ever.
 
     Args:
         path: The path.

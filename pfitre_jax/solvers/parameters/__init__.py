@@ -1,0 +1,1 @@
+"""Estimators of a scan's noise, scale and TV weight."""

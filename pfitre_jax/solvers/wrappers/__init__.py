@@ -1,0 +1,1 @@
+"""Solvers that wrap another solver: robust data terms and self-calibration."""

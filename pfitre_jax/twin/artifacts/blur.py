@@ -13,7 +13,9 @@ from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 _REACH = 6
 
 
-def blur(sinogram: Float[Array, "*slices views columns"], sigma) -> Float[Array, "*slices views columns"]:
+def blur(
+    sinogram: Float[Array, "*slices views columns"], sigma: Array | float
+) -> Float[Array, "*slices views columns"]:
     """A Gaussian point spread of ``sigma`` bins along the columns; edge values continue beyond the edge."""
     taps = jnp.arange(-_REACH, _REACH + 1)
     sigma = jnp.maximum(sigma, 1e-3)

@@ -11,25 +11,25 @@ from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 Sinogram = Float[Array, "*slices views columns"]
 
 
-def add_stripes(key: Array, sinogram: Sinogram, rms) -> Sinogram:
+def add_stripes(key: Array, sinogram: Sinogram, rms: Array | float) -> Sinogram:
     """An offset of each column, the same in all views and slices, of standard deviation ``rms * max(y)``."""
     offsets = jax.random.normal(key, sinogram.shape[-1:], sinogram.dtype)
     return sinogram + rms * jnp.max(sinogram) * jnp.broadcast_to(offsets, sinogram.shape)
 
 
-def kill_columns(key: Array, sinogram: Sinogram, share) -> Sinogram:
+def kill_columns(key: Array, sinogram: Sinogram, share: Array | float) -> Sinogram:
     """Each column is dead, 0 in all views and slices, with probability ``share``."""
     alive = jax.random.uniform(key, sinogram.shape[-1:]) >= share
     return sinogram * jnp.broadcast_to(alive, sinogram.shape)
 
 
-def heat_columns(key: Array, sinogram: Sinogram, share) -> Sinogram:
+def heat_columns(key: Array, sinogram: Sinogram, share: Array | float) -> Sinogram:
     """Each column is hot, at the largest value in all views and slices, with probability ``share``."""
     hot = jax.random.uniform(key, sinogram.shape[-1:]) < share
     return jnp.where(jnp.broadcast_to(hot, sinogram.shape), jnp.max(sinogram), sinogram)
 
 
-def add_zingers(key: Array, sinogram: Sinogram, share) -> Sinogram:
+def add_zingers(key: Array, sinogram: Sinogram, share: Array | float) -> Sinogram:
     """Each bin is hit with probability ``share``: one to three times the largest value is added."""
     key_which, key_size = jax.random.split(key)
     hit = jax.random.uniform(key_which, sinogram.shape) < share

@@ -10,7 +10,7 @@ from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 
 
 def apply_gain(
-    key: Array, sinogram: Float[Array, "*slices views columns"], rms
+    key: Array, sinogram: Float[Array, "*slices views columns"], rms: Array | float
 ) -> Float[Array, "*slices views columns"]:
     """Each view times ``1 + rms * normal``, the same in all slices."""
     shape = (*(1 for _ in sinogram.shape[:-2]), sinogram.shape[-2], 1)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 
 
-def draw_line_ramps(key: Array, rows: int, views: int, rms) -> Float[Array, "rows views"]:
+def draw_line_ramps(key: Array, rows: int, views: int, rms: Array | float) -> Float[Array, "rows views"]:
     """Shifts of each row in each view, bins, of a stage that drifts steadily.
 
     Within a view the shifts are a straight line with mean 0; its slope is normal and drawn for each view.
@@ -19,7 +19,7 @@ def draw_line_ramps(key: Array, rows: int, views: int, rms) -> Float[Array, "row
     return rms * time[:, None] * jax.random.normal(key, (1, views))
 
 
-def draw_line_walks(key: Array, rows: int, views: int, rms) -> Float[Array, "rows views"]:
+def draw_line_walks(key: Array, rows: int, views: int, rms: Array | float) -> Float[Array, "rows views"]:
     """Shifts of each row in each view, bins, of a stage whose position is a random walk from row to row.
 
     Within a view the shifts have mean 0. ``R`` unit steps are on average ``sqrt((R - 1/R) / 6)`` rms about

@@ -11,13 +11,15 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 
 
-def add_noise(key: Array, sinogram: Float[Array, "views columns"], level) -> Float[Array, "views columns"]:
+def add_noise(
+    key: Array, sinogram: Float[Array, "views columns"], level: Array | float
+) -> Float[Array, "views columns"]:
     """Gaussian noise of standard deviation ``level * max(sinogram)`` in every bin."""
     return sinogram + level * jnp.max(sinogram) * jax.random.normal(key, sinogram.shape, sinogram.dtype)
 
 
 def count_photons(
-    key: Array, sinogram: Float[Array, "views columns"], counts
+    key: Array, sinogram: Float[Array, "views columns"], counts: Array | float
 ) -> Float[Array, "views columns"]:
     """Poisson counts instead of the signal, as an emission measurement (fluorescence) gives them.
 

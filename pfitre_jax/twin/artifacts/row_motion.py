@@ -12,7 +12,7 @@ from pfitre_jax.twin.artifacts.view_shifts import draw_sign
 
 
 def move_rows(
-    key: Array, volume_scan: Float[Array, "rows views columns"], rms
+    key: Array, volume_scan: Float[Array, "rows views columns"], rms: Array | float
 ) -> Float[Array, "rows views columns"]:
     """Each view shifted along the rows by ``rms * normal`` bins, as by a stage that jitters along the axis.
 
@@ -29,7 +29,7 @@ def move_rows(
 
 
 def roll_views(
-    volume_scan: Float[Array, "rows views columns"], roll_deg
+    volume_scan: Float[Array, "rows views columns"], roll_deg: Array | float
 ) -> Float[Array, "rows views columns"]:
     """Each view as seen by a detector whose columns are rolled by ``roll_deg`` against the rotation axis.
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 
 
-def narrow_field(key: Array, views: int, columns: int, share) -> Float[Array, "views columns"]:
+def narrow_field(key: Array, views: int, columns: int, share: Array | float) -> Float[Array, "views columns"]:
     """Mask of a scan in which some views leave the field of view; 0 for missing bins, else 1.
 
     A run of neighbouring views, a quarter of them on average, loses ``share`` of the columns at one side.
@@ -24,7 +24,7 @@ def narrow_field(key: Array, views: int, columns: int, share) -> Float[Array, "v
 
 
 def _truncation(key: Array, scan: Exposure, strength) -> Exposure:
-    return scan.replace(mask=scan.mask * narrow_field(key, *scan.mask.shape, strength))
+    return scan.replace(mask=scan.mask * narrow_field(key, scan.mask.shape[0], scan.mask.shape[1], strength))
 
 
 TRUNCATION = Artifact(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Stage
 
 
-def draw_shifts(key: Array, views: int, rms) -> Float[Array, " views"]:
+def draw_shifts(key: Array, views: int, rms: Array | float) -> Float[Array, " views"]:
     """Per-view shifts along the columns, bins: independent jitter of standard deviation ``rms``.
 
     A combination of 1, cos and sin of the view angle changes the centre and the position of the object and is
@@ -20,7 +20,7 @@ def draw_shifts(key: Array, views: int, rms) -> Float[Array, " views"]:
     return rms * jax.random.normal(key, (views,))
 
 
-def draw_drift(key: Array, views: int, rms) -> Float[Array, " views"]:
+def draw_drift(key: Array, views: int, rms: Array | float) -> Float[Array, " views"]:
     """Slowly varying shifts, bins: four cosines with random weights and the root mean square ``rms``.
 
     There is no constant term: that would be another centre.
@@ -32,14 +32,16 @@ def draw_drift(key: Array, views: int, rms) -> Float[Array, " views"]:
     return rms * (weights @ waves) / jnp.sqrt(jnp.sum(1 / orders**2) / 2)
 
 
-def draw_outliers(key: Array, views: int, share, size: float = 5.0) -> Float[Array, " views"]:
+def draw_outliers(key: Array, views: int, share: Array | float, size: float = 5.0) -> Float[Array, " views"]:
     """Shifts of a few views that slipped, bins: a ``share`` of the views, by up to ``size`` either way."""
     key_which, key_size = jax.random.split(key)
     slipped = jax.random.uniform(key_which, (views,)) < share
     return slipped * jax.random.uniform(key_size, (views,), minval=-size, maxval=size)
 
 
-def draw_sample_drift(key: Array, theta_rad: Float[Array, " views"], distance) -> Float[Array, " views"]:
+def draw_sample_drift(
+    key: Array, theta_rad: Float[Array, " views"], distance: Array | float
+) -> Float[Array, " views"]:
     """Shifts, bins, of a sample that moves straight by ``distance`` bins during the scan.
 
     The direction ``phi`` in the plane is random: ``s_v = distance * (v/V - 1/2) * cos(theta_v - phi)``.
@@ -49,7 +51,7 @@ def draw_sample_drift(key: Array, theta_rad: Float[Array, " views"], distance) -
     return distance * (jnp.arange(views) / views - 0.5) * jnp.cos(theta_rad - phi)
 
 
-def draw_angle_errors(key: Array, views: int, rms_deg) -> Float[Array, " views"]:
+def draw_angle_errors(key: Array, views: int, rms_deg: Array | float) -> Float[Array, " views"]:
     """Independent errors of the view angles, radians, of standard deviation ``rms_deg`` degrees."""
     return jnp.deg2rad(rms_deg) * jax.random.normal(key, (views,))
 

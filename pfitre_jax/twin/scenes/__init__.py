@@ -1,0 +1,1 @@
+"""Scenes of the simulated scans, drawn or read from files."""

@@ -1,4 +1,4 @@
-"""Scenes cut from pictures in memory: a bank of square tiles on the device, and what is drawn from it."""
+"""Scenes cut from pictures: a bank of square tiles on the device, and the scenes drawn from it."""
 
 from __future__ import annotations
 
@@ -10,50 +10,69 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
+from numpy.typing import ArrayLike
 
 from pfitre_jax.twin.scenes import outlines
 from pfitre_jax.twin.scenes.shapes import SUPPORT, Draw, coordinates, inside, support
 
-#: Pixels along a side of a tile, unless asked for otherwise: a field of 128 pixels, drawn twice as fine.
+#: Default number of pixels along a side of a tile: a field of 128 pixels, drawn twice as fine.
 SIDE = 256
-#: Sides of the field that a scene shows, as shares of its tile's; log-uniform.
+#: Range of the side of a scene's field, as a share of the side of its tile; log-uniform.
 FIELD = (0.7, 1.0)
 #: Share of the scenes that are cut to an outline.
 FRAMED = 0.7
-#: Standard deviation of a tile's values in [0, 1] below which there is nothing on it to see.
+#: Standard deviation of a tile's values in [0, 1] below which the tile counts as flat.
 FLAT = 0.03
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Bank:
-    """tiles: (count, side, side), 255 for the value 1. A pytree: hand it to a jitted program as an argument,
-    so that the pictures are no part of the program."""
+    """Square tiles on the device.
+
+    A pytree: pass it to a jitted program as an argument, so that the tiles are not compiled into it.
+
+    Attributes:
+        tiles: (count, side, side), 255 for the value 1.
+    """
 
     tiles: UInt8[Array, "count side side"]
 
     @classmethod
-    def create(cls, tiles) -> Bank:
-        """From pictures ``(count, side, side)`` in [0, 1].
+    def create(cls, tiles: ArrayLike) -> Bank:
+        """Returns the bank of pictures.
 
-        Raises ``ValueError`` for another shape or for values outside.
+        Args:
+            tiles: (count, side, side), values in [0, 1].
+
+        Raises:
+            ValueError: For another shape or for values outside [0, 1].
         """
-        tiles = np.asarray(tiles)
-        if tiles.ndim != 3 or tiles.shape[0] < 1 or tiles.shape[1] != tiles.shape[2] or tiles.shape[1] < 2:
-            raise ValueError(f"tiles have the shape {tiles.shape}; expected (count, side, side)")
-        if not (tiles.min() >= 0 and tiles.max() <= 1):
-            raise ValueError(f"tiles lie in [{tiles.min():g}, {tiles.max():g}]; expected [0, 1]")
-        return cls(jnp.asarray(np.round(255 * tiles).astype(np.uint8)))
+        values = np.asarray(tiles)
+        if (
+            values.ndim != 3
+            or values.shape[0] < 1
+            or values.shape[1] != values.shape[2]
+            or values.shape[1] < 2
+        ):
+            raise ValueError(f"tiles have the shape {values.shape}; expected (count, side, side)")
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(f"tiles lie in [{values.min():g}, {values.max():g}]; expected [0, 1]")
+        return cls(jnp.asarray(np.round(255 * values).astype(np.uint8)))
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def bank_scene(bank: Bank, key, n: int) -> Float[Array, "n n"]:
-    """One scene ``(n, n)`` float32 in [0, 1] from a random tile, 0 outside the disc of radius ``0.48 n``.
+def bank_scene(bank: Bank, key: Array, n: int) -> Float[Array, "n n"]:
+    """Draws one scene from a random tile: (n, n), float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
 
-    The tile is turned by any angle, mirrored, enlarged and moved (:data:`FIELD`), its greys bent, inverted
-    and levelled, and mostly it is cut to the outline of a sample (:data:`FRAMED`). There is nothing around
-    it, as around PFITRE's own training pictures. Pure, seeded by ``key``; ``n`` is static, and a key gives
-    the same picture at every ``n``.
+    The tile is rotated by any angle, mirrored, magnified and shifted (:data:`FIELD`). Its gray values get a
+    random gamma, are sometimes inverted, and are rescaled. Most scenes are cut to the outline of a sample
+    (:data:`FRAMED`) and are 0 around it. A key gives the same picture at every ``n``.
+
+    Args:
+        bank: The tiles.
+        key: Random key.
+        n: Width, pixels; static.
 
     >>> bank_scene(Bank.create(jnp.ones((1, 32, 32))), jax.random.key(0), 48).shape
     (48, 48)
@@ -65,7 +84,7 @@ def bank_scene(bank: Bank, key, n: int) -> Float[Array, "n n"]:
     angle, share = 2 * jnp.pi * d.uniform(), d.log(*FIELD)
     picture = view(tile, n, angle, share, 2 * d.array(2) - 1, d.chance(0.5))
 
-    # Greys: gamma, sometimes the negative, then a level for the darkest and one for the brightest.
+    # Gray values: gamma, sometimes the negative, then levels for the darkest and the brightest.
     picture = jnp.maximum(picture, 1e-6) ** d.log(0.6, 1.7)
     picture = jnp.where(d.chance(0.25), 1 - picture, picture)
     dark = d.chance(0.4) * d.uniform(0.0, 0.3)
@@ -75,20 +94,32 @@ def bank_scene(bank: Bank, key, n: int) -> Float[Array, "n n"]:
     outline = outlines.outline(d, angle, x, y)
     sample = jnp.where(d.chance(FRAMED), inside(outline.depth, 1.0 / n), 1.0)
     image = picture * sample
-    # Where chance left the scene bare: a disc.
+    # A nearly empty scene gets a disc.
     disc = inside(0.12 - jnp.hypot(x - outline.middle[0], y - outline.middle[1]), 1.0 / n)
     image = jnp.where(jnp.mean(image) < 0.015, jnp.maximum(image, bright * disc), image)
     return jnp.clip(image * support(x, y, 1.0 / n), 0.0, 1.0)
 
 
 def view(
-    tile: UInt8[Array, "side side"], n: int, angle, share, place=(0.0, 0.0), mirrored=False
+    tile: UInt8[Array, "side side"],
+    n: int,
+    angle: Array | float,
+    share: Array | float,
+    place: Array | tuple[float, float] = (0.0, 0.0),
+    mirrored: Array | bool = False,
 ) -> Float[Array, "n n"]:
-    """The tile in [0, 1], seen in a field of ``share`` of its side, turned by ``angle`` (radians).
+    """Resamples a part of a tile as an image: (n, n), values in [0, 1].
 
-    place: two numbers in [-1, 1], of the field's middle, as far out as the disc of the support may go on the
-        tile
-    Linear between the tile's pixels, averaged over samples at most as far apart as these.
+    Interpolation is linear, and each pixel is the mean of samples at most one tile pixel apart.
+
+    Args:
+        tile: (side, side), 255 for the value 1.
+        n: Width of the image, pixels.
+        angle: (), rotation of the field on the tile, radians.
+        share: (), side of the field as a share of the side of the tile.
+        place: Position of the middle of the field along columns and rows, each in [-1, 1]. At -1 and 1 the
+            disc of the support touches the edge of the tile.
+        mirrored: Whether the image is mirrored.
     """
     side = tile.shape[-1]
     samples = math.ceil(side / n)

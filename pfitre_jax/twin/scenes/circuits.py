@@ -1,8 +1,9 @@
 """Procedural circuits: slices in the plane of a chip's copper wiring, or across it.
 
-One key gives one scene. Four wiring layers (:mod:`pfitre_jax.twin.scenes.tracks`) share a frame of any
-orientation, are gated to areas of the sample, weighted as a row that straddles neighbouring layers would, and
-joined; blocks (pads, rails, substrate), defects, the sample's outline, matrix and capping layer follow.
+One key gives one scene. Four wiring layers (:mod:`pfitre_jax.twin.scenes.tracks`) share a frame of random
+orientation. Each is restricted to areas of the sample and weighted as in a row that contains parts of
+neighbouring layers; their union is the wiring. Blocks (pads, rails, substrate), defects, the outline of the
+sample, its matrix and a capping layer follow.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from pfitre_jax.twin.scenes import outlines, tracks
 from pfitre_jax.twin.scenes.shapes import Draw, box, coordinates, inside, support
 
-#: What a scene is mainly made of, and how often.
+#: Kinds of scenes and their relative frequencies.
 KINDS = {
     "tracks": 0.16,  # one direction, a few wires across
     "patches": 0.16,  # both directions, each in its own area
@@ -33,12 +34,15 @@ DEFECTS = 4
 RANDOM = LAYERS * tracks.RANDOM + 300
 
 
-def circuits(key, n: int) -> Float[Array, "n n"]:
-    """One scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
+def circuits(key: Array, n: int) -> Float[Array, "n n"]:
+    """Draws one scene: (n, n), float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
 
-    Pure, jitted and seeded by ``key``; ``n`` is static. Lengths are fractions of the field, so a key gives
-    the same picture at every ``n`` (pitch 0.027 to 0.2 of the field: 3 to 24 pixels at ``n = 112``). Many
-    scenes: ``vmap``, or ``lax.map``, which costs the same on a CPU.
+    Lengths are fractions of the field, so that a key gives the same picture at every ``n``. The pitch is
+    0.027 to 0.2 of the field, 3 to 24 pixels at ``n = 112``.
+
+    Args:
+        key: Random key.
+        n: Width, pixels; static.
 
     >>> circuits(jax.random.key(0), 64).shape
     (64, 64)
@@ -47,14 +51,20 @@ def circuits(key, n: int) -> Float[Array, "n n"]:
 
 
 @jax.jit
-def kind_of(key) -> Int[Array, ""]:
-    """Index into :data:`KINDS` of the scene that :func:`circuits` draws for ``key``."""
+def kind_of(key: Array) -> Int[Array, ""]:
+    """Returns the index into :data:`KINDS` of the scene that :func:`circuits` draws for a key."""
     return Draw(jax.random.uniform(jax.random.fold_in(key, 1), (1,))).choice(list(KINDS.values()))
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
-    """A scene like those of :func:`circuits`, of the kind with this index into :data:`KINDS`."""
+def circuit_of_kind(key: Array, kind: Array | int, n: int) -> Float[Array, "n n"]:
+    """Draws a scene of one kind, see :func:`circuits`.
+
+    Args:
+        key: Random key.
+        kind: (), index into :data:`KINDS`.
+        n: Width, pixels; static.
+    """
     d = Draw(jax.random.uniform(key, (RANDOM,)))
     x, y = coordinates(n)
     soft = d.chance(0.3) * d.log(0.003, 0.02)
@@ -73,7 +83,7 @@ def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
     margin = d.chance(0.5) * d.log(0.005, 0.06)
     matrix = d.chance(0.65) * d.uniform(0.0, 0.25)
     wiring = wiring * inside(outline.depth - margin, width)
-    # Where chance left the sample bare: one wire through its middle.
+    # A nearly empty sample gets one wire through its middle.
     lone = jnp.maximum(0.012, 0.1 * d.uniform() * outline.size)
     bare = (jnp.mean(wiring) < 0.012) & (jnp.mean(blocks) < 0.012)
     wiring = jnp.maximum(wiring, bare * box(du, dv, lone, d.uniform(0.3, 0.9) * outline.size, width))
@@ -93,7 +103,7 @@ def circuit_of_kind(key, kind, n: int) -> Float[Array, "n n"]:
 
 
 def _wiring(d: Draw, kind, size, u, v, width):
-    """The four layers, joined; in [0, 1]."""
+    """Union of the four layers, (n, n), values in [0, 1]."""
     is_kind = [kind == i for i in range(len(KINDS))]
     one_way, patches, layered, maze, cut, sparse, arrays, mixed = is_kind
     values = d.array(LAYERS, tracks.RANDOM)
@@ -165,9 +175,9 @@ def _wiring(d: Draw, kind, size, u, v, width):
         image = gate * tracks.draw(layer, jnp.where(turn, b, a), jnp.where(turn, a, b), width)
         return (jnp.maximum(union, image), dark * (1 - image)), None
 
-    gates = jnp.stack([jnp.broadcast_to(gate, u.shape) for gate in gates])
+    gate_images = jnp.stack([jnp.broadcast_to(gate, u.shape) for gate in gates])
     start = (jnp.zeros_like(u), jnp.ones_like(u))
-    (union, dark), _ = jax.lax.scan(join, start, (layers, turn, diagonal, gates))
+    (union, dark), _ = jax.lax.scan(join, start, (layers, turn, diagonal, gate_images))
     return jnp.where(d.chance(0.5) & ~maze & ~cut, 1 - dark, union)
 
 

@@ -1,9 +1,9 @@
 """Procedural circuits in three dimensions: a stack of wiring layers joined by vias, cut into rows.
 
-In the wafer's frame ``(u, v, w)`` metal layer ``l`` fills ``bottom[l] < w < top[l]`` with the wires of a
-table (:mod:`pfitre_jax.twin.scenes.tracks`), the same at every height; every other layer runs across. Between
-two layers stand vias, where a wire of one crosses a wire of the next. A rotation carries the rows' frame
-``(x, y, z)`` into the wafer's: rows in its plane, tilted against it, or cutting it upright.
+In the frame ``(u, v, w)`` of the wafer, metal layer ``l`` fills ``bottom[l] < w < top[l]`` with the wires of
+a table (:mod:`pfitre_jax.twin.scenes.tracks`), the same at every height. Neighbouring layers are orthogonal,
+and vias join them where a wire of one crosses a wire of the other. A rotation maps the frame ``(x, y, z)`` of
+the rows to that of the wafer: rows are parallel to the wafer, tilted against it, or upright cuts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from jaxtyping import Array, Bool, Float
 from pfitre_jax.twin.scenes import outlines, tracks
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
 
+#: Number of layers of a stack.
 LAYERS = 10
 #: Largest angle between the rotation axis and the wafer's normal where rows lie in its plane.
 TILT_DEG = 2.0
-#: Of the volumes, the share whose rows are upright cuts.
+#: Share of the volumes whose rows are upright cuts.
 UPRIGHT = 0.3
 RANDOM = LAYERS * tracks.RANDOM + LAYERS * tracks.TRACKS**2 + 400
 
@@ -29,15 +30,17 @@ RANDOM = LAYERS * tracks.RANDOM + LAYERS * tracks.TRACKS**2 + 400
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """Metal layers above each other; lengths in fractions of the field, the origin in the volume's middle.
+    """Metal layers above each other; lengths in fractions of the field from the middle of the volume.
 
-    wires: tables of the layers, leading axis (layers,)
-    across: (layers,), whether a layer runs along ``u``
-    bottom, top: (layers,), increasing heights ``w``
-    vias: (layers, TRACKS, TRACKS), of the gap below a layer: whether the crossing of a track of the lower
-        layer with one of this layer carries a via
-    rotation: (3, 3), ``(u, v, w) = rotation @ (x, y, z)``
-    soft: (), width of edges in the plane beyond what the pixels make
+    Attributes:
+        wires: Tables of the layers, leading axis (layers,).
+        across: (layers,), whether a layer runs along ``u``.
+        bottom: (layers,), increasing heights ``w`` of the lower surfaces.
+        top: (layers,), heights ``w`` of the upper surfaces.
+        vias: (layers, TRACKS, TRACKS), whether the crossing of a track of the layer below with a track of
+            this layer has a via.
+        rotation: (3, 3), ``(u, v, w) = rotation @ (x, y, z)``.
+        soft: (), width of edges in the plane in addition to that of a pixel.
     """
 
     wires: tracks.TrackLayer
@@ -49,14 +52,19 @@ class Stack:
     soft: Float[Array, ""]
 
 
-def circuits3d(key, rows: int, n: int, spacing: float | None = None) -> Float[Array, "rows n n"]:
-    """One volume ``(rows, n, n)`` float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``.
+def circuits3d(key: Array, rows: int, n: int, spacing: float | None = None) -> Float[Array, "rows n n"]:
+    """Draws one volume: (rows, n, n), float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``.
 
-    A row is the mean over its height: one that straddles a layer and the gap below it is their weighted
-    mean. The sample's outline is the same in all rows. Pure, jitted and seeded by ``key``; ``rows``, ``n``
-    and ``spacing`` are static. For one ``rows`` and ``spacing`` a key gives the same picture at every ``n``.
+    A row is the mean over its height: parts of a layer and of a gap in one row are averaged. The outline of
+    the sample is the same in all rows. With the same ``rows`` and ``spacing`` a key gives the same picture
+    at every ``n``.
 
-    spacing: height of a row, fraction of the field; default ``1/n``, cubic voxels
+    Args:
+        key: Random key.
+        rows: Number of rows; static.
+        n: Width, pixels; static.
+        spacing: Height of a row, fraction of the field, static; by default ``1/n``, which makes the voxels
+            cubic.
 
     >>> circuits3d(jax.random.key(0), 4, 32).shape
     (4, 32, 32)
@@ -86,20 +94,25 @@ def _draw(key, rows, n, spacing):
         ground = substrate * below + matrix * (1 - below - above)
         return jnp.clip(sample * (ground + (1 - ground) * metal), 0.0, 1.0)
 
-    # One row after the other: each draws the layers that it meets, no others.
+    # One row after the other, each with the layers that it intersects.
     return jax.lax.map(row, row_heights(rows, spacing))
 
 
 def row_heights(rows: int, spacing: float) -> Float[Array, " rows"]:
-    """``z`` of the rows' middles."""
+    """Heights ``z`` of the middles of the rows, fractions of the field: (rows,)."""
     return (jnp.arange(rows, dtype=jnp.float32) - (rows - 1) / 2) * spacing
 
 
-def random_stack(d: Draw, angle, height: float) -> Stack:
-    """A stack at least as high as the volume where its rows lie in the plane; pitches grow upwards.
+def random_stack(d: Draw, angle: Array | float, height: float) -> Stack:
+    """Draws a stack whose pitches grow upwards.
 
-    angle: of the wiring in the rows' plane (of the wafer's edge where they are upright), radians
-    height: of the volume
+    It is at least as high as the volume if the rows are not upright.
+
+    Args:
+        d: Random numbers.
+        angle: (), direction of the wiring in the plane of the rows, or of the wafer's edge if the rows are
+            upright, radians.
+        height: Height of the volume, fraction of the field.
     """
     growth = d.uniform(1.0, 1.15) ** jnp.arange(LAYERS)
     pitch = jnp.clip(d.log(0.027, 0.07) * growth * jnp.exp(0.3 * (d.array(LAYERS) - 0.5)), 0.027, 0.15)
@@ -115,7 +128,7 @@ def random_stack(d: Draw, angle, height: float) -> Stack:
 
     upright = d.chance(UPRIGHT)
     tilt = jnp.where(upright, 0.0, d.chance(0.6) * jnp.deg2rad(TILT_DEG) * d.uniform())
-    # A stack that the rows would leave is made thicker, so that none of them is empty.
+    # The stack is stretched to the height of the rows, so that none of them is empty.
     reach = height + 2 * jnp.sin(tilt)
     whole = jnp.sum(metal + gap)
     stretch = jnp.where(upright, 1.0, jnp.maximum(1.0, reach / whole))
@@ -133,17 +146,23 @@ def random_stack(d: Draw, angle, height: float) -> Stack:
     )
 
 
-def orientation(angle, upright, tilt=0.0, towards=0.0) -> Float[Array, "3 3"]:
-    """Rotation from the rows' frame to the wafer's.
+def orientation(
+    angle: Array | float, upright: Array | bool, tilt: Array | float = 0.0, towards: Array | float = 0.0
+) -> Float[Array, "3 3"]:
+    """Rotation matrix from the frame of the rows to that of the wafer.
 
-    angle: of ``v`` in the rows' plane where they lie in the wafer's, of ``w`` where they are ``upright``
-    tilt: of the wafer's normal against the rows' axis, in the direction ``towards`` of the rows' plane; all
-        in radians. Heights: ``w = z cos(tilt) + (x cos(towards) + y sin(towards)) sin(tilt)``
+    Heights are ``w = z cos(tilt) + (x cos(towards) + y sin(towards)) sin(tilt)`` if the rows are not upright.
+
+    Args:
+        angle: (), direction of ``v``, or of ``w`` if the rows are upright, in the plane of the rows, radians.
+        upright: (), whether the rows are upright cuts.
+        tilt: (), angle between the normal of the wafer and the axis of the rows, radians.
+        towards: (), direction of the tilt in the plane of the rows, radians.
     """
     zero, one = jnp.zeros(()), jnp.ones(())
     turned = lambda a: jnp.array([[jnp.sin(a), -jnp.cos(a)], [jnp.cos(a), jnp.sin(a)]])  # noqa: E731
     flat = jnp.block([[turned(angle), jnp.zeros((2, 1))], [jnp.zeros((1, 2)), jnp.ones((1, 1))]])
-    # The axis of the tilt lies in the rows' plane, across the direction that it goes to.
+    # The axis of the tilt lies in the plane of the rows, orthogonal to the direction ``towards``.
     c, s = jnp.cos(tilt), jnp.sin(tilt)
     e, f = jnp.cos(towards), jnp.sin(towards)
     lean = jnp.array(
@@ -158,16 +177,23 @@ def orientation(angle, upright, tilt=0.0, towards=0.0) -> Float[Array, "3 3"]:
     return jnp.where(upright, cut, flat @ lean)
 
 
-def metal_at(stack: Stack, x, y, z, spacing) -> Float[Array, "n n"]:
-    """Coverage by wires and vias of the row of height ``spacing`` whose middle is at ``z``; in [0, 1].
+def metal_at(
+    stack: Stack, x: Array, y: Array, z: Array | float, spacing: Array | float
+) -> Float[Array, "n n"]:
+    """Coverage of a row by wires and vias: (n, n), in [0, 1].
 
-    x, y: (n, n), :func:`coordinates`
+    Args:
+        stack: The stack.
+        x: (n, n), coordinates of the pixels, see :func:`pfitre_jax.twin.scenes.shapes.coordinates`.
+        y: As ``x``.
+        z: (), height of the middle of the row, fraction of the field.
+        spacing: (), height of the row, fraction of the field.
     """
     n = x.shape[0]
     u, v, w = _wafer(stack.rotation, x, y, z)
     size = _footprint(stack.rotation[2], n, spacing)
     width = stack.soft + jnp.maximum(*(_footprint(stack.rotation[i], n, spacing) for i in (0, 1)))
-    # What is below the first layer, the gap below each layer, the layers.
+    # Content below the first layer, in the gap below each layer, and in the layers.
     below = jnp.concatenate([stack.bottom[:1], stack.top[:-1]])
     metal = jax.vmap(lambda low, high: _overlap(w, size, low, high))(stack.bottom, stack.top)
     gap = jax.vmap(lambda low, high: _overlap(w, size, low, high))(below, stack.bottom)
@@ -192,7 +218,7 @@ def metal_at(stack: Stack, x, y, z, spacing) -> Float[Array, "n n"]:
 
 
 def _wafer(rotation, x, y, z):
-    """``u, v, w`` of the points of a row."""
+    """Coordinates ``u, v, w`` of the points of a row."""
     return (r[0] * x + r[1] * y + r[2] * z for r in rotation)
 
 

@@ -1,4 +1,4 @@
-"""Files that scenes come from: where they are, which of them are held out, and banks made of them."""
+"""Files that scenes are cut from: their folder, the held-out ones, and the banks made from them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pathlib import Path
 from pfitre_jax.twin.scenes import images, layouts, volumes
 from pfitre_jax.twin.scenes.bank import SIDE, Bank
 
-#: Maker of a bank for each family of scenes that comes from files.
+#: Function that makes a bank, for each family of scenes that is cut from files.
 MAKERS = {"layouts": layouts.bank, "images": images.bank, "volumes": volumes.bank}
-#: Files of a folder that each of them reads.
+#: Suffixes of the files that each family reads from a folder.
 SUFFIXES = {
     "layouts": (".gds", ".gz", ".npz"),
     "images": (".png", ".jpg", ".jpeg", ".tif", ".tiff"),
     "volumes": (".npz", ".npy", ".tif", ".tiff"),
 }
-#: Under the data folder: what priors are judged by and no training may see; a name without a suffix is a
-#: folder with all that is in it.
+#: Files and folders under the data folder that priors are evaluated on. No training may use them.
 HELD_OUT = (
     "stdcell_gds/sg13g2_stdcell.gds.gz",
     "tinytapeout04_gds/tt_um_urish_simon.gds.gz",
@@ -37,16 +36,22 @@ HELD_OUT = (
 
 
 def data_folder() -> Path:
-    """``PFITRE_DATA``, by default ``../shared/data`` beside the project."""
+    """Returns the data folder: ``PFITRE_DATA``, by default ``../shared/data`` beside the project."""
     default = Path(__file__).resolve().parents[4] / "shared" / "data"
     return Path(os.environ.get("PFITRE_DATA") or default)
 
 
 def find_files(family: str, patterns: Sequence[str]) -> list[Path]:
-    """The files that paths or globs name, in order, each once; relative ones lie under :func:`data_folder`,
-    and a folder stands for the files in it that the family can be read from.
+    """Returns the files that match paths or globs, in order and without repetition.
 
-    Raises ``FileNotFoundError`` for a pattern that nothing fits.
+    A folder stands for the files in it that the family can be read from.
+
+    Args:
+        family: A key of :data:`SUFFIXES`.
+        patterns: Paths or globs; relative ones are below :func:`data_folder`.
+
+    Raises:
+        FileNotFoundError: If nothing matches a pattern.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -65,14 +70,14 @@ def find_files(family: str, patterns: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def is_held_out(path) -> bool:
-    """Whether a file is one of :data:`HELD_OUT`, wherever its folder lies."""
+def is_held_out(path: str | os.PathLike) -> bool:
+    """Returns whether a file belongs to :data:`HELD_OUT`, wherever its folder is."""
     parts = Path(path).resolve().parts
     return "/".join(parts[-2:]) in HELD_OUT or any(part in HELD_OUT for part in parts[:-1])
 
 
 def refuse_held_out(paths: Sequence) -> None:
-    """``ValueError`` that names those of the files that are held out."""
+    """Raises ``ValueError`` if some of the files are held out; the message names them."""
     held = [str(path) for path in paths if is_held_out(path)]
     if held:
         raise ValueError(
@@ -83,8 +88,15 @@ def refuse_held_out(paths: Sequence) -> None:
 def make_banks(
     files: Mapping[str, Sequence[Path]], count: int, side: int = SIDE, seed: int = 0
 ) -> dict[str, Bank]:
-    """A bank of ``count`` tiles for each family of :data:`MAKERS`, from its files.
+    """Returns a bank of each family; the same files and seed give the same tiles.
 
-    The same files and seed, the same tiles. Raises what the readers raise.
+    Args:
+        files: Files of each family of :data:`MAKERS`.
+        count: Number of tiles in each bank.
+        side: Side of a tile, pixels.
+        seed: Seed of the cuts.
+
+    Raises:
+        ValueError: If a file cannot be read, or has no content to cut out.
     """
     return {name: MAKERS[name](paths, count, side, seed) for name, paths in files.items()}

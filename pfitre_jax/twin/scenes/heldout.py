@@ -255,7 +255,7 @@ def _stack(rng, canvas):
     canvas.rectangle(-0.5, y, 0.5, y + substrate, rng.uniform(0.15, 0.5))
     y += substrate + 0.02
     thickness = _log(rng, 0.018, 0.05)
-    posts = []
+    posts: list[float] = []
     while y < 0.44:
         for x in posts:
             canvas.rectangle(
@@ -290,8 +290,12 @@ KINDS = tuple(_DRAW)
 
 
 class HeldOut(NamedTuple):
-    """image: (n, n); kind: of :data:`KINDS`
-    wires_rad: direction that the long wires run along (others run across it), radians, as a view angle
+    """A held-out scene.
+
+    Attributes:
+        image: (n, n), values in [0, 1].
+        kind: One of :data:`KINDS`.
+        wires_rad: Direction of the long wires, as a view angle, radians; other wires run across it.
     """
 
     image: Float[np.ndarray, "n n"]
@@ -300,12 +304,17 @@ class HeldOut(NamedTuple):
 
 
 def heldout(seed: int, n: int) -> HeldOut:
-    """Scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n``, its kind and direction.
+    """Draws a held-out scene: (n, n), float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
 
-    Consecutive seeds go round :data:`KINDS`, so that any run of them is balanced; a seed gives the same
-    picture at every ``n``. The wiring's orientation is uniform over all angles.
+    Consecutive seeds cycle through :data:`KINDS`, so that any range of seeds is balanced. A seed gives the
+    same picture at every ``n``. The orientation of the wiring is uniform over all angles.
 
-    Raises ``ValueError`` for a negative seed or ``n`` below 8.
+    Args:
+        seed: Seed of the scene.
+        n: Width, pixels.
+
+    Raises:
+        ValueError: For a negative seed or ``n`` below 8.
 
     >>> heldout(1, 64).kind
     'channel'
@@ -316,7 +325,7 @@ def heldout(seed: int, n: int) -> HeldOut:
     rng = np.random.default_rng([20261, seed])
     canvas = wiring(kind, rng)
     angle = rng.uniform(0.0, 2 * np.pi)
-    frame = Frame.turned(angle, n)
+    frame = Frame.at_angle(angle, n)
     wires = frame.take(canvas)
 
     matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
@@ -325,23 +334,27 @@ def heldout(seed: int, n: int) -> HeldOut:
     return HeldOut(frame.pixels(image), kind, direction(kind, angle))
 
 
-def wiring(kind: str, rng) -> Float[np.ndarray, "canvas canvas"]:
-    """A layer of one of :data:`KINDS` in the layout's own frame, values in [0, 1]."""
+def wiring(kind: str, rng: np.random.Generator) -> Float[np.ndarray, "canvas canvas"]:
+    """Draws a layer of one of :data:`KINDS` in the frame of the layout, values in [0, 1]."""
     canvas = _Canvas()
     _DRAW[kind](rng, canvas)
     return canvas.image
 
 
 def direction(kind: str, angle: float) -> float:
-    """Of the long wires of a layer that is turned by ``angle``, radians."""
+    """Returns the direction of the long wires of a layer that is rotated by ``angle``, radians."""
     # The wires of a fan-out go from its pads down to its pins.
     return float((angle + np.pi / 2 if kind == "fan-out" else angle) % np.pi)
 
 
 class Frame(NamedTuple):
-    """Points of an image ``n`` pixels wide, :data:`SAMPLES` along a side of each, in fractions of the field.
+    """Sample points of an image, :data:`SAMPLES` along each side of a pixel, in fractions of the field.
 
-    x, y: of the image, y upwards; u, v: of a layout that is turned in it
+    Attributes:
+        x: (1, samples), coordinate of the image to the right.
+        y: (samples, 1), coordinate of the image upwards.
+        u: (samples, samples), first coordinate of a layout that is rotated in the image.
+        v: (samples, samples), second coordinate of the layout.
     """
 
     x: np.ndarray
@@ -350,31 +363,31 @@ class Frame(NamedTuple):
     v: np.ndarray
 
     @classmethod
-    def turned(cls, angle: float, n: int) -> Frame:
-        """Of a layout turned by ``angle``, radians."""
+    def at_angle(cls, angle: float, n: int) -> Frame:
+        """Returns the points of an image ``n`` pixels wide, with a layout rotated by ``angle``, radians."""
         m = n * SAMPLES
         t = (np.arange(m) + 0.5) / m - 0.5
         x, y = t[None, :], -t[:, None]
         return cls(x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle))
 
-    def take(self, canvas):
-        """The values of a layer at the points."""
+    def take(self, canvas: np.ndarray) -> np.ndarray:
+        """Returns the values of a layer (canvas, canvas) at the points."""
         index = lambda w: np.clip(((w + 0.5) * CANVAS).astype(int), 0, CANVAS - 1)  # noqa: E731
         return canvas[index(self.v), index(self.u)]
 
-    def outline(self, rng):
-        """Where the sample is: inside a random outline and the disc of radius ``0.48``."""
+    def outline(self, rng: np.random.Generator) -> np.ndarray:
+        """Draws the sample's outline inside the disc of radius ``0.48``; True inside the sample."""
         edge = 0.48 - SAMPLES / self.u.shape[0]
         return _outline(rng, self.u, self.v) & (self.x**2 + self.y**2 < edge**2)
 
-    def pixels(self, image) -> Float[np.ndarray, "n n"]:
-        """Means over the points of each pixel."""
+    def pixels(self, image: np.ndarray) -> Float[np.ndarray, "n n"]:
+        """Returns the means over the points of each pixel, (n, n)."""
         n = len(image) // SAMPLES
         return image.reshape(n, SAMPLES, n, SAMPLES).mean(axis=(1, 3)).astype(np.float32)
 
 
 def _outline(rng, u, v):
-    """Superellipse, hull of random points, or the whole field; turned against the wiring or not."""
+    """A superellipse, a convex polygon or the whole field; rotated against the wiring or not."""
     turn = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, np.pi)
     a, b = u * np.cos(turn) + v * np.sin(turn), v * np.cos(turn) - u * np.sin(turn)
     draw = rng.random()

@@ -1,7 +1,7 @@
 """Held-out chips in three dimensions, for validation only: layers of :mod:`heldout` wiring above each other.
 
 No prior may be trained or tuned on these. Rows lie in the plane of the wafer, tilted against it by 1 to 2
-degrees, so that a layer comes in and goes out from one side to the other over several rows.
+degrees, so that a layer enters and leaves over several rows, from one side to the other.
 """
 
 from __future__ import annotations
@@ -13,32 +13,42 @@ from jaxtyping import Float
 
 from pfitre_jax.twin.scenes.heldout import KINDS, Frame, wiring
 
-#: What a layer can be; a vertical cut is none.
+#: Kinds of a layer. A vertical cut is no layer.
 LAYERS = tuple(kind for kind in KINDS if kind != "stack")
-#: Thickness of a layer, fractions of the field; of the gap above it, in thicknesses.
+#: Ranges of the thickness of a layer, fractions of the field, and of the gap above it, in thicknesses.
 THICKNESS, GAP = (0.03, 0.08), (0.3, 1.0)
-#: Between the wafer and the rows, degrees.
+#: Range of the angle between the wafer and the rows, degrees.
 TILT_DEG = (1.0, 2.0)
 #: Side of the cells, fractions of the field. Some cells have a via where wires of two layers cross.
 VIA = 1 / 48
 
 
 class HeldOut3D(NamedTuple):
-    """image: (rows, n, n); kind: of :data:`LAYERS`, of the layer that takes most of the rows' height"""
+    """A held-out volume.
+
+    Attributes:
+        image: (rows, n, n), values in [0, 1].
+        kind: One of :data:`LAYERS`: that of the layer with the largest share of the volume's height.
+    """
 
     image: Float[np.ndarray, "rows n n"]
     kind: str
 
 
 def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> HeldOut3D:
-    """Volume ``(rows, n, n)`` float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``.
+    """Draws a volume: (rows, n, n), float32 in [0, 1], 0 outside the cylinder of radius ``0.48 n``.
 
-    A row is the mean over its height. For one ``rows`` and ``spacing`` a seed gives the same picture at every
-    ``n``.
+    A row is the mean over its height. With the same ``rows`` and ``spacing`` a seed gives the same picture at
+    every ``n``.
 
-    spacing: height of a row, fraction of the field; default ``1/n``, cubic voxels
+    Args:
+        seed: Seed of the volume.
+        rows: Number of rows.
+        n: Width, pixels.
+        spacing: Height of a row, fraction of the field; by default ``1/n``, which makes the voxels cubic.
 
-    Raises ``ValueError`` for a negative seed, no rows, or ``n`` below 8.
+    Raises:
+        ValueError: For a negative seed, no rows, or ``n`` below 8.
 
     >>> heldout3d(1, 4, 32).image.shape
     (4, 32, 32)
@@ -52,14 +62,16 @@ def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> Hel
     rng = np.random.default_rng([20262, seed])
     angle, towards = rng.uniform(0, 2 * np.pi, 2)
     slope = np.tan(np.deg2rad(rng.uniform(*TILT_DEG)))
-    frame = Frame.turned(angle, n)
+    frame = Frame.at_angle(angle, n)
     outline = frame.outline(rng)
     matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
     bright = rng.uniform(0.75, 1.0) * outline
 
     # Heights that the rows reach, the tilt included; the lowest layer begins somewhere below.
     reach = rows * spacing / 2 + slope / 2
-    height, layers, kinds = -reach - rng.uniform(0, THICKNESS[0]), [], []
+    height = -reach - rng.uniform(0, THICKNESS[0])
+    layers: list[tuple[np.ndarray, float, float, np.ndarray]] = []
+    kinds: list[str] = []
     while height < reach:
         kind = LAYERS[(seed + len(layers) * (1 + seed // len(LAYERS))) % len(LAYERS)]
         canvas = wiring(kind, rng)

@@ -1,11 +1,14 @@
-"""Scenes from the files that no prior is trained on, to judge priors by: one for each seed.
+"""Held-out scenes from files that no prior is trained on, one for each seed.
 
-Their greys stay as they are in the files. Host-side; the files are those of :mod:`files`' ``HELD_OUT``.
+Gray values stay as they are in the files, which belong to
+:data:`pfitre_jax.twin.scenes.data_files.HELD_OUT`. Tiles are cut on the host.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +29,7 @@ SOURCES = {
     "battery": ("battery_images/NMC_90wt_2000bar_115.png",),
     "rock": ("porous_rock/ketton_256.npz",),
 }
-_READERS = {
+_READERS: dict[str, tuple[Callable[..., Any], Callable[..., np.ndarray]]] = {
     "ihp": (layouts.read_layout, layouts.tile),
     "tile": (layouts.read_layout, layouts.tile),
     "images": (images.read_image, images.tile),
@@ -38,23 +41,27 @@ _BARE, _TRIALS, _JUDGED = 0.04, 20, 64
 
 
 def available(source: str) -> bool:
-    """Whether the files of a source are there, and what reads them.
+    """Returns whether the files of a source exist and can be read.
 
-    Raises ``ValueError`` for an unknown source.
+    Raises:
+        ValueError: For an unknown source.
     """
     readable = source != "ihp" or has_gdstk()
     return readable and all((data_folder() / name).is_file() for name in _files(source))
 
 
 def scene(source: str, seed: int, n: int) -> Float[np.ndarray, "n n"]:
-    """Scene ``(n, n)`` float32 in [0, 1], 0 outside the disc of radius ``0.48 n`` and a sample's outline.
+    """Draws a scene, (n, n), float32 in [0, 1], 0 outside the sample and the disc of radius ``0.48 n``.
 
-    source: ``"ihp"``, rows of the IHP library's cells; ``"tile"``, the Tiny Tapeout design urish_simon;
-        ``"images"``, Kodak 21 to 24, one after the other; ``"battery"``, an NMC cathode; ``"rock"``, Ketton
-    seed: the same seed, the same scene; orientation, place and magnification are drawn from it
+    Args:
+        source: "ihp", rows of cells of the IHP library; "tile", the Tiny Tapeout design urish_simon;
+            "images", Kodak 21 to 24 in turn; "battery", an NMC cathode; "rock", Ketton limestone.
+        seed: Seed of orientation, position and magnification; the same seed gives the same scene.
+        n: Width, pixels.
 
-    Raises ``ValueError`` for an unknown source, a negative seed or ``n`` below 8, what the
-    readers raise, ``FileNotFoundError`` where the files are not there.
+    Raises:
+        ValueError: For an unknown source, a negative seed or ``n`` below 8, or a file that cannot be read.
+        FileNotFoundError: If a file of the source does not exist.
 
     >>> scene("images", 0, 64).shape  # doctest: +SKIP
     (64, 64)
@@ -69,8 +76,8 @@ def scene(source: str, seed: int, n: int) -> Float[np.ndarray, "n n"]:
         )
     content, cut = _read(source, str(path)), _READERS[source][1]
     for trial in range(_TRIALS):
-        tile = cut(content, np.random.default_rng([20262, seed, trial]))
-        tile = jnp.asarray(np.round(255 * tile).astype(np.uint8))
+        square = cut(content, np.random.default_rng([20262, seed, trial]))
+        tile = jnp.asarray(np.round(255 * square).astype(np.uint8))
         key = jax.random.fold_in(jax.random.key(seed), trial)
         # Judged at one size, so that a seed gives the same picture at every n.
         if float(_shown(tile, key, _JUDGED).mean()) > _BARE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,21 +14,25 @@ from pfitre_jax.twin.scenes.raster import resample
 
 #: Pictures with more pixels are refused.
 MAX_PIXELS = 64_000_000
-#: Larger ones are averaged down to this on their longer side.
+#: Larger pictures are averaged down to this length of their longer side, pixels.
 MAX_SIDE = 2048
-# How often a tile is tried before a picture is given up as flat.
+# Number of cuts to try before a picture counts as flat.
 _TRIALS = 40
 #: Luminance of linear red, green and blue (ITU-R BT.709).
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
-def read_image(path) -> Float[np.ndarray, "ny nx"]:
-    """A picture as grey ``(ny, nx)`` float32, its darkest and brightest 0.2% at 0 and 1.
+def read_image(path: str | os.PathLike) -> Float[np.ndarray, "ny nx"]:
+    """Reads a picture as gray values, (ny, nx), float32, with the darkest and brightest 0.2% at 0 and 1.
 
-    Colours by their luminance; what is transparent is dark; 8 and 16 bit, and float in TIFF.
+    Colours become their luminance, and transparent pixels are dark.
 
-    Raises ``FileNotFoundError``; ``ValueError`` for what is no picture, has more than :data:`MAX_PIXELS`
-    pixels, or the same value everywhere.
+    Args:
+        path: A PNG, JPEG or TIFF file of 8 or 16 bits, or a TIFF file of floats.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no picture, has more than :data:`MAX_PIXELS` pixels, or one value everywhere.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,23 +49,41 @@ def read_image(path) -> Float[np.ndarray, "ny nx"]:
     if factor > 1:
         ny, nx = (size // factor * factor for size in array.shape)
         array = array[:ny, :nx].reshape(ny // factor, factor, nx // factor, factor).mean(axis=(1, 3))
-    return normalised(array, str(path))
+    return normalise(array, str(path))
 
 
-def normalised(array, where: str):
-    """The values with their darkest and brightest 0.2% at 0 and 1; ``ValueError`` for one value only."""
+def normalise(array: np.ndarray, where: str) -> Float[np.ndarray, "*shape"]:
+    """Rescales values so that the darkest and brightest 0.2% are at 0 and 1, and clips them.
+
+    Args:
+        array: The values.
+        where: Their origin, for the message.
+
+    Raises:
+        ValueError: If all values are equal.
+    """
     low, high = np.quantile(array, [0.002, 0.998])
     if high <= low:
         low, high = float(array.min()), float(array.max())
     if high <= low:
-        raise ValueError(f"{where} has the value {low:g} everywhere; expected something to see on it")
+        raise ValueError(f"{where} has the value {low:g} everywhere; expected a picture with contrast")
     return np.clip((array - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
-def tile(image: Float[np.ndarray, "ny nx"], rng: np.random.Generator, side: int = SIDE):
-    """A random square of a picture, ``(side, side)`` float32: all that fits, or a part of at least ``side``.
+def tile(
+    image: Float[np.ndarray, "ny nx"], rng: np.random.Generator, side: int = SIDE
+) -> Float[np.ndarray, "side side"]:
+    """Cuts a random square from a picture: (side, side), float32, values in [0, 1].
 
-    Raises ``ValueError`` where the picture is flat next to everywhere.
+    The square is at least ``side`` pixels wide where the picture is, and at most as wide as its shorter side.
+
+    Args:
+        image: (ny, nx), values in [0, 1].
+        rng: Random generator.
+        side: Side of the tile, pixels.
+
+    Raises:
+        ValueError: If the picture is flat almost everywhere.
     """
     shorter = min(image.shape)
     for _ in range(_TRIALS):
@@ -70,18 +93,19 @@ def tile(image: Float[np.ndarray, "ny nx"], rng: np.random.Generator, side: int 
         if cut.std() > FLAT:
             return np.clip(cut, 0.0, 1.0)
     raise ValueError(
-        f"{_TRIALS} squares of a picture {image.shape} are flat; expected something to see on it"
+        f"{_TRIALS} squares of a picture {image.shape} are flat; expected a picture with contrast"
     )
 
 
 def bank(paths: Sequence, count: int, side: int = SIDE, seed: int = 0) -> Bank:
-    """``count`` tiles of the pictures at ``paths``, as many of each; the same seed, the same tiles."""
+    """Returns a bank of ``count`` tiles, equally many from each picture; a seed gives the same tiles."""
     rng = np.random.default_rng([seed, 3])
     shares = [count // len(paths) + (i < count % len(paths)) for i in range(len(paths))]
     tiles = []
     for path, share in zip(paths, shares, strict=True):
-        image = read_image(path) if share else None
-        tiles += [tile(image, rng, side) for _ in range(share)]
+        if share:
+            image = read_image(path)
+            tiles += [tile(image, rng, side) for _ in range(share)]
     return Bank.create(np.stack(tiles))
 
 
@@ -120,7 +144,7 @@ def _tiff(path: Path):
 
     try:
         with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
+            page = file.pages.first
             _check_size(path, page.imagelength * page.imagewidth)
             return page.asarray()
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:

@@ -1,6 +1,6 @@
-"""Real chips: layouts (GDSII, or layer masks) and the heights of their layers, cut in the plane and across.
+"""Real chips: layouts (GDSII or layer masks) with the heights of their layers, cut in the plane or upright.
 
-Lengths in micrometres. Reading GDSII needs gdstk: ``pip install 'pfitre_jax[layouts]'``.
+Lengths are in micrometres. Reading GDSII needs gdstk: ``pip install 'pfitre_jax[layouts]'``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import gzip
 import importlib.util
+import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -17,27 +18,35 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from pfitre_jax.twin.scenes.bank import SIDE, Bank
 from pfitre_jax.twin.scenes.raster import averaging, coverage
 
-#: Pitch of a layout's finest wires in a tile, in pixels of a field of 112: as in the procedural circuits.
+#: Range of the pitch of the finest wires, in pixels of a field of 112, as in the procedural circuits.
 PITCH = (3.0, 18.0)
-#: Share of a tile's height that the stack of layers takes in a vertical cut.
+#: Range of the height of the stack of layers in a vertical cut, as a share of the tile.
 HEIGHT = (0.45, 1.1)
 #: Share of the tiles that are vertical cuts.
 SECTIONS = 0.4
-#: Rows of standard cells that are placed where a file is a library of them.
+#: Number of rows of standard cells that are placed if a file is a cell library.
 CELL_ROWS = 14
-#: A cut shows no less metal than this, on average over the tile, and no shorter edges, in sides of the tile:
-#: at least two wires across it.
+#: Smallest mean coverage by metal and smallest length of edges, in sides of the tile, of a cut: at least two
+#: wires across it.
 METAL, EDGES = 0.05, 4.0
-# How often a cut is tried before a layout is given up as empty.
+# Number of cuts to try before a layout counts as empty.
 _TRIALS = 100
 
 
 class Layer(NamedTuple):
-    """gds: layer and datatype; bottom, thickness: in um."""
+    """A layer of a process.
+
+    Attributes:
+        name: Its name.
+        gds: GDS layer and datatype.
+        bottom: Height of its lower surface, um.
+        thickness: Its thickness, um.
+    """
 
     name: str
     gds: tuple[int, int]
@@ -47,9 +56,14 @@ class Layer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """What a process builds above the silicon.
+    """The layers that a process builds above the silicon.
 
-    pitch: of its finest wires; row_height: of its standard cells; boundary: GDS layer of their outlines
+    Attributes:
+        name: Name of the process.
+        layers: Its layers.
+        pitch: Pitch of the finest wires, um.
+        row_height: Height of the standard cells, um.
+        boundary: GDS layer and datatype of the outlines of the standard cells.
     """
 
     name: str
@@ -58,23 +72,23 @@ class Stack:
     row_height: float
     boundary: tuple[int, int]
 
-    def shares(self, edges) -> Float[np.ndarray, "rows layers"]:
-        """Share of each slab between neighbouring ``edges`` (um, upwards) that each layer fills."""
+    def shares(self, edges: ArrayLike) -> Float[np.ndarray, "rows layers"]:
+        """Share of each slab between neighbouring ``edges`` (slabs + 1,), um, that each layer fills."""
         bottom = np.array([layer.bottom for layer in self.layers])
         top = bottom + [layer.thickness for layer in self.layers]
-        edges = np.asarray(edges, float)
-        overlap = np.minimum(edges[1:, None], top) - np.maximum(edges[:-1, None], bottom)
-        return np.maximum(overlap, 0.0) / np.diff(edges)[:, None]
+        heights = np.asarray(edges, float)
+        overlap = np.minimum(heights[1:, None], top) - np.maximum(heights[:-1, None], bottom)
+        return np.maximum(overlap, 0.0) / np.diff(heights)[:, None]
 
 
 def _stack(name, pitch, row_height, boundary, *layers) -> Stack:
     return Stack(name, tuple(Layer(*layer) for layer in layers), pitch, row_height, boundary)
 
 
-#: Vias reach from the layer below to the one above. sky130: iic-jku/klayout-pex and mbalestrini/GDS2glTF.
-#: The others are nearly right, no more: sg13g2's metals after a summary of its technology LEF, its poly and
-#: contacts and nangate45 after typical heights of such processes, asap7 (predictive, without heights) with
-#: lines twice as high as wide.
+#: Processes. Vias reach from the layer below to the one above. Heights of sky130 are those of
+#: iic-jku/klayout-pex and mbalestrini/GDS2glTF. The other heights are approximate: metals of sg13g2 follow a
+#: summary of its technology LEF, its poly and contacts and nangate45 follow typical heights of such
+#: processes, and asap7, a predictive process without heights, has lines twice as high as wide.
 STACKS = {
     stack.name: stack
     for stack in (
@@ -134,10 +148,13 @@ STACKS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Polygons:
-    """A layout as drawn.
+    """A layout of polygons.
 
-    polygons: for each of the stack's layers, arrays (k, 2) of corners; boxes: for each, (count, 4), lower and
-    upper corners of these; bounds: ``x0, y0, x1, y1`` of all
+    Attributes:
+        stack: The process.
+        polygons: Polygons of each layer of the stack, arrays (corners, 2), um.
+        boxes: Bounding boxes of the polygons of each layer, (polygons, 4), ``x0, y0, x1, y1``.
+        bounds: Bounding box of the layout, ``x0, y0, x1, y1``, um.
     """
 
     stack: Stack
@@ -147,11 +164,21 @@ class Polygons:
 
     @functools.cached_property
     def drawn(self) -> list[int]:
-        """The stack's layers that hold something."""
+        """Indices of the layers of the stack that are not empty."""
         return [k for k, polygons in enumerate(self.polygons) if polygons]
 
-    def mask(self, k: int, x: float, y: float, pixel, shape) -> Float[np.ndarray, "ny nx"]:
-        """Share of each pixel that the stack's layer ``k`` covers; see :func:`raster.coverage`."""
+    def mask(
+        self, k: int, x: float, y: float, pixel: tuple[float, float], shape: tuple[int, int]
+    ) -> Float[np.ndarray, "ny nx"]:
+        """Share of each pixel of a grid that a layer covers: (ny, nx).
+
+        Args:
+            k: Index of the layer in the stack.
+            x: Left edge of the grid, um.
+            y: Lower edge of the grid, um.
+            pixel: Sides of a pixel along ``x`` and ``y``, um.
+            shape: Shape (ny, nx) of the grid.
+        """
         boxes = self.boxes[k]
         ny, nx = shape
         near = (boxes[:, 0] < x + nx * pixel[0]) & (boxes[:, 2] > x)
@@ -162,9 +189,13 @@ class Polygons:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Masks:
-    """A layout as layer masks.
+    """A layout of layer masks.
 
-    packed: (layers, rows, bytes), bits along a row; row 0 is at the lowest y; pixel: side of a pixel
+    Attributes:
+        stack: The process.
+        packed: (layers, rows, bytes), bits along each row; row 0 is at the lowest ``y``.
+        pixel: Side of a pixel, um.
+        bounds: Bounding box of the layout, ``x0, y0, x1, y1``, um.
     """
 
     stack: Stack
@@ -174,9 +205,13 @@ class Masks:
 
     @functools.cached_property
     def drawn(self) -> list[int]:
+        """Indices of the layers of the stack that are not empty."""
         return [k for k, layer in enumerate(self.packed) if layer.any()]
 
-    def mask(self, k: int, x: float, y: float, pixel, shape) -> Float[np.ndarray, "ny nx"]:
+    def mask(
+        self, k: int, x: float, y: float, pixel: tuple[float, float], shape: tuple[int, int]
+    ) -> Float[np.ndarray, "ny nx"]:
+        """Share of each pixel of a grid that a layer covers, see :meth:`Polygons.mask`."""
         ny, nx = shape
         first, last = int(y / self.pixel), int((y + ny * pixel[1]) / self.pixel) + 1
         rows = np.unpackbits(self.packed[k, first:last], axis=-1)
@@ -188,13 +223,25 @@ class Masks:
 
 
 def voxels(
-    layout: Polygons | Masks, x: float, y: float, pixel, shape, edges
+    layout: Polygons | Masks,
+    x: float,
+    y: float,
+    pixel: tuple[float, float],
+    shape: tuple[int, int],
+    edges: ArrayLike,
 ) -> Float[np.ndarray, "rows ny nx"]:
-    """Share of each voxel that is metal: ``rows`` slabs between the heights ``edges``, ``(ny, nx)`` pixels.
+    """Share of metal in each voxel of a grid: (slabs, ny, nx).
 
-    x, y: lower left corner; pixel: sides along x and y. A slab that straddles two layers is their mean,
-    weighted by the height that each takes of it. One slab is a slice in the plane, one row of pixels a
-    vertical cut.
+    A slab that contains parts of several layers is their mean, weighted by height. One slab is a slice in the
+    plane, and one row of pixels is a vertical cut.
+
+    Args:
+        layout: The layout.
+        x: Left edge of the grid, um.
+        y: Lower edge of the grid, um.
+        pixel: Sides of a pixel along ``x`` and ``y``, um.
+        shape: Shape (ny, nx) of a slab.
+        edges: (slabs + 1,), heights of the surfaces of the slabs, increasing, um.
     """
     shares = layout.stack.shares(edges)
     volume = np.zeros((len(shares), *shape), np.float32)
@@ -204,15 +251,18 @@ def voxels(
     return np.minimum(volume, 1.0)
 
 
-def read_layout(path, stack: Stack | None = None, seed: int = 0) -> Polygons | Masks:
-    """A layout from GDSII (``.gds``, gzipped or not) or from layer masks (``.npz``).
+def read_layout(path: str | os.PathLike, stack: Stack | None = None, seed: int = 0) -> Polygons | Masks:
+    """Reads a layout.
 
-    stack: of the layout; ``None`` for the one of :data:`STACKS` whose layers hold most of the polygons
-    seed: of the rows of cells that are placed, where the file is a library of standard cells
+    Args:
+        path: A GDSII file (``.gds``, gzipped or not), or layer masks: a ``.npz`` file with ``packed``
+            (layers, rows, bytes), ``width``, ``pixel_um``, ``layer_names``, ``z_bottom_um``, ``z_top_um``.
+        stack: Process of a GDSII file. None: the one of :data:`STACKS` whose layers contain most polygons.
+        seed: Seed of the placement of cells, if the file is a library of standard cells.
 
-    Masks hold ``packed`` (layers, rows, bytes), ``width``, ``pixel_um``, ``layer_names``, ``z_bottom_um``,
-    ``z_top_um``. Raises ``ValueError`` for what is no layout, and for GDSII without gdstk;
-    ``FileNotFoundError``.
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no layout, or is GDSII and gdstk is not installed.
     """
     path = Path(path)
     if not path.is_file():
@@ -233,16 +283,17 @@ def read_layout(path, stack: Stack | None = None, seed: int = 0) -> Polygons | M
     every = np.concatenate(boxes)
     if len(every) == 0:
         raise ValueError(f"{path} has nothing on the layers of {stack.name}; expected its wiring there")
-    bounds = (*every[:, :2].min(axis=0), *every[:, 2:].max(axis=0))
-    return Polygons(stack, polygons, boxes, tuple(map(float, bounds)))
+    (x0, y0), (x1, y1) = every[:, :2].min(axis=0), every[:, 2:].max(axis=0)
+    return Polygons(stack, polygons, boxes, (float(x0), float(y0), float(x1), float(y1)))
 
 
 def has_gdstk() -> bool:
+    """Returns whether gdstk is installed, which reads GDSII files."""
     return importlib.util.find_spec("gdstk") is not None
 
 
 def require_gdstk(paths: Sequence) -> None:
-    """``ValueError`` where one of the layouts at ``paths`` is GDSII and gdstk, which reads it, is missing."""
+    """Raises ``ValueError`` if a path is a GDSII file and gdstk, which reads it, is not installed."""
     streams = [path for path in paths if Path(path).suffix != ".npz"]
     if streams and not has_gdstk():
         raise ValueError(
@@ -251,11 +302,20 @@ def require_gdstk(paths: Sequence) -> None:
         )
 
 
-def tile(layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE):
-    """A random cut of a layout, ``(side, side)`` float32 in [0, 1]: in the plane, as a row of a scan sees it,
-    or vertical with the layers above each other (:data:`SECTIONS`).
+def tile(
+    layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE
+) -> Float[np.ndarray, "side side"]:
+    """Cuts a random square from a layout: (side, side), float32, values in [0, 1].
 
-    Raises ``ValueError`` where the layout is next to empty.
+    A cut lies in the plane, like a row of a scan, or is vertical through all layers (:data:`SECTIONS`).
+
+    Args:
+        layout: The layout.
+        rng: Random generator.
+        side: Side of the tile, pixels.
+
+    Raises:
+        ValueError: If the layout is almost empty.
     """
     # One layer has nothing above it.
     vertical = rng.random() < SECTIONS and len(layout.drawn) > 2
@@ -264,15 +324,15 @@ def tile(layout: Polygons | Masks, rng: np.random.Generator, side: int = SIDE):
         if image.mean() > METAL and _edges(image) > EDGES:
             return image
     raise ValueError(
-        f"{_TRIALS} cuts of a {layout.stack.name} layout are bare; expected one with wiring on it"
+        f"{_TRIALS} cuts of a {layout.stack.name} layout are bare; expected a layout with wiring"
     )
 
 
 def bank(paths: Sequence, count: int, side: int = SIDE, seed: int = 0) -> Bank:
-    """``count`` tiles of the layouts at ``paths``, as many of each; the same seed, the same tiles."""
-    found = [read_layout(path, seed=seed) for path in paths]
+    """Returns a bank of ``count`` tiles, equally many from each layout; a seed gives the same tiles."""
+    layouts = [read_layout(path, seed=seed) for path in paths]
     rng = np.random.default_rng([seed, 1])
-    return Bank.create(np.stack([tile(found[i % len(found)], rng, side) for i in range(count)]))
+    return Bank.create(np.stack([tile(layouts[i % len(layouts)], rng, side) for i in range(count)]))
 
 
 def _slice(layout, rng, side):
@@ -299,7 +359,7 @@ def _section(layout, rng, side):
     thick = pixel * side / 112
     size = (side * pixel, thick) if along_x else (thick, side * pixel)
     x, y = _corner(layout, rng, *size)
-    # What the stack leaves of the tile's height lies below and above it.
+    # The rest of the tile's height lies below and above the stack.
     z = bottom - (side * pixel - (top - bottom)) * rng.uniform(0.3, 0.7)
     edges = z + pixel * np.arange(side + 1)
     shape = (1, side) if along_x else (side, 1)
@@ -309,7 +369,7 @@ def _section(layout, rng, side):
 
 
 def _edges(image):
-    """Length of the edges in an image, times their height, over its side."""
+    """Sum of the absolute differences of neighbouring pixels over the side of the image."""
     return sum(float(np.abs(np.diff(image, axis=axis)).sum()) for axis in (0, 1)) / len(image)
 
 
@@ -319,7 +379,7 @@ def _extent(layout):
 
 
 def layer_heights(layout: Polygons | Masks) -> tuple[float, float]:
-    """Lowest and highest point of the layers that are drawn, um."""
+    """Lowest and highest surface of the layers that are not empty, um."""
     layers = [layout.stack.layers[k] for k in layout.drawn]
     return min(layer.bottom for layer in layers), max(layer.bottom + layer.thickness for layer in layers)
 
@@ -370,11 +430,11 @@ def _recognise(library, path: Path) -> Stack:
         for layer in cell.polygons:
             drawn[layer.layer, layer.datatype] = drawn.get((layer.layer, layer.datatype), 0) + 1
     count = {name: sum(drawn.get(k.gds, 0) for k in stack.layers) for name, stack in STACKS.items()}
-    best = max(count, key=count.get)
+    best = max(count, key=count.__getitem__)
     if count[best] == 0:
         known = ", ".join(STACKS)
-        there = ", ".join(f"{a}/{b}" for a, b in sorted(drawn)) or "none"
-        raise ValueError(f"{path} has the layers {there}, of no process known here ({known}); give its stack")
+        layers = ", ".join(f"{a}/{b}" for a, b in sorted(drawn)) or "none"
+        raise ValueError(f"{path} has the layers {layers}; expected those of {known}, or pass its stack")
     return STACKS[best]
 
 

@@ -1,8 +1,8 @@
 """Procedural materials: packings of touching particles, foams, fibres.
 
-Each function gives one scene ``(n, n)`` float32 in [0, 1] for one key, as those of
-:mod:`pfitre_jax.twin.scenes.patterns` do. Cells sit on a jittered hexagonal lattice, so that a pixel has to
-look at the nine around it only.
+Each function draws one scene for a key, (n, n), float32 in [0, 1], as in
+:mod:`pfitre_jax.twin.scenes.patterns`. Cells lie on a jittered hexagonal lattice, so that a pixel depends on
+the nine cells around it only.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pfitre_jax.twin.scenes.drawing import framed, paint, turned
+from pfitre_jax.twin.scenes.drawing import make_scene, paint, to_local_frame
 from pfitre_jax.twin.scenes.shapes import Draw, inside
 
-#: Cells along a side of the lattice: the smallest still cover the support.
+#: Cells along a side of the lattice, enough to cover the support with the smallest spacing.
 CELLS = 28
-#: Distance of neighbouring cells, as a fraction of the field.
+#: Range of the distance of neighbouring cells, fractions of the field.
 SPACING = (0.05, 0.2)
 FIBRES = 26
-#: Rows of a hexagonal lattice are this much closer than the cells of a row.
+#: Distance of the rows of a hexagonal lattice, in distances of the cells in a row.
 _ROWS = 0.5 * 3**0.5
 _OFFSETS = jnp.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)])
 
 
 def lattice(jitter: Float[Array, "2 cells cells"]) -> Float[Array, "2 cells cells"]:
-    """Middles of the cells in units of their spacing, ``[:, j, i]`` in row ``j``; jitter: shifts, in [-1, 1].
+    """Centres of the cells in units of their spacing: (2, cells, cells), ``[:, j, i]`` in row ``j``.
 
-    At the most their distances are those of the regular lattice, plus or minus 0.6.
+    Distances differ by at most 0.6 from those of the regular lattice.
+
+    Args:
+        jitter: (2, cells, cells), shifts of the centres, each in [-1, 1].
     """
     k = jnp.arange(CELLS) - CELLS // 2
     i, j = jnp.meshgrid(k, k)
@@ -38,9 +41,13 @@ def lattice(jitter: Float[Array, "2 cells cells"]) -> Float[Array, "2 cells cell
 def touching_radii(
     points: Float[Array, "2 cells cells"], size: Float[Array, "cells cells"]
 ) -> Float[Array, "cells cells"]:
-    """Radii of discs around ``points``, as large as they can be and not overlap.
+    """Largest radii of discs around points without overlap: (cells, cells).
 
-    Two neighbours would share their distance as their ``size``; the closest one decides.
+    Two neighbours divide their distance in proportion to their sizes, and the smallest part is the radius.
+
+    Args:
+        points: (2, cells, cells), centres of the discs.
+        size: (cells, cells), relative sizes of the discs.
     """
     radius = jnp.full_like(size, 9.0)
     for i in (-1, 0, 1):
@@ -53,7 +60,7 @@ def touching_radii(
 
 
 def _around(a, b, offset):
-    """Index ``(j, i)`` of the cell that ``a, b`` (in spacings) lie in, and of those around it."""
+    """Index ``(j, i)`` of the cell at an ``offset`` from the one that contains ``a, b``, in spacings."""
     j = jnp.floor(b / _ROWS).astype(int)
     i = jnp.floor(a - 0.5 * jnp.mod(j, 2)).astype(int)
     place = lambda k, step: jnp.clip(k + step + CELLS // 2, 0, CELLS - 1)  # noqa: E731
@@ -68,7 +75,7 @@ def _packing(d: Draw, x, y, width):
     porous, cracked, angular = d.chance(0.5), d.chance(0.5) * d.uniform(0.2, 0.8), d.chance(0.5)
     # Fibres or flakes cut across lie longer one way.
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 2.5), 1.0)
-    a, b = turned(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
+    a, b = to_local_frame(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
     a = a / (spacing * stretch)
     b = b / spacing
     points = lattice(disorder * (2 * values[:2] - 1))
@@ -111,12 +118,12 @@ def _foam(d: Draw, x, y, width):
     spacing, thick, varied = d.log(*SPACING), d.log(0.06, 0.4), d.uniform(0.0, 0.9)
     border, broken, filled = d.uniform(0.0, 1.2), d.chance(0.4) * d.uniform(0.0, 0.5), d.chance(0.3)
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 2.5), 1.0)
-    a, b = turned(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
+    a, b = to_local_frame(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
     a = a / (spacing * stretch)
     b = b / spacing
     points = lattice(d.uniform(0.3, 1.0) * (2 * values[:2] - 1))
     wall, corner, one, two = walls(points, values[2], a, b)
-    # A number of the wall, the same seen from both its cells.
+    # A random number of the wall, the same from both of its cells.
     own = jnp.mod(7 * (one + two), 1.0)
     half = 0.5 * thick * (1 + varied * (own - 0.5))
     half = half * (1 + border * jnp.exp(-corner / 0.15))
@@ -127,9 +134,22 @@ def _foam(d: Draw, x, y, width):
     return jnp.maximum(solid, full * 0.6 * inside(wall - half, blur))
 
 
-def walls(points: Float[Array, "2 cells cells"], values: Float[Array, "cells cells"], a, b):
-    """Distance to the wall half way to the next cell, how much nearer the nearest cell is than the third, and
-    the ``values`` of the nearest and the next, at ``a, b`` in spacings."""
+def walls(
+    points: Float[Array, "2 cells cells"], values: Float[Array, "cells cells"], a: Array, b: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Walls of the Voronoi cells around points.
+
+    Args:
+        points: (2, cells, cells), centres of the cells, in spacings.
+        values: (cells, cells), a number for each cell.
+        a: (n, n), first coordinate of the pixels, in spacings.
+        b: (n, n), second coordinate of the pixels, in spacings.
+
+    Returns:
+        Four arrays (n, n): the distance to the wall between the nearest and the second nearest cell; the
+        difference of the distances to the third nearest and the nearest cell; the values of the nearest and
+        of the second nearest cell.
+    """
 
     def nearer(best, offset):
         j, i = _around(a, b, offset)
@@ -166,7 +186,7 @@ def _fibres(d: Draw, x, y, width):
     rows = rows.at[:, 2].set(angle).at[0, 7].set(0.0)
 
     def shape(p):
-        a, b = turned(x, y, p, reach=0.9)
+        a, b = to_local_frame(x, y, p, reach=0.9)
         wave = 2 * jnp.pi * (1 + 4 * p[3])
         rise = 0.25 * wavy * (p[4] + 0.2) / wave
         line = rise * jnp.sin(wave * a + 7 * p[5])
@@ -178,6 +198,6 @@ def _fibres(d: Draw, x, y, width):
     return paint(shape, x, rows)
 
 
-packing = framed(_packing, 10 * CELLS**2)
-foam = framed(_foam, 4 * CELLS**2)
-fibres = framed(_fibres, FIBRES * 8)
+packing = make_scene(_packing, 10 * CELLS**2)
+foam = make_scene(_foam, 4 * CELLS**2)
+fibres = make_scene(_fibres, FIBRES * 8)

@@ -1,4 +1,4 @@
-"""The sample's outline: disc, rectangle, lamella, pillar, polygon, curved cut; along the wiring or not."""
+"""Outlines of samples: disc, rectangle, lamella, pillar, polygon, curved cut, the whole field."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.twin.scenes.shapes import SUPPORT, Draw
 
-#: Half planes that bound an outline.
+#: Number of half planes that bound an outline.
 SIDES = 6
-#: disc, rectangle, lamella, pillar, polygon, curved cut, the whole field.
+#: Relative frequencies of disc, rectangle, lamella, pillar, polygon, curved cut, the whole field.
 WEIGHTS = (0.15, 0.32, 0.1, 0.13, 0.14, 0.1, 0.06)
 
 
@@ -22,10 +22,11 @@ WEIGHTS = (0.15, 0.32, 0.1, 0.13, 0.14, 0.1, 0.06)
 class Outline:
     """An outline, in fractions of the field.
 
-    depth: (n, n), distance to the outline, positive inside
-    first_side: (n, n), distance to its first side only
-    size: (), radius or half diagonal
-    middle: (2,), x and y
+    Attributes:
+        depth: (n, n), distance to the outline, positive inside.
+        first_side: (n, n), distance to the first side of the outline.
+        size: (), radius or half diagonal.
+        middle: (2,), ``x`` and ``y`` of the centre.
     """
 
     depth: Float[Array, "n n"]
@@ -34,8 +35,15 @@ class Outline:
     middle: Float[Array, " 2"]
 
 
-def outline(d: Draw, angle, x, y) -> Outline:
-    """A random outline in the support; with chance 2/3 along the wiring's ``angle`` (radians) or across."""
+def outline(d: Draw, angle: Array | float, x: Array, y: Array) -> Outline:
+    """Draws a random outline inside the support.
+
+    Args:
+        d: Random numbers.
+        angle: (), direction of the wiring, radians. Two outlines of three are parallel or orthogonal to it.
+        x: (n, n), coordinates of the pixels, see :func:`pfitre_jax.twin.scenes.shapes.coordinates`.
+        y: As ``x``.
+    """
     kind = d.choice(WEIGHTS)
     disc, rectangle, lamella, pillar, polygon, curved, whole = [kind == i for i in range(len(WEIGHTS))]
     turn = jnp.where(d.chance(0.67), angle + jnp.where(d.chance(0.5), jnp.pi / 2, 0.0), jnp.pi * d.uniform())

@@ -1,7 +1,7 @@
-"""Procedural scenes that are no circuits: ellipses, bars, test charts, cells, random fields and particles.
+"""Procedural scenes other than circuits: ellipses, bars, test charts, cells, random fields, particles.
 
-Each function gives one scene ``(n, n)`` float32 in [0, 1] for one key, 0 outside the disc of radius
-``0.48 n``, with lengths in fractions of the field; ``n`` is static, ``vmap`` over keys.
+Each function ``scene(key, n)`` draws one scene for a key: (n, n), float32 in [0, 1], 0 outside the disc of
+radius ``0.48 n``. Lengths are fractions of the field, and ``n`` is static.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.twin.scenes.drawing import framed, paint, turned
+from pfitre_jax.twin.scenes.drawing import make_scene, paint, to_local_frame
 from pfitre_jax.twin.scenes.shapes import Draw, inside
 
 ELLIPSES = 12
@@ -17,7 +17,7 @@ BARS = 14
 CHART_GROUPS = 8
 VORONOI_SEEDS = 40
 PARTICLES = 30
-#: Nodes along a side of the random fields' own grid.
+#: Nodes along a side of the grid of a random field.
 FIELD_NODES = 96
 
 
@@ -27,7 +27,7 @@ def _ellipses(d: Draw, x, y, width):
     added, share = d.chance(0.4), d.uniform(0.4, 1.0)
 
     def shape(p):
-        a, b = turned(x, y, p)
+        a, b = to_local_frame(x, y, p)
         radius = 0.015 * (0.25 / 0.015) ** p[3]
         aspect = 1 + 1.5 * p[4]
         q = jnp.sqrt((a / aspect) ** 2 + b**2)
@@ -52,7 +52,7 @@ def _bars(d: Draw, x, y, width):
     rows = rows.at[0, 7].set(0.0)
 
     def shape(p):
-        a, b = turned(x, y, p)
+        a, b = to_local_frame(x, y, p)
         half_a = 0.008 * (0.15 / 0.008) ** p[3]
         half_b = jnp.where(p[4] < 0.5, half_a * (1 + p[4]), 0.1 + 0.4 * p[4])
         coverage = inside(jnp.minimum(half_a - jnp.abs(a), half_b - jnp.abs(b)), width)
@@ -87,7 +87,7 @@ def _line_pairs(d: Draw, x, y, width):
     fixed = d.chance(0.5)
 
     def shape(p):
-        a, b = turned(x, y, p)
+        a, b = to_local_frame(x, y, p)
         pitch = 0.022 * (0.12 / 0.022) ** p[3]
         half_a = pitch * (1 + jnp.round(4 * p[4])) + 0.02
         half_b = jnp.maximum(half_a * (0.5 + p[5]), 0.05)
@@ -104,7 +104,7 @@ def _voronoi(d: Draw, x, y, width):
     seeds = d.array(VORONOI_SEEDS, 3)
     used = jnp.arange(VORONOI_SEEDS) < 7 + d.uniform() * (VORONOI_SEEDS - 7)
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 4.0), 1.0)
-    a, b = turned(x, y, d.array(3))
+    a, b = to_local_frame(x, y, d.array(3))
     empty, binary = d.chance(0.4) * d.uniform(0.2, 0.6), d.chance(0.3)
     grey = jnp.where(seeds[:, 2] < empty, 0.0, jnp.where(binary, 1.0, 0.2 + 0.8 * seeds[:, 2]))
     place_a, place_b = 1.2 * (seeds[:, 0] - 0.5), 1.2 * (seeds[:, 1] - 0.5) * stretch
@@ -137,7 +137,7 @@ def _field(d: Draw, x, y, width):
     noise = d.normal(FIELD_NODES, FIELD_NODES)
     k = jnp.fft.fftfreq(FIELD_NODES) * FIELD_NODES
     kx, ky = jnp.meshgrid(k[: FIELD_NODES // 2 + 1].at[-1].multiply(-1.0), k)
-    ka, kb = turned(kx, ky, jnp.stack([0.5, 0.5, d.uniform()]))
+    ka, kb = to_local_frame(kx, ky, jnp.stack([0.5, 0.5, d.uniform()]))
     scale = d.log(0.018, 0.12)
     aspect = jnp.where(d.chance(0.35), d.log(1.0, 5.0), 1.0)
     q2 = (2 * jnp.pi * scale) ** 2 * ((ka * aspect) ** 2 + (kb / jnp.sqrt(aspect)) ** 2)
@@ -166,7 +166,7 @@ def _particles(d: Draw, x, y, width):
     crack = d.chance(0.3)
 
     def shape(p):
-        a, b = turned(x, y, p, reach=0.85)
+        a, b = to_local_frame(x, y, p, reach=0.85)
         radius = largest * jnp.exp(-spread * 1.5 * p[3])
         depth = radius - jnp.sqrt((a / (1 + 0.6 * p[4])) ** 2 + b**2)
         core = 1 - (p[5] < hollow) * inside(depth - radius * (0.2 + 0.5 * p[6]), width)
@@ -178,10 +178,10 @@ def _particles(d: Draw, x, y, width):
     return paint(shape, x, rows)
 
 
-ellipses = framed(_ellipses, ELLIPSES * 7)
-bars = framed(_bars, BARS * 8)
-siemens_star = framed(_star, 0)
-line_pairs = framed(_line_pairs, CHART_GROUPS * 8)
-voronoi = framed(_voronoi, VORONOI_SEEDS * 3)
-random_field = framed(_field, FIELD_NODES**2)
-particles = framed(_particles, PARTICLES * 8)
+ellipses = make_scene(_ellipses, ELLIPSES * 7)
+bars = make_scene(_bars, BARS * 8)
+siemens_star = make_scene(_star, 0)
+line_pairs = make_scene(_line_pairs, CHART_GROUPS * 8)
+voronoi = make_scene(_voronoi, VORONOI_SEEDS * 3)
+random_field = make_scene(_field, FIELD_NODES**2)
+particles = make_scene(_particles, PARTICLES * 8)

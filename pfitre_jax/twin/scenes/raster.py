@@ -1,21 +1,30 @@
-"""Exact areas on a grid: polygons drawn, and pictures averaged, without aliasing.
+"""Rasterisation of polygons and resampling of pictures by exact areas, without aliasing.
 
-Numpy, on the host, where banks of tiles are made. Row 0 is at the lowest ``y``.
+Everything runs in NumPy on the host, where banks of tiles are made. Row 0 is at the lowest ``y``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 
-def coverage(polygons, x: float, y: float, pixel: tuple[float, float], shape: tuple[int, int]):
-    """Share of each pixel that polygons cover, ``(ny, nx)`` float32 in [0, 1], exact for disjoint ones.
+def coverage(
+    polygons: Sequence[np.ndarray], x: float, y: float, pixel: tuple[float, float], shape: tuple[int, int]
+) -> Float[np.ndarray, "ny nx"]:
+    """Share of each pixel that polygons cover: (ny, nx), float32 in [0, 1], exact for disjoint polygons.
 
-    polygons: arrays (k, 2) of corners ``x, y``, of either sense; those that overlap add up, at most to 1
-    x, y: lower left corner of the grid; pixel: its sides along x and y, in the same unit; shape: ``(ny, nx)``
+    The area to the right of an edge, summed with its sign over the edges of a polygon, is the area of the
+    polygon.
 
-    The area to the right of an edge, summed with its sign over a polygon's edges, is the polygon's area.
+    Args:
+        polygons: Arrays (corners, 2) of ``x, y`` in either orientation. Overlaps add up, to at most 1.
+        x: Left edge of the grid, in the unit of the polygons.
+        y: Lower edge of the grid.
+        pixel: Sides of a pixel along ``x`` and ``y``.
+        shape: Shape (ny, nx) of the grid.
     """
     ny, nx = shape
     total = np.zeros((ny, nx + 1))
@@ -30,12 +39,12 @@ def coverage(polygons, x: float, y: float, pixel: tuple[float, float], shape: tu
         size = total.size
         total += np.bincount(at, rise * right, size).reshape(total.shape)
         total += np.bincount(at + 1, rise * (1 - right), size + 1)[:size].reshape(total.shape)
-    # Rounded, so that what is bare is exactly so.
+    # Rounded, so that empty pixels are exactly 0.
     return np.clip(np.cumsum(total[:, :nx], axis=1).round(9), 0.0, 1.0).astype(np.float32)
 
 
 def _edges(corners):
-    """Edges ``(k, 4)`` from, to of a polygon, so that its area counts as positive."""
+    """Edges (k, 4) of a polygon, start and end, oriented so that its area counts as positive."""
     following = np.roll(corners, -1, axis=0)
     area = np.sum(corners[:, 0] * following[:, 1] - following[:, 0] * corners[:, 1])
     # Going up a polygon's left side is the positive sense here.
@@ -44,8 +53,10 @@ def _edges(corners):
 
 
 def _cells(edges, ny: int):
-    """The edges cut at the grid's lines, inside its rows: ``row, column, rise``, and share of the pixel
-    right of each piece."""
+    """Pieces of the edges between grid lines: row, column, rise, and share of the pixel to their right.
+
+    Pieces outside the rows of the grid are left out.
+    """
     edges = edges[edges[:, 1] != edges[:, 3]]
     edges = _cut(_cut(edges, 1), 0)
     middle = (edges[:, :2] + edges[:, 2:]) / 2
@@ -56,7 +67,7 @@ def _cells(edges, ny: int):
 
 
 def _cut(edges, axis: int):
-    """The edges ``(k, 4)`` cut where coordinate ``axis`` is a whole number."""
+    """Edges (k, 4), cut where the coordinate ``axis`` is an integer."""
     low = np.minimum(edges[:, axis], edges[:, 2 + axis])
     high = np.maximum(edges[:, axis], edges[:, 2 + axis])
     first = np.floor(low).astype(int) + 1
@@ -78,7 +89,7 @@ def _cut(edges, axis: int):
 def averaging(begin: float, extent: float, size: int, count: int) -> Float[np.ndarray, "count size"]:
     """Matrix that averages ``size`` samples over each of ``count`` equal parts of ``[begin, begin+extent)``.
 
-    Sample ``k`` stands for ``[k, k+1)``; beyond the ends there is nothing. Rows sum to 1 inside.
+    Sample ``k`` covers ``[k, k+1)``, and values beyond the ends are 0. Rows of parts inside sum to 1.
     """
     edge = begin + extent * np.arange(count + 1) / count
     k = np.arange(size)
@@ -86,9 +97,19 @@ def averaging(begin: float, extent: float, size: int, count: int) -> Float[np.nd
     return np.maximum(overlap, 0.0) * (count / extent)
 
 
-def resample(image, top: float, left: float, extent: float, side: int) -> Float[np.ndarray, "side side"]:
-    """The square ``extent`` wide at ``(top, left)`` of an image as ``(side, side)``: averaged where it
-    shrinks, linear between pixels' centres where it grows.
+def resample(
+    image: np.ndarray, top: float, left: float, extent: float, side: int
+) -> Float[np.ndarray, "side side"]:
+    """Resamples a square of an image to (side, side).
+
+    Pixels are averaged where the square shrinks, and interpolated linearly where it grows.
+
+    Args:
+        image: (ny, nx).
+        top: First row of the square, pixels.
+        left: First column of the square, pixels.
+        extent: Side of the square, pixels.
+        side: Side of the result, pixels.
     """
     ny, nx = image.shape
     if extent >= side:
@@ -97,6 +118,6 @@ def resample(image, top: float, left: float, extent: float, side: int) -> Float[
 
 
 def _between(begin: float, extent: float, size: int, count: int):
-    """Matrix of linear interpolation at the middles of ``count`` parts; the ends go on."""
+    """Matrix of linear interpolation at the middles of ``count`` parts; end values continue outside."""
     middle = np.clip(begin + extent * (np.arange(count) + 0.5) / count - 0.5, 0, size - 1)
     return np.maximum(1 - np.abs(middle[:, None] - np.arange(size)), 0.0)

@@ -1,4 +1,4 @@
-"""Volumes from scenes of single images: each is a layer, and rows cut through a tilted stack of them."""
+"""Volumes from single scenes: each scene is a layer, and the rows cut through a tilted stack of layers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.twin.scenes.circuits3d import row_heights
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates
 
+#: Number of layers of a stack.
 LAYERS = 5
 #: Largest angle between the layers and the rows.
 TILT_DEG = 2.5
@@ -20,14 +21,19 @@ RANDOM = 4 * LAYERS + CELLS**2 + 20
 
 
 def stack(
-    scene: Callable[..., Float[Array, "n n"]], key, rows: int, n: int, spacing: float
+    scene: Callable[..., Float[Array, "n n"]], key: Array, rows: int, n: int, spacing: float
 ) -> Float[Array, "rows n n"]:
-    """One volume ``(rows, n, n)`` in [0, 1]: :data:`LAYERS` scenes above each other, each in all heights of
-    its layer; a row is the mean over its height.
+    """Draws one volume from :data:`LAYERS` scenes above each other: (rows, n, n), values in [0, 1].
 
-    Between two layers there is nothing, or posts where both are bright, or one passes over into the other.
+    A scene fills the height of its layer. The gap between two layers is empty, has posts where both layers
+    are bright, or is a blend of the two. A row is the mean over its height.
 
-    scene: ``scene(key)``, (n, n); spacing: height of a row, fraction of the field
+    Args:
+        scene: ``scene(key)`` returns a scene, (n, n).
+        key: Random key.
+        rows: Number of rows.
+        n: Width, pixels.
+        spacing: Height of a row, fraction of the field.
     """
     k_scenes, k_stack = jax.random.split(key)
     layers = jax.lax.map(scene, jax.random.split(k_scenes, LAYERS))
@@ -41,11 +47,11 @@ def stack(
     gap = thick * d.uniform() * jnp.exp(0.6 * (d.array(LAYERS) - 0.5))
     ends = jnp.cumsum(thick + gap) - gap
     begins = ends - thick
-    # The rows lie somewhere between the first layer's beginning and the last one's end, with both in reach.
+    # The rows lie between the lower surface of the first layer and the upper surface of the last one.
     reach = (rows * spacing + slope) / 2
     low, high = begins[0] + reach, ends[-1] - reach
     middle = jnp.where(high > low, low + (high - low) * d.uniform(), (low + high) / 2)
-    # Of a stack that is too thin the outermost layers go on.
+    # The outermost layers of a stack that is too thin are extended.
     begins, ends = begins.at[0].add(-1.0), ends.at[-1].add(1.0)
 
     cells = d.array(CELLS, CELLS) < d.log(0.05, 0.6)

@@ -1,9 +1,9 @@
-"""A wiring layer as a table: parallel tracks cut into cells, looked up per pixel, never drawn wire by wire.
+"""A wiring layer as a table of parallel tracks of cells, which each pixel looks up.
 
-In a layer's frame the tracks run along ``v`` and follow each other along ``u``. Track ``k`` has its middle
-line at ``centre[k]``; its cells are ``length[k]`` long, and the boundary ``c`` between cells ``c-1`` and
-``c`` sits at ``v = offset[k] + (c + shift[k, c]) length[k]`` with ``abs(shift) < 1/2``, so that a pixel is
-near one boundary only.
+In the frame of a layer the tracks run along ``v`` and follow each other along ``u``. Track ``k`` has its
+middle line at ``centre[k]``. Its cells are ``length[k]`` long, and the boundary ``c`` between the cells
+``c-1`` and ``c`` lies at ``v = offset[k] + (c + shift[k, c]) length[k]`` with ``abs(shift) < 1/2``, so that a
+pixel is near one boundary only.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jaxtyping import Array, Float, Int
 
 from pfitre_jax.twin.scenes.shapes import Draw, box, inside, stripe
 
-#: Tracks and cells of a table (even: patterns of alternating cells wrap around).
+#: Number of tracks and cells of a table; even, so that patterns of alternating cells wrap around.
 TRACKS = 48
 CELLS = 48
-#: The frame's first edge: beyond the disc, with room for a phase and a bundle's jog.
+#: First edge of the frame, outside the disc by the largest phase and jog.
 START = -0.62
-#: Bins of the table that says which track a ``u`` belongs to.
+#: Bins of the table that maps ``u`` to tracks.
 BINS = 1024
-#: Random numbers that one table may use.
+#: Largest number of random numbers of one table.
 RANDOM = 5 * TRACKS * CELLS + 7 * TRACKS + 100
 
 
@@ -32,14 +32,17 @@ RANDOM = 5 * TRACKS * CELLS + 7 * TRACKS + 100
 class TrackLayer:
     """One layer of wiring; lengths in fractions of the field.
 
-    edges: (TRACKS,), increasing; track ``k`` reaches from ``edges[k-1]`` to ``edges[k]``
-    centre, length, offset: (TRACKS,), see the module
-    shift: (TRACKS, CELLS), boundaries' displacement, in cells
-    half: (TRACKS, CELLS), half width of the wire in a cell, 0 for none
-    level: (TRACKS, CELLS), grey level of a cell
-    pad: (TRACKS, CELLS), half side of a square pad at a boundary, 0 for none
-    taper: (), how much narrower a wire's length is per unit of ``u`` (side walls of a cut wire)
-    jog: (3,), a bundle's jog: where along ``v`` it begins, how long it is, by how much ``u`` moves
+    Attributes:
+        edges: (TRACKS,), increasing; track ``k`` extends from ``edges[k-1]`` to ``edges[k]``.
+        centre: (TRACKS,), ``u`` of the middle line.
+        length: (TRACKS,), length of the cells.
+        offset: (TRACKS,), ``v`` of the boundary 0 without its shift.
+        shift: (TRACKS, CELLS), shifts of the boundaries, in cells.
+        half: (TRACKS, CELLS), half width of the wire in a cell, 0 for no wire.
+        level: (TRACKS, CELLS), gray level of a cell.
+        pad: (TRACKS, CELLS), half side of a square pad at a boundary, 0 for no pad.
+        taper: (), slope of the side walls of a wire that is cut across.
+        jog: (3,), jog of all tracks: its start along ``v``, its length, and the shift along ``u``.
     """
 
     edges: Float[Array, " tracks"]
@@ -54,8 +57,8 @@ class TrackLayer:
     jog: Float[Array, " 3"]
 
 
-def draw(layer: TrackLayer, u, v, width) -> Float[Array, "n n"]:
-    """Image of the layer at the frame's coordinates ``u, v (n, n)``, with edges ``width`` wide."""
+def draw(layer: TrackLayer, u: Array, v: Array, width: Array | float) -> Float[Array, "n n"]:
+    """Image of a layer at the coordinates ``u, v``, each (n, n), with edges ``width`` wide."""
     u, along = _unjogged(layer, u, v)
     _, reach, move = layer.jog
     # Inside a jog the tracks are slanted: distances across them shrink.
@@ -83,13 +86,13 @@ def draw(layer: TrackLayer, u, v, width) -> Float[Array, "n n"]:
     return jnp.maximum(wires, jnp.maximum(level[at_left], level[at_right]) * box(du, dv, pad, pad, width))
 
 
-def track(layer: TrackLayer, u, v) -> Int[Array, "n n"]:
-    """Index of the track that the frame's coordinates ``u, v (n, n)`` lie on."""
+def track(layer: TrackLayer, u: Array, v: Array) -> Int[Array, "n n"]:
+    """Index of the track at the coordinates ``u, v``, each (n, n)."""
     return _track_at(layer, _unjogged(layer, u, v)[0])
 
 
 def _unjogged(layer: TrackLayer, u, v):
-    """``u`` with the bundle's jog taken off, and how far along the jog a point is, 0 to 1 inside it."""
+    """Coordinate ``u`` without the jog, and the position along the jog, 0 to 1 inside it."""
     begin, reach, move = layer.jog
     along = (v - begin) / reach
     return u - move * jnp.clip(along, 0.0, 1.0), along
@@ -108,15 +111,24 @@ def _bin_to_track(edges) -> Int[Array, " bins"]:
     return jnp.minimum(jnp.searchsorted(edges, middles), TRACKS - 1)
 
 
-def wires(d: Draw, pitch, *, fill, on, run, square) -> TrackLayer:
-    """A random layer.
+def wires(
+    d: Draw,
+    pitch: Array | float,
+    *,
+    fill: Array | float,
+    on: Array | float,
+    run: Array | float,
+    square: Array | int,
+) -> TrackLayer:
+    """Draws a random layer.
 
-    d: at least :data:`RANDOM` numbers
-    pitch: median distance of the tracks
-    fill: width of a wire over the pitch
-    on: share of the cells that carry a wire
-    run: cell's length; a wire is a run of cells that are on
-    square: 1 for a regular array of squares or bars (vias, fill), 0 for wires
+    Args:
+        d: At least :data:`RANDOM` random numbers.
+        pitch: (), median distance of the tracks.
+        fill: (), width of a wire over the pitch.
+        on: (), share of the cells with a wire.
+        run: (), length of a cell; a wire is a run of neighbouring cells.
+        square: (), 1 for a regular array of squares or bars (vias, fill), 0 for wires.
     """
     track_noise = d.normal(5, TRACKS)
     cell_uniform = d.array(4, TRACKS, CELLS)
@@ -179,11 +191,19 @@ def wires(d: Draw, pitch, *, fill, on, run, square) -> TrackLayer:
     return TrackLayer(upper, centre, length, offset, shift, half, level, pad, jnp.zeros(()), jog)
 
 
-def lattice(d: Draw, pitch, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
-    """Two orthogonal layers on one grid, whose wires meet in corners, tees and jogs (maze routing).
+def lattice(
+    d: Draw, pitch: Array | float, *, fill: Array | float, on: Array | float
+) -> tuple[TrackLayer, TrackLayer]:
+    """Draws two orthogonal layers on one grid, whose wires meet in corners, tees and jogs (maze routing).
 
     The second layer's frame is the first with ``u`` and ``v`` exchanged. Each node is joined to its neighbour
     along ``v`` or along ``u`` (a binary-tree maze), then edges are dropped so that a share ``on`` remains.
+
+    Args:
+        d: At least :data:`RANDOM` random numbers.
+        pitch: (), distance of the tracks of the first layer.
+        fill: (), width of a wire over the pitch.
+        on: (), share of the edges that remain.
     """
     edge = d.array(4, TRACKS, CELLS)
     wobble = 0.36 * d.chance(0.5) * (d.array(2, TRACKS) - 0.5)
@@ -213,11 +233,19 @@ def lattice(d: Draw, pitch, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
     return layer(along_v, pad, 0, 1), layer(along_u.T, jnp.zeros_like(pad), 1, 0)
 
 
-def section(d: Draw, thickness, *, fill, on) -> tuple[TrackLayer, TrackLayer]:
-    """A vertical cut: metal layers above each other (``u`` is the height), and the vias between them.
+def section(
+    d: Draw, thickness: Array | float, *, fill: Array | float, on: Array | float
+) -> tuple[TrackLayer, TrackLayer]:
+    """Draws a vertical cut: metal layers above each other (``u`` is the height), and the vias between them.
 
-    Each metal layer is cut along its wires (long runs) or across them (regular rectangles), its thickness
-    growing upwards; ``thickness`` is the lowest layer's.
+    Each metal layer is cut along its wires (long runs) or across them (regular rectangles). The thickness of
+    the layers grows upwards.
+
+    Args:
+        d: At least :data:`RANDOM` random numbers.
+        thickness: (), thickness of the lowest layer.
+        fill: (), width of a wire that is cut across, over its period.
+        on: (), share of the cells with a wire.
     """
     noise = d.array(6, TRACKS)
     cell = d.array(3, TRACKS, CELLS)

@@ -1,8 +1,9 @@
-"""Volumes from files (``.npz``, ``.npy``, TIFF stacks), of labels or greys: slices along the three axes."""
+"""Volumes of labels or gray values from files (``.npz``, ``.npy``, TIFF): slices along the three axes."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,31 +12,41 @@ import numpy as np
 from jaxtyping import Float
 
 from pfitre_jax.twin.scenes.bank import FLAT, SIDE, Bank
-from pfitre_jax.twin.scenes.images import normalised
+from pfitre_jax.twin.scenes.images import normalise
 from pfitre_jax.twin.scenes.raster import resample
 
-#: A volume of whole numbers with no more different ones holds labels.
+#: A volume of integers with at most this number of different values holds labels.
 MAX_LABELS = 8
 #: Volumes with more voxels are refused.
 MAX_VOXELS = 1_500_000_000
-#: The smallest side of a slice that is cut out, in voxels: no voxel becomes wider than four pixels of a tile.
+#: Smallest side of a cut, voxels, so that no voxel becomes wider than four pixels of a tile.
 LEAST = 64
 _TRIALS = 40
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
-    """values: (nz, ny, nx), indices of labels where there are ``labels`` of them, else greys in [0, 1]."""
+    """A volume that tiles are cut from.
+
+    Attributes:
+        values: (nz, ny, nx), indices of labels, or gray values in [0, 1].
+        labels: Number of labels, or None for gray values.
+    """
 
     values: np.ndarray
     labels: int | None
 
 
-def read_volume(path) -> Volume:
-    """A volume from ``.npz`` (the only 3D array in it, or bits: ``packed`` with ``shape``), ``.npy`` or TIFF.
+def read_volume(path: str | os.PathLike) -> Volume:
+    """Reads a volume.
 
-    Raises ``FileNotFoundError``; ``ValueError`` for what is no volume, is larger than :data:`MAX_VOXELS`, or
-    has one value only.
+    Args:
+        path: A ``.npy`` or TIFF file, or a ``.npz`` file with one 3D array or with bits (``packed`` and
+            ``shape``).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no volume, has more than :data:`MAX_VOXELS` voxels, or one value everywhere.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,14 +67,21 @@ def read_volume(path) -> Volume:
             return Volume(np.searchsorted(labels, values).astype(np.uint8), len(labels))
     if not np.isfinite(values).all():
         raise ValueError(f"{path} has values that are no numbers; expected finite ones")
-    return Volume(normalised(values, str(path)), None)
+    return Volume(normalise(values, str(path)), None)
 
 
 def tile(volume: Volume, rng: np.random.Generator, side: int = SIDE) -> Float[np.ndarray, "side side"]:
-    """A random square of a random slice, ``(side, side)`` float32 in [0, 1]; labels get random levels, the
-    darkest 0 and the brightest 1, and sharp borders at any magnification.
+    """Cuts a random square from a random slice: (side, side), float32, values in [0, 1].
 
-    Raises ``ValueError`` where the slices are flat next to everywhere.
+    Labels get random levels from 0 to 1, and borders that are sharp at any magnification.
+
+    Args:
+        volume: The volume.
+        rng: Random generator.
+        side: Side of the tile, pixels.
+
+    Raises:
+        ValueError: If the slices are flat almost everywhere.
     """
     for _ in range(_TRIALS):
         axis = int(rng.integers(3))
@@ -81,23 +99,24 @@ def tile(volume: Volume, rng: np.random.Generator, side: int = SIDE) -> Float[np
         if image.std() > FLAT and image.mean() > FLAT:
             return np.clip(image, 0.0, 1.0).astype(np.float32)
     raise ValueError(
-        f"{_TRIALS} slices of a volume {volume.values.shape} are flat; expected something on them"
+        f"{_TRIALS} slices of a volume {volume.values.shape} are flat; expected slices with contrast"
     )
 
 
 def bank(paths: Sequence, count: int, side: int = SIDE, seed: int = 0) -> Bank:
-    """``count`` tiles of the volumes at ``paths``, as many of each; the same seed, the same tiles."""
+    """Returns a bank of ``count`` tiles, equally many from each volume; a seed gives the same tiles."""
     rng = np.random.default_rng([seed, 4])
     shares = [count // len(paths) + (i < count % len(paths)) for i in range(len(paths))]
     tiles = []
     for path, share in zip(paths, shares, strict=True):
-        volume = read_volume(path) if share else None
-        tiles += [tile(volume, rng, side) for _ in range(share)]
+        if share:
+            volume = read_volume(path)
+            tiles += [tile(volume, rng, side) for _ in range(share)]
     return Bank.create(np.stack(tiles))
 
 
 def _labelled(plane, level, top, left, extent, side):
-    """Each label's own share of a pixel, with the border where linear interpolation has one half."""
+    """Mean level of each pixel; borders lie where the linearly interpolated share of a label is one half."""
     sharpness = max(side / extent, 1.0)
     shares = np.stack([resample((plane == k) * 1.0, top, left, extent, side) for k in range(len(level))])
     shares = np.clip((shares - 0.5) * sharpness + 0.5, 0.0, 1.0)
