@@ -64,5 +64,5 @@ def test_a_network_for_every_iteration_is_given_layers_for_every_iteration():
 
 
 def test_slices_that_are_independent_are_refused():
-    with pytest.raises(ValueError, match="along_rows is True: it sees neighbouring rows"):
+    with pytest.raises(ValueError, match="along_rows is True: it uses neighbouring rows"):
         TrainingConfig(network=VOLUME).check()
