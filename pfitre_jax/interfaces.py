@@ -39,7 +39,7 @@ class Problem(Protocol):
 
     @property
     def sinogram(self) -> Array:
-        """(views, columns), ``y``, line integrals over the scale of the scan."""
+        """(views, columns), ``y``, line integrals divided by the scale of the scan."""
         ...
 
     @property
@@ -100,16 +100,16 @@ class Problem(Protocol):
         ...
 
     def precondition(self, x: Array, rho: Array | float) -> Array:
-        """About ``(S A^T A S / ||A||^2 + rho)^-1 x``, symmetric and positive: (ny, nx) -> (ny, nx)."""
+        """Approximates ``(S A^T A S / ||A||^2 + rho)^-1 x``, symmetric and positive: (ny, nx) -> (ny, nx)."""
         ...
 
     def dot(self, a: Array, b: Array) -> Array:
-        """``<a, b>`` of two images, (); of two volumes one for each row, (rows, 1, 1)."""
+        """Inner product ``<a, b>``: () of two images; (rows, 1, 1), one for each row, of two volumes."""
         ...
 
 
 class Card(dict):
-    """A JSON-able dict that may be a static field: hashed and compared by its content. Read-only by use."""
+    """A JSON-able dict that may be a static field: hashed and compared by content. Do not modify it."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -121,15 +121,16 @@ class Card(dict):
 
 @dataclasses.dataclass(frozen=True)
 class PriorInfo:
-    """What a solver and a report need to know of a prior.
+    """Properties of a prior that solvers and reports use.
 
     Attributes:
-        reach: Neighbouring rows that it uses on each side of a row; 0 for a prior of single slices.
+        reach: Number of neighbouring rows that it uses on each side of a row; 0 for a prior of single
+            slices.
         alternates: Whether :meth:`Prior.at` gives another mirror image of the prior at each iteration; a
             solver then averages its last two proposals.
         initial_iterations: Iterations of the initial estimate (TV warm start) that it was trained with.
-        rho: (iterations,), the strengths that were trained with it, or None: the solver's own.
-        iterations: Iterations that it was trained for, or None: any number.
+        rho: (iterations,), prior strengths that were trained with it; None if the solver sets the strength.
+        iterations: Number of iterations that it was trained for; None for any number.
         is_prox: Whether it is the proximal map of a convex function, see :class:`Prox`.
         card: Its model card (name, hash, ``trained_on`` ranges, scores); empty where it has none.
     """
@@ -144,14 +145,14 @@ class PriorInfo:
 
 
 class Prior(Protocol):
-    """Proposes an image for the present one."""
+    """A denoiser, or another map from the current image to a proposed image."""
 
     def denoise(self, v: Array, *, correction: Array, wedge: Wedge, rho: Array | float) -> Array:
         """The proposed image.
 
         Args:
-            v: (ny, nx) or (rows, ny, nx), the present image or volume, values of about [0, 1].
-            correction: As ``v``, the data correction ``A^T M W (y - A v) / (rho ||A||^2)``.
+            v: (ny, nx) or (rows, ny, nx), the current image or volume, values of about [0, 1].
+            correction: Same shape as ``v``, the data correction ``A^T M W (y - A v) / (rho ||A||^2)``.
             wedge: The missing wedge; may be traced.
             rho: (), prior strength, relative to ``||A||^2 = 1``.
         """
@@ -159,11 +160,15 @@ class Prior(Protocol):
 
     @property
     def info(self) -> PriorInfo:
-        """What is known of the prior."""
+        """Properties of the prior."""
         return PriorInfo()
 
     def at(self, iteration: Array | int) -> Prior:
-        """The prior of one iteration, counted from 0; may be traced. By default the same for all."""
+        """Returns the prior of an iteration; by default the same prior in all iterations.
+
+        Args:
+            iteration: (), counted from 0; may be traced.
+        """
         return self
 
 
@@ -172,7 +177,7 @@ class Prox(Prior, Protocol):
 
     @property
     def info(self) -> PriorInfo:
-        """What is known of the prior."""
+        """Properties of the prior."""
         return PriorInfo(is_prox=True)
 
     def prox(self, v: Array, strength: Array | float) -> Array:
@@ -203,7 +208,7 @@ class Iterate:
 
     Attributes:
         x: (ny, nx), the image.
-        residual: (views, columns), ``M(A x - y)`` of it, of all bins, unweighted.
+        residual: (views, columns), ``M(A x - y)`` of the image, without the weights ``W``.
         may_stop: (), whether convergence may be tested yet.
     """
 
@@ -227,11 +232,14 @@ class Solver(Protocol[State]):
         ...
 
     def finish(self, problem: Problem, iterate: Iterate, state: State) -> Array:
-        """The image (ny, nx) to return. By default that of the last iterate."""
+        """The image (ny, nx) to return; by default the last iterate."""
         return iterate.x
 
     def proposal(self, iterate: Iterate, state: State) -> Array:
-        """The image (ny, nx) by whose residual bins are judged: the prior's proposal where there is one."""
+        """The image (ny, nx) whose residual sets robust weights and detector corrections.
+
+        The prior's proposal in a solver with a prior; by default the iterate.
+        """
         return iterate.x
 
 

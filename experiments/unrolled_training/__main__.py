@@ -122,7 +122,7 @@ def solve(solver, batch: Batch, iterations: int, differentiate=None):
 
     def one(problem):
         solution = run(solver, problem, blank, iterations=iterations, differentiate=differentiate)
-        return solution.value, solution.status != int(pf.Status.UNSETTLED)
+        return solution.value, solution.status != int(pf.Status.NOT_AT_FIXED_POINT)
 
     return batch.each(one)
 

@@ -1,7 +1,7 @@
 """A measured scan: line integrals, which bins are valid, the angles, and where the data came from.
 
-A scan holds host data (numpy). It is read and checked once; only sinograms and the geometry travel to the
-device.
+A scan holds host data (numpy). It is read and checked once; only sinograms and geometry are transferred
+to the device.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Scan:
         """Validated scan in memory.
 
         Args:
-            projections: (views, rows, columns), line integrals in image value times pixel.
+            projections: (views, rows, columns), line integrals in units of image value times pixel.
             theta_rad: (views,), radians.
             mask: (views, rows, columns), True for a valid bin; None if all are valid.
             center: Detector index of the rotation axis at the middle row.
@@ -160,12 +160,12 @@ class Scan:
 
     @property
     def mask(self) -> np.ndarray:
-        """(views, rows, columns) bool, True for a valid bin; read as :attr:`projections`."""
+        """(views, rows, columns) bool, True for a valid bin; a lazy scan reads it at every access."""
         return self.source.read(slice(0, self.rows))[1]
 
     @property
     def overview(self) -> Overview:
-        """Signal at the detector's edges and sums over the rows; a lazy scan knows it since it was opened."""
+        """Signal at the detector's edges and sums over the rows; a lazy scan collects them when opened."""
         return self.source.overview
 
     @property
@@ -260,7 +260,7 @@ class Scan:
         return self.select_views(slice(None), selection)
 
     def take_rows(self, indices: Sequence[int] | np.ndarray) -> Scan:
-        """Rows with these indices, which need not be neighbours, in memory as a stack of their own."""
+        """Rows with these indices, which need not be neighbours, in memory; they count from 0."""
         projections, mask = self.source.take_rows(indices)
         return self.with_projections(projections, mask, row0=0, raw_rows=projections.shape[1])
 

@@ -61,8 +61,8 @@ class Calibration:
         truncated: (views,), whether a view extends beyond the field of view.
         scale: Image value that becomes 1, per pixel.
         noise: Standard deviation of the noise in a bin, in units of the scale.
-        tv_weight: Weight of total variation that belongs to the noise.
-        rho: Strength of a learned prior that belongs to the noise, relative to ``||A||^2 = 1``.
+        tv_weight: TV weight for this noise.
+        rho: Strength of a learned prior for this noise, relative to ``||A||^2 = 1``.
         seconds_compile: Wall time of compilation.
     """
 
@@ -91,17 +91,18 @@ def calibrate(
 ) -> Calibration:
     """Calibrates a scan whose centre is known.
 
-    Scale and noise are those of :func:`sample_rows`, whichever rows are reconstructed. The scale is measured
-    inside the disc that every view sees, also where the support is wider. The noise is a fast estimate from
-    second differences (:func:`noise_from_differences`); only where a TV weight or rho depends on it, it is
-    refined with initial estimates of the images (:func:`estimate_noise`).
+    Scale and noise are estimated from :func:`sample_rows`, so that they do not depend on the rows that are
+    reconstructed. The scale is estimated inside the disc that is in the field of view of every view, even if
+    the support is wider. The noise is a fast estimate from second differences
+    (:func:`noise_from_differences`). If the TV weight or rho depends on it, it is refined with initial
+    estimates of the images (:func:`estimate_noise`).
 
     Args:
         scan: The scan.
         until: Last parameter of the sequence scale, noise, tv_weight, rho that is needed.
         scale: A known scale, which is then not estimated.
         noise: A known noise, which is then not estimated.
-        tv_weight: The TV weight that belongs to the known noise.
+        tv_weight: The TV weight for the known noise.
 
     Returns:
         The calibration; parameters after ``until`` may be None.
@@ -145,8 +146,8 @@ def estimate_parameters(
         problem: Supplies everything but sinogram and mask.
         sinograms: (slices, views, columns), line integrals.
         masks: (slices, views, columns), 1 for a valid bin; by default that of the problem.
-        until: Last parameter that is needed; the noise is always :func:`estimate_noise`.
-        scale_iterations: Conjugate gradients of the scale's reconstruction.
+        until: Last parameter that is needed; the noise is always estimated by :func:`estimate_noise`.
+        scale_iterations: Conjugate gradient iterations of the images that the scale is estimated from.
     """
     scale = estimate_scale(problem, sinograms, masks, iterations=scale_iterations)
     if until == "scale":
@@ -166,7 +167,7 @@ def calibrate_slices(
     *,
     until: Parameter = "rho",
 ) -> tuple[SliceProblem, Estimates]:
-    """The problem and the parameters of slices whose last views are not measured yet; pure.
+    """The problem and the parameters of slices whose last views have not been measured yet; pure.
 
     Args:
         geometry: Geometry with all views.
@@ -174,7 +175,7 @@ def calibrate_slices(
         wedge: The missing wedge.
         sinograms: (slices, views, columns), line integrals.
         masks: (slices, views, columns), 1 for a valid bin.
-        view_weights: (views,), 1 for a view that was measured, else 0.
+        view_weights: (views,), 1 for a measured view, else 0.
         until: Last parameter that is needed.
     """
     ny, nx = support.shape

@@ -16,7 +16,7 @@ from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.api import with_center
 from pfitre_jax.reconstruction.prior_check import select_rows_with_signal
-from pfitre_jax.training.adaptation import AdaptationSettings, Adapted
+from pfitre_jax.training.adaptation import Adaptation, AdaptationSettings
 from pfitre_jax.training.adaptation import adapt as adapt_rows
 
 #: Number of rows, evenly spread over those with signal, that a prior is adapted to.
@@ -32,7 +32,7 @@ def adapt(
     rows: slice | str | None = None,
     settings: AdaptationSettings | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Adapted:
+) -> Adaptation:
     """Fine-tunes a prior on one scan, without ground truth.
 
     Views are held out in turn and predicted from the others
@@ -83,7 +83,7 @@ def load_prior(prior: NetworkPrior | str | os.PathLike) -> NetworkPrior:
     return loaded
 
 
-def _with_card(adapted: Adapted, parent: NetworkPrior, scan: Scan) -> NetworkPrior:
+def _with_card(adapted: Adaptation, parent: NetworkPrior, scan: Scan) -> NetworkPrior:
     """The adapted prior with a card that states its origin, without the parent's scores."""
     card = {name: value for name, value in parent.card.items() if name not in _OF_WEIGHTS}
     card["name"] = f"{parent.card.get('name', 'prior')}, adapted"

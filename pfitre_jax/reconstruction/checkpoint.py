@@ -48,8 +48,8 @@ class Interrupted(KeyboardInterrupt):
     """A run was interrupted.
 
     Attributes:
-        result: Result of the first rows, up to the first one that is not done; None without any.
-        done: Number of rows that are done.
+        result: Result of the finished rows before the first unfinished one; None if there are none.
+        done: Number of finished rows.
         rows: Number of rows of the run.
     """
 
@@ -60,11 +60,13 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-    """Functions that a run calls.
+    """Callbacks of a run.
 
     Attributes:
-        planned: Called once everything is compiled: ``planned(plan, rows done before)``.
-        solved: Called after each chunk: ``solved(rows done, rows in all, plan, block)``.
+        planned: ``planned(plan, done)``, called once everything is compiled; ``done`` is the number of rows
+            that a previous run has finished.
+        solved: ``solved(done, rows, plan, block)``, called after each chunk; ``done`` of ``rows`` rows are
+            finished.
     """
 
     planned: Callable[[Plan, int], None] = lambda plan, done: None
@@ -72,12 +74,11 @@ class Events:
 
 
 def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Everything that a result depends on, for :func:`is_complete`.
+    """Identity of a run: everything that its result depends on.
 
     Args:
-        files: Input files by their role, None for one that is not used; identified by path, size and time of
-            change.
-        options: Options by which they are read.
+        files: Input files by role, None for an unused one; identified by path, size and modification time.
+        options: Options with which they are read.
         settings: Settings of the method.
     """
     identity = {}
@@ -102,7 +103,7 @@ def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = Fal
     Args:
         folder: Output folder.
         identity: Identity of the run, see :func:`identify`.
-        overwrite: Whether a previous result is to be discarded; it then counts as none.
+        overwrite: Whether a previous result is discarded; the answer is then False.
 
     Raises:
         ValueError: The folder holds another result, complete or partial; the message states the difference.
@@ -136,8 +137,9 @@ def reconstruct_to(
 ) -> Result | None:
     """Reconstructs rows of a scan whose centre is known; resumes the same run in ``folder``.
 
-    The volumes of the result lie in ``folder/partial``: save it, then call :func:`remove_partial`. Of several
-    processes each solves its share of the rows, and the first one returns the result when all are done.
+    The volumes of the result are in ``folder/partial``: save the result, then call :func:`remove_partial`.
+    With several processes, each solves its share of the rows, and the first one returns the result when all
+    have finished.
 
     Args:
         folder: Output folder.
@@ -155,7 +157,7 @@ def reconstruct_to(
     Raises:
         ValueError: The folder holds another run.
         Interrupted: The run was interrupted.
-        DoesNotFit: Memory or disk are too small.
+        DoesNotFit: There is not enough memory or disk space.
     """
     start = time.perf_counter()
     partial = Path(folder) / PARTIAL
@@ -163,7 +165,7 @@ def reconstruct_to(
     with team.step():
         plan = plan_rows() if team.first else None
     with team.step():
-        # The others take calibration and chunk from the plan of the first.
+        # The other processes take calibration and chunk from the plan of the first one.
         plan = plan or plan_rows()
         blocks = split_rows(rows, plan.chunk)
         share = team.share(blocks)
@@ -192,9 +194,9 @@ def remove_partial(folder: Path) -> None:
 
 
 def check_disk(folder: Path, plan: Plan, rows: slice) -> tuple[int, int]:
-    """Bytes that a run writes, and that are free.
+    """Returns the bytes that a run writes and the bytes that are free.
 
-    At the end the slices are on disk twice: as checkpoints, and in ``recon.h5`` and ``recon.tif``.
+    At the end of a run the slices are on disk twice: as checkpoints, and in ``recon.h5`` and ``recon.tif``.
 
     Raises:
         DoesNotFit: There is too little free space.
@@ -221,14 +223,14 @@ def _load_or_make_plan(
     team: Team,
     limit: int | None,
 ) -> Plan:
-    """The plan with the calibration and chunk of ``plan.json``; without that, a new one, which is saved."""
+    """The plan with calibration and chunk from ``plan.json``; without that file a new, saved plan."""
     partial = Path(folder) / PARTIAL
     saved = _read_json(partial / PLAN)
     if saved is not None and saved.get(IDENTITY) != identity:
         raise ValueError(
-            f"{partial} is of another run: {_difference(saved.get(IDENTITY), identity)}; remove it"
+            f"{partial} belongs to another run: {_difference(saved.get(IDENTITY), identity)}; remove it"
         )
-    # Of several processes each has a slab of a joint volume.
+    # In a joint reconstruction each process solves one slab of the volume.
     chunk = -(-(rows.stop - rows.start) // team.count) if settings.joint else None
     calibration: dict[str, float] = {}
     if saved is not None:
@@ -238,8 +240,8 @@ def _load_or_make_plan(
     plan = make_plan(scan, settings, rows.stop - rows.start, chunk=chunk, limit=limit, **calibration)
     if saved is not None and chunk != plan.chunk:
         raise DoesNotFit(
-            f"the run started with {chunk} rows per batch, and {plan.chunk} fit now; expected as much memory "
-            "and as many devices as before: or start over with overwrite=True"
+            f"the run was started with {chunk} rows per batch, and {plan.chunk} fit now; expected as much "
+            "memory and as many devices as before: provide them, or start over with overwrite=True"
         )
     if saved is None:
         check_disk(folder, plan, rows)
@@ -288,7 +290,7 @@ def _write_block(partial: Path, block: RowBlock, seconds: float) -> None:
 
 
 def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float] | None:
-    """A block whose images stay on disk, and its seconds; None where the file is missing or damaged."""
+    """A block whose images stay on disk, and its wall time; None if the file is missing or damaged."""
     path, shape = _path(partial, rows), (rows.stop - rows.start, *plan.image_shape)
     try:
         # Opened here, so that a damaged file is closed too.
@@ -306,20 +308,20 @@ def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float
 
 
 def _result(plan: Plan, partial: Path, rows: slice, start: float) -> Result:
-    """The result of rows that are all done; its volumes stay on disk."""
+    """The result of rows that are all finished; its volumes stay on disk."""
     blocks, seconds_run = [], 0.0
     for block_rows in split_rows(rows, plan.chunk):
-        part = _read_block(partial, block_rows, plan)
-        if part is None:
+        saved = _read_block(partial, block_rows, plan)
+        if saved is None:
             raise OSError(f"{_path(partial, block_rows)} is missing or damaged; expected a checkpoint")
-        blocks.append(part[0])
-        seconds_run += part[1]
+        blocks.append(saved[0])
+        seconds_run += saved[1]
     block = concatenate(blocks)
     return plan.result(block, time.perf_counter() - start, seconds_run)
 
 
 def _read_json(path: Path) -> dict | None:
-    """The object in a JSON file; empty where it holds none, None where there is no file."""
+    """The object in a JSON file; {} if it contains no valid object, None if there is no file."""
     if not path.exists():
         return None
     try:

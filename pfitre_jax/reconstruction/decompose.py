@@ -42,13 +42,13 @@ def decompose(
     images: Float[Array, "slices ny nx"],
     model: DataModel = LEAST_SQUARES,
 ) -> Decomposition:
-    """Measured component of solved slices, and the corrections that belong to them.
+    """Measured component of solved slices, and the corrections of their data.
 
     Args:
         problem: Supplies everything but sinogram and mask.
         noise: (), standard deviation of the noise in a bin, in units of the scale.
         scale: (), value by which the sinograms were divided.
-        sinograms: (slices, views, columns), over the scale.
+        sinograms: (slices, views, columns), line integrals divided by the scale.
         masks: (slices, views, columns), 1 for a valid bin.
         images: (slices, ny, nx), the results.
         model: Data model of the method; static. A robust term estimates the noise of each slice, also where

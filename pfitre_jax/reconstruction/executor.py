@@ -24,7 +24,7 @@ from pfitre_jax.runtime.memory import DoesNotFit, Needed, available, needed_by
 from pfitre_jax.solvers.loop import Solution, run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Number of slices per batch on each device, with which the batched projector is fastest.
+#: Number of slices per batch on each device; the batched projector is fastest with this number.
 CHUNK = 32
 
 
@@ -39,13 +39,13 @@ class Program:
         problem: The problem that all rows share, on the devices.
         scale: Value by which sinograms are divided.
         noise: Standard deviation of the noise in a bin, in units of the scale.
-        pixel_size: Length that values of the result are per, in units of a pixel's.
+        pixel_size: Pixel size in micrometres, by which image values per pixel are divided; 1 keeps them.
         tolerance: Relative change of the image at which the loop stops.
-        chunk: Rows that are solved together, on all devices of ``mesh``.
-        rows: Rows of the scan.
-        halo: Neighbouring rows that are solved with a chunk, on either side.
-        mesh: The local devices, None for one.
-        needed: Memory that a run takes.
+        chunk: Number of rows that are solved together, on all devices of ``mesh``.
+        rows: Number of rows of the scan.
+        halo: Number of neighbouring rows on either side that are solved together with a chunk.
+        mesh: The local devices; None for a single device.
+        needed: Memory that a run needs.
         seconds_compile: Wall time of compilation.
     """
 
@@ -93,19 +93,19 @@ def make_program(
         rows: Number of rows to solve; they are distributed evenly over the chunks.
         scale: Value by which sinograms are divided.
         noise: Standard deviation of the noise in a bin, in units of the scale.
-        pixel_size: Micrometres that values of the result are per; None: per pixel.
+        pixel_size: Pixel size in micrometres; image values are then per micrometre. None: per pixel.
         iterations: Number of iterations.
         tolerance: Relative change of the image at which the loop stops; 0 for all iterations.
-        joint: Whether all rows of a chunk are one volume. By default all rows are one chunk then; chunks of
-            fewer rows overlap.
+        joint: Whether the rows of a chunk are solved as one volume. The default chunk is then all rows;
+            smaller chunks overlap.
         data_model: Data model of the solver.
         scan_rows: Number of rows of the scan; by default ``rows``.
-        chunk: Largest number of rows that are solved together, by default :data:`CHUNK` on each device; made
-            smaller until it fits.
+        chunk: Largest number of rows that are solved together, by default :data:`CHUNK` on each device;
+            reduced until the program fits into memory.
         limit: Bytes that this process may use; by default the free memory.
 
     Raises:
-        DoesNotFit: One row on each device needs more memory than there is.
+        DoesNotFit: One row on each device needs more memory than is available.
     """
     mesh = local_mesh()
     devices = device_count(mesh)
@@ -117,7 +117,7 @@ def make_program(
     if chunk is None:
         chunk = rows if joint else CHUNK * devices
     while True:
-        chunk = evenly(rows, chunk, devices)
+        chunk = balanced_chunk(rows, chunk, devices)
         halo = HALO if joint and (devices > 1 or chunk < rows) else 0
         solved = devices * slab_rows(chunk, devices, halo, scan_rows)
         blank = np.zeros((solved, *problem.A.sinogram_shape), np.float32)
@@ -133,7 +133,7 @@ def make_program(
                 f"{free / 2**30:.1f} GiB are free: use fewer views or columns, a higher memory limit, or a "
                 "machine with more memory"
             )
-        # Memory grows with the rows, nearly in proportion.
+        # Memory is nearly proportional to the number of rows.
         chunk = max(devices, min(chunk - devices, int(chunk * free / needed.largest)))
     number, blank = np.float32(0), np.zeros((chunk, *problem.A.sinogram_shape), np.float32)
     images = np.zeros((chunk, *problem.support.shape), np.float32)
@@ -157,28 +157,28 @@ def make_program(
     )
 
 
-def evenly(rows: int, chunk: int, devices: int = 1) -> int:
-    """The smallest chunk, a multiple of ``devices``, that splits ``rows`` into as few chunks as this one."""
+def balanced_chunk(rows: int, chunk: int, devices: int = 1) -> int:
+    """Smallest multiple of ``devices`` that splits ``rows`` into as few chunks as ``chunk`` does."""
     chunk = max(chunk, devices)
     least = -(-rows // -(-rows // chunk))
     return -(-least // devices) * devices
 
 
 def split_rows(rows: slice, chunk: int) -> list[slice]:
-    """``rows`` of a scan in blocks of a chunk; the last one may be smaller."""
+    """Splits ``rows`` of a scan into blocks of ``chunk`` rows; the last block may be smaller."""
     return [slice(b, min(b + chunk, rows.stop)) for b in range(rows.start, rows.stop, chunk)]
 
 
 def solve_blocks(program: Program, scan: Scan, blocks: Iterable[slice]) -> Iterator[RowBlock]:
-    """Solves blocks of rows one after the other; the next one is read meanwhile.
+    """Solves blocks of rows one after the other; the next block is read at the same time.
 
-    A row that diverges has that status and leaves the others alone; a row without signal is 0. A block that
-    is smaller than the chunk is filled up with copies of its last row.
+    A row that diverges gets the status ``DIVERGED`` and does not affect the others. The slice of a row
+    without signal is 0. A block that is smaller than the chunk is padded with copies of its last row.
 
     Args:
         program: The compiled program.
         scan: The scan whose rows are solved.
-        blocks: Rows of the scan, at most a chunk each.
+        blocks: Blocks of rows of the scan, each at most a chunk.
     """
     blocks = list(blocks)
     with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
@@ -199,8 +199,8 @@ def load_chunk(program: Program, scan: Scan, block: slice) -> tuple[np.ndarray, 
         block: Rows of the scan.
 
     Returns:
-        The sinograms (slices, views, columns) over the scale, 0 where invalid; the masks, 1 for a valid bin;
-        and the positions (chunk,) of the block's rows among the slices.
+        The sinograms (slices, views, columns) divided by the scale, 0 where invalid; the masks of the same
+        shape, 1 for a valid bin; and the positions (chunk,) of the block's rows among the slices.
     """
     numbers, kept = slabs(block, program.chunk, device_count(program.mesh), program.halo, program.rows)
     kept = (kept + numbers.shape[1] * np.arange(len(numbers))[:, None]).ravel()
@@ -214,7 +214,7 @@ def load_chunk(program: Program, scan: Scan, block: slice) -> tuple[np.ndarray, 
 def _solve_chunk(
     program: Program, block: slice, sinograms: np.ndarray, masks: np.ndarray, kept: np.ndarray
 ) -> RowBlock:
-    """Solves a chunk of :func:`load_chunk`; its block in the units of the result."""
+    """Solves a chunk of :func:`load_chunk` and returns its block in the units of the result."""
     count = block.stop - block.start
     solution, residual = jax.tree.map(lambda a: np.asarray(a)[kept], program(sinograms, masks))
     sinograms, masks = sinograms[kept], masks[kept]
@@ -262,7 +262,7 @@ def _solve_slices(
         row = dataclasses.replace(problem, sinogram=sinogram, mask=mask)
         zero = jnp.zeros(row.A.shape, sinogram.dtype)
         solution = run(solver, row, zero, iterations=iterations, tolerance=tolerance)
-        # Without signal there is nothing to reconstruct, and a learned prior would invent something.
+        # Without signal there is nothing to reconstruct, and a learned prior could invent structure.
         value = jnp.where(jnp.any(sinogram != 0), solution.value, 0)
         return dataclasses.replace(solution, value=value), row.residual_norm(value)
 

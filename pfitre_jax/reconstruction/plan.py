@@ -22,8 +22,8 @@ from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
-#: So large a share of truncated views rather means that the data are no line integrals.
-SUSPICIOUS_SHARE = 0.8
+#: Share of truncated views above which the data are probably not line integrals.
+MAX_TRUNCATED_SHARE = 0.8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Plan:
     Attributes:
         scan: The scan.
         settings: Settings of the method, without "auto".
-        prior: The learned prior as the solver uses it, inside the field of view; None without one.
+        prior: The learned prior, restricted to the field of view; None for a method without one.
         calibration: Calibration of the scan.
-        program: Program that solves its rows.
+        program: Compiled program that solves its rows.
     """
 
     scan: Scan
@@ -64,12 +64,12 @@ class Plan:
         return executor.solve_blocks(self.program, self.scan, blocks)
 
     def result(self, block: RowBlock, seconds: float = 0.0, seconds_run: float = 0.0) -> Result:
-        """The result of solved rows.
+        """Returns the result of solved rows.
 
         Args:
             block: All rows of the result.
-            seconds: Wall time until now.
-            seconds_run: Wall time in which the rows were solved.
+            seconds: Wall time since the start of the run.
+            seconds_run: Wall time spent on solving the rows.
         """
         scan, settings, rows, unit = self.scan, self.settings, block.rows, self.program.pixel_size
         rho = float(settings.rho or 0)
@@ -143,7 +143,7 @@ class Plan:
                 f"of view; the image is extended to {shape[1]} x {shape[0]} pixels and is less certain near "
                 "and beyond the edge of the field"
             )
-        if truncated.mean() > SUSPICIOUS_SHARE and scan.provenance.get("data") == "absorption":
+        if truncated.mean() > MAX_TRUNCATED_SHARE and scan.provenance.get("data") == "absorption":
             warnings.append(
                 "nearly all views have signal at their edges: if these data are not line integrals, use "
                 "data='counts' or data='transmission'"
@@ -178,17 +178,17 @@ def make_plan(
         rows: Number of rows to solve.
         scale: A known scale, see :func:`pfitre_jax.estimation.calibrate.calibrate`.
         noise: A known noise.
-        tv_weight: The TV weight that belongs to the known noise.
+        tv_weight: The TV weight for the known noise.
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
 
     Raises:
-        DoesNotFit: One row on each device needs more memory than there is.
+        DoesNotFit: One row on each device needs more memory than is available.
     """
     calibration = calibrate(scan, settings.needed_parameter, scale=scale, noise=noise, tv_weight=tv_weight)
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
-    # Beyond the field of view an image only absorbs the excess of truncated rays: the prior stays inside.
+    # Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
     prior, field = settings.prior, field_of_view(scan.geometry())
     if prior is not None and max(calibration.problem.support.shape) > field:
         prior = Windowed(prior, field)

@@ -55,7 +55,7 @@ class Result:
 
     Attributes:
         volume: (rows, ny, nx) float32; per pixel, or per micrometre where the scan has a pixel size.
-        measured: (rows, ny, nx), the component of the volume that the data determine at the noise level, see
+        measured: (rows, ny, nx), the component of the volume that the data determine at this noise level, see
             :mod:`pfitre_jax.trust.consistency`; None where a file does not hold it.
         rows: (rows,), row numbers in the raw stack.
         method: Name of the method.
@@ -139,7 +139,7 @@ class Result:
         measured: np.ndarray | LazyVolume | None = None,
         **recorded: Any,
     ) -> Result:
-        """The result of a volume whose other properties are not recorded.
+        """Result from a volume alone; properties that are not passed are unknown.
 
         Args:
             volume: (rows, ny, nx), per pixel, or per micrometre with a ``pixel_size``.
@@ -153,7 +153,7 @@ class Result:
             method: Name of the method.
             parameters: Settings of the method.
             measured: (rows, ny, nx), the component of the volume that the data determine.
-            recorded: Other attributes that are known.
+            **recorded: Other attributes that are known.
         """
         rows, views = len(volume), len(theta_rad)
         unknown, none = np.full(rows, np.nan, np.float32), np.zeros((rows, 0), np.float32)
@@ -229,7 +229,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """The method; for the published loop also its prior, which is not the published one."""
+        """The method; for the published loop also the prior, because it need not be the published one."""
         if self.method == "pfitre-original":
             return f"{self.method} with the prior {self.parameters['prior']}"
         return self.method
@@ -276,10 +276,10 @@ class Result:
         """Statistics of ``gains``, ``stripes`` and ``robust``, where they were estimated.
 
         Returns:
-            For each of them: how many of its ``views`` or ``columns`` were corrected in every row, or have
-            less than half of their weight, (rows,); which of them in at least half of the rows, ``often``;
-            and the medians of their factors, offsets or weights over the rows where they were, ``by``. Views
-            are counted among those used.
+            For each of them: ``views`` or ``columns``, (rows,), the number of views or columns that were
+            corrected in a row (for ``robust``: whose weight is below 0.5); ``often``, the indices of those
+            corrected in at least half of the rows; and ``by``, the median gain, offset or weight of each of
+            these over the rows in which it was corrected. Indices count the views that were used.
         """
         statistics: dict[str, Any] = {}
         for name, unit, values, corrected in (
@@ -305,9 +305,9 @@ class Result:
         """Writes ``recon.h5``, ``recon.tif`` and ``summary.json``: all files appear, or none.
 
         Args:
-            folder: Folder of the files; created if need be.
+            folder: Folder for the files; created if it does not exist.
             command: Command line to record in ``recon.h5``.
-            writers: Functions that write further files, by name.
+            writers: Functions that write further files, by file name.
             extra: Additional entries of the summary.
 
         Returns:
@@ -317,24 +317,24 @@ class Result:
             OSError: The folder cannot be written.
         """
         summary = json.dumps(jsonable(self.summary() | dict(extra or {})), indent=2) + "\n"
-        own: dict[str, Callable[[Path], Any]] = {
+        result_writers: dict[str, Callable[[Path], Any]] = {
             "recon.h5": functools.partial(_write_hdf5, self, command),
             "recon.tif": lambda path: write_tiff(path, _slices(self.volume), self.volume.shape),
             "summary.json": lambda path: path.write_text(summary),
         }
-        return write_files(folder, own | dict(writers or {}))
+        return write_files(folder, result_writers | dict(writers or {}))
 
 
 def read_result(path: str | os.PathLike) -> Result:
     """The result in a ``recon.h5``.
 
     Args:
-        path: The file; one of version 0.2 holds volume, geometry and parameters alone.
+        path: The file; files of version 0.2 contain only volume, geometry and parameters.
 
     Raises:
         FileNotFoundError: There is no such file.
         IsADirectoryError: The path is a folder.
-        ValueError: The file is not one of :meth:`Result.save`.
+        ValueError: The file was not written by :meth:`Result.save`.
     """
     path = Path(path)
     if not path.exists():
@@ -379,7 +379,7 @@ def read_result(path: str | os.PathLike) -> Result:
 
 
 def _write_hdf5(result: Result, command: str, path: Path) -> None:
-    # The newer file layout holds attributes of any length: long lists of angles are more than 64 kB.
+    # The newer file layout allows attributes above 64 kB, which long lists of angles need.
     with h5py.File(path, "w", libver=("v108", "latest")) as file:
         data = _write_volume(file, VOLUME, result.volume, result.units)
         data.attrs["theta_rad"] = np.asarray(result.theta_rad, np.float64)
@@ -419,5 +419,5 @@ def _parsed(path: Path, name: str, text) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: its {name} are no JSON; {_EXPECTED}") from error
+        raise ValueError(f"{path}: {name} is not valid JSON; {_EXPECTED}") from error
     return float("nan") if name == "scale" and value is None else value

@@ -12,7 +12,7 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 
 #: Additional rows on either side of a slab, where a volume does not fit into memory. A prior that couples
-#: neighbouring rows carries little further in the usual number of iterations.
+#: neighbouring rows has little effect beyond this distance in the usual number of iterations.
 HALO = 8
 
 
@@ -32,7 +32,7 @@ def solve_volume(
         solver: A solver whose prior couples rows.
         problem: Supplies everything but sinogram and mask.
         tolerance: Relative change of the volume at which the loop stops.
-        sinograms: (rows, views, columns), over the scale.
+        sinograms: (rows, views, columns), line integrals divided by the scale.
         masks: (rows, views, columns), 1 for a valid bin.
         iterations: Number of iterations.
         start: (rows, ny, nx), initial volume; by default 0.
@@ -54,7 +54,7 @@ def solve_volume(
 
 
 def slab_rows(chunk: int, devices: int, halo: int, rows: int) -> int:
-    """Number of rows that each device solves of a chunk: its share and the halo, at most ``rows``."""
+    """Number of rows of a chunk that each device solves: its share and the halo, at most ``rows``."""
     share = chunk // devices
     return max(share, min(share + 2 * halo, rows))
 
@@ -63,7 +63,7 @@ def slabs(block: slice, chunk: int, devices: int, halo: int, rows: int) -> tuple
     """Rows that each device solves for a block of rows.
 
     A slab with a halo lies inside the scan: at its first and last row the halo is on the other side. A block
-    that is smaller than the chunk is filled up with its last row.
+    that is smaller than the chunk is padded with copies of its last row.
 
     Args:
         block: Rows of the scan.

@@ -20,7 +20,7 @@ from pfitre_jax.solvers.parameters.tv_weight import resolve_rho
 from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
 
 #: Factor of ``rho`` in the last data step (docs/measurements/log.md).
-CLOSING = 10.0
+FINAL_RHO_FACTOR = 10.0
 #: Iterations of :func:`hqs`.
 ITERATIONS = 10
 
@@ -49,22 +49,23 @@ class HQSState:
 class HQS(Solver[HQSState]):
     """``z = prior(x)``; ``x = argmin_{x >= 0} 1/2 ||M(A x - y)||^2 / ||A||^2 + rho/2 ||x - z||^2``.
 
-    Starts with the data step, towards the initial estimate. The result is one more data step, towards the
-    last ``z`` with ``closing * rho``: the loop follows the data closely, noise included, so that the prior
-    sees all of it, whereas the result need not.
+    The loop starts with a data step from the initial estimate. The result is one more data step, towards the
+    last ``z`` with ``final_rho_factor * rho``. The iterates fit the data closely, including the noise, so
+    that the prior receives all information; the larger ``rho`` removes this noise from the result.
 
-    Iteration ``k`` uses ``prior.at(k)``. A prior whose ``info.alternates`` sees another mirror image in each
-    iteration, which costs a quarter of the mean over the four mirror images and is within 0.06 dB of it on
-    held-out circuits (``python -m benchmarks.network``). What it does differently to an image and to its
-    mirror image averages out over the iterations; for the rest the last data step starts from the mean of the
-    last two proposals. A prior that was trained through the loop has its own parameters in each iteration,
-    and ``rho`` is then an array.
+    Iteration ``k`` uses ``prior.at(k)``. A prior with ``info.alternates`` processes another mirror image in
+    each iteration. This costs a quarter of averaging over the four mirror images, and the result is within
+    0.06 dB of that average on held-out circuits (``python -m benchmarks.network``). Differences between the
+    mirror images average out over the iterations; to average the last ones too, the final data step uses the
+    mean of the last two proposals. A prior that was trained through the loop has separate parameters for each
+    iteration, and ``rho`` is then an array.
 
     Attributes:
         prior: A :class:`pfitre_jax.interfaces.Prior`.
-        rho: () or (iterations,), prior strength relative to ``||A||^2 = 1``; beyond the last entry the last.
+        rho: () or (iterations,), prior strength relative to ``||A||^2 = 1``; the last entry also applies to
+            later iterations.
         cg_iterations: Conjugate gradient iterations in each data step.
-        closing: Factor of ``rho`` in the last data step; 0 returns the last iterate.
+        final_rho_factor: Factor of ``rho`` in the last data step; 0 returns the last iterate.
         start_iterations: Conjugate gradient iterations in the first data step.
         initial_iterations: Iterations of the initial estimate, 0 for none. None: as many as the prior was
             trained with.
@@ -79,18 +80,18 @@ class HQS(Solver[HQSState]):
     prior: Prior
     rho: Any
     cg_iterations: int = dataclasses.field(default=5, metadata={"static": True})
-    closing: float = dataclasses.field(default=CLOSING, metadata={"static": True})
+    final_rho_factor: float = dataclasses.field(default=FINAL_RHO_FACTOR, metadata={"static": True})
     start_iterations: int = dataclasses.field(default=8, metadata={"static": True})
     initial_iterations: int | None = dataclasses.field(default=None, metadata={"static": True})
     stationary: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @classmethod
     def create(cls, prior: Prior, rho: Any, **settings: Any) -> HQS:
-        """Creates the loop of a prior, with the ``rho`` that was trained with it where it has one.
+        """Creates the solver for a prior, with the ``rho`` that was trained with the prior if there is one.
 
         Args:
             prior: A :class:`pfitre_jax.interfaces.Prior`.
-            rho: (), prior strength; ignored where ``prior.info.rho`` is given.
+            rho: (), prior strength; ignored if ``prior.info.rho`` is not None.
             **settings: Other attributes.
         """
         trained = prior.info.rho
@@ -100,7 +101,7 @@ class HQS(Solver[HQSState]):
         z = initial_estimate(problem, x0, self.prior, self.initial_iterations)
         rho = self.rho_at(0, z.dtype)
         x = data_step(problem, z, rho, z, iterations=self.start_iterations)
-        # Repeated with the set of pixels at 0 that the first one found.
+        # The first data step determines which pixels are 0; the second one solves with these pixels fixed.
         iterate, gradient = self._data_step(problem, x, z, rho)
         return iterate, HQSState(z, z, gradient, jnp.array(0))
 
@@ -113,13 +114,13 @@ class HQS(Solver[HQSState]):
         return iterate, HQSState(z, state.z, gradient, state.iteration + 1)
 
     def finish(self, problem: Problem, iterate: Iterate, state: HQSState) -> Array:
-        if not self.closing:
+        if not self.final_rho_factor:
             return iterate.x
         z = state.z
         if not self.stationary and self.prior.info.alternates:
             # After one iteration there is no proposal before the last.
             z = jnp.where(state.iteration > 1, (state.z_previous + z) / 2, z)
-        rho = self.closing * self.rho_at(state.iteration - 1, z.dtype)
+        rho = self.final_rho_factor * self.rho_at(state.iteration - 1, z.dtype)
         return data_step(problem, z, rho, iterate.x, iterations=self.cg_iterations)
 
     def proposal(self, iterate: Iterate, state: HQSState) -> Array:
@@ -130,7 +131,7 @@ class HQS(Solver[HQSState]):
     ) -> tuple[Iterate, HQSState]:
         """Repeats the last data step with the ``rho`` of the next iteration.
 
-        For a state that was made with another ``rho``.
+        It is needed for a state that was computed with another ``rho``.
         """
         rho = self.rho_at(state.iteration, iterate.x.dtype)
         iterate, gradient = self._data_step(problem, iterate.x, state.z, rho)
@@ -170,7 +171,8 @@ def hqs(
             :func:`pfitre_jax.priors.pretrained`.
         rho: (), prior strength relative to ``||A||^2 = 1``; the shipped priors were trained with 0.005 to
             0.08. "auto": computed from the estimated noise, see
-            :func:`pfitre_jax.solvers.rho_from_tv_weight`. A prior that was trained with its own takes that.
+            :func:`pfitre_jax.solvers.rho_from_tv_weight`. A prior that was trained with its own ``rho``
+            uses that.
         iterations: Largest number of iterations of prior and data step. None: 10, or as many as the prior was
             trained for.
         cg_iterations: Conjugate gradient iterations in each data step.

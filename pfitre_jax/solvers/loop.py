@@ -25,8 +25,9 @@ from pfitre_jax.solvers.norms import relative_change
 #: through every iteration with recomputed intermediate values, or at the fixed point.
 DIFFERENTIATE = (None, "unroll", "checkpoint", "implicit")
 Differentiate = Literal["unroll", "checkpoint", "implicit"] | None
-#: Largest relative distance from the fixed point, estimated from the last change, for an implicit gradient.
-SETTLED = 1e-2
+#: Largest relative distance from the fixed point, estimated from the last change, at which an implicit
+#: gradient is valid.
+MAX_FIXED_POINT_DISTANCE = 1e-2
 #: Steps of the power iteration that measures the contraction of a solver's step.
 POWER_ITERATIONS = 6
 
@@ -37,7 +38,7 @@ class Status(enum.IntEnum):
     ITERATIONS = 0  # ran all iterations
     CONVERGED = 1  # the relative change fell to the tolerance
     DIVERGED = 2  # a value became NaN or infinite; the last finite iterate is returned
-    UNSETTLED = 3  # not at a fixed point, so that the implicit gradient does not hold
+    NOT_AT_FIXED_POINT = 3  # the implicit gradient is not valid
 
     @property
     def text(self) -> str:
@@ -56,10 +57,10 @@ class Solution:
     Attributes:
         value: (ny, nx), the image.
         status: (), a :class:`Status`.
-        stats: ``iterations`` (), the number made; ``residual`` (iterations,), ``||M(A x - y)|| / ||M y||`` of
-            each iterate, and in the last entry of the result; ``change`` (iterations,), the relative change
-            of each iterate; both NaN after the loop has stopped. Also ``contraction`` () for an implicit
-            gradient, and ``kept`` with the ``keep`` argument of :func:`run`.
+        stats: ``iterations`` (), number of iterations done; ``residual`` (iterations,),
+            ``||M(A x - y)|| / ||M y||`` of each iterate, except that the last value is that of the result;
+            ``change`` (iterations,), the relative change in each iteration. Both are NaN after the loop has
+            stopped. Also ``contraction`` () for an implicit gradient, and ``kept``, see :func:`run`.
     """
 
     value: Float[Array, "*rows ny nx"]
@@ -98,18 +99,19 @@ def run(
     Args:
         solver: The method.
         problem: The data term.
-        x0: (ny, nx), start image.
+        x0: (ny, nx), initial image.
         iterations: Largest number of steps.
         tolerance: (), relative change at which the solver has converged; 0: never.
         differentiate: None (fastest; no reverse mode); "unroll"; "checkpoint" (unrolled, the inner values of
             a step are recomputed, so that memory holds one iterate per iteration); or "implicit", the
-            gradient of the fixed point by a Neumann series of ``iterations`` terms. The last is right only
-            where the step contracts and has converged. The status is ``UNSETTLED`` where the factor by which
-            the terms of the series shrink, ``stats["contraction"]``, is 1 or more, or where it puts the
-            fixed point further than :data:`SETTLED` from the last iterate.
+            gradient of the fixed point by a Neumann series of ``iterations`` terms. An implicit gradient is
+            valid only if the step is a contraction and the loop has converged. Otherwise the status is
+            ``NOT_AT_FIXED_POINT``: the factor by which the terms of the series shrink,
+            ``stats["contraction"]``, is 1 or more, or the estimated relative distance from the last iterate
+            to the fixed point exceeds :data:`MAX_FIXED_POINT_DISTANCE`.
         start: Iterate and state to continue from, instead of ``solver.init(problem, x0)``.
         keep: Function of (iterate, state) whose values are recorded as ``stats["kept"]``, (iterations, ...);
-            for "unroll" and "checkpoint".
+            only with "unroll" and "checkpoint".
 
     Raises:
         ValueError: For iterations below 1, an unknown ``differentiate``, or ``keep`` with None or
@@ -144,12 +146,12 @@ def run(
 def _solution(solver, problem, point, status, stats, x0) -> Solution:
     iterate, state = point
     x = solver.finish(problem, iterate, state)
-    # The residual of the last iterate is known already.
+    # The residual of the last iterate is already recorded.
     if x is not iterate.x:
         residual, last = stats["residual"], stats["iterations"] - 1
         final = jnp.where(status == int(Status.DIVERGED), residual[last], problem.residual_norm(x))
         stats = stats | {"residual": residual.at[last].set(final)}
-    # The first iterate may already be not finite: then x0 is the last finite image.
+    # If the first iterate is not finite, x0 is the last finite image.
     return Solution(jnp.where(jnp.all(jnp.isfinite(x)), x, x0), status, stats)
 
 
@@ -202,38 +204,39 @@ def _implicit(solver, iterations, tolerance, problem, point):
     carry = _start(point, iterations)
     carry = jax.lax.while_loop(lambda c: ~c.done & (c.k < iterations), advance, carry)
     contraction = _contraction(solver, problem, carry.point)
-    unsettled = (carry.status != int(Status.DIVERGED)) & ~_settled(carry, contraction)
-    status = jnp.where(unsettled, int(Status.UNSETTLED), carry.status)
+    not_at_fixed_point = (carry.status != int(Status.DIVERGED)) & ~_at_fixed_point(carry, contraction)
+    status = jnp.where(not_at_fixed_point, int(Status.NOT_AT_FIXED_POINT), carry.status)
     return carry.point, status, _stats(carry) | {"contraction": contraction}
 
 
 def _contraction(solver, problem, point):
     """Factor by which ``(d step / d (iterate, state))^T`` shrinks a cotangent, by a power iteration.
 
-    The terms of the Neumann series shrink by this factor. The mean over the later half of the iteration.
+    The terms of the Neumann series shrink by this factor: the geometric mean over the later half of the power
+    iteration.
     """
     _, pull = jax.vjp(lambda p: solver.step(problem, *p), point)
     _, seed = jax.vjp(lambda p: p[0].x, point)
 
-    def again(v, _):
+    def power_step(v, _):
         (v,) = pull(v)
         squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(v) if leaf.dtype != jax.dtypes.float0]
         return v, jnp.sqrt(sum(squares))
 
     x = point[0].x
     (start,) = seed(jax.random.normal(jax.random.key(0), x.shape, x.dtype))
-    _, sizes = jax.lax.scan(again, start, length=POWER_ITERATIONS)
+    _, sizes = jax.lax.scan(power_step, start, length=POWER_ITERATIONS)
     half = POWER_ITERATIONS // 2
     first, last = sizes[half - 1], sizes[-1]
     shrunk = jnp.where(first > 0, last / jnp.where(first > 0, first, 1), 0)
     return shrunk ** (1 / (POWER_ITERATIONS - half))
 
 
-def _settled(carry: _Carry, contraction):
-    """Whether the rest of the geometric series of the changes is short."""
+def _at_fixed_point(carry: _Carry, contraction):
+    """Whether the rest of the geometric series of the changes is at most the largest distance."""
     change = carry.change[carry.k - 1]
     rest = change * contraction / jnp.where(contraction < 1, 1 - contraction, 1)
-    return (contraction < 1) & (rest <= SETTLED)
+    return (contraction < 1) & (rest <= MAX_FIXED_POINT_DISTANCE)
 
 
 def _implicit_fwd(solver, iterations, tolerance, problem, point):

@@ -1,4 +1,4 @@
-"""Prior's proposal for an image that no data step has made."""
+"""Proposal of a prior for an image that does not come from a data step."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def prior_step(
     Args:
         problem: The data term.
         prior: The prior.
-        v: (ny, nx), the present image.
+        v: (ny, nx), the current image.
         residual: (views, columns), ``M(A v - y)``.
-        rho: (), strength that the prior is given.
+        rho: (), prior strength.
     """
     rho = jnp.asarray(rho, v.dtype)
     # A prior that ignores the correction costs no backprojection: XLA drops it.

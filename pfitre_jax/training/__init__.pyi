@@ -1,5 +1,5 @@
+from .adaptation import Adaptation as Adaptation
 from .adaptation import AdaptationSettings as AdaptationSettings
-from .adaptation import Adapted as Adapted
 from .config import Banks as Banks
 from .config import Optimisation as Optimisation
 from .config import Pool as Pool

@@ -84,7 +84,7 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True)
-class Adapted:
+class Adaptation:
     """Result of the fine-tuning.
 
     Attributes:
@@ -168,7 +168,7 @@ def adapt(
     masks: Float[Array, "rows views columns"],
     settings: AdaptationSettings | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
-) -> Adapted:
+) -> Adaptation:
     """Fine-tunes a prior on the rows of one scan, by gradient steps through the unrolled loop.
 
     Each step holds out some views, reconstructs a few rows from the others and lowers the squared error of
@@ -179,7 +179,7 @@ def adapt(
     Args:
         prior: The prior.
         problem: Supplies everything but sinogram and mask.
-        sinograms: (rows, views, columns), line integrals over the scale of the scan.
+        sinograms: (rows, views, columns), line integrals divided by the scale of the scan.
         masks: (rows, views, columns), 1 for a valid bin, else 0.
         settings: Settings of the fine-tuning.
         report: Called with the number of steps done and of all steps.
@@ -233,7 +233,7 @@ def adapt(
         report(done, settings.steps)
     adapted = dataclasses.replace(prior, params=best[1].params, symmetric=symmetric)
     shifts = np.asarray(best[1].shifts, float)
-    return Adapted(
+    return Adaptation(
         adapted, shifts, best[2], check_steps, errors, losses, np.flatnonzero(validation_split.target)
     )
 

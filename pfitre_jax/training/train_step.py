@@ -1,4 +1,4 @@
-"""One training step: the loss of the network, or of the loop through it, and the loop's next iterates."""
+"""Training step: loss of one proposal or of several unrolled iterations, update, and next iterates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pfitre_jax.training.optimiser import Optimiser
 from pfitre_jax.training.parameters import prior_with_parameters, trainable_parameters
 from pfitre_jax.twin.pairs import Batch
 
-#: Weight of the loss of a proposal over that of the next iteration's proposal.
+#: Loss weight of a proposal relative to that of the following iteration.
 DECAY_OF_EARLIER = 0.5
 
 
@@ -59,7 +59,7 @@ def start_state(
     Args:
         prior: The prior.
         optimiser: The optimiser.
-        step: Steps that led to the prior.
+        step: Number of steps that the prior was trained for.
         iterations: See :func:`trainable_parameters`.
         rho: See :func:`trainable_parameters`.
     """
@@ -83,12 +83,12 @@ def advance(
 ) -> tuple[Float[Array, "slices ny nx"], Float[Array, "slices iterations ny nx"], Batch]:
     """Runs more iterations of the loop on every slice.
 
-    It is differentiable; several iterations are recomputed in the backward pass (``checkpoint``).
+    It is differentiable; with several iterations, each is recomputed in the backward pass (``checkpoint``).
 
     Args:
         prior: The prior.
         batch: The batch.
-        cg_iterations: Conjugate gradients of a data step.
+        cg_iterations: Conjugate gradient iterations in each data step.
         iterations: Iterations of the loop.
 
     Returns:
@@ -100,7 +100,7 @@ def advance(
 
     def one(problem, *point):
         if has_rho:
-            # The batch was started with another rho.
+            # The initial iterate of the batch was computed with another rho.
             repeat = lambda point: loop.repeat_data_step(problem, *point)  # noqa: E731
             point = jax.lax.cond(batch.k == 0, repeat, lambda point: point, point)
         keep = lambda *point: (loop.proposal(*point), jax.lax.stop_gradient(point))  # noqa: E731
@@ -115,7 +115,7 @@ def advance(
             keep=keep,
         )
         proposals, points = done.stats["kept"]
-        # The loop continues with the last finite iterate; training must not.
+        # The loop returns the last finite iterate of a slice that diverges; training must not use it.
         proposals = jnp.where(done.status == int(Status.DIVERGED), jnp.nan, proposals)
         proposals = jnp.moveaxis(proposals, 0, -3)
         return done.value, proposals, *jax.tree.map(lambda a: a[-1], points)
@@ -143,12 +143,13 @@ def train_step(
     unrolled: int = 1,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Batch, dict[str, Float[Array, ""]]]:
-    """Makes a gradient step and ``unrolled`` iterations of the loop on a batch.
+    """Performs a gradient step and ``unrolled`` iterations of the loop on a batch.
 
-    The loss is that of the prior's proposal. Through several iterations it is half the loss of the loop's
-    result and half the weighted mean over all proposals, each :data:`DECAY_OF_EARLIER` of the next one.
+    For one iteration the loss is that of the prior's proposal. For several iterations it is the mean of two
+    terms: the loss of the loop's result, and the weighted mean of the losses of all proposals, each with
+    :data:`DECAY_OF_EARLIER` of the weight of the following one.
 
-    Where the loss or its gradient is not finite, the state stays as it is except for its step.
+    If the loss or its gradient is not finite, the parameters do not change, but the step counts.
 
     Args:
         prior: Supplies everything but the parameters.
@@ -157,7 +158,7 @@ def train_step(
         settings: Settings of the optimiser.
         weights: Weights of the losses.
         optimiser: The optimiser.
-        cg_iterations: Conjugate gradients of a data step.
+        cg_iterations: Conjugate gradient iterations in each data step.
         unrolled: Iterations of the loop that the step differentiates through.
         mesh: Devices that share the slices evenly, or None.
 
@@ -194,7 +195,7 @@ def train_step(
         differentiate, mesh, (devices.REPLICATED, shares), (devices.REPLICATED, (devices.SHARDED, shares))
     )(state.params, batch)
     params, moments = optimiser.update(gradients, state.optimiser, state.params, state.step)
-    # The average follows quickly at first, so that the initial weights do not remain in it.
+    # A small decay at first removes the initial weights from the average quickly.
     decay = jnp.minimum(settings.ema, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, params)
     norm = optax.tree.norm(gradients)

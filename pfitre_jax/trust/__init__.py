@@ -1,4 +1,4 @@
-"""Assessment of a result: its measured and supplied components, and whether a prior knows such samples."""
+"""Assessment of a result: its measured and supplied components, and out-of-distribution checks of priors."""
 
 import lazy_loader
 

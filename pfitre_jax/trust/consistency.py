@@ -1,4 +1,4 @@
-"""Measured component of an image, which its data determine; prior or regularisation supply the rest."""
+"""Measured component of an image: the part that its data determine; the prior supplies the rest."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pfitre_jax.solvers.conjugate_gradients import conjugate_gradients
 ITERATIONS = 20
 #: Smallest damping of the preconditioner, relative to ``||A||^2 = 1``. With a smaller one the preconditioner
 #: amplifies the unmeasured component, and its own error, by ``1/damping``, and the iterates are far too large
-#: for many iterations. With this one they grow from 0, and stopping early counts too little as measured.
+#: for many iterations. With this one they grow from 0, and early stopping underestimates the measured
+#: component.
 LEAST_PRECONDITIONER_DAMPING = 0.1
-#: Smallest damping, relative to ``||A||^2 = 1``: the precision of float32 limits that of the data.
+#: Smallest damping, relative to ``||A||^2 = 1``, because of the precision of float32.
 LEAST_DAMPING = 1e-6
 
 
@@ -55,7 +56,8 @@ def noise_damping(problem: Problem, x: Float[Array, "ny nx"], noise: Array | flo
     With it, :func:`measured_component` is the best linear estimate of a white image from noisy data (Wiener
     filter). ``s^2`` is the mean square of the image inside the support. ``sigma`` is the noise of a bin, or
     the root mean square of the image's residual where that is larger, because data that the model does not
-    explain determine nothing. Weights stand for inverse variances, so that the mean of ``w r^2`` counts.
+    fit do not determine the image. Weights are relative inverse variances; both variances are therefore means
+    of ``w r^2``.
 
     Args:
         problem: The data term of the slice, with its weights.

@@ -1,4 +1,4 @@
-"""Checks of whether a scan resembles those that a learned prior was trained and evaluated on."""
+"""Checks whether a scan resembles the scans that a learned prior was trained and evaluated on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prior, Problem, data_correction
 from pfitre_jax.trust.image_statistics import domain_scores
 
-#: Missing wedge below which a classical method is as good, in degrees.
+#: Width of the missing wedge, in degrees, below which a classical method is as good as a learned prior.
 SMALL_WEDGE_DEG = 20.0
 #: Factor by which the number of views may lie outside of the trained range without a warning.
 VIEWS_MARGIN = 1.5
@@ -39,9 +39,9 @@ def disagreement(
 
 
 def domain_score(card: dict, row_statistics: Sequence[Sequence[float]]) -> float | None:
-    """Returns the out-of-distribution score of a scan, the median of those of its rows.
+    """Returns the out-of-distribution score of a scan, the median of the scores of its rows.
 
-    95% of the images that the prior was evaluated on are below 1, see
+    95% of the images that the prior was evaluated on have a score below 1, see
     :func:`pfitre_jax.trust.image_statistics.domain_scores`.
 
     Args:

@@ -1,7 +1,7 @@
 """Four statistics of an image, and their distance to those of the images that a prior was evaluated on.
 
-The distance detects samples that a prior was not trained for. The features of the network and its residual do
-not: they are as usual on photographs, which the network restores smoothly (docs/measurements/log.md).
+The distance detects samples that a prior was not trained for. Features and residuals of the network do not
+detect them: both have their usual values for photographs, too (docs/measurements/log.md).
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def reference_statistics(image_statistics: Sequence[Sequence[float]]) -> dict[st
 
     Returns:
         A JSON-able dict: ``statistics``, their names; ``images``, their values; ``deviation``, the standard
-        deviation of each; ``limit``, the distance that :data:`QUANTILE` of the images have at most to the
-        others.
+        deviation of each; ``limit``, the quantile :data:`QUANTILE` of the distances of each image to
+        the others.
 
     Raises:
         ValueError: For another shape, or :data:`NEIGHBOURS` images or fewer.

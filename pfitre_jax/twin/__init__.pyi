@@ -9,7 +9,7 @@ from .artifacts.view_shifts import draw_shifts as draw_shifts
 from .gallery import draw_artifacts as draw_artifacts
 from .gallery import draw_scenes as draw_scenes
 from .instrument import Instrument as Instrument
-from .instrument import Measured as Measured
+from .instrument import Measurement as Measurement
 from .instrument import draw_geometry as draw_geometry
 from .instrument import limited_angle_geometry as limited_angle_geometry
 from .instrument import measure as measure
@@ -33,5 +33,5 @@ from .scenes.mixture import SCENES as SCENES
 from .scenes.mixture import VOLUMES as VOLUMES
 from .scenes.mixture import SceneMixture as SceneMixture
 from .scenes.mixture import sample_scenes as sample_scenes
-from .simulate import Simulated as Simulated
+from .simulate import SimulatedScan as SimulatedScan
 from .simulate import simulate_scan as simulate_scan

@@ -30,7 +30,7 @@ class Instrument:
         core_share: See ``core_deg``.
         center: Largest distance of the (known) rotation centre from the middle of the detector, share of the
             columns.
-        clean_share: Share of the scans without artifacts, but for noise.
+        clean_share: Share of the scans without artifacts except noise.
         probability: Probability of each artifact in each of the other scans. Its strength is uniform in its
             range; the noise is log-uniform and occurs in every scan.
     """
@@ -75,13 +75,13 @@ class Instrument:
         names = [a.name for a in ARTIFACTS.values() if a.needs_rows and self.has(a)]
         if names and not volume:
             raise ValueError(
-                f"{', '.join(names)} need slices that are rows of one volume, and these are independent; "
+                f"{', '.join(names)} need slices that are rows of one volume, but these are independent; "
                 "leave them out, or simulate a volume (pfitre simulate --scene circuits3d)"
             )
 
 
 def quiet_instrument(**ranges: Any) -> Instrument:
-    """An instrument without artifacts and noise, but for the ``ranges``; these occur in every scan."""
+    """Returns an instrument with only the artifacts and noise in ``ranges``, which occur in every scan."""
     off: dict[str, Any] = dict.fromkeys(ARTIFACTS, (0.0, 0.0))
     return Instrument(**{"probability": 1.0} | off | ranges)
 
@@ -126,13 +126,13 @@ def limited_angle_geometry(
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A simulated scan.
 
     Attributes:
         sinograms: (slices, views, columns), line integrals in bins, 0 where the mask is 0.
         mask: (views, columns), 0 for bins that are known to be missing, else 1.
-        noise: (), standard deviation of the Gaussian noise over each sinogram's maximum.
+        noise: (), standard deviation of the Gaussian noise, relative to the maximum of each sinogram.
     """
 
     sinograms: Float[Array, "slices views columns"]
@@ -146,7 +146,7 @@ def measure(
     geometry: ParallelGeometry,
     images: Float[Array, "slices fy fx"],
     volume: bool = False,
-) -> Measured:
+) -> Measurement:
     """Simulates one scan of several slices, which share the artifacts of the scan.
 
     Errors of angles, centre and shifts are not in ``geometry``: the reconstruction does not know them.
@@ -172,7 +172,7 @@ def measure(
             scan, projected = _project(scan), True
         if instrument.has(artifact):
             scan = artifact.apply(draws.key(artifact), scan, draws.strength(artifact))
-    return Measured(scan.sinograms * scan.mask[None], scan.mask.astype(images.dtype), scan.noise)
+    return Measurement(scan.sinograms * scan.mask[None], scan.mask.astype(images.dtype), scan.noise)
 
 
 def _project(scan: Exposure) -> Exposure:
@@ -203,7 +203,7 @@ class _Draws:
         self._probability = jnp.where(clean, 0.0, instrument.probability)
 
     def key(self, artifact: Artifact) -> Array:
-        """Returns the key of what the artifact draws beside its strength."""
+        """Returns the key for the random numbers of the artifact, apart from its strength."""
         return jax.random.fold_in(jax.random.fold_in(self._key, artifact.number), 0)
 
     def strength(self, artifact: Artifact) -> Float[Array, ""]:

@@ -36,8 +36,8 @@ class Batch:
 
     Attributes:
         problem: Problem of the first slice; the others differ in the sinogram.
-        sinograms: (slices, views, columns), line integrals over the scale.
-        truth: (slices, ny, nx), over the scale.
+        sinograms: (slices, views, columns), line integrals divided by the scale.
+        truth: (slices, ny, nx), divided by the scale.
         noise: (), relative noise level.
         iterate: Iterates of the loop, with a leading axis of slices, or that of the volume.
         state: Private states of the loop, likewise.

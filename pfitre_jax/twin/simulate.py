@@ -1,4 +1,4 @@
-"""Simulated scans with their truth."""
+"""Simulation of scans with known truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pfitre_jax.twin.scenes.mixture import BANKED, SCENES, VOLUMES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Simulated:
+class SimulatedScan:
     """A simulated scan.
 
     Attributes:
@@ -40,7 +40,7 @@ def simulate_scan(
     columns: int = 128,
     views: int = 51,
     seed: int = 0,
-) -> Simulated:
+) -> SimulatedScan:
     """Simulates a scan of one kind of scene.
 
     Args:
@@ -80,7 +80,7 @@ def simulate_scan(
     geometry, _ = draw_geometry(k_geometry, instrument, views, columns)
     scan = jax.jit(measure, static_argnums=(1, 4))(k_measure, instrument, geometry, fine, volume)
     truth = jax.vmap(bin_down)(fine)
-    return Simulated(
+    return SimulatedScan(
         np.moveaxis(np.asarray(scan.sinograms, np.float32), 0, 1),
         np.asarray(geometry.theta_rad, float),
         float(geometry.center),

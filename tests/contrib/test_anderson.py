@@ -143,7 +143,7 @@ def test_it_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
         fixed = np.linalg.solve(H + RHO * (np.eye(len(H)) - D), b)
         assert fixed.min() > 0.1
 
-        method = HQS(prior, jnp.asarray(RHO), 25, closing=0.0, start_iterations=25)
+        method = HQS(prior, jnp.asarray(RHO), 25, final_rho_factor=0.0, start_iterations=25)
 
         def errors(method):
             path = iterates(method, problem, jnp.zeros((N, N)), 40).reshape(40, -1)[:, inside]

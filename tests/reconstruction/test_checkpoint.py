@@ -124,7 +124,7 @@ def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
     (tmp_path / "partial" / "plan.json").write_text(json.dumps({job.IDENTITY: other}))
     assert not job.is_complete(tmp_path, other)
     scan = pf.open_scan(path, center=CENTER)
-    with pytest.raises(ValueError, match="is of another run: iterations was 5, is 20; remove it"):
+    with pytest.raises(ValueError, match="belongs to another run: iterations was 5, is 20; remove it"):
         job.reconstruct_to(tmp_path, same, scan, SETTINGS, slice(0, ROWS))
     job.remove_partial(tmp_path)
     (tmp_path / "summary.json").write_text("{}")

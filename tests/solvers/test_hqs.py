@@ -51,7 +51,7 @@ def test_the_result_is_drawn_towards_the_mean_of_the_last_two_proposals(iteratio
     mean, one = (np.ravel(problem().support * m).astype(float) for m in (images.mean(0), images[0]))
     H, _ = normal_equations()
     b = H @ np.ravel(ones)
-    pull = solver.closing * RHO
+    pull = solver.final_rho_factor * RHO
     inside = np.ravel(problem().support) > 0
     towards = lambda m: np.linalg.solve(  # noqa: E731
         H[np.ix_(inside, inside)] + pull * np.eye(inside.sum()), (b + pull * m)[inside]

@@ -223,9 +223,9 @@ def test_a_solution_at_rest_has_finite_gradients(method):
 
 
 def test_hqs_closes_with_one_data_step_towards_the_last_proposal():
-    """The result's normal equations, with the closing weight; and without one it is the loop's image."""
+    """The result's normal equations, with the final rho; and without one it is the loop's image."""
     p, rho, blank = problem(), 0.05, jnp.zeros((N, N))
-    method = solvers.HQS(Nonnegative(), rho, 60, closing=4.0, start_iterations=60)
+    method = solvers.HQS(Nonnegative(), rho, 60, final_rho_factor=4.0, start_iterations=60)
     iterate, state = jax.jit(lambda p: method.step(p, *method.init(p, blank)))(p)
     done = jax.jit(lambda p: run(method, p, blank, iterations=1).value)(p)
     # Where the result is positive, the gradient of 1/2 |Ax-y|^2 / norm^2 + 4 rho / 2 |x - z|^2 vanishes.
@@ -234,6 +234,6 @@ def test_hqs_closes_with_one_data_step_towards_the_last_proposal():
     assert free.sum() > 20
     assert np.abs(np.asarray(slope))[free].max() < 1e-3 * np.abs(4 * rho * np.asarray(state.z)).max()
     assert np.abs(np.asarray(done - iterate.x)).max() > 1e-3
-    left = dataclasses.replace(method, closing=0.0)
+    left = dataclasses.replace(method, final_rho_factor=0.0)
     opened = jax.jit(lambda p: run(left, p, blank, iterations=1).value)(p)
     np.testing.assert_allclose(opened, iterate.x, atol=1e-5)
