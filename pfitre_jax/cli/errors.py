@@ -68,8 +68,8 @@ def describe_error(error: BaseException) -> str:
 def in_options(message: str) -> str:
     """Returns a message of the library with options in place of Python arguments.
 
-    Translates an argument that the message starts with (``rho is -1``), that has a value (``joint=True``), or
-    that is in a list of settings (``takes no rho``).
+    Translates an argument that the message starts with (``rho is -1``), that has a value (``joint=True``),
+    that is to be left out (``leave rho out``), or that is in a list of settings (``takes no rho``).
 
     >>> in_options("pixel_size is -1; expected more than 0")
     '--pixel-size is -1; expected more than 0'
@@ -78,6 +78,7 @@ def in_options(message: str) -> str:
     """
     message = message.replace("another output folder", "another --out")
     message = re.sub(rf"^({_NAMES}) is\b", lambda match: f"{_option(match[1])} is", message)
+    message = re.sub(rf"\bleave ({_NAMES}) out\b", lambda match: f"leave {_option(match[1])} out", message)
     message = re.sub(rf"\btakes (?:no )?(?:{_NAMES})(?:, (?:{_NAMES}))*\b", _in_list, message)
     return re.sub(rf"(?<![\w-])({_NAMES})=([^\s,;:)]+)", _with_value, message)
 

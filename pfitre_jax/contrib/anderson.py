@@ -60,8 +60,8 @@ class Anderson(Solver[AndersonState]):
     It accelerates solvers whose step is always the same map of ``x``: half-quadratic splitting, gradient and
     SIRT steps, proximal steps without momentum. The other arrays of iterate and state are combined with the
     same ``c``, which is exact for those that are affine in ``x`` (residuals, gradients, constants). The
-    reported iterate is that of the last step of the solver, and its change the distance to the point where
-    that step started, which is 0 at a fixed point.
+    reported iterate is that of the last step of the solver. Its change is the distance between the results of
+    successive steps, which is 0 at a fixed point.
 
     Attributes:
         solver: A :class:`pfitre_jax.interfaces.Solver`.
@@ -168,7 +168,7 @@ def equilibrium(
         prior: A :class:`pfitre_jax.interfaces.Prior`.
         rho: (), prior strength, relative to ``||A||^2 = 1``.
         iterations: Largest number of steps.
-        tolerance: ``||g(x) - x|| / ||g(x)||`` at which to stop, ``g`` one step of prior and data step.
+        tolerance: Relative change between the results of successive steps at which to stop.
         memory: Number of differences stored by the acceleration.
         damping: (), damping of the acceleration.
         cg_iterations: Conjugate gradient iterations in each data step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -64,6 +65,11 @@ class ArrayRows(RowSource):
 
     projections: np.ndarray
     mask: np.ndarray
+
+    @functools.cached_property
+    def overview(self) -> Overview:
+        """Overview of all rows, computed once."""
+        return Overview.from_rows(self.projections, self.mask)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -69,7 +69,7 @@ def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:
         "theta_rad": batch.problem.A.geometry.theta_rad,
         "center": batch.problem.A.geometry.center,
         "x": batch.iterate.x,
-        "gradient": -batch.state.gradient / batch.rho,
+        "correction": -batch.state.gradient / batch.rho,
         "rho": batch.rho,
     }
     buffer = io.BytesIO()
