@@ -115,7 +115,8 @@ class Card(dict):
         super().__init__(*args, **kwargs)
         self._hash = hash(json.dumps(self, sort_keys=True))
 
-    def __hash__(self):  # type: ignore[override]
+    # A dict has no hash, because it may change; a card does not change.
+    def __hash__(self) -> int:  # type: ignore[override]
         return self._hash
 
 

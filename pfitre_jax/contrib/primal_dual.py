@@ -93,7 +93,8 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
         """Number of steps that it has parameters for."""
         return len(jax.tree.leaves(self.params)[0])
 
-    def init(  # type: ignore[override]  # of slices only: the networks need the projector
+    # Problems of slices only, because the networks need the projector.
+    def init(  # type: ignore[override]
         self, problem: SliceProblem, x0: Array
     ) -> tuple[Iterate, PrimalDualState]:
         x = problem.support * x0

@@ -80,7 +80,11 @@ def draw_volume(source: str, seed: int, rows: int, n: int, spacing: float) -> Sc
 
 
 def check_source(source: str) -> None:
-    """Raises ``FileNotFoundError`` if the files of a source, or the library that reads them, are missing."""
+    """Checks that a source can be drawn.
+
+    Raises:
+        FileNotFoundError: If its files, or the library that reads them, are missing.
+    """
     if source in FILES and not heldout_files.available(source):
         raise FileNotFoundError(
             f"the held-out files of {source!r} do not exist, or gdstk, which reads layouts, is not "

@@ -26,7 +26,8 @@ def convolution(inputs: int, outputs: int, *, rngs: nnx.Rngs, dilation: int = 1)
 
 
 class _Convolution(nnx.Conv):
-    def __call__(self, x: Array) -> Array:  # type: ignore[override]  # has no ``out_sharding``
+    # Without the option ``out_sharding``.
+    def __call__(self, x: Array) -> Array:  # type: ignore[override]
         assert self.bias is not None
         return _convolve(x, self.kernel[...], self.kernel_dilation) + self.bias[...][None, None]
 
@@ -70,8 +71,8 @@ def halve(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Conv:
 
 
 class _Halving(nnx.Conv):
-    # Written as a matrix product, whose gradient is fast inside a loop.
-    def __call__(self, x: Array) -> Array:  # type: ignore[override]  # has no ``out_sharding``
+    # A matrix product, whose gradient is fast inside a loop; without the option ``out_sharding``.
+    def __call__(self, x: Array) -> Array:  # type: ignore[override]
         assert self.bias is not None
         ny, nx, channels = x.shape
         patches = jnp.swapaxes(x.reshape(ny // 2, 2, nx // 2, 2, channels), 1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -113,8 +113,9 @@ def with_options(options: type) -> Callable[[Function], Function]:
             full.bind(*args, **kwargs)
             return function(*args, **kwargs)
 
+        # ``inspect.signature`` reads ``__signature__``, which the type of a function does not declare.
         call.__signature__ = full  # type: ignore[attr-defined]
-        return call  # type: ignore[return-value]
+        return cast(Function, call)
 
     return decorate
 

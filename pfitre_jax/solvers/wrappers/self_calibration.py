@@ -100,6 +100,7 @@ def correct_detector(
     """``problem`` with the data ``y/g - c``, ``g`` and ``c`` the :func:`detector_errors`."""
     gain, offset = detector_errors(problem, residual, stripes=stripes, gains=gains)
     corrected = problem.mask * (problem.sinogram / gain - offset)
+    # Every problem is a dataclass, which a protocol cannot declare.
     return dataclasses.replace(problem, sinogram=corrected)  # type: ignore[type-var]
 
 
