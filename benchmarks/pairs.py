@@ -49,7 +49,7 @@ def our_cost(n: int, views: int, initial_iterations: int, slices: int) -> float:
     mixture = dataclasses.replace(stage.scenes, layouts=0.0)
     scenes = jax.jit(functools.partial(draw_training_scenes, scenes=mixture, settings=settings))
     scan = functools.partial(start_batch, instrument=stage.instrument, settings=settings, views=views)
-    pairs = jax.jit(functools.partial(scan, first_iterations=initial_iterations))
+    pairs = jax.jit(functools.partial(scan, initial_iterations=initial_iterations))
     keys = iter(jax.random.split(jax.random.key(0), 16))
 
     def batch():

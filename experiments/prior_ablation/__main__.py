@@ -36,7 +36,7 @@ def training_config(config: Config, name: str, instrument: Instrument, **changes
         scenes=dataclasses.replace(load_config(config.parent).scenes, layouts=0.0),
         pool=Pool(views=(config.views,), scans=8, iterations=config.iterations),
         optimisation=Optimisation(method="muon", ema=0.99),
-        stages=(Stage(config.steps, config.rate, warm_up=50, first_iterations=INITIAL_ITERATIONS),),
+        stages=(Stage(config.steps, config.rate, warm_up=50, initial_iterations=INITIAL_ITERATIONS),),
         report=Report(config.steps, config.steps, config.steps, 1),
     )
     return dataclasses.replace(base, **changes)

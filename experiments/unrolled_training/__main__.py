@@ -52,7 +52,7 @@ def parent_stage(config: Config) -> Stage:
 
 def training_config(config: Config, *more: Stage) -> TrainingConfig:
     """Plug-and-play training that all variants start from, followed by the stages ``more``."""
-    first = Stage(config.steps, config.rate, warm_up=50, first_iterations=INITIAL_ITERATIONS)
+    first = Stage(config.steps, config.rate, warm_up=50, initial_iterations=INITIAL_ITERATIONS)
     stages = (first, *more)
     steps = stages[-1].steps
     return TrainingConfig(
@@ -77,7 +77,7 @@ def continue_training(
         steps,
         config.fine_rate,
         warm_up=max(1, steps // 10),
-        first_iterations=INITIAL_ITERATIONS,
+        initial_iterations=INITIAL_ITERATIONS,
         unrolled=unrolled,
         name="more",
     )

@@ -1,4 +1,4 @@
-"""Ahead-of-time compilation cache of JAX in the user's cache folder, for machines with an accelerator.
+"""Persistent compilation cache of JAX in the user's cache folder, for machines with an accelerator.
 
 On a CPU nothing is cached: there compilation takes 2% of the time of a whole scan (``python -m
 benchmarks.engine --only whole``), and XLA does not check reliably whether a cached program was compiled for
@@ -16,14 +16,14 @@ from pathlib import Path
 
 #: Environment variable from which JAX reads the folder of its cache.
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-#: Size of the cache above which the programs that were not used for longest are removed.
+#: Size of the cache above which the least recently used programs are removed.
 MAX_BYTES = 2 * 2**30
 
 
 def enable_cache() -> None:
     """Sets the folder of the compilation cache; call it before JAX is imported.
 
-    ``JAX_ENABLE_COMPILATION_CACHE=0`` disables the cache. A folder that cannot be created is no error.
+    ``JAX_ENABLE_COMPILATION_CACHE=0`` disables the cache. A folder that cannot be created is ignored.
     """
     if VARIABLE in os.environ or not _expects_accelerator():
         return

@@ -108,7 +108,7 @@ def evaluate(
     if joint:
         if scenes not in VOLUMES:
             raise ValueError(
-                f"--prior {prior} is a prior for volumes and --scenes {scenes} has none; expected --scenes "
+                f"--prior {prior} is a prior for volumes and --scenes {scenes} has slices; expected --scenes "
                 f"{' or '.join(VOLUMES)}"
             )
         settings = settings.of_volumes(rows=4, scenes=1) if quick else settings.of_volumes()

@@ -37,12 +37,12 @@ class NullSpace(Solver[NullSpaceState]):
     """``z = prior(x)``; ``x = z + A^+ (y - A z)``, the image nearest to ``z`` that agrees with the data.
 
     ``A^+`` is conjugate gradients from 0 on ``(A^T M A / ||A||^2 + damping) d = A^T M (y - A z) / ||A||^2``.
-    The correction ``d`` lies in the range of ``A^T``, so that the proposal keeps its null-space component
-    only. Few iterations, or a damping, keep the noise out. One step is a null-space network; further steps
+    The correction ``d`` lies in the range of ``A^T``, so that only the null-space component of the proposal
+    remains. Few iterations, or a damping, limit the noise. One step is a null-space network; further steps
     start from its result. The first ``z`` is the initial estimate. ``x >= 0`` is not imposed, because the
     projection would leave the range of ``A^T``.
 
-    It suits data with little noise and a prior that is trusted with nothing that was measured.
+    It suits data with little noise, and priors that should not change any measured component.
 
     Attributes:
         prior: A :class:`pfitre_jax.interfaces.Prior`.

@@ -46,8 +46,8 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
     iterate does not change. ``x >= 0`` is not imposed. It is trained through
     :func:`pfitre_jax.solvers.loop.run` with ``differentiate="checkpoint"``.
 
-    It is fast, since a step is one pair of products and two small networks, but it works only for the
-    geometry and the noise of its training.
+    It is fast, since a step is one projection, one backprojection and two small networks, but it works only
+    for the geometry and the noise of its training.
 
     Attributes:
         params: Parameters, a nested dict of arrays (iterations, ...).
@@ -72,7 +72,7 @@ class LearnedPrimalDual(Solver[PrimalDualState]):
         config: PrimalDualConfig | None = None,
         start_iterations: int = 8,
     ) -> LearnedPrimalDual:
-        """Returns an untrained method, whose steps change nothing.
+        """Returns an untrained method, whose steps do not change the image.
 
         Args:
             key: Random key of the parameters.
@@ -138,7 +138,7 @@ def learned_primal_dual(
         A: Projector.
         sinogram: (views, columns), line integrals of an image with values of about [0, 1].
         method: A trained method; :meth:`LearnedPrimalDual.create` returns an untrained one.
-        iterations: Number of steps. ``None``: all; after fewer the image need not be a good one.
+        iterations: Number of steps. ``None``: all. The intermediate images are not trained to be accurate.
         **options: See :class:`pfitre_jax.solvers.solve.SliceOptions`.
 
     Raises:

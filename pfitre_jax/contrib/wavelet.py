@@ -26,11 +26,12 @@ FILTERS = {
 class Wavelet(Prox):
     """``weight * sum |d|`` over the detail coefficients ``d`` of an orthonormal separable wavelet transform.
 
-    The prox is exact: transform, soft threshold, inverse transform. It shows the grid of the transform.
-    Averaged over shifts of the image (cycle spinning) it does not, but :meth:`denoise` is then no longer the
-    prox of :meth:`value`. ``x >= 0`` is imposed by the data step of the splitting methods, not here.
+    The prox is exact: transform, soft threshold, inverse transform. The grid of the transform is visible in
+    the image. Averaging over shifts of the image (cycle spinning) removes it, but :meth:`denoise` is then no
+    longer the prox of :meth:`value`. ``x >= 0`` is imposed by the data step of the splitting methods, not by
+    this prior.
 
-    It suits textures and smooth gradients, on which total variation makes steps.
+    It suits textures and smooth gradients, in which total variation creates steps (staircasing).
 
     Attributes:
         weight: (), weight of the prior, relative to ``||A||^2 = 1``. Only :meth:`denoise` and :meth:`value`
@@ -96,8 +97,8 @@ def analyse(
 ) -> tuple[Array, list[tuple[Array, Array, Array]]]:
     """Wavelet transform.
 
-    The transform is periodic and orthonormal for any size: at an odd size the last line is copied to the end
-    of the approximation.
+    The transform is periodic and orthonormal for any size: at an odd size the last line is appended to
+    the approximation.
 
     Returns:
         The approximation, and for each level from fine to coarse the details (low-high, high-low, high-high),

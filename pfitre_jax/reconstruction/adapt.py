@@ -21,8 +21,8 @@ from pfitre_jax.training.adaptation import adapt as adapt_rows
 
 #: Number of rows, evenly spread over those with signal, that a prior is adapted to.
 ROWS = 8
-# Entries of a card that describe the weights themselves.
-_OF_WEIGHTS = ("sha256", "scores", "training_scores", "disagreement")
+# Entries of a card that are valid only for the weights of the parent.
+_WEIGHT_ENTRIES = ("sha256", "scores", "training_scores", "disagreement")
 
 
 def adapt(
@@ -36,13 +36,13 @@ def adapt(
     """Fine-tunes a prior on one scan, without ground truth.
 
     Views are held out in turn and predicted from the others
-    (:func:`pfitre_jax.training.adaptation.adapt`). Views that no step uses decide when to stop; where no
-    step helps, the prior is returned unchanged.
+    (:func:`pfitre_jax.training.adaptation.adapt`). Validation views, which no step uses, decide when to
+    stop. If no step improves their prediction, the prior is returned unchanged.
 
     Args:
         scan: The scan.
         prior: A prior, or its name or path for :func:`pfitre_jax.priors.files.pretrained`.
-        rows: Rows to learn from, ``slice`` or "A:B"; by default :data:`ROWS` rows, evenly spread over those
+        rows: Rows to train on, ``slice`` or "A:B"; by default :data:`ROWS` rows, evenly spread over those
             with signal.
         settings: Settings of the adaptation.
         progress: Called with the number of steps done and the number of steps.
@@ -68,7 +68,7 @@ def adapt(
 
 
 def load_prior(prior: NetworkPrior | str | os.PathLike) -> NetworkPrior:
-    """A prior that can be adapted, by itself or by its name or path.
+    """Returns a prior that can be adapted, from the prior itself, its name or its path.
 
     Raises:
         ValueError: The prior is not a :class:`NetworkPrior` of single rows.
@@ -76,16 +76,17 @@ def load_prior(prior: NetworkPrior | str | os.PathLike) -> NetworkPrior:
     loaded = pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior
     if not isinstance(loaded, NetworkPrior):
         raise ValueError(
-            f"the prior is {type(loaded).__name__}; expected a NetworkPrior: one network, no rho of its own"
+            f"the prior is {type(loaded).__name__}; expected a NetworkPrior, "
+            "which has one network and no trained rho"
         )
     if loaded.info.reach:
-        raise ValueError("the prior uses the neighbouring rows of every row; expected one of single rows")
+        raise ValueError("the prior uses the neighbouring rows of every row; expected a prior of single rows")
     return loaded
 
 
 def _with_card(adapted: Adaptation, parent: NetworkPrior, scan: Scan) -> NetworkPrior:
     """The adapted prior with a card that states its origin, without the parent's scores."""
-    card = {name: value for name, value in parent.card.items() if name not in _OF_WEIGHTS}
+    card = {name: value for name, value in parent.card.items() if name not in _WEIGHT_ENTRIES}
     card["name"] = f"{parent.card.get('name', 'prior')}, adapted"
     card["adapted"] = {
         "from": {name: parent.card.get(name) for name in ("name", "sha256")},

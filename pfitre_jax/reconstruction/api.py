@@ -1,4 +1,4 @@
-"""From a file to a reconstruction in two calls: :func:`load_scan` and :func:`reconstruct`."""
+"""Main functions: :func:`load_scan` reads a file, and :func:`reconstruct` reconstructs a scan."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load_scan(
             degrees.
         data: "counts", "transmission" or "absorption"; by default counts where the file holds flats, else
             absorption.
-        center: Detector index of the rotation axis. None or "auto": what the file states, else
+        center: Detector index of the rotation axis. None or "auto": the value in the file; without one,
             :func:`reconstruct` estimates it.
         roll: In-plane roll of the rotation axis, degrees, which is corrected; "auto" estimates it.
         pixel_size: Size of a detector bin, micrometres.
@@ -114,7 +114,7 @@ def open_scan(
     """
     center_value = _center(center)
     if not isinstance(roll, numbers.Real):
-        raise ValueError(f"roll is {roll!r}; expected a number, as the scan stays in its file")
+        raise ValueError(f"roll is {roll!r}; expected a number, because the scan is not read into memory")
     raw = open_raw(path, angles, angle_unit, data)
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
@@ -151,7 +151,7 @@ def reconstruct(
 ) -> Result:
     """Reconstructs rows of a scan, each as a separate slice, or all as one volume.
 
-    An unknown rotation axis is estimated by :func:`with_center`. A row that fails has that ``status``.
+    An unknown rotation axis is estimated by :func:`with_center`. A row that diverges is marked in ``status``.
 
     Args:
         scan: The scan.
@@ -172,8 +172,8 @@ def reconstruct(
             (:class:`pfitre_jax.solvers.Poisson`).
         stripes: Whether column offsets are estimated and corrected between the iterations.
         gains: Whether view gains are estimated and corrected between the iterations.
-        chunk: Largest number of rows that are solved together; by default all where they are joint, else 32
-            on each device, or as many as fit into memory.
+        chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,
+            else 32 on each device, and in both cases at most as many as fit into memory.
         progress: Called with the number of rows done and the number of rows.
 
     Raises:
@@ -257,7 +257,7 @@ def try_values(
         progress: Called with the number of values done and the number of values.
 
     Returns:
-        For each value what :func:`reconstruct` returns for the scan with that value.
+        Image and residual for each value.
 
     Raises:
         ValueError: See :func:`check_trials`.
@@ -271,7 +271,7 @@ def try_values(
     for value in values:
         trial = scan.with_center(value) if parameter == "center" else correct_roll(scan, value)
         result = reconstruct(trial, method, rows=slice(row, row + 1), **fixed)
-        # Scale and noise hardly depend on the axis, and the trials are to differ in the axis alone.
+        # Scale and noise hardly depend on the axis; all trials use those of the first one.
         fixed = {"scale": result.scale} | {name: result.parameters[name] for name in automatic}
         trials.append(Trial(float(value), result.volume[0], float(result.residual[0])))
         progress(len(trials), len(values))
@@ -288,7 +288,7 @@ def check_trials(
 
     Raises:
         ValueError: The row is outside the scan, a centre outside the detector, a roll not below 90 degrees,
-            or a roll is to be tried in a scan that was already corrected for one.
+            or rolls are tried in a scan that was already corrected for a roll.
     """
     if parameter not in ("center", "roll"):
         raise ValueError(f"the parameter to try is {parameter!r}; expected 'center' or 'roll'")
@@ -302,7 +302,7 @@ def check_trials(
     if scan.roll_deg:
         raise ValueError(
             f"the scan was corrected for a roll of {scan.roll_deg:g} degrees already; expected a scan loaded "
-            "without a roll, as the values are rolls of the measured scan"
+            "without a roll, because the values are rolls of the measured scan"
         )
     for value in values:
         if not abs(value) < 90:

@@ -83,7 +83,7 @@ class DataModel:
         Args:
             solver: A solver for least squares.
             scale: Value by which the sinograms are divided.
-            first_steps: Steps before bins are judged and detector errors estimated.
+            first_steps: Number of steps before robust weights and detector errors are estimated.
         """
         term = self.term(float(scale))
         if term is not None:
@@ -93,7 +93,7 @@ class DataModel:
         return solver
 
     def apply(self, problem: Any, image: Array, scale: float | Array) -> Any:
-        """``problem`` with the corrected data and the weights that belong to a result.
+        """``problem`` with the corrected data and the weights for a result.
 
         Args:
             problem: Problem of a slice or a volume, with the measured data.
@@ -109,7 +109,7 @@ class DataModel:
     def corrections(
         self, problem: Problem, image: Float[Array, "ny nx"], weights: Float[Array, "views columns"] | None
     ) -> tuple[Array, Array, Array]:
-        """View gains, column offsets and view weights that belong to the result of a row.
+        """View gains, column offsets and view weights for the result of a row.
 
         Args:
             problem: Problem of the row, with the measured data.
@@ -118,8 +118,8 @@ class DataModel:
 
         Returns:
             The gain of each view, (views,); the offset of each column, (columns,), in units of the scale; the
-            mean weight of the valid bins of each view, (views,), 1 for a view without any. An array is (0,)
-            where it was not estimated.
+            mean weight of the valid bins of each view, (views,), 1 for a view without any. An array that was
+            not estimated is (0,).
         """
         gain, offset = detector_errors(
             problem, problem.residual(image), stripes=self.stripes, gains=self.gains

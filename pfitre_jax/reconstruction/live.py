@@ -22,8 +22,9 @@ from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: A program is compiled for 32, 64, 128, ... views, and so only a few times in a scan.
-FEWEST_VIEWS = 32
+#: Smallest number of views that a program is compiled for. It doubles when more views arrive, so that only a
+#: few programs are compiled during a scan.
+MIN_CAPACITY = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class LiveResult:
         views: Number of views.
         iterations: Number of iterations.
         seconds: Wall time.
-        seconds_compile: The part of it in which programs were compiled.
+        seconds_compile: Part of this time that was spent on compilation.
     """
 
     images: Float[np.ndarray, "rows ny nx"]
@@ -53,19 +54,19 @@ def refresh(
     previous: LiveResult | None = None,
     warm_iterations: int | None = None,
 ) -> LiveResult:
-    """Reconstructs all rows of a scan whose centre is known from the views that have arrived.
+    """Reconstructs all rows from the views that have arrived; the centre of the scan must be known.
 
     Args:
-        scan: The rows, with these views.
+        scan: The rows to reconstruct, with these views.
         settings: Settings of the method.
-        previous: Result of fewer views, from which the iteration starts.
+        previous: Result from fewer views, from which the iteration starts.
         warm_iterations: Iterations from a previous result; by default half of those of the settings.
     """
     start = time.perf_counter()
     iterations = settings.iterations
     if previous is not None:
         iterations = max(-(-iterations // 2), 1) if warm_iterations is None else warm_iterations
-    capacity = FEWEST_VIEWS
+    capacity = MIN_CAPACITY
     while capacity < scan.views:
         capacity *= 2
     missing = capacity - scan.views

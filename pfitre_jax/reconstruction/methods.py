@@ -34,12 +34,12 @@ class Method:
         defaults: Every setting that it takes (iterations, weight, rho, prior) with its default; "auto" is
             derived from the noise of the scan.
         tolerance: Relative change of the image at which it has converged; 0 for all iterations.
-        joint: Whether rows can be solved together, as its prior couples them.
+        joint: Whether rows can be solved together, because its prior couples them.
         joint_defaults: Defaults that differ for a joint reconstruction.
         data_model: Whether it takes a :class:`DataModel`, for which data change between its steps.
-        first_steps: Steps before bins are judged and detector errors estimated.
-        initial_estimate: Whether it starts from an initial estimate (TV warm start) of its own, which
-            ``build(..., initial_iterations=0)`` skips; its steps need no first steps then.
+        first_steps: Number of steps before robust weights and detector errors are estimated.
+        initial_estimate: Whether it computes an initial estimate (TV warm start), which
+            ``build(..., initial_iterations=0)`` skips; ``first_steps`` can then be 0.
     """
 
     summary: str
@@ -66,7 +66,7 @@ METHODS: dict[str, Method] = {
         first_steps=30,
     ),
     "fista-dtv": Method(
-        f"fista-tv in which edges that the views see count {RATIO:g} times",
+        f"directional TV: FISTA-TV with {RATIO:g} times the weight on gradients that the views measure",
         lambda weight: FISTATV(weight, ratio=RATIO),
         {"iterations": 300, "weight": "auto"},
         tolerance=2e-4,
@@ -168,20 +168,21 @@ class Settings:
         """
         entry = find_method(method)
         if joint and not entry.joint:
-            able = ", ".join(name for name, other in METHODS.items() if other.joint)
+            supported = ", ".join(name for name, other in METHODS.items() if other.joint)
             raise ValueError(
-                f"{method} solves every row separately; expected for a joint reconstruction one of {able}"
+                f"{method} solves every row separately; expected one of {supported} for a joint "
+                "reconstruction"
             )
         data_model = DataModel(robust, photons, stripes, gains)
         _check_data_model(method, entry, data_model)
-        asked = {"prior": prior, "iterations": iterations, "rho": rho, "weight": weight}
-        given = {name: value for name, value in asked.items() if value is not None}
-        _check_values(method, entry, given)
-        values = {**entry.defaults, **(entry.joint_defaults if joint else {}), **given}
+        arguments = {"prior": prior, "iterations": iterations, "rho": rho, "weight": weight}
+        overrides = {name: value for name, value in arguments.items() if value is not None}
+        _check_values(method, entry, overrides)
+        values = {**entry.defaults, **(entry.joint_defaults if joint else {}), **overrides}
         if isinstance(values.get("prior"), (str, os.PathLike)):
             values["prior"] = _load(values["prior"])
         if "prior" in values:
-            values |= _trained_values(method, values["prior"], given)
+            values |= _trained_values(method, values["prior"], overrides)
             if values["prior"].info.reach and not joint:
                 raise ValueError(
                     "the prior uses the neighbouring rows of every row; expected another prior, or a joint "
@@ -194,7 +195,7 @@ class Settings:
         """The last parameter of the scan's calibration that "auto" values need."""
         if self.weight == "auto":
             return "tv_weight"
-        # With a TV weight given, the "auto" rho is derived from it.
+        # With a TV weight set, the "auto" rho is derived from it.
         return "rho" if self.rho == "auto" and self.weight is None else "noise"
 
     def resolve(self, tv_weight: float | Array | None = None, rho: float | Array | None = None) -> Settings:
@@ -211,13 +212,13 @@ class Settings:
         if weight_value == "auto":
             weight_value = _required("weight", tv_weight)
         if rho_value == "auto":
-            # The rho of ADMM with total variation sets the speed, and belongs to the weight.
-            belongs = rho if weight_value is None else tv_rho(weight_value)
-            rho_value = _required("rho", belongs)
+            # The rho of ADMM with total variation sets the speed and depends on the weight.
+            automatic_rho = rho if weight_value is None else tv_rho(weight_value)
+            rho_value = _required("rho", automatic_rho)
         return dataclasses.replace(self, weight=weight_value, rho=rho_value)
 
     def record(self) -> dict[str, Any]:
-        """The settings by name, as JSON can hold them; a prior by its name and the hash of its weights."""
+        """The settings by name, as JSON values; a prior by its name and the hash of its weights."""
         values = {name: getattr(self, name) for name in METHODS[self.method].defaults}
         if "prior" in values:
             values["prior"] = prior_name(values["prior"])
@@ -230,8 +231,8 @@ def build(settings: Settings, scale: float = 1.0, *, initial_estimate: bool = Tr
     Args:
         settings: Settings without "auto", see :meth:`Settings.resolve`.
         scale: Value by which the sinograms are divided.
-        initial_estimate: Whether a method that has an initial estimate (TV warm start) reconstructs it.
-            False where it starts from a previous result.
+        initial_estimate: Whether a method with an initial estimate (TV warm start) computes it; False to
+            start from a previous result.
     """
     method = METHODS[settings.method]
     values = {name: getattr(settings, name) for name in method.defaults if name != "iterations"}
@@ -255,27 +256,27 @@ def prior_name(prior: Prior) -> str:
 
 def _check_data_model(method: str, entry: Method, data_model: DataModel) -> None:
     if not entry.data_model and data_model != LEAST_SQUARES:
-        able = ", ".join(name for name, other in METHODS.items() if other.data_model)
+        supported = ", ".join(name for name, other in METHODS.items() if other.data_model)
         first = next(iter(data_model.record()))
-        raise ValueError(f"{method} has no data model; expected with {first} one of {able}")
+        raise ValueError(f"{method} has no data model; expected one of {supported} with {first}")
 
 
-def _check_values(method: str, entry: Method, given: dict[str, Any]) -> None:
-    unknown = [name for name in given if name not in entry.defaults]
+def _check_values(method: str, entry: Method, overrides: dict[str, Any]) -> None:
+    unknown = [name for name in overrides if name not in entry.defaults]
     if unknown:
         takes = f"it takes {', '.join(entry.defaults)}" if entry.defaults else "it takes none"
         raise ValueError(f"method {method!r} takes no {', '.join(unknown)}; {takes}: leave the others out")
-    if "iterations" in given:
-        iterations = given["iterations"]
+    if "iterations" in overrides:
+        iterations = overrides["iterations"]
         if isinstance(iterations, bool) or int(iterations) != iterations or iterations < 1:
             raise ValueError(f"iterations is {iterations!r}; expected a whole number of at least 1")
     for name in ("rho", "weight"):
-        if name in given and not given[name] == entry.defaults[name] == "auto":
-            check_number(name, given[name], or_zero=name == "weight")
+        if name in overrides and not overrides[name] == entry.defaults[name] == "auto":
+            check_number(name, overrides[name], or_zero=name == "weight")
 
 
-def _trained_values(method: str, prior: Prior, given: dict[str, Any]) -> dict[str, Any]:
-    """The rho (of several the last) and the iterations that a prior was trained with through the loop."""
+def _trained_values(method: str, prior: Prior, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The rho (the last one, if there are several) and the iterations that a prior was trained with."""
     info = prior.info
     if info.rho is None:
         return {}
@@ -285,9 +286,9 @@ def _trained_values(method: str, prior: Prior, given: dict[str, Any]) -> dict[st
     if info.iterations is not None:
         trained["iterations"] = info.iterations
     for name, value in trained.items():
-        if given.get(name, value) not in (value, "auto"):
+        if overrides.get(name, value) not in (value, "auto"):
             raise ValueError(
-                f"{name} is {given[name]:g}; the prior was trained with {value:.4g}: leave {name} out"
+                f"{name} is {overrides[name]:g}; the prior was trained with {value:.4g}: leave {name} out"
             )
     return trained
 

@@ -1,4 +1,4 @@
-"""Check of a learned prior on a few rows of a result: is the scan like those that it was trained for?"""
+"""Check whether a learned prior suits a scan, on a few rows of the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from pfitre_jax.trust.image_statistics import statistics
 
 #: Number of rows, evenly spread over those with signal, on which a prior is checked.
 CHECKED_ROWS = 4
-#: A row has signal if the norm of its slice is this share of the largest one: slices of air are noise.
+#: A row has signal if the norm of its slice is at least this share of the largest norm; slices of air contain
+#: only noise.
 SIGNAL_SHARE = 0.25
 
 
@@ -33,7 +34,7 @@ class PriorCheck(NamedTuple):
 
     Attributes:
         warnings: Warnings for the user.
-        score: Out-of-distribution score of the result, None where the prior's card has no reference.
+        score: Out-of-distribution score of the result; None if the card of the prior has no reference.
         seconds_compile: Wall time of compilation.
     """
 
@@ -55,7 +56,7 @@ def check_prior(
     """Checks a prior on a few of the reconstructed rows.
 
     Args:
-        prior: The prior as the solver uses it; None, or one without a card, passes.
+        prior: The prior as the solver uses it. None, or a prior without a card, is not checked.
         scan: The scan.
         calibration: Its calibration.
         data_model: Data model of the method.
@@ -67,9 +68,9 @@ def check_prior(
     if prior is None or not prior.info.card:
         return PriorCheck([], None, 0.0)
     card, reach = prior.info.card, prior.info.reach
-    # The number of rows is fixed, as another number would be another compilation.
+    # A fixed number of rows avoids recompilation.
     checked = np.resize(select_rows_with_signal(norms, CHECKED_ROWS), CHECKED_ROWS)
-    # With the neighbours that the prior uses; the first and the last row are repeated beyond the ends.
+    # Each row with the neighbours that the prior uses; beyond the ends the first or last row is repeated.
     numbers = np.clip(checked[:, None] + np.arange(-reach, reach + 1), 0, rows.stop - rows.start - 1)
     read = [[scan.source.read(slice(k, k + 1)) for k in near] for near in (rows.start + numbers).tolist()]
     mask = np.array([[valid[:, 0] for _, valid in near] for near in read], np.float32)

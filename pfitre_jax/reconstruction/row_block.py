@@ -16,7 +16,7 @@ class LazyVolume:
 
     Attributes:
         shape: (rows, ny, nx).
-        blocks: Neighbouring rows and the function that reads them, in their order.
+        blocks: Pairs of a range of rows and the function that reads it, in the order of the rows.
     """
 
     shape: tuple[int, int, int]
@@ -43,7 +43,7 @@ class LazyVolume:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RowBlock:
-    """Neighbouring rows of a scan, solved.
+    """Solved neighbouring rows of a scan.
 
     Attributes:
         rows: Rows of the scan.
@@ -53,11 +53,11 @@ class RowBlock:
         status: (rows,), :class:`pfitre_jax.solvers.loop.Status`.
         iterations: (rows,), iterations done.
         residual: (rows,), ``||M(A x - y)|| / ||M y||`` of the volume.
-        residual_history: (rows, iterations), after each iteration; NaN where a loop had stopped.
-        change_history: (rows, iterations), relative change in each iteration; NaN where a loop had stopped.
+        residual_history: (rows, iterations), relative residual after each iteration; NaN after the last one.
+        change_history: (rows, iterations), relative change in each iteration; NaN after the last one.
         norm: (rows,), Euclidean norm of the slice.
         empty: (rows,), whether the row has no valid bin.
-        gains: (rows, views), factors by which views were too bright; (rows, 0) where not estimated.
+        gains: (rows, views), estimated view gains, 1 for none; (rows, 0) where not estimated.
         stripes: (rows, columns), column offsets, in units of the projections; (rows, 0) where not estimated.
         view_weights: (rows, views), mean weights of the views in a robust data term; (rows, 0) without one.
     """
@@ -86,7 +86,7 @@ class RowBlock:
 
 
 def concatenate(blocks: Sequence[RowBlock]) -> RowBlock:
-    """The blocks of neighbouring rows as one block."""
+    """Joins blocks of neighbouring rows into one block."""
     arrays = [block.arrays() for block in blocks]
     joined: dict[str, Any] = {name: _join([part[name] for part in arrays]) for name in arrays[0]}
     return RowBlock(slice(blocks[0].rows.start, blocks[-1].rows.stop), **joined)

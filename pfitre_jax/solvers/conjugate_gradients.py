@@ -30,12 +30,12 @@ def conjugate_gradients(
     Args:
         operator: Symmetric positive linear map.
         rhs: Right-hand side, of any shape.
-        x0: Start, of the same shape.
+        x0: Initial value, of the same shape.
         iterations: Number of iterations.
-        precondition: Symmetric positive linear map, about the inverse of ``operator``.
-        residual: ``rhs - operator(x0)`` where it is known. None: computed.
-        dot: Inner product. For several systems that ``operator`` solves side by side it returns one value for
-            each, with axes of length 1 where it sums.
+        precondition: Symmetric positive linear map that approximates the inverse of ``operator``.
+        residual: ``rhs - operator(x0)`` if it is known. None: computed.
+        dot: Inner product. For several independent systems it returns one value for each, with axes of length
+            1 along which it sums.
 
     References:
         Hestenes & Stiefel, J. Res. NBS 49, 1952.
@@ -61,7 +61,7 @@ def conjugate_gradients(
 
 
 def ratio(part: Array, whole: Array) -> Array:
-    """``part / whole``, 0 where ``whole`` is next to 0; its gradient is finite there too."""
+    """``part / whole``, 0 where ``whole`` is tiny; the gradient is finite there, too."""
     # The gradient divides by the square of the whole.
     enough = whole > jnp.finfo(whole.dtype).tiny ** 0.5
     return jnp.where(enough, part / jnp.where(enough, whole, 1), 0)
@@ -77,15 +77,16 @@ def data_step(
 ) -> Float[Array, "*rows ny nx"]:
     """``argmin_x 1/2 ||M(A x - y)||_W^2 / ||A||^2 + rho/2 ||x - target||^2`` over ``x >= 0`` in the support.
 
-    The exact ``A^T A`` with the circulant preconditioner. Non-negativity is an active set: pixels at 0 whose
-    gradient points below 0 stay there, the others are solved for together and clipped. The set is renewed at
-    each call, so that a loop of warm-started calls settles on the constrained solution.
+    Solved by conjugate gradients with the exact ``A^T A`` and a circulant preconditioner. Non-negativity is
+    imposed by an active set: pixels at 0 whose gradient step would be negative stay 0, the others are solved
+    for and clipped. Each call updates the set, so that repeated warm-started calls converge to the
+    constrained solution.
 
     Args:
         problem: The data term.
-        target: (ny, nx), the image that the solution is drawn towards.
-        rho: (), strength, relative to ``||A||^2 = 1``.
-        x: (ny, nx), start image.
+        target: (ny, nx), image from which the solution should differ little.
+        rho: (), weight of the distance to ``target``, relative to ``||A||^2 = 1``.
+        x: (ny, nx), initial image.
         iterations: Conjugate gradient iterations.
     """
     shifted = lambda v: problem.normal(v) + rho * v  # noqa: E731

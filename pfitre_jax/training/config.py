@@ -31,8 +31,8 @@ class Stage:
         rate: Learning rate at its peak.
         final_rate: Learning rate at the end.
         warm_up: Steps of the warm-up.
-        first_iterations: Iterations of the initial estimate (TV warm start) that the loops start from, 0 for
-            none. The exported weights are used with that of their stage.
+        initial_iterations: Iterations of the initial estimate (TV warm start) that the loops start from, 0
+            for none. The exported prior uses the value of its last stage.
         instrument: Instrument of this stage, or None for that of the configuration.
         scenes: Scenes of this stage, or None for those of the configuration.
         losses: Losses of this stage, or None for those of the configuration.
@@ -49,7 +49,7 @@ class Stage:
     rate: float = 1e-3
     final_rate: float = 1e-5
     warm_up: int = 200
-    first_iterations: int = 0
+    initial_iterations: int = 0
     instrument: Instrument | None = None
     scenes: SceneMixture | None = None
     losses: LossWeights | None = None

@@ -56,7 +56,7 @@ def export_weights(
             "noise": list(stage.instrument.noise),
             "rho": list(config.pairs.rho) if rho is None else [float(jnp.min(rho)), float(jnp.max(rho))],
             "size": config.pairs.size,
-            "first_iterations": stage.first_iterations,
+            "initial_iterations": stage.initial_iterations,
         },
         "scale": "0.995 quantile of a quick reconstruction is 1",
         "made_on": {

@@ -63,7 +63,7 @@ class Programs:
         self._draw = jax.jit(draw_training_scenes, static_argnames=("scenes", "settings"))
         self._start = jax.jit(
             functools.partial(start_batch, settings=config.pairs),
-            static_argnames=("instrument", "views", "first_iterations"),
+            static_argnames=("instrument", "views", "initial_iterations"),
         )
         self.optimiser = make_optimiser(config.optimisation, config.stages)
         cg = config.pairs.cg_iterations
@@ -102,7 +102,7 @@ class Programs:
             self._draw(k_scenes, scenes=stage.scenes, settings=settings, banks=self.banks),
             instrument=stage.instrument,
             views=views,
-            first_iterations=stage.first_iterations,
+            initial_iterations=stage.initial_iterations,
         )
 
     def step(

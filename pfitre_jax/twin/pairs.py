@@ -1,4 +1,4 @@
-"""Training batches: truth, simulated scan and the loop's first iterate, in one jitted program."""
+"""Training batches: truth, simulated scan and initial iterate of the loop, in one jitted program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank
 from pfitre_jax.twin.scenes.mixture import SceneMixture, sample_scenes, sample_volume, scenes_of_keys
 
-#: Largest factor between the scale of a batch and the estimated one: slices of one scan differ.
+#: Largest factor between the scale of a batch and the estimated scale, because slices of a scan differ.
 SCALE_JITTER = 1.25
 #: Iterations of the reconstruction that estimates the scale: within 5% of the converged scale, far below the
 #: jitter.
@@ -40,7 +40,7 @@ class Batch:
         truth: (slices, ny, nx), divided by the scale.
         noise: (), relative noise level.
         iterate: Iterates of the loop, with a leading axis of slices, or that of the volume.
-        state: Private states of the loop, likewise.
+        state: Private states of the loop, with the same leading axis.
         rho: (), prior strength.
         k: (), iterations done.
         volume: Whether the slices are the rows of one volume, which one loop reconstructs.
@@ -72,10 +72,10 @@ class PairSettings:
 
     Attributes:
         size: Number of pixels and bins.
-        slices: Slices of a scan.
+        slices: Number of slices in a scan.
         rho: Range of the prior strength, log-uniform.
-        cg_iterations: Conjugate gradients of a data step.
-        distinct: Number of distinct scenes, which repeat; 0 for no limit.
+        cg_iterations: Conjugate gradient iterations in each data step.
+        distinct: Number of distinct scenes, which are then drawn repeatedly; 0 for no limit.
         volume: Whether the slices are the rows of one volume with cubic voxels; the scenes are then those of
             :func:`pfitre_jax.twin.scenes.mixture.sample_volume`.
     """
@@ -149,9 +149,9 @@ def start_batch(
     instrument: Instrument,
     settings: PairSettings,
     views: int,
-    first_iterations: int = 0,
+    initial_iterations: int = 0,
 ) -> Batch:
-    """Simulates a scan, scales it and makes the first data step of the loop.
+    """Simulates a scan, scales it and performs the first data step of the loop.
 
     Args:
         key: Random key.
@@ -159,7 +159,7 @@ def start_batch(
         instrument: Ranges of the wedge and the artifacts.
         settings: Settings of the pairs.
         views: Number of views.
-        first_iterations: Iterations of the initial estimate, see :class:`HQS`.
+        initial_iterations: Iterations of the initial estimate, see :class:`HQS`.
     """
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
     problem, sinograms, truth, noise = simulate_slices(k_scan, fine, instrument, views, settings.volume)
@@ -168,8 +168,8 @@ def start_batch(
     scale = estimates.scale * jitter
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
-    # The prior of the loop does not take part in its first data step.
-    loop = HQS(Nonnegative(), rho, settings.cg_iterations, initial_iterations=first_iterations)
+    # The first data step of the loop does not use its prior.
+    loop = HQS(Nonnegative(), rho, settings.cg_iterations, initial_iterations=initial_iterations)
     iterate, state = _each(problem, sinograms, settings.volume, loop.init, jnp.zeros_like(truth))
     return Batch(problem, sinograms, truth, noise, iterate, state, rho, jnp.array(0), settings.volume)
 

@@ -20,8 +20,8 @@ class SimulatedScan:
 
     Attributes:
         projections: (views, rows, columns), float32, line integrals in bins, 0 where a bin is missing.
-        theta_rad: (views,), view angles without the errors of the instrument.
-        center: Rotation centre without the error of the instrument.
+        theta_rad: (views,), view angles without the errors of the instrument, radians.
+        center: Detector index of the rotation axis, without the error of the instrument.
         truth: (rows, ny, nx), float32 in [0, 1].
     """
 
@@ -44,10 +44,10 @@ def simulate_scan(
     """Simulates a scan of one kind of scene.
 
     Args:
-        scene: One of :data:`SCENES`, or of :data:`BANKED` with its ``bank``, drawn independently for each
-            row; or of :data:`VOLUMES`, whose rows are those of one volume, as high as a bin is wide.
+        scene: One of :data:`SCENES` or, with a ``bank``, of :data:`BANKED`, drawn independently for each row;
+            or one of :data:`VOLUMES`: the rows are then those of one volume with cubic voxels.
         instrument: Ranges of the wedge and the artifacts.
-        bank: Bank of a scene that is cut from files.
+        bank: Bank for a scene that is cut from files.
         rows: Number of rows.
         columns: Number of detector columns.
         views: Number of views.
@@ -62,8 +62,8 @@ def simulate_scan(
         raise ValueError(f"unknown scene {scene!r}; expected one of {', '.join(known)}")
     if (scene in BANKED) != (bank is not None):
         raise ValueError(
-            f"scene {scene!r} with{'out' if bank is None else ''} a bank; expected one with, and only with, "
-            f"{', '.join(BANKED)}"
+            f"scene {scene!r} with{'out' if bank is None else ''} a bank; expected a bank for "
+            f"{', '.join(BANKED)}, and none for other scenes"
         )
     for name, value, least in (("rows", rows, 1), ("columns", columns, 16), ("views", views, 2)):
         if value < least:

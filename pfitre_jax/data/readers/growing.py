@@ -16,7 +16,7 @@ from pfitre_jax.data.readers.hdf5_file import angle_unit
 
 @dataclasses.dataclass(frozen=True)
 class GrowingScan:
-    """A DXchange file that grows along the views. Every call opens it again.
+    """A DXchange file that grows along the views; every method call opens it again.
 
     Attributes:
         path: Path of the file.
@@ -46,11 +46,12 @@ class GrowingScan:
         """Reads rows of the first views.
 
         Args:
-            rows: Neighbouring rows, with both ends.
+            rows: Neighbouring rows; start and stop are set.
             views: Number of views.
 
         Raises:
-            ValueError: If the rows are not in the file, or as :meth:`pfitre_jax.data.raw.RawScan.create`.
+            ValueError: If the rows are not in the file, or for the reasons of
+                :meth:`pfitre_jax.data.raw.RawScan.create`.
         """
         with self._open() as file:
             data, theta = file[DATA], file[THETA]
@@ -80,5 +81,5 @@ class GrowingScan:
         try:
             return h5py.File(self.path, "r", libver="latest", swmr=True, locking=False)
         except (OSError, ValueError):
-            # The writer has closed the file, or never opened it for several readers.
+            # The writer has closed the file, or does not write it in SWMR mode.
             return h5py.File(self.path, "r", locking=False)

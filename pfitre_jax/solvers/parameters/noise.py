@@ -14,9 +14,9 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 MAD = 0.6745
 #: Number of rows, evenly spread, whose residual is used.
 ROWS = 4
-#: Iterations of their initial estimate; ten change its residual hardly any more.
+#: Iterations of their initial estimate; ten iterations give nearly the same residual.
 ITERATIONS = 3
-#: Standard deviation of the test noise, relative to the noise that the residual holds.
+#: Standard deviation of the test noise, relative to the noise in the residual.
 ADDED = 0.3
 
 
@@ -26,8 +26,8 @@ def noise_from_differences(
     """Standard deviation of the noise in a bin, from second differences along the columns.
 
     ``sigma = median |y[k-1] - 2 y[k] + y[k+1]| / (0.6745 sqrt 6)`` over the triples of valid bins of all
-    slices. Sharp structure that fills the view counts as noise, relatively more the less noise there is. A
-    slice of zeros is left out.
+    slices. It overestimates the noise where sharp structure fills the views, most in scans with little noise.
+    A slice of zeros is ignored.
 
     Args:
         sinograms: (slices, views, columns), line integrals.
@@ -57,7 +57,7 @@ def noise_from_residual(
     ``q = noise_from_differences(r(y + e) - r(y)) / noise_from_differences(e)``, ``r`` the residual of
     :func:`pfitre_jax.solvers.initial_estimate.initial_estimate` and ``e`` white noise of ``0.3 s``. The
     residual holds only structure that the image cannot represent, and ``q`` is the share of the noise that
-    stays in it. What the model cannot explain, such as a wrong geometry, counts as noise. The accuracy is
+    stays in it. Errors of the model, such as a wrong geometry, count as noise. The accuracy is
     measured by ``python -m experiments.loop_settings``.
 
     Args:
@@ -66,7 +66,7 @@ def noise_from_residual(
         masks: (slices, views, columns), 1 for a valid bin.
 
     Returns:
-        (), in the units of the sinograms; 0 where the residual is 0 or the image takes up all test noise.
+        (), in the units of the sinograms; 0 where the residual is 0 or the image reproduces all test noise.
 
     References:
         The same idea for a sum of squares: Ramani et al., IEEE Trans. Image Process. 17, 2008.
@@ -96,8 +96,8 @@ def estimate_noise(
 ) -> Float[Array, ""]:
     """Standard deviation of the noise in a bin.
 
-    The smaller of :func:`noise_from_differences` and :func:`noise_from_residual`, as each of them counts
-    something else as noise too.
+    The smaller of :func:`noise_from_differences` and :func:`noise_from_residual`, because each overestimates
+    the noise in other cases.
 
     Args:
         problem: Geometry and support; its sinogram is ignored.

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Damping of the least-squares images that the scale is read from.
+#: Damping of the least-squares images from which the scale is estimated.
 SCALE_RHO = 0.02
-#: Their conjugate gradient iterations.
+#: Conjugate gradient iterations of these images.
 SCALE_ITERATIONS = 12
 #: Quantile of the pixel values inside the support that is the scale.
 SCALE_QUANTILE = 0.995
@@ -26,7 +26,7 @@ def estimate_scale(
 ) -> Float[Array, ""]:
     """Quantile :data:`SCALE_QUANTILE` of damped, non-negative least-squares images of all slices together.
 
-    A quantile, so that one hot pixel does not set the scale. It is the maximum where the object is so small
+    A quantile is robust against hot pixels. It is the maximum where the object is so small
     that the quantile is 0, and 1 for sinograms without signal.
 
     Args:

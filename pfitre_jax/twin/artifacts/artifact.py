@@ -42,7 +42,7 @@ class Exposure:
         images: (slices, fy, fx), the scenes, drawn finer than the detector.
         mask: (views, columns), 0 for bins that the reconstruction knows to be missing, else 1.
         sinograms: (slices, views, columns), line integrals in bins; empty in the stage ``GEOMETRY``.
-        noise: (), standard deviation of the Gaussian noise over each sinogram's maximum.
+        noise: (), standard deviation of the Gaussian noise, relative to the maximum of each sinogram.
         line_shifts: (slices, views), bins, shift of each slice in each view along the columns, or None.
         absorption: (), strength of the sample's self-absorption, or None.
     """
