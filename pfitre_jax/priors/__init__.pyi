@@ -6,6 +6,7 @@ from .files import pretrained as pretrained
 from .files import save as save
 from .network import NetworkPrior as NetworkPrior
 from .nonnegative import Nonnegative as Nonnegative
+from .trainable import TrainablePrior as TrainablePrior
 from .tv import TV as TV
 from .unrolled import UnrolledPrior as UnrolledPrior
 from .window import Windowed as Windowed

@@ -88,6 +88,17 @@ class NetworkPrior(Prior):
         """Returns the same prior with another model card."""
         return dataclasses.replace(self, card=Card(card))
 
+    def extend(self, config: NetworkConfig) -> NetworkPrior:
+        """Returns the same prior with a larger network, as a start of its training.
+
+        The weights of the additional input channels, or of the layers along the rows, are zero.
+
+        Raises:
+            ValueError: Where ``config`` differs from the prior's in anything else, or is smaller.
+        """
+        params = find_network(config.network).extend(self.config, self.params, config)
+        return dataclasses.replace(self, config=config, params=params)
+
     @property
     def _neighbours(self) -> int:
         # Number of neighbouring rows on each side among the input channels.
@@ -209,15 +220,3 @@ def check_config(config: NetworkConfig) -> None:
             "(image), 2 (image, data correction) or 2 more for each neighbouring row on either side, and "
             f"{conditions} conditions (turned = {str(config.turned).lower()})"
         )
-
-
-def extend(prior: NetworkPrior, config: NetworkConfig) -> NetworkPrior:
-    """Returns the same prior with a larger network, as a start of its training.
-
-    The weights of the additional input channels, or of the layers along the rows, are zero.
-
-    Raises:
-        ValueError: Where ``config`` differs from the prior's in anything else, or is smaller.
-    """
-    params = find_network(config.network).extend(prior.config, prior.params, config)
-    return dataclasses.replace(prior, config=config, params=params)

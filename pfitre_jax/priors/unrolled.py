@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prior, PriorInfo
+from pfitre_jax.models.networks import NetworkConfig
 from pfitre_jax.priors.network import NetworkPrior
 
 
@@ -57,6 +58,10 @@ class UnrolledPrior(Prior):
     def network(self) -> NetworkPrior:
         """The network priors of all iterations, stacked."""
         return self.prior
+
+    def extend(self, config: NetworkConfig) -> UnrolledPrior:
+        """Returns the same prior with larger networks, see :meth:`NetworkPrior.extend`."""
+        return dataclasses.replace(self, prior=self.prior.extend(config))
 
     def with_card(self, card: dict) -> UnrolledPrior:
         """Returns the same prior with another model card."""

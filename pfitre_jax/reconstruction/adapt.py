@@ -14,6 +14,7 @@ from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.interfaces import Card
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.trainable import TrainablePrior
 from pfitre_jax.reconstruction.api import with_center
 from pfitre_jax.reconstruction.prior_check import select_rows_with_signal
 from pfitre_jax.training.adaptation import Adaptation, AdaptationSettings
@@ -48,7 +49,8 @@ def adapt(
         progress: Called with the number of steps done and the number of steps.
 
     Raises:
-        ValueError: The prior is unknown, rows are outside the scan, or the scan has too few views.
+        ValueError: If the prior is unknown or cannot be adapted, rows are outside the scan, or the scan has
+            too few views.
     """
     prior = load_prior(prior)
     settings = AdaptationSettings() if settings is None else settings
@@ -71,21 +73,21 @@ def load_prior(prior: NetworkPrior | str | os.PathLike) -> NetworkPrior:
     """Returns a prior that can be adapted, from the prior itself, its name or its path.
 
     Raises:
-        ValueError: The prior is not a :class:`NetworkPrior` of single rows.
+        ValueError: If the prior is not a :class:`NetworkPrior` of single rows.
     """
     loaded = pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior
-    if not isinstance(loaded, NetworkPrior):
+    if not isinstance(loaded, TrainablePrior) or loaded.info.rho is not None:
         raise ValueError(
             f"the prior is {type(loaded).__name__}; expected a NetworkPrior, "
             "which has one network and no trained rho"
         )
     if loaded.info.reach:
         raise ValueError("the prior uses the neighbouring rows of every row; expected a prior of single rows")
-    return loaded
+    return loaded.network
 
 
 def _with_card(adapted: Adaptation, parent: NetworkPrior, scan: Scan) -> NetworkPrior:
-    """The adapted prior with a card that states its origin, without the parent's scores."""
+    """Returns the adapted prior with a card that states its origin, without the parent's scores."""
     card = {name: value for name, value in parent.card.items() if name not in _WEIGHT_ENTRIES}
     card["name"] = f"{parent.card.get('name', 'prior')}, adapted"
     card["adapted"] = {

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 
-from pfitre_jax.priors import network
-from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.priors.trainable import TrainablePrior
 from pfitre_jax.training.config import TrainingConfig
 from pfitre_jax.training.parameters import trainable_parameters
 
 
 def check_weights(
     config: TrainingConfig,
-    prior: NetworkPrior | UnrolledPrior,
+    prior: TrainablePrior,
     steps: int | None = None,
     stage: str | None = None,
 ) -> None:
@@ -31,7 +27,7 @@ def check_weights(
         ValueError: If the prior has another network, or iterations that the next stage does not train, or has
             made all steps.
     """
-    prior = fit_network(config, prior)
+    prior = prior.extend(config.network)
     first = steps_done(prior) if stage is None else config.span(stage)[0]
     jax.eval_shape(lambda: trainable_parameters(prior, config.stage(first).iterations, 1.0))
     if stage is not None:
@@ -44,17 +40,6 @@ def check_weights(
         )
 
 
-def fit_network(config: TrainingConfig, prior: NetworkPrior | UnrolledPrior) -> NetworkPrior | UnrolledPrior:
-    """Returns the prior with the network of the configuration, which may use more rows than the prior's.
-
-    Raises:
-        ValueError: If the networks differ in anything else.
-    """
-    if isinstance(prior, UnrolledPrior):
-        return dataclasses.replace(prior, prior=network.extend(prior.prior, config.network))
-    return network.extend(prior, config.network)
-
-
-def steps_done(prior: NetworkPrior | UnrolledPrior) -> int:
+def steps_done(prior: TrainablePrior) -> int:
     """Returns the training steps of a prior according to its card."""
     return int(prior.info.card.get("steps", 0))

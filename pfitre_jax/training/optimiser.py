@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from pfitre_jax.training.config import Optimisation, Stage
-from pfitre_jax.training.parameters import UnrolledParameters
+from pfitre_jax.training.parameters import TrainableParameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +72,9 @@ def _muon(settings: Optimisation) -> optax.GradientTransformation:
     )
 
 
-def _matrix_dimensions(parameters: Any) -> Any:
-    stacked = int(isinstance(parameters, UnrolledParameters))
-    return jax.tree.map(functools.partial(_matrix_dimension, stacked=stacked), parameters)
+def _matrix_dimensions(parameters: TrainableParameters) -> TrainableParameters:
+    """Returns :func:`_matrix_dimension` of every parameter."""
+    return jax.tree.map(functools.partial(_matrix_dimension, stacked=parameters.stacked_axes), parameters)
 
 
 def _matrix_dimension(kernel: Array, stacked: int) -> optax.contrib.MuonDimensionNumbers | None:

@@ -18,7 +18,7 @@ from pfitre_jax.runtime import devices
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Stage, TrainingConfig
 from pfitre_jax.training.optimiser import make_optimiser
-from pfitre_jax.training.parameters import prior_with_parameters
+from pfitre_jax.training.parameters import TrainableParameters, prior_with_parameters
 from pfitre_jax.training.train_step import TrainState, advance, start_state, train_step
 from pfitre_jax.trust import image_statistics
 from pfitre_jax.twin.pairs import Batch, PairSettings, draw_training_scenes, start_batch
@@ -154,7 +154,7 @@ class Programs:
             trust["likeness"] = image_statistics.reference_statistics(statistics)
         return Validation(scores, trust, {name: np.asarray(value) for name, value in images.items()})
 
-    def _loop_iteration(self, params: Any, batch: Batch) -> tuple[Batch, Array]:
+    def _loop_iteration(self, params: TrainableParameters, batch: Batch) -> tuple[Batch, Array]:
         prior = prior_with_parameters(self.prior, params)
         _, proposals, batch = advance(prior, batch, self.config.pairs.cg_iterations)
         return batch, proposals[:, -1]

@@ -21,7 +21,7 @@ from pfitre_jax.solvers.prior_step import prior_step
 from pfitre_jax.training.config import Optimisation
 from pfitre_jax.training.losses import LossWeights, Proposal, compare, l1, weighted_loss
 from pfitre_jax.training.optimiser import Optimiser
-from pfitre_jax.training.parameters import prior_with_parameters, trainable_parameters
+from pfitre_jax.training.parameters import TrainableParameters, prior_with_parameters, trainable_parameters
 from pfitre_jax.twin.pairs import Batch
 
 #: Loss weight of a proposal relative to that of the following iteration.
@@ -35,14 +35,14 @@ class TrainState:
 
     Attributes:
         step: (), number of steps done.
-        params: Trainable parameters, see :func:`trainable_parameters`.
+        params: Trainable parameters.
         average: Exponential moving average of the parameters.
         optimiser: State of the optimiser.
     """
 
     step: Int[Array, ""]
-    params: Any
-    average: Any
+    params: TrainableParameters
+    average: TrainableParameters
     optimiser: Any
 
 

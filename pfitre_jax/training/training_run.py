@@ -18,7 +18,7 @@ from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.training.checkpoints import Checkpoints
 from pfitre_jax.training.config import TrainingConfig
 from pfitre_jax.training.export import export_weights
-from pfitre_jax.training.initial_weights import check_weights, fit_network, steps_done
+from pfitre_jax.training.initial_weights import check_weights, steps_done
 from pfitre_jax.training.programs import Programs
 from pfitre_jax.training.run_folder import claim_folder, save_failed_batch, truncate_log
 from pfitre_jax.training.scan_pool import ScanPool
@@ -72,7 +72,7 @@ def train(
     # Mirror images come from the scenes, so a step needs no mean over them.
     template = dataclasses.replace(template, symmetric=False)
     programs = Programs(config, template)
-    initial = template if weights is None else fit_network(config, weights)
+    initial = template if weights is None else weights.extend(config.network)
     first, last = (steps_done(initial), config.steps) if stage is None else config.span(stage)
     last = last if steps is None else min(steps, last)
     if last <= first:

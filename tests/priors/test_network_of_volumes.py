@@ -12,7 +12,7 @@ import pytest
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors import files
-from pfitre_jax.priors.network import NetworkPrior, extend
+from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.training.config import TrainingConfig
 
@@ -60,7 +60,7 @@ def test_its_file_holds_all_of_it(prior, volume, tmp_path):
 def test_a_network_for_every_iteration_is_given_layers_for_every_iteration():
     one = NetworkPrior.create(PLANE, jax.random.key(0))
     stacked = UnrolledPrior(jax.tree.map(lambda a: jnp.stack([a, a]), one), jnp.ones(2)).prior
-    assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(extend(stacked, VOLUME).params))
+    assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(stacked.extend(VOLUME).params))
 
 
 def test_slices_that_are_independent_are_refused():

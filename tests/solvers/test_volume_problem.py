@@ -16,7 +16,7 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.operators.finite_differences import gradient, gradient_adjoint
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.directional_tv import DirectionalTV
-from pfitre_jax.priors.network import NetworkPrior, extend
+from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
 from pfitre_jax.solvers.fista import FISTATV
@@ -185,25 +185,25 @@ def test_a_row_depends_on_as_many_neighbours_as_the_network_sees(problem):
 
 def test_a_widened_network_is_the_same_until_it_is_trained(problem):
     prior = random_prior(SMALL)
-    wide = extend(prior, dataclasses.replace(SMALL, in_channels=6))
+    wide = prior.extend(dataclasses.replace(SMALL, in_channels=6))
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
     assert wide.info.reach == 2
     np.testing.assert_allclose(proposal(wide, v, problem), proposal(prior, v, problem), atol=2e-5)
     with pytest.raises(ValueError, match="fewer in_channels"):
-        extend(prior, dataclasses.replace(SMALL, in_channels=6, growth=8))
+        prior.extend(dataclasses.replace(SMALL, in_channels=6, growth=8))
     with pytest.raises(ValueError, match="fewer in_channels"):
-        extend(wide, SMALL)
+        wide.extend(SMALL)
 
 
 def test_nor_does_it_change_where_it_is_given_layers_along_the_rows(problem):
     prior = random_prior(dataclasses.replace(SMALL, in_channels=4))
     carried = dataclasses.replace(prior.config, in_channels=6, along_rows=True)
-    deep = extend(prior, carried)
+    deep = prior.extend(carried)
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
     assert deep.info.reach == 2 + 4 + SMALL.blocks
     np.testing.assert_allclose(proposal(deep, v, problem), proposal(prior, v, problem), atol=2e-5)
     with pytest.raises(ValueError, match="along_rows = false"):
-        extend(deep, prior.config)
+        deep.extend(prior.config)
 
 
 def test_shapes_that_do_not_fit_are_refused(row):

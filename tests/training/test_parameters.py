@@ -21,7 +21,7 @@ from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.initial_weights import check_weights
 from pfitre_jax.training.optimiser import make_optimiser
-from pfitre_jax.training.parameters import prior_with_parameters, trainable_parameters
+from pfitre_jax.training.parameters import TrainableParameters, prior_with_parameters, trainable_parameters
 from pfitre_jax.training.training_run import train
 from pfitre_jax.twin.pairs import PairSettings
 from pfitre_jax.twin.scenes.heldout import heldout
@@ -91,7 +91,10 @@ def test_every_network_is_stepped_as_if_it_were_alone():
     stack = lambda *arrays: jnp.stack(arrays)  # noqa: E731
     stacked = [UnrolledPrior(jax.tree.map(stack, *each), jnp.ones(2)) for each in (priors, gradients)]
     together = step(*(trainable_parameters(prior, 2, 1.0) for prior in stacked)).network
-    alone = [step(prior.params, gradient.params) for prior, gradient in zip(priors, gradients, strict=True)]
+    single = [
+        [TrainableParameters(each.params) for each in pair] for pair in zip(priors, gradients, strict=True)
+    ]
+    alone = [step(*pair).network for pair in single]
     check = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
     jax.tree.map(check, together, jax.tree.map(stack, *alone))
 

@@ -21,6 +21,7 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare
 from pfitre_jax.training.optimiser import make_optimiser
+from pfitre_jax.training.parameters import TrainableParameters
 from pfitre_jax.training.train_step import advance, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
@@ -89,7 +90,7 @@ def check_average(old, new, decay):
 def test_reported_loss_is_that_of_the_proposal(batch, trained):
     states, reports = trained
     metrics = reports[-1]
-    prior = dataclasses.replace(PRIOR, params=states[-2].params)
+    prior = dataclasses.replace(PRIOR, params=states[-2].params.network)
     difference = np.asarray(propose(prior, batch)) - np.asarray(batch.truth)
     np.testing.assert_allclose(metrics["l1"], np.abs(difference).mean(), rtol=1e-4)
     steps = sum(np.abs(np.diff(difference, axis=axis)).sum() for axis in (1, 2)) / (2 * difference.size)
@@ -161,7 +162,8 @@ def test_muon_steps_are_orthogonal_for_kernels_and_nadams_for_the_rest():
     params = jax.tree.map(jnp.zeros_like, gradients)
     stage = Stage(4, rate=0.1, final_rate=0.1, warm_up=1)
     muon = make_optimiser(Optimisation(method="muon", weight_decay=0.1, clip=1e3), (stage,))
-    moved, _ = jax.jit(lambda g, p: muon.update(g, muon.init(p), p, 1))(gradients, params)
+    update = jax.jit(lambda g, p: muon.update(g, muon.init(p), p, 1)[0].network)
+    moved = update(TrainableParameters(gradients), TrainableParameters(params))
     spread = -u.T @ np.asarray(moved["kernel"], float).reshape(18, 6) @ v / (0.1 * 0.2 * 18**0.5)
     # Newton and Schulz's iteration stops where the singular values lie within 1 +- 0.5.
     assert np.all(np.abs(np.diag(spread) - 1) < 0.5)
@@ -177,13 +179,13 @@ def test_muon_finds_a_linear_map():
     optimiser = make_optimiser(
         Optimisation(method="muon", clip=1e3), (Stage(60, rate=1.0, final_rate=0.0, warm_up=2),)
     )
-    loss = lambda p: jnp.mean((x @ (p["kernel"] - kernel) + (p["bias"] - bias)[None]) ** 2)  # noqa: E731
+    loss = lambda p: jnp.mean((x @ (p.network["kernel"] - kernel) + (p.network["bias"] - bias)[None]) ** 2)  # noqa: E731
 
     @jax.jit
     def one(params, moments, step):
         return optimiser.update(jax.grad(loss)(params), moments, params, step)
 
-    params = {"kernel": jnp.zeros((8, 6)), "bias": jnp.zeros(6)}
+    params = TrainableParameters({"kernel": jnp.zeros((8, 6)), "bias": jnp.zeros(6)})
     first, moments = loss(params), optimiser.init(params)
     for number in range(60):
         params, moments = one(params, moments, number)
@@ -212,7 +214,7 @@ def _is_adam(node):
 
 def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
     state, support = trained[0][-1], np.asarray(batch.problem.support)
-    proposed = np.asarray(propose(dataclasses.replace(PRIOR, params=state.params), batch))
+    proposed = np.asarray(propose(dataclasses.replace(PRIOR, params=state.params.network), batch))
     assert np.any(proposed) and not np.any(proposed[:, support == 0])
     _, after, _ = step(state, batch)
     assert int(after.k) == int(batch.k) + 1
@@ -230,7 +232,7 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
 @pytest.mark.slow
 def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained):
     state, iterations = jax.tree.map(jnp.array, trained[0][-2]), 3
-    prior = dataclasses.replace(PRIOR, params=state.params)
+    prior = dataclasses.replace(PRIOR, params=state.params.network)
     one_more, losses, at = jax.jit(lambda p, b: advance(p, b, 2)), [], batch
     for _ in range(iterations):
         result, proposals, at = one_more(prior, at)
@@ -255,7 +257,7 @@ def test_terms_that_look_at_the_proposal_again(name, batch, trained):
     copied = jax.tree.map(jnp.array, state)
     one = jax.jit(lambda s, b: train_step(PRIOR, s, b, SETTINGS, weights, OPTIMISER, 2))
     _, _, metrics = one(copied, batch)
-    prior = dataclasses.replace(PRIOR, params=state.params)
+    prior = dataclasses.replace(PRIOR, params=state.params.network)
     z = propose(prior, batch)
     pairs = zip(batch.sinograms, z, strict=True)
     residuals = [np.asarray(batch.problem.with_sinogram(y).residual(i)) for y, i in pairs]
@@ -290,6 +292,6 @@ def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch)
     for leaf in jax.tree.leaves((state.params, state.average, after.state, state.optimiser)):
         assert leaf.dtype == np.float32 or np.issubdtype(leaf.dtype, np.integer)
     # Not so that low precision is left out: it shows.
-    exact = dataclasses.replace(low, config=PRIOR.config, params=state.params)
-    proposed = propose(dataclasses.replace(low, params=state.params), batch)
+    exact = dataclasses.replace(low, config=PRIOR.config, params=state.params.network)
+    proposed = propose(dataclasses.replace(low, params=state.params.network), batch)
     assert 0 < np.abs(np.asarray(proposed) - np.asarray(propose(exact, batch))).max() < 0.05

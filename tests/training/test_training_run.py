@@ -143,7 +143,7 @@ def test_stopped_run_leaves_all_its_files(config, blank, stopped):
     assert ["validation_psnr" in record for record in log] == [False, False, True]
     state = last_state(config, blank, stopped)
     assert int(state.step) == STOP
-    changed = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.params, blank.params)
+    changed = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.params.network, blank.params)
     assert max(jax.tree.leaves(changed)) > 1e-3
 
 
@@ -190,7 +190,7 @@ def test_run_that_is_done_stays_as_it_is(config, train, resumed):
 
 def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, resumed):
     state, loaded = last_state(config, blank, resumed), load(resumed / "tiny.npz")
-    check_equal(loaded.params, state.average)
+    check_equal(loaded.params, state.average.network)
     batch, propose = (
         compiled.start_batch(jax.random.key(8), config.pool.views[0], config.stage(0)),
         jax.jit(train_step.propose),
@@ -198,7 +198,8 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
     # Another card would be another compilation.
     proposed = propose(dataclasses.replace(loaded, card=blank.card), batch)
     averaged, last = (
-        propose(dataclasses.replace(blank, params=params), batch) for params in (state.average, state.params)
+        propose(dataclasses.replace(blank, params=params), batch)
+        for params in (state.average.network, state.params.network)
     )
     np.testing.assert_array_equal(proposed, averaged)
     assert not np.array_equal(proposed, last)
@@ -273,10 +274,10 @@ def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, sto
     # with it each of its elements, has a norm of 1.5 times the rate at most, but for its scale.
     rate = config.stage(STOP).rate
     last = last_state(config, blank, tmp_path)
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), last.params, weights.params)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), last.params.network, weights.params)
     most = lambda a: 1.5 * rate * max(1.0, 0.2 * max(a.size // a.shape[-1], a.shape[-1]) ** 0.5)  # noqa: E731
     assert max(jax.tree.leaves(moved)) > 0
-    assert all(jax.tree.leaves(jax.tree.map(lambda m, a: m <= 1.01 * most(a), moved, last.params)))
+    assert all(jax.tree.leaves(jax.tree.map(lambda m, a: m <= 1.01 * most(a), moved, last.params.network)))
 
 
 def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path):

@@ -17,7 +17,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.config_file import load_config
-from pfitre_jax.training.initial_weights import check_weights, fit_network
+from pfitre_jax.training.initial_weights import check_weights
 from pfitre_jax.training.training_run import train
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings, draw_training_scenes
@@ -84,7 +84,7 @@ def test_what_does_not_go_together_is_refused(weights):
 
 def test_an_unrolled_prior_is_widened_too(weights):
     stacked = UnrolledPrior(jax.tree.map(lambda a: np.stack([a, a]), weights), np.array([0.01, 0.02]))
-    wide = fit_network(CONFIG, stacked).prior
+    wide = stacked.extend(CONFIG.network).prior
     assert wide.params["enter"]["convolution"]["kernel"].shape[:4] == (2, 3, 3, 4)
 
 
