@@ -8,13 +8,14 @@ With ``P`` the predicted view and ``D`` the corrected view minus ``P``, both smo
     D ~ -ds dP/dk - dr dP/di + dg P + do
 
 is solved for ``ds, dr, dg, do`` of each view, damped by their expected sizes, with Huber weights. The roll is
-the one whose new reconstruction has the smallest smoothed residual. A continued reconstruction would adapt to
-any roll, as a roll is nearly a tilt of the object.
+the one whose new reconstruction has the smallest smoothed residual. The reconstruction is restarted, because
+a continued one would adapt to any roll: a roll is nearly a tilt of the object.
 
 **Undetermined components** are fixed at zero: shifts along ``cos(theta)`` and ``sin(theta)`` move the object
-in its plane, a constant shift along the rows moves it along the axis, and a constant gain is another unit. A
-constant shift along the columns is another centre. Over much less than half a turn it is nearly such a
-combination; the rest of it stays in the shifts, and below :data:`SPAN_DEG` the centre is not changed.
+in its plane, a constant shift along the rows moves it along the axis, and a constant gain changes the unit. A
+constant shift along the columns changes the centre. Over much less than half a turn it is nearly a
+combination of these components; the remainder stays in the shifts, and below :data:`SPAN_DEG` the centre is
+not changed.
 
 References:
     Guersoy et al., Rapid alignment of nanotomography data using joint iterative reconstruction and
@@ -125,7 +126,7 @@ def align(
         progress: Called with the number of steps done and the number of steps.
     """
     motion = Motion.none(scan.theta_rad, float(scan.geometry().center)) if start is None else start
-    # The shifts of a start belong to its centre.
+    # The initial shifts are relative to the centre of the initial motion.
     scan, factors = scan.with_center(motion.center), _factors(scan.columns)
     pinned = ["shifts along cos(theta) and sin(theta)"]
     if (rows or roll) and row_similarity(_binned(scan, factors[-1])) < SIMILAR:

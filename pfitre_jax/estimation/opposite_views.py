@@ -72,9 +72,9 @@ def opposite_views(theta_rad: ArrayLike) -> list[tuple[int, list[tuple[int, floa
 def center_from_pairs(scan: Scan) -> Estimate | None:
     """The centre from all opposite views, or None where there are none.
 
-    Each pair determines a centre; with two views beside the opposite angle it is inter- or extrapolated to
-    that angle. The estimate is the median over the views, and its uncertainty the scatter of blocks of rows
-    and of views.
+    Each pair determines a centre; with two views next to the opposite angle it is interpolated or
+    extrapolated to that angle. The estimate is the median over the views. Its uncertainty is the scatter over
+    blocks of rows and of views.
     """
     pairs = opposite_views(scan.theta_rad)
     if not pairs:

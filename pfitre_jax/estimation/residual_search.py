@@ -70,14 +70,14 @@ def residual_squares(
 def smallest_residual(
     values: np.ndarray, squares: np.ndarray, power: float, reach: float, largest_uncertainty: float
 ) -> Estimate | None:
-    """The value with the smallest residual; None where the residual is too flat or its rows differ too much.
+    """The value with the smallest residual; None if the residual is too flat or the rows disagree.
 
     Args:
         values: (values,), evenly spaced.
         squares: (values, rows), squared norm of the residual of each row.
         power: Squared norm of the data of all rows.
         reach: Distance from the minimum within which the residual must rise.
-        largest_uncertainty: Uncertainty above which there is no estimate.
+        largest_uncertainty: Uncertainty above which None is returned.
     """
     curve = np.sqrt(squares.sum(axis=1) / power)
     best = int(np.argmin(curve))

@@ -8,7 +8,7 @@ from .evaluation_run import check_evaluation as check_evaluation
 from .evaluation_run import evaluate as evaluate
 from .figure import draw_evaluation as draw_evaluation
 from .measures import MEASURES as MEASURES
-from .measures import judge as judge
+from .measures import measure_quality as measure_quality
 from .report import REPORT_FILES as REPORT_FILES
 from .report import write_card as write_card
 from .report import write_report as write_report

@@ -144,7 +144,7 @@ def list_cells(settings: EvaluationSettings, only: str | None = None) -> list[Ce
             orientations at which this factor is varied.
 
     Raises:
-        ValueError: If ``only`` is no factor.
+        ValueError: If ``only`` is not a factor.
     """
     if only is not None and only not in FACTORS:
         raise ValueError(f"unknown factor {only!r}; expected one of {', '.join(FACTORS)}")

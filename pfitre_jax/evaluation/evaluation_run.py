@@ -1,4 +1,4 @@
-"""The evaluation of a prior: every cell is simulated, reconstructed and judged."""
+"""The evaluation of a prior: every cell is simulated, reconstructed and compared with the truth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pfitre_jax.evaluation.finished_cells import (
     read_finished_cells,
     write_finished_cell,
 )
-from pfitre_jax.evaluation.measures import judge
+from pfitre_jax.evaluation.measures import measure_quality
 from pfitre_jax.evaluation.method_names import TV_METHODS, weight_key
 from pfitre_jax.evaluation.scans import Scans, simulate_cell
 from pfitre_jax.evaluation.scenes import Scene, angle_to_wedge
@@ -106,10 +106,10 @@ def _evaluate_cell(
     prior: Any, cell: Cell, context: dict[str, Any], reused: list[dict] | None = None
 ) -> list[dict]:
     """Returns the records of a cell; total variation is that of the ``reused`` records, if any."""
-    judged = _judge_volumes if context["rows"] > 1 else _judge_slices
+    evaluate_scans = _evaluate_volumes if context["rows"] > 1 else _evaluate_slices
     methods = cell.methods if reused is None else tuple(n for n in cell.methods if n not in TV_METHODS)
     records = []
-    for i, (seed, scene, metrics, properties) in enumerate(judged(prior, cell, context, methods)):
+    for i, (seed, scene, metrics, properties) in enumerate(evaluate_scans(prior, cell, context, methods)):
         record = {
             name: value for name, value in dataclasses.asdict(cell).items() if name not in _NOT_RECORDED
         }
@@ -128,24 +128,24 @@ def _evaluate_cell(
 
 
 #: Seed, scene, metrics by method, and properties of one scan.
-_Judged = tuple[int, Scene, dict[str, dict[str, float]], dict[str, Any]]
+_EvaluatedScan = tuple[int, Scene, dict[str, dict[str, float]], dict[str, Any]]
 
 
-def _judge_slices(
+def _evaluate_slices(
     prior: Any, cell: Cell, context: dict[str, Any], methods: Sequence[str]
-) -> Iterator[_Judged]:
-    """Yields the judged scans of a cell of slices."""
+) -> Iterator[_EvaluatedScan]:
+    """Yields the evaluated scans of a cell of slices."""
     scenes, scans = simulate_cell(cell, 1, context["size"])
-    metrics, properties = _reconstruct_and_judge(prior, scans, context, methods)
+    metrics, properties = _reconstruct_and_measure(prior, scans, context, methods)
     for i, (seed, scene) in enumerate(zip(cell.seeds, scenes, strict=True)):
         of_scan = {name: {m: float(v[i]) for m, v in values.items()} for name, values in metrics.items()}
         yield seed, scene, of_scan, {name: values[i].tolist() for name, values in properties.items()}
 
 
-def _judge_volumes(
+def _evaluate_volumes(
     prior: Any, cell: Cell, context: dict[str, Any], methods: Sequence[str]
-) -> Iterator[_Judged]:
-    """Yields the judged scans of a cell of volumes.
+) -> Iterator[_EvaluatedScan]:
+    """Yields the evaluated scans of a cell of volumes.
 
     Metrics are means over the rows with any signal; the properties are those of the middle row.
     """
@@ -153,7 +153,7 @@ def _judge_volumes(
         [scene], scans = simulate_cell(
             dataclasses.replace(cell, seeds=(seed,)), context["rows"], context["size"]
         )
-        metrics, properties = _reconstruct_and_judge(prior, scans, context, methods)
+        metrics, properties = _reconstruct_and_measure(prior, scans, context, methods)
         with_signal = np.asarray(jnp.any(scans.truth > 0, axis=(1, 2)))
         means = {
             name: {metric: float(np.mean(values[with_signal])) for metric, values in of_method.items()}
@@ -163,7 +163,7 @@ def _judge_volumes(
         yield seed, scene, means, {name: values[middle].tolist() for name, values in properties.items()}
 
 
-def _reconstruct_and_judge(
+def _reconstruct_and_measure(
     prior: Any, scans: Scans, context: dict[str, Any], methods: Sequence[str]
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
     """Returns the metrics of each method, each (scans,), and the properties (scans, ...)."""
@@ -175,5 +175,5 @@ def _reconstruct_and_judge(
         iterations=context["iterations"],
         fista_iterations=context["fista_iterations"],
     )
-    metrics = {name: judge(scans, image) for name, image in images.items()}
+    metrics = {name: measure_quality(scans, image) for name, image in images.items()}
     return jax.tree.map(np.asarray, (metrics, properties))

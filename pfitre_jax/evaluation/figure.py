@@ -12,7 +12,7 @@ from pfitre_jax.evaluation.scenes import kinds
 from pfitre_jax.evaluation.tables import OTHER_GAINS, TITLES
 from pfitre_jax.plotting.style import FRAME, MEASURED, MISSING, new_figure
 
-#: Colors of pfitre, of a method beside it, and of single scans.
+#: Colours of pfitre, of another method, and of single scans.
 _PFITRE, _OTHER, _FAINT = MEASURED, MISSING, FRAME
 
 

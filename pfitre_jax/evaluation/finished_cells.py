@@ -18,18 +18,18 @@ from pfitre_jax.evaluation.compared_methods import rows_settings
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.runtime.versions import package_versions
 
-#: Folder of the finished cells, in that of the results.
+#: Folder of the finished cells, inside the folder of the results.
 CELLS = "cells"
 #: Parts of the context that the results of total variation depend on.
 TV_CONTEXT = ("version", "size", "fista_iterations", "rows")
-#: Values of the parts that the context of an older evaluation lacks.
+#: Values of entries that are missing in the context of an older evaluation.
 _OLDER_CONTEXT = {"rows": 1, "rows_prior": ""}
 
 
 def evaluation_context(
     prior: Any, settings: EvaluationSettings, rho: float | str, iterations: int
 ) -> dict[str, Any]:
-    """Returns what the records of a cell depend on beside the cell.
+    """Returns everything that the records of a cell depend on, apart from the cell itself.
 
     Raises:
         ValueError: If a prior for volumes comes with scenes of one row, or one for slices with volumes.
@@ -37,7 +37,7 @@ def evaluation_context(
     reach = prior.info.reach
     if (reach > 0) != (settings.rows > 1):
         raise ValueError(
-            f"the prior uses {2 * reach + 1} rows and the scenes have {settings.rows}; expected a prior for "
+            f"the prior uses {2 * reach + 1} rows but the scenes have {settings.rows}; expected a prior for "
             "volumes with scenes of several rows (EvaluationSettings.of_volumes), and only with them"
         )
     return {
@@ -84,7 +84,7 @@ def read_finished_cells(
             same = same_cell and all(stored[part] == _as_json(context)[part] for part in parts)
             cell_records = content["records"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no finished cell of an evaluation ({error!r}); {fix}") from error
+            raise ValueError(f"{path} is not a finished cell of an evaluation ({error!r}); {fix}") from error
         if not same:
             raise ValueError(f"{path} is of another prior or of other settings; {fix}")
         records[cell.name] = cell_records

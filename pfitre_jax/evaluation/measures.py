@@ -8,12 +8,12 @@ from jaxtyping import Array, Float
 from pfitre_jax.evaluation.scans import Scans
 from pfitre_jax.metrics import METRICS, Quantity
 
-#: Metrics that every reconstruction is judged by: those of the registry that a table shows.
+#: Metrics of every reconstruction: those of the registry that a table shows.
 MEASURES = {name: metric for name, metric in METRICS.items() if metric.tables}
 
 
 @jax.jit
-def judge(scans: Scans, images: Float[Array, "scans ny nx"]) -> dict[str, Float[Array, " scans"]]:
+def measure_quality(scans: Scans, images: Float[Array, "scans ny nx"]) -> dict[str, Float[Array, " scans"]]:
     """Returns every metric of :data:`MEASURES`, each (scans,).
 
     Args:

@@ -17,11 +17,11 @@ LABELS = {
 ALL = tuple(name for name in LABELS if name != "rows")
 #: Methods on volumes; ``rows`` is ``pfitre`` on each row, without ``--joint``.
 OF_VOLUMES = ("fbp", "fista_tv", "first", "network_once", "rows", "pfitre")
-#: Methods on slices where a factor is varied.
+#: Methods on slices in cells where a factor is varied.
 WITH_FACTORS = tuple(name for name in ALL if name != "pfitre_original")
 #: Methods on slices with an artifact.
 WITH_ARTIFACTS = tuple(name for name in WITH_FACTORS if name != "fista_dtv")
-#: Methods of total variation, which know no prior.
+#: Total-variation methods, which use no learned prior.
 TV_METHODS = ("fista_tv", "fista_dtv")
 
 

@@ -12,7 +12,7 @@ from pfitre_jax.plotting.style import new_figure
 
 
 def draw_gallery(rows: Sequence[Sequence[Panel]], *, title: str) -> Figure:
-    """Figure of rows of images that may differ in number and shape, each on its own gray scale.
+    """Figure of rows of images that may differ in number and shape, each on its own grey scale.
 
     Args:
         rows: Images of each row of the grid.
@@ -32,7 +32,7 @@ def draw_gallery(rows: Sequence[Sequence[Panel]], *, title: str) -> Figure:
 def draw_comparisons(
     cases: Sequence[tuple[str, Sequence[np.ndarray]]], *, title: str, cases_per_row: int = 4
 ) -> Figure:
-    """Figure of cases, each with a few images of equal meaning side by side, on the gray scale 0 to 1.
+    """Figure of cases, each with a few images of equal meaning side by side, on the grey scale 0 to 1.
 
     Args:
         cases: For each case its label and its images (ny, nx), as many as in the other cases.

@@ -1,4 +1,4 @@
-"""Labelled images side by side on one gray scale."""
+"""Labelled images side by side on one grey scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pfitre_jax.plotting.style import FRAME, MISSING, gray_limits, remove_ticks
 
 #: Rows that a figure of a result shows at most.
 MAX_ROWS = 4
-#: A supplied component of this share of the gray scale is shaded in full.
+#: A supplied component of this share of the grey scale is shaded in full.
 FULL_SHADE = 0.5
 
 
@@ -39,7 +39,7 @@ def choose_rows(rows: int) -> np.ndarray:
 
 
 def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None:
-    """Draws images on one gray scale, with a color bar and scale bars.
+    """Draws images on one grey scale, with a colour bar and scale bars.
 
     Args:
         figure: Figure or subfigure to draw into.

@@ -1,4 +1,4 @@
-"""Style that all figures share: colors, fonts, resolution, and the gray scale of images."""
+"""Style that all figures share: colours, fonts, resolution, and the grey scale of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, FigureBase, SubFigure
 DPI = 130
 #: Colors of text, of frames and axes, of grid lines, and of a masked pixel.
 TEXT, FRAME, GRID, MASKED = "#1f2430", "#8a90a0", "#e6e8ee", "#d98c1f"
-#: Colors of what was measured, and of what is missing or supplied by a prior.
+#: Colours of measured data, and of data that are missing or supplied by a prior.
 MEASURED, MISSING = "#2b6cb0", "#e4572e"
 PARAMETERS: dict[Any, Any] = {
     "font.size": 9,
@@ -65,7 +65,7 @@ def split_figure(
 
 
 def gray_limits(values: np.ndarray) -> tuple[float, float]:
-    """Returns limits of a gray scale that a single bright pixel does not change.
+    """Returns limits of a grey scale that a single bright pixel does not change.
 
     Args:
         values: Image values of any shape; NaN and infinite ones are ignored.

@@ -47,7 +47,7 @@ def draw_training_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def draw_samples(images: Mapping[str, np.ndarray], columns: int = 8) -> Figure:
-    """Figure of validation slices: one row per method, gray scale 0 to 1.1.
+    """Figure of validation slices: one row per method, grey scale 0 to 1.1.
 
     Args:
         images: Label -> (slices, ny, nx), image values of about [0, 1].

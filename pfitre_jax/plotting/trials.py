@@ -32,7 +32,7 @@ def format_value(value: float) -> str:
 
 
 def draw_trials(trials: Sequence[Trial], *, name: str, title: str, columns: int = 5) -> Figure:
-    """Figure of trials on one gray scale, each labelled with its value; the smallest residual is framed.
+    """Figure of trials on one grey scale, each labelled with its value; the smallest residual is framed.
 
     Args:
         trials: The trial reconstructions.

@@ -22,7 +22,7 @@ def project_result(
     columns: int | None = None,
     motion: Motion | None = None,
 ) -> Float[np.ndarray, "views raw_rows columns"]:
-    """Projections that a detector would measure of a result, NaN where no reconstructed row projects.
+    """Projections of a result as the detector would measure them, NaN where no reconstructed row projects.
 
     They are line integrals in the units of the scan's data, in the rows of its raw stack. Where the result
     was corrected for a roll, the projections are rotated back, so that they compare with the raw views. A raw
@@ -33,7 +33,7 @@ def project_result(
         theta_rad: (views,), radians; by default the measured angles.
         center: Detector index of the rotation axis; by default that of the result, moved with the middle of
             the detector where ``columns`` differ.
-        roll_deg: Roll of the axis against the detector, degrees; by default what was corrected.
+        roll_deg: Roll of the axis against the detector, degrees; by default the roll that was corrected.
         columns: Number of detector columns; by default those of the scan.
         motion: Motion of the views, which includes a roll: the projections are those before alignment.
 

@@ -1,4 +1,4 @@
-"""Memory: what a compiled program needs, and what is free."""
+"""Memory that a compiled program needs, and memory that is free."""
 
 from __future__ import annotations
 

@@ -206,11 +206,12 @@ class StudentT(DataTerm):
 class WholeViews(DataTerm):
     """``phi = n m/2`` of a view up to ``m = c``, then ``n (c - c^2/2m)``; ``w = min(1, c/m)^2`` in its bins.
 
-    ``m`` is the mean square of the residual of the view and ``n`` the number of its valid bins. A view that
-    slipped is wrong everywhere: this term judges it by all its bins together, where :class:`Huber` and
-    :class:`StudentT` judge each bin separately, and leaves the other views unchanged. The larger the
-    residual, the less the view pulls. The term is not convex: the start matters. A zinger lowers the weight
-    of the whole view unless it is masked. In a volume a view is judged separately in each row.
+    ``m`` is the mean square of the residual of the view and ``n`` the number of its valid bins. A shifted
+    view is wrong everywhere. This term weights the view as a whole, whereas :class:`Huber` and
+    :class:`StudentT` weight each bin separately; other views keep their weight. The larger the residual, the
+    smaller the influence of the view. The term is not convex: the result depends on the start. A zinger
+    lowers the weight of the whole view unless it is masked. In a volume each row of a view has its own
+    weight.
 
     Attributes:
         limit: (), ``sqrt(c)`` in the units of the sinogram, more than 0; "auto" (kept as None) for twice the

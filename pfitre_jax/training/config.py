@@ -1,4 +1,4 @@
-"""Configuration of a training: what a prior is trained on, and how."""
+"""Configuration of a training: scenes, instrument, stages, losses and optimiser."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pfitre_jax.twin.scenes.data_files import find_files, refuse_held_out
 from pfitre_jax.twin.scenes.layouts import require_gdstk
 from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
-#: What a stage learns, see :class:`Stage`.
+#: Quantities that a stage can train, see :class:`Stage`.
 LEARNED = ("network", "rho", "iterations")
-#: Tables of a stage; what one leaves out it has from the stage before.
+#: Tables that a stage inherits from the previous stage if it does not contain them.
 INHERITED = ("instrument", "scenes", "losses")
 
 
@@ -204,7 +204,7 @@ class TrainingConfig:
         """Returns the stage of a step, with its instrument, scenes and losses filled in.
 
         Args:
-            step: Step, counted from 0; beyond the end it belongs to the last stage.
+            step: Step, counted from 0; steps beyond the end belong to the last stage.
         """
         ends = itertools.accumulate(stage.steps for stage in self.stages)
         stage = next((s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1])

@@ -44,7 +44,7 @@ def structure(image: Images, truth: Images) -> Float[Array, ""]:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """The proposal of a prior that the losses judge.
+    """Proposal of a prior, and quantities that the losses need.
 
     Attributes:
         image: (slices, ny, nx), the proposal.
@@ -131,7 +131,8 @@ class LossWeights:
     """Weight of each loss of :data:`LOSSES`; 0 leaves it out of the program.
 
     Raises:
-        ValueError: If a weight is negative or not finite, or if no loss that determines the image counts.
+        ValueError: If a weight is negative or not finite, or if all losses that determine the image
+            have the weight 0.
     """
 
     if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class LossWeights:
 
 
 def weighted_loss(weights: LossWeights, proposal: Proposal, *, every_iteration: bool) -> Float[Array, ""]:
-    """The weighted sum of the losses with this ``every_iteration``; 0 where none of them has a weight."""
+    """Weighted sum of the losses with this ``every_iteration``; 0 if all their weights are 0."""
     terms = [
         weights.of(loss) * loss.function(proposal)
         for loss in LOSSES

@@ -1,4 +1,4 @@
-"""Trainable parameters of a prior: those of its network and, through the loop, prior strengths."""
+"""Trainable parameters of a prior: those of its network and, for unrolled training, prior strengths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.trainable import TrainablePrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
-#: ``log(rho)`` over its parameter. Steps of the optimiser have the size of weights, and rho must move faster.
+#: Ratio of ``log(rho)`` to its trainable parameter. The step size of the optimiser suits weights; rho must
+#: change faster.
 LOG_RHO_SCALE = 10.0
 
 

@@ -31,7 +31,7 @@ def claim_folder(config: TrainingConfig, out: Path) -> None:
             old = _as_json(structure(table, path.name, unknown_keys=True))
         except ValueError as error:
             raise ValueError(
-                f"{path} is no training configuration ({error}); expected that of the run in this folder: "
+                f"{path} is not a training configuration ({error}); expected that of the run in this folder: "
                 "use another output folder"
             ) from error
         started = _without_steps(old)

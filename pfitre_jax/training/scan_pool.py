@@ -1,4 +1,4 @@
-"""The pool of simulated scans whose reconstruction loops advance with the training."""
+"""Pool of simulated scans whose reconstruction loops advance with the training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pfitre_jax.twin.pairs import Batch
 class ScanPool:
     """Scans for each number of views; a step trains on one of them and advances its loop.
 
-    At first every scan is fresh. Later the loops may run longer and longer, as the network learns.
+    At first every scan is fresh. Later the allowed number of loop iterations grows with training progress.
 
     Args:
         views: Numbers of views.
@@ -26,9 +26,9 @@ class ScanPool:
         """Chooses a scan.
 
         Args:
-            views: Its number of views.
+            views: Number of views of the scan.
             settings: Settings of the pool.
-            progress: Steps done over the steps of the first stage.
+            progress: Number of steps done, relative to the steps of the first stage.
             generator: Random numbers.
 
         Returns:

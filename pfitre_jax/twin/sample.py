@@ -1,4 +1,4 @@
-"""The sample that the package brings: a simulated limited-angle scan of circuits, with its truth.
+"""Sample of the package: a simulated limited-angle scan of circuits, with its truth.
 
 ``python -m pfitre_jax.twin.sample`` writes it again (``pfitre_jax/samples/chip.npz``).
 """
@@ -21,9 +21,9 @@ from pfitre_jax.twin.projection import bin_down, project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "chip.npz"
-#: One scene for each row, of the generator that no prior is trained on.
+#: Seeds of the scenes, one for each row, drawn by the held-out generator.
 SCENES = (519, 501, 502, 521, 508, 510, 536, 528)
-#: The scenes' field is narrower than the detector: every view sees the whole object.
+#: The field of the scenes is narrower than the detector, so that every view sees the whole object.
 FIELD = 128
 COLUMNS = 140
 CENTER = 68.2

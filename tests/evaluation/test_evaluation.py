@@ -153,7 +153,7 @@ def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
             check_evaluation(given, settings, **loop, folder=folder)
     copy = shutil.copytree(folder, tmp_path / "broken")
     (copy / "cells" / "wedge-40-0.json").write_text("{")
-    with pytest.raises(ValueError, match="is no finished cell of an evaluation"):
+    with pytest.raises(ValueError, match="is not a finished cell of an evaluation"):
         check_evaluation(prior, SETTINGS, **LOOP, folder=copy)
 
 

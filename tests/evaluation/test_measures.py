@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluation.measures import judge
+from pfitre_jax.evaluation.measures import measure_quality
 from pfitre_jax.evaluation.scans import Scans
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.metrics import wedge_power
@@ -69,7 +69,7 @@ def test_powers_add_up_and_the_mean_is_measured():
         assert inside / (inside + outside) == pytest.approx(0.5, abs=0.05)
 
 
-def test_judge_on_known_errors():
+def test_metrics_of_known_errors():
     theta = np.deg2rad(np.arange(0.0, 120.0, 10))
     A = Projector(ParallelGeometry.create(theta, N))
     truth = 0.5 * np.asarray(np.hypot(*(np.indices((N, N)) - (N - 1) / 2)) < 20, np.float32)
@@ -78,13 +78,13 @@ def test_judge_on_known_errors():
     problem = SliceProblem.create(A, y[0], wedge=Wedge.from_angles(theta))
     scans = Scans(problem, y, jnp.ones_like(y), truth, jnp.asarray([2.0, 4.0]))
     wrong = jnp.stack([truth[0], truth[1] + 0.1 * problem.support])
-    measures = {name: np.asarray(value) for name, value in judge(scans, wrong).items()}
+    measures = {name: np.asarray(value) for name, value in measure_quality(scans, wrong).items()}
     assert measures["psnr"][0] > 100 and measures["psnr"][1] == pytest.approx(20, rel=1e-4)
     assert measures["ssim"][0] == pytest.approx(1, abs=1e-4) and measures["ssim"][1] < 0.95
     excess = float(jnp.linalg.norm(A(0.1 * problem.support)))
     np.testing.assert_allclose(measures["residual_over_noise"], [0, excess / 4], rtol=1e-4)
     for name in ("error_inside", "error_outside"):
         assert measures[name][0] < 1e-5 and measures[name][1] > 0.01
-    nothing = judge(scans, 0 * truth)
+    nothing = measure_quality(scans, 0 * truth)
     np.testing.assert_allclose(nothing["error_inside"], 1, rtol=1e-5)
     np.testing.assert_allclose(nothing["error_outside"], 1, rtol=1e-5)

@@ -82,7 +82,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
             read_image(tmp_path / name)
     with pytest.raises(ValueError, match="has the value 7 everywhere"):
         read_image(save(tmp_path / "flat.png", np.full((9, 9), 7, np.uint8)))
-    with pytest.raises(ValueError, match="values that are no numbers"):
+    with pytest.raises(ValueError, match="values that are not finite"):
         read_image(save(tmp_path / "nan.tif", np.full((9, 9), np.nan, np.float32)))
 
 

@@ -81,7 +81,7 @@ def refuse_held_out(paths: Sequence) -> None:
     held = [str(path) for path in paths if is_held_out(path)]
     if held:
         raise ValueError(
-            f"{', '.join(held)}: held out, priors are judged by them; expected files for training only"
+            f"{', '.join(held)}: held out for the evaluation of priors; expected files for training only"
         )
 
 

@@ -32,7 +32,7 @@ def read_image(path: str | os.PathLike) -> Float[np.ndarray, "ny nx"]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no picture, has more than :data:`MAX_PIXELS` pixels, or one value everywhere.
+        ValueError: If it is not a picture, has more than :data:`MAX_PIXELS` pixels, or one value everywhere.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,7 +44,7 @@ def read_image(path: str | os.PathLike) -> Float[np.ndarray, "ny nx"]:
         array = array @ _LUMINANCE if array.shape[2] == 3 else array[..., 0]
     array = np.asarray(array, np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"{path} has values that are no numbers; expected finite ones")
+        raise ValueError(f"{path} has values that are not finite; expected finite numbers")
     factor = -(-max(array.shape) // MAX_SIDE)
     if factor > 1:
         ny, nx = (size // factor * factor for size in array.shape)

@@ -262,7 +262,7 @@ def read_layout(path: str | os.PathLike, stack: Stack | None = None, seed: int =
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no layout, or is GDSII and gdstk is not installed.
+        ValueError: If it is not a layout, or is GDSII and gdstk is not installed.
     """
     path = Path(path)
     if not path.is_file():

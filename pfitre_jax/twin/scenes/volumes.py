@@ -46,7 +46,7 @@ def read_volume(path: str | os.PathLike) -> Volume:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no volume, has more than :data:`MAX_VOXELS` voxels, or one value everywhere.
+        ValueError: If it is not a volume, has more than :data:`MAX_VOXELS` voxels, or one value everywhere.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,7 +66,7 @@ def read_volume(path: str | os.PathLike) -> Volume:
         if 1 < len(labels) <= MAX_LABELS:
             return Volume(np.searchsorted(labels, values).astype(np.uint8), len(labels))
     if not np.isfinite(values).all():
-        raise ValueError(f"{path} has values that are no numbers; expected finite ones")
+        raise ValueError(f"{path} has values that are not finite; expected finite numbers")
     return Volume(normalise(values, str(path)), None)
 
 
