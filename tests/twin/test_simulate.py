@@ -56,7 +56,7 @@ def test_imperfections_of_rows_need_a_volume():
     rolled = dataclasses.replace(QUIET, roll=(2.0, 2.0), probability=1.0)
     with pytest.raises(ValueError, match="roll need slices that are rows of one volume"):
         simulate_scan("circuits", rolled, **SIZES)
-    sizes = SIZES | {"rows": 6}
+    sizes = dict(rows=6, columns=24, views=4)
     clean = simulate_scan("circuits3d", QUIET, **sizes, seed=3)
     made = simulate_scan("circuits3d", rolled, **sizes, seed=3)
     np.testing.assert_array_equal(made.truth, clean.truth)
@@ -70,7 +70,7 @@ def test_the_same_seed_is_the_same_scan():
 
 
 def test_a_written_scan_is_read_back(tmp_path):
-    made = simulate_scan("particles", Instrument(), **SIZES)
+    made = simulate_scan("bars", Instrument(), **SIZES)
     write_dxchange(tmp_path / "scan.h5", made.projections, made.theta_rad, truth=made.truth)
     scan = pf.load_scan(tmp_path / "scan.h5", center=made.center)
     np.testing.assert_array_equal(scan.projections, made.projections)

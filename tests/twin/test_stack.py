@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,10 +21,14 @@ def flat(key):
     return jnp.full((N, N), 0.5 + 0.5 * jax.random.uniform(key))
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def flat_stack(key, rows):
+    return stack(flat, key, rows, N, 0.4 / rows)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_row_is_the_mean_over_its_height(seed):
-    draw = jax.jit(lambda key, rows: stack(flat, key, rows, N, 0.4 / rows), static_argnums=1)
-    coarse, fine = draw(jax.random.key(seed), 8), draw(jax.random.key(seed), 24)
+    coarse, fine = flat_stack(jax.random.key(seed), 8), flat_stack(jax.random.key(seed), 24)
     assert coarse.shape == (8, N, N) and 0 <= coarse.min() and coarse.max() <= 1
     np.testing.assert_allclose(fine.reshape(8, 3, N, N).mean(axis=1), coarse, atol=2e-2)
     assert np.ptp(np.asarray(coarse)) > 0.1, "one layer only: nothing was checked"
