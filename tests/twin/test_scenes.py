@@ -258,13 +258,13 @@ def test_mixture_draws_from_the_bank_of_each_family():
 
 
 def test_mixture_refuses_a_family_without_its_bank():
-    with pytest.raises(ValueError, match="draws images, volumes, without banks"):
+    with pytest.raises(ValueError, match="draws images, volumes without banks"):
         mixture.sample_scene(SceneMixture(images=0.1, volumes=0.1), jax.random.key(0), 16, {"layouts": None})
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1)])
 def test_mixture_refuses_weights_that_are_none(weights):
-    with pytest.raises(ValueError, match="mixture's weights"):
+    with pytest.raises(ValueError, match="weights of the scenes"):
         SceneMixture(*weights)
 
 
