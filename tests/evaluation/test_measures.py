@@ -82,7 +82,10 @@ def test_metrics_of_known_errors():
     assert measures["psnr"][0] > 100 and measures["psnr"][1] == pytest.approx(20, rel=1e-4)
     assert measures["ssim"][0] == pytest.approx(1, abs=1e-4) and measures["ssim"][1] < 0.95
     excess = float(jnp.linalg.norm(A(0.1 * problem.support)))
-    np.testing.assert_allclose(measures["residual_over_noise"], [0, excess / 4], rtol=1e-4)
+    # Two compiled programs may round the projection differently.
+    np.testing.assert_allclose(
+        measures["residual_over_noise"], [0, excess / 4], rtol=1e-4, atol=1e-6 * excess
+    )
     for name in ("error_inside", "error_outside"):
         assert measures[name][0] < 1e-5 and measures[name][1] > 0.01
     nothing = measure_quality(scans, 0 * truth)
