@@ -27,6 +27,10 @@ def claim_folder(config: TrainingConfig, out: Path) -> None:
     if path.exists():
         try:
             table = json.loads(path.read_text())
+            # Versions before 0.3 call the option of a stage `first_iterations`.
+            for stage in table.get("stages", []) if isinstance(table, dict) else []:
+                if isinstance(stage, dict) and "first_iterations" in stage:
+                    stage.setdefault("initial_iterations", stage.pop("first_iterations"))
             # A run of an older version lacks newer options, which have their defaults.
             old = _as_json(structure(table, path.name, unknown_keys=True))
         except ValueError as error:
