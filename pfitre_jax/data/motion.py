@@ -59,7 +59,7 @@ class Motion:
 
     @classmethod
     def none(cls, theta_rad: ArrayLike, center: float, roll_deg: float = 0.0) -> Motion:
-        """No motion.
+        """Returns a motion without shifts, gains and offsets.
 
         Args:
             theta_rad: (views,), radians.
@@ -137,7 +137,10 @@ class Motion:
         return corrected.with_center(self.center)
 
     def check_views(self, theta_rad: np.ndarray) -> None:
-        """Checks that the motion belongs to views at these angles (views,), radians.
+        """Checks that the motion is that of views at these angles.
+
+        Args:
+            theta_rad: (views,), radians.
 
         Raises:
             ValueError: If their number or one of their angles differs.

@@ -89,7 +89,7 @@ class DataModel:
         if term is not None:
             solver = Reweighted(solver, term, first_steps)
         if self.stripes or self.gains:
-            return SelfCalibration(solver, stripes=self.stripes, gains=self.gains, after=first_steps)
+            return SelfCalibration(solver, stripes=self.stripes, gains=self.gains, first_steps=first_steps)
         return solver
 
     def apply(self, problem: Any, image: Array, scale: float | Array) -> Any:

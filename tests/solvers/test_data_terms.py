@@ -292,7 +292,7 @@ def test_weights_are_those_at_the_proposal_of_the_prior(solver):
     """There are none in the first steps, and the solver may not stop before they count."""
     A, y, _ = slipped()
     problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
-    reweighted = Reweighted(solver, OfTheMean(), after=2)
+    reweighted = Reweighted(solver, OfTheMean(), first_steps=2)
     step, begin = (
         jax.jit(lambda s, p, *point: s.step(p, *point)),
         jax.jit(lambda s, p: s.init(p, jnp.zeros(A.shape))),

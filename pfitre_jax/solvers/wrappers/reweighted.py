@@ -1,4 +1,4 @@
-"""Any solver with another data term than least squares: the bins are reweighted before each step."""
+"""Wraps a solver for a data term other than least squares: the bins are reweighted before each step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pfitre_jax.interfaces import DataTerm, Iterate, Problem, Solver
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ReweightedState:
-    """State of the solver and number of steps.
+    """State of the wrapped solver and number of steps.
 
     Attributes:
-        inner: State of the solver.
-        steps: (), steps made.
+        inner: State of the wrapped solver.
+        steps: (), number of steps done.
     """
 
     inner: Any
@@ -31,29 +31,29 @@ class ReweightedState:
 class Reweighted(Solver[ReweightedState]):
     """``solver`` on ``1/2 ||M(A x - y)||_W^2``, ``W = term.weights(problem, x)`` before each step.
 
-    A fixed point is one of the solver with the data term ``term`` instead of least squares. Where the solver
-    has a prior, the weights are those of its proposal instead of ``x``: with few views an ``x`` that follows
-    the data follows bad bins too, and its residual does not show them. The statement about fixed points then
-    holds where the proposal equals ``x``, as in ADMM.
+    A fixed point is also a fixed point of the solver with the data term ``term`` instead of least squares. If
+    the solver has a prior, the weights are computed from its proposal instead of ``x``: with few views, an
+    ``x`` that fits the data also fits bad bins, so that its residual does not reveal them. The statement
+    about fixed points then holds if the proposal equals ``x``, as in ADMM.
 
-    The first step is one of least squares: the residual of ``x0`` says little about the bins, and step
-    lengths that hold for weights of 1 hold for smaller ones. Costs one projection per step. The reported
-    residual is unweighted.
+    ``init`` uses least squares, because the residual of ``x0`` says little about the bins. Step lengths that
+    are valid for weights of 1 are valid for smaller weights. The wrapper costs one projection per step. The
+    reported residual is unweighted.
 
-    A step must be valid although the weights have changed since the last one. That excludes conjugate
+    A step must remain valid when the weights change between steps. This excludes conjugate
     gradients (:class:`pfitre_jax.solvers.CGLS`) and backtracking on the value of the data term
     (:class:`pfitre_jax.contrib.GradientStepPnP`).
 
     Attributes:
         solver: The :class:`pfitre_jax.interfaces.Solver`.
         term: The data term, see :mod:`pfitre_jax.solvers.data_terms`.
-        after: Steps of least squares before the first weights, for a term that is not convex and a solver
-            that starts without an image.
+        first_steps: Number of least-squares steps before the first reweighting, for a term that is not convex
+            and a solver that does not start from an initial estimate.
     """
 
     solver: Solver
     term: DataTerm
-    after: int = dataclasses.field(default=0, metadata={"static": True})
+    first_steps: int = dataclasses.field(default=0, metadata={"static": True})
 
     def init(self, problem: Problem, x0: Array) -> tuple[Iterate, ReweightedState]:
         return self._wrap(*self.solver.init(problem, x0), jnp.array(0))
@@ -71,11 +71,11 @@ class Reweighted(Solver[ReweightedState]):
         return self.solver.proposal(iterate, state.inner)
 
     def _wrap(self, iterate, inner, steps):
-        may_stop = iterate.may_stop & (steps > self.after)
+        may_stop = iterate.may_stop & (steps > self.first_steps)
         return dataclasses.replace(iterate, may_stop=may_stop), ReweightedState(inner, steps)
 
     def _weighted(self, problem, iterate, state):
         weights = self.term.weights(problem, self.solver.proposal(iterate, state.inner))
-        if self.after:
-            weights = jnp.where(state.steps >= self.after, weights, problem.mask)
+        if self.first_steps:
+            weights = jnp.where(state.steps >= self.first_steps, weights, problem.mask)
         return dataclasses.replace(problem, weights=weights)

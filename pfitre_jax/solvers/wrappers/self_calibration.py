@@ -1,4 +1,4 @@
-"""Self-calibration: any solver, while column offsets (stripes) and view gains are estimated and corrected."""
+"""Self-calibration: wraps a solver and corrects column offsets (stripes) and view gains before each step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from jaxtyping import Array, Float, Int
 from pfitre_jax.interfaces import Iterate, Problem, Solver
 from pfitre_jax.solvers.parameters.noise import MAD
 
-#: Columns of the running median that a column's offset is compared with. What is smoother may be the object.
-NEIGHBOURS = 9
-#: Estimates below this many of their own standard deviations are set to 0, so that noise is left alone.
-DEVIATIONS = 3.0
-#: Least number of valid bins of a column or a view from which its standard deviation is estimated.
-FEWEST = 10
+#: Number of columns of the running median that is subtracted from the offsets; smoother offsets may come from
+#: the object.
+MEDIAN_COLUMNS = 9
+#: Estimates below this number of their standard deviations are set to 0, because they may be noise.
+MIN_DEVIATIONS = 3.0
+#: Smallest number of valid bins of a column or a view for an estimate of its standard deviation.
+MIN_BINS = 10
 
 AnyProblem = TypeVar("AnyProblem", bound=Problem)
 
@@ -26,12 +27,12 @@ AnyProblem = TypeVar("AnyProblem", bound=Problem)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SelfCalibrationState:
-    """State of the solver and residual that it sees.
+    """State of the wrapped solver and residual of the corrected data.
 
     Attributes:
-        inner: State of the solver.
+        inner: State of the wrapped solver.
         residual: (views, columns), residual of the iterate with the corrected data.
-        steps: (), steps made.
+        steps: (), number of steps done.
     """
 
     inner: Any
@@ -44,21 +45,20 @@ class SelfCalibrationState:
 class SelfCalibration(Solver[SelfCalibrationState]):
     """``solver`` on data corrected by :func:`correct_detector`, estimated from its iterate before each step.
 
-    The first ``after`` steps use the uncorrected data: an image that has not taken up the structure of the
-    object yet leaves it in the residual, where it may pass for stripes. Reported residuals are those of the
-    uncorrected data.
+    The first ``first_steps`` steps use the uncorrected data: early residuals still contain structure of the
+    object, which could be mistaken for stripes. Reported residuals are those of the uncorrected data.
 
     Attributes:
         solver: The :class:`pfitre_jax.interfaces.Solver`.
         stripes: Whether to correct column offsets.
         gains: Whether to correct view gains.
-        after: Steps with uncorrected data; 0 for a solver that starts from an initial estimate.
+        first_steps: Number of steps with uncorrected data; 0 for a solver with an initial estimate.
     """
 
     solver: Solver
     stripes: bool = dataclasses.field(default=False, metadata={"static": True})
     gains: bool = dataclasses.field(default=False, metadata={"static": True})
-    after: int = dataclasses.field(default=0, metadata={"static": True})
+    first_steps: int = dataclasses.field(default=0, metadata={"static": True})
 
     def init(self, problem: Problem, x0: Array) -> tuple[Iterate, SelfCalibrationState]:
         iterate, inner = self.solver.init(problem, x0)
@@ -68,29 +68,29 @@ class SelfCalibration(Solver[SelfCalibrationState]):
         self, problem: Problem, iterate: Iterate, state: SelfCalibrationState
     ) -> tuple[Iterate, SelfCalibrationState]:
         corrected = self._corrected(problem, iterate, state)
-        new, inner = self.solver.step(corrected, self._seen(iterate, state), state.inner)
+        new, inner = self.solver.step(corrected, self._with_inner_residual(iterate, state), state.inner)
         return self._wrap(problem, corrected, new, inner, state.steps + 1)
 
     def finish(self, problem: Problem, iterate: Iterate, state: SelfCalibrationState) -> Array:
         corrected = self._corrected(problem, iterate, state)
-        return self.solver.finish(corrected, self._seen(iterate, state), state.inner)
+        return self.solver.finish(corrected, self._with_inner_residual(iterate, state), state.inner)
 
     def proposal(self, iterate: Iterate, state: SelfCalibrationState) -> Array:
-        return self.solver.proposal(self._seen(iterate, state), state.inner)
+        return self.solver.proposal(self._with_inner_residual(iterate, state), state.inner)
 
     def _wrap(self, problem, corrected, iterate, inner, steps):
         # A x is the same in both residuals.
         residual = iterate.residual + problem.mask * (corrected.sinogram - problem.sinogram)
-        may_stop = iterate.may_stop & (steps > self.after)
+        may_stop = iterate.may_stop & (steps > self.first_steps)
         return Iterate(iterate.x, residual, may_stop), SelfCalibrationState(inner, iterate.residual, steps)
 
-    def _seen(self, iterate, state):
-        """The iterate with the residual that the solver sees."""
+    def _with_inner_residual(self, iterate, state):
+        """The iterate with the residual of the corrected data, as the wrapped solver expects it."""
         return dataclasses.replace(iterate, residual=state.residual)
 
     def _corrected(self, problem, iterate, state):
         corrected = correct_detector(problem, iterate.residual, stripes=self.stripes, gains=self.gains)
-        sinogram = jnp.where(state.steps >= self.after, corrected.sinogram, problem.sinogram)
+        sinogram = jnp.where(state.steps >= self.first_steps, corrected.sinogram, problem.sinogram)
         return dataclasses.replace(problem, sinogram=sinogram)
 
 
@@ -131,7 +131,7 @@ def column_offsets(
 
     A detector element whose flat field is wrong by a factor adds a constant to all its line integrals: a
     stripe in the sinogram, an arc in the image. The offset is the median over the views of ``M(y - A x)``,
-    less its running median over :data:`NEIGHBOURS` columns; 0 below :data:`DEVIATIONS`.
+    minus its running median over :data:`MEDIAN_COLUMNS` columns; 0 below :data:`MIN_DEVIATIONS`.
 
     Args:
         residual: (views, columns), ``M(A x - y)``.
@@ -141,9 +141,9 @@ def column_offsets(
     median = jnp.nanmedian(valid, axis=-2, keepdims=True)
     spread = jnp.nanmedian(jnp.abs(valid - median), axis=-2, keepdims=True) / MAD
     views = jnp.sum(mask, axis=-2, keepdims=True)
-    # Standard deviation of the median of as many normal values.
+    # Standard deviation of the median of this number of normal values.
     deviation = spread * jnp.sqrt(jnp.pi / 2 / jnp.maximum(views, 1))
-    return jnp.where(views >= FEWEST, _threshold(median - _running_median(median), deviation), 0)
+    return jnp.where(views >= MIN_BINS, _threshold(median - _running_median(median), deviation), 0)
 
 
 def view_gains(
@@ -155,7 +155,7 @@ def view_gains(
 
     For beams that fluctuate, dwell times that differ, and views that were normalised. The gain is 1 plus the
     factor of ``M A x`` in ``M(y - A x)``, less the median of that factor over the views; 1 below
-    :data:`DEVIATIONS`.
+    :data:`MIN_DEVIATIONS`.
 
     Args:
         residual: (views, columns), ``M(A x - y)``.
@@ -169,17 +169,17 @@ def view_gains(
     deviation = jnp.sqrt(rest / jnp.maximum(bins - 1, 1) / jnp.where(energy > 0, energy, jnp.inf))
     valid = jnp.where(energy > 0, slope, jnp.nan)
     excess = slope - jnp.nan_to_num(jnp.nanmedian(valid, axis=-2, keepdims=True))
-    measurable = (energy > 0) & (bins >= FEWEST)
+    measurable = (energy > 0) & (bins >= MIN_BINS)
     return 1 + jnp.where(measurable, jnp.maximum(_threshold(excess, deviation), -0.9), 0)
 
 
 def _threshold(values, deviation):
-    """``values``, and 0 where they are at most :data:`DEVIATIONS` deviations, or NaN."""
-    return jnp.where(jnp.abs(values) > DEVIATIONS * deviation, values, 0)
+    """``values``, and 0 where they are at most :data:`MIN_DEVIATIONS` deviations, or NaN."""
+    return jnp.where(jnp.abs(values) > MIN_DEVIATIONS * deviation, values, 0)
 
 
 def _running_median(values):
     """Running median along the last axis, without NaN, mirrored at the ends."""
-    columns = np.pad(np.arange(values.shape[-1]), NEIGHBOURS // 2, mode="reflect")
-    index = np.lib.stride_tricks.sliding_window_view(columns, NEIGHBOURS)
+    columns = np.pad(np.arange(values.shape[-1]), MEDIAN_COLUMNS // 2, mode="reflect")
+    index = np.lib.stride_tricks.sliding_window_view(columns, MEDIAN_COLUMNS)
     return jnp.nanmedian(values[..., index], axis=-1)

@@ -22,12 +22,12 @@ ITERATIONS = 8
 HQS_SOLVER = HQS(Smooth(0.95), 0.02)
 
 
-def calibrated(solver, after=0):
-    return SelfCalibration(solver, stripes=True, gains=True, after=after)
+def calibrated(solver, first_steps=0):
+    return SelfCalibration(solver, stripes=True, gains=True, first_steps=first_steps)
 
 
-def reweighted(solver, after=0):
-    return Reweighted(solver, Huber("auto"), after)
+def reweighted(solver, first_steps=0):
+    return Reweighted(solver, Huber("auto"), first_steps)
 
 
 SOLVERS = {

@@ -12,7 +12,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.solvers.wrappers.self_calibration import FEWEST, SelfCalibration, column_offsets, view_gains
+from pfitre_jax.solvers.wrappers.self_calibration import MIN_BINS, SelfCalibration, column_offsets, view_gains
 
 VIEWS, COLUMNS = 60, 80
 NOISE = np.random.default_rng(0).standard_normal((VIEWS, COLUMNS)).astype(np.float32)
@@ -66,9 +66,9 @@ def test_invalid_bins_say_nothing():
 
 def test_few_bins_say_nothing_of_themselves():
     """They fit each other whatever they hold."""
-    few = (np.arange(VIEWS) < FEWEST - 1)[:, None] * EVERY
+    few = (np.arange(VIEWS) < MIN_BINS - 1)[:, None] * EVERY
     assert not np.any(column_offsets(-few * NOISE, few))
-    few = (np.arange(COLUMNS) < FEWEST - 1)[None, :] * EVERY
+    few = (np.arange(COLUMNS) < MIN_BINS - 1)[None, :] * EVERY
     assert np.all(np.asarray(view_gains(-few * NOISE, 10 * few, few)) == 1)
 
 
@@ -76,7 +76,7 @@ def test_a_method_does_not_converge_before_it_looks():
     n = 16
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
     problem = SliceProblem.create(A, A(jnp.ones((n, n))))
-    solver = SelfCalibration(FISTATV(1e-2), stripes=True, after=12)
+    solver = SelfCalibration(FISTATV(1e-2), stripes=True, first_steps=12)
     solution = run(solver, problem, jnp.zeros((n, n)), iterations=30, tolerance=0.5)
     assert int(solution.stats["iterations"]) == 13
 
@@ -89,7 +89,7 @@ def test_a_method_sees_the_data_without_them():
     image[10:20, 8:24] = 1
     clean = A(jnp.asarray(image))
     problem = SliceProblem.create(A, clean.at[:, 13].add(3.0))
-    solver = SelfCalibration(FISTATV(1e-4), stripes=True, after=20)
+    solver = SelfCalibration(FISTATV(1e-4), stripes=True, first_steps=20)
     error = lambda solver: float(  # noqa: E731
         jnp.linalg.norm(run(solver, problem, jnp.zeros((n, n)), iterations=100).value - image)
     )
@@ -104,6 +104,8 @@ def test_a_method_is_itself_until_it_looks():
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
     problem = SliceProblem.create(A, jnp.asarray(NOISE[:20, :n]) + 3)
     plain = run(FISTATV(1e-4), problem, jnp.zeros((n, n)), iterations=6)
-    later = run(SelfCalibration(FISTATV(1e-4), True, True, after=6), problem, jnp.zeros((n, n)), iterations=6)
+    later = run(
+        SelfCalibration(FISTATV(1e-4), True, True, first_steps=6), problem, jnp.zeros((n, n)), iterations=6
+    )
     np.testing.assert_allclose(later.value, plain.value, atol=1e-6)
     np.testing.assert_allclose(later.stats["residual"], plain.stats["residual"], rtol=1e-5)
