@@ -76,17 +76,13 @@ def test_every_experiment_is_listed():
         assert names <= listed, f"{page.name} lacks {sorted(names - listed)}"
 
 
-#: Tables of the training configuration whose keys still have to be described.
-UNDESCRIBED = {"pairs", "scenes"}
-
-
 def test_every_key_of_a_configuration_is_described():
     hooks = runpy.run_path(str(DOCS / "hooks.py"))
     hints = typing.get_type_hints(TrainingConfig)
     tables = {name: cls for name, cls in hints.items() if dataclasses.is_dataclass(cls)} | {"stages": Stage}
     for name, cls in tables.items():
         missing = {field.name for field in dataclasses.fields(cls)} - set(hooks["attributes"](cls))
-        assert not missing or name in UNDESCRIBED, f"[{name}]: {sorted(missing)}"
+        assert not missing, f"[{name}]: {sorted(missing)}"
 
 
 def test_the_functions_that_a_projection_passes_exist():

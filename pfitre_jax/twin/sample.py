@@ -1,6 +1,6 @@
-"""Sample of the package: a simulated limited-angle scan of circuits, with its truth.
+"""Example scan of the package: a simulated limited-angle scan of circuits, with its truth.
 
-``python -m pfitre_jax.twin.sample`` writes it again (``pfitre_jax/samples/chip.npz``).
+``python -m pfitre_jax.twin.sample`` writes it to ``pfitre_jax/samples/chip.npz``.
 """
 
 from __future__ import annotations
@@ -20,23 +20,34 @@ from pfitre_jax.twin.artifacts.view_shifts import draw_shifts
 from pfitre_jax.twin.projection import bin_down, project_finely
 from pfitre_jax.twin.scenes.heldout import heldout
 
+#: File of the example scan.
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "chip.npz"
-#: Seeds of the scenes, one for each row, drawn by the held-out generator.
+#: Seed of the held-out scene of each row.
 SCENES = (519, 501, 502, 521, 508, 510, 536, 528)
-#: The field of the scenes is narrower than the detector, so that every view sees the whole object.
+#: Width of the scenes, pixels; narrower than the detector, so that every view contains the whole object.
 FIELD = 128
+#: Number of detector columns.
 COLUMNS = 140
+#: Column of the rotation axis.
 CENTER = 68.2
+#: Standard deviation of the noise over the largest value of a sinogram.
 NOISE = 0.01
+#: Standard deviation of the gains of the views.
 GAIN = 0.01
+#: Standard deviation of the shifts of the views, bins.
 SHIFT = 0.15
-#: 48 views over 84 degrees; 96 degrees are missing. The last three are views of the range's end from behind,
-#: as a stage gives them, and tell where the rotation axis is.
+#: Angles of the views, degrees: 48 views over 84 degrees, and three views that are opposite to the end of
+#: this range, which determine the rotation axis. 96 degrees are missing.
 THETA_DEG = np.concatenate([np.linspace(-66.0, 18.0, 48), [114.0, 116.0, 118.0]])
 
 
 def make() -> dict[str, np.ndarray]:
-    """The sample: projections (views, rows, columns), theta_deg, center, truth (rows, ny, nx)."""
+    """Simulates the scan.
+
+    Returns:
+        The arrays of the file: ``projections`` (views, rows, columns), ``theta_deg`` (views,), ``center`` ()
+        and ``truth`` (rows, ny, nx).
+    """
     k_noise, k_gain, k_shift = jax.random.split(jax.random.key(20), 3)
     shifts = draw_shifts(k_shift, THETA_DEG.size, SHIFT)
     geometry = ParallelGeometry.create(np.deg2rad(THETA_DEG), COLUMNS, CENTER, np.asarray(shifts))

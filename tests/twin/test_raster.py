@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pfitre_jax.twin.scenes.raster import averaging, coverage, resample
+from pfitre_jax.twin.scenes.raster import averaging_matrix, coverage, resample
 
 TRIANGLE = np.array([(0.3, 0.2), (6.7, 1.2), (3.1, 7.9)])
 
@@ -47,11 +47,11 @@ def test_nothing_drawn_is_nothing():
 
 
 def test_averaging_keeps_means_and_follows_a_slope():
-    matrix = averaging(2.3, 10.5, 20, 6)
+    matrix = averaging_matrix(2.3, 10.5, 20, 6)
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
     # The mean of a straight line over a part is its value in the middle of pixels that lie wholly inside.
     middles = 2.0 + 12 * (np.arange(3) + 0.5) / 3
-    np.testing.assert_allclose(averaging(2, 12, 20, 3) @ (np.arange(20) + 0.5), middles)
+    np.testing.assert_allclose(averaging_matrix(2, 12, 20, 3) @ (np.arange(20) + 0.5), middles)
 
 
 def test_resampling_follows_a_slope_both_ways():

@@ -174,13 +174,11 @@ def test_a_segment_has_the_area_and_place_of_its_cell():
 
 
 def test_lattice_wires_meet_in_square_corners():
-    first, second = tracks.lattice(
-        Draw(jax.random.uniform(jax.random.key(0), (20000,))), 0.08, fill=0.4, on=1.0
-    )
+    first, second = tracks.maze(Draw(jax.random.uniform(jax.random.key(0), (20000,))), 0.08, fill=0.4, on=1.0)
     x, y = coordinates(256)
     image = np.asarray(jnp.maximum(draw_layer(first, y, x, 1 / 256), draw_layer(second, x, y, 1 / 256)))
     # With no edge dropped the maze is a spanning tree: every node inside the field is covered.
-    u, v = (np.asarray(c) for c in (first.centre, second.centre))
+    u, v = (np.asarray(c) for c in (first.center, second.center))
     nodes = [(a, b) for a in u for b in v if max(abs(a), abs(b)) < 0.45]
     half = float(first.half.max())
     for a, b in nodes:

@@ -1,9 +1,9 @@
-"""Procedural circuits: slices in the plane of a chip's copper wiring, or across it.
+"""Procedural circuits: slices in the plane of a chip's wiring, or across it.
 
-One key gives one scene. Four wiring layers (:mod:`pfitre_jax.twin.scenes.tracks`) share a frame of random
-orientation. Each is restricted to areas of the sample and weighted as in a row that contains parts of
-neighbouring layers; their union is the wiring. Blocks (pads, rails, substrate), defects, the outline of the
-sample, its matrix and a capping layer follow.
+A scene joins up to four wiring layers (:mod:`pfitre_jax.twin.scenes.tracks`) in a common frame of random
+orientation. Each layer is limited to an area of the sample and weighted as in a row that straddles
+neighbouring layers. Blocks (pads, rails, substrate), the outline of the sample, its matrix, a capping layer
+and defects follow.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pfitre_jax.twin.scenes import outlines, tracks
+from pfitre_jax.twin.scenes import tracks
+from pfitre_jax.twin.scenes.outlines import random_outline
 from pfitre_jax.twin.scenes.shapes import Draw, box, coordinates, inside, support
 
-#: Kinds of scenes and their relative frequencies.
+#: Kinds of scenes and their probabilities.
 KINDS = {
     "tracks": 0.16,  # one direction, a few wires across
     "patches": 0.16,  # both directions, each in its own area
@@ -26,19 +27,24 @@ KINDS = {
     "section": 0.16,  # vertical cut: layers above each other, vias
     "sparse": 0.07,  # a few isolated wires
     "arrays": 0.07,  # via and fill arrays
-    "mixed": 0.10,  # anything beside anything
+    "mixed": 0.10,  # areas of different kinds
 }
+#: Number of wiring layers.
 LAYERS = 4
+#: Largest number of blocks.
 BLOCKS = 5
+#: Largest number of defects.
 DEFECTS = 4
+#: Number of random numbers that a scene may use.
 RANDOM = LAYERS * tracks.RANDOM + 300
 
 
 def circuits(key: Array, n: int) -> Float[Array, "n n"]:
-    """Draws one scene: (n, n), float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
+    """Draws one scene, (n, n), float32 in [0, 1], 0 outside the disc of radius ``0.48 n``.
 
-    Lengths are fractions of the field, so that a key gives the same picture at every ``n``. The pitch is
-    0.027 to 0.2 of the field, 3 to 24 pixels at ``n = 112``.
+    Lengths are fractions of the field, so that a key gives the same scene at every ``n``. The pitch is 0.027
+    to 0.2 of the field, 3 to 24 pixels at ``n = 112``. For many scenes use ``vmap`` or ``lax.map``, which
+    cost the same on a CPU.
 
     Args:
         key: Random key.
@@ -58,13 +64,7 @@ def kind_of(key: Array) -> Int[Array, ""]:
 
 @functools.partial(jax.jit, static_argnums=2)
 def circuit_of_kind(key: Array, kind: Array | int, n: int) -> Float[Array, "n n"]:
-    """Draws a scene of one kind, see :func:`circuits`.
-
-    Args:
-        key: Random key.
-        kind: (), index into :data:`KINDS`.
-        n: Width, pixels; static.
-    """
+    """Draws a scene as :func:`circuits` does, of the kind with an index into :data:`KINDS`."""
     d = Draw(jax.random.uniform(key, (RANDOM,)))
     x, y = coordinates(n)
     soft = d.chance(0.3) * d.log(0.003, 0.02)
@@ -74,25 +74,25 @@ def circuit_of_kind(key: Array, kind: Array | int, n: int) -> Float[Array, "n n"
     across = jnp.stack([-along[1], along[0]])
     u, v = x * across[0] + y * across[1], x * along[0] + y * along[1]
 
-    outline = outlines.outline(d, angle, x, y)
-    du, dv = u - outline.middle @ across, v - outline.middle @ along
+    outline = random_outline(d, angle, x, y)
+    du, dv = u - outline.center @ across, v - outline.center @ along
     wiring = _wiring(d, kind, outline.size, u, v, width)
     wiring, blocks = _blocks(d, wiring, u, v, width)
 
-    # Matrix between the wires, wiring that ends inside the outline, capping layer.
+    # The matrix fills the space between the wires, which end at a margin inside the outline.
     margin = d.chance(0.5) * d.log(0.005, 0.06)
     matrix = d.chance(0.65) * d.uniform(0.0, 0.25)
     wiring = wiring * inside(outline.depth - margin, width)
-    # A nearly empty sample gets one wire through its middle.
-    lone = jnp.maximum(0.012, 0.1 * d.uniform() * outline.size)
+    # An almost empty sample receives one wire through its centre.
+    half_width = jnp.maximum(0.012, 0.1 * d.uniform() * outline.size)
     bare = (jnp.mean(wiring) < 0.012) & (jnp.mean(blocks) < 0.012)
-    wiring = jnp.maximum(wiring, bare * box(du, dv, lone, d.uniform(0.3, 0.9) * outline.size, width))
+    wiring = jnp.maximum(wiring, bare * box(du, dv, half_width, d.uniform(0.3, 0.9) * outline.size, width))
     content = matrix + (1 - matrix) * jnp.maximum(wiring, blocks)
     cap_depth = jnp.where(d.chance(0.5), outline.depth, outline.first_side)
     cap = d.chance(0.22) * d.uniform(0.35, 1.0) * inside(d.log(0.008, 0.05) - cap_depth, width)
     content = _defects(d, jnp.maximum(content, cap), matrix, u, v, width)
 
-    # Mild modulation, and a step in level between two regions.
+    # A mild modulation, and a step in level between two regions.
     wave = 4 * jnp.pi * (d.uniform(-1.0, 1.0) * x + d.uniform(-1.0, 1.0) * y)
     content = content * (1 - d.chance(0.5) * d.uniform(0.0, 0.15) * (1 + jnp.cos(wave + 7 * d.uniform())))
     step = inside(jnp.where(d.chance(0.7), v, x) - d.uniform(-0.25, 0.25), width)
@@ -102,13 +102,22 @@ def circuit_of_kind(key: Array, kind: Array | int, n: int) -> Float[Array, "n n"
     return jnp.clip(image, 0.0, 1.0)
 
 
-def _wiring(d: Draw, kind, size, u, v, width):
-    """Union of the four layers, (n, n), values in [0, 1]."""
+def _wiring(d: Draw, kind: Array | int, size: Array, u: Array, v: Array, width: Array) -> Array:
+    """Draws the wiring layers, joined, (n, n), values in [0, 1].
+
+    Args:
+        d: Random numbers.
+        kind: (), index into :data:`KINDS`.
+        size: (), radius or half diagonal of the sample.
+        u: (n, n), coordinate across the wiring.
+        v: (n, n), coordinate along the wiring.
+        width: (), width of edges.
+    """
     is_kind = [kind == i for i in range(len(KINDS))]
-    one_way, patches, layered, maze, cut, sparse, arrays, mixed = is_kind
+    one_way, patches, layered, maze, vertical, sparse, arrays, mixed = is_kind
     values = d.array(LAYERS, tracks.RANDOM)
 
-    # No pitch so coarse that the sample shows two wires only; fine ones as often as coarse ones.
+    # The coarsest pitch still shows more than two wires; fine pitches are as frequent as coarse ones.
     coarsest = jnp.minimum(0.2, 0.42 * size)
     pitch = jnp.where(sparse, d.log(0.05, 0.2), d.log(0.027, coarsest))
     scale = jnp.stack([1.0, d.log(0.6, 1.7), d.log(0.7, 3.0), d.log(0.5, 2.0)])
@@ -126,23 +135,23 @@ def _wiring(d: Draw, kind, size, u, v, width):
     layers = jax.vmap(lambda r, p, f, o, l, s: tracks.wires(Draw(r), p, fill=f, on=o, run=l, square=s))(
         values, pitches, fill, on, run, square
     )
-    # Kinds exclude each other, so that they can share the first layer's numbers.
-    kept = d.uniform(0.55, 1.0)
-    grid = tracks.lattice(Draw(values[0]), jnp.clip(0.6 * pitch, 0.027, 0.1), fill=fill[0], on=kept)
+    # The kinds exclude each other, so that they can share the first layer's random numbers.
+    grid_share = d.uniform(0.55, 1.0)
+    grid = tracks.maze(Draw(values[0]), jnp.clip(0.6 * pitch, 0.027, 0.1), fill=fill[0], on=grid_share)
     levels = tracks.section(Draw(values[0]), 0.6 * jnp.clip(pitch, 0.027, 0.1), fill=fill[0], on=on[0])
     special = jax.tree.map(
-        lambda g, s, w: jnp.where(maze, jnp.stack(g), jnp.where(cut, jnp.stack(s), w[:2])),
+        lambda g, s, w: jnp.where(maze, jnp.stack(g), jnp.where(vertical, jnp.stack(s), w[:2])),
         *(jax.tree.map(lambda a, b: (a, b), *pair) for pair in (grid, levels)), layers,
         is_leaf=lambda a: isinstance(a, tuple),
     )  # fmt: skip
     layers = jax.tree.map(lambda a, w: jnp.concatenate([a, w[2:]]), special, layers)
 
-    # Frames: along, across, either, either; a diagonal now and then; mazes need the exchanged frame.
-    turn = jnp.stack([False, ~cut, d.chance(0.5), d.chance(0.5)])
+    # The first layer runs along v and the second along u, which a maze relies on; the others run either way.
+    across = jnp.stack([False, ~vertical, d.chance(0.5), d.chance(0.5)])
     diagonal = jnp.stack([False, False, d.chance(0.12), False])
     slanted_u, slanted_v = (u - v) * jnp.sqrt(0.5), (u + v) * jnp.sqrt(0.5)
 
-    # Areas: two half planes or a rectangle, and the rest.
+    # Two areas share the sample: two half planes, or a rectangle and the rest.
     edge_u, edge_v = d.uniform(-0.2, 0.2), d.uniform(-0.2, 0.2)
     half_u, half_v = d.uniform(0.1, 0.3), d.uniform(0.1, 0.3)
     gap = d.chance(0.6) * d.log(0.003, 0.03)
@@ -153,13 +162,13 @@ def _wiring(d: Draw, kind, size, u, v, width):
     )
     first, rest = inside(distance - gap, width), inside(-distance - gap, width)
 
-    # How strongly each layer shows: a row that straddles layers fades from one to the next.
+    # Weights of the layers: a row that straddles two layers fades from one to the other.
     slope = d.uniform(-2.0, 2.0) * v + d.uniform(-2.0, 2.0) * u
     fade = jnp.clip(0.5 + d.uniform(-0.4, 0.4) + d.chance(0.5) * slope, 0.0, 1.0)
     share = jnp.where(d.chance(0.2), 1.0, d.uniform(0.2, 1.0))
     areas = patches | mixed
     both = jnp.where(arrays, share, 1.0)
-    third, fourth = (mixed | d.chance(0.3)) & ~cut, d.chance(0.25) & ~cut
+    third, fourth = (mixed | d.chance(0.3)) & ~vertical, d.chance(0.25) & ~vertical
     gates = [
         jnp.where(areas, first, jnp.where(layered, jnp.minimum(1.0, 2 * fade), 1.0)),
         jnp.where(areas, rest, jnp.where(layered, share * jnp.minimum(1.0, 2 - 2 * fade), both)),
@@ -167,22 +176,22 @@ def _wiring(d: Draw, kind, size, u, v, width):
         fourth * d.uniform(0.3, 1.0) * jnp.where(d.chance(0.5), first, 1.0),
     ]
 
-    # A scan, not a sum of vmapped images: the compiler would compute each layer once per use of it.
-    def join(images, given):
-        union, dark = images
-        layer, turn, diagonal, gate = given
+    # A scan instead of a sum of vmapped images, for which the compiler would compute each layer repeatedly.
+    def join(images: tuple[Array, Array], inputs: tuple) -> tuple[tuple[Array, Array], None]:
+        union, transmission = images
+        layer, across, diagonal, gate = inputs
         a, b = jnp.where(diagonal, slanted_u, u), jnp.where(diagonal, slanted_v, v)
-        image = gate * tracks.draw(layer, jnp.where(turn, b, a), jnp.where(turn, a, b), width)
-        return (jnp.maximum(union, image), dark * (1 - image)), None
+        image = gate * tracks.draw(layer, jnp.where(across, b, a), jnp.where(across, a, b), width)
+        return (jnp.maximum(union, image), transmission * (1 - image)), None
 
     gate_images = jnp.stack([jnp.broadcast_to(gate, u.shape) for gate in gates])
     start = (jnp.zeros_like(u), jnp.ones_like(u))
-    (union, dark), _ = jax.lax.scan(join, start, (layers, turn, diagonal, gate_images))
-    return jnp.where(d.chance(0.5) & ~maze & ~cut, 1 - dark, union)
+    (union, transmission), _ = jax.lax.scan(join, start, (layers, across, diagonal, gate_images))
+    return jnp.where(d.chance(0.5) & ~maze & ~vertical, 1 - transmission, union)
 
 
-def _blocks(d: Draw, wiring, u, v, width):
-    """Rectangles along the wiring (pads, wide rails, a substrate), with the wires cleared around them."""
+def _blocks(d: Draw, wiring: Array, u: Array, v: Array, width: Array) -> tuple[Array, Array]:
+    """Returns the wiring, cleared around blocks, and the blocks: pads, rails, a substrate; each (n, n)."""
     draws = d.array(8, BLOCKS, 1, 1)
     present = draws[0] < jnp.array([0.22, 0.18, 0.14, 0.1, 0.08])[:, None, None]
     long = draws[1] < 0.4
@@ -193,15 +202,18 @@ def _blocks(d: Draw, wiring, u, v, width):
     half_u, half_v = jnp.where(flip, size, other), jnp.where(flip, other, size)
     du = u[None] - 0.8 * (draws[5] - 0.5)
     dv = v[None] - 0.8 * (draws[6] - 0.5)
-    clear = 0.01 + 0.02 * draws[7]
+    clearance = 0.01 + 0.02 * draws[7]
     level = jnp.where(draws[7] < 0.5, 1.0, draws[3]) * present
     depth = jnp.minimum(half_u - jnp.abs(du), half_v - jnp.abs(dv))
-    free = 1 - jnp.max(present * inside(depth + clear, width), axis=0)
+    free = 1 - jnp.max(present * inside(depth + clearance, width), axis=0)
     return wiring * free, jnp.max(level * inside(depth, width), axis=0)
 
 
-def _defects(d: Draw, content, matrix, u, v, width):
-    """Voids and breaks (down to the matrix) and bridges or particles (up to 1): small ellipses."""
+def _defects(d: Draw, content: Array, matrix: Array, u: Array, v: Array, width: Array) -> Array:
+    """Returns the content with small elliptic defects, (n, n).
+
+    Voids and breaks have the level of the matrix, bridges and particles have the level 1.
+    """
     draws = d.array(6, DEFECTS, 1, 1)
     present = draws[0] < 0.12
     size = 0.006 * (0.04 / 0.006) ** draws[1]

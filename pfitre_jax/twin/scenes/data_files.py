@@ -53,7 +53,7 @@ def find_files(family: str, patterns: Sequence[str]) -> list[Path]:
     Raises:
         FileNotFoundError: If nothing matches a pattern.
     """
-    found: dict[Path, None] = {}
+    matches: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
         base = Path(path.anchor) if path.is_absolute() else data_folder()
@@ -66,8 +66,8 @@ def find_files(family: str, patterns: Sequence[str]) -> list[Path]:
             where = "" if path.is_absolute() else f" in {data_folder()}"
             fix = "" if path.is_absolute() else "; set PFITRE_DATA to the folder of the data"
             raise FileNotFoundError(f"no file for {family} at {pattern}{where}{fix}")
-        found |= dict.fromkeys(files)
-    return list(found)
+        matches |= dict.fromkeys(files)
+    return list(matches)
 
 
 def is_held_out(path: str | os.PathLike) -> bool:

@@ -1,8 +1,8 @@
 """Held-out circuits, for validation only: drawn by other rules than :mod:`pfitre_jax.twin.scenes.circuits`.
 
-Here nets are routed, test structures constructed and cells repeated, as rectangles on a fine canvas in the
-layout's frame; the canvas is then turned and averaged into pixels. Nothing of the training scenes is used,
-and no prior may be trained or tuned on these. NumPy, seeded, not meant to be fast (about 0.1 s).
+Nets are routed, test structures constructed and cells repeated, as rectangles on a fine canvas in the frame
+of the layout. The canvas is then rotated and averaged over pixels. The scenes share no code with the training
+scenes, and no prior may be trained or tuned on them. They are drawn by NumPy, in about 0.1 s each.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ class _Canvas:
         self.image = np.zeros((CANVAS, CANVAS), np.float32)
 
     def rectangle(self, x0, y0, x1, y1, level=1.0):
+        """Draws a rectangle between two corners."""
         (x0, x1), (y0, y1) = sorted((x0, x1)), sorted((y0, y1))
         i0, i1, j0, j1 = (round((float(t) + 0.5) * CANVAS) for t in (y0, y1, x0, x1))
         self.image[max(i0, 0) : max(i1, 0), max(j0, 0) : max(j1, 0)] = level
 
     def wire(self, points, width, level=1.0):
-        """A rectilinear wire through ``points [(x, y), ...]`` with square ends."""
+        """Draws a rectilinear wire through ``points [(x, y), ...]`` with square ends."""
         h = width / 2
         for (x0, y0), (x1, y1) in pairwise(points):
             self.rectangle(min(x0, x1) - h, min(y0, y1) - h, max(x0, x1) + h, max(y0, y1) + h, level)
 
     def slanted(self, start, end, width, level=1.0):
-        """A straight wire at any angle."""
+        """Draws a straight wire at any angle."""
         t = (np.arange(CANVAS) + 0.5) / CANVAS - 0.5
         x, y = t[None, :] - start[0], t[:, None] - start[1]
         dx, dy = end[0] - start[0], end[1] - start[1]
@@ -52,51 +53,51 @@ def _log(rng, low, high):
 
 
 def _routed(rng, canvas):
-    """Lee routing: nets find the shortest free way through a grid."""
+    """Lee routing: each net takes a shortest free path through a grid."""
     pitch = _log(rng, 0.028, 0.1)
     width = pitch * rng.uniform(0.35, 0.7)
     m = int(0.96 / pitch)
     free = rng.random((m, m)) > rng.uniform(0.0, 0.1)
-    place = lambda c: ((c[1] - (m - 1) / 2) * pitch, (c[0] - (m - 1) / 2) * pitch)  # noqa: E731
+    position = lambda c: ((c[1] - (m - 1) / 2) * pitch, (c[0] - (m - 1) / 2) * pitch)  # noqa: E731
     for _ in range(int(rng.uniform(0.2, 1.0) * m) + 4):
         cells = np.argwhere(free)
         if len(cells) < 2:
             break
         start, end = (tuple(int(i) for i in cells[k]) for k in rng.integers(len(cells), size=2))
-        path = _shortest(free, start, end, rng)
+        path = _shortest_path(free, start, end, rng)
         for c in path:
             free[c] = False
         if len(path) > 1:
-            canvas.wire([place(c) for c in path], width)
+            canvas.wire([position(c) for c in path], width)
             side = width * rng.uniform(1.0, 1.5) / 2
-            for x, y in (place(path[0]), place(path[-1])):
+            for x, y in (position(path[0]), position(path[-1])):
                 canvas.rectangle(x - side, y - side, x + side, y + side)
 
 
-def _shortest(free, start, end, rng):
-    """Cells of a shortest path of free cells, or none."""
+def _shortest_path(free, start, end, rng):
+    """Returns the cells of a shortest path of free cells; an empty list if there is none."""
     steps = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])[rng.permutation(4)].tolist()
-    came = {start: None}
+    previous = {start: None}
     queue = deque([start])
     while queue:
-        here = queue.popleft()
-        if here == end:
+        cell = queue.popleft()
+        if cell == end:
             path = []
-            while here is not None:
-                path.append(here)
-                here = came[here]
+            while cell is not None:
+                path.append(cell)
+                cell = previous[cell]
             return path
         for di, dj in steps:
-            there = (here[0] + di, here[1] + dj)
-            inside = 0 <= there[0] < free.shape[0] and 0 <= there[1] < free.shape[1]
-            if inside and free[there] and there not in came:
-                came[there] = here
-                queue.append(there)
+            neighbour = (cell[0] + di, cell[1] + dj)
+            inside = 0 <= neighbour[0] < free.shape[0] and 0 <= neighbour[1] < free.shape[1]
+            if inside and free[neighbour] and neighbour not in previous:
+                previous[neighbour] = cell
+                queue.append(neighbour)
     return []
 
 
 def _channel(rng, canvas):
-    """Channel routing: pins above and below, a trunk per net on the first track that is free (left edge)."""
+    """Left-edge channel routing: pins on two sides, and the trunk of each net on the first free track."""
     pitch = _log(rng, 0.03, 0.09)
     width = pitch * rng.uniform(0.35, 0.65)
     branch_level = rng.uniform(0.4, 1.0)
@@ -128,7 +129,7 @@ def _channel(rng, canvas):
 
 
 def _serpentine(rng, canvas):
-    """A meander from one pad to another, perhaps two of them, perhaps in blocks."""
+    """One or two meanders, each from one pad to another."""
     blocks = int(rng.integers(1, 3))
     for left in np.linspace(-0.42, 0.42, blocks + 1)[:-1]:
         right = left + 0.84 / blocks - 0.05
@@ -144,7 +145,7 @@ def _serpentine(rng, canvas):
 
 
 def _comb(rng, canvas):
-    """Interdigitated combs with backbones."""
+    """Two interdigitated combs."""
     pitch = _log(rng, 0.03, 0.1)
     width = pitch * rng.uniform(0.3, 0.7)
     backbone = rng.uniform(0.02, 0.08)
@@ -177,7 +178,7 @@ def _spiral(rng, canvas):
 
 
 def _memory(rng, canvas):
-    """A cell of random rectangles, repeated with mirroring, under word lines."""
+    """A cell of random rectangles, repeated with mirroring, in half of the scenes under word lines."""
     cell_x, cell_y = _log(rng, 0.08, 0.25), _log(rng, 0.08, 0.25)
     parts = [
         (
@@ -326,12 +327,12 @@ def heldout(seed: int, n: int) -> HeldOut:
     canvas = wiring(kind, rng)
     angle = rng.uniform(0.0, 2 * np.pi)
     frame = Frame.at_angle(angle, n)
-    wires = frame.take(canvas)
+    wires = frame.sample(canvas)
 
     matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
     outline = frame.outline(rng)
     image = (matrix + (1 - matrix) * wires) * rng.uniform(0.75, 1.0) * outline
-    return HeldOut(frame.pixels(image), kind, direction(kind, angle))
+    return HeldOut(frame.average_pixels(image), kind, direction(kind, angle))
 
 
 def wiring(kind: str, rng: np.random.Generator) -> Float[np.ndarray, "canvas canvas"]:
@@ -370,7 +371,7 @@ class Frame(NamedTuple):
         x, y = t[None, :], -t[:, None]
         return cls(x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle))
 
-    def take(self, canvas: np.ndarray) -> np.ndarray:
+    def sample(self, canvas: np.ndarray) -> np.ndarray:
         """Returns the values of a layer (canvas, canvas) at the points."""
         index = lambda w: np.clip(((w + 0.5) * CANVAS).astype(int), 0, CANVAS - 1)  # noqa: E731
         return canvas[index(self.v), index(self.u)]
@@ -380,7 +381,7 @@ class Frame(NamedTuple):
         edge = 0.48 - SAMPLES / self.u.shape[0]
         return _outline(rng, self.u, self.v) & (self.x**2 + self.y**2 < edge**2)
 
-    def pixels(self, image: np.ndarray) -> Float[np.ndarray, "n n"]:
+    def average_pixels(self, image: np.ndarray) -> Float[np.ndarray, "n n"]:
         """Returns the means over the points of each pixel, (n, n)."""
         n = len(image) // SAMPLES
         return image.reshape(n, SAMPLES, n, SAMPLES).mean(axis=(1, 3)).astype(np.float32)
@@ -388,15 +389,15 @@ class Frame(NamedTuple):
 
 def _outline(rng, u, v):
     """A superellipse, a convex polygon or the whole field; rotated against the wiring or not."""
-    turn = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, np.pi)
-    a, b = u * np.cos(turn) + v * np.sin(turn), v * np.cos(turn) - u * np.sin(turn)
-    draw = rng.random()
-    if draw < 0.5:
+    rotation = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, np.pi)
+    a, b = u * np.cos(rotation) + v * np.sin(rotation), v * np.cos(rotation) - u * np.sin(rotation)
+    kind = rng.random()
+    if kind < 0.5:
         power = rng.choice([2.0, 3.0, 8.0, 30.0])
-        # A box-like one must have its corners in the field.
+        # The corners of an almost rectangular outline must lie in the field.
         reach = 0.47 * (1.0 if power < 4 else 0.74)
         return (np.abs(a) / reach) ** power + (np.abs(b) / (reach * rng.uniform(0.5, 1.0))) ** power < 1
-    if draw < 0.85:
+    if kind < 0.85:
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(5, 9))))
         mask = np.ones(np.broadcast_shapes(a.shape, b.shape), bool)
         for phi in angles:

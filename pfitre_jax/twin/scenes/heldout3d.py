@@ -60,28 +60,28 @@ def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> Hel
         )
     spacing = 1 / n if spacing is None else spacing
     rng = np.random.default_rng([20262, seed])
-    angle, towards = rng.uniform(0, 2 * np.pi, 2)
+    angle, direction = rng.uniform(0, 2 * np.pi, 2)
     slope = np.tan(np.deg2rad(rng.uniform(*TILT_DEG)))
     frame = Frame.at_angle(angle, n)
     outline = frame.outline(rng)
     matrix = rng.uniform(0.0, 0.2) * (rng.random() < 0.6)
     bright = rng.uniform(0.75, 1.0) * outline
 
-    # Heights that the rows reach, the tilt included; the lowest layer begins somewhere below.
-    reach = rows * spacing / 2 + slope / 2
-    height = -reach - rng.uniform(0, THICKNESS[0])
+    # The tilted rows lie between -extent and extent; the lowest layer starts below.
+    extent = rows * spacing / 2 + slope / 2
+    height = -extent - rng.uniform(0, THICKNESS[0])
     layers: list[tuple[np.ndarray, float, float, np.ndarray]] = []
     kinds: list[str] = []
-    while height < reach:
+    while height < extent:
         kind = LAYERS[(seed + len(layers) * (1 + seed // len(LAYERS))) % len(LAYERS)]
         canvas = wiring(kind, rng)
         thickness = np.exp(rng.uniform(*np.log(THICKNESS)))
         cells = rng.random((int(1 / VIA), int(1 / VIA))) < rng.uniform(0.1, 0.5)
-        layers.append((frame.take(np.rot90(canvas, len(layers) % 2)), height, height + thickness, cells))
+        layers.append((frame.sample(np.rot90(canvas, len(layers) % 2)), height, height + thickness, cells))
         kinds.append(kind)
         height += thickness * (1 + rng.uniform(*GAP))
 
-    tilted = slope * (frame.x * np.cos(towards) + frame.y * np.sin(towards))
+    tilted = slope * (frame.x * np.cos(direction) + frame.y * np.sin(direction))
     images = []
     for z in spacing * (np.arange(rows) - (rows - 1) / 2):
         low, high = z + tilted - spacing / 2, z + tilted + spacing / 2
@@ -89,22 +89,22 @@ def heldout3d(seed: int, rows: int, n: int, spacing: float | None = None) -> Hel
         for number, (wires, bottom, top, cells) in enumerate(layers):
             metal += _overlap(low, high, bottom, top) / spacing * wires
             if number + 1 < len(layers):
-                above, end = layers[number + 1][:2]
-                gap = _overlap(low, high, top, end) / spacing
+                upper_wires, upper_bottom = layers[number + 1][:2]
+                gap = _overlap(low, high, top, upper_bottom) / spacing
                 if gap.any():
-                    metal += gap * np.minimum(wires, above) * _cells(cells, frame)
-        images.append(frame.pixels((matrix + (1 - matrix) * metal) * bright))
+                    metal += gap * np.minimum(wires, upper_wires) * _has_via(cells, frame)
+        images.append(frame.average_pixels((matrix + (1 - matrix) * metal) * bright))
     half = rows * spacing / 2
-    most = int(np.argmax([_overlap(-half, half, bottom, top) for _, bottom, top, _ in layers]))
-    return HeldOut3D(np.clip(np.stack(images), 0, 1), kinds[most])
+    thickest = int(np.argmax([_overlap(-half, half, bottom, top) for _, bottom, top, _ in layers]))
+    return HeldOut3D(np.clip(np.stack(images), 0, 1), kinds[thickest])
 
 
 def _overlap(low, high, bottom, top):
-    """Length that two intervals share."""
+    """Returns the length of the intersection of two intervals."""
     return np.clip(np.minimum(high, top) - np.maximum(low, bottom), 0, None)
 
 
-def _cells(cells, frame: Frame):
-    """Which points lie in a cell that carries a via."""
+def _has_via(cells, frame: Frame):
+    """Returns whether each point lies in a cell with a via, (samples, samples)."""
     index = lambda w: np.clip(((w + 0.5) * len(cells)).astype(int), 0, len(cells) - 1)  # noqa: E731
     return cells[index(frame.v), index(frame.u)]

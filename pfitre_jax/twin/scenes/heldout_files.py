@@ -13,12 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from pfitre_jax.twin.scenes import images, layouts, outlines, volumes
-from pfitre_jax.twin.scenes.bank import FIELD, view
+from pfitre_jax.twin.scenes import images, layouts, volumes
+from pfitre_jax.twin.scenes.bank import FIELD_SHARE, view
 from pfitre_jax.twin.scenes.data_files import data_folder
 from pfitre_jax.twin.scenes.layouts import has_gdstk
+from pfitre_jax.twin.scenes.outlines import random_outline
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
 
 #: Files of each source, under the data folder.
@@ -36,8 +37,8 @@ _READERS: dict[str, tuple[Callable[..., Any], Callable[..., np.ndarray]]] = {
     "battery": (images.read_image, images.tile),
     "rock": (volumes.read_volume, volumes.tile),
 }
-# Mean gray value below which a scene is drawn again, and the largest number of draws.
-_BARE, _TRIALS, _JUDGED = 0.04, 20, 64
+# Smallest mean gray value of a scene, at the width in pixels at which it is measured, and number of trials.
+_MIN_MEAN, _MEASURED_WIDTH, _TRIALS = 0.04, 64, 20
 
 
 def available(source: str) -> bool:
@@ -79,10 +80,10 @@ def scene(source: str, seed: int, n: int) -> Float[np.ndarray, "n n"]:
         square = cut(content, np.random.default_rng([20262, seed, trial]))
         tile = jnp.asarray(np.round(255 * square).astype(np.uint8))
         key = jax.random.fold_in(jax.random.key(seed), trial)
-        # Judged at one size, so that a seed gives the same picture at every n.
-        if float(_shown(tile, key, _JUDGED).mean()) > _BARE:
+        # The mean is taken at one width, so that a seed gives the same picture at every n.
+        if float(_scene_from_tile(tile, key, _MEASURED_WIDTH).mean()) > _MIN_MEAN:
             break
-    return np.asarray(_shown(tile, key, n))
+    return np.asarray(_scene_from_tile(tile, key, n))
 
 
 def _files(source: str) -> tuple[str, ...]:
@@ -97,11 +98,12 @@ def _read(source: str, path: str):
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _shown(tile, key, n: int):
+def _scene_from_tile(tile: Array, key: Array, n: int) -> Float[Array, "n n"]:
+    """Draws a scene from a tile: rotated, magnified, and mostly cut to the outline of a sample."""
     d = Draw(jax.random.uniform(key, (60,)))
     x, y = coordinates(n)
-    angle, share = 2 * jnp.pi * d.uniform(), d.log(*FIELD)
+    angle, share = 2 * jnp.pi * d.uniform(), d.log(*FIELD_SHARE)
     picture = view(tile, n, angle, share, 2 * d.array(2) - 1, d.chance(0.5))
-    outline = outlines.outline(d, angle, x, y)
+    outline = random_outline(d, angle, x, y)
     sample = jnp.where(d.chance(0.6), inside(outline.depth, 1.0 / n), 1.0)
     return jnp.clip(picture * sample * support(x, y, 1.0 / n), 0.0, 1.0)

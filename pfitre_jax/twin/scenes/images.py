@@ -1,4 +1,4 @@
-"""Pictures from files (PNG, JPEG, TIFF and what else Pillow, which matplotlib brings, can read) as scenes."""
+"""Pictures from files as scenes: PNG, JPEG, TIFF and other formats that Pillow reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pfitre_jax.twin.scenes.bank import FLAT, SIDE, Bank
+from pfitre_jax.twin.scenes.bank import MIN_DEVIATION, SIDE, Bank
 from pfitre_jax.twin.scenes.raster import resample
 
 #: Pictures with more pixels are refused.
@@ -90,7 +90,7 @@ def tile(
         extent = min(np.exp(rng.uniform(np.log(min(side, shorter)), np.log(shorter))), shorter)
         top, left = (rng.uniform(0, size - extent) for size in image.shape)
         cut = resample(image, top, left, extent, side).astype(np.float32)
-        if cut.std() > FLAT:
+        if cut.std() > MIN_DEVIATION:
             return np.clip(cut, 0.0, 1.0)
     raise ValueError(
         f"{_TRIALS} squares of a picture {image.shape} are flat; expected a picture with contrast"
@@ -128,9 +128,11 @@ def _picture(path: Path):
     try:
         with Image.open(path) as image:
             _check_size(path, image.width * image.height)
-            # Palettes hold colours; "I;16" and "L" are grey as they are.
-            plain = {"P": "RGBA", "1": "L", "CMYK": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
-            return np.asarray(image.convert(plain[image.mode]) if image.mode in plain else image)
+            # Palettes contain colours; "I;16" and "L" are gray values already.
+            converted_mode = {"P": "RGBA", "1": "L", "CMYK": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
+            return np.asarray(
+                image.convert(converted_mode[image.mode]) if image.mode in converted_mode else image
+            )
     except (OSError, SyntaxError) as error:
         raise ValueError(
             f"{path} cannot be read as a picture ({error}); expected PNG, JPEG or TIFF"

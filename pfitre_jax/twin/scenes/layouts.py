@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from pfitre_jax.twin.scenes.bank import SIDE, Bank
-from pfitre_jax.twin.scenes.raster import averaging, coverage
+from pfitre_jax.twin.scenes.raster import averaging_matrix, coverage
 
 #: Range of the pitch of the finest wires, in pixels of a field of 112, as in the procedural circuits.
 PITCH = (3.0, 18.0)
@@ -217,8 +217,8 @@ class Masks:
         rows = np.unpackbits(self.packed[k, first:last], axis=-1)
         left, right = int(x / self.pixel), int((x + nx * pixel[0]) / self.pixel) + 1
         rows = rows[:, left:right].astype(np.float32)
-        down = averaging(y / self.pixel - first, ny * pixel[1] / self.pixel, rows.shape[0], ny)
-        across = averaging(x / self.pixel - left, nx * pixel[0] / self.pixel, rows.shape[1], nx)
+        down = averaging_matrix(y / self.pixel - first, ny * pixel[1] / self.pixel, rows.shape[0], ny)
+        across = averaging_matrix(x / self.pixel - left, nx * pixel[0] / self.pixel, rows.shape[1], nx)
         return (down @ rows @ across.T).astype(np.float32)
 
 

@@ -18,8 +18,9 @@ from pfitre_jax.twin.scenes.shapes import Draw, inside
 CELLS = 28
 #: Range of the distance of neighbouring cells, fractions of the field.
 SPACING = (0.05, 0.2)
+#: Number of fibres.
 FIBRES = 26
-#: Distance of the rows of a hexagonal lattice, in distances of the cells in a row.
+# Distance of the rows of a hexagonal lattice, in distances of the cells in a row.
 _ROWS = 0.5 * 3**0.5
 _OFFSETS = jnp.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)])
 
@@ -53,9 +54,9 @@ def touching_radii(
     for i in (-1, 0, 1):
         for j in (-1, 0, 1):
             if (i, j) != (0, 0):
-                other, theirs = jnp.roll(points, (j, i), (1, 2)), jnp.roll(size, (j, i), (0, 1))
-                apart = jnp.hypot(*(points - other))
-                radius = jnp.minimum(radius, apart * size / (size + theirs))
+                neighbour, neighbour_size = jnp.roll(points, (j, i), (1, 2)), jnp.roll(size, (j, i), (0, 1))
+                distance = jnp.hypot(*(points - neighbour))
+                radius = jnp.minimum(radius, distance * size / (size + neighbour_size))
     return radius
 
 
@@ -63,17 +64,17 @@ def _around(a, b, offset):
     """Index ``(j, i)`` of the cell at an ``offset`` from the one that contains ``a, b``, in spacings."""
     j = jnp.floor(b / _ROWS).astype(int)
     i = jnp.floor(a - 0.5 * jnp.mod(j, 2)).astype(int)
-    place = lambda k, step: jnp.clip(k + step + CELLS // 2, 0, CELLS - 1)  # noqa: E731
-    return place(j, offset[1]), place(i, offset[0])
+    wrap = lambda k, step: jnp.clip(k + step + CELLS // 2, 0, CELLS - 1)  # noqa: E731
+    return wrap(j, offset[1]), wrap(i, offset[0])
 
 
 def _packing(d: Draw, x, y, width):
-    """A packing of touching particles, round or not, of one size or many; pores and cracks inside them."""
+    """A packing of touching particles, round or angular, with pores and cracks."""
     values = d.array(10, CELLS, CELLS)
     spacing, spread, present = d.log(*SPACING), d.uniform(0.0, 0.8), d.uniform(0.75, 1.0)
     disorder, gap = d.uniform(0.2, 1.0), d.chance(0.5) * d.uniform(0.0, 0.12)
     porous, cracked, angular = d.chance(0.5), d.chance(0.5) * d.uniform(0.2, 0.8), d.chance(0.5)
-    # Fibres or flakes cut across lie longer one way.
+    # Sections of fibres or flakes are elongated.
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 2.5), 1.0)
     a, b = to_local_frame(x, y, jnp.stack([d.uniform(), d.uniform(), d.uniform()]), reach=spacing)
     a = a / (spacing * stretch)
@@ -90,30 +91,33 @@ def _packing(d: Draw, x, y, width):
 
     none = (jnp.full_like(a, -9.0), jnp.zeros_like(a, int), jnp.zeros_like(a, int))
     (depth, j, i), _ = jax.lax.scan(nearer, none, _OFFSETS)
-    r, own, (pa, pb) = radius[j, i], values[4:, j, i], points[:, j, i]
+    r, random, (pa, pb) = radius[j, i], values[4:, j, i], points[:, j, i]
     da, db = a - pa, b - pb
     angle = jnp.arctan2(db, da)
-    # Only inwards of the disc, so that neighbours still do not overlap.
-    bumps = 0.5 - 0.3 * jnp.cos(3 * angle + 7 * own[0]) - 0.2 * jnp.cos(5 * angle + 7 * own[1])
+    # Only inside the disc, so that neighbours do not overlap.
+    bumps = 0.5 - 0.3 * jnp.cos(3 * angle + 7 * random[0]) - 0.2 * jnp.cos(5 * angle + 7 * random[1])
     depth = depth - angular * 0.22 * r * bumps
     blur = width / spacing
     solid = inside(depth, blur)
-    # A pore in the particle, and a crack: a wavy line through it, open to one side or to both.
-    turn = 2 * jnp.pi * own[2]
-    along, across = da * jnp.cos(turn) + db * jnp.sin(turn), db * jnp.cos(turn) - da * jnp.sin(turn)
-    hole = r * (0.1 + 0.25 * own[3]) - jnp.hypot(along - 0.35 * r, across)
-    wavy = jnp.abs(across - 0.12 * r * jnp.sin(5 * along / (r + 1e-6) + 7 * own[4]))
-    open_to = jnp.where(own[4] < 0.4, 9.0, along + r * (own[5] - 0.5))
-    crack = jnp.minimum(r * (0.03 + 0.07 * own[3]) - wavy, open_to)
-    holed = porous * (own[1] < 0.6) * inside(hole, blur)
-    split = (own[0] < cracked) * inside(crack, blur)
-    level = jnp.where(d.chance(0.4), 1.0, 0.45 + 0.55 * own[5])
+    # A pore, and a crack: a wavy line through the particle that reaches its surface on one or both sides.
+    direction = 2 * jnp.pi * random[2]
+    along, across = (
+        da * jnp.cos(direction) + db * jnp.sin(direction),
+        db * jnp.cos(direction) - da * jnp.sin(direction),
+    )
+    hole = r * (0.1 + 0.25 * random[3]) - jnp.hypot(along - 0.35 * r, across)
+    wavy = jnp.abs(across - 0.12 * r * jnp.sin(5 * along / (r + 1e-6) + 7 * random[4]))
+    open_side = jnp.where(random[4] < 0.4, 9.0, along + r * (random[5] - 0.5))
+    crack = jnp.minimum(r * (0.03 + 0.07 * random[3]) - wavy, open_side)
+    pore = porous * (random[1] < 0.6) * inside(hole, blur)
+    crack_area = (random[0] < cracked) * inside(crack, blur)
+    level = jnp.where(d.chance(0.4), 1.0, 0.45 + 0.55 * random[5])
     rim = 1 - d.chance(0.3) * 0.5 * inside(0.15 * r - depth, blur)
-    return solid * level * rim * (1 - holed) * (1 - split)
+    return solid * level * rim * (1 - pore) * (1 - crack_area)
 
 
 def _foam(d: Draw, x, y, width):
-    """A foam: walls of varied thickness between cells, thicker where three meet, some of them broken."""
+    """A foam: walls between cells, of different thickness, thicker at junctions, some of them broken."""
     values = d.array(4, CELLS, CELLS)
     spacing, thick, varied = d.log(*SPACING), d.log(0.06, 0.4), d.uniform(0.0, 0.9)
     border, broken, filled = d.uniform(0.0, 1.2), d.chance(0.4) * d.uniform(0.0, 0.5), d.chance(0.3)
@@ -124,12 +128,12 @@ def _foam(d: Draw, x, y, width):
     points = lattice(d.uniform(0.3, 1.0) * (2 * values[:2] - 1))
     wall, corner, one, two = walls(points, values[2], a, b)
     # A random number of the wall, the same from both of its cells.
-    own = jnp.mod(7 * (one + two), 1.0)
-    half = 0.5 * thick * (1 + varied * (own - 0.5))
+    random = jnp.mod(7 * (one + two), 1.0)
+    half = 0.5 * thick * (1 + varied * (random - 0.5))
     half = half * (1 + border * jnp.exp(-corner / 0.15))
     blur = width / spacing
-    solid = inside(half - wall, blur) * ((own > broken) | (corner < 0.15))
-    # Some cells are full.
+    solid = inside(half - wall, blur) * ((random > broken) | (corner < 0.15))
+    # Some cells are filled.
     full = filled * (one > 0.8)
     return jnp.maximum(solid, full * 0.6 * inside(wall - half, blur))
 
@@ -169,8 +173,8 @@ def walls(
 
     none = (jnp.full_like(a, 9.0),) + (jnp.zeros_like(a),) * 3
     (one, two, three), _ = jax.lax.scan(nearer, (none, none, none), _OFFSETS)
-    apart = jnp.hypot(one[1] - two[1], one[2] - two[2]) + 1e-6
-    return (two[0] ** 2 - one[0] ** 2) / (2 * apart), three[0] - one[0], one[3], two[3]
+    distance = jnp.hypot(one[1] - two[1], one[2] - two[2]) + 1e-6
+    return (two[0] ** 2 - one[0] ** 2) / (2 * distance), three[0] - one[0], one[3], two[3]
 
 
 def _fibres(d: Draw, x, y, width):

@@ -12,17 +12,22 @@ import jax.numpy as jnp
 from pfitre_jax.twin.scenes.drawing import make_scene, paint, to_local_frame
 from pfitre_jax.twin.scenes.shapes import Draw, inside
 
+#: Number of ellipses.
 ELLIPSES = 12
+#: Number of bars.
 BARS = 14
+#: Number of groups of line pairs.
 CHART_GROUPS = 8
+#: Largest number of Voronoi cells.
 VORONOI_SEEDS = 40
+#: Number of particles.
 PARTICLES = 30
 #: Nodes along a side of the grid of a random field.
 FIELD_NODES = 96
 
 
 def _ellipses(d: Draw, x, y, width):
-    """Random ellipses, laid over each other or added."""
+    """Random ellipses, painted over each other or added."""
     rows = d.array(ELLIPSES, 7)
     added, share = d.chance(0.4), d.uniform(0.4, 1.0)
 
@@ -38,7 +43,7 @@ def _ellipses(d: Draw, x, y, width):
         coverage, level = shape(p)
         return image + 0.6 * coverage * level, None
 
-    # A large first ellipse so that no scene is empty.
+    # The first ellipse is large, so that no scene is empty.
     rows = rows.at[0].set(jnp.stack([0.5, 0.5, rows[0, 2], 0.75 + 0.25 * rows[0, 3], 0.3, 0.9, 0.0]))
     summed = jax.lax.scan(add, jnp.zeros_like(x), rows)[0]
     return jnp.where(added, jnp.minimum(summed, 1.0), paint(shape, x, rows))
@@ -100,14 +105,14 @@ def _line_pairs(d: Draw, x, y, width):
 
 
 def _voronoi(d: Draw, x, y, width):
-    """Voronoi cells: grey grains, walls between them, or some cells left empty."""
+    """Voronoi cells: gray grains, walls between cells, or cells of which some are empty."""
     seeds = d.array(VORONOI_SEEDS, 3)
     used = jnp.arange(VORONOI_SEEDS) < 7 + d.uniform() * (VORONOI_SEEDS - 7)
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 4.0), 1.0)
     a, b = to_local_frame(x, y, d.array(3))
     empty, binary = d.chance(0.4) * d.uniform(0.2, 0.6), d.chance(0.3)
-    grey = jnp.where(seeds[:, 2] < empty, 0.0, jnp.where(binary, 1.0, 0.2 + 0.8 * seeds[:, 2]))
-    place_a, place_b = 1.2 * (seeds[:, 0] - 0.5), 1.2 * (seeds[:, 1] - 0.5) * stretch
+    gray = jnp.where(seeds[:, 2] < empty, 0.0, jnp.where(binary, 1.0, 0.2 + 0.8 * seeds[:, 2]))
+    seed_a, seed_b = 1.2 * (seeds[:, 0] - 0.5), 1.2 * (seeds[:, 1] - 0.5) * stretch
 
     def nearer(best, seed):
         pa, pb, level, use = seed
@@ -122,9 +127,9 @@ def _voronoi(d: Draw, x, y, width):
         return (first, second), None
 
     none = (jnp.full_like(a, 8.0),) + (jnp.zeros_like(a),) * 3
-    (one, two), _ = jax.lax.scan(nearer, (none, none), (place_a, place_b, grey, used))
-    apart = jnp.sqrt((one[1] - two[1]) ** 2 + (one[2] - two[2]) ** 2) + 1e-6
-    wall = (two[0] - one[0]) / (2 * apart)
+    (one, two), _ = jax.lax.scan(nearer, (none, none), (seed_a, seed_b, gray, used))
+    distance = jnp.sqrt((one[1] - two[1]) ** 2 + (one[2] - two[2]) ** 2) + 1e-6
+    wall = (two[0] - one[0]) / (2 * distance)
     mix = inside(wall, width)
     cells = mix * one[3] + (1 - mix) * two[3]
     walls = d.chance(0.5) * inside(d.log(0.004, 0.02) - wall, width)

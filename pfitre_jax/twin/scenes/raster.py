@@ -31,24 +31,24 @@ def coverage(
     edges = [_edges((np.asarray(p, float) - (x, y)) / pixel) for p in polygons]
     if edges:
         cell_y, cell_x, rise, right = _cells(np.concatenate(edges), ny)
-        # An edge left of the grid covers whole rows, one right of it nothing.
+        # An edge to the left of the grid covers whole rows, and an edge to its right covers nothing.
         right = np.where(cell_x < 0, 1.0, right)
-        cell_x, seen = np.maximum(cell_x, 0), cell_x < nx
-        at = (cell_y * (nx + 1) + cell_x)[seen]
-        rise, right = rise[seen], right[seen]
+        cell_x, in_grid = np.maximum(cell_x, 0), cell_x < nx
+        index = (cell_y * (nx + 1) + cell_x)[in_grid]
+        rise, right = rise[in_grid], right[in_grid]
         size = total.size
-        total += np.bincount(at, rise * right, size).reshape(total.shape)
-        total += np.bincount(at + 1, rise * (1 - right), size + 1)[:size].reshape(total.shape)
-    # Rounded, so that empty pixels are exactly 0.
+        total += np.bincount(index, rise * right, size).reshape(total.shape)
+        total += np.bincount(index + 1, rise * (1 - right), size + 1)[:size].reshape(total.shape)
+    # Rounding makes empty pixels exactly 0.
     return np.clip(np.cumsum(total[:, :nx], axis=1).round(9), 0.0, 1.0).astype(np.float32)
 
 
 def _edges(corners):
     """Edges (k, 4) of a polygon, start and end, oriented so that its area counts as positive."""
-    following = np.roll(corners, -1, axis=0)
-    area = np.sum(corners[:, 0] * following[:, 1] - following[:, 0] * corners[:, 1])
-    # Going up a polygon's left side is the positive sense here.
-    ends = (corners, following) if area < 0 else (following, corners)
+    next_corners = np.roll(corners, -1, axis=0)
+    area = np.sum(corners[:, 0] * next_corners[:, 1] - next_corners[:, 0] * corners[:, 1])
+    # The orientation is positive where the left side of a polygon points up.
+    ends = (corners, next_corners) if area < 0 else (next_corners, corners)
     return np.concatenate(ends, axis=1)
 
 
@@ -76,7 +76,7 @@ def _cut(edges, axis: int):
     number = np.arange(len(which)) - np.repeat(np.cumsum(cuts + 1) - cuts - 1, cuts + 1)
     begin, end = edges[:, axis], edges[:, 2 + axis]
     up = (end >= begin)[which]
-    # Lines crossed, in the order from the edge's beginning.
+    # Grid lines that an edge crosses, in order from its start.
     line = np.where(up, first[which] + number, (first + cuts - 1)[which] - number)
     span = np.where(end == begin, 1.0, end - begin)[which]
     share = lambda line: np.clip((line - begin[which]) / span, 0.0, 1.0)  # noqa: E731
@@ -86,7 +86,7 @@ def _cut(edges, axis: int):
     return np.concatenate([p + s[:, None] * d, p + t[:, None] * d], axis=1)
 
 
-def averaging(begin: float, extent: float, size: int, count: int) -> Float[np.ndarray, "count size"]:
+def averaging_matrix(begin: float, extent: float, size: int, count: int) -> Float[np.ndarray, "count size"]:
     """Matrix that averages ``size`` samples over each of ``count`` equal parts of ``[begin, begin+extent)``.
 
     Sample ``k`` covers ``[k, k+1)``, and values beyond the ends are 0. Rows of parts inside sum to 1.
@@ -113,11 +113,13 @@ def resample(
     """
     ny, nx = image.shape
     if extent >= side:
-        return averaging(top, extent, ny, side) @ image @ averaging(left, extent, nx, side).T
-    return _between(top, extent, ny, side) @ image @ _between(left, extent, nx, side).T
+        return averaging_matrix(top, extent, ny, side) @ image @ averaging_matrix(left, extent, nx, side).T
+    return (
+        _interpolation_matrix(top, extent, ny, side) @ image @ _interpolation_matrix(left, extent, nx, side).T
+    )
 
 
-def _between(begin: float, extent: float, size: int, count: int):
+def _interpolation_matrix(begin: float, extent: float, size: int, count: int):
     """Matrix of linear interpolation at the middles of ``count`` parts; end values continue outside."""
     middle = np.clip(begin + extent * (np.arange(count) + 0.5) / count - 0.5, 0, size - 1)
     return np.maximum(1 - np.abs(middle[:, None] - np.arange(size)), 0.0)

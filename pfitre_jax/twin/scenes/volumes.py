@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pfitre_jax.twin.scenes.bank import FLAT, SIDE, Bank
+from pfitre_jax.twin.scenes.bank import MIN_DEVIATION, SIDE, Bank
 from pfitre_jax.twin.scenes.images import normalise
 from pfitre_jax.twin.scenes.raster import resample
 
@@ -20,7 +20,8 @@ MAX_LABELS = 8
 #: Volumes with more voxels are refused.
 MAX_VOXELS = 1_500_000_000
 #: Smallest side of a cut, voxels, so that no voxel becomes wider than four pixels of a tile.
-LEAST = 64
+MIN_EXTENT = 64
+# Number of cuts to try before a volume counts as flat.
 _TRIALS = 40
 
 
@@ -87,7 +88,7 @@ def tile(volume: Volume, rng: np.random.Generator, side: int = SIDE) -> Float[np
         axis = int(rng.integers(3))
         plane = np.take(volume.values, int(rng.integers(volume.values.shape[axis])), axis)
         shorter = min(plane.shape)
-        extent = min(np.exp(rng.uniform(np.log(min(LEAST, shorter)), np.log(shorter))), shorter)
+        extent = min(np.exp(rng.uniform(np.log(min(MIN_EXTENT, shorter)), np.log(shorter))), shorter)
         top, left = (rng.uniform(0, size - extent) for size in plane.shape)
         if volume.labels is None:
             image = resample(plane, top, left, extent, side)
@@ -95,8 +96,8 @@ def tile(volume: Volume, rng: np.random.Generator, side: int = SIDE) -> Float[np
             level = np.linspace(0, 1, volume.labels)
             if volume.labels > 2:
                 level[1:-1] = np.sort(rng.uniform(0.1, 0.9, volume.labels - 2))
-            image = _labelled(plane, rng.permutation(level), top, left, extent, side)
-        if image.std() > FLAT and image.mean() > FLAT:
+            image = _cut_labels(plane, rng.permutation(level), top, left, extent, side)
+        if image.std() > MIN_DEVIATION and image.mean() > MIN_DEVIATION:
             return np.clip(image, 0.0, 1.0).astype(np.float32)
     raise ValueError(
         f"{_TRIALS} slices of a volume {volume.values.shape} are flat; expected slices with contrast"
@@ -115,7 +116,7 @@ def bank(paths: Sequence, count: int, side: int = SIDE, seed: int = 0) -> Bank:
     return Bank.create(np.stack(tiles))
 
 
-def _labelled(plane, level, top, left, extent, side):
+def _cut_labels(plane, level, top, left, extent, side):
     """Mean level of each pixel; borders lie where the linearly interpolated share of a label is one half."""
     sharpness = max(side / extent, 1.0)
     shares = np.stack([resample((plane == k) * 1.0, top, left, extent, side) for k in range(len(level))])
@@ -129,10 +130,10 @@ def _npz(path: Path):
             shape = tuple(int(size) for size in arrays["shape"])
             _check_size(path, shape)
             return np.unpackbits(arrays["packed"], axis=-1)[..., : shape[-1]].reshape(shape)
-        found = {name: arrays[name] for name in arrays if arrays[name].ndim == 3}
-    if len(found) != 1:
-        raise ValueError(f"{path} holds {len(found)} 3D arrays; expected one, or bits: packed with shape")
-    return next(iter(found.values()))
+        volumes = {name: arrays[name] for name in arrays if arrays[name].ndim == 3}
+    if len(volumes) != 1:
+        raise ValueError(f"{path} holds {len(volumes)} 3D arrays; expected one, or bits: packed with shape")
+    return next(iter(volumes.values()))
 
 
 def _npy(path: Path):
