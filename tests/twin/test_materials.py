@@ -48,7 +48,8 @@ def test_discs_touch_and_do_not_overlap(spread):
 def test_walls_take_the_share_that_their_width_says():
     points = lattice(jnp.zeros((2, CELLS, CELLS)))
     wall, corner, *_ = seen_walls(points, jnp.zeros((CELLS, CELLS)), *grid())
-    assert float(wall.min()) >= 0 and float(corner.min()) >= 0
+    # Up to rounding.
+    assert float(wall.min()) > -1e-6 and float(corner.min()) > -1e-6
     for thick in (0.1, 0.3):
         # Hexagons shrink from width 1 to 1 - t.
         assert float((wall < thick / 2).mean()) == pytest.approx(1 - (1 - thick) ** 2, abs=0.01)
