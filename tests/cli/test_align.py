@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.twin.projection import project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
 
-N, ROWS, VIEWS = 48, 12, 24
+N, ROWS, VIEWS = 32, 8, 24
 THETA = np.deg2rad(np.linspace(-50, 34, VIEWS))
 MOVED = Motion(
     THETA,
@@ -29,7 +30,7 @@ MOVED = Motion(
     np.ones(VIEWS),
     np.zeros(VIEWS),
     0.0,
-    23.5,
+    (N - 1) / 2,
 )
 OPTIONS = ["--method", "admm-tv", "--iterations", "20", "--tv-weight", "0.001"]
 
@@ -45,7 +46,7 @@ def path(tmp_path_factory) -> Path:
     geometry = ParallelGeometry.create(THETA, N)
     clean = np.moveaxis(np.asarray(jax.vmap(lambda image: project_finely(geometry, image))(fine)), 0, 1)
     path = tmp_path_factory.mktemp("scan") / "scan.npz"
-    np.savez(path, projections=MOVED.undo(clean)[0], theta_rad=THETA, center=23.5)
+    np.savez(path, projections=MOVED.undo(clean)[0], theta_rad=THETA, center=(N - 1) / 2)
     return path
 
 
@@ -54,7 +55,7 @@ def out(path, tmp_path_factory) -> Path:
     """Folder of an aligned reconstruction."""
     out = tmp_path_factory.mktemp("align") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "STEPS", 8)
+        patch.setattr(module, "align", functools.partial(module.align, steps=8))
         done = pfitre("recon", path, "--align", *OPTIONS, "--out", out)
     assert done.exit_code == 0, done.output
     assert "alignment: roll" in done.output
@@ -107,7 +108,7 @@ def test_projections_follow_the_alignment(path, out, tmp_path):
 def test_a_resumed_run_uses_its_saved_alignment(path, out, tmp_path, monkeypatch):
     """It is not estimated again."""
     folder = tmp_path / "out"
-    monkeypatch.setattr(module, "STEPS", 8)
+    monkeypatch.setattr(module, "align", functools.partial(module.align, steps=8))
 
     def stop(*args, **options):
         raise RuntimeError("stopped")
@@ -117,7 +118,7 @@ def test_a_resumed_run_uses_its_saved_alignment(path, out, tmp_path, monkeypatch
         assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
     [kept] = (folder / "partial").glob("alignment-*.csv")
     # The alignment of another run is ignored.
-    Motion.none(THETA[:5], 23.5).save(folder / "partial" / "alignment-other.csv")
+    Motion.none(THETA[:5], 15.5).save(folder / "partial" / "alignment-other.csv")
     assert kept.read_text() == (out / "alignment.csv").read_text()
 
     def fail(*args, **options):
@@ -173,8 +174,8 @@ def test_joint_rows_differ_from_separate_rows(path, tmp_path):
 )
 def test_invalid_input_is_refused_in_one_line(path, tmp_path, monkeypatch, options, said):
     monkeypatch.chdir(path.parent)
-    Motion.none(THETA[:5], 23.5).save("few.csv")
-    Motion.none(THETA + 0.1, 23.5).save("turned.csv")
+    Motion.none(THETA[:5], 15.5).save("few.csv")
+    Motion.none(THETA + 0.1, 15.5).save("turned.csv")
     done = pfitre("recon", path, *options, "--out", tmp_path / "out")
     assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
     assert not (tmp_path / "out").exists()
