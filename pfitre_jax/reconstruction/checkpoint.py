@@ -117,8 +117,10 @@ def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = Fal
     # A run that was started to overwrite another result is resumed.
     previous = summary if plan is None else plan
     if previous is not None and previous.get(IDENTITY) != identity:
+        # Version 0.2 called the entry "what".
+        recorded = previous.get(IDENTITY, previous.get("what"))
         raise ValueError(
-            f"{folder} holds another result: {_difference(previous.get(IDENTITY), identity)}; expected an "
+            f"{folder} holds another result: {_difference(recorded, identity)}; expected an "
             "empty folder, or the command that produced it: use another output folder, or overwrite=True"
         )
     return False

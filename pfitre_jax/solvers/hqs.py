@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any, Unpack
 
 import jax
@@ -155,7 +156,7 @@ def hqs(
     A: Projector,
     sinogram: Float[Array, "views columns"],
     *,
-    prior: Prior | str = "circuits",
+    prior: Prior | str | os.PathLike = "circuits",
     rho: Any = "auto",
     iterations: int | None = None,
     cg_iterations: int = 5,
@@ -179,7 +180,7 @@ def hqs(
         **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`. With ``differentiate="implicit"`` a
             prior that alternates between mirror images takes their mean in each iteration instead.
     """
-    prior = pretrained(prior) if isinstance(prior, str) else prior
+    prior = pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior
     if prior.info.rho is None:
         rho = resolve_rho(rho, A, sinogram, options.get("mask"), options.get("support"))
         check_number("rho", rho)
