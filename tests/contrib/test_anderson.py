@@ -68,7 +68,7 @@ def iterates(method, problem, x0, iterations):
     return np.asarray(jax.jit(solve)(method, problem, x0).stats["kept"])
 
 
-def test_on_a_linear_map_it_does_what_gmres_does():
+def test_linear_map_agrees_with_gmres():
     """A step starts from the map of GMRES' iterate (Walker & Ni, theorem 2.2); the plain loop diverges."""
     matrix, b, fixed = linear()
     with jax.enable_x64(True):
@@ -84,7 +84,7 @@ def test_on_a_linear_map_it_does_what_gmres_does():
     assert error(ours) < 1e-3 and error(plain) > 1
 
 
-def test_a_map_at_its_fixed_point_stays_there():
+def test_a_fixed_point_is_kept():
     matrix, b, fixed = linear()
     with jax.enable_x64(True):
         method = Anderson(Linear(jnp.asarray(matrix)), 3)
@@ -92,7 +92,7 @@ def test_a_map_at_its_fixed_point_stays_there():
     np.testing.assert_allclose(path, np.tile(fixed, (5, 1)), rtol=1e-8)
 
 
-def test_damping_takes_part_of_the_step():
+def test_damping_interpolates_between_iterate_and_map():
     """Without a history yet: the second step starts from ``damping g(x) + (1 - damping) x``."""
     matrix, b, _ = linear()
     with jax.enable_x64(True):
@@ -125,8 +125,8 @@ def scan():
 
 
 @pytest.mark.slow
-def test_it_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
-    """Which is ``(H + rho (1 - D))^-1 b``, by a dense solve; no pixel is held at 0."""
+def test_acceleration_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
+    """The fixed point is ``(H + rho (1 - D))^-1 b``, by a dense solve; no pixel is held at 0."""
     with jax.enable_x64(True):
         prior = Smooth(0.98)
         problem = jax.jit(lambda A, y: SliceProblem.create(A, y, wedge=Wedge.from_angles(THETA)))(*scan())
@@ -174,7 +174,7 @@ def test_the_implicit_gradient_is_that_of_the_plain_loop():
         assert done.status == Status.CONVERGED and done.stats["iterations"] < 30
 
 
-def test_a_memory_that_makes_no_sense_is_refused():
+def test_invalid_memory_is_refused():
     A, y = scan()
     for memory in (0, 2.5):
         with pytest.raises(ValueError, match=f"memory is {memory}; expected a whole number of at least 1"):

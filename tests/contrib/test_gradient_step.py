@@ -51,7 +51,7 @@ def test_the_objective_never_rises():
     iterates, states = history(wild(), problem(), 30)
     F = np.asarray(states.objective, float)
     assert np.all(np.diff(F) <= 1e-6 * F[0]) and F[-1] < 0.9 * F[0]
-    # By as much as is asked for, at the length that was found.
+    # The decrease meets the required bound at the accepted step length.
     moved = np.sum(np.diff(np.asarray(iterates.x), axis=0) ** 2, axis=(1, 2))
     assert np.all(-np.diff(F) >= DECREASE * moved / np.asarray(states.length)[1:] - 1e-6 * F[0])
     np.testing.assert_array_less(np.asarray(states.length)[1:], 1.01 * np.asarray(states.length)[:-1])
@@ -60,8 +60,8 @@ def test_the_objective_never_rises():
 
 
 @pytest.mark.slow
-def test_without_halving_it_would_rise():
-    """A step of the first length raises the objective; who may not halve stays."""
+def test_objective_rises_without_halving():
+    """A step of the first length raises the objective; without halving the iterate is kept."""
     stubborn = contrib.GradientStepPnP(GradientStep(Wild()), 0.01, 0.05, halvings=0)
     iterate, state = jax.tree.map(lambda leaf: leaf[5], history(wild(), problem(), 30))
     full = dataclasses.replace(state, length=jnp.asarray(100.0))
@@ -76,8 +76,8 @@ def test_without_halving_it_would_rise():
 
 
 @pytest.mark.slow
-def test_an_expansive_linear_denoiser_ends_at_the_minimum():
-    """Of a quadratic: ``H x - b + weight (1 - N)^T (1 - N) x = 0`` where ``x > 0``, solved densely."""
+def test_an_expansive_linear_denoiser_converges_to_the_minimum():
+    """The dense solution of ``H x - b + weight (1 - N)^T (1 - N) x = 0`` where ``x > 0``."""
     factor, weight = -1.5, 0.05
     done = contrib.gradient_step(*scan(), prior=Smooth(factor), rho=0.1, weight=weight, iterations=100)
     (H, b), left = normal_equations(), np.eye(N * N) - factor * smoothing()

@@ -20,7 +20,7 @@ from pfitre_jax.priors.network import NetworkPrior
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Matrix(Prior):
-    """A linear denoiser, plus a share of the data gradient that it is told."""
+    """A linear denoiser that adds ``rho`` times the data correction."""
 
     matrix: Any
 
@@ -28,21 +28,24 @@ class Matrix(Prior):
         return (self.matrix @ v.ravel()).reshape(v.shape) + rho * correction
 
 
-def test_of_a_linear_denoiser():
-    """``D(v) = v - (1 - N)^T ((1 - N) v - rho gradient)``: what it is told is held."""
+def test_linear_denoiser_agrees_with_the_closed_form():
+    """``D(v) = v - (1 - N)^T ((1 - N) v - rho gradient)``, with the data gradient held constant."""
     rng = np.random.default_rng(0)
     v, gradient, N = rng.random((4, 5)), rng.random((4, 5)), rng.standard_normal((20, 20))
-    rest, told = np.eye(20) - N, {"correction": jnp.asarray(gradient), "wedge": Wedge(0.3, 1.0), "rho": 0.2}
+    rest, context = (
+        np.eye(20) - N,
+        {"correction": jnp.asarray(gradient), "wedge": Wedge(0.3, 1.0), "rho": 0.2},
+    )
     removed = rest @ v.ravel() - 0.2 * gradient.ravel()
     prior = GradientStep(Matrix(jnp.asarray(N)))
-    np.testing.assert_allclose(prior.value(jnp.asarray(v), **told), removed @ removed / 2, rtol=1e-5)
+    np.testing.assert_allclose(prior.value(jnp.asarray(v), **context), removed @ removed / 2, rtol=1e-5)
     np.testing.assert_allclose(
-        np.ravel(prior.denoise(jnp.asarray(v), **told)), v.ravel() - rest.T @ removed, atol=1e-4
+        np.ravel(prior.denoise(jnp.asarray(v), **context)), v.ravel() - rest.T @ removed, atol=1e-4
     )
 
 
 @pytest.mark.slow
-def test_what_a_network_is_moved_by_is_the_slope_of_its_value():
+def test_denoising_step_is_the_gradient_of_the_value():
     """Central differences along random directions, in double precision."""
     with jax.enable_x64(True):
         config = UNetConfig(channels=(3, 4, 5), blocks=1, dilations=(1,), growth=3, embedding=4)
@@ -52,16 +55,16 @@ def test_what_a_network_is_moved_by_is_the_slope_of_its_value():
         leaves = [jnp.asarray(leaf, float) + 0.1 * rng.standard_normal(leaf.shape) for leaf in leaves]
         prior = GradientStep(jax.tree.unflatten(tree, leaves))
         v, gradient, *directions = jnp.asarray(rng.random((5, 9, 11)))
-        told = {"correction": gradient, "wedge": Wedge(1.9, 1.5), "rho": 0.05}
-        value = jax.jit(lambda v: prior.value(v, **told))
-        moved = v - jax.jit(lambda v: prior.denoise(v, **told))(v)
+        context = {"correction": gradient, "wedge": Wedge(1.9, 1.5), "rho": 0.05}
+        value = jax.jit(lambda v: prior.value(v, **context))
+        moved = v - jax.jit(lambda v: prior.denoise(v, **context))(v)
         for d in directions:
             slope = (value(v + 1e-6 * d) - value(v - 1e-6 * d)) / 2e-6
             assert abs(slope) > 1e-3
             np.testing.assert_allclose(jnp.sum(moved * d), slope, rtol=1e-6)
 
 
-def test_it_starts_from_what_the_wrapped_prior_was_trained_with():
+def test_initial_iterations_are_those_of_the_wrapped_prior():
     config = UNetConfig(channels=(3, 4, 5), blocks=1, dilations=(1,), growth=3, embedding=4)
     card = {"trained_on": {"first_iterations": 7}}
     network = jax.eval_shape(lambda: NetworkPrior.create(config, jax.random.key(0), card))

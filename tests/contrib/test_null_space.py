@@ -25,7 +25,7 @@ A = Projector(ParallelGeometry.create(np.tile(np.linspace(-0.7, 0.7, 5), 2), N, 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Always(Prior):
-    """Proposes one image, whatever it is asked."""
+    """A prior that proposes one image for every input."""
 
     image: Any
 
@@ -47,7 +47,7 @@ def scan() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def reconstruct(**settings) -> np.ndarray:
-    """In double precision: many conjugate gradients would collect rounding errors that no ray sees."""
+    """In double precision: many conjugate gradients would accumulate rounding errors in the null space."""
     _, y, z = scan()
     with jax.enable_x64(True):
         prior, sinogram = Always(jnp.asarray(z.reshape(N, N))), jnp.asarray(y.reshape(A.sinogram_shape))
@@ -57,13 +57,13 @@ def reconstruct(**settings) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_what_the_prior_adds_lies_where_the_data_say_nothing():
+def test_prior_contributes_only_in_the_null_space():
     matrix, y, z = scan()
     x = reconstruct(damping=0.0, cg_iterations=100)
     least = np.linalg.norm(matrix @ np.linalg.lstsq(matrix, y, rcond=1e-6)[0] - y)
     assert np.linalg.norm(matrix @ z - y) > 10 * least > 0.01 * np.linalg.norm(y)
     assert np.linalg.norm(matrix @ x - y) < 1.01 * least
-    # Directions of images that no ray sees; the rows of the matrix span the others.
+    # Basis of the null space; the rows of the matrix span its complement.
     _, values, directions = np.linalg.svd(matrix)
     unseen = directions[np.sum(values > 1e-6 * values[0]) :]
     assert len(unseen) > 100
@@ -71,7 +71,7 @@ def test_what_the_prior_adds_lies_where_the_data_say_nothing():
     assert np.linalg.norm(unseen @ z) > 0.1 * np.linalg.norm(z), "the data see all of it"
 
 
-def test_damped_it_is_the_regularised_inverse():
+def test_damped_correction_is_the_regularised_inverse():
     """``x = z + (A^T A/norm(A)^2 + damping)^-1 A^T(y - A z)/norm(A)^2``, a dense solve."""
     matrix, y, z = scan()
     damping, norm_squared = 0.01, np.linalg.norm(matrix, 2) ** 2
@@ -80,7 +80,7 @@ def test_damped_it_is_the_regularised_inverse():
     np.testing.assert_allclose(reconstruct(damping=damping, cg_iterations=60), expected, atol=1e-6)
 
 
-def test_stopped_early_it_is_lsqr():
+def test_early_stopping_agrees_with_lsqr():
     """Both are conjugate gradients on the normal equations: equal iterates in exact arithmetic."""
     matrix, y, z = scan()
     expected = z + lsqr(matrix, y - matrix @ z, iter_lim=4, atol=0, btol=0)[0]

@@ -35,39 +35,41 @@ def proposal(prior, v, wedge=WEDGE):
     return np.asarray(prior.denoise(v, correction=0.5 * v, wedge=wedge, rho=0.01))
 
 
-def test_without_weight_it_is_the_network_of_each_row(volume):
+def test_weight_0_is_the_network_of_each_row(volume):
     wedge = Wedge(1.9, 1.5)
     expected = proposal(random_prior(), volume, wedge)
     assert np.abs(expected - volume).max() > 0.1
     np.testing.assert_allclose(proposal(Planes(random_prior(), 0.0), volume, wedge), expected, atol=1e-5)
 
 
-def test_what_it_does_in_one_plane_it_does_in_the_other(volume):
-    """With rows and y exchanged, the planes change places: (rows, x) is (y, x). In the middle: beyond the
-    rows these go on, beyond an image is air."""
+def test_exchanging_rows_and_y_exchanges_the_planes(volume):
+    """Exchanging rows and y exchanges the planes (rows, x) and (y, x).
+
+    Only the middle is compared: a volume is extended along its rows, but images are zero outside.
+    """
     prior = random_prior()
     volume = jnp.pad(volume, [(16, 16), (16, 16), (0, 0)])
     exchanged = jnp.swapaxes(volume, 0, 1)
-    found = proposal(Planes(prior, 0.3), volume)[16:-16, 16:-16]
+    output = proposal(Planes(prior, 0.3), volume)[16:-16, 16:-16]
     other = np.swapaxes(proposal(Planes(prior, 0.7), exchanged), 0, 1)[16:-16, 16:-16]
-    np.testing.assert_allclose(other, found, atol=1e-5, rtol=0)
-    assert np.abs(found - proposal(Planes(prior, 0.7), volume)[16:-16, 16:-16]).max() > 1e-2
+    np.testing.assert_allclose(other, output, atol=1e-5, rtol=0)
+    assert np.abs(output - proposal(Planes(prior, 0.7), volume)[16:-16, 16:-16]).max() > 1e-2
 
 
-def test_rows_that_are_alike_stay_alike_to_the_ends(volume):
-    """The rows go on for as far as this network sees."""
-    alike = jnp.broadcast_to(volume[:1], volume.shape)
-    found = proposal(Planes(random_prior(), 1.0), alike)
-    assert np.abs(found - alike).max() > 0.1
-    np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), atol=1e-3)
+def test_identical_rows_have_identical_outputs(volume):
+    """The volume is extended along the rows by the reach of this network."""
+    identical = jnp.broadcast_to(volume[:1], volume.shape)
+    output = proposal(Planes(random_prior(), 1.0), identical)
+    assert np.abs(output - identical).max() > 0.1
+    np.testing.assert_allclose(output, np.broadcast_to(output[:1], output.shape), atol=1e-3)
 
 
-def test_a_turned_wedge_is_a_turned_volume(volume):
-    """By a quarter, which moves no values between pixels."""
+def test_rotating_the_wedge_rotates_the_output(volume):
+    """A quarter turn needs no interpolation."""
     turned = jnp.rot90(volume, -1, axes=(1, 2))
     quarter = Wedge(np.pi / 2, WEDGE.width_rad)
-    found = jnp.rot90(proposal(Planes(random_prior()), volume, quarter), -1, axes=(1, 2))
-    np.testing.assert_allclose(found, proposal(Planes(random_prior()), turned), atol=1e-5)
+    output = jnp.rot90(proposal(Planes(random_prior()), volume, quarter), -1, axes=(1, 2))
+    np.testing.assert_allclose(output, proposal(Planes(random_prior()), turned), atol=1e-5)
 
 
 def test_other_priors_and_weights_are_refused(volume):
@@ -80,7 +82,7 @@ def test_other_priors_and_weights_are_refused(volume):
         Planes(random_prior(), 1.5)
 
 
-def test_its_card_names_the_second_plane():
+def test_card_names_the_second_plane():
     prior = random_prior()
     named = dataclasses.replace(prior, card={"name": "mine", "disagreement": {"limit": 0.1}})
     assert Planes(named).info.card == {"name": "mine, two planes, 0.25"}

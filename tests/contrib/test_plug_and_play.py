@@ -17,8 +17,8 @@ WEIGHT = 1e-3
 @pytest.mark.parametrize(
     ("settings", "weight"), [({}, WEIGHT), ({"step_length": 0.5}, WEIGHT), ({"rho": 2.0}, WEIGHT / 2)]
 )
-def test_with_tv_it_is_fista_tv(settings, weight):
-    """Whatever the step; a rho of its own divides the weight by ``rho step_length``."""
+def test_tv_prior_agrees_with_fista_tv(settings, weight):
+    """Independent of the step length; an explicit rho divides the weight by ``rho step_length``."""
     settings = {"step_length": 1.0} | settings
     ours = contrib.pnp_fista(*scan(), prior=TV(WEIGHT), **settings)
     theirs = solvers.fista_tv(*scan(), weight=weight)
@@ -29,7 +29,7 @@ def test_with_tv_it_is_fista_tv(settings, weight):
 
 
 @pytest.mark.parametrize("call", [contrib.pnp_ista, contrib.pnp_fista])
-def test_with_a_contractive_denoiser_it_finds_the_fixed_point(call):
+def test_contractive_denoiser_converges_to_the_fixed_point(call):
     """``x = max(D(x - step A^T(A x - y)/norm(A)^2), 0)``, its linear part solved densely."""
     step, factor = 0.8, 0.9
     done = call(*scan(), prior=Smooth(factor), rho=0.1, step_length=step, iterations=400, tolerance=1e-6)

@@ -46,13 +46,13 @@ def created(iterations=3, **options):
 
 
 def trained(method, seed=1):
-    """With parameters none of which is zero."""
+    """The method with non-zero parameters."""
     generator = np.random.default_rng(seed)
     return jax.tree.map(lambda a: a + 0.1 * generator.standard_normal(a.shape, np.float32), method)
 
 
 @pytest.mark.slow
-def test_untrained_it_keeps_its_start():
+def test_untrained_method_returns_the_initial_image():
     problem, _ = scan()
     zero = jnp.zeros((N, N))
     start = jax.jit(lambda p: data_step(p, zero, SCALE_RHO, zero, iterations=8))(problem)
@@ -60,8 +60,8 @@ def test_untrained_it_keeps_its_start():
     np.testing.assert_array_equal(solve(created(start_iterations=0), problem, 3), 0)
 
 
-def test_a_step_is_the_published_one():
-    """Two steps written out, with a norm of the operator of their own and each its parameters."""
+def test_steps_agree_with_the_published_form():
+    """Two steps written out, with an independently computed operator norm and parameters for each step."""
     problem, _ = scan()
     method = trained(created(start_iterations=0))
     norm = float(problem.norm_squared) ** 0.5
@@ -70,17 +70,17 @@ def test_a_step_is_the_published_one():
     def two_steps(A, y, support, params):
         primal, dual = jnp.zeros((N, N, 3)), jnp.zeros((*y.shape, 2))
         for k in range(2):
-            own = jax.tree.map(lambda a: a[k], params)  # noqa: B023
-            dual = network.update_dual(SMALL, own, dual, A(primal[..., 1]) / norm, y / norm)
+            step_params = jax.tree.map(lambda a: a[k], params)  # noqa: B023
+            dual = network.update_dual(SMALL, step_params, dual, A(primal[..., 1]) / norm, y / norm)
             back = support * A.T(dual[..., 0]) / norm
-            primal = network.update_primal(SMALL, own, primal, back) * support[..., None]
+            primal = network.update_primal(SMALL, step_params, primal, back) * support[..., None]
         return primal[..., 0]
 
     expected = two_steps(problem.A, problem.sinogram, problem.support, method.params)
     np.testing.assert_allclose(solve(method, problem, 2), expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_after_its_last_step_it_stands_still():
+def test_iterations_after_the_last_step_change_nothing():
     problem, _ = scan()
     method = trained(created())
     np.testing.assert_array_equal(solve(method, problem, 5), solve(method, problem, 3))
@@ -90,7 +90,7 @@ def test_after_its_last_step_it_stands_still():
 
 
 @pytest.mark.slow
-def test_every_parameter_takes_part_and_training_lowers_the_loss():
+def test_every_parameter_has_a_gradient_and_training_lowers_the_loss():
     problem, truth = scan()
 
     def loss(method):
@@ -126,13 +126,13 @@ def test_the_untrained_layout_is_the_published_one():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: created(0), "iterations is 0; expected a whole number of at least 1"),
         (lambda: PrimalDualConfig(primal=1), "primal is 1; expected a whole number of at least 2"),
         (lambda: PrimalDualConfig(channels=0), "channels is 0; expected a whole number of at least 1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""What the solvers with a denoising prior tell it, and what they start from."""
+"""Data correction and initial estimate that the solvers pass to a denoising prior."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RHO, WEIGHT, STEP, RELAXATION = 0.05, 0.3, 0.9, 0.4
 
 @jax.tree_util.register_static
 class Descent(Prior):
-    """One gradient step on the data, from what it is told: ``v - A^T M(A v - y)/norm(A)^2``."""
+    """A prior that applies the data correction as one gradient step: ``v - A^T M(A v - y)/norm(A)^2``."""
 
     info = PriorInfo(initial_iterations=2)
 
@@ -58,7 +58,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_step_is_what_it_says_and_the_prior_is_told_the_data_gradient_at_what_it_gets(case):
+def test_steps_agree_with_their_formula_and_pass_the_data_correction_to_the_prior(case):
     method, expected = CASES[case]
     start = np.random.default_rng(1).random((N, N)) * np.asarray(disc_support(scan()[0]))
     x = jax.jit(lambda p, x: run(method, p, x, iterations=1).value)(
@@ -67,7 +67,7 @@ def test_a_step_is_what_it_says_and_the_prior_is_told_the_data_gradient_at_what_
     np.testing.assert_allclose(np.ravel(x), np.maximum(expected(start.ravel()), 0), atol=1e-4)
 
 
-def test_the_null_space_loop_tells_it_the_same():
+def test_null_space_loop_passes_the_data_correction_to_the_prior():
     method = contrib.NullSpace(Descent(), RHO, initial_iterations=0)
 
     @jax.jit
@@ -79,7 +79,7 @@ def test_the_null_space_loop_tells_it_the_same():
     np.testing.assert_allclose(z, denoised(x), atol=1e-4)
 
 
-def test_the_initial_estimate_is_the_one_that_the_prior_was_trained_with():
+def test_initial_estimate_uses_the_iterations_of_the_prior():
     blank = jnp.zeros((N, N))
     start = jax.jit(lambda p: initial_estimate(p, blank, Descent()))(problem())
     expected = jax.jit(lambda p: run(SOLVER, p, blank, iterations=Descent.info.initial_iterations).value)(

@@ -1,4 +1,4 @@
-"""RED rests where its two forces balance; RED-PRO finds the best fit among the denoiser's fixed points."""
+"""RED satisfies its fixed-point equation; RED-PRO finds the best fit among the denoiser's fixed points."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Blocks(Prior):
         return jnp.repeat(jnp.repeat(means, self.block, 0), self.block, 1)
 
 
-def test_red_rests_where_the_forces_balance():
+def test_red_satisfies_its_fixed_point_equation():
     """``A^T(A x - y)/norm(A)^2 + weight (x - D x) = 0`` where ``x > 0``, solved densely."""
     weight, factor = 0.3, 0.8
     done = contrib.red(*scan(), prior=Smooth(factor), weight=weight, iterations=600, tolerance=1e-6)
@@ -57,15 +57,17 @@ def test_red_pro_finds_the_best_fit_among_the_fixed_points():
     blocks = np.stack(
         [np.kron(one.reshape(n, n), np.ones((BLOCK, BLOCK))).ravel() for one in np.eye(n * n)], axis=1
     )
-    values, misfit = nnls(everywhere() @ blocks, sinogram.ravel().astype(float))
-    assert misfit > 0.05 * np.linalg.norm(sinogram), "the data are fitted exactly: there is no best fit"
+    values, residual_norm = nnls(everywhere() @ blocks, sinogram.ravel().astype(float))
+    assert residual_norm > 0.05 * np.linalg.norm(sinogram), (
+        "the data are fitted exactly: there is no best fit"
+    )
     np.testing.assert_allclose(np.ravel(done.value), blocks @ values, atol=0.01 * values.max())
 
 
-def test_red_pro_leaves_the_fixed_points_by_less_and_less():
-    """Relaxed, it stays off them in proportion to ``mu_k = step_length / k^power``."""
+def test_distance_of_red_pro_to_the_fixed_points_decays_as_documented():
+    """With relaxation the distance is proportional to ``mu_k = step_length / k^power``."""
     A, sinogram = scan()
-    # Of an image above 0 everywhere, which the restriction to x >= 0 leaves alone.
+    # The image is positive everywhere, so that the constraint x >= 0 is inactive.
     sinogram = sinogram + 3 * np.asarray(jax.jit(lambda A: A(jnp.ones((N, N))))(A))
 
     def off(iterations):

@@ -1,4 +1,4 @@
-"""Wavelets against PyWavelets, orthonormality at any size, and what cycle spinning is for."""
+"""Wavelets against PyWavelets, orthonormality at any size, and the effect of cycle spinning."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def test_coefficients_are_those_of_pywavelets(family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(16, 16), (9, 11), (1, 6), (3, 2)])
 def test_orthonormal_at_any_size(family, shape):
-    """Scalar products are kept, there are as many numbers as pixels, and the way back is exact."""
+    """Scalar products and the number of values are kept, and the inverse is exact."""
     with jax.enable_x64(True):
         a, b = (jnp.asarray(noise(*shape, seed=s)) for s in (0, 1))
-        there = [ANALYSE(x, 3, family) for x in (a, b)]
-        flat = [np.concatenate([np.ravel(c) for c in jax.tree.leaves(t)]) for t in there]
+        coefficients = [ANALYSE(x, 3, family) for x in (a, b)]
+        flat = [np.concatenate([np.ravel(c) for c in jax.tree.leaves(t)]) for t in coefficients]
         assert flat[0].size == a.size
         np.testing.assert_allclose(flat[0] @ flat[0], np.sum(a**2), rtol=1e-12)
         np.testing.assert_allclose(flat[0] @ flat[1], np.sum(a * b), rtol=1e-10)
-        np.testing.assert_allclose(SYNTHESISE(*there[0], family), a, atol=1e-12)
+        np.testing.assert_allclose(SYNTHESISE(*coefficients[0], family), a, atol=1e-12)
 
 
-def test_details_vanish_on_what_the_family_says():
+def test_details_vanish_on_polynomials_of_the_family():
     """Away from the periodic border: Haar on constants, db2 on ramps too."""
     ramp = jnp.asarray(np.add.outer(np.arange(16.0), 2 * np.arange(16.0)), jnp.float32)
     finest = lambda family, x: ANALYSE(x, 1, family)[1][0]  # noqa: E731
@@ -75,7 +75,7 @@ def denoised(v, **options):
     return np.asarray(jax.jit(lambda v: wavelet.denoise(v, correction=None, wedge=None, rho=0.02))(v))
 
 
-def test_cycle_spinning_knows_no_grid_and_is_the_better_denoiser():
+def test_cycle_spinning_is_shift_invariant_and_denoises_better():
     v = (square() + 0.2 * noise(32, 32)).astype(np.float32)
     error = lambda x: np.linalg.norm(x - square())  # noqa: E731
     assert error(denoised(v, shifts=4)) < 0.9 * error(denoised(v)) < 0.9 * error(v)
@@ -91,13 +91,13 @@ def test_without_spinning_denoise_is_the_prox_at_weight_over_rho():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"family": "db9"}, "family is 'db9'; expected one of haar, db2"),
         ({"levels": 0}, "levels is 0; expected a whole number of at least 1"),
         ({"shifts": 2.5}, "shifts is 2.5; expected a whole number"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
         Wavelet(1e-3, **settings)

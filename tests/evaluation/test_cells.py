@@ -25,7 +25,7 @@ SCANNED = ("wedge_center_deg", "missing_deg", "views", "noise", "source", "seeds
 
 
 @pytest.mark.parametrize("settings", [FULL, QUICK], ids=["full", "quick"])
-def test_a_cell_differs_from_the_base_case_in_its_factor_alone(settings):
+def test_a_cell_differs_from_the_base_case_in_its_factor_only(settings):
     every = list_cells(settings)
     assert len({cell.name for cell in every}) == len(every)
     assert {cell.factor for cell in every} == set(FACTORS)
@@ -39,7 +39,7 @@ def test_a_cell_differs_from_the_base_case_in_its_factor_alone(settings):
         assert {"fista_tv", "pfitre"} <= set(cell.methods)
 
 
-def test_the_base_case_goes_round_all_orientations_and_every_scene_is_another():
+def test_base_case_covers_all_orientations_with_distinct_scenes():
     base = list_cells(
         EvaluationSettings(orientations=3, scenes=4, seed=100, factor_orientations=1), "orientation"
     )
@@ -47,16 +47,16 @@ def test_the_base_case_goes_round_all_orientations_and_every_scene_is_another():
     assert [seed for cell in base for seed in cell.seeds] == list(range(100, 112))
 
 
-def test_every_value_of_a_factor_is_there():
+def test_every_value_of_a_factor_has_a_cell():
     every = list_cells(QUICK)
     for factor, field in VARIED.items():
         tried = {getattr(cell, field) for cell in every if cell.factor in (factor, "orientation")}
-        asked = {"wedge": QUICK.wedges, "noise": QUICK.noises, "views": QUICK.view_counts}[factor]
-        assert tried == set(asked)
+        requested = {"wedge": QUICK.wedges, "noise": QUICK.noises, "views": QUICK.view_counts}[factor]
+        assert tried == set(requested)
     assert {cell.artifact for cell in every if cell.artifact} == set(artifact_strengths())
 
 
-def test_artifacts_are_within_what_is_trained():
+def test_artifacts_are_within_the_training_range():
     trained = load_config("circuits").stages[-1].instrument
     for name, strength in artifact_strengths().items():
         low, high = getattr(trained, name)
@@ -65,18 +65,18 @@ def test_artifacts_are_within_what_is_trained():
     assert set(artifact_strengths()) == trained_on
 
 
-def test_only_one_factor():
+def test_cells_can_be_restricted_to_one_factor():
     settings = dataclasses.replace(QUICK, factor_orientations=2)
     for factor in FACTORS:
         some = list_cells(settings, factor)
         assert {cell.factor for cell in some} == {factor, "orientation"}
-    # The base case only where it is compared with.
+    # Only the orientations that the factor is compared with are included.
     assert len([c for c in list_cells(settings, "wedge") if c.factor == "orientation"]) == 2
     assert len(list_cells(settings, "orientation")) == settings.orientations
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"scenes": 0}, "scenes is 0; expected at least 1"),
         ({"factor_orientations": 9}, "factor_orientations is 9; expected at most orientations, 8"),
@@ -85,8 +85,8 @@ def test_only_one_factor():
         ({"source": "moon"}, "unknown source 'moon'; expected one of heldout, circuits, ihp"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(changed, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
         EvaluationSettings(**changed)
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_factor_is_refused():
         list_cells(QUICK, "weather")
 
 
-def test_scenes_know_their_kind_and_the_direction_of_their_wires():
+def test_scenes_record_kind_and_wire_direction():
     drawn = [draw_scene("heldout", seed, 16) for seed in range(3)]
     assert [scene.kind for scene in drawn] == list(KINDS[:3])
     assert all(scene.wires_deg is not None and scene.image.shape == (16, 16) for scene in drawn)

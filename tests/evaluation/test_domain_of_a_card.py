@@ -1,4 +1,4 @@
-"""What a card is told of the results' looks: of the kinds of scenes that its prior was trained on."""
+"""Domain recorded in a card: statistics of the kinds of scenes in the training data of its prior."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def records():
 
 
 @pytest.mark.parametrize(
-    ("config", "known"),
+    ("config", "in_domain"),
     [
         ({}, False),
         ({"scenes": {"circuits": 1.0, "images": 0.0}}, False),
@@ -34,17 +34,17 @@ def records():
         ({"scenes": {"circuits": 1.0}, "stages": [{"scenes": None}, {"scenes": {"images": 0.3}}]}, True),
     ],
 )
-def test_pictures_are_known_to_those_trained_on_them_and_artifacts_to_none(records, config, known):
+def test_domain_includes_pictures_only_for_priors_trained_on_them(records, config, in_domain):
     domain = _domain({"config": config}, records, False)
-    assert (domain["disagreement"]["limit"] > 0.5) == known
+    assert (domain["disagreement"]["limit"] > 0.5) == in_domain
     reference = domain["likeness"]
     circuits, pictures, blurred = (
         image_statistics.domain_scores(reference, [[at] * 4])[0] for at in (0, 30, -30)
     )
     assert circuits < 1 < blurred
-    assert (pictures < 1) == known
+    assert (pictures < 1) == in_domain
 
 
-def test_too_few_scans_or_kinds_of_them_say_nothing(records):
+def test_too_few_scans_or_kinds_define_no_domain(records):
     assert _domain({}, [record("heldout", [0.0] * 4)] * image_statistics.NEIGHBOURS, False) == {}
     assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records, False) == {}

@@ -51,17 +51,17 @@ def prior():
 
 
 @pytest.fixture(scope="module")
-def judged(prior, tmp_path_factory):
-    """Records, the progress told, and the folder of the cells."""
-    folder, told = tmp_path_factory.mktemp("evaluation"), []
-    progress = lambda *numbers: told.append(numbers)  # noqa: E731
+def evaluated(prior, tmp_path_factory):
+    """Records, calls of the progress function, and the folder of the cells."""
+    folder, progress_calls = tmp_path_factory.mktemp("evaluation"), []
+    progress = lambda *numbers: progress_calls.append(numbers)  # noqa: E731
     records = evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=folder, progress=progress)
-    return records, told, folder
+    return records, progress_calls, folder
 
 
-def test_every_scan_has_a_complete_record(judged):
-    records, told, _ = judged
-    assert told == [(0, 2), (1, 2), (2, 2)]
+def test_every_scan_has_a_complete_record(evaluated):
+    records, progress_calls, _ = evaluated
+    assert progress_calls == [(0, 2), (1, 2), (2, 2)]
     assert [r["seed"] for r in records] == [1001, 1002, 1001, 1002]
     assert [(r["factor"], r["missing_deg"]) for r in records] == 2 * [("orientation", 96)] + 2 * [
         ("wedge", 40)
@@ -76,8 +76,8 @@ def test_every_scan_has_a_complete_record(judged):
             assert set(measures) == set(MEASURES) and np.all(np.isfinite(list(measures.values())))
 
 
-def test_numbers_are_those_of_reconstructions(judged):
-    records, _, _ = judged
+def test_records_agree_with_reconstructions(evaluated):
+    records, _, _ = evaluated
     for r in records:
         # The identity adds nothing, and agrees with itself.
         assert r["methods"]["network_once"]["psnr"] == pytest.approx(r["methods"]["first"]["psnr"], abs=1e-4)
@@ -86,7 +86,7 @@ def test_numbers_are_those_of_reconstructions(judged):
             m = r["methods"][name]
             assert 10 < m["psnr"] < 40 and m["psnr"] > r["methods"]["fbp"]["psnr"]
             assert 0.3 < m["residual_over_noise"] < 10
-        # What is measured is better known than what is not.
+        # The error of the measured component is smaller than that of the supplied one.
         m = r["methods"]["pfitre"]
         assert r["missing_deg"] < 96 or m["error_outside"] < m["error_inside"] < 1.3
     wide, narrow = records[:2], records[2:]
@@ -94,22 +94,22 @@ def test_numbers_are_those_of_reconstructions(judged):
         assert b["methods"]["fista_tv"]["psnr"] > a["methods"]["fista_tv"]["psnr"]
 
 
-def test_a_finished_cell_is_not_computed_again(judged, prior, monkeypatch, tmp_path):
-    records, _, folder = judged
+def test_a_finished_cell_is_not_computed_again(evaluated, prior, monkeypatch, tmp_path):
+    records, _, folder = evaluated
     copy = shutil.copytree(folder, tmp_path / "copy")
-    asked = []
+    computed = []
     monkeypatch.setattr(
-        evaluation_run, "_evaluate_cell", lambda prior, cell, context, known: asked.append(cell.name) or []
+        evaluation_run, "_evaluate_cell", lambda prior, cell, context, known: computed.append(cell.name) or []
     )
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records
-    assert asked == []
+    assert computed == []
     (copy / "cells" / "wedge-40-0.json").unlink()
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records[:2]
-    assert asked == ["wedge-40-0"]
+    assert computed == ["wedge-40-0"]
 
 
-def test_cells_of_an_older_evaluation_are_known(judged, prior, monkeypatch, tmp_path):
-    records, _, folder = judged
+def test_cells_of_an_older_evaluation_are_recognised(evaluated, prior, monkeypatch, tmp_path):
+    records, _, folder = evaluated
     copy = shutil.copytree(folder, tmp_path / "copy")
     for path in (copy / "cells").iterdir():
         content = json.loads(path.read_text())
@@ -119,8 +119,8 @@ def test_cells_of_an_older_evaluation_are_known(judged, prior, monkeypatch, tmp_
     assert evaluate(prior, SETTINGS, **LOOP, only="wedge", folder=copy) == records
 
 
-def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monkeypatch, tmp_path):
-    records, _, folder = judged
+def test_baselines_come_from_the_evaluation_of_another_prior(evaluated, prior, monkeypatch, tmp_path):
+    records, _, folder = evaluated
     other = jax.tree.map(lambda p: p + 0.02, prior)
     monkeypatch.setattr(compared_methods, "_best_tv", lambda *a, **k: pytest.fail("computed again"))
     made = evaluate(other, SETTINGS, **LOOP, only="wedge", baselines=folder)
@@ -137,12 +137,12 @@ def test_baselines_come_from_the_evaluation_of_another_prior(judged, prior, monk
         check_evaluation(other, SETTINGS, **LOOP, folder=tmp_path, baselines=tmp_path)
 
 
-def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
-    _, _, folder = judged
+def test_cells_of_another_evaluation_are_refused(evaluated, prior, tmp_path):
+    _, _, folder = evaluated
     check_evaluation(prior, SETTINGS, **LOOP, only="wedge", folder=folder)
     check_evaluation(prior, SETTINGS, **LOOP, folder=tmp_path / "new")
     other = jax.tree.map(lambda p: p + 1, prior)
-    for given, settings, loop in (
+    for evaluated_prior, settings, loop in (
         (other, SETTINGS, LOOP),
         (prior, dataclasses.replace(SETTINGS, noise=0.02), LOOP),
         (prior, SETTINGS, LOOP | {"rho": 0.01}),
@@ -150,18 +150,18 @@ def test_cells_of_another_evaluation_are_refused(judged, prior, tmp_path):
         with pytest.raises(
             ValueError, match="of another prior or of other settings; use another output folder"
         ):
-            check_evaluation(given, settings, **loop, folder=folder)
+            check_evaluation(evaluated_prior, settings, **loop, folder=folder)
     copy = shutil.copytree(folder, tmp_path / "broken")
     (copy / "cells" / "wedge-40-0.json").write_text("{")
     with pytest.raises(ValueError, match="is not a finished cell of an evaluation"):
         check_evaluation(prior, SETTINGS, **LOOP, folder=copy)
 
 
-def test_the_card_tells_the_scores(judged, prior, tmp_path):
-    records, _, _ = judged
+def test_the_card_contains_the_scores(evaluated, prior, tmp_path):
+    records, _, _ = evaluated
     path = tmp_path / "weights.npz"
     saved = files.save(path, dataclasses.replace(prior, card={"name": "tiny", "steps": 0}))
-    # More of them: a handful says nothing of a domain.
+    # A few records are not enough to define a domain.
     write_card(path, saved, 3 * records, SETTINGS, LOOP, "pfitre evaluate --card")
     card, summary = files.load(path).info.card, json.loads(json.dumps(summarise(3 * records)))
     assert json.loads(path.with_suffix(".json").read_text()) == card
@@ -172,7 +172,7 @@ def test_the_card_tells_the_scores(judged, prior, tmp_path):
         assert scores[name] == summary[name]
 
 
-def test_noise_is_what_was_asked_for_and_shared_by_factors():
+def test_noise_has_the_requested_level_and_is_shared_by_factors():
     """1% of each sinogram's maximum in every bin; an artifact comes on top, with the same noise."""
     base = list_cells(dataclasses.replace(SETTINGS, seed=1000), "orientation")[0]
     images = np.zeros((2, 64, 64), np.float32)
@@ -183,16 +183,16 @@ def test_noise_is_what_was_asked_for_and_shared_by_factors():
     top = np.asarray([clean.sinograms[1].max() / 2, clean.sinograms[1].max()])
     np.testing.assert_allclose(clean.noise, 0.01 * top * np.sqrt(24 * 32), rtol=0.1)
     dull = {"factor": "artifacts", "methods": WITH_ARTIFACTS, "artifact": "gain", "strength": 0.2}
-    spoilt = scan_cell(dataclasses.replace(base, **dull), jnp.asarray(images))
-    np.testing.assert_allclose(spoilt.truth, clean.truth)
-    changed = np.linalg.norm(spoilt.sinograms - clean.sinograms, axis=(1, 2)) / sizes
-    # The gain's standard deviation, of 24 views; two scans, each with errors of its own.
+    degraded = scan_cell(dataclasses.replace(base, **dull), jnp.asarray(images))
+    np.testing.assert_allclose(degraded.truth, clean.truth)
+    changed = np.linalg.norm(degraded.sinograms - clean.sinograms, axis=(1, 2)) / sizes
+    # The gain's standard deviation, of 24 views; two scans with independent errors.
     assert np.all((0.1 < changed) & (changed < 0.35)) and changed[0] != changed[1]
-    assert not np.any(spoilt.masks == 0)
+    assert not np.any(degraded.masks == 0)
 
 
-def test_the_worst_scans_are_made_again(judged, prior):
-    records, _, _ = judged
+def test_the_worst_scans_are_reproduced(evaluated, prior):
+    records, _, _ = evaluated
     picked = worst_scans(records, 1)
     base = [r for r in records if r["factor"] == "orientation"]
     assert picked == [min(base, key=lambda r: r["gain"])]

@@ -31,7 +31,7 @@ def wave(kx, ky, phase=0.4):
     ("direction_deg", "inside"),
     [(150, True), (124, True), (176, True), (-30, True), (116, False), (4, False), (60, False), (90, False)],
 )
-def test_a_plane_wave_is_where_its_direction_is(direction_deg, inside):
+def test_error_of_a_plane_wave_is_assigned_by_its_direction(direction_deg, inside):
     """Views of angle theta measure waves along (cos theta, sin theta), by the Fourier slice theorem."""
     with jax.enable_x64(True):
         # The nearest wave with whole periods is within 2 degrees.
@@ -42,7 +42,7 @@ def test_a_plane_wave_is_where_its_direction_is(direction_deg, inside):
         assert np.argmax(powers) == (0 if inside else 1) and powers.min() < 1e-9 * powers.max()
 
 
-def test_a_wave_that_a_view_measures_shows_in_its_projection():
+def test_a_measured_wave_has_a_projection_in_its_view():
     """The convention of the split is the projector's: a wave has a projection only in its own direction."""
     views = np.deg2rad([30.0, 120.0])
     A = Projector(ParallelGeometry.create(views, N))
@@ -50,10 +50,12 @@ def test_a_wave_that_a_view_measures_shows_in_its_projection():
         theta = np.mod(np.arctan2(ky, kx), np.pi)
         y, x = np.mgrid[:N, :N] - (N - 1) / 2
         disc = np.exp(-(x**2 + y**2) / 300)
-        seen = np.linalg.norm(A(jnp.asarray(wave(kx, ky) * disc, jnp.float32)), axis=1)
-        own = int(np.argmin(np.abs(views - theta)))
-        assert seen[own] > 20 * seen[1 - own]
-        inside, outside = split(jnp.asarray(wave(kx, ky) * disc, jnp.float32), Wedge(float(views[own]), 0.6))
+        amplitude = np.linalg.norm(A(jnp.asarray(wave(kx, ky) * disc, jnp.float32)), axis=1)
+        nearest = int(np.argmin(np.abs(views - theta)))
+        assert amplitude[nearest] > 20 * amplitude[1 - nearest]
+        inside, outside = split(
+            jnp.asarray(wave(kx, ky) * disc, jnp.float32), Wedge(float(views[nearest]), 0.6)
+        )
         assert inside > 20 * outside
 
 

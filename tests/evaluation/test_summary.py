@@ -47,7 +47,7 @@ EVERY = [
 ]
 
 
-def test_the_base_case_in_closed_form():
+def test_summary_of_the_base_case_agrees_with_the_closed_form():
     summary = summarise(EVERY)
     assert summary["scenes"] == 3
     assert summary["gain"] == pytest.approx(
@@ -66,7 +66,7 @@ def test_the_base_case_in_closed_form():
     assert summary["disagreement"] == pytest.approx({"median": 0.1, "limit": 0.46})
 
 
-def test_kinds_whose_wires_run_both_ways_have_no_angle():
+def test_kinds_with_two_wire_directions_have_no_angle():
     routed = [made_up(seed=seed, kind=kind) for seed, kind in ((1, "routed"), (2, "spiral"))]
     assert "gain_by_angle_deg" not in summarise(routed)
     assert summarise([*routed, made_up(seed=3)])["gain_by_angle_deg"]["0-15"]["scenes"] == 1
@@ -86,7 +86,7 @@ def test_factors_are_compared_on_the_same_scenes():
     }
 
 
-def test_the_share_of_the_clean_gain_that_an_artifact_leaves():
+def test_artifact_summary_states_the_remaining_share_of_the_gain():
     artifacts = summarise(EVERY)["artifacts"]
     assert artifacts["gain"]["gain"] == {"clean": 4, "with": 3}
     assert artifacts["gain"]["kept"] == pytest.approx(0.75)
@@ -95,7 +95,7 @@ def test_the_share_of_the_clean_gain_that_an_artifact_leaves():
     assert artifacts["blur"]["kept"] is None
 
 
-def test_a_part_of_it_is_summed_and_shown_too():
+def test_a_partial_evaluation_is_summarised_and_drawn():
     summary = summarise(BASE)
     assert not {"factors", "sources", "artifacts"} & set(summary)
     assert len(draw_evaluation(BASE, summary, SETTINGS).axes) == 3
@@ -131,7 +131,7 @@ def test_the_figure_shows_every_scan_and_factor():
     assert list(mean) == [1, 4, 1]
 
 
-def test_what_is_saved_can_be_read(tmp_path):
+def test_saved_summary_can_be_loaded(tmp_path):
     paths = write_report(EVERY, SETTINGS, {"rho": 0.02}, tmp_path / "new")
     assert [path.name for path in paths] == list(REPORT_FILES)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(REPORT_FILES)

@@ -55,7 +55,7 @@ def records():
 
 
 @pytest.mark.slow
-def test_a_prior_that_does_nothing_makes_of_a_volume_what_it_makes_of_its_rows(records):
+def test_identity_prior_gives_equal_results_for_a_volume_and_its_rows(records):
     assert [r["factor"] for r in records] == ["orientation", "wedge"]
     for r in records:
         assert set(r["methods"]) == set(OF_VOLUMES) and np.shape(r["statistics"]) == (4,)
@@ -69,16 +69,16 @@ def test_a_prior_that_does_nothing_makes_of_a_volume_what_it_makes_of_its_rows(r
 
 
 @pytest.mark.slow
-def test_tables_and_figure_tell_of_the_rows(records):
+def test_tables_and_figure_state_the_number_of_rows(records):
     summary = summarise(records)
     assert summary["gain_over_rows"]["mean"] == pytest.approx(0, abs=0.01)
     assert "gain_by_angle_deg" not in summary
-    told = markdown(summary, FEW, LOOP)
-    assert "scans of 3 rows" in told and "over row by row" in told and "directional" not in told
+    report = markdown(summary, FEW, LOOP)
+    assert "scans of 3 rows" in report and "over row by row" in report and "directional" not in report
     assert len(draw_evaluation(records, summary, FEW).axes) >= 3
 
 
-def test_the_rows_of_a_scan_share_what_moved_and_not_their_noise():
+def test_rows_of_a_scan_share_motion_but_not_noise():
     [cell] = [c for c in list_cells(FEW) if c.artifact == "shift"]
     fine = jnp.broadcast_to(jnp.zeros((64, 64)).at[20:40, 24:44].set(1.0), (2, 64, 64))
     quiet = scan_volume(dataclasses.replace(cell, noise=1e-9, strength=2.0), 5, fine)
@@ -90,13 +90,13 @@ def test_the_rows_of_a_scan_share_what_moved_and_not_their_noise():
     assert apart == pytest.approx(np.hypot(*loud.noise), rel=0.2)
 
 
-def test_volumes_are_of_the_generators_alone():
+def test_volumes_come_from_generators_only():
     assert QUICK.of_volumes().sources == ("heldout", "circuits") and QUICK.of_volumes().rows > 1
     with pytest.raises(ValueError, match="unknown source of volumes 'tile'; expected one of heldout"):
         dataclasses.replace(FEW, source="tile")
 
 
-def test_a_prior_is_judged_on_scenes_of_its_kind():
+def test_priors_and_scenes_of_different_dimension_are_refused():
     for prior, settings in ((network(2), FEW), (network(6), dataclasses.replace(FEW, rows=1))):
         with pytest.raises(ValueError, match="expected a prior for volumes with scenes of several rows"):
             evaluate(prior, settings, **LOOP)

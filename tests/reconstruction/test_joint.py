@@ -23,42 +23,42 @@ BALL = [[(1.0, -2.0, float(np.sqrt(max(150 - (r - 11.5) ** 2, 0))), 1.0)] for r 
 
 @pytest.fixture(scope="module")
 def scan() -> Scan:
-    """A ball seen from 75 of 180 degrees, with noise."""
-    seen = slice(0, 9)
-    stack = disc_stack(BALL)[seen]
+    """A noisy scan of a ball over 75 of 180 degrees."""
+    views = slice(0, 9)
+    stack = disc_stack(BALL)[views]
     stack = stack + 0.03 * stack.max() * np.random.default_rng(0).standard_normal(stack.shape)
-    return Scan.create(stack.astype(np.float32), THETA[seen], center=CENTER)
+    return Scan.create(stack.astype(np.float32), THETA[views], center=CENTER)
 
 
 def test_slabs_overlap_and_stay_in_the_scan():
-    def check(found, numbers, own):
-        np.testing.assert_array_equal(found[0], numbers)
-        np.testing.assert_array_equal(found[1], own)
+    def check(actual, numbers, inner):
+        np.testing.assert_array_equal(actual[0], numbers)
+        np.testing.assert_array_equal(actual[1], inner)
 
     check(slabs(slice(3, 5), 2, 1, 2, 9), [[1, 2, 3, 4, 5, 6]], [[2, 3]])
     check(slabs(slice(0, 2), 2, 1, 2, 9), [[0, 1, 2, 3, 4, 5]], [[0, 1]])
     check(slabs(slice(8, 9), 2, 1, 2, 9), [[3, 4, 5, 6, 7, 8]], [[5, 5]])
     check(slabs(slice(0, 4), 4, 2, 1, 9), [[0, 1, 2, 3], [1, 2, 3, 4]], [[0, 1], [1, 2]])
-    # No more than there are.
+    # The slab is limited to the rows of the scan.
     check(slabs(slice(2, 3), 2, 1, 2, 4), [[0, 1, 2, 3]], [[2, 2]])
-    # Rows that are not joined.
+    # Without a halo the last row is repeated.
     check(slabs(slice(4, 6), 4, 1, 0, 9), [[4, 5, 5, 5]], [[0, 1, 2, 3]])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fista-tv", "admm-tv"])
-def test_rows_are_joined_by_the_variation_along_them(scan, method):
+def test_joint_rows_have_less_variation_along_the_rows(scan, method):
     settings = dict(weight=0.01, iterations=60)
     alone, together = (pf.reconstruct(scan, method, joint=joint, **settings) for joint in (False, True))
     rough = lambda result: np.linalg.norm(np.diff(result.volume, axis=0))  # noqa: E731
     assert rough(together) < 0.93 * rough(alone)
     assert together.volume.shape == alone.volume.shape and together.scale == alone.scale
-    # One volume converges, or does not, as a whole.
+    # All rows share the convergence status of the volume.
     assert len(set(together.status.tolist())) == 1 and together.residual.shape == (ROWS,)
 
 
 @pytest.mark.slow
-def test_slabs_leave_no_seam(scan, monkeypatch):
+def test_slabs_agree_with_the_whole_volume(scan, monkeypatch):
     settings = dict(method="admm-tv", joint=True, weight=0.01, iterations=50)
     whole = pf.reconstruct(scan, **settings).volume
     size = np.linalg.norm(whole)
@@ -69,8 +69,8 @@ def test_slabs_leave_no_seam(scan, monkeypatch):
     assert errors[volume.HALO] < 0.02 and errors[volume.HALO] < errors[0] / 3, errors
 
 
-def test_a_row_that_cannot_be_solved_says_so_in_all(scan):
-    """They share their fate: none is silently wrong."""
+def test_a_diverged_row_marks_the_whole_volume(scan):
+    """The rows are solved together, so each one has the status of the volume."""
     broken = scan.projections.copy()
     broken[3, 5, 16] = 1e30
     result = pf.reconstruct(
@@ -86,18 +86,18 @@ def test_rows_without_signal_are_empty(scan):
     assert not result.volume[7].any() and result.volume[6].any()
 
 
-def test_methods_without_a_prior_that_joins_rows_are_refused(scan):
+def test_joint_is_refused_for_row_by_row_methods(scan):
     with pytest.raises(ValueError, match=r"sirt solves every row separately.*one of fista-tv, .*pfitre"):
         pf.reconstruct(scan, "sirt", joint=True)
 
 
-def test_a_prior_of_volumes_is_asked_about_rows_with_their_neighbours(scan):
-    """It takes what is between two rows away: nothing of a volume whose rows are alike."""
+def test_disagreement_of_a_volume_prior_includes_neighbouring_rows(scan):
+    """The prior averages neighbouring rows, which leaves a volume with identical rows unchanged."""
     few = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8, in_channels=4)
     card = {"disagreement": {"limit": 0.01}}
 
     class Middling(NetworkPrior):
-        def denoise(self, v, **told):
+        def denoise(self, v, **context):
             assert v.ndim == 3
             return (jnp.roll(v, 1, axis=0) + jnp.roll(v, -1, axis=0)) / 2
 
@@ -105,13 +105,13 @@ def test_a_prior_of_volumes_is_asked_about_rows_with_their_neighbours(scan):
         Middling, data_fields=["params", "mirror"], meta_fields=["config", "card", "symmetric"]
     )
     prior = Middling({}, few, card)
-    alike = np.broadcast_to(scan.projections[:, 11:12], scan.projections.shape)
+    identical = np.broadcast_to(scan.projections[:, 11:12], scan.projections.shape)
     angles = dict(theta_rad=scan.theta_rad, center=CENTER)
     differ = np.where(np.arange(ROWS)[None, :, None] % 2, scan.projections, 0.3 * scan.projections)
-    said = [
+    warned = [
         "does not agree with the data"
         in " ".join(pf.reconstruct(Scan.create(stack, **angles), **how).warnings)
-        for stack in (alike, differ)
+        for stack in (identical, differ)
         for how in [dict(method="pfitre", joint=True, prior=prior, iterations=2)]
     ]
-    assert said == [False, True]
+    assert warned == [False, True]

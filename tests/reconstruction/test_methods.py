@@ -20,14 +20,14 @@ DISC = [(2.0, -3.0, 7.0, 1.0)]
 
 
 @pytest.mark.parametrize("method", methods.METHODS)
-def test_every_method_finds_the_disc(method):
+def test_every_method_reconstructs_the_disc(method):
     geometry = ParallelGeometry.create(THETA, COLUMNS, CENTER)
     problem, _ = shared_problem(geometry, image_support(geometry))
     scan = Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER)
-    asked = {}
+    options = {}
     if "prior" in methods.METHODS[method].defaults:
-        asked["prior"] = Nonnegative()
-    settings = methods.Settings.create(method, **asked).resolve(1e-3, float(rho_from_tv_weight(1e-3)))
+        options["prior"] = Nonnegative()
+    settings = methods.Settings.create(method, **options).resolve(1e-3, float(rho_from_tv_weight(1e-3)))
     program = slices.make_program(
         methods.build(settings),
         problem,
@@ -41,8 +41,8 @@ def test_every_method_finds_the_disc(method):
     assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)
 
 
-def test_the_automatic_weight_is_found_only_for_what_needs_it():
-    needed = lambda method, **asked: methods.Settings.create(method, **asked).needed_parameter  # noqa: E731
+def test_automatic_parameters_are_estimated_only_where_needed():
+    needed = lambda method, **options: methods.Settings.create(method, **options).needed_parameter  # noqa: E731
     assert needed("fista-tv") == needed("admm-tv") == "tv_weight"
     assert needed("fista-tv", weight=1e-3) == needed("admm-tv", weight=1e-3) == needed("sirt") == "noise"
     prior = Nonnegative()
@@ -59,7 +59,7 @@ def test_an_unknown_method_lists_the_names():
 
 
 @pytest.mark.parametrize(
-    ("method", "asked", "message"),
+    ("method", "options", "message"),
     [
         ("cgls", {"rho": 0.1}, "'cgls' takes no rho; it takes iterations"),
         ("fbp", {"iterations": 5}, "takes no iterations; it takes none"),
@@ -88,92 +88,92 @@ def test_an_unknown_method_lists_the_names():
         ("pfitre", {"robust": "very"}, "robust is 'very'; expected huber, student-t or views"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(method, asked, message):
+def test_invalid_settings_are_refused(method, options, message):
     with pytest.raises(ValueError, match=message):
-        methods.Settings.create(method, **asked)
+        methods.Settings.create(method, **options)
 
 
-def test_what_is_asked_for_replaces_the_default():
+def test_explicit_settings_replace_defaults():
     assert methods.Settings.create("cgls", iterations=3, rho=None).record() == {"iterations": 3}
     assert methods.Settings.create("cgls").iterations == methods.METHODS["cgls"].defaults["iterations"]
 
 
-def test_a_switch_that_is_off_is_as_if_it_were_not_there():
+def test_disabled_switches_are_not_recorded():
     assert methods.Settings.create("sirt", stripes=False, gains=False).record() == {"iterations": 200}
 
 
-def test_rows_together_have_a_prior_of_their_own():
+def test_joint_reconstruction_uses_the_volume_prior():
     alone, joint = (methods.Settings.create("pfitre", joint=joint).prior for joint in (False, True))
     assert alone.info.reach == 0 < joint.info.reach and joint.info.card["name"] == "volume"
 
 
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("robust", data_model.ROBUST)
-def test_a_view_that_is_wrong_does_less_harm_to_a_robust_method(robust, joint):
+def test_robust_terms_reduce_the_effect_of_a_displaced_view(robust, joint):
     stack = np.array(disc_stack(3 * [DISC]))
     stack[5] = np.roll(stack[5], 4, axis=-1)
     scan = Scan.create(stack, THETA, center=CENTER)
     truth = disc_image(DISC, COLUMNS)
-    asked = dict(weight=1e-4, iterations=40, joint=joint)
+    options = dict(weight=1e-4, iterations=40, joint=joint)
     error = lambda result: np.linalg.norm(result.volume - truth, axis=(1, 2))  # noqa: E731
-    plain = reconstruct(scan, "fista-tv", **asked)
-    mended = reconstruct(scan, "fista-tv", robust=robust, **asked)
-    assert np.all(error(mended) < 0.7 * error(plain))
-    assert mended.parameters["robust"] == robust and "robust" not in plain.parameters
-    told = mended.corrections()["robust"]
-    by = dict(zip(told["often"], told["by"], strict=True))
+    plain = reconstruct(scan, "fista-tv", **options)
+    corrected = reconstruct(scan, "fista-tv", robust=robust, **options)
+    assert np.all(error(corrected) < 0.7 * error(plain))
+    assert corrected.parameters["robust"] == robust and "robust" not in plain.parameters
+    robust_record = corrected.corrections()["robust"]
+    by = dict(zip(robust_record["often"], robust_record["by"], strict=True))
     assert by[5] == min(by.values()) < 0.5 and (robust != "views" or list(by) == [5])
-    np.testing.assert_array_equal(told["views"], len(by))
+    np.testing.assert_array_equal(robust_record["views"], len(by))
     assert not plain.corrections()
-    # A view that counts for little says little of how well the others determine the image.
-    clean = reconstruct(Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER), "fista-tv", **asked)
-    assert np.all(mended.supplied - clean.supplied < 0.5 * (plain.supplied - clean.supplied))
+    # A down-weighted view hardly affects how well the others determine the image.
+    clean = reconstruct(Scan.create(disc_stack(3 * [DISC]), THETA, center=CENTER), "fista-tv", **options)
+    assert np.all(corrected.supplied - clean.supplied < 0.5 * (plain.supplied - clean.supplied))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_detector_that_is_wrong_does_less_harm_where_its_errors_are_looked_for(joint):
-    """Columns that are off by 5% of the largest line integral, views that are off by 8%."""
+def test_self_calibration_reduces_the_effect_of_detector_errors(joint):
+    """Column offsets of 5% of the largest line integral, view gains with an error of 8%."""
     g, clean = np.random.default_rng(0), np.array(disc_stack(3 * [DISC]))
     stack = clean * (1 + 0.08 * g.standard_normal((len(clean), 1, 1))).astype(np.float32)
     stack[..., g.choice(np.arange(8, COLUMNS - 8), 4, replace=False)] += 0.05 * stack.max()
     exact = np.linalg.norm(_disc_error(clean, joint=joint))
-    lost = lambda **told: np.linalg.norm(_disc_error(stack, joint=joint, **told)) - exact  # noqa: E731
-    plain, mended = lost(), lost(stripes=True, gains=True)
-    assert plain > 0.2 * exact and mended < 0.5 * plain
-    assert mended < lost(stripes=True) and mended < lost(gains=True)
+    excess_error = lambda **options: np.linalg.norm(_disc_error(stack, joint=joint, **options)) - exact  # noqa: E731
+    plain, corrected = excess_error(), excess_error(stripes=True, gains=True)
+    assert plain > 0.2 * exact and corrected < 0.5 * plain
+    assert corrected < excess_error(stripes=True) and corrected < excess_error(gains=True)
 
 
-def test_what_of_the_detector_was_mended_is_told():
-    """Two columns of three rows, and a view."""
+def test_summary_lists_corrected_columns_and_views():
+    """Two column offsets in all three rows, and the gain of one view."""
     stack = np.array(disc_stack(3 * [DISC]))
     stack += 0.05 * np.random.default_rng(0).standard_normal(stack.shape).astype(np.float32)
     stack[7] *= 1.3
     stack[..., [11, 17]] += np.float32([0.5, -0.5])
     scan = Scan.create(stack, THETA, center=CENTER)
     result = reconstruct(scan, "fista-tv", weight=1e-3, iterations=60, stripes=True, gains=True)
-    told = result.corrections()
-    assert list(told["gains"]["often"]) == [7] and list(told["stripes"]["often"]) == [11, 17]
-    np.testing.assert_allclose(told["gains"]["by"], [1.3], rtol=0.05)
-    np.testing.assert_allclose(told["stripes"]["by"], [0.5, -0.5], atol=0.15)
+    corrections = result.corrections()
+    assert list(corrections["gains"]["often"]) == [7] and list(corrections["stripes"]["often"]) == [11, 17]
+    np.testing.assert_allclose(corrections["gains"]["by"], [1.3], rtol=0.05)
+    np.testing.assert_allclose(corrections["stripes"]["by"], [0.5, -0.5], atol=0.15)
     assert list(result.summary()["stripes"]["often"]) == [11, 17]
     assert not reconstruct(scan, "fista-tv", weight=1e-4, iterations=2).corrections()
 
 
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_few_photons_count_for_less(joint):
-    """A disc that hardly any photon passes through, and 500 beside it."""
+def test_poisson_weights_reduce_the_error(joint):
+    """A disc that transmits hardly any of 500 photons per bin."""
     g, lines = np.random.default_rng(0), np.array(disc_stack(3 * [DISC])) * 0.4
     stack = -np.log(np.maximum(g.poisson(500 * np.exp(-lines)), 1) / 500).astype(np.float32)
-    error = lambda **told: np.linalg.norm(_disc_error(stack, 0.4, joint=joint, **told))  # noqa: E731
+    error = lambda **options: np.linalg.norm(_disc_error(stack, 0.4, joint=joint, **options))  # noqa: E731
     assert error(photons=500) < 0.9 * error()
 
 
-def _disc_error(stack, value=1.0, **told):
-    """Of a disc of this value, reconstructed by total variation."""
+def _disc_error(stack, value=1.0, **options):
+    """Error of the total-variation reconstruction of a disc with this value."""
     scan = Scan.create(stack, THETA, center=CENTER)
-    found = reconstruct(scan, "fista-tv", weight=1e-4, iterations=80, **told).volume
-    return found - value * disc_image(DISC, COLUMNS)
+    image = reconstruct(scan, "fista-tv", weight=1e-4, iterations=80, **options).volume
+    return image - value * disc_image(DISC, COLUMNS)
 
 
 def test_invalid_bins_are_filled_as_numpy_interpolates():
@@ -189,7 +189,7 @@ def test_invalid_bins_are_filled_as_numpy_interpolates():
     np.testing.assert_allclose(filled, expected, atol=1e-5)
 
 
-def test_the_function_for_one_slice_gives_what_the_scan_of_one_row_gives():
+def test_solver_function_agrees_with_reconstruct_on_one_row():
     """Automatic rho of noisy data, mirror images in turn, ten iterations; the scale is divided out."""
     # The axis is in the middle, so that the support is the disc of every view.
     center = (COLUMNS - 1) / 2

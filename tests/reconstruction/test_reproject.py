@@ -25,8 +25,8 @@ def result(straight):
     return api.reconstruct(straight, "cgls", scale=1.0, chunk=3)
 
 
-def misfit(predicted, measured, known):
-    return np.linalg.norm((predicted - measured)[known]) / np.linalg.norm(measured[known])
+def relative_residual(predicted, measured, compared):
+    return np.linalg.norm((predicted - measured)[compared]) / np.linalg.norm(measured[compared])
 
 
 def test_a_projected_result_agrees_with_the_scan_at_its_residual(straight, result):
@@ -34,27 +34,29 @@ def test_a_projected_result_agrees_with_the_scan_at_its_residual(straight, resul
     assert raw.shape == straight.projections.shape and np.isfinite(raw).all()
     for k in range(ROWS):
         y = straight.projections[:, k]
-        assert misfit(raw[:, k], y, np.ones(y.shape, bool)) == pytest.approx(result.residual[k], rel=1e-3)
+        assert relative_residual(raw[:, k], y, np.ones(y.shape, bool)) == pytest.approx(
+            result.residual[k], rel=1e-3
+        )
 
 
-def test_with_a_roll_it_agrees_with_the_raw_scan(straight):
-    # A raw scan whose axis is rolled: what is turned by +ROLL becomes the straight one.
+def test_reprojection_with_a_roll_agrees_with_the_raw_scan(straight):
+    # Rotating the raw scan by +ROLL gives the straight scan.
     wide = np.pad(straight.projections, ((0, 0), (0, 0), (8, 8)))
     rolled, valid = apply_roll(wide, None, -ROLL)
     raw = Scan.create(rolled[..., 8:-8], THETA, mask=valid[..., 8:-8], center=CENTER)
     result = api.reconstruct(correct_roll(raw, ROLL), "cgls", scale=1.0, chunk=3)
     predicted = project_result(result)
-    # Turning there and back blurs, and loses bins of the outermost rows; reconstructing in between adds its
-    # residual and no more.
+    # Two rotations blur the data and lose bins of the outermost rows; the reconstruction adds only its
+    # residual.
     turned = correct_roll(raw, ROLL)
-    back, known = apply_roll(turned.projections, turned.mask, -ROLL)
-    known[:, :6] = known[:, -6:] = False
-    assert known.sum() > 0.9 * known[:, 6:-6].size and np.isfinite(predicted[known]).all()
-    agreement = misfit(predicted, raw.projections, known)
-    assert agreement < misfit(back, raw.projections, known) + np.median(result.residual)
-    # Without turning back it is not that scan.
+    back, compared = apply_roll(turned.projections, turned.mask, -ROLL)
+    compared[:, :6] = compared[:, -6:] = False
+    assert compared.sum() > 0.9 * compared[:, 6:-6].size and np.isfinite(predicted[compared]).all()
+    agreement = relative_residual(predicted, raw.projections, compared)
+    assert agreement < relative_residual(back, raw.projections, compared) + np.median(result.residual)
+    # Without the roll the projections disagree with the raw scan.
     unturned = project_result(result, roll_deg=0.0)
-    assert misfit(unturned, raw.projections, known) > 4 * agreement
+    assert relative_residual(unturned, raw.projections, compared) > 4 * agreement
 
 
 def test_rows_that_were_not_reconstructed_are_nan(straight):
@@ -68,12 +70,12 @@ def test_rows_that_were_not_reconstructed_are_nan(straight):
     assert turned.any() and not turned[:, :4].all() and turned.sum() < 6 * COLUMNS * len(THETA)
 
 
-def test_other_angles_and_another_detector(result):
+def test_angles_and_detector_can_be_changed(result):
     theta = np.deg2rad([4.0, 200.0])
     expected = disc_sinogram(DISCS[7], theta, 51, 20.0)
     raw = project_result(result, theta, center=20.0, columns=51)
     assert raw.shape == (2, ROWS, 51)
-    assert misfit(raw[:, 7], expected, np.ones(expected.shape, bool)) < 0.05
+    assert relative_residual(raw[:, 7], expected, np.ones(expected.shape, bool)) < 0.05
     # A wider detector about the same middle moves the axis' index.
     wide = project_result(result, columns=COLUMNS + 10)
     np.testing.assert_allclose(wide[..., 5:-5], project_result(result), atol=1e-4)
@@ -87,7 +89,7 @@ def test_values_per_length_are_projected_in_the_units_of_the_data(straight, resu
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("arguments", "message"),
     [
         ({"columns": 0}, "columns is 0; expected the number of detector columns"),
         ({"center": 99.0}, "the centre 99 is outside the detector"),
@@ -95,6 +97,6 @@ def test_values_per_length_are_projected_in_the_units_of_the_data(straight, resu
         ({"theta_rad": np.array([90.0])}, "these look like degrees"),
     ],
 )
-def test_what_makes_no_sense_is_refused(result, asked, message):
+def test_invalid_arguments_are_refused(result, arguments, message):
     with pytest.raises(ValueError, match=message):
-        project_result(result, **asked)
+        project_result(result, **arguments)

@@ -88,7 +88,7 @@ def slopes(term, problem, x):
     return at(term, problem, x).gradient(x), slope, problem.gradient(x)
 
 
-def test_the_weighted_problem_has_the_slope_of_the_term(term):
+def test_the_weighted_problem_has_the_gradient_of_the_term(term):
     with jax.enable_x64(True):
         weighted, slope, least_squares = slopes(widened(term), outlying(), image(1) * 0.3)
         np.testing.assert_allclose(weighted, slope, rtol=1e-8, atol=1e-12)
@@ -96,7 +96,7 @@ def test_the_weighted_problem_has_the_slope_of_the_term(term):
 
 
 @pytest.mark.parametrize("name", ["gaussian", "huber", "student", "views"])
-def test_the_weighted_problem_lies_above_the_term_and_touches_it(name):
+def test_the_weighted_problem_majorises_the_term(name):
     with jax.enable_x64(True):
         problem, term = outlying(), widened(TERMS[name])
 
@@ -116,7 +116,7 @@ def test_the_weighted_problem_lies_above_the_term_and_touches_it(name):
         assert name == "gaussian" or max(gaps) > 1e-4, "it is quadratic: nothing was checked"
 
 
-def test_weights_go_from_0_to_1(term):
+def test_weights_lie_between_0_and_1(term):
     with jax.enable_x64(True):
         weights = np.asarray(widened(term).weights(outlying(), 0.3 * image(4)))
     assert weights.shape == (14, N) and 0 < weights.min() < 0.5 < weights.max() <= 1
@@ -157,19 +157,19 @@ def test_the_fixed_point_is_the_minimum_of_the_term(name):
         assert np.abs(np.asarray(found - least_squares)).max() > 0.05, "least squares do as well"
 
 
-def test_a_masked_bin_says_nothing_whatever_it_counts():
-    """Dead bins count nothing and hot ones too much: masked, they leave the weights of the others alone."""
+def test_masked_bins_have_no_influence():
+    """Masked dead and hot bins do not affect the weights of the other bins."""
     with jax.enable_x64(True):
         problem = outlying()
         mask = jnp.ones_like(problem.sinogram).at[2, 3].set(0).at[4, 5].set(0)
         masked = problem.with_sinogram(problem.sinogram, mask)
         counts = jnp.full_like(problem.sinogram, 200.0)
-        spoilt = Poisson(counts.at[4, 5].set(1e6).at[2, 3].set(0.0), 0.4)
+        modified = Poisson(counts.at[4, 5].set(1e6).at[2, 3].set(0.0), 0.4)
         weights, plain = (
-            t.weights(p, image(1)) for t, p in ((spoilt, masked), (Poisson(counts, 0.4), problem))
+            t.weights(p, image(1)) for t, p in ((modified, masked), (Poisson(counts, 0.4), problem))
         )
         np.testing.assert_allclose(weights, mask * plain, rtol=1e-5)
-        assert np.isfinite(spoilt.value(masked, image(1)))
+        assert np.isfinite(modified.value(masked, image(1)))
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
@@ -215,13 +215,13 @@ def slipped(zingers: float = 0.01):
         (solvers.sirt, {"iterations": 60}, Huber("auto"), 0.9),
     ],
 )
-def test_outliers_do_less_harm(solver, settings, term, at_most):
+def test_robust_terms_reduce_the_effect_of_outliers(solver, settings, term, at_most):
     A, y, truth = slipped()
     error = lambda **k: float(np.linalg.norm(solver(A, y, **settings, **k).value - truth))  # noqa: E731
     assert error(data_term=term) < at_most * error()
 
 
-def test_views_that_slipped_are_told_as_a_whole():
+def test_displaced_views_are_down_weighted_as_a_whole():
     """At the truth the others keep their full weight, also where a view is left out."""
     A, y, truth = slipped(zingers=0.0)
     problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
@@ -233,8 +233,8 @@ def test_views_that_slipped_are_told_as_a_whole():
     assert weights[off].max() < 0.05 and np.all(others == 1)
 
 
-def test_a_view_counts_in_full_up_to_twice_the_usual_residual_of_the_seen_ones():
-    """Of a volume each row by itself, whatever the others are; a third of the views not seen, one in part."""
+def test_view_weights_follow_the_documented_formula():
+    """Rows of a volume are weighted independently; a third of the views are masked, one partly."""
     with jax.enable_x64(True):
         row, rng = outlying(), np.random.default_rng(3)
         bright = np.array([1.0, 100.0])[:, None, None]
@@ -254,12 +254,12 @@ def test_a_view_counts_in_full_up_to_twice_the_usual_residual_of_the_seen_ones()
             np.testing.assert_allclose(found[k], expected[:, None] * mask[k], rtol=1e-6)
 
 
-def test_no_view_of_a_scan_that_is_fitted_closely_is_thought_to_have_slipped():
-    """A prior's own error is larger at some views than at others, and no defect."""
+def test_no_view_of_a_closely_fitted_scan_is_down_weighted():
+    """The error of a prior differs between views, which is no defect of the scan."""
     A, _, truth = slipped(zingers=0.0)
     y = A(jnp.asarray(truth, jnp.float32))
     problem = SliceProblem.create(A, y, wedge=Wedge.from_angles(A.geometry.theta_rad))
-    # Lines that one view alone sees.
+    # A pattern whose projection is concentrated in one view.
     unlike = truth + 0.02 * np.cos(2 * np.pi * np.arange(32) / 5)
     residual = np.asarray(problem.residual(jnp.asarray(unlike, jnp.float32)))
     sizes = np.linalg.norm(residual, axis=1)
@@ -314,7 +314,7 @@ def test_weights_are_those_at_the_proposal_of_the_prior(solver):
 
 
 @pytest.mark.parametrize("term", [Gaussian(2.0), Huber(1e4), StudentT(1e3, 1e3), WholeViews(1e4)])
-def test_a_term_that_is_least_squares_changes_nothing(term):
+def test_least_squares_terms_change_nothing(term):
     A, y, _ = slipped()
     call = lambda **k: np.asarray(solvers.sirt(A, y, iterations=20, **k).value)  # noqa: E731
     np.testing.assert_allclose(call(data_term=term), call(), atol=1e-5)
@@ -324,18 +324,19 @@ def test_auto_takes_the_robust_scale_of_the_residual():
     with jax.enable_x64(True):
         problem, x = outlying(), image(5) * 0.2
         scale = robust_scale(problem, problem.residual(x))
-        for auto, told in (
+        for auto, explicit in (
             (Huber("auto"), Huber(HUBER_DEVIATIONS * scale)),
             (StudentT("auto", 5.0), StudentT(scale, 5.0)),
         ):
             both = [
-                jax.jit(lambda t, x: (t.weights(problem, x), t.value(problem, x)))(t, x) for t in (auto, told)
+                jax.jit(lambda t, x: (t.weights(problem, x), t.value(problem, x)))(t, x)
+                for t in (auto, explicit)
             ]
             np.testing.assert_allclose(both[0][0], both[1][0])
             np.testing.assert_allclose(both[0][1], both[1][1])
 
 
-def test_the_robust_scale_is_that_of_the_noise_and_never_0():
+def test_the_robust_scale_is_the_noise_level_and_never_0():
     rng = np.random.default_rng(6)
     with jax.enable_x64(True):
         problem, found = outlying(), []
@@ -349,7 +350,7 @@ def test_the_robust_scale_is_that_of_the_noise_and_never_0():
         assert robust_scale(problem.with_sinogram(fitted, fitted), fitted) > 0
 
 
-def test_weights_make_weighted_least_squares():
+def test_weights_give_weighted_least_squares():
     """All that a problem offers, against the dense matrix; and CGLS against LSQR on ``sqrt(W) A``."""
     with jax.enable_x64(True):
         problem = outlying()
@@ -376,7 +377,7 @@ def test_weights_make_weighted_least_squares():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Huber("much"), "delta of Huber is 'much'; expected a finite number, more than 0, or 'auto'"),
         (lambda: Huber(0), "delta of Huber is 0; expected a finite number, more than 0"),
@@ -386,6 +387,6 @@ def test_weights_make_weighted_least_squares():
         (lambda: Poisson(1e3, "auto"), "scale of Poisson is 'auto'; expected a finite number, more than 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

@@ -24,7 +24,7 @@ RHO = 0.02
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Fixed(Prior):
-    """Proposes one image in even iterations and another one in odd ones, whatever it is given."""
+    """A prior that proposes one image in even iterations and another one in odd iterations."""
 
     images: Any
     info = PriorInfo(alternates=True)
@@ -38,7 +38,7 @@ class Fixed(Prior):
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 8])
 @pytest.mark.parametrize("stationary", [False, True])
-def test_the_result_is_drawn_towards_the_mean_of_the_last_two_proposals(iterations, stationary):
+def test_the_result_is_regularised_towards_the_mean_of_the_last_two_proposals(iterations, stationary):
     """``(H + 10 rho) x = b + 10 rho m`` where ``x > 0``, solved densely.
 
     ``m`` is the last proposal after one iteration, since there was none before, and in a stationary loop.
@@ -62,7 +62,7 @@ def test_the_result_is_drawn_towards_the_mean_of_the_last_two_proposals(iteratio
     assert np.abs(towards(one) - towards(mean)).max() > 0.05
 
 
-def test_each_iteration_has_its_own_prior_and_rho():
+def test_unrolled_priors_use_the_prior_and_rho_of_the_iteration():
     """Two iterations of the unrolled loop are one each of two plain loops; the last is repeated."""
     factors, rhos = jnp.array([0.9, 0.7]), jnp.array([0.02, 0.06])
     solver = HQS.create(UnrolledPrior(Smooth(factors), rhos), 1.0, cg_iterations=4)
@@ -80,7 +80,7 @@ def test_each_iteration_has_its_own_prior_and_rho():
     assert np.abs(np.asarray(other[0].x - plain[0].x)).max() > 1e-3
 
 
-def test_a_repeated_data_step_uses_the_present_rho():
+def test_a_repeated_data_step_uses_the_current_rho():
     solver, other = HQS(Smooth(0.9), 0.02, 6), HQS(Smooth(0.9), 0.5, 6)
     iterate, state = jax.jit(lambda p: solver.step(p, *solver.init(p, jnp.zeros((N, N)))))(problem())
     repeated, new = jax.jit(other.repeat_data_step)(problem(), iterate, state)

@@ -86,7 +86,7 @@ def test_stops_at_the_tolerance():
     assert np.all(np.isnan(done.stats["change"][last:])) and np.all(np.isfinite(done.stats["change"][:last]))
 
 
-def test_a_solver_decides_from_when_on_it_may_stop():
+def test_a_solver_can_delay_the_stopping_criterion():
     for first, last in ((3, 5), (5, 5), (8, 8)):
         done = run(Patient(first=first), Offset(3.0), X0, iterations=50, tolerance=TOLERANCE)
         assert done.status == Status.CONVERGED and done.stats["iterations"] == last
@@ -98,14 +98,14 @@ def test_zero_tolerance_never_stops():
     assert done.stats["iterations"] == 6 and done.status == Status.ITERATIONS
 
 
-def test_a_value_that_is_not_finite_stops_with_the_last_finite_iterate():
+def test_a_non_finite_value_stops_with_the_last_finite_iterate():
     done = run(Affine(breaks=3), Offset(3.0), X0, iterations=50)
     np.testing.assert_allclose(done.value, 6 + (np.asarray(X0) - 6) / 4)
     assert done.status == Status.DIVERGED and Status(int(done.status)).text == "diverged"
 
 
 @pytest.mark.parametrize("differentiate", [None, "unroll", "checkpoint", "implicit"])
-def test_all_ways_give_the_same_solution(differentiate):
+def test_all_differentiation_modes_give_the_same_solution(differentiate):
     stops = run(Affine(), Offset(3.0), X0, iterations=20, tolerance=TOLERANCE, differentiate=differentiate)
     plain = run(Affine(), Offset(3.0), X0, iterations=20, tolerance=TOLERANCE)
     np.testing.assert_array_equal(stops.value, plain.value)
@@ -115,7 +115,7 @@ def test_all_ways_give_the_same_solution(differentiate):
         np.testing.assert_array_equal(stops.stats[name], value)
 
 
-def test_a_first_state_that_is_not_finite_gives_the_start():
+def test_a_non_finite_first_state_returns_the_initial_image():
     class Broken(Affine):
         def init(self, problem, x0):
             iterate, state = super().init(problem, x0)
@@ -126,7 +126,7 @@ def test_a_first_state_that_is_not_finite_gives_the_start():
     assert done.status == Status.DIVERGED and done.stats["iterations"] == 1
 
 
-def test_under_vmap_each_slice_ends_its_own_way():
+def test_slices_stop_independently_under_vmap():
     breaks = jnp.array([1000, 2, 1000])
     starts = jnp.stack([X0, X0, 6 + 0.01 * X0])
     done = jax.vmap(lambda b, x: run(Affine(breaks=b), Offset(3.0), x, iterations=4, tolerance=0.02))(
@@ -152,7 +152,7 @@ def test_unrolled_gradients(differentiate):
     np.testing.assert_allclose(by_a, 3 * 0.25 * -1 + 2 * 3 * (1 + 2 * 0.5), rtol=1e-6)
 
 
-def test_implicit_gradient_is_that_of_the_fixed_point():
+def test_implicit_gradient_agrees_with_the_fixed_point():
     by_a, by_b, by_x0 = jax.grad(loss, (0, 1, 2))(0.5, 3.0, X0, "implicit", 40)
     # x* = b/(1-a), two pixels
     np.testing.assert_allclose(by_b, 2 / 0.5, rtol=1e-5)
@@ -171,7 +171,7 @@ def test_implicit_gradient_is_that_of_the_fixed_point():
         (0.5, 1, Status.NOT_AT_FIXED_POINT),
     ],
 )
-def test_implicit_says_where_it_does_not_hold(a, iterations, status):
+def test_implicit_reports_where_it_does_not_hold(a, iterations, status):
     done = run(Affine(a), Offset(3.0), X0, iterations=iterations, differentiate="implicit")
     assert done.status == status
     np.testing.assert_allclose(done.stats["contraction"], abs(a), rtol=1e-3)
@@ -181,12 +181,12 @@ def test_implicit_says_where_it_does_not_hold(a, iterations, status):
 @pytest.mark.parametrize(
     ("tolerance", "status"), [(1.0, Status.NOT_AT_FIXED_POINT), (1e-5, Status.CONVERGED)]
 )
-def test_a_loose_tolerance_is_no_fixed_point(tolerance, status):
+def test_a_loose_tolerance_is_not_a_fixed_point(tolerance, status):
     done = run(Affine(0.9), Offset(3.0), X0, iterations=200, tolerance=tolerance, differentiate="implicit")
     assert done.status == status and done.stats["iterations"] < 200
 
 
-def test_iterates_are_kept_and_continued_from():
+def test_iterates_are_recorded_and_can_be_continued():
     keep = lambda iterate, state: (iterate, state)  # noqa: E731
     first = run(Affine(), Offset(3.0), X0, iterations=3, differentiate="unroll", keep=keep)
     path = [6 + (np.asarray(X0) - 6) / 2.0**k for k in range(6)]

@@ -80,14 +80,14 @@ def test_tv_methods_reach_the_minimum(method):
     assert abs(reached / minimum() - 1) < 1e-3
 
 
-def test_fista_stops_by_itself_close_to_the_minimum():
+def test_fista_stops_close_to_the_minimum():
     A, sinogram = scan()
     done = solvers.fista_tv(A, sinogram, weight=WEIGHT, iterations=1000, tolerance=1e-4)
     assert done.stats["iterations"] < 1000
     assert float(objective(problem(), done.value, WEIGHT)) / minimum() - 1 < 5e-3
 
 
-def test_more_weight_means_less_variation_and_a_larger_residual():
+def test_a_larger_weight_gives_less_variation_and_a_larger_residual():
     A, sinogram = scan()
     light, heavy = (solvers.fista_tv(A, sinogram, weight=w, iterations=150) for w in (1e-4, 1e-2))
     assert total_variation(heavy.value) < 0.8 * total_variation(light.value)
@@ -95,7 +95,7 @@ def test_more_weight_means_less_variation_and_a_larger_residual():
 
 
 @pytest.mark.parametrize("iterations", [3, 12])
-def test_cgls_is_lsqr(iterations):
+def test_cgls_agrees_with_lsqr(iterations):
     """Both are conjugate gradients on the normal equations: equal iterates in exact arithmetic."""
     (A, sinogram), matrix = scan(), inside()
     theirs = lsqr(matrix, sinogram.ravel(), iter_lim=iterations, atol=0, btol=0)[0]
@@ -103,7 +103,7 @@ def test_cgls_is_lsqr(iterations):
     assert np.linalg.norm(ours - theirs) < 2e-3 * np.linalg.norm(theirs)
 
 
-def test_cgls_from_a_start_finds_the_same_fit():
+def test_cgls_from_an_initial_image_reaches_the_same_fit():
     A, sinogram = scan()
     start = jnp.asarray(np.random.default_rng(2).random((N, N)), jnp.float32)
     fits = [solvers.cgls(A, sinogram, iterations=60, x0=x0).stats["residual"][-1] for x0 in (None, start)]
@@ -150,7 +150,7 @@ def test_data_step_meets_the_optimality_conditions(rho):
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6])
-def test_conjugate_gradients_have_gradients_long_after_they_have_converged(scale):
+def test_conjugate_gradients_are_differentiable_after_convergence(scale):
     rng = np.random.default_rng(2)
     root = rng.standard_normal((12, 12))
     matrix = jnp.asarray(root @ root.T / 12 + np.eye(12), jnp.float32)
@@ -160,7 +160,7 @@ def test_conjugate_gradients_have_gradients_long_after_they_have_converged(scale
     np.testing.assert_allclose(gradient, np.linalg.solve(np.asarray(matrix, float), np.ones(12)), rtol=1e-3)
 
 
-def test_conjugate_gradients_solve_and_then_stand_still():
+def test_conjugate_gradients_converge_and_then_change_nothing():
     rng = np.random.default_rng(4)
     factor = rng.standard_normal((12, 12))
     matrix = jnp.asarray(factor @ factor.T + 5 * np.eye(12), jnp.float32)
@@ -199,7 +199,7 @@ def test_original_is_the_published_loop():
     assert np.linalg.norm(np.asarray(done.value).ravel() - x) < 2e-3 * np.linalg.norm(x)
 
 
-def test_original_smooths_the_proposal_if_asked():
+def test_original_smooths_the_proposal_on_request():
     def variation(strength):
         method = PublishedADMM(Nonnegative(), jnp.asarray(20.0), strength)
         _, state = jax.jit(lambda p: method.step(p, *method.init(p, jnp.zeros((N, N)))))(problem())
@@ -211,7 +211,7 @@ def test_original_smooths_the_proposal_if_asked():
 @pytest.mark.parametrize(
     "method", [solvers.CGLS(), solvers.HQS(Nonnegative(), 0.05, 3, start_iterations=3)], ids=["cgls", "hqs"]
 )
-def test_a_solution_at_rest_has_finite_gradients(method):
+def test_a_converged_solution_has_finite_gradients(method):
     """Empty data: x stands still at 0, where the norms in residual and change have a kink."""
     p = problem()
 
@@ -222,7 +222,7 @@ def test_a_solution_at_rest_has_finite_gradients(method):
     assert np.all(np.isfinite(jax.jit(jax.grad(loss))(jnp.zeros_like(p.sinogram))))
 
 
-def test_hqs_closes_with_one_data_step_towards_the_last_proposal():
+def test_hqs_ends_with_one_data_step_towards_the_last_proposal():
     """The result's normal equations, with the final rho; and without one it is the loop's image."""
     p, rho, blank = problem(), 0.05, jnp.zeros((N, N))
     method = solvers.HQS(Nonnegative(), rho, 60, final_rho_factor=4.0, start_iterations=60)

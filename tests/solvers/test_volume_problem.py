@@ -60,7 +60,7 @@ def rows_of(problem: VolumeProblem):
     return [problem.row.with_sinogram(y, m) for y, m in zip(problem.sinogram, problem.mask, strict=True)]
 
 
-def test_every_operator_is_that_of_the_rows(problem, volume):
+def test_every_operator_agrees_with_that_of_the_rows(problem, volume):
     for name in ("residual", "normal", "gradient"):
         whole = getattr(problem, name)(jnp.asarray(volume))
         each = [getattr(one, name)(image) for one, image in zip(rows_of(problem), volume, strict=True)]
@@ -83,13 +83,13 @@ def test_back_is_the_adjoint_of_the_projection(problem):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Halve(Prior):
-    """A prior that knows one row at a time."""
+    """A prior that denoises each row separately."""
 
     def denoise(self, v, *, correction, wedge, rho):
         return 0.5 * v
 
 
-def test_without_a_prior_that_joins_them_rows_are_solved_as_alone(problem):
+def test_row_by_row_priors_give_the_results_of_separate_rows(problem):
     method, start = HQS(Halve(), 0.05), jnp.zeros((ROWS, N, N))
     together = jax.jit(lambda p: run(method, p, start, iterations=3).value)(problem)
     alone = jax.jit(lambda p: run(method, p, start[0], iterations=3).value)
@@ -97,7 +97,7 @@ def test_without_a_prior_that_joins_them_rows_are_solved_as_alone(problem):
     assert np.linalg.norm(together - each) < 1e-4 * np.linalg.norm(each)
 
 
-def test_the_gradient_of_a_volume_is_a_difference_along_each_axis_and_has_its_adjoint():
+def test_gradient_of_a_volume_is_a_finite_difference_with_exact_adjoint():
     a, b = rng(1).standard_normal((4, 5, 6)), rng(2).standard_normal((3, 4, 5, 6))
     with jax.enable_x64(True):
         found = np.asarray(gradient(jnp.asarray(a)))
@@ -109,7 +109,7 @@ def test_the_gradient_of_a_volume_is_a_difference_along_each_axis_and_has_its_ad
     assert dots[0] == pytest.approx(dots[1], rel=1e-12)
 
 
-def test_the_prox_of_a_volume_is_that_of_scikit_image(volume):
+def test_the_prox_of_a_volume_agrees_with_scikit_image(volume):
     v = volume + 0.1 * rng().standard_normal(volume.shape)
     with jax.enable_x64(True):
         tv = TV(0.0, nonnegative=False, iterations=3000)
@@ -118,7 +118,7 @@ def test_the_prox_of_a_volume_is_that_of_scikit_image(volume):
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-def test_directional_variation_of_a_volume(volume):
+def test_directional_tv_of_a_volume(volume):
     """Ratio 1 is plain TV at any direction; its gradient is bounded as the dual method counts on."""
     plain, turned = TV(1.0), DirectionalTV(1.0, direction_rad=0.7, ratio=1.0)
     v = jnp.asarray(rng().standard_normal(volume.shape), jnp.float32)
@@ -131,7 +131,7 @@ def test_directional_variation_of_a_volume(volume):
 
 
 @pytest.mark.parametrize("make", [lambda w: FISTATV(w), lambda w: ADMM(TV(w), 20 * w)], ids=["FISTA", "ADMM"])
-def test_of_rows_that_are_alike_the_noise_is_told_from_what_they_share(make, row, volume):
+def test_joint_solution_of_identical_rows_has_less_noise(make, row, volume):
     volume = np.repeat(volume[2:3], ROWS, axis=0)
     sinograms = np.asarray(jax.vmap(row.A)(volume))
     noise = 0.05 * sinograms.max() * rng().standard_normal(sinograms.shape)
@@ -149,7 +149,7 @@ SMALL = UNetConfig(channels=(4, 4, 8), blocks=1, growth=4, dilations=(1, 2), emb
 
 
 def random_prior(config: UNetConfig, seed=0) -> NetworkPrior:
-    """With a correction that is not 0."""
+    """A prior whose network has a non-zero output."""
     prior = NetworkPrior.create(config, jax.random.key(seed))
     draw = lambda a: 0.3 * jnp.asarray(rng(seed).standard_normal(a.shape), a.dtype)  # noqa: E731
     return dataclasses.replace(prior, params=jax.tree.map(draw, prior.params))
@@ -165,25 +165,25 @@ def proposal(prior, v, problem):
 
 
 @pytest.mark.parametrize("mirror", [None, 3])
-def test_a_network_of_one_row_sees_a_volume_row_by_row(problem, mirror):
+def test_a_2d_network_denoises_a_volume_row_by_row(problem, mirror):
     prior = dataclasses.replace(random_prior(SMALL), mirror=mirror)
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
     each = np.stack([proposal(prior, image, problem) for image in v])
     np.testing.assert_allclose(proposal(prior, v, problem), each, atol=2e-5)
 
 
-def test_a_row_depends_on_as_many_neighbours_as_the_network_sees(problem):
+def test_a_row_depends_on_the_neighbours_within_the_reach_of_the_network(problem):
     prior = random_prior(dataclasses.replace(SMALL, in_channels=4))
     assert prior.info.reach == 1
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
     moved = np.abs(proposal(prior, v.at[4].add(1.0), problem) - proposal(prior, v, problem)).max((1, 2))
     assert moved[:3].max() < 1e-5 and moved[3:].min() > 1e-3
-    # Turned over, a volume has other neighbours below than above: the network can tell.
+    # Reversing the rows exchanges the neighbours above and below, so the output differs.
     turned = proposal(prior, v[::-1], problem)[::-1]
     assert np.abs(turned - proposal(prior, v, problem)).max() > 1e-3
 
 
-def test_a_widened_network_is_the_same_until_it_is_trained(problem):
+def test_a_widened_network_is_unchanged_before_training(problem):
     prior = random_prior(SMALL)
     wide = prior.extend(dataclasses.replace(SMALL, in_channels=6))
     v = jnp.asarray(rng(3).random((ROWS, N, N)), jnp.float32)
@@ -195,7 +195,7 @@ def test_a_widened_network_is_the_same_until_it_is_trained(problem):
         wide.extend(SMALL)
 
 
-def test_nor_does_it_change_where_it_is_given_layers_along_the_rows(problem):
+def test_a_network_with_layers_along_the_rows_is_unchanged_before_training(problem):
     prior = random_prior(dataclasses.replace(SMALL, in_channels=4))
     carried = dataclasses.replace(prior.config, in_channels=6, along_rows=True)
     deep = prior.extend(carried)
@@ -206,7 +206,7 @@ def test_nor_does_it_change_where_it_is_given_layers_along_the_rows(problem):
         deep.extend(prior.config)
 
 
-def test_shapes_that_do_not_fit_are_refused(row):
+def test_invalid_shapes_are_refused(row):
     with pytest.raises(ValueError, match=r"sinograms have shape \(14, 20\); expected \(rows, 14, 20\)"):
         VolumeProblem.create(row, np.zeros((14, 20)))
 

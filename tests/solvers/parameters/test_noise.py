@@ -23,11 +23,11 @@ def smooth_sinograms(columns=64):
 
 
 @pytest.mark.parametrize("sigma", [0.2, 2.0])
-def test_noise_is_found_under_a_smooth_object(sigma):
+def test_noise_is_estimated_under_a_smooth_object(sigma):
     noise = np.random.default_rng(0).standard_normal((2, 24, 64))
     y = jnp.asarray(smooth_sinograms() + sigma * noise, jnp.float32)
-    found = noise_from_differences(y, jnp.ones_like(y))
-    assert abs(found / sigma - 1) < 0.25
+    sigma_estimate = noise_from_differences(y, jnp.ones_like(y))
+    assert abs(sigma_estimate / sigma - 1) < 0.25
 
 
 def test_invalid_bins_and_outliers_do_not_count():
@@ -62,7 +62,7 @@ estimate = jax.jit(estimate_noise)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.03])
-def test_structure_that_fills_the_view_is_no_noise(dense, share):
+def test_structure_that_fills_the_view_is_not_counted_as_noise(dense, share):
     problem, clean = dense
     y, sigma = noisy(clean, share, 6)
     assert abs(estimate(problem, y, np.ones_like(y)) / sigma - 1) < 0.25
@@ -71,12 +71,12 @@ def test_structure_that_fills_the_view_is_no_noise(dense, share):
         assert noise_from_differences(y, np.ones_like(y)) / sigma > 1.5
 
 
-def test_bins_and_rows_that_tell_nothing_do_not_count(dense):
+def test_bins_and_rows_without_information_are_excluded(dense):
     """The same rows with a tenth of the columns invalid, among blind rows and rows of zeros."""
     problem, clean = dense
-    told, sigma = noisy(clean, 0.01, 2)
+    sinograms, sigma = noisy(clean, 0.01, 2)
     y, masks = np.zeros((7, *clean.shape), np.float32), np.ones((7, *clean.shape), np.float32)
-    y[[1, 4]] = told
+    y[[1, 4]] = sinograms
     masks[:, :, 20:26] = 0
     y[:, :, 20:26] = np.nan
     masks[5], y[5] = 0, 1e3
@@ -93,8 +93,8 @@ def test_the_mask_of_the_problem_is_the_default(dense):
     assert abs(jax.jit(lambda p, y: estimate_noise(p, y))(masked, y) / sigma - 1) < 0.25
 
 
-def test_a_wrong_geometry_is_no_noise(dense):
-    """Views that were shifted cannot be explained; second differences of what was measured do not mind."""
+def test_a_wrong_geometry_is_not_counted_as_noise(dense):
+    """Shifted views have a large residual, but second differences of the data are unaffected."""
     problem, _ = dense
     smooth = smooth_sinograms()[0, :1].repeat(len(THETA), axis=0)
     shifted = np.stack([np.roll(row, 6 * (-1) ** k) for k, row in enumerate(smooth)])[None]
@@ -104,7 +104,7 @@ def test_a_wrong_geometry_is_no_noise(dense):
     assert abs(estimate(problem, y, jnp.ones_like(y)) / sigma - 1) < 0.35
 
 
-def test_nothing_measured_is_no_noise(dense):
+def test_noise_of_an_empty_scan_is_0(dense):
     problem, _ = dense
     nothing = jnp.zeros((2, *problem.sinogram.shape))
     assert estimate(problem, nothing, nothing + 1) == 0

@@ -1,4 +1,4 @@
-"""The automatic weight, and the rho that belongs to it."""
+"""The automatic TV weight and the corresponding rho."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def weight(noise, views=THETA, columns=64):
     return float(tv_weight_from_noise(SliceProblem.create(A, jnp.zeros(A.sinogram_shape)), noise))
 
 
-def test_weight_is_the_noise_in_the_gradient():
+def test_weight_is_the_noise_of_the_gradient():
     """Measured on the gradient of pure noise itself, which has standard deviation weight/0.7."""
     A = Projector(ParallelGeometry.create(THETA, 64))
     y = jnp.asarray(3.0 * np.random.default_rng(2).standard_normal((24, 64)), jnp.float32)
@@ -48,7 +48,7 @@ def test_weight_follows_the_noise_and_the_number_of_views():
     np.testing.assert_allclose(weight(0.0), SMALLEST_WEIGHT)
 
 
-def test_views_that_count_for_nothing_do_not_change_it():
+def test_views_with_weight_0_do_not_change_the_weight():
     more = np.concatenate([THETA, THETA[:7] + 0.01])
     A = Projector(ParallelGeometry.create(more, 64))
     counted = jnp.asarray(np.arange(len(more)) < len(THETA), jnp.float32)
@@ -58,7 +58,7 @@ def test_views_that_count_for_nothing_do_not_change_it():
     assert float(tv_weight_from_noise(problem, 1.0, masks)) == pytest.approx(weight(1.0), rel=1e-3)
 
 
-def test_rho_of_a_learned_prior_follows_the_variance_within_what_was_trained():
+def test_rho_of_a_learned_prior_follows_the_variance_within_the_training_range():
     low, high = RHO_RANGE
     between = (low / RHO_PER_VARIANCE) ** 0.5 * 1.2
     np.testing.assert_allclose(
@@ -69,7 +69,7 @@ def test_rho_of_a_learned_prior_follows_the_variance_within_what_was_trained():
     assert trained[0] <= low and high <= trained[1]
 
 
-def test_it_is_the_default_and_close_to_the_best():
+def test_automatic_weight_is_the_default_and_nearly_optimal():
     """On a noisy scan of blocks: within 1 dB of the best of the usual weights."""
     A = Projector(ParallelGeometry.create(THETA, 48))
     truth = np.zeros((48, 48), np.float32)
@@ -84,16 +84,16 @@ def test_it_is_the_default_and_close_to_the_best():
     assert error() < best * 10 ** (1 / 20)
 
 
-def test_whole_numbers_are_as_good():
-    """Counts that nobody divided by anything: the weight is that of the same floating-point numbers."""
+def test_integer_counts_give_the_same_weight():
+    """Integer projections have the weight of the same values in floating point."""
     A = Projector(ParallelGeometry.create(THETA, 48))
     y = np.random.default_rng(6).poisson(40, A.sinogram_shape)
     whole, floating = (solvers.fista_tv(A, data, iterations=2).value for data in (y, y.astype(np.float32)))
     np.testing.assert_array_equal(whole, floating)
 
 
-def test_noise_is_looked_for_in_the_image_that_is_asked_for():
-    """An object that reaches beyond the disc is no noise where the support takes it in."""
+def test_noise_is_estimated_within_the_given_support():
+    """An object outside the default disc is not counted as noise if the support includes it."""
     A = Projector(ParallelGeometry.create(THETA, 48), (72, 72))
     truth = np.zeros((72, 72), np.float32)
     truth[4:68, 4:68:6] = truth[4:68, 5:68:6] = 1

@@ -62,7 +62,7 @@ def test_the_residual_is_that_of_the_measured_data(name):
 
 
 @pytest.mark.parametrize("name", [name for name in SOLVERS if "accelerated" not in name])
-def test_both_corrections_are_made(name):
+def test_both_corrections_are_applied(name):
     """The result is nearer to that of the undamaged data than what either wrapper alone gives."""
     solve = jax.jit(lambda s, p: run(s, p, jnp.zeros((N, N)), iterations=20).value)
     inner = FISTATV(1e-3) if "fista" in name else HQS_SOLVER
@@ -81,7 +81,7 @@ def test_no_stop_before_both_are_active(wrap):
 
 
 @pytest.mark.parametrize("wrap", [lambda s: reweighted(calibrated(s)), lambda s: calibrated(reweighted(s))])
-def test_finish_and_proposal_reach_the_solver_inside(wrap):
+def test_finish_and_proposal_are_delegated_to_the_inner_solver(wrap):
     solver = wrap(HQS_SOLVER)
     point = jax.jit(lambda p: solver.step(p, *solver.init(p, jnp.zeros((N, N)))))(damaged())
     np.testing.assert_array_equal(solver.proposal(*point), point[1].inner.inner.z)

@@ -1,4 +1,4 @@
-"""What a detector adds, found from a residual: what was put in, and nothing of noise."""
+"""Self-calibration: column offsets and view gains are estimated from the residual."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ EVERY = np.ones((VIEWS, COLUMNS), np.float32)
 DEVIATION = np.sqrt(np.pi / 2 / VIEWS)
 
 
-def test_columns_that_stand_out_are_found():
-    put_in = np.zeros(COLUMNS, np.float32)
-    put_in[[7, 30, 31, 79]] = 2.0, -3.0, 1.5, 2.5
-    found = np.asarray(column_offsets(-(NOISE + put_in), EVERY))[0]
-    assert np.all(np.abs(found - put_in) < 5 * DEVIATION)
-    assert np.all(np.sign(found[[7, 30, 31, 79]]) == np.sign(put_in[[7, 30, 31, 79]]))
-    assert np.count_nonzero(found) < 8
+def test_column_offsets_are_estimated():
+    offsets = np.zeros(COLUMNS, np.float32)
+    offsets[[7, 30, 31, 79]] = 2.0, -3.0, 1.5, 2.5
+    estimate = np.asarray(column_offsets(-(NOISE + offsets), EVERY))[0]
+    assert np.all(np.abs(estimate - offsets) < 5 * DEVIATION)
+    assert np.all(np.sign(estimate[[7, 30, 31, 79]]) == np.sign(offsets[[7, 30, 31, 79]]))
+    assert np.count_nonzero(estimate) < 8
 
 
-def test_of_noise_and_of_what_is_smooth_hardly_anything_is_found():
+def test_few_columns_are_detected_in_noise_and_smooth_residuals():
     smooth = 5 * np.sin(np.arange(COLUMNS) / 25)
     for residual in (NOISE, NOISE + smooth):
-        found = np.asarray(column_offsets(-residual, EVERY))
-        assert np.count_nonzero(found) <= 0.05 * COLUMNS
+        estimate = np.asarray(column_offsets(-residual, EVERY))
+        assert np.count_nonzero(estimate) <= 0.05 * COLUMNS
 
 
-def test_views_that_are_brighter_are_found():
+def test_view_gains_are_estimated():
     predicted = np.abs(NOISE[::-1]) * 10
     factor = np.ones((VIEWS, 1), np.float32)
     factor[[3, 20], 0] = 1.3, 0.6
-    found = np.asarray(view_gains((1 - factor) * predicted - NOISE, predicted, EVERY))
+    estimate = np.asarray(view_gains((1 - factor) * predicted - NOISE, predicted, EVERY))
     deviation = 1 / np.linalg.norm(predicted, axis=1, keepdims=True)
-    assert np.all(np.abs(found - factor) < 5 * deviation)
-    assert np.count_nonzero(found != 1) < 6
+    assert np.all(np.abs(estimate - factor) < 5 * deviation)
+    assert np.count_nonzero(estimate != 1) < 6
 
 
-def test_a_factor_of_all_views_is_no_error_of_any():
+def test_a_factor_common_to_all_views_is_not_corrected():
     predicted = np.abs(NOISE[::-1]) * 10
     np.testing.assert_allclose(view_gains(-0.2 * predicted, predicted, EVERY), 1, atol=1e-5)
 
 
-def test_invalid_bins_say_nothing():
+def test_invalid_bins_are_ignored():
     mask = EVERY.copy()
     mask[:, 5], mask[9] = 0, 0
     residual = np.where(mask > 0, NOISE, 0)
@@ -64,15 +64,15 @@ def test_invalid_bins_say_nothing():
     )
 
 
-def test_few_bins_say_nothing_of_themselves():
-    """They fit each other whatever they hold."""
+def test_too_few_bins_are_not_corrected():
+    """With so few bins an offset or gain would fit any values."""
     few = (np.arange(VIEWS) < MIN_BINS - 1)[:, None] * EVERY
     assert not np.any(column_offsets(-few * NOISE, few))
     few = (np.arange(COLUMNS) < MIN_BINS - 1)[None, :] * EVERY
     assert np.all(np.asarray(view_gains(-few * NOISE, 10 * few, few)) == 1)
 
 
-def test_a_method_does_not_converge_before_it_looks():
+def test_a_solver_does_not_stop_before_calibration():
     n = 16
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
     problem = SliceProblem.create(A, A(jnp.ones((n, n))))
@@ -81,8 +81,8 @@ def test_a_method_does_not_converge_before_it_looks():
     assert int(solution.stats["iterations"]) == 13
 
 
-def test_a_method_sees_the_data_without_them():
-    """An image whose data have stripes alone beside them: the last problem is that without stripes."""
+def test_a_solver_receives_corrected_data():
+    """The result of data with a stripe approaches that of the data without it."""
     n = 32
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 40, endpoint=False), n))
     image = np.zeros((n, n), np.float32)
@@ -99,7 +99,7 @@ def test_a_method_sees_the_data_without_them():
     assert error(solver) - floor < 0.75 * (error(FISTATV(1e-4)) - floor)
 
 
-def test_a_method_is_itself_until_it_looks():
+def test_first_steps_equal_the_uncalibrated_solver():
     n = 16
     A = Projector(ParallelGeometry.create(np.linspace(0, np.pi, 20, endpoint=False), n))
     problem = SliceProblem.create(A, jnp.asarray(NOISE[:20, :n]) + 3)
