@@ -158,7 +158,7 @@ def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained,
             methods.Settings.create("pfitre", prior=prior, **asked)
     with pytest.raises(ValueError, match="pfitre-original cannot use it"):
         methods.Settings.create("pfitre-original", prior=prior)
-    with pytest.raises(ValueError, match="no rho of its own"):
+    with pytest.raises(ValueError, match="no trained rho"):
         pf.adapt(measured, prior)
 
 

@@ -173,7 +173,7 @@ def test_a_segment_has_the_area_and_place_of_its_cell():
     assert float((image * u).sum() / image.sum()) == pytest.approx(middle, abs=1e-3)
 
 
-def test_lattice_wires_meet_in_square_corners():
+def test_wires_of_a_maze_meet_in_square_corners():
     first, second = tracks.maze(Draw(jax.random.uniform(jax.random.key(0), (20000,))), 0.08, fill=0.4, on=1.0)
     x, y = coordinates(256)
     image = np.asarray(jnp.maximum(draw_layer(first, y, x, 1 / 256), draw_layer(second, x, y, 1 / 256)))
@@ -200,7 +200,7 @@ def test_inside_is_a_ramp_of_its_width():
 
 
 def test_draw_refuses_more_than_it_has():
-    with pytest.raises(ValueError, match="expected 4 or more"):
+    with pytest.raises(ValueError, match="draws 4 random numbers and has 3"):
         Draw(jnp.zeros(3)).array(4)
 
 
