@@ -96,7 +96,7 @@ def _draw(key: Array, rows: int, n: int, spacing: float) -> Float[Array, "rows n
         ground = substrate * below + matrix * (1 - below - above)
         return jnp.clip(sample * (ground + (1 - ground) * metal), 0.0, 1.0)
 
-    # Sequential rows, each of which draws only the layers that it intersects.
+    # The rows are sequential, and each draws only the layers that it intersects.
     return jax.lax.map(row, row_heights(rows, spacing))
 
 
@@ -162,8 +162,8 @@ def orientation(
         direction: (), direction of the tilt in the plane of the rows, rad.
     """
     zero, one = jnp.zeros(()), jnp.ones(())
-    rows_of = lambda a: jnp.array([[jnp.sin(a), -jnp.cos(a)], [jnp.cos(a), jnp.sin(a)]])  # noqa: E731
-    flat = jnp.block([[rows_of(angle), jnp.zeros((2, 1))], [jnp.zeros((1, 2)), jnp.ones((1, 1))]])
+    frame_at = lambda a: jnp.array([[jnp.sin(a), -jnp.cos(a)], [jnp.cos(a), jnp.sin(a)]])  # noqa: E731
+    flat = jnp.block([[frame_at(angle), jnp.zeros((2, 1))], [jnp.zeros((1, 2)), jnp.ones((1, 1))]])
     # The axis of the tilt lies in the plane of the rows, at right angles to its direction.
     c, s = jnp.cos(tilt), jnp.sin(tilt)
     e, f = jnp.cos(direction), jnp.sin(direction)
@@ -174,7 +174,7 @@ def orientation(
             [s * e, s * f, c],
         ]
     )
-    along, up = rows_of(angle)
+    along, up = frame_at(angle)
     cut = jnp.stack([jnp.stack([zero, zero, one]), jnp.append(along, 0.0), jnp.append(up, 0.0)])
     return jnp.where(upright, cut, flat @ tilted)
 

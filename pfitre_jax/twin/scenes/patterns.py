@@ -105,7 +105,7 @@ def _line_pairs(d: Draw, x, y, width):
 
 
 def _voronoi(d: Draw, x, y, width):
-    """Voronoi cells: gray grains, walls between cells, or cells of which some are empty."""
+    """Voronoi cells: gray grains, walls between cells, or some empty cells."""
     seeds = d.array(VORONOI_SEEDS, 3)
     used = jnp.arange(VORONOI_SEEDS) < 7 + d.uniform() * (VORONOI_SEEDS - 7)
     stretch = jnp.where(d.chance(0.3), d.log(1.0, 4.0), 1.0)
