@@ -132,8 +132,8 @@ def test_pages_load_nothing_from_other_sites_and_show_no_markup(site):
 
 
 def test_links_of_the_readme_exist():
-    found = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / "README.md").read_text())
-    local = [target for target in found if "://" not in target]
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / "README.md").read_text())
+    local = [target for target in targets if "://" not in target]
     assert local and all((ROOT / target).exists() for target in local), local
 
 

@@ -116,7 +116,7 @@ class TestRecord:
         assert np.asarray(palette_image(Image.fromarray(ramp)).convert("RGB")).tolist() == kept[:64].tolist()
 
     def test_stored_results_match_the_configuration(self):
-        """The results in the repository belong to the present configuration and losses."""
+        """The stored results were computed with the current configuration and losses."""
         folder = Path(prior_ablation.__file__).parent / "results"
         assert {"wedge", "optimiser"} <= set(prior_ablation.make_record(PRESETS["default"], folder).results())
 

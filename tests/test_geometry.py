@@ -26,8 +26,8 @@ def test_arrays_are_leaves_and_sizes_are_not():
     assert structure != jax.tree.structure(ParallelGeometry.create([0.0, 0.5], 151))
 
 
-def test_the_disc_reaches_the_outer_side_of_the_last_bin_at_the_nearer_edge():
-    """Every view sees it whole: its shadow ends inside the bins' outer sides, and one of them is touched."""
+def test_the_disc_touches_the_nearer_edge_of_the_detector():
+    """The projection of the disc lies inside the detector and touches one of its edges."""
     g = ParallelGeometry.create([0.0, 0.5, 1.0], 40, center=14.0, shifts=[0.0, -1.5, 1.0])
     left = 14.0 + np.asarray(g.shifts) - float(g.disc_radius)
     right = 14.0 + np.asarray(g.shifts) + float(g.disc_radius)
@@ -50,7 +50,7 @@ def test_the_disc_reaches_the_outer_side_of_the_last_bin_at_the_nearer_edge():
         ({"shifts": [0.0, np.inf]}, "expected one finite shift"),
     ],
 )
-def test_bad_input_is_refused(settings, message):
+def test_invalid_input_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         ParallelGeometry.create(**{"theta_rad": [0.0, 1.0], "columns": 64} | settings)
 
@@ -112,7 +112,7 @@ views = st.lists(st.integers(0, 179), min_size=2, max_size=40, unique=True)
 
 
 def unique_gap(degrees) -> bool:
-    """Whether one gap modulo 180 degrees is larger than all others: else the wedge's centre is a choice."""
+    """Whether one gap modulo 180 degrees is larger than all others: otherwise the wedge is ambiguous."""
     ordered = np.sort(degrees)
     gaps = np.sort(np.diff(np.append(ordered, ordered[0] + 180)))
     return gaps[-1] > gaps[-2]

@@ -71,10 +71,10 @@ def layer(name: str) -> int | None:
 
 def upward(file: str, names: set[str]) -> list[str]:
     """The imports of ``names`` that a file of the package must not make."""
-    own = layer("pfitre_jax." + file.removesuffix(".py").replace("/", "."))
-    if own is None:
+    file_layer = layer("pfitre_jax." + file.removesuffix(".py").replace("/", "."))
+    if file_layer is None:
         return []
-    return sorted(name for name in names if (other := layer(name)) is not None and other > own)
+    return sorted(name for name in names if (other := layer(name)) is not None and other > file_layer)
 
 
 @pytest.mark.parametrize("file", FILES)

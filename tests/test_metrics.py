@@ -23,10 +23,10 @@ def test_psnr():
 def test_psnr_counts_the_support_only():
     support = np.zeros((40, 33))
     support[10:20] = 1
-    spoilt = np.where(support > 0, IMAGE, 99.0)
+    changed_outside = np.where(support > 0, IMAGE, 99.0)
     theirs = peak_signal_noise_ratio(TRUTH[10:20], IMAGE[10:20], data_range=1)
     np.testing.assert_allclose(
-        metrics.psnr(jnp.asarray(spoilt), jnp.asarray(TRUTH), support), theirs, rtol=1e-5
+        metrics.psnr(jnp.asarray(changed_outside), jnp.asarray(TRUTH), support), theirs, rtol=1e-5
     )
 
 
@@ -56,7 +56,7 @@ def test_ms_ssim_is_the_product_over_scales():
         options = dict(data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
         return structural_similarity(a, b, full=True, **options)
 
-    # Luminance from the Gaussian means, and what is left of the whole is contrast and structure.
+    # Luminance follows from the Gaussian means; the quotient is contrast and structure.
     whole = theirs(image, truth)[1]
     mx, my = (gaussian_filter(a, 1.5, truncate=3.5) for a in (image, truth))
     luminance = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)

@@ -1,4 +1,4 @@
-"""The published network from its PyTorch checkpoint: its numbers, layer by layer, and what is refused."""
+"""Conversion of the published PyTorch checkpoint: values layer by layer, and refused files."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def forward(f: Framework, s, image):
 
 @pytest.fixture(scope="module")
 def compared():
-    """A picture, and what our network makes of it with the converted weights, in double precision."""
+    """An image, and the output of the converted network in double precision."""
     image = np.random.default_rng(1).random((16, 24))
     with jax.enable_x64(True):
         prior = original.from_state_dict(state_dict())
@@ -134,11 +134,11 @@ def check(image, ours, run):
     np.testing.assert_allclose(ours, colours.mean(axis=0) * deviation + mean, rtol=1e-9, atol=1e-9)
 
 
-def test_against_the_published_network_in_numpy(compared):
+def test_output_agrees_with_the_published_network_in_numpy(compared):
     check(*compared, lambda x: forward(NUMPY, state_dict(), x))
 
 
-def test_against_the_published_network_in_pytorch(compared):
+def test_output_agrees_with_the_published_network_in_pytorch(compared):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
     F, one = torch.nn.functional, lambda function, x, *a, **k: function(x[None], *a, **k)[0]
     framework = Framework(
@@ -155,7 +155,7 @@ def test_against_the_published_network_in_pytorch(compared):
 
 @pytest.mark.parametrize("name", sorted(original.LAYERS.values()))
 def test_every_layer_is_read_from_its_own_array(name):
-    """Weights of one layer changed: that layer changes, and no other."""
+    """Changing the weights of one layer changes that layer only."""
     state = state_dict(dtype=np.float32)
     changed = state | {f"{name}.weight": state[f"{name}.weight"] + 1}
     before, after = (original.from_state_dict(s).params for s in (state, changed))
@@ -169,7 +169,7 @@ def test_every_layer_is_read_from_its_own_array(name):
     assert found == [f"{ours}/kernel"]
 
 
-def test_names_of_parallel_training_are_understood():
+def test_names_of_parallel_training_are_accepted():
     state = state_dict(dtype=np.float32)
     plain, parallel = (
         original.from_state_dict(s).params for s in (state, {f"module.{k}": v for k, v in state.items()})
@@ -178,7 +178,7 @@ def test_names_of_parallel_training_are_understood():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda s: {k: v for k, v in s.items() if k != "dec1.conv.bias"}, r"lacks \['dec1.conv.bias'\]"),
         (lambda s: s | {"dec9.weight": s["final.bias"]}, r"the unknown \['dec9.weight'\]"),
@@ -189,8 +189,8 @@ def test_names_of_parallel_training_are_understood():
         (lambda s: {}, "lacks .*published PFITRE_net with 32 filters"),
     ],
 )
-def test_other_networks_are_refused_with_the_list(change, said):
-    with pytest.raises(ValueError, match=said):
+def test_other_networks_are_refused_with_the_differences(change, message):
+    with pytest.raises(ValueError, match=message):
         original.from_state_dict(change(state_dict(dtype=np.float32)))
 
 
@@ -213,7 +213,7 @@ def test_a_checkpoint_is_read_and_run_in_the_published_loop(tmp_path):
         original.load(tmp_path / "empty.pth")
 
 
-def test_missing_files_and_a_missing_pytorch_say_so(tmp_path, monkeypatch):
+def test_missing_files_and_missing_pytorch_are_reported(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         methods.Settings.create("pfitre-original", prior=str(tmp_path / "none.pth"))
     (tmp_path / "there.pth").write_bytes(b"")

@@ -77,7 +77,7 @@ def published(p, image):
     return x.mean(axis=-1) * image.std(ddof=1) + image.mean()
 
 
-def test_against_the_published_forward_pass(params):
+def test_output_agrees_with_the_published_forward_pass(params):
     with jax.enable_x64(True):
         image = np.asarray(picture(40, 24), np.float64)
         exact = published(jax.tree.map(lambda a: np.asarray(a, np.float64), params), image)
@@ -86,19 +86,19 @@ def test_against_the_published_forward_pass(params):
     np.testing.assert_allclose(result, exact, rtol=1e-10, atol=1e-10)
 
 
-def test_23_million_parameters():
+def test_network_has_23_million_parameters():
     params = jax.eval_shape(lambda: original.init(PublishedConfig(), jax.random.key(0)))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6 == pytest.approx(23, abs=0.5)
 
 
-def test_any_size(params):
+def test_any_image_size_is_accepted(params):
     shape = (9, 14)
     image = picture(*shape)
     result = APPLY(TINY, params, image)
     assert result.shape == shape and result.dtype == image.dtype and np.all(np.isfinite(result))
 
 
-def test_follows_the_scale_and_offset_of_the_image(params):
+def test_output_follows_the_scale_and_offset_of_the_image(params):
     image = picture(8, 8)
     moved = APPLY(TINY, params, 3 * image + 2)
     np.testing.assert_allclose(moved, 3 * APPLY(TINY, params, image) + 2, atol=1e-4)

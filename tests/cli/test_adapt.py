@@ -7,7 +7,7 @@ from pfitre_command import pfitre
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--out", "mine.pth"], "--out is mine.pth; expected a file that ends in .npz"),
         (["--out", "mine.npz", "--steps", "0"], "--steps is 0"),
@@ -16,9 +16,9 @@ from pfitre_command import pfitre
         (["--out", "mine.npz", "--rows", "90:99"], "rows 90:99"),
     ],
 )
-def test_invalid_input_is_refused(options, said, tmp_path, monkeypatch):
+def test_invalid_input_is_refused(options, message, tmp_path, monkeypatch):
     sample = Path(__file__).parents[2] / "pfitre_jax" / "samples" / "chip.npz"
     monkeypatch.chdir(tmp_path)
     done = pfitre("adapt", sample, *options)
-    assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
+    assert done.exit_code == 2 and message in done.output and "Traceback" not in done.output
     assert len(done.output.strip().splitlines()) == 1 and not list(tmp_path.iterdir())

@@ -99,8 +99,8 @@ def test_projections_follow_the_alignment(path, out, tmp_path):
         done = pfitre("project", out / "recon.h5", *extra, "--out", target)
         assert done.exit_code == 0, done.output
         predicted = tifffile.imread(target)
-        known = np.isfinite(predicted)
-        errors[name] = np.linalg.norm((predicted - measured)[known]) / np.linalg.norm(measured[known])
+        finite = np.isfinite(predicted)
+        errors[name] = np.linalg.norm((predicted - measured)[finite]) / np.linalg.norm(measured[finite])
     assert errors["aligned"] < 0.6 * errors["not aligned"]
 
 
@@ -159,7 +159,7 @@ def test_joint_rows_differ_from_separate_rows(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--joint", "--method", "cgls"], "cgls solves every row separately"),
         (["--align", "--roll", "auto"], "leave --roll out"),
@@ -172,10 +172,10 @@ def test_joint_rows_differ_from_separate_rows(path, tmp_path):
         (["--alignment", "few.csv"], "the alignment has 5 views, the scan has 24"),
     ],
 )
-def test_invalid_input_is_refused_in_one_line(path, tmp_path, monkeypatch, options, said):
+def test_invalid_input_is_refused_in_one_line(path, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(path.parent)
     Motion.none(THETA[:5], 15.5).save("few.csv")
     Motion.none(THETA + 0.1, 15.5).save("turned.csv")
     done = pfitre("recon", path, *options, "--out", tmp_path / "out")
-    assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
+    assert done.exit_code == 2 and message in done.output and "Traceback" not in done.output
     assert not (tmp_path / "out").exists()

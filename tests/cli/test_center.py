@@ -17,15 +17,15 @@ def test_the_center_is_estimated(folder):
     assert "roll unknown" in done.stdout
 
 
-@pytest.mark.parametrize(("option", "what", "best"), [("--try", "center", 17), ("--try-roll", "roll", 0)])
-def test_trials_are_drawn_and_listed(folder, tmp_path, option, what, best):
+@pytest.mark.parametrize(("option", "column", "best"), [("--try", "center", 17), ("--try-roll", "roll", 0)])
+def test_trials_are_drawn_and_listed(folder, tmp_path, option, column, best):
     values = f"{best - 2}:{best + 2}:2"
     done = pfitre("center", folder / "scan.npz", option, values, "--row", 1, "--out", tmp_path / "try")
     assert done.exit_code == 0, done.output
-    table = np.genfromtxt(tmp_path / "try" / f"{what}.csv", delimiter=",", names=True)
-    np.testing.assert_array_equal(table[what], [best - 2, best, best + 2])
-    assert table[what][np.argmin(table["residual"])] == best
-    assert (tmp_path / "try" / f"{what}.png").read_bytes().startswith(b"\x89PNG")
+    table = np.genfromtxt(tmp_path / "try" / f"{column}.csv", delimiter=",", names=True)
+    np.testing.assert_array_equal(table[column], [best - 2, best, best + 2])
+    assert table[column][np.argmin(table["residual"])] == best
+    assert (tmp_path / "try" / f"{column}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,17 @@ def test_invalid_trials_are_refused(folder, monkeypatch, args, message):
 
 def test_a_known_center_is_not_estimated(folder, monkeypatch):
     def fail(*args):
-        pytest.fail("the centre was looked for")
+        pytest.fail("the centre was estimated")
 
-    asked = []
+    centers = []
 
     def find_roll(scan):
-        asked.append(scan.center)
+        centers.append(scan.center)
         return Estimate(0.25, "pairs", 0.1, np.zeros(1), np.zeros(1), 0.0)
 
     monkeypatch.setattr("pfitre_jax.estimation.center.find_center", fail)
     monkeypatch.setattr("pfitre_jax.estimation.roll.find_roll", find_roll)
     done = pfitre("center", folder / "scan.npz", "--center", CENTER - 2)
     assert done.exit_code == 0, done.output
-    assert asked == [CENTER - 2]
+    assert centers == [CENTER - 2]
     assert f"center {CENTER - 2:g}, set by --center" in done.stdout and "roll 0.25 +-" in done.stdout

@@ -153,9 +153,17 @@ def test_down_weighted_views_are_listed(folder, tmp_path):
 
 @pytest.mark.parametrize("center", [None, "auto", "16.5"])
 def test_the_origin_of_the_center_is_recorded(folder, tmp_path, center):
-    given = [] if center is None else ["--center", center]
+    center_option = [] if center is None else ["--center", center]
     done = pfitre(
-        "recon", folder / "scan.npz", "--method", "cgls", "--iterations", 1, *given, "--out", tmp_path / "out"
+        "recon",
+        folder / "scan.npz",
+        "--method",
+        "cgls",
+        "--iterations",
+        1,
+        *center_option,
+        "--out",
+        tmp_path / "out",
     )
     assert done.exit_code == 0, done.output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -272,7 +280,7 @@ def test_after_a_full_disk_the_run_is_resumed(folder, tmp_path, monkeypatch):
     assert done.exit_code == 1 and "error: OSError: " in done.stderr
     assert "No space left on device" in done.stderr and "Traceback" not in done.output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["partial"]
-    # What is solved is kept: the same command goes on once there is room.
+    # Finished rows are kept; the same command resumes once there is space.
     monkeypatch.undo()
     monkeypatch.setattr(
         "pfitre_jax.reconstruction.executor.solve_blocks", lambda program, scan, blocks: iter(blocks)

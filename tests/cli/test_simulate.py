@@ -32,7 +32,7 @@ def test_a_scene_is_cut_from_a_file(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_every_artifact_can_be_set_by_a_file_with_an_instrument_only(tmp_path):
-    """All of them at once, on a volume; a scene of independent slices refuses those of rows."""
+    """All artifacts at once on a volume; independent slices refuse artifacts of rows."""
     config, path = tmp_path / "mine.toml", tmp_path / "scan.h5"
     lines = [f"{name} = [0.1, 0.2]" for name in ARTIFACTS if name not in ("noise", "counts")]
     config.write_text("\n".join(["[instrument]", "counts = [50, 80]", "probability = 1", *lines]))

@@ -34,16 +34,16 @@ def test_layouts_without_gdstk_are_refused_before_anything_is_written(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("[network]\nblocks = 1", "the weights belong to the network"), (None, "add a stage")],
     ids=["another network", "all steps made"],
 )
-def test_weights_of_another_network_are_refused_before_anything_is_written(text, said, tmp_path):
+def test_weights_of_another_network_are_refused_before_anything_is_written(text, message, tmp_path):
     config, out = tmp_path / "mine.toml", tmp_path / "run"
     config.write_text(text or "")
     named = "circuits" if text is None else config
     done = pfitre("train", "--config", named, "--weights", "circuits", "--out", out)
-    assert done.exit_code == 2 and said in done.output and len(done.output.strip().splitlines()) == 1
+    assert done.exit_code == 2 and message in done.output and len(done.output.strip().splitlines()) == 1
     assert not out.exists()
 
 

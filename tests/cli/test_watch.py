@@ -18,7 +18,7 @@ from pfitre_jax.data.readers.growing import GrowingScan
 DISCS = [[(2.0, 1.0, 6.0, 3.0)], [(-3.0, 2.0, 5.0, 2.0)]]
 
 
-#: Writes the views of a stack one after the other, in a process of its own.
+#: Writes the views of a stack one after the other in a separate process.
 WRITER = """
 import sys, time, h5py, numpy as np
 source = np.load(sys.argv[2])
@@ -74,7 +74,7 @@ def test_the_command_refreshes_until_the_scan_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--refresh-views", "0"], "--refresh-views is 0; expected more than 0"),
         (["--step", "0"], "--refresh-views is 0; expected more than 0"),
@@ -88,7 +88,7 @@ def test_the_command_refreshes_until_the_scan_is_complete(tmp_path):
         (["--center", "99"], "the centre 99 is outside the detector"),
     ],
 )
-def test_invalid_input_is_refused(tmp_path, more, said):
+def test_invalid_input_is_refused(tmp_path, more, message):
     write_all(tmp_path / "scan.h5")
     args = [
         "watch",
@@ -100,5 +100,5 @@ def test_invalid_input_is_refused(tmp_path, more, said):
         *more,
     ]
     done = CliRunner().invoke(cli.app, args)
-    assert done.exit_code == 2 and said in done.stderr and "Traceback" not in done.output
+    assert done.exit_code == 2 and message in done.stderr and "Traceback" not in done.output
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Every linear operator: one list, one contract."""
+"""Contract of every linear operator, applied to one list."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def test_vmap_equals_loop(entry):
     check_close(mapped, jnp.stack([one(projector(), x) for x in batch]), 1e-5)
 
 
-def test_linear(entry):
+def test_operator_is_linear(entry):
     apply = jax.jit(entry.apply)
     a, b = data(entry, 2)
     A = projector()
     check_close(apply(A, 2 * a - 3 * b), 2 * apply(A, a) - 3 * apply(A, b), 1e-5)
 
 
-def test_gradient_is_the_finite_difference(entry):
+def test_gradient_agrees_with_finite_differences(entry):
     with jax.enable_x64(True):
         A = projector()
 

@@ -1,4 +1,4 @@
-"""Every prior: one list, one contract. A prox is held to its definition too; a network is none."""
+"""Contract of every prior, applied to one list; proximal operators must also satisfy their definition."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_vmap_equals_loop(prior):
     check_close(jax.jit(jax.vmap(one))(batch), jnp.stack([one(v) for v in batch]))
 
 
-def test_gradient_is_the_finite_difference(prior):
+def test_gradient_agrees_with_finite_differences(prior):
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda a: a.astype(jnp.float64), prior)
         if isinstance(prior, TV):
@@ -122,7 +122,7 @@ def test_gradient_is_the_finite_difference(prior):
         check_gradient(loss, (image(), jnp.log(jnp.asarray(0.05))), rtol=1e-5)
 
 
-def test_it_describes_itself_and_has_a_prior_for_each_iteration(prior):
+def test_info_is_complete_and_each_iteration_has_a_prior(prior):
     assert isinstance(prior.info, PriorInfo) and isinstance(prior.info.card, Card)
     proposal = jax.eval_shape(lambda v, k: denoise(prior.at(k), v), image(), 1)
     assert proposal.shape == SHAPE

@@ -1,4 +1,4 @@
-"""Every iterative solver: one list, one contract."""
+"""Contract of every iterative solver, applied to one list."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Shrink(Prior):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Alternating(Shrink):
-    """Another factor in every other iteration."""
+    """A denoiser with another factor in every other iteration."""
 
     info = PriorInfo(alternates=True)
 
@@ -74,7 +74,7 @@ class Trained(Shrink):
 
 
 def learned_primal_dual() -> LearnedPrimalDual:
-    """A tiny one with parameters as if trained a little."""
+    """A tiny learned primal-dual method with non-zero parameters."""
     method = LearnedPrimalDual.create(jax.random.key(0), STEPS, PrimalDualConfig(2, 2, 3))
     return jax.tree.map(lambda a, r: a + 0.03 * r, method, random_like(method, 5))
 
@@ -130,7 +130,7 @@ WRAPPED = (
 
 
 def all_but(names, slow):
-    """The names, of which some are run by hand."""
+    """Parameters for ``names``; those in ``slow`` are marked as slow tests."""
     return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in names]
 
 
@@ -165,7 +165,7 @@ def measured(A, noise=0.02):
 
 WEDGE = Wedge.from_angles(THETA)
 
-# Compiled once: a bare call compiles its loops anew.
+# Compiled once: a call outside of jit compiles its loops every time.
 create = jax.jit(lambda A, y, mask=None: SliceProblem.create(A, y, mask, wedge=WEDGE))
 
 
@@ -212,7 +212,7 @@ def test_vmap_equals_loop_and_a_bad_slice_leaves_the_others_alone(basic):
 
 
 def test_gradients_are_finite_differences(basic):
-    """To the data, to the centre, and to the method's own numbers, all at once."""
+    """With respect to the data, the centre and the parameters of the method, in one direction."""
     with jax.enable_x64(True):
         method = jax.tree.map(lambda a: a.astype(jnp.float64), basic)
         A = projector()
@@ -235,7 +235,7 @@ def test_gradients_are_finite_differences(basic):
 
 @pytest.mark.parametrize("name", all_but(["fista-tv", "hqs-linear"], ["hqs-linear"]))
 def test_checkpoint_gives_the_gradient_of_unroll(name):
-    """It is the loop's doing, not the methods': two of them will do."""
+    """Checkpointing is done by the loop, so two methods are enough."""
     method, p = METHODS[name], problem()
 
     def slope(differentiate):
@@ -330,25 +330,25 @@ CALLS = {
 }
 
 
-#: These have no quadratic that could be weighted anew, or no data step at all.
+#: Methods whose data term cannot be reweighted.
 UNWEIGHTED = ("cgls", "gradient_step", "learned_primal_dual", "fista_tv, poisson")
 
 
-#: The weights reach these as they do another one.
+#: Methods that share the weighting code of another method.
 ALIKE = ("equilibrium", "admm", "pnp_fista", "red_pro", "null_space", "pfitre_original")
 
 
 @pytest.mark.parametrize("name", all_but([name for name in CALLS if name not in UNWEIGHTED], ALIKE))
-def test_a_view_that_is_known_to_be_wrong_is_fitted_less(name):
+def test_a_down_weighted_view_has_a_larger_residual(name):
     A = projector()
     sinogram = measured(A).at[2].add(1.0)
     sigma = jnp.ones_like(sinogram).at[2].set(100.0)
 
-    def misfit(**settings):
+    def view_residual(**settings):
         x = CALLS[name](A, sinogram, iterations=12, **settings).value
         return float(jnp.linalg.norm((project(A, x) - sinogram)[2]))
 
-    assert misfit(data_term=Gaussian(sigma)) > 1.15 * misfit()
+    assert view_residual(data_term=Gaussian(sigma)) > 1.15 * view_residual()
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -365,7 +365,7 @@ def test_public_functions(call):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda A, y: solvers.fista_tv(A, y, weight=-1.0),
@@ -386,13 +386,13 @@ def test_public_functions(call):
         (lambda A, y: solvers.cgls(A, y, x0=np.zeros((3, 3))), r"x0 has shape \(3, 3\); expected \(12, 12\)"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(call, said):
+def test_invalid_settings_are_refused(call, message):
     A = projector()
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         call(A, measured(A))
 
 
-def test_whole_numbers_are_data_too():
+def test_integer_sinograms_are_accepted():
     A = projector()
     y = jnp.round(10 * project(A, scene())).astype(int)
     whole, real = solvers.cgls(A, y, iterations=2), solvers.cgls(A, y.astype(jnp.float32), iterations=2)

@@ -52,13 +52,13 @@ def case(name: str, message: str):
 
 
 class Bomb:
-    """Would leave a file where it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __reduce__(self):
         return Path.write_text, (Path(MARK), "")
 
 
-# Valid scans, and the ways to spoil them.
+# Valid scans, and functions that damage them.
 
 
 def write_hdf5(folder: Path, data=STACK, theta=DEGREES, name: str = "scan.h5", **more) -> list:
@@ -301,7 +301,7 @@ def _(folder):
     return ["scan.tif", *write_csv(folder)]
 
 
-# Sizes that are declared and not there.
+# Declared sizes without data.
 
 
 @case("HDF5, huge and nothing written", "declares")
@@ -854,12 +854,12 @@ for _name, _content in {"text": b"weights", "a pickle": pickle.dumps(Bomb()), "e
         return _prior(folder, content, "prior.pth")
 
 
-# What is asked of all of them.
+# Requirements for all cases.
 
 
 @contextlib.contextmanager
 def limits():
-    """No more time than :data:`SECONDS`, no more memory than :data:`MEMORY`, allocated or only asked for."""
+    """Limits the time to :data:`SECONDS` and allocated or requested memory to :data:`MEMORY`."""
 
     def stop(signum, frame):
         raise TimeoutError(f"not done in {SECONDS} s")
@@ -879,12 +879,12 @@ def limits():
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
     """Names, sizes and times of all that is in a folder; links are not followed."""
-    found = {}
+    entries = {}
     for parent, folders, names in os.walk(folder):
         for name in folders + names:
             stat = os.lstat(os.path.join(parent, name))
-            found[os.path.relpath(os.path.join(parent, name), folder)] = stat.st_size, stat.st_mtime_ns
-    return found
+            entries[os.path.relpath(os.path.join(parent, name), folder)] = stat.st_size, stat.st_mtime_ns
+    return entries
 
 
 def pfitre(*args):
@@ -900,7 +900,7 @@ def check_refused(done, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_refused(tmp_path, monkeypatch, name):
+def test_malformed_input_is_refused(tmp_path, monkeypatch, name):
     make, message = CASES[name]
     monkeypatch.chdir(tmp_path)
     args = make(tmp_path)
@@ -918,7 +918,7 @@ def test_refused(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", ["HDF5, huge and nothing written", "TIFF, complex", "npz, pickled flat"])
-def test_inspect_refuses_too(tmp_path, monkeypatch, name):
+def test_inspect_refuses_malformed_input(tmp_path, monkeypatch, name):
     make, message = CASES[name]
     monkeypatch.chdir(tmp_path)
     args = make(tmp_path)
@@ -929,7 +929,7 @@ def test_inspect_refuses_too(tmp_path, monkeypatch, name):
     assert not Path(MARK).exists() and contents(tmp_path) == before
 
 
-def test_the_scans_are_valid_before_they_are_spoilt(tmp_path, monkeypatch):
+def test_the_unmodified_scans_are_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for write in WRITERS.values():
         done = pfitre("inspect", *write(tmp_path))
@@ -937,13 +937,13 @@ def test_the_scans_are_valid_before_they_are_spoilt(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch, format):
+def test_a_scan_larger_than_the_memory_is_refused(tmp_path, monkeypatch, format):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checks, "free_memory", lambda: 1000)
     check_refused(pfitre("inspect", *WRITERS[format](tmp_path)), "1 kB of memory are free")
 
 
-def test_honest_links_are_followed(tmp_path, monkeypatch):
+def test_valid_links_are_followed(tmp_path, monkeypatch):
     """Files of a beamline link to raw data in other folders, to a file's root, and through each other."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "raw").mkdir()

@@ -69,13 +69,13 @@ def test_a_roll_alone_agrees_with_apply_roll():
     np.testing.assert_array_equal(good, known)
     # apply_roll interpolates linearly, Motion by cubic splines.
     np.testing.assert_allclose(out[good], turned[good], atol=0.03)
-    # And scipy's own turn, of the same order.
+    # SciPy's rotation of the same order.
     expected = ndimage.rotate(bumps()[0], 2.0, order=3, reshape=False, mode="nearest")
     np.testing.assert_allclose(out[0][good[0]], expected[good[0]], atol=1e-4)
 
 
 def test_shifts_have_the_sign_of_the_geometry():
-    """A view that lies further along the columns is brought back; the projector's shifts say the same."""
+    """A view displaced along the columns is moved back; the shifts of the projector have the same sign."""
     discs, shifts = [(2.0, 1.0, 6.0, 1.0)], rng().normal(0, 1.5, THETA.size)
     ideal = disc_sinogram(discs)
     raw = np.stack(
@@ -110,7 +110,7 @@ def test_a_saved_motion_is_loaded_unchanged(tmp_path):
     back = Motion.load(path)
     for field in dataclasses.fields(Motion):
         np.testing.assert_allclose(getattr(back, field.name), getattr(motion(), field.name), rtol=1e-7)
-    # What is read is written as it was.
+    # Saving a loaded motion gives the same file.
     back.save(tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_text() == path.read_text()
 

@@ -72,7 +72,7 @@ class TestLogarithm:
     def test_i13_has_one_dead_pixel(self, i13):
         assert np.argwhere(~i13.mask.all(axis=0)).tolist() == [[0, 0]]
 
-    def test_tooth_is_in_air(self, tooth):
+    def test_tooth_is_surrounded_by_air(self, tooth):
         """No tooth in the outer 60 columns of either side: their line integrals vanish."""
         assert (
             abs(np.r_[tooth.projections[..., :60].mean(), tooth.projections[..., -60:].mean()]).max() < 0.02

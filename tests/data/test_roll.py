@@ -27,13 +27,13 @@ class TestRoll:
         assert error(wrong, both) > 0.3 * upright.max()
         assert error(rolled, mask) > 0.2 * upright.max()
 
-    def test_is_scipys_rotate(self):
+    def test_apply_roll_agrees_with_scipy(self):
         p = np.random.default_rng(0).uniform(0, 1, (2, 20, 31)).astype(np.float32)
         turned, mask = apply_roll(p, None, 2.0)
         expected = ndimage.rotate(p, 2.0, axes=(1, 2), order=1, reshape=False)
         np.testing.assert_allclose(turned[mask], expected[mask], rtol=1e-6)
 
-    def test_mask_turns_along(self):
+    def test_mask_is_rotated_with_the_data(self):
         """The value of an invalid bin never appears, and bins from outside the frame are invalid."""
         p = np.ones((1, 30, 40), np.float32)
         valid = np.ones(p.shape, bool)
@@ -45,7 +45,7 @@ class TestRoll:
         assert 1 <= len(invalid) <= 9 and np.abs(invalid - [7, 10]).max() <= 2
         assert not mask[0, 0].all() and mask[0, 8:22, 8:32].sum() >= 14 * 24 - 9
 
-    def test_nothing_to_do(self):
+    def test_roll_0_changes_nothing(self):
         p = np.random.default_rng(0).uniform(0, 1, (2, 5, 6)).astype(np.float32)
         turned, mask = apply_roll(p, None, 0)
         np.testing.assert_array_equal(turned, p)
@@ -62,7 +62,7 @@ class TestRoll:
         upright, rolled = (projections(THETA, roll_deg=roll) for roll in (0, 2))
         back, known = undo_roll(upright, 2)
         assert np.abs(back - rolled)[known].max() < 0.1 * rolled.max()
-        # From a few rows only: they go where they came from, and the rest is not claimed.
+        # With only a few rows, the rows return to their positions and the others are invalid.
         some, covered = undo_roll(upright[:, 10:25], 2, row0=10, raw_rows=40)
         assert some.shape == rolled.shape
         np.testing.assert_allclose(some[covered], back[covered], atol=1e-6)
@@ -89,7 +89,7 @@ rolls = st.integers(-600, 600).map(lambda n: n / 100)
 
 @settings(max_examples=20, deadline=None)
 @given(roll=rolls)
-def test_there_and_back(roll):
+def test_correction_and_inverse_nearly_cancel(roll):
     """Two linear interpolations change a smooth scan little."""
     corrected, mask = apply_roll(SMOOTH, None, roll)
     back, known = undo_roll(corrected, roll)
@@ -101,7 +101,7 @@ def test_there_and_back(roll):
 
 @settings(max_examples=30, deadline=None)
 @given(roll=rolls, data=st.data())
-def test_rows_corrected_apart_are_those_corrected_together(roll, data):
+def test_correction_of_selected_rows_agrees_with_the_whole_scan(roll, data):
     raw_rows, columns = SMOOTH.shape[1:]
     start = data.draw(st.integers(0, raw_rows - 1))
     rows = slice(start, data.draw(st.integers(start + 1, raw_rows)))

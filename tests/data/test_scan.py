@@ -11,7 +11,7 @@ THETA = np.deg2rad([0.0, 30.0, 60.0, 90.0])
 
 
 def numbered() -> Scan:
-    """Every bin holds its own view, row and column."""
+    """Projections whose bins contain their view, row and column."""
     view, row, column = np.meshgrid(np.arange(4), np.arange(5), np.arange(6), indexing="ij")
     return Scan.create(100 * view + 10 * row + column, THETA, center=2.5)
 
@@ -42,12 +42,12 @@ def test_projections_without_any_signal_are_refused():
         Scan.create(only_invalid, THETA, mask=only_invalid == 0)
 
 
-def test_a_number_is_no_selection():
+def test_a_number_is_not_a_selection():
     with pytest.raises(ValueError, match=r"the rows are 1; expected slice\(A, B\) or 'A:B'"):
         numbered().select_rows(1)
 
 
-def test_wedge_is_what_the_views_left_over_do_not_cover():
+def test_wedge_is_the_gap_of_the_remaining_views():
     scan = Scan.create(np.ones((60, 1, 4)), np.deg2rad(np.arange(0, 180, 3.0)))
     assert scan.wedge.width_deg == 0
     assert scan.select_views("0:30").wedge.width_deg == pytest.approx(90.0)
@@ -73,13 +73,13 @@ def test_wedge_is_what_the_views_left_over_do_not_cover():
         ({"row0": 2, "raw_rows": 5}, "do not fit"),
     ],
 )
-def test_bad_input_is_refused_in_words(change, message):
+def test_invalid_input_is_refused_with_a_message(change, message):
     with pytest.raises(ValueError, match=message):
         Scan.create(**{"projections": np.ones((4, 5, 6)), "theta_rad": THETA, **change})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_not_finite_is_refused_and_masked_only_on_request(value):
+def test_non_finite_values_are_refused_and_masked_only_on_request(value):
     projections = np.ones((4, 5, 6))
     projections[1, 2, 3] = value
     with pytest.raises(ValueError, match=r"view 1, row 2, column 3.*mask_nan=True"):
@@ -101,7 +101,7 @@ def test_select_and_exclude_views():
     assert scan.select_views("1:4", "1:3").projections[:, 0, 0].tolist() == [300]
 
 
-def test_select_rows_remembers_where_they_came_from():
+def test_select_rows_records_the_original_numbers():
     scan = numbered().select_rows("1:4").select_rows(slice(1, 3))
     assert scan.projections[0, :, 0].tolist() == [20, 30]
     assert (scan.row0, scan.rows, scan.raw_rows) == (2, 2, 5)

@@ -27,7 +27,7 @@ class TestTruncation:
     @pytest.mark.parametrize("columns", [24, 33, 150])
     @pytest.mark.parametrize("inside", [1, 2])
     @pytest.mark.parametrize("noise", [0, 0.01])
-    def test_an_object_that_ends_just_inside_is_whole(self, columns, inside, noise):
+    def test_an_object_just_inside_the_field_is_not_truncated(self, columns, inside, noise):
         """A disc as wide as the detector less 1 or 2 bins on each side, exact and with 1% noise."""
         center = (columns - 1) / 2
         disc = (0.0, 0.0, columns / 2 - inside, 1.0)
@@ -41,14 +41,14 @@ class TestTruncation:
         cut = disc_sinogram([(0.0, 0.0, columns / 2 + 0.5, 1.0)], THETA, columns, center)[:, None]
         assert truncated_views(Scan.create(cut, THETA)).size == THETA.size
 
-    def test_tooth_and_i13_stay_inside(self, i13, tooth):
+    def test_tooth_and_i13_are_not_truncated(self, i13, tooth):
         """i13's beam has weakened since its flat: a third of the signal, in all rows and at both edges."""
         assert truncated_views(tooth).size == 0
         assert i13.projections[..., :4].mean() > 0.3
         assert truncated_views(i13).size == 0
 
     @pytest.mark.parametrize("side", [0, 1])
-    def test_a_blob_that_leaves(self, side):
+    def test_a_blob_that_leaves_the_field_is_detected(self, side):
         scan = Scan.create(projections(THETA, columns=64, reach=20), THETA)
         assert truncated_views(scan).size == 0
         cut = (11, 64) if side == 0 else (0, 53)
@@ -63,7 +63,7 @@ class TestTruncation:
         assert reaches.any() and not reaches.all()
         np.testing.assert_allclose(signal[:, side], np.where(reaches, mean / peak, 0), rtol=1e-4, atol=1e-6)
 
-    def test_padding_does_not_hide_it(self):
+    def test_truncation_is_detected_under_padding(self):
         p = projections(THETA, columns=64, reach=20)[:, :, 8:]
         shifted = np.concatenate([np.zeros((*p.shape[:2], 2)), p[:, :, :-2]], axis=2)
         plain = Scan.create(p, THETA)

@@ -20,22 +20,22 @@ WITH_OPPOSITE = np.deg2rad(np.arange(0.0, 180.1, 4.0))
 
 
 class TestOppositeViews:
-    def test_exact(self):
+    def test_opposite_views_at_exact_angles(self):
         assert opposite_views(np.deg2rad([0, 60, 120, 180, 240])) == [
             (0, [(3, pytest.approx(0))]),
             (1, [(4, pytest.approx(0))]),
         ]
 
-    def test_two_beside_the_opposite_angle(self):
-        """0, 10, ..., 170: beside 180 there are 170 and 160, on one side; with 185, one on either side."""
+    def test_the_two_views_nearest_to_the_opposite_angle(self):
+        """For 0, 10, ..., 170 these are 170 and 160; with 185 there is one view on either side of 180."""
         theta = np.deg2rad(np.arange(0, 180, 10.0))
-        found = dict(opposite_views(theta))
-        assert [view for view, _ in found[0]] == [17, 16]
-        np.testing.assert_allclose([d for _, d in found[0]], np.deg2rad([-10, -20]), atol=1e-12)
-        found = dict(opposite_views(np.append(theta, np.deg2rad(185))))
-        np.testing.assert_allclose(sorted(d for _, d in found[0]), np.deg2rad([-10, 5]), atol=1e-12)
+        result = dict(opposite_views(theta))
+        assert [view for view, _ in result[0]] == [17, 16]
+        np.testing.assert_allclose([d for _, d in result[0]], np.deg2rad([-10, -20]), atol=1e-12)
+        result = dict(opposite_views(np.append(theta, np.deg2rad(185))))
+        np.testing.assert_allclose(sorted(d for _, d in result[0]), np.deg2rad([-10, 5]), atol=1e-12)
 
-    def test_none(self):
+    def test_no_opposite_views(self):
         assert opposite_views(np.deg2rad(np.arange(0, 120, 2.0))) == []
         assert opposite_views([0.5]) == []
 
@@ -47,15 +47,15 @@ class TestOppositeViews:
 class TestCenterFromViews:
     @pytest.mark.parametrize("center", [24.0, 31.5, 33.25, 40.8])
     @pytest.mark.parametrize("theta", [WITH_OPPOSITE, HALF_TURN, 2 * HALF_TURN], ids=["180", "176", "352"])
-    def test_analytic(self, theta, center):
-        """Half a pixel matters: 31.5 is the middle of 64 bins counted from 0."""
-        found = find_center(blob_scan(theta, center=center, noise=0.005, reach=14))
-        assert found.method == "opposite views"
-        assert found.value == pytest.approx(center, abs=0.1)
-        assert found.uncertainty < 0.15
-        assert abs(found.candidates[np.argmin(found.scores)] - found.value) <= 0.5
+    def test_estimate_agrees_with_the_analytic_center(self, theta, center):
+        """The middle of 64 bins, counted from 0, is 31.5."""
+        result = find_center(blob_scan(theta, center=center, noise=0.005, reach=14))
+        assert result.method == "opposite views"
+        assert result.value == pytest.approx(center, abs=0.1)
+        assert result.uncertainty < 0.15
+        assert abs(result.candidates[np.argmin(result.scores)] - result.value) <= 0.5
 
-    def test_gain_offset_and_invalid_bins_do_not_matter(self):
+    def test_gain_offset_and_invalid_bins_do_not_change_the_estimate(self):
         scan = blob_scan(WITH_OPPOSITE, center=35.0)
         p = scan.projections * np.linspace(0.7, 1.3, 46)[:, None, None] + 0.2
         mask = np.ones(p.shape, bool)
@@ -64,13 +64,13 @@ class TestCenterFromViews:
 
     def test_tooth(self, data_dir):
         """SOURCE.txt: about 295.9."""
-        found = find_center(to_scan(read_raw(data_dir / "tooth_aps2bm" / "tooth.h5")))
-        assert found.value == pytest.approx(295.9, abs=0.5) and found.method == "opposite views"
+        result = find_center(to_scan(read_raw(data_dir / "tooth_aps2bm" / "tooth.h5")))
+        assert result.value == pytest.approx(295.9, abs=0.5) and result.method == "opposite views"
 
     def test_i13(self, data_dir):
         """SOURCE.txt: about 85.8."""
-        found = find_center(to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz")))
-        assert found.value == pytest.approx(85.8, abs=0.5) and found.method == "opposite views"
+        result = find_center(to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz")))
+        assert result.value == pytest.approx(85.8, abs=0.5) and result.method == "opposite views"
 
     def test_uncertainty_follows_the_noise(self):
         clean, noisy = (
@@ -84,25 +84,25 @@ class TestCenterFromResidual:
     @pytest.mark.parametrize("center", [28.3, 36.0])
     def test_analytic_without_opposite_views(self, center):
         theta = np.deg2rad(np.arange(-70, 71, 4.0))
-        found = find_center(blob_scan(theta, center=center, noise=0.01, rows=24, reach=14))
-        assert found.method == "residual"
-        assert found.value == pytest.approx(center, abs=0.5)
+        result = find_center(blob_scan(theta, center=center, noise=0.01, rows=24, reach=14))
+        assert result.method == "residual"
+        assert result.value == pytest.approx(center, abs=0.5)
 
     def test_cu23(self, cu23):
-        """SOURCE.txt: 75, known to about 1 px; the pair alone says 74.1, without the roll mended 74.3."""
-        found = find_center(correct_roll(cu23, 1.5))
-        assert found.method == "residual"
-        assert found.value == pytest.approx(75, abs=1)
+        """SOURCE.txt: 75 within 1 px; the opposite pair gives 74.1, and without the roll correction 74.3."""
+        result = find_center(correct_roll(cu23, 1.5))
+        assert result.method == "residual"
+        assert result.value == pytest.approx(75, abs=1)
 
-    def test_a_narrow_range_cannot_tell(self):
-        """Over 20 degrees a wrong centre is a shifted object: the residual is flat."""
+    def test_a_narrow_angular_range_does_not_determine_the_center(self):
+        """Over 20 degrees a wrong centre is nearly a shifted object, so the residual is flat."""
         theta = np.deg2rad(np.arange(0, 20, 1.0))
         with pytest.raises(
             Undetermined, match=r"does not determine.*pfitre center SCAN --try A:B:S.*--center"
         ):
             find_center(blob_scan(theta, center=36.0, noise=0.01, rows=16, reach=12))
 
-    def test_noise_alone_cannot_tell(self):
+    def test_noise_alone_does_not_determine_the_center(self):
         noise = np.random.default_rng(0).standard_normal((20, 16, 64))
         with pytest.raises(Undetermined):
             find_center(Scan.create(noise, np.deg2rad(np.arange(0, 120, 6.0))))

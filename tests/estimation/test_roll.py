@@ -20,12 +20,12 @@ WITH_OPPOSITE = np.deg2rad(np.arange(0.0, 180.1, 4.0))
 
 class TestRoll:
     @pytest.mark.parametrize("roll", [-3.0, -0.5, 0.0, 1.5, 4.0])
-    def test_analytic(self, roll):
-        found = find_roll(blob_scan(WITH_OPPOSITE, center=33.0, roll_deg=roll, noise=0.005))
-        assert found.method == "opposite views"
-        assert found.value == pytest.approx(roll, abs=0.1)
+    def test_estimate_agrees_with_the_analytic_roll(self, roll):
+        result = find_roll(blob_scan(WITH_OPPOSITE, center=33.0, roll_deg=roll, noise=0.005))
+        assert result.method == "opposite views"
+        assert result.value == pytest.approx(roll, abs=0.1)
 
-    def test_once_corrected_none_is_left(self):
+    def test_a_corrected_scan_has_no_roll(self):
         scan = blob_scan(WITH_OPPOSITE, roll_deg=2.0)
         assert find_roll(correct_roll(scan, find_roll(scan).value)).value == pytest.approx(0, abs=0.1)
 
@@ -34,20 +34,20 @@ class TestRoll:
         assert find_roll(cu23).value == pytest.approx(1.5, abs=0.3)
 
     def test_i13(self, data_dir):
-        """Its upright edges show none, and a roll put in is found; turning alone is misled by 0.3 degrees."""
+        """Vertical edges show no roll, and a simulated roll is recovered."""
         scan = to_scan(read_raw(data_dir / "i13_tomo_standard" / "i13_24737.npz"))
         assert find_roll(scan).value == pytest.approx(0, abs=0.1)
         assert find_roll(correct_roll(scan, -2)).value == pytest.approx(2, abs=0.15)
 
-    def test_from_the_residual(self, monkeypatch):
-        """Without opposite views; fewer candidates, for the time it takes."""
+    def test_roll_from_the_residual(self, monkeypatch):
+        """Without opposite views; fewer candidates keep the test short."""
         monkeypatch.setattr(module, "MAX_ROLL_DEG", 2.5)
         theta = np.deg2rad(np.arange(-70, 71, 7.0))
-        found = find_roll(blob_scan(theta, roll_deg=1.0, reach=14, blobs=20).with_center(31.5))
-        assert found.method == "residual"
-        assert found.value == pytest.approx(1.0, abs=0.3)
+        result = find_roll(blob_scan(theta, roll_deg=1.0, reach=14, blobs=20).with_center(31.5))
+        assert result.method == "residual"
+        assert result.value == pytest.approx(1.0, abs=0.3)
 
-    def test_too_few_rows(self):
+    def test_too_few_rows_are_refused(self):
         with pytest.raises(Undetermined, match=r"has 2 rows.*--try-roll A:B:S.*--roll"):
             find_roll(blob_scan(WITH_OPPOSITE, rows=2))
 
@@ -55,7 +55,7 @@ class TestRoll:
         with pytest.raises(ValueError, match="before selecting rows"):
             find_roll(blob_scan(WITH_OPPOSITE).select_rows("2:30"))
 
-    def test_views_that_show_nothing(self):
+    def test_noise_alone_does_not_determine_the_roll(self):
         noise = np.random.default_rng(0).standard_normal((46, 24, 40))
-        found = roll_from_pairs(Scan.create(noise, WITH_OPPOSITE), 5.0)
-        assert found is None or found.mismatch > 0.5
+        result = roll_from_pairs(Scan.create(noise, WITH_OPPOSITE), 5.0)
+        assert result is None or result.mismatch > 0.5

@@ -1,4 +1,4 @@
-"""What every operator, solver and prior is held to, written once."""
+"""Checks shared by the contracts of operators, solvers and priors."""
 
 from __future__ import annotations
 

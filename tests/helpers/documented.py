@@ -20,7 +20,7 @@ def examples(page: str) -> dict[str, str]:
 
 def run(page: str, *titles: str) -> dict:
     """What the blocks of a page define, executed in one namespace: those of ``titles``, by default all."""
-    # Dataclasses look their annotations up in the module of the class.
+    # Dataclasses resolve their annotations in the module of the class.
     module = sys.modules[page] = types.ModuleType(page)
     names = module.__dict__
     blocks = examples(page)

@@ -41,7 +41,7 @@ def everywhere() -> np.ndarray:
 
 @functools.cache
 def inside() -> np.ndarray:
-    """The same, 0 for the pixels outside the support."""
+    """The projector as a dense matrix that is 0 for pixels outside the support."""
     return everywhere() * np.asarray(disc_support(scan()[0])).ravel()
 
 

@@ -1,4 +1,4 @@
-"""Two discs as the virtual instrument sees them: what the tests of it, and of its projection, share."""
+"""Two discs, shared by the tests of the virtual instrument and of its projection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network on many images: however it is vmapped, what it gives for each."""
+"""Batched evaluation of the network under vmap."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def expected(params, images):
 
 
 @pytest.mark.parametrize("shape", [(1,), (GROUP,), (2 * GROUP + 1,), (3, 4), (2, 3, 1)])
-def test_vmapped_in_any_way_it_is_the_network_on_each_image(params, shape):
+def test_nested_vmap_equals_the_network_on_each_image(params, shape):
     function = lambda images: unet.predict_updates(SMALL, params, images, CONDITION)  # noqa: E731
     for _ in shape[1:]:
         function = jax.vmap(function)
     images = pictures(*shape)
-    found = jax.jit(function)(images).reshape(-1, 12, 16)
-    np.testing.assert_allclose(found, expected(params, images.reshape(-1, 12, 16, 2)), atol=1e-5)
+    outputs = jax.jit(function)(images).reshape(-1, 12, 16)
+    np.testing.assert_allclose(outputs, expected(params, images.reshape(-1, 12, 16, 2)), atol=1e-5)
 
 
 @pytest.mark.slow
 def test_other_parameters_and_conditions_for_each_image(params):
     stacked, images = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), params), pictures(2, 1)
-    found = jax.jit(jax.vmap(lambda p, v: unet.predict_updates(SMALL, p, v, CONDITION)))(stacked, images)
+    outputs = jax.jit(jax.vmap(lambda p, v: unet.predict_updates(SMALL, p, v, CONDITION)))(stacked, images)
     for k in range(2):
         one = expected(jax.tree.map(lambda a, k=k: a[k], stacked), images[k])
-        np.testing.assert_allclose(found[k], one, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs[k], one, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_its_gradient_is_that_of_the_network(params):
+def test_gradient_agrees_with_the_plain_network(params):
     images = pictures(2 * GROUP + 1)
     many = lambda p, v: jnp.sum(unet.predict_updates(SMALL, p, v, CONDITION) ** 2)  # noqa: E731
     each = lambda p, v: jnp.sum(jax.vmap(lambda a: unet.predict_update(SMALL, p, a, CONDITION))(v) ** 2)  # noqa: E731
@@ -59,8 +59,8 @@ def test_its_gradient_is_that_of_the_network(params):
     jax.tree.map(check, ours, theirs)
 
 
-def test_a_few_at_a_time_take_less_memory(params):
-    """On a CPU; what it takes does not grow with the images."""
+def test_batched_evaluation_limits_memory(params):
+    """On a CPU; the temporary memory does not grow with the number of images."""
     size = lambda n: (  # noqa: E731
         jax.jit(lambda v: unet.predict_updates(SMALL, params, v, CONDITION))
         .lower(pictures(n))

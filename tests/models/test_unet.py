@@ -26,7 +26,7 @@ APPLY = jax.jit(apply, static_argnums=0)
 
 
 def perturbed(config: UNetConfig, seed: int = 0):
-    """Parameters as if trained: none is zero, the last layer is not the identity's."""
+    """Non-zero parameters, so that the network is not the identity."""
     params = unet.init(config, jax.random.key(seed))
     generator = np.random.default_rng(seed)
     return jax.tree.map(lambda a: a + 0.2 * generator.standard_normal(a.shape, np.float32), params)
@@ -37,7 +37,7 @@ def picture(*shape, seed: int = 2):
 
 
 def reach(image_to_image, shape, pixel):
-    """How far above and below ``pixel`` the input still moves that pixel of the result."""
+    """Distance above and below ``pixel`` within which the input affects that pixel of the output."""
     gradient = jax.jit(jax.grad(lambda image: image_to_image(image)[pixel]))(picture(*shape))
     rows = np.flatnonzero(np.abs(np.asarray(gradient)).reshape(shape[0], -1).max(axis=1))
     return pixel[0] - rows.min(), rows.max() - pixel[0]
@@ -111,7 +111,7 @@ def test_every_entry_of_the_condition_changes_the_result(entry):
 @pytest.mark.parametrize(
     "config", [SMALL, UNetConfig(channels=(2, 2, 2), growth=2), UNetConfig(channels=(2, 2, 2), blocks=0)]
 )
-def test_receptive_field_is_what_the_docstring_says(config):
+def test_receptive_field_is_as_documented(config):
     params = perturbed(config)
     claimed = 4 * config.blocks * sum(config.dilations)
     size = 2 * (claimed + 20)
@@ -129,8 +129,8 @@ def test_no_checkerboard_on_a_flat_image():
 def test_shifting_by_four_pixels_shifts_the_result():
     params, image = perturbed(SMALL), picture(96, 96, 2)
     apply = lambda image: APPLY(SMALL, params, image, CONDITION)  # noqa: E731
-    there = apply(jnp.roll(image, (4, 8), axis=(0, 1)))
-    back = jnp.roll(there, (-4, -8), axis=(0, 1))
+    shifted = apply(jnp.roll(image, (4, 8), axis=(0, 1)))
+    back = jnp.roll(shifted, (-4, -8), axis=(0, 1))
     np.testing.assert_allclose(back[44:52, 44:52], apply(image)[44:52, 44:52], atol=1e-5)
 
 
@@ -147,7 +147,7 @@ def test_documented_sizes(config, millions):
     assert unet.count(params) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
-def test_config_is_static_and_survives_json():
+def test_config_is_static_and_json_round_trips():
     config = dataclasses.replace(SMALL, compute_dtype="bfloat16")
     assert UNetConfig.from_json(config.to_json()) == config
     assert hash(UNetConfig(channels=[16, 32, 64])) == hash(UNetConfig())
@@ -156,13 +156,13 @@ def test_config_is_static_and_survives_json():
 @pytest.mark.parametrize(
     "fields", [{"channels": (8, 16)}, {"blocks": -1}, {"dilations": ()}, {"growth": 2.5}, {"in_channels": -1}]
 )
-def test_bad_config_is_refused(fields):
+def test_invalid_config_is_refused(fields):
     with pytest.raises(ValueError, match=f"{next(iter(fields))} is .*expected"):
         UNetConfig(**fields)
 
 
 @pytest.mark.parametrize("text", ['{"width": 3}', "[1, 2]"])
-def test_json_of_something_else_is_refused(text):
+def test_other_json_is_refused(text):
     with pytest.raises(ValueError, match="expected fields of"):
         UNetConfig.from_json(text)
 
@@ -176,8 +176,8 @@ def test_wrong_inputs_are_refused():
 
 
 @pytest.mark.parametrize("kind", ["dilation 1", "dilation 3", "halved"])
-def test_convolutions_have_the_values_and_gradients_of_the_plain_ones(kind):
-    """Both are written as matrix products; nnx.Conv's own are the truth."""
+def test_convolutions_agree_with_flax(kind):
+    """Both are written as matrix products; nnx.Conv is the reference."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
         x = jnp.asarray(rng.standard_normal((6, 10, 5)))

@@ -42,7 +42,7 @@ def test_disc_has_its_value_and_mass():
 
 @pytest.mark.parametrize("filter", FILTERS)
 def test_agrees_with_scikit_image(filter):
-    """Sizes are odd, so that its centre (pixel and bin n//2) is ours."""
+    """Sizes are odd, so that the centre of scikit-image (pixel and bin n//2) is the same."""
     sinogram = disc_sinogram([DISC, (-15.0, 8.0, 4.0, 1.0)], HALF_TURN, N, 32.0)
     theirs = iradon(sinogram.T, np.rad2deg(HALF_TURN), filter_name=filter, circle=True)
     inside = distance(0, 0) < 31
@@ -53,7 +53,7 @@ def test_agrees_with_scikit_image(filter):
 
 
 def test_uneven_angles_are_weighted():
-    """Half the range sampled twice as densely: the same disc comes out."""
+    """Sampling half of the range twice as densely gives the same disc."""
     theta = np.concatenate([np.linspace(0, np.pi / 2, 90, False), np.linspace(np.pi / 2, np.pi, 45, False)])
     out = reconstruct(disc_sinogram([DISC], theta, N, 32.0), theta, 32.0)
     assert abs(out[distance(*DISC[:2]) < 15].mean() / DISC[3] - 1) < 5e-3
@@ -64,7 +64,7 @@ def test_angular_weights():
     np.testing.assert_allclose(even, np.pi / 90, rtol=1e-4)
     shuffled = np.random.default_rng(0).permutation(HALF_TURN) + np.pi * 7
     np.testing.assert_allclose(angular_weights(jnp.asarray(shuffled)).sum(), np.pi, rtol=1e-4)
-    # A missing wedge is nobody's: the views beside it count as one spacing.
+    # The missing wedge is not assigned to its adjacent views, which have the weight of one spacing.
     np.testing.assert_allclose(
         angular_weights(jnp.deg2rad(jnp.arange(0.0, 84.0, 2.0))), np.deg2rad(2), rtol=1e-4
     )

@@ -34,7 +34,7 @@ def by_fft(A, support, x):
 @pytest.mark.parametrize(
     "theta_deg", [np.linspace(-40, 130, 40), [20.0, 70.0, 110.0], [0.0], [45.0]], ids=["40", "3", "0", "45"]
 )
-def test_is_the_exact_operator_averaged_over_bin_offsets(theta_deg):
+def test_fft_form_is_the_exact_operator_averaged_over_bin_offsets(theta_deg):
     """On any image: what the exact one adds is the aliasing of the bins, which depends on where they lie."""
     center = (N - 1) / 2
     support = disc_support(projector(theta_deg))
@@ -49,7 +49,7 @@ def test_is_the_exact_operator_averaged_over_bin_offsets(theta_deg):
         assert jnp.linalg.norm(got - want) < 0.03 * jnp.linalg.norm(want)
 
 
-def test_close_to_the_exact_operator_on_smooth_images():
+def test_fft_form_is_close_to_the_exact_operator_on_smooth_images():
     A = projector(np.linspace(-40, 130, 40))
     support = disc_support(A)
     distance = np.hypot(*(np.indices((N, N)) - (N - 1) / 2))
@@ -80,7 +80,7 @@ def test_the_centre_of_rotation_does_not_matter():
     np.testing.assert_array_equal(kernels[0].transfer, kernels[1].transfer)
 
 
-def test_nothing_passes_the_support():
+def test_output_is_zero_outside_the_support():
     A = projector([10.0, 80.0, 120.0])
     support = disc_support(A)
     kernel = NormalKernel.create(A, support)

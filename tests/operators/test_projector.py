@@ -25,7 +25,7 @@ def projector(theta_rad, columns, shape=None, **geometry) -> Projector:
     return Projector(ParallelGeometry.create(theta_rad, columns, **geometry), shape)
 
 
-# Compiled once per shape: a bare call compiles its loop each time.
+# Compiled once per shape: a call outside of jit compiles its loop each time.
 project = jax.jit(lambda A, image: A(image))
 backproject = jax.jit(lambda A, sinogram: A.T(sinogram))
 
@@ -62,10 +62,10 @@ def test_adjoint_is_exact(shape):
     assert dot_test(A, A.T, shape, (6, 37)) <= 1e-6
 
 
-def test_adjoint_is_the_derived_one():
+def test_adjoint_is_the_derived_transpose():
     A = projector(ANGLES, 20, center=9.1)
     y = jnp.asarray(np.random.default_rng(1).random((6, 20)), jnp.float32)
-    # A's own transpose, made from its columns, shares no code with A.T.
+    # The transpose built from the columns of A shares no code with A.T.
     columns = jax.vmap(A)(jnp.eye(400).reshape(400, 20, 20))
     np.testing.assert_allclose(A.T(y).ravel(), jnp.sum(columns * y[None], axis=(1, 2)), rtol=2e-5, atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_square_has_its_chord_lengths_at_0_and_45_degrees():
     np.testing.assert_allclose(ours[1].sum(), tent.sum(), rtol=5e-3)
 
 
-def test_one_pixel_lands_where_the_convention_says():
+def test_one_pixel_is_projected_by_the_convention():
     """Pixel (i, j) at x = j - (nx-1)/2, y = (ny-1)/2 - i reaches t = x cos + y sin: fixes sign and centre."""
     ny, nx, i, j = 30, 41, 6, 31
     theta = np.deg2rad([0.0, 20.0, 70.0, 90.0, 110.0, 200.0])

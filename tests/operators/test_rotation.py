@@ -22,7 +22,7 @@ def blob(n, x0, y0, sigma=2.5):
 
 @pytest.mark.parametrize("angle", ANGLES)
 @pytest.mark.parametrize("n", [63, 64])
-def test_a_blob_goes_where_the_rotation_matrix_says(angle, n):
+def test_a_blob_moves_by_the_rotation_matrix(angle, n):
     c, s = np.cos(angle), np.sin(angle)
     turned = rotate(blob(n, 12.3, 7.1), angle)
     np.testing.assert_allclose(turned, blob(n, 12.3 * c - 7.1 * s, 12.3 * s + 7.1 * c), atol=2e-6)
@@ -39,7 +39,7 @@ def test_a_view_of_the_turned_image_is_a_view_of_the_image(angle):
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_back_and_forth_is_the_identity_and_keeps_the_energy(angle):
+def test_rotation_is_invertible_and_preserves_the_norm(angle):
     image = blob(56, 5.0, 8.0) - 0.4 * blob(56, -7.0, 0.0, 2.3)
     turned = rotate(image, angle)
     np.testing.assert_allclose(rotate(turned, -angle), image, atol=1e-5)
@@ -47,16 +47,16 @@ def test_back_and_forth_is_the_identity_and_keeps_the_energy(angle):
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_the_adjoint_turns_back(angle):
+def test_the_adjoint_is_the_inverse_rotation(angle):
     with jax.enable_x64(True):
         image, other = (blob(32, *at).astype(float) for at in ((4.0, 2.0), (1.0, -5.0)))
         _, adjoint = jax.vjp(lambda a: rotate(a, angle), image)
-        there, back = jnp.vdot(rotate(image, angle), other), jnp.vdot(image, adjoint(other)[0])
-        np.testing.assert_allclose(there, back, rtol=1e-12)
-        np.testing.assert_allclose(jnp.vdot(image, rotate(other, -angle)), there, atol=1e-6)
+        forward, back = jnp.vdot(rotate(image, angle), other), jnp.vdot(image, adjoint(other)[0])
+        np.testing.assert_allclose(forward, back, rtol=1e-12)
+        np.testing.assert_allclose(jnp.vdot(image, rotate(other, -angle)), forward, atol=1e-6)
 
 
-def test_a_sharp_picture_keeps_its_detail():
+def test_fine_lines_keep_their_contrast():
     """Lines three pixels apart: interpolation in space would halve their contrast in two turns."""
     n = 64
     x = np.arange(n) - (n - 1) / 2

@@ -20,7 +20,7 @@ def picture(shape=(12, 15)):
 
 
 @pytest.mark.parametrize("direction", [0.0, 0.9, 2.5])
-def test_ratio_1_is_tv_whatever_the_direction(direction):
+def test_ratio_1_is_tv_for_any_direction(direction):
     with jax.enable_x64(True):
         v = picture()
         directional = DirectionalTV(0.2, iterations=3000, direction_rad=direction, ratio=1.0)
@@ -36,7 +36,7 @@ def ramp(angle_rad, shape=(9, 9)):
 
 
 @pytest.mark.parametrize("wedge_center", [0.0, 0.7, 1.9])
-def test_a_ramp_along_the_wedge_counts_once_and_across_it_ratio_times(wedge_center):
+def test_a_ramp_across_the_wedge_is_weighted_by_the_ratio(wedge_center):
     with jax.enable_x64(True):
         tv = DirectionalTV(1.0, direction_rad=wedge_center, ratio=3.0)
         inner = np.s_[:, :-1, :-1]
@@ -59,7 +59,7 @@ def test_adjoint_and_norm():
             assert jnp.sum(tv._gradient(u) ** 2) < tv._norm_squared(2)
 
 
-def test_denoise_takes_the_direction_of_the_wedge():
+def test_denoise_uses_the_direction_of_the_wedge():
     v = picture().astype(jnp.float32)
     tv = DirectionalTV(0.004, ratio=2.0)
     out = tv.denoise(v, correction=None, wedge=Wedge(0.9, 1.5), rho=jnp.asarray(0.02))

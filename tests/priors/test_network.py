@@ -43,7 +43,7 @@ def denoise(prior, v, center, width=1.5, rho=0.01, correction=None):
 
 
 @pytest.mark.parametrize("center", np.linspace(-4, 7, 23))
-def test_the_turn_that_remains_is_within_45_degrees(center):
+def test_the_remaining_rotation_is_within_45_degrees(center):
     turns, angle = rotation_to_wedge(Wedge(center, 1.0))
     assert int(turns) in (0, 1) and abs(float(angle)) <= np.pi / 4 + 1e-5
     back = float(angle) + int(turns) * np.pi / 2
@@ -58,8 +58,8 @@ def test_rotation_to_wedge_is_the_same_on_traced_and_batched_values():
 
 
 @pytest.mark.parametrize("center", CENTERS)
-def test_the_network_sees_every_wedge_at_the_same_place(center):
-    """A smooth object turned with its wedge gives the turned result."""
+def test_the_network_sees_every_wedge_in_the_same_orientation(center):
+    """Rotating a smooth object together with the wedge rotates the result."""
     n, prior = 32, random_prior()
     x = np.arange(n) - (n - 1) / 2
 
@@ -76,7 +76,7 @@ def test_the_network_sees_every_wedge_at_the_same_place(center):
     def turned(image, phi):
         angle = rotation_to_wedge(Wedge(phi, 1.0))[1]
         image = rotate(image, angle)
-        # A wedge knows its centre modulo a half turn; the object knows it whole.
+        # The centre of the wedge is defined modulo half a turn, but the object is not.
         quarters = round((phi - float(angle)) / (np.pi / 2))
         return jnp.rot90(image, quarters)
 
@@ -100,12 +100,12 @@ def test_the_network_sees_every_wedge_at_the_same_place(center):
     ],
 )
 @pytest.mark.parametrize("shape", [(12, 12), (9, 13)])
-def test_commutes_exactly_with_what_turns_the_wedge(turn, angle, shape):
+def test_denoising_commutes_with_exact_symmetries_of_the_grid(turn, angle, shape):
     prior, v, phi = random_prior(), picture(*shape), 0.3
-    there = denoise(prior, turn(v), angle(phi), correction=turn(v[::-1]))
+    output = denoise(prior, turn(v), angle(phi), correction=turn(v[::-1]))
     expected = turn(denoise(prior, v, phi))
     # The same network input up to the rounding of angles and Fourier shifts.
-    np.testing.assert_allclose(there, expected, atol=2e-5)
+    np.testing.assert_allclose(output, expected, atol=2e-5)
     assert float(jnp.abs(expected - turn(v)).max()) > 1e-2
 
 
@@ -128,28 +128,30 @@ def test_wedge_gradient_and_rho_matter():
         assert float(jnp.abs(changed - reference).max()) > 1e-3
 
 
-def test_one_channel_network_does_not_see_the_gradient():
+def test_one_channel_network_ignores_the_correction():
     prior, v = random_prior(dataclasses.replace(SMALL, in_channels=1)), picture(12, 12)
     np.testing.assert_array_equal(denoise(prior, v, 0.3), denoise(prior, v, 0.3, correction=v))
 
 
-def test_a_network_told_nothing_and_not_turned_does_not_know_the_wedge():
+def test_wedge_reaches_the_network_by_conditioning_or_rotation_only():
     v = picture(12, 12)
     blind = random_prior(dataclasses.replace(UNTURNED, conditioned=False))
-    told = random_prior(UNTURNED)
+    conditioned = random_prior(UNTURNED)
     turned = random_prior(dataclasses.replace(SMALL, conditioned=False))
-    seen = [[np.asarray(denoise(p, v, c, width, rho)) for c, width, rho in WEDGES] for p in (blind, told)]
-    for other in seen[0][1:]:
-        np.testing.assert_array_equal(other, seen[0][0])
-    for other in seen[1][1:]:
-        assert np.abs(other - seen[1][0]).max() > 1e-3
-    # What is turned and not told knows the centre, and nothing of the width.
+    outputs = [
+        [np.asarray(denoise(p, v, c, width, rho)) for c, width, rho in WEDGES] for p in (blind, conditioned)
+    ]
+    for other in outputs[0][1:]:
+        np.testing.assert_array_equal(other, outputs[0][0])
+    for other in outputs[1][1:]:
+        assert np.abs(other - outputs[1][0]).max() > 1e-3
+    # Rotation without conditioning depends on the centre of the wedge but not on its width.
     by_wedge = [np.asarray(denoise(turned, v, *wedge)) for wedge in ((0.3, 1.5), (0.3, 0.7), (1.1, 1.5))]
     np.testing.assert_array_equal(by_wedge[0], by_wedge[1])
     assert np.abs(by_wedge[0] - by_wedge[2]).max() > 1e-3
 
 
-def test_switches_travel_with_the_weights_and_files_without_them_have_both_on(tmp_path):
+def test_switches_are_saved_and_default_to_on(tmp_path):
     config = dataclasses.replace(UNTURNED, conditioned=False, in_channels=1)
     files.save(tmp_path / "off.npz", NetworkPrior.create(config, jax.random.key(0)))
     assert files.load(tmp_path / "off.npz").config == config
@@ -179,7 +181,7 @@ def test_jit_is_eager_and_vmap_is_a_loop_over_wedges():
     np.testing.assert_allclose(jax.vmap(denoise, (None, 0, 0))(prior, images, centers), loop, atol=1e-5)
 
 
-def test_traces_once_for_other_weights_wedges_and_rho():
+def test_denoising_traces_once_for_other_weights_wedges_and_rho():
     traces = []
 
     @jax.jit
@@ -218,7 +220,7 @@ def test_a_network_with_other_inputs_is_refused(fields):
 
 
 @pytest.mark.parametrize("config", [SMALL, UNTURNED])
-def test_the_mean_over_turns_is_the_mean_over_mirror_images(config):
+def test_symmetrisation_is_the_mean_over_mirror_images(config):
     prior, v = random_prior(config), picture(20, 20)
     one = jax.jit(lambda k: prior.at(k).denoise(v, correction=v[::-1], wedge=Wedge(0.3, 1.5), rho=0.01))
     turns = np.stack([one(k) for k in range(4)])
@@ -229,7 +231,7 @@ def test_the_mean_over_turns_is_the_mean_over_mirror_images(config):
 
 @pytest.mark.parametrize("size", [16, 18])
 def test_mirror_images_have_mirrored_proposals(size):
-    """Though 18 is not a multiple of the network's strides; without ``symmetric`` they have not."""
+    """Also for 18, which is not a multiple of the strides; without ``symmetric`` the proposals differ."""
     config = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
     key = jax.random.key(3)
     prior = NetworkPrior.create(config, key)

@@ -1,4 +1,4 @@
-"""A prior whose network has layers along the rows: its mirror images, its file, and where it is no use."""
+"""Prior with layers along the rows: mirror images, weights file, and unsupported uses."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ def proposal(prior, v):
     return np.asarray(denoised(prior, v))
 
 
-def test_the_mean_over_mirror_images_is_that_of_each(prior, volume):
+def test_symmetrisation_is_the_mean_over_mirror_images(prior, volume):
     each = [proposal(prior.at(k), volume) for k in range(4)]
     assert np.abs(each[0] - each[1]).max() > 1e-2
     np.testing.assert_allclose(proposal(prior, volume), np.mean(each, axis=0), atol=1e-5)
-    # Mirrored, up and down, which leaves the wedge as it is.
+    # Mirrored along the rows, which does not change the wedge.
     mirrored = proposal(prior, volume[:, ::-1])[:, ::-1]
     np.testing.assert_allclose(mirrored, proposal(prior, volume), atol=1e-5)
 
 
-def test_its_file_holds_all_of_it(prior, volume, tmp_path):
+def test_saved_prior_is_loaded_unchanged(prior, volume, tmp_path):
     files.save(tmp_path / "volume.npz", prior)
     read = files.load(tmp_path / "volume.npz")
     assert read.config == VOLUME and read.info.reach == prior.info.reach == 5
     np.testing.assert_array_equal(proposal(read, volume), proposal(prior, volume))
 
 
-def test_a_network_for_every_iteration_is_given_layers_for_every_iteration():
+def test_an_unrolled_prior_is_extended_for_every_iteration():
     one = NetworkPrior.create(PLANE, jax.random.key(0))
     stacked = UnrolledPrior(jax.tree.map(lambda a: jnp.stack([a, a]), one), jnp.ones(2)).prior
     assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(stacked.extend(VOLUME).params))
 
 
-def test_slices_that_are_independent_are_refused():
+def test_independent_slices_are_refused():
     with pytest.raises(ValueError, match="along_rows is True: it uses neighbouring rows"):
         TrainingConfig(network=VOLUME).check()

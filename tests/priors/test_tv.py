@@ -27,14 +27,14 @@ def prox(v, strength, iterations=2000, **options):
 
 
 @pytest.mark.parametrize("strength", [0.05, 0.3])
-def test_agrees_with_chambolle(strength):
+def test_prox_agrees_with_chambolle(strength):
     with jax.enable_x64(True):
         ours = prox(picture(), strength, nonnegative=False)
     theirs = denoise_tv_chambolle(picture(), weight=strength, eps=1e-12, max_num_iter=20000)
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-def test_the_published_smoothing_is_a_prox_of_the_stated_strength():
+def test_the_published_smoothing_is_a_prox_of_the_documented_strength():
     """scikit-image's Bregman TV, which the original calls, minimises ``TV(x) + weight/2 |x - v|^2``.
 
     So the strength is 1/weight. Only at its weight of 200: at smaller ones the smoothed shrinkage that

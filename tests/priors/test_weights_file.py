@@ -1,4 +1,4 @@
-"""The weights file gives back what was saved, and a bad one says what is wrong with it."""
+"""Weights files: exact round trip, and messages for invalid files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def saved(tmp_path):
     return path, files.save(path, random_prior(card={"name": "mine", "trained_on": {"views": (32, 80)}}))
 
 
-def test_file_gives_back_the_same_prior_bit_for_bit(saved):
+def test_prior_is_loaded_bit_for_bit(saved):
     path, prior = saved
     loaded = files.load(path)
     assert loaded.config == SMALL
@@ -42,7 +42,7 @@ def test_file_gives_back_the_same_prior_bit_for_bit(saved):
     assert [p.name for p in path.parent.iterdir()] == ["mine.npz"]
 
 
-def test_an_unrolled_prior_is_given_back_with_its_rho(tmp_path):
+def test_an_unrolled_prior_is_loaded_with_its_rho(tmp_path):
     rho = jnp.array([0.02, 0.01, 0.005])
     networks = jax.tree.map(lambda a: jnp.stack([a, 2 * a, 3 * a]), random_prior(card={"name": "own"}))
     prior = files.save(tmp_path / "own.npz", UnrolledPrior(networks, rho))
@@ -93,7 +93,7 @@ BIAS = "leave/bias"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda path: path.write_text("not weights"), "is not an .npz file"),
         (lambda path: path.write_bytes(b""), "is not an .npz file"),
@@ -111,14 +111,14 @@ BIAS = "leave/bias"
         (lambda path: rewrite(path, **{BIAS: np.array([9], np.float32)}), "do not match their hash"),
     ],
 )
-def test_bad_files_say_what_is_wrong(saved, spoil, message):
+def test_invalid_files_are_refused_with_the_reason(saved, damage, message):
     path, _ = saved
-    spoil(path)
+    damage(path)
     with pytest.raises(ValueError, match=message):
         files.load(path)
 
 
-def test_a_npy_file_and_no_file(tmp_path):
+def test_other_formats_and_missing_files_are_refused(tmp_path):
     array = io.BytesIO()
     np.save(array, np.zeros(3))
     (tmp_path / "a.npz").write_bytes(array.getvalue())
@@ -141,7 +141,7 @@ def test_pretrained_by_name_and_by_path(saved, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", files.available())
-def test_shipped_priors_work_and_bring_their_card(name):
+def test_shipped_priors_work_and_have_a_card(name):
     prior = files.pretrained(name)
     v = jax.random.uniform(jax.random.key(2), (21, 30))
     denoise = jax.jit(lambda v: prior.denoise(v, correction=0 * v, wedge=Wedge(1.9, 1.5), rho=0.01))

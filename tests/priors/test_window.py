@@ -1,4 +1,4 @@
-"""A prior in a window: itself inside, a blur outside."""
+"""Windowed prior: the prior inside the window, a blur outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pfitre_jax.priors.window import TAPER, Windowed
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Fill(Prior):
-    """Proposes a constant."""
+    """A prior that proposes a constant."""
 
     value: float
     info = PriorInfo(initial_iterations=3)
@@ -34,7 +34,7 @@ def denoise(prior, v):
 
 
 @pytest.mark.parametrize("shape", [(100, 100), (100, 81), (2, 100, 100)])
-def test_inside_it_is_the_prior_and_far_outside_a_blur(shape):
+def test_the_prior_acts_inside_and_a_blur_far_outside(shape):
     v = jax.random.uniform(jax.random.key(0), shape)
     z = denoise(Windowed(Fill(7.0), 60), v)
     top, left = (max(n - 60, 0) // 2 for n in shape[-2:])
@@ -52,11 +52,11 @@ def test_a_window_as_large_as_the_image_is_the_prior():
     np.testing.assert_array_equal(denoise(Windowed(Fill(2.0), 24), v), 2)
 
 
-def test_a_constant_goes_on_unchanged():
+def test_a_constant_is_preserved():
     np.testing.assert_allclose(denoise(Windowed(Fill(2.0), 40), jnp.full((90, 90), 2.0)), 2, rtol=1e-6)
 
 
-def test_it_has_the_properties_of_the_prior_inside():
+def test_info_is_that_of_the_inner_prior():
     prior = Windowed(Fill(1.0), 8)
     assert prior.info == Fill.info and prior.info.initial_iterations == 3
 
@@ -68,7 +68,7 @@ def test_an_unrolled_prior_keeps_its_rho():
 
 
 @pytest.mark.parametrize("center", [24.5, 20.0, 30.2])
-def test_the_field_of_view_holds_the_detector_turned_about_its_axis(center):
+def test_the_field_of_view_contains_the_rotated_detector(center):
     side = field_of_view(ParallelGeometry.create(np.linspace(-1, 1, 5), 50, center))
     reach = max(center + 0.5, 49.5 - center)
     assert side % 2 == 0 and 0 <= side / 2 - MARGIN - reach < 1

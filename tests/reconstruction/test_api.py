@@ -68,7 +68,7 @@ def test_views_are_counted_as_in_the_file(tmp_path, stack):
         pf.load_scan(path, exclude_views="0:100")
 
 
-def test_rows_of_the_result_are_those_of_the_raw_stack(scan):
+def test_rows_of_the_result_are_numbered_as_in_the_raw_stack(scan):
     result = pf.reconstruct(scan, "cgls", rows=slice(1, 3), scale=1.0)
     assert list(result.rows) == [1, 2] and result.volume.shape == (2, COLUMNS, COLUMNS)
     assert result.row0 == 1 and result.raw_rows == 3
@@ -76,7 +76,7 @@ def test_rows_of_the_result_are_those_of_the_raw_stack(scan):
     np.testing.assert_allclose(result.volume, whole.volume[1:], atol=1e-3)
 
 
-def test_the_result_says_what_the_data_determine(scan):
+def test_the_result_contains_the_measured_component(scan):
     result = pf.reconstruct(scan, "cgls", scale=1.0)
     assert result.measured.shape == result.volume.shape
     gap = np.linalg.norm(result.volume - result.measured, axis=(1, 2))
@@ -93,35 +93,35 @@ def test_the_residual_sinogram_is_that_of_the_middle_row(scan):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"center": "left"}, "center is 'left'; expected a number or 'auto'"),
         ({"roll": "much"}, "roll is 'much'; expected a number or 'auto'"),
     ],
 )
-def test_words_in_the_place_of_numbers_are_refused(tmp_path, stack, settings, said):
+def test_words_instead_of_numbers_are_refused(tmp_path, stack, settings, message):
     path, _ = write_all(tmp_path, stack)["npz"]
     assert pf.load_scan(path, center="auto").center is None
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         pf.load_scan(path, **settings)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"scale": 0.0}, "scale is 0; expected a finite number, more than 0"),
         ({"rows": 1}, "the rows are 1; expected slice"),
         ({"chunk": 0}, "chunk is 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(scan, settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_refused(scan, settings, message):
+    with pytest.raises(ValueError, match=message):
         pf.reconstruct(scan, "cgls", **settings)
 
 
 @jax.tree_util.register_static
 class _Wary(Prior):
-    """A prior that changes what is faint by much and what is strong by nothing."""
+    """A prior that doubles faint images and keeps bright ones."""
 
     card = Card({"name": "wary", "disagreement": {"limit": 0.1}})
     info = PriorInfo(card=card)
@@ -130,7 +130,7 @@ class _Wary(Prior):
         return jnp.where(jnp.max(v) < 0.3, 2 * v, v)
 
 
-def test_rows_of_air_are_not_asked_whether_the_prior_knows_them(scan):
+def test_rows_of_air_are_excluded_from_the_domain_check(scan):
     projections = np.concatenate([1e-2 * scan.projections] * 4 + [scan.projections], axis=1)
     for rows, wary in ((projections, False), (projections[:, :12], True)):
         result = pf.reconstruct(
@@ -140,15 +140,15 @@ def test_rows_of_air_are_not_asked_whether_the_prior_knows_them(scan):
         assert result.domain_score is None
 
 
-def test_the_axis_is_found_where_the_scan_does_not_know_it(stack):
+def test_an_unknown_center_is_estimated(stack):
     scan = Scan.create(stack, THETA)
-    found = api.with_center(scan)
-    assert found.center == pytest.approx(CENTER, abs=0.5)
-    assert "estimated from" in found.provenance["center"]
-    assert api.with_center(found) is found
+    estimated = api.with_center(scan)
+    assert estimated.center == pytest.approx(CENTER, abs=0.5)
+    assert "estimated from" in estimated.provenance["center"]
+    assert api.with_center(estimated) is estimated
 
 
-def test_tiles_are_reconstructions_with_the_values_they_carry(scan):
+def test_center_trials_equal_reconstructions_with_their_values(scan):
     values = [CENTER - 1.5, CENTER, CENTER + 1.0]
     tiles = api.try_values(scan, "center", values, row=1)
     for tile, value in zip(tiles, values, strict=True):
@@ -159,7 +159,7 @@ def test_tiles_are_reconstructions_with_the_values_they_carry(scan):
     assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.05)
 
 
-def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
+def test_roll_trials_equal_reconstructions_of_the_corrected_scan(scan):
     from pfitre_jax.data.roll import correct_roll
 
     values = [-6.0, 0.0, 6.0]
@@ -172,7 +172,7 @@ def test_tiles_of_rolls_are_reconstructions_of_the_turned_scan(scan):
     assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.1)
 
 
-def test_rolls_of_a_scan_that_was_turned_are_refused(scan):
+def test_roll_trials_of_a_corrected_scan_are_refused(scan):
     from pfitre_jax.data.roll import correct_roll
 
     with pytest.raises(ValueError, match=r"was corrected for a roll of 1\.5 degrees already"):
@@ -192,7 +192,7 @@ def test_the_times_add_up_to_the_wall_time(scan):
     assert again.parameters == result.parameters
 
 
-def test_what_cannot_be_tried_is_refused(scan):
+def test_invalid_trials_are_refused(scan):
     with pytest.raises(ValueError, match="expected 'center' or 'roll'"):
         api.try_values(scan, "tilt", [1.0])
     with pytest.raises(ValueError, match="row 9 is outside the scan; expected 0 to 2"):
@@ -203,7 +203,7 @@ def test_what_cannot_be_tried_is_refused(scan):
         api.try_values(scan, "roll", [0.0, 90.0])
 
 
-def test_the_published_loop_says_whose_prior_it_has(scan):
+def test_label_of_the_published_loop_names_its_prior(scan):
     result = pf.reconstruct(scan, "cgls", scale=1.0)
     assert result.summary()["label"] == result.label == "cgls"
     published = dataclasses.replace(result, method="pfitre-original", parameters={"prior": "circuits"})
@@ -228,12 +228,12 @@ def test_a_row_without_valid_bins_is_named(stack):
     assert not result.volume[2].any()
 
 
-def test_numbers_are_said_as_ranges():
+def test_numbers_are_formatted_as_ranges():
     assert format_ranges(np.array([3])) == "3"
     assert format_ranges(np.array([1, 2, 3, 7, 9, 10])) == "1-3, 7, 9-10"
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_can_be_imported():
     for name in pf.__all__:
         assert getattr(pf, name) is not None
     assert pf.Projector.__name__ in dir(pf)

@@ -1,4 +1,4 @@
-"""A reconstruction to files: it survives a kill, several processes share it, and no file is half a result."""
+"""Reconstruction to files: resuming after a kill, several processes, and atomic results."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_same(a, b):
     np.testing.assert_array_equal(a.measured, b.measured)
 
 
-def test_it_is_the_reconstruction_in_memory(path, small, tmp_path):
+def test_result_equals_the_reconstruction_in_memory(path, small, tmp_path):
     stored = run(path, tmp_path)
     result = pf.reconstruct(pf.load_scan(path, center=CENTER), "cgls", chunk=CHUNK)
     np.testing.assert_array_equal(stored.volume, result.volume)
@@ -82,7 +82,7 @@ class _Killed(Exception):
     pass
 
 
-def test_what_is_done_is_not_done_again_and_the_result_is_the_same(path, small, tmp_path):
+def test_finished_rows_are_not_recomputed_and_the_result_is_equal(path, small, tmp_path):
     whole = run(path, tmp_path / "whole")
     seen = []
 
@@ -94,8 +94,7 @@ def test_what_is_done_is_not_done_again_and_the_result_is_the_same(path, small, 
     with pytest.raises(_Killed):
         run(path, tmp_path / "parts", events=job.Events(solved=die))
     assert seen == [2, 4, 6]
-    # A file that was half written when the power went, one that is damaged, and one that an older version
-    # wrote, which knew less of its rows.
+    # A truncated file, a damaged file, and a file of an older version with fewer values for each row.
     partial = tmp_path / "parts" / "partial"
     first = partial / "rows-000000-000002.npz"
     first.write_bytes(first.read_bytes()[:-2000])
@@ -111,7 +110,7 @@ def test_what_is_done_is_not_done_again_and_the_result_is_the_same(path, small, 
     assert not partial.exists()
 
 
-def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
+def test_resuming_with_other_settings_is_refused_with_the_difference(path, small, tmp_path):
     run(path, tmp_path)
     same = job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS)
     assert job.is_complete(tmp_path, same)
@@ -120,7 +119,7 @@ def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
         job.is_complete(tmp_path, other)
     (tmp_path / "partial").mkdir()
     assert not job.is_complete(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()
-    # One that was begun over another result, to overwrite it, goes on.
+    # A run that overwrites another result can be resumed.
     (tmp_path / "partial" / "plan.json").write_text(json.dumps({job.IDENTITY: other}))
     assert not job.is_complete(tmp_path, other)
     scan = pf.open_scan(path, center=CENTER)
@@ -134,7 +133,7 @@ def test_another_command_is_refused_with_the_difference(path, small, tmp_path):
     assert job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS) != same
 
 
-def test_an_interrupted_run_has_the_result_of_the_rows_that_are_done(path, small, tmp_path):
+def test_an_interrupted_run_writes_the_finished_rows(path, small, tmp_path):
     whole = run(path, tmp_path / "whole")
 
     def stop(done, *_):
@@ -149,7 +148,7 @@ def test_an_interrupted_run_has_the_result_of_the_rows_that_are_done(path, small
     np.testing.assert_array_equal(stored.volume, whole.volume[:6])
 
 
-def test_what_does_not_fit_is_refused_with_the_numbers(path, tmp_path, monkeypatch):
+def test_insufficient_memory_is_refused_with_the_numbers(path, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"slices of 33 x 33 .* need .* GiB, and 0\.0 GiB are free"):
         run(path, tmp_path, limit=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 0))
@@ -158,11 +157,11 @@ def test_what_does_not_fit_is_refused_with_the_numbers(path, tmp_path, monkeypat
     assert not (tmp_path / "partial").exists()
 
 
-def test_a_row_that_fails_is_marked_and_the_others_are_unharmed(path, small, tmp_path, monkeypatch):
+def test_a_diverged_row_is_marked_and_the_others_are_unaffected(path, small, tmp_path, monkeypatch):
     whole = run(path, tmp_path / "whole")
     read = FileRows.read
 
-    def spoil(self, rows):
+    def corrupt_row(self, rows):
         projections, mask = read(self, rows)
         if rows.start <= 3 < rows.stop:
             projections = projections.copy()
@@ -170,11 +169,11 @@ def test_a_row_that_fails_is_marked_and_the_others_are_unharmed(path, small, tmp
         return projections, mask
 
     scan = pf.open_scan(path, center=CENTER)
-    what = {"some": "run"}
-    monkeypatch.setattr(FileRows, "read", spoil)
-    result = job.reconstruct_to(tmp_path / "spoilt", what, scan, SETTINGS, slice(0, ROWS))
+    identity = {"some": "run"}
+    monkeypatch.setattr(FileRows, "read", corrupt_row)
+    result = job.reconstruct_to(tmp_path / "diverged", identity, scan, SETTINGS, slice(0, ROWS))
     assert np.flatnonzero(result.status == Status.DIVERGED).tolist() == [3]
-    assert any("rows 3 diverged" in said for said in result.warnings)
+    assert any("rows 3 diverged" in warning for warning in result.warnings)
     for row in (2, 4, 8):
         np.testing.assert_allclose(result.volume[row], whole.volume[row], atol=1e-3)
 
@@ -225,29 +224,29 @@ def test_two_processes_share_the_rows(path, one, tmp_path):
         )
         for k in range(2)
     ]
-    said = [process.communicate(timeout=300)[1].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    errors = [process.communicate(timeout=300)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
     two = read_result(tmp_path / "two" / "recon.h5")
     np.testing.assert_allclose(two.volume, one.volume, atol=3e-3)
     assert not (tmp_path / "two" / "partial").exists()
 
 
 @pytest.mark.slow
-def test_none_waits_for_a_process_that_failed(path, tmp_path):
+def test_all_processes_stop_if_one_fails(path, tmp_path):
     team = team_of_two()
-    # A learned prior: its weights go to a device once the processes know of each other.
+    # The weights of a learned prior are placed on a device only after the processes are connected.
     learned = ["--method", "pfitre", "--iterations", 1]
     short = [learned, [*learned, "--memory", 0.001]]
     lines = [command(path, tmp_path / "two", *team, "--process-id", k, *short[k]) for k in range(2)]
     both = [subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True) for line in lines]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert both[1].returncode == 2 and "GiB are free" in said[1]
-    assert both[0].returncode == 1 and "another process failed" in said[0]
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert both[1].returncode == 2 and "GiB are free" in errors[1]
+    assert both[0].returncode == 1 and "another process failed" in errors[0]
 
 
 @pytest.mark.slow
-def test_killed_at_five_random_moments_it_is_the_same_result(tmp_path):
-    """The shipped sample, one row at a time; each kill loses what was in flight, and nothing else."""
+def test_five_kills_at_random_times_do_not_change_the_result(tmp_path):
+    """The shipped sample, one row at a time; each kill loses only the row in progress."""
     code = (
         "import pfitre_jax.reconstruction.executor as s; s.CHUNK = 1; from pfitre_jax.cli import main; main()"
     )
@@ -273,8 +272,8 @@ def test_killed_at_five_random_moments_it_is_the_same_result(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [1, 3])
-def test_a_killed_command_goes_on_bit_for_bit(path, tmp_path, moment):
-    """``kill -9`` after so many parts."""
+def test_a_killed_command_resumes_bit_for_bit(path, tmp_path, moment):
+    """``kill -9`` after the given number of parts."""
     folder = tmp_path / "killed"
     process = subprocess.Popen(command(path, folder), env=environment(), stderr=subprocess.DEVNULL)
     until = time.monotonic() + 240
@@ -293,7 +292,7 @@ def test_a_killed_command_goes_on_bit_for_bit(path, tmp_path, moment):
 
 
 @pytest.mark.slow
-def test_programs_read_what_happens(path, tmp_path):
+def test_events_are_machine_readable(path, tmp_path):
     done = subprocess.run(
         command(path, tmp_path / "out", "--json"),
         env=environment(),
@@ -318,10 +317,10 @@ def test_programs_read_what_happens(path, tmp_path):
     assert quiet.stdout == quiet.stderr == ""
 
 
-def test_the_memory_check_says_what_is_needed_and_does_nothing(path, small, tmp_path):
+def test_the_memory_check_reports_the_need_and_writes_nothing(path, small, tmp_path):
     def call(*more):
-        given = ["recon", path, "--center", CENTER, "--method", "cgls", "--out", tmp_path / "out", *more]
-        return CliRunner().invoke(cli.app, [str(arg) for arg in given])
+        arguments = ["recon", path, "--center", CENTER, "--method", "cgls", "--out", tmp_path / "out", *more]
+        return CliRunner().invoke(cli.app, [str(arg) for arg in arguments])
 
     done = call("--memory-check")
     assert "GiB needed" in done.stdout and "rows    9, in batches of 2" in done.stdout
@@ -330,8 +329,8 @@ def test_the_memory_check_says_what_is_needed_and_does_nothing(path, small, tmp_
     assert done.exit_code == 2 and "GiB are free" in done.stderr and not (tmp_path / "out").exists()
 
 
-def test_a_scan_in_its_file_is_read_as_one_in_memory(tmp_path):
-    """With a roll, views left out, a dead column, padding and flats, a few rows at a time."""
+def test_a_lazy_scan_equals_the_scan_in_memory(tmp_path):
+    """With a roll, excluded views, a dead column, padding and flats, a few rows at a time."""
     rng = np.random.default_rng(0)
     stack = disc_stack([*DISCS, *DISCS]).astype(np.float32)
     counts = 1000 * np.exp(-0.1 * stack) + rng.normal(0, 1, stack.shape)

@@ -47,7 +47,7 @@ def norm(x):
     return float(np.linalg.norm(np.asarray(x, float)))
 
 
-def test_the_measured_component_is_that_of_every_row_whatever_the_units():
+def test_the_measured_component_is_computed_for_each_row_in_any_units():
     p, sinograms, masks, volume = scan(0.5)
     parts, supplied, *_ = jax.jit(decompose)(p, 0.5, 1.0, sinograms, masks, volume)
     measured = jax.jit(measured_component)
@@ -62,7 +62,7 @@ def test_the_measured_component_is_that_of_every_row_whatever_the_units():
     np.testing.assert_allclose(same, supplied, atol=2e-3)
 
 
-def test_nothing_of_an_empty_volume_is_supplied():
+def test_an_empty_volume_has_no_supplied_component():
     p, sinograms, masks, volume = scan(0.5)
     parts, supplied, *_ = jax.jit(decompose)(p, 0.5, 1.0, 0 * sinograms, masks, 0 * volume)
     assert not np.any(parts) and not np.any(supplied)

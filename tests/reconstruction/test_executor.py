@@ -14,7 +14,7 @@ from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.runtime.memory import DoesNotFit
 from pfitre_jax.solvers.loop import Status
 
-#: A disc for each row, growing with the row: the order can be told from the masses.
+#: A disc for each row, growing with the row: their masses identify the order.
 ROWS = [[(2.0 - r, 1.0, 6.0 + r, 3.0)] for r in range(3)]
 
 
@@ -38,7 +38,7 @@ def solve(scan, *, chunk=32, scale=1.0, iterations=12, sinograms=None, masks=Non
 
 
 def solve_rows(scan, problem, method, *, scale=1.0, iterations=12, chunk=None):
-    """All rows, put together, and what they were solved by."""
+    """Concatenated results of all rows, and the program that computed them."""
     program = slices.make_program(
         methods.build(methods.Settings.create(method)),
         problem,
@@ -65,7 +65,7 @@ def solve_rows(scan, problem, method, *, scale=1.0, iterations=12, chunk=None):
 def test_chunks_do_not_change_the_result(scan, chunk):
     whole, parts = solve(scan), solve(scan, chunk=chunk)
     assert whole.chunk == 3 and parts.chunk == chunk
-    # Values reach 3; the kernels for one slice and for many add up in another order.
+    # Values reach 3; the kernels for one slice and for many add up in a different order.
     np.testing.assert_allclose(parts.volume, whole.volume, atol=3e-3)
     early = slice(None), slice(0, 5)
     np.testing.assert_allclose(parts.stats["residual"][early], whole.stats["residual"][early], rtol=1e-3)
@@ -77,13 +77,13 @@ def test_rows_keep_their_order_and_have_the_masses_of_their_discs(scan):
     np.testing.assert_allclose(masses, [3 * np.pi * (6 + r) ** 2 for r in range(3)], rtol=0.01)
 
 
-def test_a_slice_looks_like_its_disc(scan):
+def test_each_slice_reconstructs_its_disc(scan):
     error = solve(scan).volume[0] - disc_image(ROWS[0], COLUMNS)
     assert np.sqrt(np.mean(error**2)) < 0.1 * 3
 
 
 @pytest.mark.parametrize("method", ["cgls", "fbp"])
-def test_a_row_without_signal_is_empty_whatever_the_others_hold(scan, method):
+def test_a_row_without_signal_is_empty(scan, method):
     sinograms = np.moveaxis(scan.projections, 1, 0).copy()
     sinograms[1] = 0
     solved = solve(scan, sinograms=sinograms, method=method)
@@ -97,7 +97,7 @@ def test_progress_counts_rows(scan):
     assert seen == [(2, 3), (3, 3)]
 
 
-def test_compiling_is_not_paid_twice(scan):
+def test_programs_are_compiled_once(scan):
     solve(scan)
     assert solve(scan).seconds_compile < 0.01
     moved = scan.with_center(CENTER + 0.25)
@@ -124,7 +124,7 @@ def test_each_row_has_its_own_mask(scan):
     )
 
 
-def test_a_row_that_fails_says_so_and_leaves_the_others_alone(scan):
+def test_a_diverged_row_is_marked_and_the_others_are_unaffected(scan):
     sinograms = np.moveaxis(scan.projections, 1, 0).copy()
     sinograms[1, 0, 20] = np.inf
     result, clean = solve(scan, sinograms=sinograms), solve(scan)
@@ -154,8 +154,8 @@ def test_chunks_shrink_until_they_fit_into_memory(scan, monkeypatch):
         solve(scan)
 
 
-def test_the_scale_is_that_of_the_scan_and_not_of_the_rows_asked_for(scan):
-    # The three rows hold discs of one value, 3: about what the scale must be.
+def test_the_scale_does_not_depend_on_the_selected_rows(scan):
+    # The three rows contain discs of value 3, which is the approximate scale.
     whole = api.reconstruct(scan, "fbp")
     one = api.reconstruct(scan, "fbp", rows=slice(1, 2))
     assert one.scale == whole.scale
@@ -170,7 +170,7 @@ def test_the_scale_of_a_thin_wire_in_an_empty_field_is_not_zero():
     assert 0.01 < calibrate(scan, "scale").scale < 1
 
 
-def test_at_most_32_rows_make_the_scale():
+def test_the_scale_uses_at_most_32_rows():
     assert list(sample_rows(3)) == [0, 1, 2]
     picked = sample_rows(1000)
     assert len(picked) == 32 and picked[0] == 0 and picked[-1] == 999
@@ -198,7 +198,7 @@ def test_the_extended_support_is_what_the_views_that_are_not_truncated_see():
     for angle in theta[:3]:
         bins = x * np.cos(angle) + y * np.sin(angle) + 18.0
         assert bins.min() >= -0.5 and bins.max() <= 39.5
-    # The truncated view looks along x: the support reaches beyond its field, along y, and stays in a disc.
+    # Rays of the truncated view run along x: the support extends beyond its field along y, within a disc.
     assert np.abs(y).max() > 20 and np.hypot(x, y).max() <= 30
 
 
@@ -223,7 +223,7 @@ def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_s
     assert result.volume[0].sum() == pytest.approx(truth.sum(), rel=0.05)
     assert result.residual[0] < 0.02
     assert any("extend beyond the field" in warning for warning in result.warnings)
-    # The disc inside the detector, for comparison, cannot hold that mass.
+    # The default disc cannot contain that mass.
     problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
     inside = solve_rows(scan, problem, "cgls", iterations=20)
     assert inside.residual[0] > 5 * result.residual[0]

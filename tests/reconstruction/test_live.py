@@ -26,7 +26,7 @@ SETTINGS = methods.Settings.create("cgls")
 
 
 def test_views_without_weight_change_nothing():
-    """Norm and kernel are those of the measured views, however many the arrays have room for."""
+    """Norm and kernel are those of the measured views, regardless of the allocated size."""
     few, all_ = (Projector(ParallelGeometry.create(theta, COLUMNS)) for theta in (THETA[:12], THETA))
     weights = jnp.asarray(np.arange(len(THETA)) < 12, jnp.float32)
     padded = jax.jit(lambda A: A.norm_squared(view_weights=weights))(all_)
@@ -39,8 +39,8 @@ def test_views_without_weight_change_nothing():
 
 def test_a_refresh_reconstructs_the_views_so_far():
     scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)
-    found = live.refresh(scan, SETTINGS)
-    for image, discs in zip(found.images, DISCS, strict=True):
+    frame = live.refresh(scan, SETTINGS)
+    for image, discs in zip(frame.images, DISCS, strict=True):
         truth = disc_image(discs, COLUMNS)
         assert np.linalg.norm(image - truth) < 0.3 * np.linalg.norm(truth)
         assert image.sum() == pytest.approx(truth.sum(), rel=0.03)
@@ -51,10 +51,10 @@ def test_the_tv_weight_is_estimated_from_the_views_so_far():
     stack = disc_stack(DISCS)
     noise = np.random.default_rng(0).normal(0, 0.05 * stack.max(), stack.shape)
     scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER).take_views(np.arange(14))
-    error = lambda **asked: sum(  # noqa: E731
+    error = lambda **options: sum(  # noqa: E731
         np.linalg.norm(image - disc_image(discs, COLUMNS))
         for image, discs in zip(
-            live.refresh(scan, methods.Settings.create("fista-tv", **asked)).images, DISCS, strict=True
+            live.refresh(scan, methods.Settings.create("fista-tv", **options)).images, DISCS, strict=True
         )
     )
     assert error() < 0.8 * error(weight=0.0)
@@ -83,7 +83,7 @@ def test_joint_rows_reduce_noise():
     apart, together = (
         live.refresh(scan, dataclasses.replace(settings, joint=joint)) for joint in (False, True)
     )
-    spread = lambda found: np.std(found.images, axis=0).mean()  # noqa: E731
+    spread = lambda frame: np.std(frame.images, axis=0).mean()  # noqa: E731
     assert spread(together) < 0.6 * spread(apart)
     again = live.refresh(scan, settings, together)
     cold = live.refresh(scan, dataclasses.replace(settings, iterations=5))

@@ -16,7 +16,7 @@ ROW = 3
 FLOOR, MARGIN = 22.0, 6.0
 
 
-def test_the_learned_prior_is_worth_its_decibels_on_the_sample():
+def test_the_learned_prior_has_the_expected_gain_on_the_sample():
     scan = pf.load_scan(SAMPLE)
     with np.load(SAMPLE) as arrays:
         truth = arrays["truth"][ROW].astype(np.float32)

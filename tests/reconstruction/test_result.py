@@ -32,7 +32,7 @@ def example(views: int = 4, pixel_size: float | None = None, **recorded) -> Resu
 
 
 def complete(**changes) -> Result:
-    """A result whose every attribute is known."""
+    """A result with a value for every attribute."""
     return example(
         **{
             "status": np.array([int(Status.CONVERGED), int(Status.DIVERGED), 0]),
@@ -59,7 +59,7 @@ def complete(**changes) -> Result:
 
 
 @pytest.mark.parametrize("pixel_size", [None, 0.5])
-def test_a_result_comes_back_as_it_was_written(tmp_path, pixel_size):
+def test_a_result_is_loaded_as_saved(tmp_path, pixel_size):
     before = complete(pixel_size=pixel_size)
     paths = before.save(tmp_path / "new" / "folder", command="pfitre recon x")
     after = read_result(paths[0])
@@ -76,14 +76,14 @@ def test_a_result_comes_back_as_it_was_written(tmp_path, pixel_size):
         assert "jax" in json.loads(data.attrs["versions"])
 
 
-def test_what_is_not_known_is_not_invented(tmp_path):
+def test_missing_values_stay_missing(tmp_path):
     [path, *_] = example().save(tmp_path)
     after = read_result(path)
     assert np.isnan(after.residual).all() and np.isnan(after.scale) and after.domain_score is None
     assert list(after.status) == [UNKNOWN] * 3 and after.summary()["status"] == ["unknown"] * 3
 
 
-def test_a_file_of_version_0_2_opens_with_what_it_holds(tmp_path):
+def test_a_file_of_version_0_2_can_be_loaded(tmp_path):
     before = example(pixel_size=0.5)
     [path, *_] = before.save(tmp_path)
     with h5py.File(path, "r+") as file:
@@ -128,7 +128,7 @@ def test_the_summary_is_json_without_nan(tmp_path):
     assert read["status"] == ["converged", "diverged", "all iterations done"]
 
 
-def test_what_is_no_result_is_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"does not exist; expected the recon\.h5"):
         read_result(tmp_path / "none.h5")
     with pytest.raises(IsADirectoryError, match="is a folder"):

@@ -1,4 +1,4 @@
-"""The measured part of an image against what the geometry says can be measured."""
+"""Measured and supplied components of an image for a known geometry."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_wave_in_the_missing_wedge_is_supplied(direction):
     assert norm(measured(full, x, 1e-3) - x) < 0.1 * norm(x)
 
 
-def test_it_is_the_solution_of_its_equation():
+def test_the_measured_component_solves_its_equation():
     p = problem(THETA[::5])
     x = jnp.asarray(np.random.default_rng(0).random((N, N)), jnp.float32) * p.support
     m = measured(p, x, 0.02)
@@ -68,8 +68,8 @@ def test_it_is_the_solution_of_its_equation():
 
 
 @pytest.mark.parametrize("half_deg", [42.0, 75.0])
-def test_what_is_supplied_is_that_of_the_exact_inverse(half_deg):
-    """By the eigenvectors of ``H`` on a small grid; less may count as measured, not more."""
+def test_the_supplied_component_agrees_with_the_exact_inverse(half_deg):
+    """By the eigenvectors of ``H`` on a small grid; the measured component may be smaller, not larger."""
     n = 28
     A = Projector(ParallelGeometry.create(np.deg2rad(np.linspace(-half_deg, half_deg, 20)), n))
     p = SliceProblem.create(A, jnp.zeros(A.sinogram_shape))
@@ -86,20 +86,20 @@ def test_what_is_supplied_is_that_of_the_exact_inverse(half_deg):
         assert 0.99 * exact < supplied < 1.15 * exact, strength
 
 
-def test_more_noise_leaves_less_that_is_measured():
+def test_more_noise_gives_a_smaller_measured_component():
     x = wave(45) + wave(135)
     shares = [norm(measured(problem(), x, strength)) for strength in (1e-3, 0.1, 10.0)]
     assert shares[0] > shares[1] > shares[2] and shares[2] < 0.1 * norm(x)
 
 
-def test_what_no_valid_bin_sees_is_supplied():
-    """Bins of the left half left out in all views but one: the image's left rim is known to nobody."""
+def test_pixels_without_valid_bins_are_supplied():
+    """Bins of the left half are masked, so that hardly any view measures the left rim of the image."""
     mask = np.ones((len(THETA), N), np.float32)
     mask[:, : N // 2 - 8] = 0
     spot = np.zeros((N, N), np.float32)
     spot[N // 2 + 8 : N // 2 + 12, 6:10] = 1.0
-    blind, seen = (measured(problem(mask=m), jnp.asarray(spot), 1e-3) for m in (mask, np.ones_like(mask)))
-    assert norm(blind) < 0.6 * norm(seen)
+    blind, complete = (measured(problem(mask=m), jnp.asarray(spot), 1e-3) for m in (mask, np.ones_like(mask)))
+    assert norm(blind) < 0.6 * norm(complete)
 
 
 def scan(noise, rows=3):
@@ -116,15 +116,15 @@ def scan(noise, rows=3):
 def test_damping_is_the_noise_over_the_signal():
     p, sinograms, _, volume = scan(0.5)
     inside = np.asarray(p.support) > 0
-    found = jax.jit(lambda p, y, x, noise: noise_damping(p.with_sinogram(y), x, noise))
+    damping = jax.jit(lambda p, y, x, noise: noise_damping(p.with_sinogram(y), x, noise))
     for y, x in zip(sinograms, volume, strict=True):
         expected = 0.5**2 / (np.mean(x[inside] ** 2) * float(p.norm_squared))
-        assert found(p, y, x, 0.5) == pytest.approx(expected, rel=0.05)
+        assert damping(p, y, x, 0.5) == pytest.approx(expected, rel=0.05)
         # Data that the image does not explain count as noise.
-        assert found(p, y + 2.0, x, 0.5) > 10 * expected
+        assert damping(p, y + 2.0, x, 0.5) > 10 * expected
 
 
-def test_weights_count_by_their_ratios_alone():
+def test_only_ratios_of_weights_matter():
     p, sinograms, masks, volume = scan(0.5)
     whole = p.with_sinogram(sinograms[0])
     half = dataclasses.replace(whole, weights=0.5 * masks[0])

@@ -1,4 +1,4 @@
-"""The domain check: says what it should, only then, and measures what it says it does."""
+"""Domain check: its warnings, and the disagreement it measures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.
     return check_domain(card, Wedge(0.3, np.deg2rad(width_deg)), views, rho, disagreements, score)
 
 
-# --- what is said
+# --- warnings
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.
         ({"rho": 0.14}, []),
         ({"rho": 0.16}, [RHO]),
         ({"disagreements": ()}, []),
-        # The middle one of the rows counts, not one odd row.
+        # The median over the rows counts, not a single outlier.
         ({"disagreements": (0.01, 0.02, 0.9)}, []),
         ({"disagreements": (0.05,)}, []),
         ({"disagreements": (0.0501,)}, [DISAGREES]),
@@ -71,16 +71,16 @@ def check(card=CARD, width_deg=96.0, views=51, rho=0.01, disagreements=(0.03, 0.
         ),
     ],
 )
-def test_warnings_are_said_exactly_when_they_should(scan, expected):
-    said = check(**scan)
-    assert len(said) == len(expected)
-    for sentence, part in zip(said, expected, strict=True):
+def test_warnings_are_given_exactly_where_expected(scan, expected):
+    warnings = check(**scan)
+    assert len(warnings) == len(expected)
+    for sentence, part in zip(warnings, expected, strict=True):
         assert part in sentence
-        # Every one tells what to do.
+        # Every warning suggests an alternative.
         assert "method='fista-tv'" in sentence
 
 
-def test_sentences_hold_the_numbers():
+def test_warnings_contain_the_numbers():
     wedge, views, unlike, doubt = check(width_deg=140.0, views=300, disagreements=(0.4,), score=2.345)
     assert "140 degrees" in wedge and "'mine'" in wedge
     assert "300 views" in views and "'mine'" in views
@@ -89,26 +89,30 @@ def test_sentences_hold_the_numbers():
 
 
 @pytest.mark.parametrize("card", [{}, {"name": "mine"}, {"trained_on": {}, "disagreement": {}}])
-def test_a_card_that_says_nothing_warns_of_nothing_but_a_small_wedge(card):
+def test_an_empty_card_warns_only_of_a_small_wedge(card):
     far = {"width_deg": 170.0, "views": 3, "disagreements": (0.9,)}
     assert check(card, **far) == []
     assert len(check(card, **(far | {"width_deg": 5.0}))) == 1
 
 
-def test_score_of_a_scan_is_the_middle_one_of_its_rows():
-    known = image_statistics.reference_statistics(np.random.default_rng(0).normal(size=(50, 4)))
+def test_score_of_a_scan_is_the_median_of_its_rows():
+    reference = image_statistics.reference_statistics(np.random.default_rng(0).normal(size=(50, 4)))
     rows = np.array([[0.1], [4.0], [9.0]]) * np.ones((1, 4))
-    assert domain_score({"likeness": known}, rows) == image_statistics.domain_scores(known, rows[1:2])[0] > 1
-    assert domain_score({"likeness": known}, []) is None
+    assert (
+        domain_score({"likeness": reference}, rows)
+        == image_statistics.domain_scores(reference, rows[1:2])[0]
+        > 1
+    )
+    assert domain_score({"likeness": reference}, []) is None
     assert domain_score({}, rows) is None
 
 
-# --- what is measured
+# --- disagreement
 
 
 @dataclasses.dataclass(frozen=True)
 class Stub(Prior):
-    """``a v + b gradient``."""
+    """A prior that returns ``a v + b correction``."""
 
     a: float = 1.0
     b: float = 0.0
@@ -131,7 +135,7 @@ def x(problem):
     return jax.random.uniform(jax.random.key(1), problem.A.shape) * problem.support
 
 
-def test_the_identity_has_nothing_to_say(problem, x):
+def test_the_identity_has_no_disagreement(problem, x):
     assert float(disagreement(Stub(), problem, x, 0.01)) == 0
     config = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
     untrained = NetworkPrior.create(config, jax.random.key(0))
@@ -139,14 +143,14 @@ def test_the_identity_has_nothing_to_say(problem, x):
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.02, 3.0])
-def test_scaling_prior(problem, x, factor):
+def test_disagreement_of_a_scaling_prior_is_relative(problem, x, factor):
     value = disagreement(Stub(a=factor), problem, x, 0.01)
     np.testing.assert_allclose(value, abs(factor - 1), rtol=1e-4)
-    # In relation to the image: brighter slices say the same.
+    # The disagreement is relative to the image and does not depend on its brightness.
     np.testing.assert_allclose(disagreement(Stub(a=factor), problem, 7 * x, 0.01), value, rtol=1e-4)
 
 
-def test_prior_is_handed_the_data_gradient_in_image_units(problem, x):
+def test_the_prior_receives_the_data_correction_in_image_units(problem, x):
     A, mask, rho = problem.A, problem.mask, 0.02
     gradient = problem.support * A.T(mask * (problem.sinogram - A(x))) / (problem.norm_squared * rho)
     expected = 0.3 * float(jnp.linalg.norm(gradient) / jnp.linalg.norm(x))
@@ -154,7 +158,7 @@ def test_prior_is_handed_the_data_gradient_in_image_units(problem, x):
     np.testing.assert_allclose(disagreement(Stub(b=0.3), problem, x, rho), expected, rtol=1e-4)
 
 
-def test_what_is_outside_the_support_does_not_count(problem, x):
+def test_changes_outside_the_support_are_ignored(problem, x):
     @dataclasses.dataclass(frozen=True)
     class Outside(Prior):
         def denoise(self, v, *, correction, wedge, rho):
@@ -163,5 +167,5 @@ def test_what_is_outside_the_support_does_not_count(problem, x):
     assert float(disagreement(Outside(), problem, x, 0.01)) == 0
 
 
-def test_an_empty_slice_is_no_disagreement(problem, x):
+def test_an_empty_slice_has_no_disagreement(problem, x):
     assert float(disagreement(Stub(a=2.0), problem, jnp.zeros_like(x), 0.01)) == 0

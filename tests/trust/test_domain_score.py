@@ -1,4 +1,4 @@
-"""The domain score of the shipped prior: photographs and a tooth are out of it, held-out circuits not."""
+"""Domain score of the shipped prior: photographs and a tooth exceed the limit, held-out circuits do not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pfitre_jax.twin.scenes.heldout import heldout
 
 # All scans have one shape: one compilation.
 SIZE, VIEWS, ROWS = 128, 51, 4
-#: Of the held-out circuits; those that the card was written from have others.
+#: Seeds of the held-out circuits, different from those that the card was written from.
 SEEDS = range(8000, 8012)
 
 
 def score(projections, theta_rad, center):
-    """The domain score of a scan (views, rows, columns), and that of each row on its own."""
+    """The domain score of a scan (views, rows, columns), and the score of each row."""
     scan = Scan.create(np.asarray(projections, np.float32), np.asarray(theta_rad), center=center)
     result = pf.reconstruct(scan, "pfitre", prior="circuits")
     rows = [statistics(jnp.asarray(image / result.scale)) for image in result.volume]
@@ -43,14 +43,14 @@ def measure(fine, orientation, key):
 
 
 def simulated(images, number):
-    """Of a scan of ``ROWS`` images drawn twice as fine: 96 degrees missing about another angle, 1% noise."""
+    """Scores of a simulated scan of ``ROWS`` fine images with 96 degrees missing and 1% noise."""
     orientation = jnp.asarray(0.3 + 0.7 * number)
     projections, theta = measure(jnp.asarray(np.stack(images)), orientation, jax.random.key(number))
     return score(projections, theta, (SIZE - 1) / 2)
 
 
 def photograph(path):
-    """Grey, in a dark surround."""
+    """A gray photograph with a dark surround."""
     image = skimage.io.imread(path, as_gray=True)
     side = min(image.shape)
     n = 2 * SIZE
@@ -69,7 +69,7 @@ def test_natural_images_are_out_of_the_domain(data_dir):
 @pytest.mark.slow
 def test_the_tooth_is_out_of_the_domain(data_dir):
     scan = pf.load_scan(data_dir / "tooth_aps2bm" / "tooth.h5")
-    # A fifth of its bins, and 84 of its 180 degrees.
+    # Five bins are averaged, and 84 of 180 degrees are used.
     coarse = scan.projections.reshape(181, 2, SIZE, 5).mean(axis=-1) / 5
     views = np.linspace(0, 84, VIEWS).round().astype(int)
     value, rows = score(np.tile(coarse[views], (1, ROWS // 2, 1)), scan.theta_rad[views], (295.9 - 2) / 5)
@@ -78,7 +78,9 @@ def test_the_tooth_is_out_of_the_domain(data_dir):
 
 @pytest.mark.slow
 def test_held_out_circuits_are_in_the_domain():
-    found = [simulated([heldout(s, 2 * SIZE)[0] for s in SEEDS[k : k + ROWS]], k) for k in range(0, 12, ROWS)]
-    assert max(scan for scan, _ in found) < 1
-    # One row in 20 is the rule; three in 12 are 2% likely.
-    assert np.sum(np.concatenate([rows for _, rows in found]) > 1) <= 2
+    scores = [
+        simulated([heldout(s, 2 * SIZE)[0] for s in SEEDS[k : k + ROWS]], k) for k in range(0, 12, ROWS)
+    ]
+    assert max(scan for scan, _ in scores) < 1
+    # One row in 20 is expected to exceed the limit; three of 12 have a probability of 2%.
+    assert np.sum(np.concatenate([rows for _, rows in scores]) > 1) <= 2

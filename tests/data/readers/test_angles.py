@@ -72,7 +72,7 @@ def test_the_header_names_the_unit(csv, header):
         ("\n".join(str(k * np.pi / 60) for k in range(60)), "deg", "look like radians.*angle_unit='rad'"),
     ],
 )
-def test_bad_files_are_refused_in_words(csv, text, unit, message):
+def test_invalid_files_are_refused_with_a_message(csv, text, unit, message):
     with pytest.raises(ValueError, match=message):
         read_angles(csv(text), unit)
 
@@ -114,7 +114,7 @@ def test_commas_that_may_be_decimal_or_separate_are_refused(csv, text):
     ],
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_the_column_is_found_by_its_name(csv, name, separator):
+def test_the_column_is_selected_by_its_name(csv, name, separator):
     rows = [("frame", name, "current"), (0, -72, 100.25), (1, -70, 100.5)]
     text = "\n".join(separator.join(map(str, row)) for row in rows)
     np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), [-72, -70])
@@ -145,7 +145,7 @@ def test_a_column_is_never_guessed(csv, text, message):
 
 
 @pytest.mark.parametrize("word", ["-72.O", '"-72.O"', "7 2", "+-3", ".", "12°"])
-def test_a_typing_error_in_the_first_line_is_no_header(csv, word):
+def test_a_typing_error_in_the_first_line_is_not_a_header(csv, word):
     with pytest.raises(
         ValueError, match=f"line 1: {word.strip(chr(34))!r} is not a number".replace("+", r"\+")
     ):
@@ -169,7 +169,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path, content):
         read_angles(path)
 
 
-def test_more_than_two_turns_of_a_goniometer_are_no_mistake():
+def test_more_than_two_turns_are_accepted():
     turned = to_radians([0.0, 90.0, 1000.0])
     np.testing.assert_allclose(np.exp(1j * turned), np.exp(1j * np.deg2rad([0.0, 90.0, 1000.0])), atol=1e-9)
 

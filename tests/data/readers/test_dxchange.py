@@ -16,7 +16,7 @@ def test_tooth(data_dir):
     np.testing.assert_allclose(raw.theta_rad, np.deg2rad(np.arange(181) * 0.994475138), atol=1e-6)
 
 
-def test_without_flats_it_is_absorption(tmp_path, stack):
+def test_data_without_flats_is_absorption(tmp_path, stack):
     raw = read_raw(write_exchange(tmp_path / "scan.h5", data=stack, theta=DEGREES))
     assert raw.kind == "absorption" and raw.flat is None
     np.testing.assert_allclose(raw.theta_rad, THETA)
@@ -32,31 +32,31 @@ def test_frames_are_averaged(tmp_path, stack):
     assert read_raw(path, kind="absorption").flat is None
 
 
-def test_angles_beside_it_win(tmp_path, stack, csv):
+def test_an_angle_file_takes_precedence(tmp_path, stack, csv):
     path = write_exchange(tmp_path / "scan.h5", data=stack, theta=DEGREES + 1)
     np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
     path = write_exchange(tmp_path / "bare.h5", data=stack)
     np.testing.assert_allclose(read_raw(path, csv).theta_rad, THETA)
 
 
-def test_the_unit_given_wins_over_degrees(tmp_path, stack):
+def test_an_explicit_unit_takes_precedence(tmp_path, stack):
     path = write_exchange(tmp_path / "scan.h5", data=stack, theta=THETA)
     np.testing.assert_allclose(read_raw(path, angle_unit="rad").theta_rad, THETA)
 
 
-def test_no_theta_is_not_guessed(tmp_path, stack):
+def test_missing_theta_is_refused(tmp_path, stack):
     path = write_exchange(tmp_path / "scan.h5", data=stack)
     with pytest.raises(ValueError, match=r"no angles.*angles="):
         read_raw(path)
 
 
-def test_no_data(tmp_path, stack):
+def test_missing_data_is_refused(tmp_path, stack):
     path = write_exchange(tmp_path / "scan.h5", theta=DEGREES)
     with pytest.raises(ValueError, match="found /exchange/theta"):
         read_raw(path)
 
 
-def test_flat_of_another_shape(tmp_path, stack):
+def test_a_flat_of_another_shape_is_refused(tmp_path, stack):
     path = write_exchange(
         tmp_path / "scan.h5",
         data=stack,

@@ -29,7 +29,7 @@ def test_i13(data_dir):
     np.testing.assert_allclose(np.rad2deg(raw.theta_rad[[0, -1]]), [-88.2, 91.7999])
 
 
-def test_angles_beside_it_win(tmp_path, stack, csv):
+def test_an_angle_file_takes_precedence(tmp_path, stack, csv):
     np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES + 5)
     np.testing.assert_allclose(read_raw(tmp_path / "scan.npz", csv).theta_rad, THETA)
 

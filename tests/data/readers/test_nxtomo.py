@@ -72,7 +72,7 @@ class TestSeveralEntries:
                 entry["data/image_key"] = entry["instrument/detector/image_key"]
         return tmp_path / "scan.nxs"
 
-    def test_none_is_guessed(self, path):
+    def test_several_entries_without_a_default_are_refused(self, path):
         with pytest.raises(ValueError, match=r"2 tomographies \(/entry0000, /entry0001\).*'default'.*h5copy"):
             read_raw(path)
 
@@ -84,25 +84,25 @@ class TestSeveralEntries:
         np.testing.assert_array_equal(raw.projections, stack + 1)
         np.testing.assert_allclose(raw.theta_rad, np.deg2rad(DEGREES + 1))
 
-    def test_a_default_that_is_none_of_them(self, path):
+    def test_an_invalid_default_is_refused(self, path):
         with h5py.File(path, "a") as file:
             file.attrs["default"] = "entry0002"
         with pytest.raises(ValueError, match="2 tomographies"):
             read_raw(path)
 
-    def test_entries_inside_one(self, path):
+    def test_nested_entries(self, path):
         with h5py.File(path, "a") as file:
             for n in range(2):
                 file.move(f"entry000{n}", f"all/entry000{n}")
         with pytest.raises(ValueError, match="/all/entry0000, /all/entry0001"):
             read_raw(path)
 
-    def test_an_entry_of_flats_is_none(self, path, stack):
+    def test_an_entry_of_flats_is_ignored(self, path, stack):
         with h5py.File(path, "a") as file:
             file["entry0000/instrument/detector/image_key"][:] = 1
         np.testing.assert_array_equal(read_raw(path).projections, stack + 1)
 
-    def test_a_link_to_an_entry_is_the_same_one(self, path, stack):
+    def test_a_link_to_an_entry_is_not_a_second_entry(self, path, stack):
         with h5py.File(path, "a") as file:
             del file["entry0000"]
             file["a_link"] = h5py.SoftLink("/entry0001")
