@@ -330,7 +330,7 @@ def test_the_table_of_methods_is_complete():
     assert listed == list(methods.METHODS)
 
 
-def test_the_figure_of_conventions_is_that_of_the_projector():
+def test_the_figure_of_conventions_agrees_with_the_projector():
     drawn = runpy.run_path(str(DOCS / "figures/conventions.py"))
     figure = drawn["draw"]()
     artist = {a.get_gid(): a for a in figure.findobj(lambda a: a.get_gid() is not None)}

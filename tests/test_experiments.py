@@ -134,7 +134,7 @@ class TestDoseSaving:
             saving = dose_saving(dose, self.quality(dose), self.DOSES, self.quality(factor * self.DOSES))
             assert saving.factor == pytest.approx(factor) and saving.bound == ""
 
-    def test_beyond_the_curve_there_are_bounds(self):
+    def test_values_beyond_the_curve_are_bounds(self):
         better, worse = (dose_saving(0.5, q, self.DOSES, self.quality(self.DOSES)) for q in (10.0, 25.0))
         assert (str(better), str(worse)) == (">50", "<0.5")
 

@@ -95,7 +95,7 @@ def test_a_full_scan_has_no_wedge(theta_deg):
         np.array([10.0, 190.0, 20.0, 30.0]),
     ],
 )
-def test_the_wedge_of_traced_angles_is_that_of_concrete_ones(degrees):
+def test_the_wedge_of_traced_angles_equals_that_of_concrete_ones(degrees):
     theta = np.deg2rad(degrees)
     host = Wedge.from_angles(theta)
     traced = jax.jit(Wedge.from_angles)(jnp.asarray(theta))

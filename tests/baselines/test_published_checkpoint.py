@@ -154,7 +154,7 @@ def test_output_agrees_with_the_published_network_in_pytorch(compared):
 
 
 @pytest.mark.parametrize("name", sorted(original.LAYERS.values()))
-def test_every_layer_is_read_from_its_own_array(name):
+def test_every_layer_is_read_from_a_separate_array(name):
     """Changing the weights of one layer changes that layer only."""
     state = state_dict(dtype=np.float32)
     changed = state | {f"{name}.weight": state[f"{name}.weight"] + 1}

@@ -43,11 +43,11 @@ def folder(tmp_path_factory) -> Path:
     np.savez(folder / "no_angles.npz", projections=stack)
     np.savez(folder / "rad_like_deg.npz", projections=stack, theta_rad=THETA_DEG)
     np.savez(folder / "pickled.npz", projections=np.array([{"a": 1}], dtype=object), theta_deg=THETA_DEG)
-    spoiled = stack.copy()
-    spoiled[1, 1, 5] = np.nan
-    np.savez(folder / "nan.npz", projections=spoiled, theta_deg=THETA_DEG, center=CENTER)
-    spoiled[1, 1, 5] = np.inf
-    np.savez(folder / "inf.npz", projections=spoiled, theta_deg=THETA_DEG, center=CENTER)
+    non_finite = stack.copy()
+    non_finite[1, 1, 5] = np.nan
+    np.savez(folder / "nan.npz", projections=non_finite, theta_deg=THETA_DEG, center=CENTER)
+    non_finite[1, 1, 5] = np.inf
+    np.savez(folder / "inf.npz", projections=non_finite, theta_deg=THETA_DEG, center=CENTER)
     return folder
 
 

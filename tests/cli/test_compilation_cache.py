@@ -40,7 +40,7 @@ def test_the_environment_variable_takes_precedence(monkeypatch):
     assert os.environ[cache.VARIABLE] == "elsewhere"
 
 
-def test_a_folder_that_cannot_be_created_is_no_error(tmp_path):
+def test_a_folder_that_cannot_be_created_is_ignored(tmp_path):
     (tmp_path / "home").write_text("a file")
     cache.enable_cache()
     assert cache.VARIABLE not in os.environ

@@ -86,7 +86,7 @@ def test_invalid_input_is_refused_in_one_line_before_anything_is_written(folder,
 @pytest.mark.parametrize("out", ["file", "file/below", "/proc/self/out"])
 def test_an_output_folder_that_cannot_be_written_is_refused_before_the_scan_is_read(folder, monkeypatch, out):
     if out.startswith("/proc") and not Path("/proc/self").exists():
-        pytest.skip("needs /proc, where nobody can write")
+        pytest.skip("needs /proc, which cannot be written")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(
         "pfitre_jax.reconstruction.api.open_scan", lambda *a, **k: pytest.fail("the scan was read")

@@ -155,7 +155,7 @@ def test_acceleration_reaches_the_fixed_point_of_hqs_in_fewer_iterations():
 
 
 @pytest.mark.slow
-def test_the_implicit_gradient_is_that_of_the_plain_loop():
+def test_the_implicit_gradient_agrees_with_the_plain_loop():
     with jax.enable_x64(True):
         A, y = scan()
         y = y.at[3:6].multiply(0.8)

@@ -26,7 +26,7 @@ def square(n=32):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_coefficients_are_those_of_pywavelets(family):
+def test_coefficients_agree_with_pywavelets(family):
     """Periodic, where the size has the factors of two that it needs."""
     with jax.enable_x64(True):
         approximation, details = ANALYSE(jnp.asarray(noise(24, 32)), 3, family)

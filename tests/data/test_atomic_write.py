@@ -7,7 +7,7 @@ import pytest
 from pfitre_jax.data.atomic_write import check_output_folder, write_files
 
 
-def test_a_writer_that_fails_leaves_the_folder_as_it_was(tmp_path):
+def test_a_failing_writer_leaves_the_folder_unchanged(tmp_path):
     (tmp_path / "a.txt").write_text("old")
 
     def fail(path):
@@ -29,7 +29,7 @@ def test_an_output_folder_below_a_file_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody can write to: /proc")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that cannot be written: /proc")
 def test_an_output_folder_that_cannot_be_written_is_refused():
     with pytest.raises(OSError, match=r"cannot be written .* use another output folder"):
         check_output_folder("/proc/self/out")

@@ -98,8 +98,8 @@ def test_an_invalid_bin_invalidates_only_the_bins_interpolated_from_it():
     values, mask = bumps(), everywhere(bumps())
     expected, _ = motion().correct(values, mask)
     mask[2, 12, 15] = False
-    spoiled = np.where(mask, values, 1e6).astype(np.float32)
-    out, good = motion().correct(spoiled, mask)
+    corrupted = np.where(mask, values, 1e6).astype(np.float32)
+    out, good = motion().correct(corrupted, mask)
     assert (~good[2]).sum() > (~good[1]).sum() - 60 and np.abs(out).max() < 3
     np.testing.assert_allclose(out[good], expected[good], atol=0.05)
 

@@ -51,7 +51,7 @@ class TestLogarithm:
         np.testing.assert_allclose(scan.projections, values, rtol=1e-6)
         assert scan.mask.all() and scan.center == 1.5 and scan.pixel_size == 0.2
 
-    def test_a_given_centre_replaces_that_of_the_file(self):
+    def test_an_explicit_centre_replaces_that_of_the_file(self):
         raw = RawScan.create(self.line_integrals, self.theta, center=1.5)
         assert to_scan(raw, center=2).center == 2
         assert "center" not in to_scan(raw, center=2).provenance

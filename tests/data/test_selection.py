@@ -47,7 +47,7 @@ def test_parse_slice_refuses(text):
 @given(
     start=st.none() | st.integers(0, 10**6), stop=st.none() | st.integers(0, 10**6), step=st.integers(1, 99)
 )
-def test_parse_slice_reads_back_what_is_written(start, stop, step):
+def test_parse_slice_inverts_formatting(start, stop, step):
     text = f"{'' if start is None else start}:{'' if stop is None else stop}"
     assert parse_slice(text) == slice(start, stop)
     assert parse_slice(f" {text}:{step} ") == slice(start, stop, step)
@@ -68,7 +68,7 @@ def test_parse_slice_accepts_whole_numbers_and_colons_only(text):
 
 @QUICK
 @given(data=st.data(), count=st.integers(1, 40))
-def test_indices_are_those_of_numpy(data, count):
+def test_indices_agree_with_numpy(data, count):
     selection, text = data.draw(valid_slices(count))
     expected = np.arange(count)[selection]
     np.testing.assert_array_equal(resolve_indices(selection, count, "rows"), expected)

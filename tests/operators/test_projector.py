@@ -328,7 +328,7 @@ def test_operators_in_matrix_notation():
         A @ x.T
 
 
-def test_moments_of_the_sinogram_are_those_of_the_image():
+def test_moments_of_the_sinogram_agree_with_the_image():
     """Helgason-Ludwig conditions of order 0 and 1, for an image that is smooth on the scale of a bin.
 
     ``sum_k y[v, k] = m`` for every view, and ``sum_k t_k y[v, k] = m_x cos(theta) + m_y sin(theta)``.

@@ -43,7 +43,7 @@ def test_the_published_smoothing_is_a_prox_of_the_documented_strength():
     with jax.enable_x64(True):
         ours = prox(picture(), TV_STRENGTH, nonnegative=False)
         theirs = denoise_tv_bregman(picture(), 200, eps=1e-9, max_num_iter=5000)
-    # Its border differs: forward differences go on into a reflected line.
+    # Its border differs: forward differences continue into a reflected line.
     inner = (slice(3, -3), slice(3, -3))
     change = np.linalg.norm((theirs - picture())[inner])
     assert np.linalg.norm((ours - theirs)[inner]) < 0.05 * change

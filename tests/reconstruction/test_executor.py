@@ -108,13 +108,13 @@ def test_a_masked_bin_has_no_influence(scan):
     masks = np.moveaxis(scan.mask, 1, 0).copy()
     masks[:, 3:7, 15:18] = False
     clean = np.moveaxis(scan.projections, 1, 0)
-    spoiled = np.where(masks, clean, 1e4)
-    masked, expected = (solve(scan, sinograms=y, masks=masks) for y in (spoiled, clean))
+    corrupted = np.where(masks, clean, 1e4)
+    masked, expected = (solve(scan, sinograms=y, masks=masks) for y in (corrupted, clean))
     np.testing.assert_allclose(masked.volume, expected.volume, atol=1e-5)
     np.testing.assert_allclose(masked.residual, expected.residual, rtol=1e-5)
 
 
-def test_each_row_has_its_own_mask(scan):
+def test_masks_of_rows_are_independent(scan):
     masks = np.moveaxis(scan.mask, 1, 0).copy()
     masks[1] = False
     result = solve(scan, masks=masks)
@@ -187,7 +187,7 @@ def test_the_support_without_truncation_is_the_disc_that_every_view_sees():
     assert support[radius < reach].all() and not support[radius > reach + 1].any()
 
 
-def test_the_extended_support_is_what_the_views_that_are_not_truncated_see():
+def test_the_extended_support_is_the_field_of_the_untruncated_views():
     theta = np.deg2rad([0.0, 30.0, 60.0, 90.0])
     geometry = ParallelGeometry.create(theta, 40, 18.0)
     support = image_support(geometry, [False, False, False, True])

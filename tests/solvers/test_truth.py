@@ -171,7 +171,7 @@ def test_conjugate_gradients_converge_and_then_change_nothing():
     np.testing.assert_array_equal(zero, 0)
 
 
-def test_admm_with_a_constraint_alone_is_non_negative_least_squares():
+def test_admm_with_only_a_constraint_is_non_negative_least_squares():
     (A, sinogram), matrix = scan(), inside()
     done = solvers.admm(A, sinogram, prior=Nonnegative(), rho=0.02, iterations=60)
     best = nnls(matrix, sinogram.ravel().astype(float), maxiter=20000)[1] / np.linalg.norm(sinogram)

@@ -12,8 +12,8 @@ from pfitre_jax.data.readers.registry import read_raw
 
 def test_keys_sort_the_frames(tmp_path, stack):
     flat, dark = np.full((2, 5, 6), 9.0, np.float32), np.full((1, 5, 6), 0.5, np.float32)
-    spoiled = np.full((1, 5, 6), np.nan, np.float32)
-    frames = np.concatenate([dark, flat, stack[:2], spoiled, stack[2:], flat])
+    invalid_frame = np.full((1, 5, 6), np.nan, np.float32)
+    frames = np.concatenate([dark, flat, stack[:2], invalid_frame, stack[2:], flat])
     keys = [2, 1, 1, 0, 0, 3, 0, 0, 1, 1]
     angles = [0, 0, 0, *DEGREES[:2], 77, *DEGREES[2:], 120, 120]
     raw = read_raw(write_nxtomo(tmp_path / "scan.nxs", frames, keys, angles))

@@ -46,7 +46,7 @@ def damaged():
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_the_residual_is_that_of_the_measured_data(name):
+def test_the_residual_refers_to_the_measured_data(name):
     p, keep = damaged(), lambda iterate, state: iterate
     solve = lambda p: run(  # noqa: E731
         SOLVERS[name], p, jnp.zeros((N, N)), iterations=ITERATIONS, differentiate="unroll", keep=keep
