@@ -45,7 +45,7 @@ def test_ms_ssim_of_one_scale_is_ssim():
 
 
 def test_ms_ssim_is_the_product_over_scales():
-    """Of two scales, from scikit-image's maps: contrast and structure at the finer one."""
+    """Two scales from scikit-image's maps, with only contrast and structure at the finer scale."""
     truth = RNG.random((48, 40))
     image = 0.7 * truth + 0.2 + 0.1 * RNG.standard_normal(truth.shape)
 

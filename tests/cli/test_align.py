@@ -106,7 +106,7 @@ def test_projections_follow_the_alignment(path, out, tmp_path):
 
 @pytest.mark.slow
 def test_a_resumed_run_uses_its_saved_alignment(path, out, tmp_path, monkeypatch):
-    """It is not estimated again."""
+    """The alignment is not estimated again."""
     folder = tmp_path / "out"
     monkeypatch.setattr(module, "align", functools.partial(module.align, steps=8))
 

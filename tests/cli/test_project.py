@@ -30,7 +30,7 @@ def test_the_unit_of_the_angles_is_read_from_their_header(recon, folder, tmp_pat
     runs = {
         "degrees": (folder / "angles.csv",),
         "named": (tmp_path / "named.csv",),
-        "said": (tmp_path / "bare.csv", "--angle-unit", "rad"),
+        "option": (tmp_path / "bare.csv", "--angle-unit", "rad"),
     }
     predicted = {}
     for name, angles in runs.items():
@@ -38,7 +38,7 @@ def test_the_unit_of_the_angles_is_read_from_their_header(recon, folder, tmp_pat
         assert done.exit_code == 0, done.output
         predicted[name] = tifffile.imread(tmp_path / f"{name}.tif")
     np.testing.assert_allclose(predicted["named"], predicted["degrees"], atol=1e-3)
-    np.testing.assert_array_equal(predicted["named"], predicted["said"])
+    np.testing.assert_array_equal(predicted["named"], predicted["option"])
     done = pfitre(
         "project", recon / "recon.h5", "--angles", tmp_path / "named.csv", "--angle-unit", "deg",
         "--out", tmp_path / "refused.tif",

@@ -1,4 +1,4 @@
-"""What is evaluated: one factor at a time, on scenes that the base case has too."""
+"""Cells of the evaluation: one factor is varied at a time, on scenes of the base case."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def network(channels: int) -> NetworkPrior:
 
 @pytest.fixture(scope="module")
 def records():
-    """Of a prior that does nothing, beside rows by another that does nothing."""
+    """Records of an identity prior for volumes and an identity prior for rows."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (compared_methods, finished_cells):
             patch.setattr(module, "pretrained", lambda name: network(2))

@@ -19,7 +19,7 @@ def examples(page: str) -> dict[str, str]:
 
 
 def run(page: str, *titles: str) -> dict:
-    """What the blocks of a page define, executed in one namespace: those of ``titles``, by default all."""
+    """Runs the blocks ``titles`` of a page, by default all, in one namespace, and returns it."""
     # Dataclasses resolve their annotations in the module of the class.
     module = sys.modules[page] = types.ModuleType(page)
     names = module.__dict__

@@ -47,7 +47,7 @@ def test_agrees_with_scikit_image(filter):
     theirs = iradon(sinogram.T, np.rad2deg(HALF_TURN), filter_name=filter, circle=True)
     inside = distance(0, 0) < 31
     gap = (reconstruct(sinogram, HALF_TURN, 32.0, filter) - theirs)[inside]
-    # They interpolate the filtered views, we backproject with the projector's footprint.
+    # scikit-image interpolates filtered views; pfitre_jax backprojects with the projector's footprint.
     assert np.linalg.norm(gap) < 0.04 * np.linalg.norm(theirs[inside])
     assert abs(gap.mean()) < 1e-3 * np.abs(theirs[inside]).mean() + 1e-4
 

@@ -63,7 +63,7 @@ def test_a_strong_prox_is_the_mean_and_a_zero_one_the_image():
 
 
 def test_support_and_sign_are_constraints_inside():
-    """Not the same as clipping afterwards, and never worse by the constrained objective."""
+    """The result differs from clipping afterwards and has a lower constrained objective."""
     v, strength = picture() - 0.2, 0.2
     support = (np.hypot(*(np.indices(v.shape) - 11.5)) < 10).astype(float)
     with jax.enable_x64(True):

@@ -124,7 +124,7 @@ def test_weights_lie_between_0_and_1(term):
 
 @pytest.mark.parametrize("name", ["poisson", "huber", "student"])
 def test_the_fixed_point_is_the_minimum_of_the_term(name):
-    """By reweighted FISTA without a prior, against L-BFGS on the term itself over ``x >= 0``."""
+    """Reweighted FISTA without a prior is compared with L-BFGS on the term over ``x >= 0``."""
     with jax.enable_x64(True):
         problem, term = outlying(), widened(TERMS[name])
         inside = np.asarray(problem.support).ravel() > 0
@@ -174,7 +174,7 @@ def test_masked_bins_have_no_influence():
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_poisson_weights_are_the_inverse_variance_of_line_integrals(scale):
-    """Of ``-log(counts)`` as it is drawn, in the units of the scaled sinogram."""
+    """The variance is that of sampled ``-log(counts)``, in the units of the scaled sinogram."""
     counts, draws = 2000.0, 4000
     A = projector()
     truth = jnp.asarray(0.7 * blocks() / scale, jnp.float32)

@@ -213,7 +213,7 @@ def test_invalid_shapes_are_refused(row):
 
 @pytest.mark.slow
 def test_gradients_go_through_the_joint_loop(problem):
-    """To the data of one row from another one, by finite differences."""
+    """The gradient of one row with respect to the data of another agrees with finite differences."""
 
     @jax.jit
     def loss(sinogram):

@@ -69,7 +69,7 @@ def test_the_measured_component_solves_its_equation():
 
 @pytest.mark.parametrize("half_deg", [42.0, 75.0])
 def test_the_supplied_component_agrees_with_the_exact_inverse(half_deg):
-    """By the eigenvectors of ``H`` on a small grid; the measured component may be smaller, not larger."""
+    """The reference uses the eigenvectors of ``H``; the measured component may be smaller, not larger."""
     n = 28
     A = Projector(ParallelGeometry.create(np.deg2rad(np.linspace(-half_deg, half_deg, 20)), n))
     p = SliceProblem.create(A, jnp.zeros(A.sinogram_shape))

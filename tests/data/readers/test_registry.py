@@ -70,7 +70,7 @@ def test_a_format_is_one_class_and_one_entry(tmp_path, monkeypatch, csv):
         raw = read_raw(tmp_path / name, csv)
         np.testing.assert_array_equal(raw.projections[:, 0], values)
         assert raw.provenance["format"] == "counts"
-    # It is named where a file has an unknown format, too.
+    # The message for an unknown format lists it too.
     (tmp_path / "scan.xyz").write_text("words")
     with pytest.raises(ValueError, match=r"counts \(text that begins with COUNTS\)"):
         read_raw(tmp_path / "scan.xyz")
