@@ -1,4 +1,4 @@
-"""A prior adapted to a scan: training splits, validation views, and learning from the scan alone."""
+"""Adaptation of a prior to a scan: training splits, validation views, and self-supervised training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_no_split_contains_validation_views(seed):
     validation_split, splits = make_splits(THETA, dataclasses.replace(AdaptationSettings(), seed=seed))
     validation = validation_split.target > 0
     assert validation.sum() == 4 and np.array_equal(validation_split.used > 0, ~validation)
-    # Some at an end of the range, where the wedge grows, and some within it.
+    # Some views are at an end of the range, which widens the wedge, and some are inside.
     assert validation[[0, -1]].any() and validation[2:-2].any()
     assert validation_split.wedge.width_deg > Wedge.from_angles(THETA).width_deg + 3
     for split in splits:
@@ -73,25 +73,25 @@ def test_too_few_views_are_refused():
         make_splits(THETA[:8], SETTINGS)
 
 
-def test_views_never_seen_are_predicted_better(adapted):
+def test_adaptation_improves_the_prediction_of_validation_views(adapted):
     assert adapted.check_steps[0] == 0 and adapted.step > 0
     best = min(adapted.errors)
     assert best < 0.99 * adapted.errors[0]
     assert adapted.error <= best / (1 - SETTINGS.margin)
 
 
-def test_validation_views_never_enter(scan, adapted):
-    """Other values there leave every step as it was; only the validation error changes."""
+def test_validation_views_do_not_affect_training(scan, adapted):
+    """Other values in these views change only the validation error."""
     problem, sinograms, masks = scan
-    spoiled = sinograms.at[:, adapted.validation_views].add(1.0)
-    other = adapt(PRIOR, problem, spoiled, masks, SETTINGS)
+    changed = sinograms.at[:, adapted.validation_views].add(1.0)
+    other = adapt(PRIOR, problem, changed, masks, SETTINGS)
     np.testing.assert_array_equal(other.losses, adapted.losses)
     assert other.errors[0] > 2 * adapted.errors[0]
 
 
 @pytest.mark.slow
-def test_it_stops_when_nothing_gets_better(scan):
-    """Steps that are too long spoil the network: the prior comes back as it was."""
+def test_adaptation_stops_without_improvement(scan):
+    """If the steps are too long, the unchanged prior is returned."""
     wild = dataclasses.replace(SETTINGS, rate=30.0, check_every=1, patience=2)
     adapted = adapt(PRIOR, *scan, wild)
     assert adapted.step == 0 and len(adapted.losses) == 2
@@ -100,7 +100,7 @@ def test_it_stops_when_nothing_gets_better(scan):
 
 
 @pytest.mark.slow
-def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
+def test_a_gain_within_the_margin_is_ignored(scan, adapted):
     gain = 1 - min(adapted.errors) / adapted.errors[0]
     other = adapt(PRIOR, *scan, dataclasses.replace(SETTINGS, margin=min(1.1 * gain, 0.99)))
     assert other.step == 0 and other.error == other.errors[0]
@@ -109,8 +109,8 @@ def test_a_gain_within_the_margin_counts_as_none(scan, adapted):
 
 
 @pytest.mark.slow
-def test_views_are_moved_to_where_they_belong(scan):
-    """With the network as it is: shifts that were put in are found, those of the validation views too."""
+def test_shifts_of_views_are_estimated(scan):
+    """Simulated shifts, including those of validation views, are estimated with a fixed network."""
     problem, _, masks = scan
     moved = remove_object_shift(THETA, np.random.default_rng(0).normal(0, 0.7, THETA.size))
     geometry = dataclasses.replace(problem.A.geometry, shifts=jnp.asarray(moved, jnp.float32))

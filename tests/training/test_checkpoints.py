@@ -18,7 +18,7 @@ def start(size=300_000):
 
 @functools.partial(jax.jit, donate_argnums=0)
 def step(state):
-    """Changes every number, in the memory of its input."""
+    """Changes every number in place, in the memory of its input."""
     return jax.tree.map(lambda a: 2 * a + 1, state)
 
 
@@ -27,7 +27,7 @@ def check_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_state_comes_back_as_it_was_when_saved_although_training_goes_on(tmp_path):
+def test_saved_state_is_not_changed_by_further_training(tmp_path):
     state = start()
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.latest() is None
@@ -35,7 +35,7 @@ def test_state_comes_back_as_it_was_when_saved_although_training_goes_on(tmp_pat
             state = step(state)
         expected = jax.tree.map(lambda a: np.array(a, copy=True), state)
         checkpoints.save(3, state)
-        # The write goes on in the background while this reuses the memory of what is written.
+        # The file is written in the background while these steps reuse the memory of the state.
         for _ in range(5):
             state = step(state)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
@@ -43,7 +43,7 @@ def test_state_comes_back_as_it_was_when_saved_although_training_goes_on(tmp_pat
         check_equal(checkpoints.restore(start()), expected)
 
 
-def test_only_the_last_are_kept(tmp_path):
+def test_only_the_last_checkpoints_are_kept(tmp_path):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for number in (2, 4, 6):
             checkpoints.save(number, start(4))

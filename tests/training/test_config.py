@@ -24,7 +24,7 @@ def written(tmp_path):
     return write
 
 
-def test_values_are_read_and_the_others_are_defaults(written):
+def test_missing_values_have_defaults(written):
     text = """
     name = "mine"
     seed = 7
@@ -54,18 +54,18 @@ def test_values_are_read_and_the_others_are_defaults(written):
         stages=(Stage(steps=10), Stage(rate=1.0)),
     )
     assert config == expected
-    # Whole numbers are taken for floats where floats are meant.
+    # Integers are accepted where floats are expected.
     assert isinstance(config.stages[1].rate, float) and isinstance(config.pairs.rho[0], float)
     assert hash(config) == hash(expected)
 
 
-def test_steps_belong_to_their_stage():
+def test_stage_is_selected_by_step():
     config = TrainingConfig(stages=(Stage(steps=3), Stage(steps=2, rate=0.1)))
     assert config.steps == 5
     assert [config.stage(step).steps for step in range(6)] == [3, 3, 3, 2, 2, 2]
 
 
-def test_a_stage_says_what_changes(written):
+def test_a_stage_inherits_unspecified_settings(written):
     text = """
     [instrument]
     shift = [0.1, 0.2]
@@ -120,7 +120,7 @@ def test_shipped_configurations_load_by_name_and_by_path(path):
     json.dumps(config.as_dict())
 
 
-def test_dictionary_is_the_file_again(written):
+def test_dictionary_reproduces_the_configuration(written):
     config = load_config("circuits")
 
     def table(name, values):
@@ -138,7 +138,7 @@ def test_dictionary_is_the_file_again(written):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("nmae = 'x'", "mine.toml: nmae: unknown; did you mean name?"),
         ("zebra = 1", "mine.toml: zebra: unknown; expected some of banks, instrument"),
@@ -193,8 +193,8 @@ def test_dictionary_is_the_file_again(written):
         ("name = ", "not TOML"),
     ],
 )
-def test_bad_values_are_named(written, text, said):
-    with pytest.raises(ValueError, match=said) as error:
+def test_invalid_values_are_named(written, text, message):
+    with pytest.raises(ValueError, match=message) as error:
         load_config(written(text))
     assert "\n" not in str(error.value)
 
@@ -209,7 +209,7 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_files_are_those_of_the_families_drawn_in_any_stage(written, data):
+def test_bank_files_are_those_of_families_drawn_in_any_stage(written, data):
     text = """
     [banks]
     images = ["kodak24/2*.png"]
@@ -223,12 +223,12 @@ def test_files_are_those_of_the_families_drawn_in_any_stage(written, data):
     assert config.banks == Banks(images=("kodak24/2*.png",), layouts=("nowhere.gds",))
     (data / "kodak24/21.png").rename(data / "kodak24/201.png")
     assert config.bank_files() == {"images": [data / "kodak24/20.png", data / "kodak24/201.png"]}
-    # What no stage draws is not looked for.
+    # Files of families that no stage draws are not required.
     assert dataclasses.replace(config, stages=(Stage(),)).bank_files() == {}
 
 
 @pytest.mark.parametrize(
-    ("banks", "error", "said"),
+    ("banks", "error", "message"),
     [
         (Banks(), ValueError, r"images have a weight and no files; expected files in \[banks\], images ="),
         (Banks(images=("kodak24/21.png",)), ValueError, "kodak24/21.png: held out"),
@@ -236,9 +236,9 @@ def test_files_are_those_of_the_families_drawn_in_any_stage(written, data):
         (Banks(images=("sky/*.png",)), FileNotFoundError, r"sky/\*.png in .*; set PFITRE_DATA"),
     ],
 )
-def test_files_that_cannot_be_trained_on_are_refused(data, banks, error, said):
+def test_missing_and_held_out_files_are_refused(data, banks, error, message):
     config = TrainingConfig(scenes=SceneMixture(images=1), banks=banks)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         config.bank_files()
 
 
@@ -251,7 +251,7 @@ def test_gdsii_without_gdstk_is_refused(data, monkeypatch):
         config.check()
 
 
-def test_imperfections_of_rows_are_refused_in_any_stage():
+def test_artifacts_of_rows_are_refused_in_any_stage():
     clean, rolled = Instrument(), Instrument(roll=(0.0, 2.0))
     TrainingConfig(instrument=rolled, stages=(Stage(instrument=clean),)).check()
     for config in (
@@ -262,16 +262,16 @@ def test_imperfections_of_rows_are_refused_in_any_stage():
             config.check()
 
 
-def test_shipped_configurations_train_on_files_that_are_there(data_dir, monkeypatch):
+def test_files_of_the_shipped_configurations_exist(data_dir, monkeypatch):
     monkeypatch.setenv("PFITRE_DATA", str(data_dir))
-    found = load_config("general").bank_files()
-    assert set(found) == {"layouts", "images", "volumes"}
-    assert load_config("circuits").bank_files() == {"layouts": found["layouts"]}
-    # Seven layouts; Kodak 01 to 20, and three of batteries; three volumes.
-    assert [len(found[name]) for name in ("layouts", "images", "volumes")] == [7, 23, 3]
+    paths = load_config("general").bank_files()
+    assert set(paths) == {"layouts", "images", "volumes"}
+    assert load_config("circuits").bank_files() == {"layouts": paths["layouts"]}
+    # Seven layouts; Kodak 01 to 20 and three battery images; three volumes.
+    assert [len(paths[name]) for name in ("layouts", "images", "volumes")] == [7, 23, 3]
 
 
-def test_an_older_configuration_has_the_defaults_of_what_it_lacks():
+def test_missing_keys_of_an_older_configuration_have_defaults():
     config = TrainingConfig(stages=(Stage(steps=3), Stage(scenes=SceneMixture(circuits=1))))
     new = json.loads(json.dumps(config.as_dict()))
     old = json.loads(json.dumps(new))
@@ -312,7 +312,7 @@ def test_a_folder_of_that_name_is_not_the_shipped_configuration(tmp_path, monkey
         load_config("circuits")
 
 
-def test_a_configuration_goes_on_after_another(tmp_path, monkeypatch):
+def test_a_configuration_can_continue_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write = lambda name, text: (tmp_path / name).write_text(text)  # noqa: E731
     write("first.toml", 'name = "first"\n[pool]\nscans = 3\nviews = [20]\n[[stages]]\nsteps = 7\n')
@@ -321,26 +321,26 @@ def test_a_configuration_goes_on_after_another(tmp_path, monkeypatch):
     assert config.name == "second" and [stage.steps for stage in config.stages] == [7, 2]
     assert config.pool.scans == 5 and config.pool.views == (20,)
     write("first.toml", 'after = "second"\n')
-    for given in ("second.toml", "first.toml"):
+    for file_name in ("second.toml", "first.toml"):
         with pytest.raises((ValueError, FileNotFoundError), match="expected"):
-            load_config(given)
+            load_config(file_name)
 
 
-def test_general_goes_on_where_circuits_ends():
+def test_general_continues_circuits():
     general, circuits = load_config("general"), load_config("circuits")
     assert general.network == circuits.network
     assert general.stages[: len(circuits.stages)] == circuits.stages
     assert general.stage(general.steps).scenes.images > 0 == general.stage(0).scenes.images
-    # What a stage does not name it has from the one before, which is of another prior here.
+    # The stage inherits unspecified weights from the last stage of circuits.
     assert sum(dataclasses.astuple(general.stages[-1].scenes)) == pytest.approx(1)
 
 
-def test_the_default_prior_has_made_all_steps_of_its_configuration():
-    """A configuration that is ahead of it belongs into a file of its own, which names it as ``after``."""
+def test_the_default_prior_was_trained_for_all_steps_of_its_configuration():
+    """Additional stages need a separate file that names this configuration as ``after``."""
     assert pretrained("circuits").info.card["steps"] == load_config("circuits").steps
 
 
-def test_a_stage_is_found_by_its_name():
+def test_a_stage_is_selected_by_its_name():
     config = TrainingConfig(stages=(Stage(steps=3), Stage(steps=4, name="b", unrolled=2), Stage(name="c")))
     assert config.span("b") == (3, 7)
     for name in ("", "d"):

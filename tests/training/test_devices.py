@@ -1,4 +1,4 @@
-"""Training on several devices is training on one."""
+"""Training on several devices is equivalent to training on one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print(len(jax.local_devices()))
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Weights after a few steps on one and on two devices."""
-    found = {}
+    results = {}
     for devices in (1, 2):
         folder = tmp_path_factory.mktemp("runs") / str(devices)
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
@@ -53,12 +53,12 @@ def trained(tmp_path_factory):
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.split()[-1] == str(devices)
-        found[devices] = load(folder / "tiny.npz")
-    return found
+        results[devices] = load(folder / "tiny.npz")
+    return results
 
 
 @pytest.mark.slow
-def test_the_weights_are_the_same(trained):
+def test_two_devices_give_the_weights_of_one(trained):
     one, two = (trained[devices].params for devices in (1, 2))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), one, two)
     scores = [trained[devices].info.card["training_scores"] for devices in (1, 2)]

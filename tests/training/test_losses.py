@@ -27,7 +27,7 @@ def test_gradient_l1_is_the_mean_step(axis):
     np.testing.assert_allclose(gradient_l1(image, BLANK), 6 * 2 / (2 * 2 * 6 * 6), rtol=1e-6)
 
 
-def test_gradient_l1_does_not_see_an_offset_and_l1_does():
+def test_gradient_l1_is_invariant_to_an_offset_and_l1_is_not():
     truth = np.random.default_rng(0).random(BLANK.shape, np.float32)
     image = truth + np.float32(0.25)
     np.testing.assert_allclose(gradient_l1(image, truth), 0, atol=1e-6)
@@ -41,12 +41,12 @@ def test_rms_is_the_mean_over_slices_and_has_a_gradient_where_it_is_zero():
     assert np.all(np.isfinite(jax.grad(losses.rms)(BLANK, BLANK)))
 
 
-def test_the_best_guess_of_rms_is_the_mean_and_of_l1_the_median():
-    """Of one pixel that is 1 in three of eight cases and 0 in the others."""
+def test_rms_is_minimised_by_the_mean_and_l1_by_the_median():
+    """One pixel is 1 in three of eight cases and 0 in the others."""
     cases = np.zeros((8, 1, 1), np.float32)
     cases[:3] = 1.0
     guesses = np.linspace(0, 1, 65, dtype=np.float32)
-    # One slice of eight pixels: all have the same guess.
+    # One slice of eight pixels with the same guess.
     squares = [float(rms(np.full((1, 8, 1), g), cases.reshape(1, 8, 1))) for g in guesses]
     absolute = [float(l1(np.full_like(cases, g), cases)) for g in guesses]
     np.testing.assert_allclose(guesses[np.argmin(squares)], 3 / 8, atol=1e-6)
@@ -61,7 +61,7 @@ def test_structure_is_zero_for_the_truth_and_has_gradients():
     noisier = truth + 2 * (noisy - truth)
     assert 0.01 < float(structure(noisy, truth)) < float(structure(noisier, truth)) < 1
     assert np.all(np.isfinite(jax.grad(losses.structure)(noisy, truth)))
-    # An image without any likeness has gradients too.
+    # Gradients are finite for dissimilar images too.
     assert np.all(np.isfinite(jax.grad(losses.structure)(1 - truth, truth)))
 
 

@@ -1,4 +1,4 @@
-"""Training through the loop with a rho, and networks, of its own: what is begun, learned, saved and used."""
+"""Training of rho and of a network for each iteration: start, training, files and use."""
 
 from __future__ import annotations
 
@@ -65,26 +65,26 @@ def reconstruct(scan, prior, iterations):
 
 
 @pytest.mark.parametrize("iterations", [pytest.param(1, marks=pytest.mark.slow), 3])
-def test_begun_with_a_prior_it_is_the_loop_of_that_prior(scan, iterations):
+def test_initial_parameters_reproduce_the_loop_of_the_prior(scan, iterations):
     prior = random_prior()
-    begun = prior_with_parameters(prior, trainable_parameters(prior, iterations, 0.02))
-    assert begun.info.iterations == (None if iterations == 1 else 3)
-    np.testing.assert_allclose(begun.info.rho, [0.02] * iterations, rtol=1e-5)
-    np.testing.assert_allclose(reconstruct(scan, begun, 3), reconstruct(scan, prior, 3), atol=2e-5)
+    initial = prior_with_parameters(prior, trainable_parameters(prior, iterations, 0.02))
+    assert initial.info.iterations == (None if iterations == 1 else 3)
+    np.testing.assert_allclose(initial.info.rho, [0.02] * iterations, rtol=1e-5)
+    np.testing.assert_allclose(reconstruct(scan, initial, 3), reconstruct(scan, prior, 3), atol=2e-5)
 
 
-def test_one_network_and_rho_become_several():
+def test_one_network_and_rho_are_copied_to_every_iteration():
     one = prior_with_parameters(random_prior(), trainable_parameters(random_prior(), 1, 0.02))
     several = prior_with_parameters(random_prior(), trainable_parameters(one, 3, 1.0))
     np.testing.assert_allclose(several.rho, [0.02] * 3, rtol=1e-5)
-    for iterations, said in ((None, "one network for any rho"), (2, "expected those of 1 or 2")):
-        with pytest.raises(ValueError, match=f"the weights are of 3 iterations; .*{said}"):
+    for iterations, message in ((None, "one network for any rho"), (2, "expected those of 1 or 2")):
+        with pytest.raises(ValueError, match=f"the weights are of 3 iterations; .*{message}"):
             trainable_parameters(several, iterations, 1.0)
 
 
 @pytest.mark.slow
-def test_every_network_is_stepped_as_if_it_were_alone():
-    """Of Muon the kernels are orthogonal matrices: not one matrix of all iterations."""
+def test_every_network_is_updated_independently():
+    """Muon orthogonalises the kernel of each iteration separately."""
     optimiser = make_optimiser(Optimisation(method="muon", clip=1e9), CONFIG.stages)
     step = jax.jit(lambda params, gradient: optimiser.update(gradient, optimiser.init(params), params, 1)[0])
     priors, gradients = ([random_prior(seed) for seed in seeds] for seeds in ((0, 1), (2, 3)))
@@ -101,7 +101,7 @@ def test_every_network_is_stepped_as_if_it_were_alone():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folder of a whole run, and of one that was stopped in the second stage and gone on with."""
+    """Folders of an uninterrupted run and of a run that was resumed in the second stage."""
     whole, parts = (tmp_path_factory.mktemp("runs") / name for name in ("whole", "parts"))
     train(CONFIG, whole)
     train(CONFIG, parts, steps=4)
@@ -113,7 +113,7 @@ def trained(tmp_path_factory):
 def test_a_network_and_a_rho_for_each_iteration_are_learned(trained):
     prior = load(trained[0] / "tiny.npz")
     assert isinstance(prior, UnrolledPrior) and prior.info.iterations == ITERATIONS
-    # It began in the middle of the rho that the pairs have, and each went its own way.
+    # All values of rho started in the middle of the range of the pairs and were trained separately.
     assert np.all(prior.rho != 0.02) and np.all((0.01 < prior.rho) & (prior.rho < 0.04))
     assert prior.rho[0] != prior.rho[1]
     assert all(np.any(a[0] != a[1]) for a in jax.tree.leaves(prior.prior.params["leave"]))
@@ -122,14 +122,14 @@ def test_a_network_and_a_rho_for_each_iteration_are_learned(trained):
 
 
 @pytest.mark.slow
-def test_resumed_in_the_second_stage_it_is_the_uninterrupted_run(trained):
-    """But for the scans of the pool, which are drawn anew: here every one is a fresh one."""
+def test_run_resumed_in_the_second_stage_equals_the_uninterrupted_run(trained):
+    """The pool of scans is not saved; in this configuration every step uses new scans."""
     whole, parts = (load(folder / "tiny.npz") for folder in trained)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, parts)
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_only_with_what_it_learns(trained):
+def test_weights_with_other_trained_parameters_are_refused(trained):
     prior = load(trained[0] / "tiny.npz")
     longer = dataclasses.replace(
         CONFIG, stages=(*CONFIG.stages, dataclasses.replace(CONFIG.stages[1], steps=1))
@@ -141,7 +141,7 @@ def test_a_run_goes_on_only_with_what_it_learns(trained):
 
 
 @pytest.mark.slow
-def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained, scan):
+def test_a_reconstruction_uses_the_rho_and_the_iterations_of_its_prior(trained, scan):
     path = trained[0] / "tiny.npz"
     prior = load(path)
     settings = methods.Settings.create("pfitre", prior=str(path))
@@ -153,16 +153,19 @@ def test_a_reconstruction_takes_the_rho_and_the_iterations_of_its_prior(trained,
     assert result.stats["iterations"][0] == ITERATIONS
     assert psnr(result.volume[0], expected) > 40
     assert methods.Settings.create("pfitre", prior=prior, rho="auto").rho == float(prior.rho[-1])
-    for asked, said in (({"rho": 0.5}, "rho is 0.5; the prior"), ({"iterations": 5}, "iterations is 5; the")):
-        with pytest.raises(ValueError, match=said):
-            methods.Settings.create("pfitre", prior=prior, **asked)
+    for options, message in (
+        ({"rho": 0.5}, "rho is 0.5; the prior"),
+        ({"iterations": 5}, "iterations is 5; the"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            methods.Settings.create("pfitre", prior=prior, **options)
     with pytest.raises(ValueError, match="pfitre-original cannot use it"):
         methods.Settings.create("pfitre-original", prior=prior)
     with pytest.raises(ValueError, match="no trained rho"):
         pf.adapt(measured, prior)
 
 
-def test_one_rho_serves_any_number_of_iterations(tmp_path):
+def test_one_rho_can_be_used_with_any_number_of_iterations(tmp_path):
     prior = prior_with_parameters(random_prior(), trainable_parameters(random_prior(), 1, 0.03))
     save(tmp_path / "one.npz", prior)
     settings = methods.Settings.create("pfitre", prior=tmp_path / "one.npz", iterations=5)
@@ -174,7 +177,7 @@ def test_one_rho_serves_any_number_of_iterations(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         (({"learned": "all"},), "learned is 'all'; expected one of network, rho, iterations"),
         (({"learned": "rho"},), "unrolled is 1; expected unrolled to be at least 2"),
@@ -185,6 +188,6 @@ def test_one_rho_serves_any_number_of_iterations(tmp_path):
         ),
     ],
 )
-def test_stages_that_learn_what_they_cannot_are_refused(stages, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_combinations_of_stages_are_refused(stages, message):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, stages=tuple(Stage(**stage) for stage in stages)).check()

@@ -1,4 +1,4 @@
-"""One training step: the loss it reports, what it does to the weights, and where it leaves the loop."""
+"""One training step: reported loss, update of the weights, and next state of the loop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ propose = jax.jit(propose)
 
 @pytest.fixture(scope="module")
 def batch():
-    """Two scenes, their exact data over 90 degrees, and blurred images that the loop is said to be at."""
+    """Two scenes, their exact data over 90 degrees, and blurred images as the current iterates."""
     A = Projector(ParallelGeometry.create(np.deg2rad(np.arange(0.0, 90.0, 6.0)), SIZE))
     truth = np.stack([heldout(seed, SIZE)[0] for seed in (1, 3)])
     blurred = np.stack([gaussian_filter(scene, 1.5) for scene in truth])
@@ -63,7 +63,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def trained(batch):
-    """The states after 0, 1, ... STEPS steps on one batch, and what was reported."""
+    """The states after 0, 1, ... STEPS steps on one batch, and the reported metrics."""
     states, reports = [start_state(PRIOR, OPTIMISER)], []
     for _ in range(STEPS):
         state, _, metrics = step(states[-1], batch)
@@ -99,11 +99,11 @@ def test_reported_loss_is_that_of_the_proposal(batch, trained):
     np.testing.assert_allclose(metrics["l1_before"], before, rtol=1e-4)
 
 
-def test_an_untrained_network_proposes_what_it_was_given(trained):
+def test_an_untrained_network_proposes_its_input(trained):
     np.testing.assert_allclose(trained[1][0]["l1"], trained[1][0]["l1_before"], rtol=1e-5)
 
 
-def test_loss_falls_on_one_batch(trained):
+def test_loss_decreases_on_one_batch(trained):
     losses = [report["loss"] for report in trained[1]]
     assert np.all(np.isfinite(losses))
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
@@ -123,7 +123,7 @@ def test_average_follows_the_weights_quickly_at_first(trained, number):
     check_average(trained[0][number], trained[0][number + 1], decay)
 
 
-def test_average_keeps_to_its_decay_later(batch, trained):
+def test_average_uses_the_configured_decay_later(batch, trained):
     old = dataclasses.replace(trained[0][-1], step=trained[0][-1].step + 5000)
     new, _, _ = step(old, batch)
     assert change(old.params, new.params) > 0
@@ -133,13 +133,13 @@ def test_average_keeps_to_its_decay_later(batch, trained):
 def test_gradients_are_clipped_to_the_global_norm(trained):
     states, reports = trained
     assert reports[0]["gradient_norm"] > SETTINGS.clip
-    # Adam's first moment after one step is a tenth of the gradient that it was given.
+    # Adam's first moment after one step is a tenth of the clipped gradient.
     moments = [leaf.mu for leaf in jax.tree.leaves(states[1].optimiser, is_leaf=_is_adam) if _is_adam(leaf)]
     np.testing.assert_allclose(norm(moments), 0.1 * SETTINGS.clip, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "kept"), [(0.01, 0.01), (50.0, 0.02)])
-def test_clipping_keeps_the_direction_and_what_is_small(size, kept):
+def test_clipping_keeps_directions_and_small_gradients(size, kept):
     gradients = {"a": size * np.array([0.6, 0.0], np.float32), "b": size * np.array([[0.8]], np.float32)}
     params = jax.tree.map(np.zeros_like, gradients)
     _, state = jax.jit(lambda g, p: OPTIMISER.update(g, OPTIMISER.init(p), p, 1))(gradients, params)
@@ -149,7 +149,7 @@ def test_clipping_keeps_the_direction_and_what_is_small(size, kept):
 
 
 def test_muon_steps_are_orthogonal_for_kernels_and_nadams_for_the_rest():
-    """Of a kernel whose gradient is ``U S V^T`` about ``U V^T``, as large as Adam's (rms 0.2)."""
+    """For a gradient ``U S V^T`` the step is about ``U V^T``, with the rms of an Adam step (0.2)."""
     generator = np.random.default_rng(0)
     u, v = (np.linalg.qr(generator.normal(size=(rows, 6)))[0] for rows in (18, 6))
     kernel = u * np.geomspace(1, 0.1, 6) @ v.T
@@ -173,8 +173,8 @@ def test_muon_steps_are_orthogonal_for_kernels_and_nadams_for_the_rest():
         np.testing.assert_allclose(moved[name], -0.1 * (1 + 0.9 / 1.9) * np.sign(gradients[name]), rtol=1e-4)
 
 
-def test_muon_finds_a_linear_map():
-    """From its values on random vectors, a kernel and a bias at once."""
+def test_muon_fits_a_linear_map():
+    """A kernel and a bias are fitted to values on random vectors."""
     x, kernel, bias = (np.random.default_rng(0).normal(size=size) for size in ((50, 8), (8, 6), 6))
     optimiser = make_optimiser(
         Optimisation(method="muon", clip=1e3), (Stage(60, rate=1.0, final_rate=0.0, warm_up=2),)
@@ -192,8 +192,8 @@ def test_muon_finds_a_linear_map():
     assert loss(params) < 0.01 * first
 
 
-def test_every_stage_has_a_warm_up_and_a_decay_of_its_own():
-    """The size of an Adam step for gradients that stay the same is the learning rate."""
+def test_every_stage_has_a_separate_warm_up_and_decay():
+    """For constant gradients the size of an Adam step is the learning rate."""
     stages = (Stage(4, rate=0.1, final_rate=0.01, warm_up=1), Stage(6, rate=0.5, final_rate=0.02, warm_up=2))
     optimiser = make_optimiser(Optimisation(weight_decay=0.0), stages)
     update = jax.jit(optimiser.update)
@@ -212,7 +212,7 @@ def _is_adam(node):
     return hasattr(node, "mu") and hasattr(node, "nu")
 
 
-def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
+def test_loop_continues_from_the_proposal_within_the_support(batch, trained):
     state, support = trained[0][-1], np.asarray(batch.problem.support)
     proposed = np.asarray(propose(dataclasses.replace(PRIOR, params=state.params.network), batch))
     assert np.any(proposed) and not np.any(proposed[:, support == 0])
@@ -222,15 +222,20 @@ def test_loop_goes_on_from_the_proposal_within_the_support(batch, trained):
     # The data step changes the proposal towards the data.
     x = np.asarray(after.iterate.x)
     assert np.abs(x - proposed).max() > 1e-3 and x.min() >= 0 and not np.any(x[:, support == 0])
-    A, misfit = jax.vmap(batch.problem.A), lambda image: np.asarray(A(image)) - np.asarray(batch.sinograms)
-    assert np.all(np.linalg.norm(misfit(x), axis=(1, 2)) < np.linalg.norm(misfit(proposed), axis=(1, 2)))
-    # Data and truth stay.
+    A, data_residual = (
+        jax.vmap(batch.problem.A),
+        lambda image: np.asarray(A(image)) - np.asarray(batch.sinograms),
+    )
+    assert np.all(
+        np.linalg.norm(data_residual(x), axis=(1, 2)) < np.linalg.norm(data_residual(proposed), axis=(1, 2))
+    )
+    # Data and truth are not changed.
     np.testing.assert_array_equal(after.sinograms, batch.sinograms)
     np.testing.assert_array_equal(after.truth, batch.truth)
 
 
 @pytest.mark.slow
-def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained):
+def test_unrolled_loss_combines_every_iterate_and_the_result(batch, trained):
     state, iterations = jax.tree.map(jnp.array, trained[0][-2]), 3
     prior = dataclasses.replace(PRIOR, params=state.params.network)
     one_more, losses, at = jax.jit(lambda p, b: advance(p, b, 2)), [], batch
@@ -250,8 +255,8 @@ def test_unrolled_loss_is_that_of_every_iterate_and_of_the_result(batch, trained
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["idempotence", "consistency"])
-def test_terms_that_look_at_the_proposal_again(name, batch, trained):
-    """Each adds what it is said to measure, and nothing to what the step reports as the comparison."""
+def test_idempotence_and_consistency_agree_with_their_definition(name, batch, trained):
+    """Each term adds its documented value to the loss."""
     state = trained[0][-2]
     weights = dataclasses.replace(LOSSES, **{name: 0.5})
     copied = jax.tree.map(jnp.array, state)
@@ -271,10 +276,10 @@ def test_terms_that_look_at_the_proposal_again(name, batch, trained):
     np.testing.assert_allclose(metrics["loss"] - trained[1][-1]["loss"], 0.5 * term, rtol=2e-3)
 
 
-def test_a_batch_that_is_not_finite_leaves_the_weights(batch, trained):
+def test_a_non_finite_batch_does_not_change_the_weights(batch, trained):
     state = trained[0][5]
-    spoiled = dataclasses.replace(batch, truth=batch.truth.at[0, 3, 3].set(jnp.nan))
-    new, _, metrics = step(state, spoiled)
+    non_finite = dataclasses.replace(batch, truth=batch.truth.at[0, 3, 3].set(jnp.nan))
+    new, _, metrics = step(state, non_finite)
     assert not np.isfinite(metrics["loss"]) and int(new.step) == int(state.step) + 1
     for kept in ("params", "average", "optimiser"):
         jax.tree.map(np.testing.assert_array_equal, getattr(new, kept), getattr(state, kept))
@@ -291,7 +296,7 @@ def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch)
     assert np.all(np.isfinite(losses)) and losses[-1] < losses[0]
     for leaf in jax.tree.leaves((state.params, state.average, after.state, state.optimiser)):
         assert leaf.dtype == np.float32 or np.issubdtype(leaf.dtype, np.integer)
-    # Not so that low precision is left out: it shows.
+    # The low precision is used: the proposals differ slightly.
     exact = dataclasses.replace(low, config=PRIOR.config, params=state.params.network)
     proposed = propose(dataclasses.replace(low, params=state.params.network), batch)
     assert 0 < np.abs(np.asarray(proposed) - np.asarray(propose(exact, batch))).max() < 0.05

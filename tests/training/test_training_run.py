@@ -1,4 +1,4 @@
-"""A whole training run, tiny: its files, going on after an interruption, and refusing what it cannot."""
+"""Tiny training runs: files, resuming after an interruption, and refused input."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _copy(tree):
 
 @pytest.fixture(scope="module")
 def compiled(config, blank) -> SharedPrograms:
-    """The programs of the run: compiling them is what takes the time."""
+    """Compiled programs of the run, shared because compilation takes most of the time."""
     return SharedPrograms(programs.Programs(config, blank))
 
 
@@ -108,10 +108,10 @@ def stopped(config, train, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def resumed(config, train, stopped):
-    """Folder of the same run, gone on with to its end."""
+    """Folder of the same run, resumed and finished."""
     out = stopped.parent / "resumed"
     shutil.copytree(stopped, out)
-    # As if it had been killed between the log and the next checkpoint.
+    # The log of a run that was killed between a log entry and the next checkpoint.
     with (out / "log.jsonl").open("a") as file:
         file.write(json.dumps({"step": STOP + 1, "loss": 123.0}) + '\n{"step": 5, "lo')
     reported = []
@@ -121,7 +121,7 @@ def resumed(config, train, stopped):
     return out
 
 
-def test_stopped_run_leaves_all_its_files(config, blank, stopped):
+def test_a_stopped_run_writes_all_files(config, blank, stopped):
     names = {path.name for path in stopped.iterdir()}
     expected = {
         "config.json",
@@ -139,7 +139,7 @@ def test_stopped_run_leaves_all_its_files(config, blank, stopped):
     log = read_log(stopped)
     assert [record["step"] for record in log] == [1, 2, 3]
     assert all(np.isfinite(value) for record in log for value in record.values())
-    # Validated where it stopped, and nowhere else so far.
+    # Validation takes place only at the step where the run stopped.
     assert ["validation_psnr" in record for record in log] == [False, False, True]
     state = last_state(config, blank, stopped)
     assert int(state.step) == STOP
@@ -147,7 +147,7 @@ def test_stopped_run_leaves_all_its_files(config, blank, stopped):
     assert max(jax.tree.leaves(changed)) > 1e-3
 
 
-def test_resumed_run_goes_on_where_it_stopped(config, blank, stopped, resumed):
+def test_a_resumed_run_continues_at_the_last_step(config, blank, stopped, resumed):
     log = read_log(resumed)
     assert [record["step"] for record in log] == list(range(1, 9))
     assert log[:STOP] == read_log(stopped)
@@ -157,32 +157,32 @@ def test_resumed_run_goes_on_where_it_stopped(config, blank, stopped, resumed):
     assert kept == [6, 8]
 
 
-def test_resumed_run_is_the_uninterrupted_one(config, blank, train, resumed, tmp_path):
+def test_a_resumed_run_equals_the_uninterrupted_run(config, blank, train, resumed, tmp_path):
     train(config, tmp_path)
     ours, theirs = read_log(resumed), read_log(tmp_path)
-    # It stopped where a fresh scan was due: the pool of scans is not part of a checkpoint.
+    # The run stopped where a new scan is drawn, because the pool of scans is not part of a checkpoint.
     assert [record["k"] for record in ours] == [record["k"] for record in theirs]
     for name in ("loss", "l1", "l1_before", "gradient_norm"):
         np.testing.assert_array_equal([r[name] for r in ours], [r[name] for r in theirs])
     check_equal(last_state(config, blank, resumed), last_state(config, blank, tmp_path))
 
 
-def test_a_run_that_has_had_enough_stops_at_a_checkpoint_with_its_weights(config, train, tmp_path):
-    asked = []
-    path = train(config, tmp_path, should_stop=lambda: asked.append(1) or len(asked) == 2)
+def test_should_stop_ends_the_run_at_a_checkpoint_with_weights(config, train, tmp_path):
+    calls = []
+    path = train(config, tmp_path, should_stop=lambda: calls.append(1) or len(calls) == 2)
     assert load(path).info.card["steps"] == 4 == read_log(tmp_path)[-1]["step"]
     assert "validation_psnr" in read_log(tmp_path)[-1]
     train(config, tmp_path, steps=5)
     assert read_log(tmp_path)[-1]["step"] == 5
 
 
-def test_loops_run_on_once_the_network_has_learned_alone(resumed):
+def test_loops_continue_after_the_initial_phase(resumed):
     iterations = [record["k"] for record in read_log(resumed)]
-    # Fresh scans for the first 15% of 8 steps, then each for two iterations, and one left from stopping.
+    # New scans for the first 15% of 8 steps, then two iterations for each scan; the stop discards one scan.
     assert iterations == [0, 0, 1, 0, 1, 0, 1, 0]
 
 
-def test_run_that_is_done_stays_as_it_is(config, train, resumed):
+def test_a_finished_run_is_not_changed(config, train, resumed):
     before = files(resumed)
     assert train(config, resumed) == resumed / "tiny.npz"
     assert files(resumed) == before
@@ -195,7 +195,7 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
         compiled.start_batch(jax.random.key(8), config.pool.views[0], config.stage(0)),
         jax.jit(train_step.propose),
     )
-    # Another card would be another compilation.
+    # Another card would need another compilation.
     proposed = propose(dataclasses.replace(loaded, card=blank.card), batch)
     averaged, last = (
         propose(dataclasses.replace(blank, params=params), batch)
@@ -205,7 +205,7 @@ def test_exported_prior_is_the_average_of_the_weights(config, blank, compiled, r
     assert not np.array_equal(proposed, last)
 
 
-def test_card_says_what_the_prior_was_trained_on(config, resumed):
+def test_card_describes_the_training(config, resumed):
     card, beside = load(resumed / "tiny.npz").info.card, json.loads((resumed / "tiny.json").read_text())
     assert beside == {name: card[name] for name in beside} and "trained_on" in beside
     assert card["name"] == "tiny" and card["steps"] == 8 and card["command"] == "pfitre train"
@@ -224,7 +224,7 @@ def test_folder_of_another_configuration_is_refused(config, train, stopped):
     assert files(stopped) == before
 
 
-def test_a_run_that_is_older_than_an_option_goes_on(config, tmp_path):
+def test_a_run_of_an_older_version_can_be_resumed(config, tmp_path):
     table = json.loads(json.dumps(config.as_dict()))
     del table["banks"], table["scenes"]["images"]
     (tmp_path / "config.json").write_text(json.dumps(table))
@@ -232,12 +232,12 @@ def test_a_run_that_is_older_than_an_option_goes_on(config, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(config.as_dict()))
 
 
-def test_scenes_of_files_are_trained_on(config, blank, tmp_path, monkeypatch):
+def test_training_uses_scenes_from_files(config, blank, tmp_path, monkeypatch):
     np.save(tmp_path / "cube.npy", np.indices((20, 20, 20))[2] // 10)
     scenes = SceneMixture(circuits=0, patterns=0, blobs=0, volumes=1)
     files = Banks(volumes=(str(tmp_path / "cube.npy"),), count=2, side=32)
     config = dataclasses.replace(config, scenes=scenes, banks=files)
-    # The scenes alone are looked at.
+    # Only the scenes are compared.
     monkeypatch.setattr(programs, "start_batch", lambda key, fine, **settings: fine)
     drawn = [
         programs.Programs(config, blank).start_batch(jax.random.key(4), 16, config.stage(0)) for _ in range(2)
@@ -246,15 +246,13 @@ def test_scenes_of_files_are_trained_on(config, blank, tmp_path, monkeypatch):
     check_equal(*drawn)
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(
-    config, blank, train, stopped, tmp_path
-):
+def test_a_non_finite_loss_stops_the_run_and_keeps_the_weights(config, blank, train, stopped, tmp_path):
     out = tmp_path / "diverged"
     shutil.copytree(stopped, out)
     state = last_state(config, blank, out)
-    spoiled = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), state.params)
+    non_finite = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), state.params)
     with Checkpoints(out / "checkpoints") as checkpoints:
-        checkpoints.save(4, dataclasses.replace(state, params=spoiled, step=state.step + 1))
+        checkpoints.save(4, dataclasses.replace(state, params=non_finite, step=state.step + 1))
     with pytest.raises(FloatingPointError, match="the loss at step 5 is nan"):
         train(config, out)
     with np.load(out / "bad_batch.npz") as saved:
@@ -265,7 +263,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_weights(
     assert int(last_state(config, blank, out).step) == 4
 
 
-def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, stopped, tmp_path):
+def test_a_run_can_be_resumed_from_its_weights(config, blank, train, stopped, tmp_path):
     weights = load(stopped / "tiny.npz")
     train(config, tmp_path, weights=weights, steps=STOP + 1)
     assert [record["step"] for record in read_log(tmp_path)] == [STOP + 1]
@@ -280,7 +278,7 @@ def test_run_is_taken_up_from_the_weights_that_it_left(config, blank, train, sto
     assert all(jax.tree.leaves(jax.tree.map(lambda m, a: m <= 1.01 * most(a), moved, last.params.network)))
 
 
-def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path):
+def test_a_single_stage_can_be_trained_from_other_weights(config, train, stopped, tmp_path):
     last = dataclasses.replace(config.stages[0], steps=1, name="last")
     longer = dataclasses.replace(config, stages=(*config.stages, last))
     weights = load(stopped / "tiny.npz")
@@ -291,7 +289,7 @@ def test_a_stage_alone_is_made_from_any_weights(config, train, stopped, tmp_path
     assert load(tmp_path / "tiny.npz").info.card["steps"] == 9
 
 
-def test_a_stage_alone_needs_weights_and_a_folder_of_its_own(config, train, stopped, tmp_path):
+def test_a_single_stage_needs_weights_and_a_separate_folder(config, train, stopped, tmp_path):
     last = dataclasses.replace(config.stages[0], steps=1, name="last")
     longer = dataclasses.replace(config, stages=(*config.stages, last))
     with pytest.raises(ValueError, match="no weights for the stage 'last' to start from"):

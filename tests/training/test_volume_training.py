@@ -1,4 +1,4 @@
-"""A prior that sees neighbouring rows is trained on volumes, from one that sees one row, and then used."""
+"""Training of a prior with neighbouring rows on volumes, starting from a prior for single rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONFIG = TrainingConfig(
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> NetworkPrior:
-    """Of a network that sees one row."""
+    """Weights of a network for single rows."""
     path = tmp_path_factory.mktemp("weights") / "one.npz"
     return save(path, NetworkPrior.create(NETWORK, jax.random.key(0)))
 
@@ -49,21 +49,21 @@ def trained(weights, tmp_path_factory) -> NetworkPrior:
 
 
 @pytest.mark.slow
-def test_rows_of_a_batch_are_those_of_one_volume():
+def test_rows_of_a_batch_come_from_one_volume():
     key = jax.random.key(5)
     expected = sample_volume(SceneMixture(), key, 3, 64, 1 / 32)
     np.testing.assert_array_equal(draw_training_scenes(key, SceneMixture(), CONFIG.pairs), expected)
 
 
 @pytest.mark.slow
-def test_it_sees_more_rows_after_its_training(weights, trained):
+def test_training_uses_the_neighbouring_rows(weights, trained):
     assert weights.info.reach == 0 and trained.info.reach == 1
     moved = np.abs(trained.params["enter"]["convolution"]["kernel"][:, :, 2:])
     assert moved.max() > 0 and trained.info.card["trained_on"]["size"] == 32
 
 
 @pytest.mark.slow
-def test_it_reconstructs_rows_together_and_refuses_them_one_by_one(trained):
+def test_the_volume_prior_needs_a_joint_reconstruction(trained):
     scan = Scan.create(disc_stack([[(1.0, 2.0, 5.0 + r, 1.0)] for r in range(3)]), THETA, center=CENTER)
     result = pf.reconstruct(scan, "pfitre", joint=True, prior=trained, rho=0.01, iterations=2)
     assert result.volume.shape[0] == 3 and np.isfinite(result.volume).all() and result.residual.max() < 0.5
@@ -71,7 +71,7 @@ def test_it_reconstructs_rows_together_and_refuses_them_one_by_one(trained):
         pf.reconstruct(scan, "pfitre", prior=trained)
 
 
-def test_what_does_not_go_together_is_refused(weights):
+def test_incompatible_settings_are_refused(weights):
     apart = dataclasses.replace(CONFIG, pairs=PairSettings(size=32), instrument=Instrument())
     with pytest.raises(ValueError, match="expected volume = true"):
         apart.check()
@@ -82,13 +82,13 @@ def test_what_does_not_go_together_is_refused(weights):
         check_weights(other, weights, None, "volume")
 
 
-def test_an_unrolled_prior_is_widened_too(weights):
+def test_an_unrolled_prior_can_be_widened(weights):
     stacked = UnrolledPrior(jax.tree.map(lambda a: np.stack([a, a]), weights), np.array([0.01, 0.02]))
     wide = stacked.extend(CONFIG.network).prior
     assert wide.params["enter"]["convolution"]["kernel"].shape[:4] == (2, 3, 3, 4)
 
 
-def test_the_shipped_configuration_goes_on_from_circuits(data_dir, monkeypatch):
+def test_the_shipped_configuration_starts_from_circuits(data_dir, monkeypatch):
     pytest.importorskip("gdstk")
     monkeypatch.setenv("PFITRE_DATA", str(data_dir))
     config, circuits = load_config("volume"), pf.priors.pretrained("circuits")
