@@ -33,19 +33,19 @@ def smooth(slices=2, views=40, columns=60):
     return jnp.asarray(np.reshape(lines, (slices, views, columns)), jnp.float32)
 
 
-def test_noise_has_no_mean_and_the_stated_deviation():
+def test_noise_has_zero_mean_and_the_given_deviation():
     clean = jnp.full((300, 200), 1.5).at[7, 3].set(4.0)
     added = np.asarray(noise.add_noise(jax.random.key(3), clean, 0.02) - clean)
     sigma = 0.02 * 4.0
     assert abs(added.mean()) < 5 * sigma / added.size**0.5
     np.testing.assert_allclose(added.std(), sigma, rtol=5 / (2 * added.size) ** 0.5)
-    # White: neighbours know nothing of one another.
+    # White noise: neighbours are uncorrelated.
     for axis in (0, 1):
         neighbour = np.roll(added, 1, axis)
         assert abs(np.mean(added * neighbour)) < 5 * sigma**2 / added.size**0.5
 
 
-def test_gain_is_one_factor_for_each_view():
+def test_gain_is_one_factor_per_view():
     clean = np.random.default_rng(1).uniform(1, 2, (2000, 6)).astype(np.float32)
     gain = np.asarray(intensity.apply_gain(jax.random.key(4), jnp.asarray(clean), 0.04)) / clean
     np.testing.assert_allclose(gain, np.broadcast_to(gain[:, :1], gain.shape), rtol=1e-5)
@@ -80,7 +80,7 @@ def test_photons_replace_the_signal(counts):
     assert not drawn[:, 0].any()
 
 
-def test_equalised_views_have_one_sum_and_their_shape():
+def test_equalised_views_have_equal_sums_and_keep_their_shape():
     clean = smooth() * jnp.linspace(0.5, 1.5, 40)[None, :, None]
     out = np.asarray(intensity.equalise(clean))
     sums = out.sum(axis=2)
@@ -92,7 +92,7 @@ def test_equalised_views_have_one_sum_and_their_shape():
     assert not np.asarray(intensity.equalise(0 * clean)).any()
 
 
-def test_drift_is_slow_has_its_rms_and_no_mean():
+def test_drift_is_slow_with_the_given_rms_and_zero_mean():
     drifts = np.asarray(
         jax.vmap(lambda key: view_shifts.draw_drift(key, 50, 0.8))(jax.random.split(KEY, 3000))
     )
@@ -102,14 +102,14 @@ def test_drift_is_slow_has_its_rms_and_no_mean():
     assert np.sqrt(np.mean(steps**2)) < 0.15 * 0.8
 
 
-def test_outliers_are_as_many_and_as_far_as_they_say():
+def test_outliers_have_the_documented_share_and_distance():
     shifts = np.asarray(view_shifts.draw_outliers(KEY, 20000, 0.03, 4.0))
     share = np.mean(shifts != 0)
     np.testing.assert_allclose(share, 0.03, atol=5 * (0.03 / 20000) ** 0.5)
     assert 3.8 < np.abs(shifts).max() <= 4.0 and abs(shifts.mean()) < 0.05
 
 
-def test_a_drifting_sample_moves_straight():
+def test_a_drifting_sample_moves_along_a_line():
     """``s_v = a_v . (cos, sin)`` with the place ``a_v`` moving along one line by the distance."""
     theta = np.deg2rad(np.arange(0.0, 180.0, 2.0))
     shifts = np.asarray(view_shifts.draw_sample_drift(KEY, jnp.asarray(theta), 3.0), float)
@@ -147,12 +147,12 @@ def test_line_walks_take_independent_steps_and_have_their_rms():
 
 
 @pytest.mark.parametrize("draw", [line_shifts.draw_line_ramps, line_shifts.draw_line_walks])
-def test_a_single_row_does_not_drift_against_itself(draw):
+def test_a_single_row_has_no_drift_between_rows(draw):
     assert not np.asarray(draw(KEY, 1, 5, 0.5)).any()
 
 
-def test_moved_rows_see_the_row_that_is_that_far_off():
-    """Of a ramp along the rows, ``i``, row ``i`` of a view moved by ``s`` shows ``i - s``."""
+def test_moved_rows_show_the_displaced_rows():
+    """For a ramp ``i`` along the rows, row ``i`` of a view moved by ``s`` is ``i - s``."""
     rows, views = 9, 4000
     ramp = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.float32)[:, None, None], (rows, views, 3))
     moved = np.asarray(row_motion.move_rows(KEY, ramp, 0.7))
@@ -161,10 +161,10 @@ def test_moved_rows_see_the_row_that_is_that_far_off():
     np.testing.assert_allclose(shifts.std(), 0.7, rtol=5 / 8000**0.5)
     expected = np.clip(np.arange(rows)[:, None] - shifts[None], 0, rows - 1)
     np.testing.assert_allclose(moved[..., 0], expected, atol=1e-5)
-    # Two rows are mixed by how much of each is seen.
+    # Two rows are averaged with the weights of their overlap.
     step = (ramp > 4).astype(jnp.float32)
-    seen = np.asarray(row_motion.move_rows(KEY, step, 0.7))[4, :, 0]
-    np.testing.assert_allclose(seen, np.clip(-shifts, 0, 1), atol=1e-5)
+    row = np.asarray(row_motion.move_rows(KEY, step, 0.7))[4, :, 0]
+    np.testing.assert_allclose(row, np.clip(-shifts, 0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("roll_deg", [1.5, -3.0])
@@ -195,14 +195,14 @@ def test_no_blur_changes_nothing():
     np.testing.assert_allclose(blurring.blur(smooth(), 0.0), smooth(), atol=1e-6)
 
 
-def test_stripes_stand_in_all_views_and_slices():
+def test_stripes_are_equal_in_all_views_and_slices():
     clean = smooth(columns=4000)
     stripes = np.asarray(detector.add_stripes(KEY, clean, 0.05) - clean)
     np.testing.assert_allclose(stripes, np.broadcast_to(stripes[:1, :1], stripes.shape), atol=1e-5)
     np.testing.assert_allclose(stripes[0, 0].std(), 0.05 * clean.max(), rtol=5 / 8000**0.5)
 
 
-def test_dead_columns_are_dead_and_hot_ones_hot():
+def test_dead_columns_are_dark_and_hot_columns_bright():
     clean = smooth(columns=4000)
     dead, hot = (np.asarray(f(KEY, clean, 0.02)) for f in (detector.kill_columns, detector.heat_columns))
     gone = np.all(dead == 0, axis=(0, 1))
@@ -221,7 +221,7 @@ def test_zingers_are_rare_and_bright():
     assert added[hit].min() >= 0.999 * clean.max() and added[hit].max() <= 3.001 * clean.max()
 
 
-def test_a_narrow_field_takes_one_side_of_neighbouring_views():
+def test_a_narrow_field_masks_one_side_of_neighbouring_views():
     draw = jax.jit(lambda key: truncation.narrow_field(key, 40, 50, 0.2))
     masks = np.stack([np.asarray(draw(key)) for key in jax.random.split(KEY, 40)])
     assert set(np.unique(masks)) == {0.0, 1.0}
@@ -239,7 +239,7 @@ def test_a_narrow_field_takes_one_side_of_neighbouring_views():
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "artifact_of_strength_0",
     [
         lambda y: noise.add_noise(KEY, y, 0.0),
         lambda y: intensity.apply_gain(KEY, y, 0.0),
@@ -251,8 +251,8 @@ def test_a_narrow_field_takes_one_side_of_neighbouring_views():
         lambda y: row_motion.roll_views(y, 0.0),
     ],
 )
-def test_strength_zero_is_off(spoil):
-    np.testing.assert_array_equal(spoil(smooth()), smooth())
+def test_strength_zero_changes_nothing(artifact_of_strength_0):
+    np.testing.assert_array_equal(artifact_of_strength_0(smooth()), smooth())
 
 
 def test_numbers_and_names_are_unique():
@@ -270,7 +270,7 @@ def test_artifacts_act_in_the_order_of_their_stages():
     assert stages == sorted(stages)
 
 
-def test_the_documented_table_is_that_of_the_registry():
+def test_the_documented_table_matches_the_registry():
     assert markdown_table() in (DOCS / "explanation/twin.md").read_text(), (
         "replace it by registry.markdown_table()"
     )

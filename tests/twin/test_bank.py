@@ -1,4 +1,4 @@
-"""Scenes cut from tiles keep what is on them, wherever and however they are turned."""
+"""Scenes cut from tiles at any position and rotation."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def disc(n, at=(0.0, 0.0), r=0.2):
 @pytest.mark.parametrize(
     ("angle", "share", "mirrored"), [(0.0, 1.0, False), (0.7, 0.8, False), (2.5, 0.9, True)]
 )
-def test_a_disc_keeps_its_area_and_goes_where_the_view_turns_it(n, angle, share, mirrored):
+def test_a_disc_keeps_its_area_and_rotates_with_the_view(n, angle, share, mirrored):
     at = np.array([0.15, 0.1])
     image = np.asarray(seen(disc(48, at), n, angle, share, mirrored=mirrored))
     assert image.sum() / n**2 == pytest.approx(np.pi * 0.2**2 / share**2, rel=0.01)
     t = (np.arange(n) - (n - 1) / 2) / n
-    found = np.array([(image * t[None, :]).sum(), (image * -t[:, None]).sum()]) / image.sum()
+    center = np.array([(image * t[None, :]).sum(), (image * -t[:, None]).sum()]) / image.sum()
     c, s = np.cos(angle), np.sin(angle)
     turned = np.array([[c, s], [-s, c]]) @ at / share
-    np.testing.assert_allclose(found, turned * [-1 if mirrored else 1, 1], atol=2e-3)
+    np.testing.assert_allclose(center, turned * [-1 if mirrored else 1, 1], atol=2e-3)
 
 
 def test_a_fine_pattern_is_averaged_not_aliased():
@@ -81,7 +81,7 @@ def test_a_fine_pattern_is_averaged_not_aliased():
     np.testing.assert_allclose(image, 0.5, atol=0.1)
 
 
-def test_the_place_moves_the_view_no_further_than_the_tile():
+def test_the_view_stays_within_the_tile():
     tile = jnp.full((32, 32), 255, jnp.uint8).at[:, :1].set(0)
     for place in ((-1.0, 0.0), (1.0, 1.0)):
         image = np.asarray(seen(tile, 64, 0.4, 0.7, jnp.array(place)))
@@ -95,7 +95,7 @@ def test_tiles_are_an_argument_of_the_program(bank):
 
 
 @pytest.mark.parametrize(
-    ("tiles", "said"),
+    ("tiles", "message"),
     [
         (np.zeros((4, 4)), r"shape \(4, 4\); expected"),
         (np.zeros((1, 4, 5)), r"shape \(1, 4, 5\); expected"),
@@ -103,6 +103,6 @@ def test_tiles_are_an_argument_of_the_program(bank):
         (np.full((1, 4, 4), np.nan), r"expected \[0, 1\]"),
     ],
 )
-def test_what_is_no_bank_is_refused(tiles, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_tiles_are_refused(tiles, message):
+    with pytest.raises(ValueError, match=message):
         Bank.create(tiles)

@@ -1,4 +1,4 @@
-"""A volume of circuits: rows of one stack of layers, cut as its orientation says."""
+"""Volumes of circuits: rows cut from one stack of layers in a given orientation."""
 
 from __future__ import annotations
 
@@ -109,34 +109,34 @@ def test_orientations_are_rotations(upright):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_volumes_are_in_range_and_in_the_disc(seed):
-    made = volume(seed)
-    assert made.shape == (ROWS, N, N) and made.dtype == np.float32
-    assert made.min() >= 0 and made.max() <= 1 and made.mean() > 0.005
+    values = volume(seed)
+    assert values.shape == (ROWS, N, N) and values.dtype == np.float32
+    assert values.min() >= 0 and values.max() <= 1 and values.mean() > 0.005
     t = np.arange(N) - (N - 1) / 2
-    assert not made[:, np.hypot(t[:, None], t[None]) > 0.48 * N].any()
-    assert np.abs(made[1:] - made[:-1]).max() > 0.1
+    assert not values[:, np.hypot(t[:, None], t[None]) > 0.48 * N].any()
+    assert np.abs(values[1:] - values[:-1]).max() > 0.1
 
 
-def test_rows_share_one_outline_and_neighbours_are_alike():
+def test_rows_share_one_outline_and_neighbours_are_similar():
     equal = []
     for seed in range(8):
-        made = volume(seed)
-        equal.append(np.array_equal((made > 0).all(axis=0), (made > 0).any(axis=0)))
-        steps = np.abs(made[1:] - made[:-1]).mean(axis=(1, 2))
-        strangers = np.abs(made[: ROWS // 2] - volume(seed + 1)[ROWS // 2 :]).mean()
+        values = volume(seed)
+        equal.append(np.array_equal((values > 0).all(axis=0), (values > 0).any(axis=0)))
+        steps = np.abs(values[1:] - values[:-1]).mean(axis=(1, 2))
+        strangers = np.abs(values[: ROWS // 2] - volume(seed + 1)[ROWS // 2 :]).mean()
         assert np.median(steps) < 0.5 * strangers
     # Half of the volumes have a matrix that fills the outline in every row, and no air above the stack.
     assert sum(equal) >= 2
 
 
-def test_the_same_key_is_the_same_volume_and_another_is_not():
+def test_the_key_determines_the_volume():
     again = np.asarray(scene.circuits3d(jax.random.key(0), ROWS, N, SPACING))
     np.testing.assert_array_equal(volume(0), again)
     assert np.abs(volume(0) - volume(1)).max() > 0.5
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_the_same_picture_at_every_size(seed):
+def test_volumes_do_not_depend_on_the_size(seed):
     fine = volume(seed, 4 * N).reshape(ROWS, N, 4, N, 4).mean(axis=(2, 4))
     # Edges are as wide as a pixel of their own grid.
     assert np.abs(fine - volume(seed)).mean() < 0.1 * volume(seed).mean() + 0.005

@@ -1,4 +1,4 @@
-"""Files are found where they lie, and those that are held out are known."""
+"""Selection of data files, and recognition of held-out files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_paths_globs_and_folders(folder):
     assert [p.name for p in find_files("volumes", ["a"])] == ["v.npy"]
 
 
-def test_what_is_not_there_is_named_with_its_folder(folder):
+def test_missing_files_are_named_with_their_folder(folder):
     with pytest.raises(
         FileNotFoundError, match=rf"no file for images at c/\*.png in {folder}; set PFITRE_DATA"
     ):
@@ -48,12 +48,12 @@ def test_what_is_not_there_is_named_with_its_folder(folder):
         find_files("layouts", ["a"])
 
 
-def test_without_the_variable_it_is_the_folder_beside_the_project(monkeypatch):
+def test_default_data_folder_is_beside_the_project(monkeypatch):
     monkeypatch.delenv("PFITRE_DATA", raising=False)
     assert files.data_folder().parts[-2:] == ("shared", "data")
 
 
-def test_held_out_files_are_known_by_their_folder_and_name(tmp_path):
+def test_held_out_files_are_recognised_by_folder_and_name(tmp_path):
     for name in HELD_OUT:
         assert is_held_out(tmp_path / name / "scan.h5" if "." not in name else tmp_path / name)
     for name in ("kodak24/20.png", "other/21.png", "battery_images/mpj_im_1.png"):
@@ -69,11 +69,11 @@ def test_a_link_does_not_hide_a_held_out_file(tmp_path):
     assert is_held_out(tmp_path / "mine.png")
 
 
-def test_held_out_files_are_those_of_the_data(data_dir):
+def test_held_out_files_exist(data_dir):
     assert all((data_dir / name).exists() for name in HELD_OUT)
 
 
-def test_every_banked_family_has_its_maker(tmp_path):
+def test_every_banked_family_has_a_maker(tmp_path):
     assert set(files.MAKERS) == set(SUFFIXES) == set(BANKED)
     ramp = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
     Image.fromarray(ramp).save(tmp_path / "ramp.png")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def panels(figure):
-    """Title -> image of every panel with a title that is said once."""
+    """Title -> image of every panel whose title is unique."""
     axes = [a for a in figure.findobj(matplotlib.axes.Axes) if a.images]
     return {a.get_title("left"): np.asarray(a.images[0].get_array()) for a in axes}
 

@@ -15,7 +15,7 @@ def drawn():
     return [heldout3d(seed, ROWS, N) for seed in range(4)]
 
 
-def test_volumes_are_in_range_in_their_cylinder(drawn):
+def test_volumes_are_in_range_within_their_cylinder(drawn):
     y, x = np.mgrid[:N, :N] - (N - 1) / 2
     for scene in drawn:
         assert scene.kind in LAYERS
@@ -24,7 +24,7 @@ def test_volumes_are_in_range_in_their_cylinder(drawn):
         assert not scene.image[:, np.hypot(x, y) > 0.48 * N + 1].any()
 
 
-def test_a_seed_is_a_volume_at_every_size(drawn):
+def test_a_seed_gives_the_same_volume_at_every_size(drawn):
     np.testing.assert_array_equal(heldout3d(2, ROWS, N).image, drawn[2].image)
     fine = heldout3d(2, ROWS, 2 * N, 1 / N).image
     binned = fine.reshape(ROWS, N, 2, N, 2).mean(axis=(2, 4))
@@ -33,12 +33,12 @@ def test_a_seed_is_a_volume_at_every_size(drawn):
 
 def test_a_row_is_the_mean_over_its_height(drawn):
     thin = heldout3d(1, 3 * ROWS, N, 1 / (3 * N))
-    # As high a volume has as many layers.
+    # Volumes of equal height have the same layers.
     np.testing.assert_allclose(thin.image.reshape(ROWS, 3, N, N).mean(axis=1), drawn[1].image, atol=1e-5)
 
 
-def test_rows_show_several_layers_that_come_in_from_one_side(drawn):
-    """Two rows differ where a layer begins, and with the tilt that place moves across the field."""
+def test_rows_contain_several_tilted_layers(drawn):
+    """Rows differ where a layer begins, and the tilt moves that position across the field."""
     for scene in drawn:
         change = np.abs(np.diff(scene.image, axis=0))
         weight = change.sum(axis=(1, 2))
@@ -50,6 +50,6 @@ def test_rows_show_several_layers_that_come_in_from_one_side(drawn):
 
 
 @pytest.mark.parametrize(("seed", "rows", "n"), [(-1, 4, 64), (0, 0, 64), (0, 4, 4)])
-def test_what_makes_no_sense_is_refused(seed, rows, n):
+def test_invalid_arguments_are_refused(seed, rows, n):
     with pytest.raises(ValueError, match="expected a seed of at least 0"):
         heldout3d(seed, rows, n)

@@ -1,4 +1,4 @@
-"""Scenes from the held-out files: where they are, and what is said where they are not."""
+"""Scenes from the held-out files, and messages for missing files."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("source", "seed", "n", "said"),
+    ("source", "seed", "n", "message"),
     [("clouds", 0, 64, "unknown source 'clouds'"), ("rock", -1, 64, "seed is -1"), ("rock", 0, 4, "n is 4")],
 )
-def test_what_makes_no_sense_is_refused(source, seed, n, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_arguments_are_refused(source, seed, n, message):
+    with pytest.raises(ValueError, match=message):
         heldout_files.scene(source, seed, n)

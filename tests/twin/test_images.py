@@ -1,4 +1,4 @@
-"""Pictures of every kind become the same grey; what is none is refused."""
+"""Pictures: conversion to gray values, tiles, and refused files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def save(path, array, **options):
         ("colour.tif", np.stack([RAMP] * 3, axis=-1)),
     ],
 )
-def test_the_same_ramp_from_any_kind_of_file(tmp_path, name, array):
+def test_every_file_format_gives_the_same_image(tmp_path, name, array):
     grey = read_image(save(tmp_path / name, array))
     assert grey.dtype == np.float32 and grey.shape == (40, 60)
     np.testing.assert_allclose(grey, RAMP / 255, atol=0.015)
@@ -52,7 +52,7 @@ def test_jpeg_palette_and_bits(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "bits.png"), RAMP > 127)
 
 
-def test_colours_count_by_their_luminance(tmp_path):
+def test_colours_are_converted_to_luminance(tmp_path):
     colours = np.zeros((10, 40, 3), np.uint8)
     for k in range(3):
         colours[:, 10 * (k + 1) : 10 * (k + 2), k] = 255
@@ -62,7 +62,7 @@ def test_colours_count_by_their_luminance(tmp_path):
     assert red / green == pytest.approx(0.2126 / 0.7152, rel=1e-3)
 
 
-def test_a_huge_picture_is_averaged_down_or_refused(tmp_path, monkeypatch):
+def test_a_large_picture_is_averaged_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_SIDE", 30)
     small = read_image(save(tmp_path / "ramp.png", RAMP))
     assert small.shape == (20, 30)
@@ -73,7 +73,7 @@ def test_a_huge_picture_is_averaged_down_or_refused(tmp_path, monkeypatch):
             read_image(save(tmp_path / name, RAMP))
 
 
-def test_what_is_no_picture_is_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no picture at"):
         read_image(tmp_path / "none.png")
     for name in ("text.png", "text.tif"):
@@ -88,7 +88,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
 
 def test_tiles_are_squares_of_the_picture():
     y, x = np.mgrid[:60, :90]
-    # The value tells the place.
+    # The value identifies the position.
     picture = ((x + 90 * y) / (90 * 60)).astype(np.float32)
     for seed in range(5):
         square = tile(picture, np.random.default_rng(seed), 16)
@@ -97,7 +97,7 @@ def test_tiles_are_squares_of_the_picture():
         assert 1 <= across * 90 * 60 <= 60 / 16 + 1e-3
 
 
-def test_a_bank_takes_as_much_of_each_picture_and_is_seeded(tmp_path):
+def test_a_bank_uses_pictures_equally_and_depends_on_its_seed_only(tmp_path):
     paths = [save(tmp_path / f"{k}.png", ramp) for k, ramp in enumerate((RAMP, RAMP[:, ::-1].copy()))]
     tiles = np.asarray(bank(paths, 5, 16, seed=3).tiles).astype(int)
     np.testing.assert_array_equal(
@@ -107,7 +107,7 @@ def test_a_bank_takes_as_much_of_each_picture_and_is_seeded(tmp_path):
     assert (np.asarray(bank(paths, 5, 16, seed=4).tiles) != tiles).any()
 
 
-def test_a_picture_that_is_flat_but_for_a_speck_is_given_up():
+def test_a_nearly_flat_picture_is_refused():
     picture = np.zeros((200, 200), np.float32)
     picture[0, 0] = 1
     with pytest.raises(ValueError, match="are flat"):

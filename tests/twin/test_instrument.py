@@ -47,14 +47,14 @@ def middles(sinograms):
 
 @pytest.mark.parametrize("orientation_deg", [0.0, 30.0, 45.0, 89.0, 135.0, 179.5, 200.0])
 @pytest.mark.parametrize("missing_deg", [40.0, 96.0, 120.0])
-def test_wedge_is_that_of_the_angles(orientation_deg, missing_deg):
+def test_wedge_agrees_with_the_angles(orientation_deg, missing_deg):
     missing, orientation = np.deg2rad(missing_deg), np.deg2rad(orientation_deg)
     geometry, wedge = twin.limited_angle_geometry(missing, orientation, 17, COLUMNS, 1.5)
     measured = Wedge.from_angles(geometry.theta_rad)
     np.testing.assert_allclose([wedge.width_rad, measured.width_rad], missing, atol=1e-5)
     for center in (wedge.center_rad, measured.center_rad):
         np.testing.assert_allclose(np.exp(2j * float(center)), np.exp(2j * orientation), atol=1e-5)
-    # None lies in the wedge, and they are evenly spread over the rest.
+    # No view lies in the wedge, and the views are evenly spread over the rest.
     assert np.all(np.cos(2 * (geometry.theta_rad - orientation)) < np.cos(missing))
     np.testing.assert_allclose(np.diff(geometry.theta_rad), (np.pi - missing) / 17, rtol=1e-4)
     assert geometry.center == (COLUMNS - 1) / 2 + 1.5 and not np.any(geometry.shifts)
@@ -86,7 +86,7 @@ def test_drawn_geometries_fill_their_ranges():
 # --- a scan
 
 
-def test_a_scan_is_the_same_for_the_same_key(fine):
+def test_the_key_determines_the_scan(fine):
     first, again, other = (scan(seed, fine, noise=0.01, gain=0.03, shift=0.5)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
@@ -101,7 +101,7 @@ def test_perfect_instrument_measures_the_projections(fine):
         np.testing.assert_allclose(scan(seed, fine, **off)[0], clean, atol=1e-4)
 
 
-def test_gain_is_that_of_the_view_in_all_slices(fine):
+def test_gain_is_equal_in_all_slices_of_a_view(fine):
     clean, gained = scan(0, fine)[0], scan(7, fine, gain=0.1)[0]
     gain = np.sum(gained * clean, axis=2) / np.sum(clean**2, axis=2)
     np.testing.assert_allclose(gained, gain[..., None] * clean, atol=1e-3)
@@ -109,7 +109,7 @@ def test_gain_is_that_of_the_view_in_all_slices(fine):
     np.testing.assert_allclose(gain[0].std(), 0.1, rtol=5 / (2 * len(THETA)) ** 0.5)
 
 
-def test_shift_moves_the_view_in_all_slices(fine):
+def test_shift_is_equal_in_all_slices_of_a_view(fine):
     clean, moved = scan(0, fine)[0], scan(7, fine, shift=0.6)[0]
     shifts = middles(moved) - middles(clean)
     np.testing.assert_allclose(shifts[1:], shifts[[0, 0]], atol=0.02)
@@ -120,18 +120,18 @@ def test_shift_moves_the_view_in_all_slices(fine):
         assert np.linalg.norm(moved[0, view] - expected) <= 0.02 * np.linalg.norm(expected)
 
 
-def test_noise_of_a_scan_has_its_level_in_every_slice(fine):
+def test_noise_has_the_given_level_in_every_slice(fine):
     clean, (noisy, level) = scan(0, fine)[0], scan(8, fine, noise=0.05)
     noise = noisy - clean
     np.testing.assert_allclose(level, 0.05, rtol=1e-5)
     sigma = 0.05 * clean.max(axis=(1, 2))
     np.testing.assert_allclose(noise.std(axis=(1, 2)), sigma, rtol=5 / (2 * clean[0].size) ** 0.5)
-    # Drawn for each slice on its own.
+    # Noise is drawn separately for each slice.
     assert np.abs(np.corrcoef(noise.reshape(3, -1)) - np.eye(3)).max() < 5 / clean[0].size ** 0.5
 
 
 def test_draws_of_an_artifact_do_not_depend_on_the_others(fine):
-    """A switch changes what it switches and nothing else."""
+    """Enabling one artifact does not change the random numbers of the others."""
     geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
     plain = Instrument(noise=(0.02, 0.02), gain=(0.0, 0.0), shift=(0.5, 0.5), probability=1.0)
     key, images = jax.random.key(3), fine[None]
@@ -153,7 +153,7 @@ def test_every_artifact_reaches_the_data(fine, name):
     )
     key = jax.random.key(5)
     clean = twin.measure(key, quiet, geometry, fine[None])
-    # A scan that lacks nothing in any view has nothing to equalise.
+    # Equalisation has no effect on untruncated views.
     narrow = {"truncation": (0.3, 0.3)} if name == "equalised" else {}
     before = twin.measure(key, dataclasses.replace(quiet, **narrow), geometry, fine[None])
     after = twin.measure(
@@ -187,8 +187,8 @@ def rows_scan(instrument, key, images):
 QUIET = twin.quiet_instrument()
 
 
-def test_a_rolled_scan_is_the_rolled_stack_of_projections(fine):
-    """Either way, by the angle that was drawn; in the frame of the file, ``(views, rows, columns)``."""
+def test_a_rolled_scan_equals_the_rolled_projections(fine):
+    """In the direction and by the angle drawn, with axes ``(views, rows, columns)``."""
     images, signs = volume(fine), set()
     clean = np.moveaxis(rows_scan(QUIET, jax.random.key(0), images).sinograms, 0, 1)
     turned = {
@@ -207,7 +207,7 @@ def test_a_rolled_scan_is_the_rolled_stack_of_projections(fine):
 @pytest.mark.parametrize("name", ["line_drift", "line_walk"])
 @pytest.mark.parametrize("absorbed", [False, True])
 def test_rows_of_a_view_drift_along_the_columns(fine, name, absorbed):
-    """Each row by its own shift, which its centre of mass shows, about 0 in each view."""
+    """Each row has a separate shift, measured by its centre of mass, with zero mean in each view."""
     base = dataclasses.replace(QUIET, absorption=(0.4, 0.4)) if absorbed else QUIET
     images, key = volume(fine), jax.random.key(3)
     before, after = (
@@ -232,15 +232,15 @@ def test_views_jitter_along_the_rows(fine):
 
 
 @pytest.mark.parametrize("name", [a.name for a in ARTIFACTS.values() if a.needs_rows])
-def test_what_needs_rows_is_refused_for_independent_slices(fine, name):
-    spoilt = dataclasses.replace(QUIET, **{name: (0.0, 1.0)})
+def test_artifacts_of_rows_are_refused_for_independent_slices(fine, name):
+    imperfect = dataclasses.replace(QUIET, **{name: (0.0, 1.0)})
     geometry = ParallelGeometry.create(THETA, COLUMNS)
     with pytest.raises(ValueError, match=f"{name} need slices that are rows of one volume"):
-        twin.measure(jax.random.key(0), spoilt, geometry, fine[None])
+        twin.measure(jax.random.key(0), imperfect, geometry, fine[None])
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"roll": (0.0, 60.0)}, r"roll goes up to 60; expected at most 45 \(degrees\)"),
         ({"dead": (0.0, 1.5)}, r"dead goes up to 1.5; expected at most 1 \(share of the columns\)"),
@@ -251,8 +251,8 @@ def test_what_needs_rows_is_refused_for_independent_slices(fine, name):
         ({"probability": 1.5}, "probability is 1.5; expected 0 to 1"),
     ],
 )
-def test_ranges_that_make_no_sense_are_refused(values, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_ranges_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
         Instrument(**values)
 
 
@@ -274,9 +274,11 @@ def test_strengths_are_drawn_from_their_ranges():
     assert spread[on].min() > 0.02 * 0.55 and spread[on].max() < 0.05 * 1.45
 
 
-def test_some_scans_are_clean(fine):
-    """Of many scans with an artifact that is sure to occur, the given share has none."""
-    spoilt = Instrument(noise=(0.0, 0.0), gain=(0.1, 0.1), shift=(0.0, 0.0), probability=1.0, clean_share=0.3)
+def test_the_given_share_of_scans_is_clean(fine):
+    """The given share of scans has no artifact, although its probability is 1."""
+    imperfect = Instrument(
+        noise=(0.0, 0.0), gain=(0.1, 0.1), shift=(0.0, 0.0), probability=1.0, clean_share=0.3
+    )
     geometry = ParallelGeometry.create(THETA, COLUMNS, 14.75)
 
     def drawn(instrument, keys):
@@ -284,6 +286,6 @@ def test_some_scans_are_clean(fine):
         return np.asarray(jax.jit(one)(keys))
 
     keys = jax.random.split(jax.random.key(4), 200)
-    clean = drawn(dataclasses.replace(spoilt, clean_share=1.0), keys[:1])[0]
-    share = np.mean([np.allclose(one, clean, rtol=1e-4, atol=1e-4) for one in drawn(spoilt, keys)])
+    clean = drawn(dataclasses.replace(imperfect, clean_share=1.0), keys[:1])[0]
+    share = np.mean([np.allclose(one, clean, rtol=1e-4, atol=1e-4) for one in drawn(imperfect, keys)])
     assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 200)

@@ -1,4 +1,4 @@
-"""Layouts are cut as their layers lie: areas, heights, rows that straddle two."""
+"""Cuts of layouts: areas and heights of layers, and rows that straddle two layers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_row_that_straddles_two_layers_is_their_weighted_mean(chip):
     row = voxels(*window, [0.3, 0.9])[0]
     via = voxels(*window, [0.4, 0.6])[0]
     np.testing.assert_allclose(row, (0.1 * lower + 0.2 * via + 0.3 * upper) / 0.6, atol=1e-6)
-    # A slab that also takes in what lies under the chip.
+    # A slab that extends below the chip.
     np.testing.assert_allclose(voxels(*window, [-0.4, 0.4])[0], lower / 2, atol=1e-6)
 
 
@@ -71,7 +71,7 @@ def test_a_vertical_cut_shows_the_stack(chip):
     np.testing.assert_allclose(cut[6:], np.tile((x >= 10) & (x < 15), (4, 1)), atol=1e-6)
 
 
-def test_a_gzipped_file_is_the_same(chip, tmp_path):
+def test_a_gzipped_file_gives_the_same_layout(chip, tmp_path):
     packed = tmp_path / "chip.gds.gz"
     packed.write_bytes(gzip.compress(chip.read_bytes()))
     window = (0, 0, (0.2, 0.2), (20, 25), [0.0, 1.0])
@@ -79,7 +79,7 @@ def test_a_gzipped_file_is_the_same(chip, tmp_path):
     np.testing.assert_array_equal(plain, gzipped)
 
 
-def test_cells_of_a_library_stand_in_rows(tmp_path):
+def test_cells_of_a_library_are_placed_in_rows(tmp_path):
     made = []
     for k in (1, 2):
         cell = gdstk.Cell(f"cell{k}")
@@ -93,7 +93,7 @@ def test_cells_of_a_library_stand_in_rows(tmp_path):
     layout = read_layout(write(tmp_path / "cells.gds", *made), STACK, seed=1)
     rows = layouts.CELL_ROWS
     image = voxels(layout, 0.5, 0, (0.1, 0.1), (10 * rows, 10 * (rows - 1)), [0.0, 0.4])[0]
-    # Every second row stands on its head: rails at 0, 2, 4 ..., none between.
+    # Every second row is flipped, so that rails are at 0, 2, 4, ...
     np.testing.assert_allclose(image[[20 * k for k in range(rows // 2)]], 1, atol=1e-5)
     np.testing.assert_allclose(image[[20 * k + 10 for k in range(rows // 2)]], 0, atol=1e-5)
     wires = image[[10 * k + 4 for k in range(rows)]]
@@ -118,7 +118,7 @@ def test_masks_are_read_with_their_heights(tmp_path):
     np.testing.assert_allclose(volume[2], np.tile([0, 1, 1, 1, 1, 0, 0, 0, 0, 0], (4, 1)), atol=1e-6)
 
 
-def test_no_two_layers_of_a_stack_have_one_place():
+def test_layers_of_a_stack_are_distinct_and_adjacent():
     for stack in STACKS.values():
         assert len({layer.gds for layer in stack.layers}) == len(stack.layers)
         assert all(layer.thickness > 0 for layer in stack.layers)
@@ -149,7 +149,7 @@ def test_real_layouts_are_recognised_and_cut(data_dir, name, stack):
         np.testing.assert_array_equal(image, tile(layout, np.random.default_rng(seed), 64))
 
 
-def test_the_masks_of_a_chip_are_those_of_its_polygons(data_dir):
+def test_the_masks_of_a_chip_agree_with_its_polygons(data_dir):
     chip, masks = (
         read_layout(data_dir / name)
         for name in ("tinytapeout04_gds/tt_um_fir_top.gds.gz", "tinytapeout04_raster40nm/tt_um_fir_top.npz")
@@ -157,7 +157,7 @@ def test_the_masks_of_a_chip_are_those_of_its_polygons(data_dir):
     window = (80.0, 50.0, (0.2, 0.2), (60, 60))
     for edges in ([1.4, 1.7], [2.1, 2.3], [2.8, 3.6]):
         a, b = voxels(chip, *window, edges)[0], voxels(masks, *window, edges)[0]
-        # Masks hold whole pixels of 40 nm, of wires that are as thin as 140.
+        # Masks have pixels of 40 nm, and wires are as thin as 140 nm.
         assert b.mean() == pytest.approx(a.mean(), rel=0.15)
         assert (
             np.corrcoef(a.ravel(), b.ravel())[0, 1]
@@ -166,7 +166,7 @@ def test_the_masks_of_a_chip_are_those_of_its_polygons(data_dir):
         )
 
 
-def test_a_bank_is_seeded(tmp_path):
+def test_a_bank_depends_on_its_seed_only(tmp_path):
     cell = gdstk.Cell("grid")
     cell.add(*(gdstk.rectangle((0, k), (40, k + 0.5), layer=68, datatype=20) for k in range(40)))
     path = write(tmp_path / "grid.gds", cell)
@@ -175,16 +175,16 @@ def test_a_bank_is_seeded(tmp_path):
     assert first.shape == (3, 32, 32) and (first != other).any()
 
 
-def test_what_is_no_layout_is_refused(tmp_path, chip):
+def test_other_files_are_refused(tmp_path, chip):
     with pytest.raises(FileNotFoundError, match="no layout at"):
         read_layout(tmp_path / "none.gds")
-    for name, content, said in (
+    for name, content, message in (
         ("text.gds", b"hello", "is no GDSII file"),
         ("broken.gds.gz", b"\x1f\x8b\x08broken", "broken gzip"),
         ("cut.npz", b"PK", "no layer masks"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             read_layout(tmp_path / name)
     with pytest.raises(ValueError, match="has the layers 1/0, 2/0, 3/0; expected those of sky130"):
         read_layout(chip)
@@ -201,7 +201,7 @@ def test_a_library_without_cells_of_the_process_is_refused(tmp_path):
         read_layout(write(tmp_path / "cells.gds", *cells), STACK)
 
 
-def test_an_empty_layout_is_given_up(tmp_path):
+def test_an_almost_empty_layout_is_refused(tmp_path):
     cell = gdstk.Cell("bare").add(
         gdstk.rectangle((0, 0), (0.1, 0.1), layer=1), gdstk.rectangle((99, 99), (100, 100), layer=1)
     )
@@ -210,7 +210,7 @@ def test_an_empty_layout_is_given_up(tmp_path):
         tile(layout, np.random.default_rng(0), 16)
 
 
-def test_without_gdstk_it_says_what_to_install(chip, monkeypatch):
+def test_missing_gdstk_is_reported_with_the_install_command(chip, monkeypatch):
     monkeypatch.setitem(sys.modules, "gdstk", None)
     with pytest.raises(ValueError, match=r"pip install 'pfitre_jax\[layouts\]'"):
         read_layout(chip, STACK)

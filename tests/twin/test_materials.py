@@ -1,4 +1,4 @@
-"""Materials have the geometry that they claim: discs that touch and do not overlap, walls of their width."""
+"""Geometry of the materials: discs that touch without overlap, and walls of the given width."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_discs_touch_and_do_not_overlap(spread):
     assert np.mean(gap.min(axis=1) < 1e-4) > 0.4
 
 
-def test_walls_take_the_share_that_their_width_says():
+def test_walls_have_the_share_of_their_width():
     points = lattice(jnp.zeros((2, CELLS, CELLS)))
     wall, corner, *_ = seen_walls(points, jnp.zeros((CELLS, CELLS)), *grid())
     # Up to rounding.
@@ -55,7 +55,7 @@ def test_walls_take_the_share_that_their_width_says():
         assert float((wall < thick / 2).mean()) == pytest.approx(1 - (1 - thick) ** 2, abs=0.01)
 
 
-def test_walls_are_half_way_between_the_two_nearest_cells():
+def test_walls_are_halfway_between_the_two_nearest_cells():
     points, _ = jittered(2)
     a, b = grid(6.0, 60)
     number = jnp.arange(CELLS**2, dtype=jnp.float32).reshape(CELLS, CELLS)

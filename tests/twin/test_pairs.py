@@ -1,4 +1,4 @@
-"""Training pairs: truth and data belong together, and the loop goes on from them."""
+"""Training pairs: agreement of truth and data, and start of the loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ start = jax.jit(lambda key, fine: pairs.start_batch(key, fine, PLAIN, SETTINGS, 
 
 @pytest.fixture(scope="module")
 def fine():
-    """Scenes that nobody tabulated, a little blurred, so that the coarse grid can hold them: (2, 64, 64)."""
+    """Held-out scenes, slightly blurred to suit the coarse grid: (2, 64, 64)."""
     scenes = [heldout(seed, 2 * SETTINGS.size)[0] for seed in (5, 9)]
     return jnp.asarray(np.stack([gaussian_filter(scene, 2) for scene in scenes]))
 
@@ -43,34 +43,34 @@ def test_truth_fits_the_data_to_the_noise(batch):
     np.testing.assert_allclose(batch.noise, NOISE, rtol=1e-5)
     bins = sinograms[0].size
     noise = NOISE * sinograms.max(axis=(1, 2)) * bins**0.5 / np.linalg.norm(sinograms, axis=(1, 2))
-    # The maximum of noisy data is a little higher; the coarse grid adds a little of its own.
+    # The maximum of noisy data is slightly higher, and the coarse grid adds a small error.
     assert np.all(residual > 0.8 * noise) and np.all(residual < 1.3 * noise)
-    # Each slice has its own data.
+    # The data of the other slice do not fit.
     swapped = batch.each(lambda problem, x: problem.residual_norm(x), batch.truth[::-1])
     assert np.all(np.asarray(swapped) > 3 * noise)
 
 
-def test_truth_is_that_of_the_scenes_scaled(batch, fine):
+def test_truth_is_the_scaled_scene(batch, fine):
     means = np.asarray(fine).reshape(2, 32, 2, 32, 2).mean(axis=(2, 4))
     scale = means.max() / float(batch.truth.max())
     np.testing.assert_allclose(batch.truth, means / scale, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("brightness", [1.0, 400.0])
-def test_scale_brings_values_to_about_1_whatever_the_units(fine, brightness):
+def test_scale_normalises_values_in_any_units(fine, brightness):
     batch = start(jax.random.key(2), brightness * fine)
     assert 0.6 < float(batch.truth.max()) < 1.6
     assert float(batch.truth.min()) >= 0
 
 
-def test_settings_are_kept(batch):
+def test_batch_follows_the_settings(batch):
     assert batch.sinograms.shape == (2, VIEWS, 32) and batch.truth.shape == (2, 32, 32)
     assert 0.005 <= float(batch.rho) <= 0.05 and int(batch.k) == 0
     assert 0 <= float(batch.problem.wedge.center_rad) <= np.pi
     np.testing.assert_allclose(np.rad2deg(batch.problem.wedge.width_rad), 60, rtol=1e-5)
 
 
-def test_same_key_same_batch(batch, fine):
+def test_the_same_key_gives_the_same_batch(batch, fine):
     again, other = start(jax.random.key(2), fine), start(jax.random.key(3), fine)
     for a, b in zip(jax.tree.leaves(batch), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -87,14 +87,14 @@ def test_first_state_is_a_reconstruction(batch):
     assert float(iterate.x.min()) >= 0
     error = jnp.linalg.norm(iterate.x - batch.truth, axis=(1, 2))
     assert np.all(np.asarray(error) < 0.7 * np.linalg.norm(batch.truth, axis=(1, 2)))
-    # The data gradient belongs to the iterate.
+    # The data gradient is that of the iterate.
     x, problem = iterate.x[1], batch.problem.with_sinogram(batch.sinograms[1])
     A = problem.A
     expected = problem.support * A.T(A(x) - batch.sinograms[1]) / problem.norm_squared
     np.testing.assert_allclose(state.gradient[1], expected, atol=1e-4 * float(jnp.abs(expected).max()))
 
 
-def test_a_better_proposal_makes_a_better_iterate(batch):
+def test_a_better_proposal_gives_a_better_iterate(batch):
     error = lambda iterate: np.linalg.norm(iterate.x - batch.truth, axis=(1, 2))  # noqa: E731
 
     @jax.jit
@@ -104,18 +104,18 @@ def test_a_better_proposal_makes_a_better_iterate(batch):
 
     better = step(batch, batch.truth)
     assert np.all(error(better) < 0.5 * error(batch.iterate))
-    # The data step pulls towards the proposal, not to where the loop was.
+    # The data step regularises towards the proposal, not towards the previous iterate.
     halfway = step(batch, (batch.truth + batch.iterate.x) / 2)
     assert np.all(error(better) < error(halfway)) and np.all(error(halfway) < error(batch.iterate))
 
 
-@pytest.mark.parametrize(("distinct", "seen"), [(3, 3), (0, 32)])
-def test_scenes_are_as_many_as_asked_for(distinct, seen):
-    """The same ones whatever the key; a scene is missed in 32 draws of 3 once in 100 000 times."""
+@pytest.mark.parametrize(("distinct", "count"), [(3, 3), (0, 32)])
+def test_number_of_distinct_scenes_is_as_requested(distinct, count):
+    """Scenes do not depend on the key; 32 draws miss one of 3 scenes with a probability of 1e-5."""
     settings = PairSettings(size=16, slices=8, distinct=distinct)
     draw = jax.jit(
         lambda key: pairs.draw_training_scenes(key, SceneMixture(circuits=0, patterns=0, blobs=1), settings)
     )
     scenes = np.concatenate([draw(key) for key in jax.random.split(jax.random.key(5), 4)])
     assert scenes.shape == (32, 32, 32)
-    assert len(np.unique(scenes.reshape(32, -1), axis=0)) == seen
+    assert len(np.unique(scenes.reshape(32, -1), axis=0)) == count

@@ -37,12 +37,12 @@ def test_bin_down_is_the_mean_of_blocks():
     np.testing.assert_allclose(small, expected, rtol=1e-6)
 
 
-def test_bin_down_leaves_things_where_they_are(fine):
+def test_bin_down_preserves_positions(fine):
     np.testing.assert_allclose(projecting.bin_down(fine), disc_image(DISCS, COLUMNS, fine=32), atol=1e-6)
 
 
 def test_absorption_weakens_a_point_by_its_depth():
-    """A point on its way round is counted most where it is nearest to the detector."""
+    """A point has the largest weight in the view where it is nearest to the detector."""
     n, radius, strength = 48, 14.0, 1.2
     theta = np.deg2rad(np.arange(0.0, 360.0, 15.0))
     spot = [(2 * radius, 0.0, 5.0, 1.0)]
@@ -52,14 +52,14 @@ def test_absorption_weakens_a_point_by_its_depth():
         axis=1
     )
     clean = np.asarray(jax.jit(projecting.project_finely)(geometry, image)).sum(axis=1)
-    # The detector looks along (-sin, cos): a point at (r, 0) is -r sin(theta) in front of the middle.
+    # The view direction is (-sin, cos): a point at (r, 0) is -r sin(theta) in front of the middle.
     expected = np.exp(-strength * (1 + radius * np.sin(theta) / (n / 2)) / 2)
     np.testing.assert_allclose(absorbed / clean, expected, rtol=0.01)
 
 
 @pytest.mark.parametrize("slices", [1, 20])
-def test_absorbed_projection_is_that_of_the_weighted_images(slices):
-    """For each view: the image, weakened pixel by pixel as the definition says, projected."""
+def test_absorbed_projection_agrees_with_weighted_images(slices):
+    """The reference projects, for each view, the image attenuated pixel by pixel."""
     n, strength = 24, 1.5
     images = jnp.asarray(np.random.default_rng(0).random((slices, 2 * n, 2 * n)), jnp.float32)
     x = (np.arange(2 * n) - n + 0.5) / n

@@ -23,7 +23,7 @@ def test_pixels_sum_to_the_area_of_a_polygon(polygon, pixel):
     assert image.sum() * pixel[0] * pixel[1] == pytest.approx(area(polygon), rel=1e-5)
 
 
-def test_a_polygon_lies_where_it_was_drawn():
+def test_a_polygon_is_at_its_coordinates():
     image = coverage([TRIANGLE], 0, 0, (0.1, 0.1), (90, 90))
     y, x = (np.mgrid[:90, :90] + 0.5) * 0.1
     centre = [(image * c).sum() / image.sum() for c in (x, y)]
@@ -35,12 +35,12 @@ def test_each_pixel_of_a_rectangle_is_its_overlap():
     np.testing.assert_allclose(image, np.outer([0.75, 1, 0], [0.7, 1, 0.6, 0]), atol=1e-6)
 
 
-def test_a_window_shows_the_same_as_the_whole():
+def test_a_window_equals_the_crop_of_the_whole():
     whole = coverage([TRIANGLE], -3, -3, (1, 1), (15, 15))
     np.testing.assert_allclose(coverage([TRIANGLE], 1, 2, (1, 1), (4, 4)), whole[5:9, 4:8], atol=1e-6)
 
 
-def test_nothing_drawn_is_nothing():
+def test_no_polygons_give_an_empty_image():
     assert not coverage([], 0, 0, (1, 1), (3, 3)).any()
     assert not coverage([TRIANGLE], 20, 0, (1, 1), (9, 9)).any()
     assert not coverage([TRIANGLE], -20, 0, (1, 1), (9, 9)).any()

@@ -1,4 +1,4 @@
-"""The shipped sample: made by the command that says so, and measured as it is said to be."""
+"""The shipped sample: reproduction by its module, and documented properties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shipped():
 
 @pytest.fixture(scope="module")
 def clean(shipped):
-    """What a perfect instrument would have measured, (views, rows, columns), on the truth's own grid."""
+    """Projections of the truth without errors, (views, rows, columns)."""
     theta = np.deg2rad(shipped["theta_deg"])
     A = Projector(ParallelGeometry.create(theta, sample.COLUMNS, float(shipped["center"])))
     return np.moveaxis(np.asarray(jax.jit(jax.vmap(A))(shipped["truth"].astype(np.float32))), 0, 1)
@@ -27,11 +27,11 @@ def clean(shipped):
 
 @pytest.fixture(scope="module")
 def gain(shipped, clean):
-    """Factor of each view, from what all its slices hold together, (views,)."""
+    """Gain of each view from the sum over all slices, (views,)."""
     return shipped["projections"].sum(axis=(1, 2), dtype=float) / clean.sum(axis=(1, 2), dtype=float)
 
 
-def test_it_is_what_its_module_makes(shipped):
+def test_the_shipped_file_is_reproduced_by_its_module(shipped):
     made = sample.make()
     assert set(made) == set(shipped)
     for name, value in made.items():
@@ -50,13 +50,13 @@ def test_wedge_is_96_degrees_less_the_spacing(shipped):
     np.testing.assert_allclose(wedge.center_deg, (18 + 114) / 2, atol=1e-3)
 
 
-def test_last_views_are_first_ones_from_behind(shipped):
+def test_last_views_are_opposite_to_first_views(shipped):
     theta = shipped["theta_deg"]
     np.testing.assert_allclose(theta[-3] - 180, theta[0])
     assert np.all(theta[-3:] - 180 >= theta[:48].min()) and np.all(theta[-3:] - 180 <= theta[:48].max())
 
 
-def test_truth_is_an_image_that_every_view_sees_whole(shipped):
+def test_truth_lies_in_the_field_of_view(shipped):
     n, center = sample.COLUMNS, float(shipped["center"])
     truth, t = shipped["truth"].astype(np.float32), np.arange(n) - (n - 1) / 2
     assert truth.shape == (8, n, n) and truth.min() >= 0 and 0.5 < truth.max() <= 1
@@ -78,21 +78,21 @@ def test_noise_is_1_percent_of_the_maximum(shipped, clean):
         np.testing.assert_allclose(noise.std(), sigma, rtol=0.04 + 5 / (2 * noise.size) ** 0.5)
 
 
-def test_gain_and_shift_are_of_the_stated_size(shipped, clean, gain):
+def test_gain_and_shift_have_the_documented_size(shipped, clean, gain):
     tolerance = 5 / (2 * len(gain)) ** 0.5
     np.testing.assert_allclose(gain.std(), 0.01, rtol=tolerance)
     columns = np.arange(sample.COLUMNS)
     middle = lambda p: p.sum(axis=1, dtype=float) @ columns / p.sum(axis=(1, 2), dtype=float)  # noqa: E731
     shifts = middle(shipped["projections"]) - middle(clean)
     np.testing.assert_allclose(shifts.std(), 0.15, rtol=tolerance)
-    # The axis is where it is said to be.
+    # The axis is at the recorded centre.
     assert abs(shifts.mean()) < 5 * 0.15 / len(shifts) ** 0.5
 
 
 def test_truth_fits_the_data(shipped, clean, gain):
     data = shipped["projections"]
     difference = data - gain[:, None, None] * clean
-    # Noise, shifts and the coarse grid, all together.
+    # Noise, shifts and the coarse grid together.
     assert np.linalg.norm(difference) < 0.05 * np.linalg.norm(data)
     # Rows are in the order of their truths.
     assert np.linalg.norm(data - gain[:, None, None] * clean[:, ::-1]) > 0.2 * np.linalg.norm(data)

@@ -53,7 +53,7 @@ def check_images(images, n):
     assert images.dtype == np.float32 and images.shape[-2:] == (n, n)
     assert np.all(np.isfinite(images)) and images.min() >= 0 and images.max() <= 1
     assert np.all(images[:, radius(n) > 0.48 * n] == 0)
-    # None is empty or next to it, none is flat.
+    # No scene is nearly empty, and none is flat.
     assert images.mean(axis=(1, 2)).min() > 0.005 and images.std(axis=(1, 2)).min() > 0.01
     assert len(np.unique(images.round(2).reshape(len(images), -1), axis=0)) == len(images)
 
@@ -74,7 +74,7 @@ def test_circuits_are_images_in_range():
     check_images(many_circuits(N), N)
 
 
-def test_circuits_same_key_same_scene_by_call_and_by_vmap():
+def test_circuits_depend_on_the_key_only():
     for k in range(4):
         called = np.asarray(circuits(keys(COUNT)[k], N))
         # Compiled differently, a pixel on a table's border may round to the other side: a handful at most.
@@ -112,7 +112,7 @@ def test_circuits_have_edges_in_two_orthogonal_directions():
     assert np.mean(np.minimum(one, other) > 0.2 * np.maximum(one, other)) > 0.6
 
 
-def test_circuits_lie_at_every_angle():
+def test_circuits_have_uniform_orientations():
     four = coherence(many_circuits(N), 4)
     frames = np.angle(four)[np.abs(four) > 0.3]
     assert len(frames) > COUNT / 2
@@ -128,7 +128,7 @@ def test_every_kind_of_circuit_is_drawn_as_often_as_stated():
     assert np.all(np.abs(drawn / count - expected) < 4.5 * np.sqrt(expected / count))
 
 
-def test_circuit_of_kind_is_the_scene_that_circuits_draws():
+def test_circuit_of_kind_equals_the_scene_of_circuits():
     key = keys(COUNT)[2]
     same = np.asarray(circuit_of_kind(key, kind_of(key), N))
     assert np.mean(np.abs(same - many_circuits(N)[2]) > 1e-3) < 1e-3
@@ -149,7 +149,7 @@ def plain_layer(pitch, fill, half_cells=None):
 
 
 @pytest.mark.parametrize(("pitch", "fill"), [(0.03, 0.3), (0.05, 0.6), (0.11, 0.25)])
-def test_tracks_cover_the_share_that_their_fill_says(pitch, fill):
+def test_tracks_cover_the_share_of_their_fill(pitch, fill):
     n, angle = 128, 0.4
     x, y = coordinates(n)
     image = draw_layer(plain_layer(pitch, fill), x * np.cos(angle) + y * np.sin(angle), y, 1 / n)
@@ -199,7 +199,7 @@ def test_inside_is_a_ramp_of_its_width():
     )
 
 
-def test_draw_refuses_more_than_it_has():
+def test_draw_refuses_more_numbers_than_it_has():
     with pytest.raises(ValueError, match="draws 4 random numbers and has 3"):
         Draw(jnp.zeros(3)).array(4)
 
@@ -231,7 +231,7 @@ def test_mixture_draws_families_as_often_as_weighted(monkeypatch):
     np.testing.assert_allclose(share, [0.75, 0.25, 0.0], atol=0.04)
 
 
-def test_mixture_hands_each_scene_its_own_key(monkeypatch):
+def test_mixture_passes_each_scene_a_separate_key(monkeypatch):
     monkeypatch.setattr(mixture, "FAMILIES", {"circuits": ("siemens_star",)})
     images = np.asarray(mixture.sample_scenes(SceneMixture(1, 0, 0), jax.random.key(5), 4, 32))
     check_images(images, 32)
@@ -261,12 +261,12 @@ def test_mixture_refuses_a_family_without_its_bank():
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1)])
-def test_mixture_refuses_weights_that_are_none(weights):
+def test_mixture_refuses_invalid_weights(weights):
     with pytest.raises(ValueError, match="weights of the scenes"):
         SceneMixture(*weights)
 
 
-def test_heldout_goes_round_its_kinds_in_range_and_seeded():
+def test_heldout_cycles_through_its_kinds():
     count = 2 * len(HELDOUT_KINDS)
     drawn = [heldout(seed, 48) for seed in range(count)]
     assert [scene.kind for scene in drawn] == list(HELDOUT_KINDS) * 2
@@ -277,7 +277,7 @@ def test_heldout_goes_round_its_kinds_in_range_and_seeded():
         assert np.abs(binned - drawn[seed][0]).mean() < 0.02
 
 
-def test_heldout_lies_at_every_angle_in_two_directions_and_tells_which():
+def test_heldout_has_uniform_orientations_and_returns_them():
     drawn = [heldout(seed, 48) for seed in range(4 * len(HELDOUT_KINDS))]
     # Rows go down and y points up: the view angle is minus the direction in the image.
     images, wires = np.stack([scene.image for scene in drawn]), np.array([s.wires_rad for s in drawn])
@@ -292,12 +292,12 @@ def test_heldout_lies_at_every_angle_in_two_directions_and_tells_which():
 
 
 @pytest.mark.parametrize(("seed", "n"), [(-1, 64), (0, 4)])
-def test_heldout_refuses(seed, n):
+def test_heldout_refuses_invalid_arguments(seed, n):
     with pytest.raises(ValueError, match="expected a seed"):
         heldout(seed, n)
 
 
-def test_training_never_sees_the_heldout_generator():
+def test_training_does_not_import_the_heldout_generator():
     package = pathlib.Path(pfitre_jax.__file__).parent
     for folder in ("twin", "training"):
         for file in (package / folder).rglob("*.py"):

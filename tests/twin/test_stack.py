@@ -34,8 +34,8 @@ def test_a_row_is_the_mean_over_its_height(seed):
     assert np.ptp(np.asarray(coarse)) > 0.1, "one layer only: nothing was checked"
 
 
-def test_rows_in_one_layer_are_its_scene():
-    """Thin rows of which most lie within a layer: the values of the scenes, no others, fill most of it."""
+def test_rows_within_a_layer_show_its_scene():
+    """Most thin rows lie within one layer, so that most values are those of the scenes."""
     volume = np.asarray(jax.jit(lambda key: stack(flat, key, 200, N, 0.002))(jax.random.key(5)))
     k_scenes, _ = jax.random.split(jax.random.key(5))
     values = np.asarray(jax.vmap(flat)(jax.random.split(k_scenes, 5)))[:, 0, 0]
@@ -50,7 +50,7 @@ def test_rows_in_one_layer_are_its_scene():
     assert order == sorted(order) and len(set(order)) > 1
 
 
-def test_volumes_of_both_kinds_are_drawn_as_often(monkeypatch):
+def test_both_kinds_of_volumes_are_drawn_equally_often(monkeypatch):
     monkeypatch.setattr(mixture, "circuits3d", lambda key, rows, n, spacing: jnp.zeros((rows, n, n)))
     monkeypatch.setattr(mixture, "stack", lambda scene, key, rows, n, spacing: jnp.ones((rows, n, n)))
     keys = jax.random.split(jax.random.key(0), 400)

@@ -29,20 +29,20 @@ def write(path):
 
 
 @pytest.mark.parametrize("name", ["array.npz", "bits.npz", "array.npy", "stack.tif"])
-def test_labels_come_back_from_every_kind_of_file(tmp_path, name):
+def test_labels_are_read_from_every_file_format(tmp_path, name):
     volume = read_volume(write(tmp_path / name))
     assert volume.labels == 2
     np.testing.assert_array_equal(volume.values, BALL == 3)
 
 
-def test_many_values_are_greys(tmp_path):
+def test_many_values_are_read_as_gray_values(tmp_path):
     np.save(tmp_path / "ramp.npy", np.arange(4000, dtype=np.float32).reshape(10, 20, 20))
     volume = read_volume(tmp_path / "ramp.npy")
     assert volume.labels is None
     np.testing.assert_allclose(volume.values.ravel(), np.linspace(0, 1, 4000), atol=0.005)
 
 
-def test_slices_go_along_each_axis():
+def test_slices_are_taken_along_each_axis():
     values = np.zeros((30, 30, 30), np.uint8)
     values[:, :, 15:] = 1
     values[:, 15:, :] += 1
@@ -83,14 +83,14 @@ def test_real_volumes_are_read(data_dir):
     assert read_volume(data_dir / "battery_images/superres_SEM_lr_input.npz").labels == 2
 
 
-def test_a_bank_is_seeded(tmp_path):
+def test_a_bank_depends_on_its_seed_only(tmp_path):
     path = write(tmp_path / "array.npz")
     first, again, other = (np.asarray(bank([path], 4, 24, seed).tiles) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == (4, 24, 24) and (first != other).any()
 
 
-def test_what_is_no_volume_is_refused(tmp_path, monkeypatch):
+def test_other_files_are_refused(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no volume at"):
         read_volume(tmp_path / "none.npy")
     np.save(tmp_path / "flat.npy", np.zeros((4, 4)))
