@@ -114,7 +114,7 @@ METHODS = {
 }
 
 
-#: Of which another one takes nearly the same way.
+#: Solvers that run nearly the same code as another one in the list.
 VARIANTS = ("fista-dtv", "hqs-initial", "hqs-unrolled", "anderson-sirt", "pnp-fista", "null-space")
 #: Compiled of what others of the list have too.
 WRAPPED = (

@@ -328,7 +328,7 @@ def _(folder):
     return ["scan.h5"]
 
 
-@case("HDF5, a huge volume in the place of a stack", "declares")
+@case("HDF5, a huge volume instead of a stack", "declares")
 def _(folder):
     write_hdf5(folder, data=None)
     with h5py.File(folder / "scan.h5", "a") as file:
@@ -483,7 +483,7 @@ def _(folder):
     return write_npz(folder, flat=np.array([Bomb()], dtype=object), dark=STACK[0])
 
 
-@case("npz, a pickle in the place of an array", "damaged")
+@case("npz, a pickle instead of an array", "damaged")
 def _(folder):
     return write_members(folder, SCAN_MEMBERS | {"projections.npy": pickle.dumps(Bomb())})
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def random_like(tree, seed: int):
-    """Standard normal values in the place of each floating-point leaf; None, and integers, are left out."""
+    """Standard normal values for each floating-point leaf; None, and integers, are left out."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(np.shape(a)), jnp.result_type(a)), tree)
 
