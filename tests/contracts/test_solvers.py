@@ -116,7 +116,7 @@ METHODS = {
 
 #: Solvers that run nearly the same code as another one in the list.
 VARIANTS = ("fista-dtv", "hqs-initial", "hqs-unrolled", "anderson-sirt", "pnp-fista", "null-space")
-#: Compiled of what others of the list have too.
+#: Solvers that are composed of parts which other solvers in the list have too.
 WRAPPED = (
     "hqs-alternating",
     "self-calibrated-sirt",
