@@ -265,7 +265,7 @@ def test_real_samples_runs_at_its_tiny_preset(data_dir, tmp_path):
     [baseline, prior] = by_name
     assert baseline == "fista-tv" and prior.startswith("circuits ") and set(beside) == set(by_name)
     assert 0 < by_name[prior]["error"] < 1 and 10 < beside[prior]["psnr"] < 50
-    assert f"| | fista-tv | {prior} |" in (tmp_path / "real_samples.md").read_text()
+    assert f"| sample | fista-tv | {prior} |" in (tmp_path / "real_samples.md").read_text()
 
 
 @pytest.mark.slow

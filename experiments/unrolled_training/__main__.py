@@ -147,6 +147,7 @@ def fit(variant: str, prior: NetworkPrior, config: Config) -> tuple[dict, float]
     optimiser = make_optimiser(
         dataclasses.replace(OPTIMISATION, method=optimiser_name),
         (Stage(steps, config.fine_rate, warm_up=max(1, steps // 10)),),
+        stacked_axes=lambda parameters: 0,
     )
     differentiate = "implicit" if variant == "equilibrium" else "checkpoint"
     params = initial_params(variant, prior, config)

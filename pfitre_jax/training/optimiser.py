@@ -43,8 +43,21 @@ class Optimiser:
         return optax.apply_updates(parameters, updates), moments
 
 
-def make_optimiser(settings: Optimisation, stages: Sequence[Stage]) -> Optimiser:
-    """Returns the optimiser; each stage has a warm-up and a cosine decay of the learning rate."""
+def _stacked_axes(parameters: TrainableParameters) -> int:
+    return parameters.stacked_axes
+
+
+def make_optimiser(
+    settings: Optimisation, stages: Sequence[Stage], stacked_axes: Callable[[Any], int] = _stacked_axes
+) -> Optimiser:
+    """Returns the optimiser; each stage has a warm-up and a cosine decay of the learning rate.
+
+    Args:
+        settings: The transformation and its settings.
+        stages: Stages in the order of the training.
+        stacked_axes: Returns the number of leading axes of each kernel whose entries are separate kernels,
+            which Muon needs; for other parameters than :class:`TrainableParameters`.
+    """
     schedule = optax.join_schedules(
         [
             optax.warmup_cosine_decay_schedule(
@@ -54,7 +67,7 @@ def make_optimiser(settings: Optimisation, stages: Sequence[Stage]) -> Optimiser
         ],
         list(itertools.accumulate(s.steps for s in stages))[:-1],
     )
-    transform = {"adamw": _adamw, "muon": _muon}[settings.method](settings)
+    transform = _muon(settings, stacked_axes) if settings.method == "muon" else _adamw(settings)
     return Optimiser(optax.chain(optax.clip_by_global_norm(settings.clip), transform), schedule)
 
 
@@ -62,19 +75,19 @@ def _adamw(settings: Optimisation) -> optax.GradientTransformation:
     return optax.adamw(1.0, weight_decay=settings.weight_decay)
 
 
-def _muon(settings: Optimisation) -> optax.GradientTransformation:
+def _muon(settings: Optimisation, stacked_axes: Callable[[Any], int]) -> optax.GradientTransformation:
+    def matrix_dimensions(parameters):
+        return jax.tree.map(
+            functools.partial(_matrix_dimension, stacked=stacked_axes(parameters)), parameters
+        )
+
     # Updates have the size of AdamW's (rms 0.2), so that both take the same learning rates.
     return optax.contrib.muon(
         1.0,
         weight_decay=settings.weight_decay,
-        muon_weight_dimension_numbers=_matrix_dimensions,
+        muon_weight_dimension_numbers=matrix_dimensions,
         consistent_rms=0.2,
     )
-
-
-def _matrix_dimensions(parameters: TrainableParameters) -> TrainableParameters:
-    """Returns :func:`_matrix_dimension` of every parameter."""
-    return jax.tree.map(functools.partial(_matrix_dimension, stacked=parameters.stacked_axes), parameters)
 
 
 def _matrix_dimension(kernel: Array, stacked: int) -> optax.contrib.MuonDimensionNumbers | None:
