@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import pytest
 
 SUITE = Path(__file__).parents[1] / "contracts" / "test_solvers.py"
@@ -39,6 +40,8 @@ def check_solver(method, name: str, only: str = "") -> bool:
     Raises:
         ValueError: If no test ran.
     """
+    # The suite stays imported between calls. A program compiled for another solver must not be used for this one.
+    jax.clear_caches()
     expression = " and ".join([name, *only.split()])
     # Without the options of the whole suite (processes, durations). Assertions stay plain: modules that a
     # notebook has imported cannot be rewritten.
