@@ -40,7 +40,7 @@ def check_solver(method, name: str, only: str = "") -> bool:
     Raises:
         ValueError: If no test ran.
     """
-    # The suite stays imported between calls. A program compiled for another solver must not be used for this one.
+    # The suite stays imported between calls: no program that was compiled for another solver may be used.
     jax.clear_caches()
     expression = " and ".join([name, *only.split()])
     # Without the options of the whole suite (processes, durations). Assertions stay plain: modules that a
