@@ -353,7 +353,7 @@ def test_alignment_runs_at_its_tiny_preset(tmp_path):
 
 @pytest.mark.slow
 def test_slow_drift_runs_at_its_tiny_preset(tmp_path):
-    results = run("slow_drift", tmp_path, tmp_path)["0.4"]["1"]
+    results = run("slow_drift", tmp_path, tmp_path)["0.1"]["1"]
     drift, each = (results[state]["motion_error"]["shifts"] for state in ("--align --drift", "--align"))
     assert drift < each and results["uncorrected"]["fista-tv"] < results["no motion"]["fista-tv"]
 

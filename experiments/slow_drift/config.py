@@ -36,5 +36,5 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    "tiny": Config(seeds=(1,), scans=VolumeScans(size=40, rows=8, views=20, noise=0.0), noise=(0.4,)),
+    "tiny": Config(seeds=(1,), scans=VolumeScans(size=40, rows=8, views=20, noise=0.0), noise=(0.1,)),
 }

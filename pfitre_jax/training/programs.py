@@ -138,7 +138,9 @@ class Programs:
             statistics.extend(np.asarray(_statistics(result)).tolist())
             x = np.asarray(batch.iterate.x)
             change = np.asarray(self._iterate(state.average, batch)[1]) - x
-            changes.extend(np.linalg.norm(change, axis=(1, 2)) / np.linalg.norm(x, axis=(1, 2)))
+            norms = np.linalg.norm(x, axis=(1, 2))
+            filled = norms > 0
+            changes.extend(np.linalg.norm(change[filled], axis=(1, 2)) / norms[filled])
             if not images:
                 images = {"truth": batch.truth, "start": first.iterate.x, "network": z, "result": result}
         scores = {

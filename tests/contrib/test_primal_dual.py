@@ -56,7 +56,8 @@ def test_untrained_method_returns_the_initial_image():
     problem, _ = scan()
     zero = jnp.zeros((N, N))
     start = jax.jit(lambda p: data_step(p, zero, SCALE_RHO, zero, iterations=8))(problem)
-    np.testing.assert_allclose(solve(created(), problem, 3), start, atol=1e-6)
+    # Two compiled programs round differently in single precision.
+    np.testing.assert_allclose(solve(created(), problem, 3), start, atol=1e-4)
     np.testing.assert_array_equal(solve(created(start_iterations=0), problem, 3), 0)
 
 

@@ -270,7 +270,8 @@ def test_idempotence_and_consistency_agree_with_their_definition(name, batch, tr
         sizes = [np.linalg.norm(np.asarray(y)) for y in batch.sinograms]
         term = np.mean([np.linalg.norm(m) / s for m, s in zip(residuals, sizes, strict=True)])
     else:
-        again = dataclasses.replace(batch, iterate=Iterate(z, jnp.stack(residuals)))
+        iterate = dataclasses.replace(batch.iterate, x=z, residual=jnp.stack(residuals))
+        again = dataclasses.replace(batch, iterate=iterate)
         term = np.abs(np.asarray(propose(prior, again)) - np.asarray(z)).mean()
     assert term > 1e-3
     np.testing.assert_allclose(metrics["loss"] - trained[1][-1]["loss"], 0.5 * term, rtol=2e-3)
