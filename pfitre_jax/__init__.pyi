@@ -1,6 +1,7 @@
 from . import contrib, evaluation, interfaces, metrics, priors, solvers, training, trust, twin
 from .data.motion import Motion
 from .data.scan import Scan
+from .estimation.air import with_air
 from .estimation.alignment import Alignment, align
 from .geometry import ParallelGeometry, Wedge
 from .operators.fbp import fbp
@@ -42,6 +43,7 @@ __all__ = [
     "training",
     "trust",
     "twin",
+    "with_air",
     "with_center",
     "with_roll",
 ]

@@ -31,6 +31,7 @@ def adapt(
     mask_nan: options.MaskNan = False,
     center: options.Center = "auto",
     roll: options.Roll = "0",
+    air: options.Air = "auto",
     prior: Annotated[str, option("--prior", "NAME|PATH", "Prior to start from.", METHOD)] = "circuits",
     out: Annotated[
         Path,
@@ -80,6 +81,7 @@ def adapt(
         views=views,
         exclude_views=exclude_views,
         mask_nan=mask_nan,
+        air=options.parse_air(air),
     )
     if rows is not None:
         loaded.select_rows(rows)

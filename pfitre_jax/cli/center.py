@@ -32,6 +32,7 @@ def center(
     ] = None,
     center: options.Center = "auto",
     roll: options.Roll = "0",
+    air: options.Air = "auto",
     try_: Annotated[
         str | None,
         option(
@@ -104,6 +105,7 @@ def center(
         views=views,
         exclude_views=exclude_views,
         mask_nan=mask_nan,
+        air=options.parse_air(air),
     )
     if values is None:
         _print_estimates(loaded, center_value)

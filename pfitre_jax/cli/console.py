@@ -94,11 +94,13 @@ def progress_bar(description: str, unit: str = "rows", transient: bool = False) 
 
 
 def describe_scan(scan: Any) -> str:
-    """Returns shape, missing wedge, centre and roll of a scan in one line."""
+    """Returns shape, missing wedge, centre, roll and air level of a scan in one line."""
     wedge = scan.wedge
     center = scan.provenance.get("center", f"{scan.center:g}")
     roll = scan.provenance.get("roll", f"{scan.roll_deg:g} degrees")
+    air = f"; air level {scan.provenance['air']}, subtracted" if "air" in scan.provenance else ""
     return (
         f"{scan.views} views x {scan.rows} rows x {scan.columns} columns, missing wedge "
-        f"{wedge.width_deg:.0f} degrees wide at {wedge.center_deg:.0f} degrees; center {center}; roll {roll}"
+        f"{wedge.width_deg:.0f} degrees wide at {wedge.center_deg:.0f} degrees; center {center}; "
+        f"roll {roll}{air}"
     )

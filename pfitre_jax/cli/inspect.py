@@ -29,6 +29,7 @@ def inspect(
     angle_unit: options.AngleUnit = None,
     data: options.Data = None,
     mask_nan: options.MaskNan = False,
+    air: options.Air = "auto",
     out: Annotated[
         Path | None,
         option("--out", "PNG", "Save a picture of a view, a sinogram and the view angles.", OUTPUT, "none"),
@@ -49,7 +50,14 @@ def inspect(
         if out.suffix.lower() != ".png":
             raise ValueError(f"--out is {out}; expected a file name that ends in .png")
         check_output_folder(out.parent)
-    loaded = api.load_scan(scan, angles=angles, angle_unit=angle_unit, data=data, mask_nan=mask_nan)
+    loaded = api.load_scan(
+        scan,
+        angles=angles,
+        angle_unit=angle_unit,
+        data=data,
+        mask_nan=mask_nan,
+        air=options.parse_air(air),
+    )
     truncated = truncated_views(loaded)
     facts = _facts(scan, loaded, truncated)
     print_facts(facts)
@@ -64,7 +72,7 @@ def inspect(
                 loaded.mask,
                 loaded.theta_rad,
                 loaded.wedge,
-                edge_signal=edge_signal(loaded),
+                edge_signal=edge_signal(loaded).value,
                 title=scan.name,
                 facts=[f"{name}: {facts[name]}" for name in _PICTURE_FACTS],
             )
@@ -86,6 +94,7 @@ def _facts(path: Path, scan: Scan, truncated: np.ndarray) -> dict[str, str]:
         "angles": f"{theta_deg.min():g} to {theta_deg.max():g} degrees",
         "missing wedge": missing if wedge.width_rad else "none",
         "line integrals": f"{valid.min():.4g} to {valid.max():.4g}, median {np.median(valid):.4g}",
+        "air level": f"{scan.provenance['air']}, subtracted" if "air" in scan.provenance else "0",
         "center": scan.provenance.get("center", "not in the file"),
         "invalid bins": f"{int(invalid.sum())} ({100 * invalid.mean():.2f}%) in "
         f"{int(invalid.any(axis=(1, 2)).sum())} views",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -228,6 +229,16 @@ Joint = Annotated[
 
 # Data model
 
+Air = Annotated[
+    str,
+    option(
+        "--air",
+        "VALUE|auto|none",
+        "Line integral of the air beside the sample, subtracted from all bins. 'auto' estimates it where the "
+        "edges of all views agree on a level other than 0; 'none' subtracts nothing.",
+        DATA_MODEL,
+    ),
+]
 Robust = Annotated[
     Literal["huber", "student-t", "views"] | None,
     option(
@@ -354,6 +365,24 @@ def parse_number(text: str | None, name: str, auto: Any) -> Any:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} is {text!r}; expected a number or 'auto'") from None
+
+
+def parse_air(text: str) -> float | str:
+    """Returns the number in ``text``, or the word "auto" or "none".
+
+    Raises:
+        ValueError: For any other text.
+    """
+    word = text.strip().lower()
+    if word in ("auto", "none"):
+        return word
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise ValueError(f"--air is {text!r}; expected a line integral (a finite number), 'auto' or 'none'")
+    return level
 
 
 def parse_values(text: str) -> np.ndarray:

@@ -46,6 +46,7 @@ def recon(
     rho: options.Rho = None,
     tv_weight: options.TVWeight = None,
     joint: options.Joint = False,
+    air: options.Air = "auto",
     robust: options.Robust = None,
     photons: options.Photons = None,
     stripes: options.Stripes = False,
@@ -117,6 +118,7 @@ def recon(
         "views": views,
         "exclude_views": exclude_views,
         "mask_nan": mask_nan,
+        "air": options.parse_air(air),
     }
     identity = checkpoint.identify(
         {"scan": source, "angles": angles, "alignment": alignment},

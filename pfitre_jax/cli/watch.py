@@ -69,6 +69,7 @@ def watch(
     rho: options.Rho = None,
     tv_weight: options.TVWeight = None,
     joint: options.Joint = False,
+    air: options.Air = "auto",
     out: Annotated[
         Path,
         option(
@@ -104,6 +105,7 @@ def watch(
             raise ValueError(f"{name} is {value:g}; expected more than 0")
     if joint and rows is None:
         raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
+    level = options.parse_air(air)
     check_output_folder(out, ["live.png", "live.tif"])
     if not scan.exists():
         raise FileNotFoundError(
@@ -115,6 +117,7 @@ def watch(
     from pfitre_jax.data.readers.growing import GrowingScan
     from pfitre_jax.data.selection import parse_slice
     from pfitre_jax.data.tiff_output import write_tiff
+    from pfitre_jax.estimation.air import with_air
     from pfitre_jax.reconstruction import live, methods
 
     settings = methods.Settings.create(
@@ -150,7 +153,7 @@ def watch(
             # The file is locked by its writer; the next check will read it.
             time.sleep(poll)
             continue
-        loaded = to_scan(raw, center=center)
+        loaded = with_air(to_scan(raw, center=center), level)
         if joint and loaded.rows < 2:
             raise ValueError(f"--joint with --rows {rows} is one row; expected two or more")
         with computation():

@@ -1,4 +1,5 @@
 from .air import subtract_air as subtract_air
+from .air import subtract_edge_lines as subtract_edge_lines
 from .atomic_write import check_output_folder as check_output_folder
 from .atomic_write import write_files as write_files
 from .json_values import jsonable as jsonable

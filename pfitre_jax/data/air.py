@@ -1,6 +1,8 @@
-"""Correction of the air beside the sample."""
+"""Correction of the air beside the sample: a constant level, or a beam that changed between views."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
@@ -8,11 +10,27 @@ from pfitre_jax.data.overview import EDGE_COLUMNS, edge_bins
 from pfitre_jax.data.scan import Scan
 
 
-def subtract_air(scan: Scan, columns: int = EDGE_COLUMNS) -> Scan:
+def subtract_air(scan: Scan, level: float) -> Scan:
+    """Subtracts a constant from every valid bin; a scan that is read on demand stays in its file.
+
+    Args:
+        scan: The scan.
+        level: Line integral of the air, see :func:`pfitre_jax.estimation.air.estimate_air`.
+
+    Raises:
+        ValueError: The level is not finite.
+    """
+    if not np.isfinite(level):
+        raise ValueError(f"the air level is {level!r}; expected a finite line integral")
+    return dataclasses.replace(scan, source=scan.source.subtract(level)) if level else scan
+
+
+def subtract_edge_lines(scan: Scan, columns: int = EDGE_COLUMNS) -> Scan:
     """Brings the air beside the sample to 0, for a beam that changed since the flat was taken.
 
     In each row of each view, subtracts the straight line through the means of the outermost valid columns at
-    both edges. This is correct only if the sample stays inside the field of view.
+    both edges. This is correct only if the sample stays inside the field of view. It amplifies noise, so that
+    it serves the search of the rotation axis and not the reconstruction.
 
     Args:
         scan: The scan.

@@ -148,7 +148,9 @@ def open_lazily(
             strongest.update(row, projections[:, index], mask[:, index])
         progress(block.stop, rows)
     overview = Overview.join(parts)
-    check_content(bool(overview.valid.any()), bool(overview.signal.any() or overview.edge.any()))
+    check_content(
+        bool(overview.valid.any()), bool(overview.signal.any() or np.nan_to_num(overview.bins).any())
+    )
     kept |= strongest.kept
     source = dataclasses.replace(source, kept=dict(sorted(kept.items())), summary=overview)
     return dataclasses.replace(scan, source=source)

@@ -47,6 +47,10 @@ class RowSource(Protocol):
         projections, mask = self.read(slice(0, self.shape[1]))
         return ArrayRows(projections[indices], mask[indices])
 
+    def subtract(self, level: float) -> RowSource:
+        """A source of the same rows with ``level`` subtracted from every valid bin."""
+        return OffsetRows(self, float(level))
+
     def take_rows(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Line integrals and mask (views, n, columns) of rows that need not be neighbours."""
         rows = [self.read(slice(int(row), int(row) + 1)) for row in indices]
@@ -80,6 +84,52 @@ class ArrayRows(RowSource):
         """Views of the arrays, without a copy."""
         return self.projections[:, rows], self.mask[:, rows]
 
+    def subtract(self, level: float) -> RowSource:
+        """Rows in memory with ``level`` subtracted from every valid bin."""
+        return ArrayRows(_subtract(self.projections, self.mask, level), self.mask)
+
     def take_rows(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Line integrals and mask (views, n, columns) of rows that need not be neighbours."""
         return self.projections[:, indices], self.mask[:, indices]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OffsetRows(RowSource):
+    """Rows of another source with a constant subtracted from every valid bin when they are read.
+
+    Attributes:
+        source: The other source.
+        level: The constant, a line integral.
+    """
+
+    source: RowSource
+    level: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of views, rows and columns."""
+        return self.source.shape
+
+    @property
+    def rows_in_memory(self) -> np.ndarray:
+        """(n,), those of the other source."""
+        return self.source.rows_in_memory
+
+    @property
+    def overview(self) -> Overview:
+        """Overview of all rows, from that of the other source."""
+        return self.source.overview.subtract(self.level)
+
+    def read(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Line integrals (views, n, columns) float32, 0 where invalid, and which are valid, bool."""
+        projections, mask = self.source.read(rows)
+        return _subtract(projections, mask, self.level), mask
+
+    def take_views(self, indices: np.ndarray | slice) -> RowSource:
+        """The same rows with only the views with these indices."""
+        return OffsetRows(self.source.take_views(indices), self.level)
+
+
+def _subtract(projections: np.ndarray, mask: np.ndarray, level: float) -> np.ndarray:
+    """``projections - level`` where the bin is valid, else 0."""
+    return np.where(mask, projections - np.float32(level), np.float32(0))

@@ -1,3 +1,5 @@
+from .air import estimate_air as estimate_air
+from .air import with_air as with_air
 from .alignment import Alignment as Alignment
 from .alignment import align as align
 from .alignment import register as register

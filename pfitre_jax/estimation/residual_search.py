@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from pfitre_jax.data.air import subtract_air
+from pfitre_jax.data.air import subtract_edge_lines
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.truncation import truncated_views
 from pfitre_jax.estimation.binning import bin_down
@@ -30,7 +30,7 @@ def searched_scan(scan: Scan) -> Scan:
     truncated = truncated_views(scan)
     if scan.provenance.get("data") in ("counts", "transmission") and truncated.size == 0:
         # A beam that changed since the flat looks like matter all over the detector.
-        scan = subtract_air(scan)
+        scan = subtract_edge_lines(scan)
     keep = np.setdiff1d(np.arange(scan.views), truncated)
     keep = keep if keep.size > scan.views / 2 else np.arange(scan.views)
     return scan.take_views(keep[:: -(-keep.size // VIEWS)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pfitre_jax.data.overview import Overview
+from pfitre_jax.data.overview import Overview, smoothed_peak
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.truncation import TRUNCATION_FRACTION, truncated_views
+from pfitre_jax.data.truncation import TRUNCATION_ERRORS, TRUNCATION_FRACTION, truncated_views
 from pfitre_jax.geometry import ParallelGeometry
 
 #: Side of the largest extended image, in units of the detector's columns.
@@ -27,7 +27,7 @@ def scan_support(scan: Scan) -> tuple[Float[np.ndarray, "ny nx"], Bool[np.ndarra
         field of view.
     """
     truncated = np.isin(np.arange(scan.views), truncated_views(scan))
-    extended = truncated.any() or _signal_beyond_disc(scan.geometry(), scan.overview) > TRUNCATION_FRACTION
+    extended = truncated.any() or _signal_beyond_disc(scan.geometry(), scan.overview)
     return image_support(scan.geometry(), truncated if extended else None), truncated
 
 
@@ -83,14 +83,16 @@ def field_of_view(geometry: ParallelGeometry) -> int:
     return geometry.columns + 2 * (int(np.ceil(max(reach - geometry.columns / 2, 0))) + MARGIN)
 
 
-def _signal_beyond_disc(geometry: ParallelGeometry, overview: Overview) -> float:
-    """Largest mean signal of a view outside the shadow of the disc, relative to the view's maximum."""
+def _signal_beyond_disc(geometry: ParallelGeometry, overview: Overview) -> bool:
+    """Whether a view has signal outside the shadow of the disc, as much as that of a truncated view."""
     distance = np.abs(np.arange(geometry.columns) - float(geometry.center))
     outside = distance > float(geometry.disc_radius) + 1
     valid = overview.valid[:, outside].sum(axis=1)
     signal = overview.signal[:, outside].sum(axis=1) / np.maximum(valid, 1)
-    highest = overview.profile.max(axis=1)
-    return float(np.max(np.where(highest > 0, signal / np.where(highest > 0, highest, 1), 0)))
+    error = overview.noise / np.sqrt(np.maximum(valid, 1))
+    highest = smoothed_peak(overview.profile)
+    threshold = np.maximum(TRUNCATION_FRACTION * highest, TRUNCATION_ERRORS * error)
+    return bool(np.any((highest > 0) & (signal > threshold)))
 
 
 def _pixel_grid(size: int) -> tuple[Float[np.ndarray, "1 size"], Float[np.ndarray, "size 1"]]:

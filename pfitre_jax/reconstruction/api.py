@@ -17,6 +17,7 @@ from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import resolve_rows, resolve_views
 from pfitre_jax.estimation import opposite_views, residual_search
+from pfitre_jax.estimation.air import check_air, with_air
 from pfitre_jax.estimation.calibrate import sample_rows
 from pfitre_jax.estimation.center import find_center
 from pfitre_jax.estimation.roll import find_roll
@@ -38,6 +39,7 @@ def load_scan(
     data: str | None = None,
     center: float | str | None = None,
     roll: float | str = 0.0,
+    air: float | str | None = "auto",
     pixel_size: float | None = None,
     views: slice | str | None = None,
     exclude_views: slice | str | None = None,
@@ -55,6 +57,8 @@ def load_scan(
         center: Detector index of the rotation axis. None or "auto": the value in the file; without one,
             :func:`reconstruct` estimates it.
         roll: In-plane roll of the rotation axis, degrees, which is corrected; "auto" estimates it.
+        air: Line integral of the air beside the sample, which is subtracted; "auto" estimates it
+            (:func:`pfitre_jax.estimation.air.estimate_air`); None or "none" subtracts nothing.
         pixel_size: Size of a detector bin, micrometres.
         views: Views to use, ``slice`` or "A:B[:S]", counted as in the file.
         exclude_views: Views not to use, counted as in the file.
@@ -68,12 +72,13 @@ def load_scan(
     center_value = _center(center)
     if not isinstance(roll, numbers.Real) and roll != "auto":
         raise ValueError(f"roll is {roll!r}; expected a number or 'auto'")
+    check_air(air)
     raw = read_raw(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
     scan = scan.select_views(slice(None) if views is None else views, exclude_views)
     if isinstance(roll, str):
-        return with_roll(scan)
-    return correct_roll(scan, roll) if roll else scan
+        return with_roll(with_air(scan, air))
+    return with_air(correct_roll(scan, roll) if roll else scan, air)
 
 
 def open_scan(
@@ -84,6 +89,7 @@ def open_scan(
     data: str | None = None,
     center: float | str | None = None,
     roll: float = 0.0,
+    air: float | str | None = "auto",
     pixel_size: float | None = None,
     views: slice | str | None = None,
     exclude_views: slice | str | None = None,
@@ -101,6 +107,7 @@ def open_scan(
         data: "counts", "transmission" or "absorption".
         center: Detector index of the rotation axis, None or "auto".
         roll: In-plane roll of the rotation axis, degrees; it must be known.
+        air: Line integral of the air beside the sample, "auto" or "none".
         pixel_size: Size of a detector bin, micrometres.
         views: Views to use.
         exclude_views: Views not to use.
@@ -115,10 +122,11 @@ def open_scan(
     center_value = _center(center)
     if not isinstance(roll, numbers.Real):
         raise ValueError(f"roll is {roll!r}; expected a number, because the scan is not read into memory")
+    check_air(air)
     raw = open_raw(path, angles, angle_unit, data)
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
-    return open_lazily(
+    scan = open_lazily(
         raw,
         used_views=resolve_views(views, exclude_views, raw.projections.shape[0]),
         center=center_value,
@@ -129,6 +137,7 @@ def open_scan(
         strongest_rows=residual_search.ROWS,
         progress=progress,
     )
+    return with_air(scan, air)
 
 
 def reconstruct(

@@ -1,7 +1,10 @@
 """Tests of ``pfitre inspect``."""
 
+import json
 import sys
 
+import numpy as np
+from analytic import CENTER, THETA_DEG, disc_stack
 from pfitre_command import pfitre
 
 
@@ -19,3 +22,31 @@ def test_a_broken_installation_is_a_failure_without_traceback(folder, monkeypatc
     done = pfitre("inspect", folder / "scan.npz")
     assert done.exit_code == 1 and done.stderr.startswith("error: ModuleNotFoundError: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_air_level_is_reported_and_recorded(folder, tmp_path):
+    """Air at 3% of the maximum: stated by inspect, subtracted and recorded by recon unless --air none."""
+    stack = np.pad(disc_stack([[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]), ((0, 0), (0, 0), (4, 4)))
+    level = 0.03 * stack.max()
+    scan = tmp_path / "air.npz"
+    np.savez(scan, projections=stack + level, theta_deg=THETA_DEG, center=CENTER + 4)
+    done = pfitre("inspect", scan)
+    assert f"{level:.4g}, estimated from the edges of the detector, subtracted" in done.stdout
+    assert "truncated views  none" in done.stdout
+    without = pfitre("inspect", scan, "--air", "none")
+    assert "air level        0\n" in without.stdout and "truncated views  0-19" in without.stdout
+    summaries = {}
+    for air in ("auto", "none", f"{level}"):
+        out = tmp_path / f"out_{air}"
+        arguments = ("--method", "fbp", "--rows", "1:2", "--air", air)
+        done = pfitre("recon", scan, *arguments, "--out", out)
+        assert done.exit_code == 0, done.output
+        summaries[air] = json.loads((out / "summary.json").read_text())
+        assert ("air level" in done.stderr) == (air != "none")
+        assert summaries[air]["identity"]["air"] == (level if air not in ("auto", "none") else air)
+    assert summaries["auto"]["scan"]["air"].startswith(f"{level:.4g}, estimated")
+    assert "air" not in summaries["none"]["scan"]
+    assert summaries[f"{level}"]["scan"]["air"] == f"{level:.4g}, supplied"
+    # Another level is another result.
+    refused = pfitre("recon", scan, *arguments[:-1], "none", "--out", out)
+    assert refused.exit_code == 2 and "air" in refused.stderr

@@ -45,6 +45,7 @@ BAD = {
     "centre that is no number": (f"{GOOD} --center left", "--center is 'left'; expected a number or 'auto'"),
     "rho that is no number": (f"{GOOD} --rho much", "--rho is 'much'; expected a number or 'auto'"),
     "roll that is no number": (f"{GOOD} --roll much", "--roll is 'much'"),
+    "air that is no number": (f"{GOOD} --air thin", "--air is 'thin'; expected a line integral"),
     "rows outside the scan": (f"{GOOD} --rows 1:9", "lie outside the scan; expected A:B within 0:3"),
     "no rows": (f"{GOOD} --rows 2:2", "are empty"),
     "rows that are no selection": (f"{GOOD} --rows two", "is not a selection"),
