@@ -3,7 +3,7 @@
 A beam that changed since its flat, or a background, adds a constant to every line integral. As matter, it
 would fill the field of view of every view. The edges show it where the sample leaves them free: they are then
 equal in all views, in all rows and at both sides. Matter at the edges is not: a cylinder that overfills the
-field is steep there, a plate grows with ``1 / cos(theta)``, and an irregular sample differs from view to view.
+field is steep there, a plate grows with ``1 / cos(theta)``, and an irregular sample varies between views.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pfitre_jax.reconstruction.prior_check import check_prior
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.runtime.versions import package_versions
-from pfitre_jax.solvers.loop import Status
+from pfitre_jax.solvers.loop import SETTLED, Status
 
 #: Share of truncated views above which the data are probably not line integrals.
 MAX_TRUNCATED_SHARE = 0.8
@@ -134,6 +134,22 @@ class Plan:
         )
         return sinogram, np.where(mask[:, 0], predicted - sinogram, 0)
 
+    def _unconverged(self, block: RowBlock) -> np.ndarray:
+        """Indices of the rows in ``block`` that the method's tolerance should have stopped, and did not.
+
+        A row whose residual has settled and whose change is within twice the tolerance counts as converged:
+        more iterations only follow the noise.
+        """
+        tolerance, history = METHODS[self.settings.method].tolerance, block.residual_history
+        count = history.shape[1]
+        if tolerance == 0 or count == 0:
+            return np.zeros(0, int)
+        last = history[:, -1]
+        falling = np.abs(history[:, 9 * (count - 1) // 10] - last) > SETTLED * last
+        falling &= last > tolerance
+        unfinished = block.status == int(Status.ITERATIONS)
+        return np.flatnonzero(unfinished & (falling | (block.change_history[:, -1] > 2 * tolerance)))
+
     def _warnings(self, block: RowBlock) -> list[str]:
         warnings, scan, truncated = [], self.scan, self.calibration.truncated
         shape, row0 = self.image_shape, scan.row0 + block.rows.start
@@ -147,6 +163,16 @@ class Plan:
             warnings.append(
                 "nearly all views have signal at their edges: if these data are not line integrals, use "
                 "data='counts' or data='transmission'"
+            )
+        unconverged = self._unconverged(block)
+        if unconverged.size:
+            count = block.change_history.shape[1]
+            change = np.max(block.change_history[unconverged, -1])
+            warnings.append(
+                f"{unconverged.size} of {len(block)} rows did not converge in {count} iterations (rows "
+                f"{format_ranges(row0 + unconverged)}): the last one changed the image by "
+                f"{change:.1e}, relative (converged: {METHODS[self.settings.method].tolerance:.0e}); "
+                f"use iterations={3 * count}"
             )
         empty = np.flatnonzero(block.empty)
         if empty.size:

@@ -12,6 +12,7 @@ import tifffile
 from analytic import CENTER, COLUMNS, THETA, THETA_DEG, disc_stack
 
 import pfitre_jax as pf
+from pfitre_jax.cli.errors import in_options
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.interfaces import Card, Prior, PriorInfo
@@ -246,3 +247,22 @@ def test_importing_the_package_and_the_command_line_loads_no_jax():
     code = f"import sys, pfitre_jax, pfitre_jax.cli; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_method_that_stops_unconverged_says_so(scan):
+    """With the rows, the last change and the remedy, which the command line words as an option."""
+    few = pf.reconstruct(scan, "fista-tv", rows="1:3", weight=1e-4, iterations=5)
+    change = few.change_history[:, -1].max()
+    (warning,) = [text for text in few.warnings if "converge" in text]
+    for words in (
+        "2 of 2 rows did not converge in 5 iterations (rows 1-2)",
+        f"{change:.1e}",
+        "iterations=15",
+    ):
+        assert words in warning
+    assert "use --iterations 15" in in_options(warning)
+    converged = pf.reconstruct(scan, "fista-tv", rows="1:2", weight=1e-2, iterations=3000)
+    assert converged.iterations[0] < 3000
+    assert not any("converge" in text for text in converged.warnings)
+    # A method without a tolerance runs a fixed number of iterations.
+    assert not any("converge" in text for text in pf.reconstruct(scan, "cgls", iterations=3).warnings)

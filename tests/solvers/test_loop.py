@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.interfaces import Iterate, Solver
-from pfitre_jax.solvers.loop import Status, run
+from pfitre_jax.solvers.loop import SETTLED, Status, run
 
 X0 = jnp.array([[1.0, -2.0]])
 #: The relative changes of ``Affine()`` with ``b = 3`` from it fall below this at step 5.
@@ -91,6 +91,46 @@ def test_a_solver_can_delay_the_stopping_criterion():
         done = run(Patient(first=first), Offset(3.0), X0, iterations=50, tolerance=TOLERANCE)
         assert done.status == Status.CONVERGED and done.stats["iterations"] == last
     assert np.all(done.stats["change"][5:8] < TOLERANCE)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Still(Affine):
+    """An image that does not change, with the residual ``1/k + floor`` after step ``k``."""
+
+    floor: Any = 0.0
+
+    def step(self, problem, iterate, state):
+        residual = 1 / (state + 1.0) + self.floor
+        return Iterate(iterate.x, residual[None, None]), state + 1
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Later(Still):
+    """May not stop before step ``first``."""
+
+    first: Any = 2
+
+    def step(self, problem, iterate, state):
+        new, state = super().step(problem, iterate, state)
+        return dataclasses.replace(new, may_stop=state >= self.first), state
+
+
+@pytest.mark.parametrize("floor", [0.0, 1.0])
+def test_a_falling_residual_has_not_converged(floor):
+    """``1/k`` falls by 11% in each tenth of its iterations; above a floor it falls below 0.2% of it."""
+    done = run(Still(floor=floor), Offset(3.0), X0, iterations=200, tolerance=1e-4)
+    k = np.arange(1, 201)
+    residual = 1 / k + floor
+    fall = (residual[9 * (k - 1) // 10] - residual) / residual
+    # The first step has nothing to compare with.
+    expected = next((n for n in k[1:] if fall[n - 1] <= SETTLED), None)
+    assert done.stats["iterations"] == 1
+    patient = run(Later(first=2, floor=floor), Offset(3.0), X0, iterations=200, tolerance=1e-4)
+    assert patient.status == (Status.ITERATIONS if expected is None else Status.CONVERGED)
+    assert patient.stats["iterations"] == (expected or 200)
+    assert (expected is None) == (floor == 0)
 
 
 def test_zero_tolerance_never_stops():
