@@ -25,6 +25,10 @@ from pfitre_jax.estimation.residual_search import (
 
 #: Largest mismatch of opposite views at which they determine the centre without the residual.
 GOOD_MATCH = 0.02
+#: Standard deviation of the centre by the residual of one row, in bins of the search. Fitted to 38 simulated
+#: scans with 60 to 90 degrees missing, 1 to 16 rows and noise of 0.3 to 3%: 36 errors are within twice the
+#: stated uncertainty.
+ROW_ERROR = 0.4
 #: Largest mismatch of opposite views at which they are used where the residual does not determine the centre.
 FAIR_MATCH = 0.2
 
@@ -78,4 +82,4 @@ def _center_by_residual(scan: Scan, middle: float, reach: float) -> Estimate | N
         return None
     fine = on_detector(coarse[best] + step * np.linspace(-1, 1, 9))
     squares, power = search(fine, factor)
-    return smallest_residual(fine, squares, power, step, 0.02 * scan.columns)
+    return smallest_residual(fine, squares, power, step, 0.02 * scan.columns, ROW_ERROR * factor)

@@ -68,7 +68,12 @@ def residual_squares(
 
 
 def smallest_residual(
-    values: np.ndarray, squares: np.ndarray, power: float, reach: float, largest_uncertainty: float
+    values: np.ndarray,
+    squares: np.ndarray,
+    power: float,
+    reach: float,
+    largest_uncertainty: float,
+    row_error: float = 0.0,
 ) -> Estimate | None:
     """The value with the smallest residual; None if the residual is too flat or the rows disagree.
 
@@ -78,6 +83,7 @@ def smallest_residual(
         power: Squared norm of the data of all rows.
         reach: Distance from the minimum within which the residual must rise.
         largest_uncertainty: Uncertainty above which None is returned.
+        row_error: Standard deviation of the estimate of a row that the scatter of the rows does not show.
     """
     curve = np.sqrt(squares.sum(axis=1) / power)
     best = int(np.argmin(curve))
@@ -90,7 +96,7 @@ def smallest_residual(
     each = np.array([minimum_position(values, row) for row in squares.T])
     weight = np.maximum(squares.max(axis=0) - squares.min(axis=0), 1e-30)
     spread = np.sqrt(np.sum(weight * (each - value) ** 2) / weight.sum())
-    uncertainty = max(float(spread / np.sqrt(max(each.size, 1))), (values[1] - values[0]) / 10)
+    uncertainty = max(float(np.hypot(spread, row_error) / np.sqrt(each.size)), (values[1] - values[0]) / 10)
     if uncertainty > largest_uncertainty:
         return None
     return Estimate(value, "residual", float(uncertainty), values, curve, float(curve[best]))
