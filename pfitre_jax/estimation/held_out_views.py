@@ -1,0 +1,155 @@
+"""Prediction of views that a reconstruction has not seen: the measure by which settings of a scan are chosen.
+
+Noise of one view tells nothing about the noise of another one. The error on held-out views is therefore
+smallest where the image is closest to the sample, however the noise within a view is correlated.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.solvers.admm import ADMM, ADMMState, tv_rho
+from pfitre_jax.solvers.slice_problem import SliceProblem
+
+#: Iterations of ADMM at each TV weight, each from the image at the weight before.
+ITERATIONS = 12
+#: Conjugate gradient iterations in the first and in each other iteration, and iterations of the prox.
+START_ITERATIONS, CG_ITERATIONS, PROX_ITERATIONS = 8, 3, 10
+
+
+def interleaved_folds(
+    theta_rad: ArrayLike, every: int, folds: int | None = None
+) -> Float[np.ndarray, "folds views"]:
+    """Folds of evenly spread views: every ``every``-th view in angular order is held out.
+
+    Args:
+        theta_rad: (views,), radians, in any order.
+        every: Spacing of the held-out views.
+        folds: Number of folds, evenly spread over the ``every`` possible ones. None: all of them.
+
+    Returns:
+        (folds, views), 1 for a held-out view.
+    """
+    folds = every if folds is None else folds
+    offsets = (np.arange(folds) + 0.5) * every // folds
+    return (_angular_rank(theta_rad) % every == offsets[:, None]).astype(np.float32)
+
+
+def end_folds(theta_rad: ArrayLike, count: int) -> Float[np.ndarray, "2 views"]:
+    """Two folds: the ``count`` views at one edge of the missing wedge, and those at the other edge.
+
+    Their prediction is an extrapolation into a wider wedge.
+
+    Args:
+        theta_rad: (views,), radians, in any order.
+        count: Number of views of a fold.
+
+    Returns:
+        (2, views), 1 for a held-out view.
+    """
+    rank = _angular_rank(theta_rad)
+    return np.stack([rank < count, rank >= rank.size - count]).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def held_out_squares(
+    problem: SliceProblem,
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"],
+    held_out: Float[Array, "folds views"],
+    weights: Float[Array, " weights"],
+    *,
+    iterations: int = ITERATIONS,
+) -> Float[Array, "weights folds slices"]:
+    """``||H M (A x - y)||^2`` of the held-out views ``H``, ``x`` the TV image from the other views.
+
+    Pure: all arrays, the support of ``problem`` too, may be traced.
+
+    Args:
+        problem: Geometry and support; its sinogram and mask are ignored.
+        sinograms: (slices, views, columns), divided by the scale of the scan.
+        masks: (slices, views, columns), 1 for a valid bin.
+        held_out: (folds, views), 1 for a view that is predicted, 0 for one that the image is computed from.
+        weights: (weights,), TV weights relative to ``||A||^2 = 1`` of all views, from large to small, see
+            :func:`tv_path`.
+        iterations: Iterations of ADMM at each weight.
+
+    Returns:
+        (weights, folds, slices). Over :func:`held_out_power` it is the squared relative error.
+    """
+
+    def path(sinogram, mask, held):
+        training = problem.with_sinogram(sinogram, mask * (1 - held)[:, None])
+        predicted = problem.with_sinogram(sinogram, mask * held[:, None])
+        error = lambda x: jnp.sum(predicted.residual(x) ** 2)  # noqa: E731
+        return tv_path(training, weights, error, iterations=iterations)
+
+    # The projector is fastest with many slices on one batch axis.
+    folds, slices = held_out.shape[0], sinograms.shape[0]
+    held = jnp.repeat(jnp.asarray(held_out, sinograms.dtype), slices, axis=0)
+    squares = jax.vmap(path)(jnp.tile(sinograms, (folds, 1, 1)), jnp.tile(masks, (folds, 1, 1)), held)
+    return squares.reshape(folds, slices, -1).transpose(2, 0, 1)
+
+
+def held_out_power(
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"],
+    held_out: Float[Array, "folds views"],
+) -> Float[Array, "folds slices"]:
+    """``||H M y||^2`` of each fold and slice, the squares of an image of zeros."""
+    return jnp.einsum("svc,fv->fs", masks * sinograms**2, jnp.asarray(held_out, sinograms.dtype))
+
+
+def tv_path(
+    problem: SliceProblem,
+    weights: Float[Array, " weights"],
+    measure: Callable[[Array], Any],
+    *,
+    iterations: int = ITERATIONS,
+) -> Any:
+    """``measure(x)`` of the TV images ``x (ny, nx)`` of one slice at several weights, on a leading axis.
+
+    Each image is a short ADMM solve that starts from the image at the weight before, which works from large
+    weights, whose images are simple, to small ones.
+
+    Args:
+        problem: The data term.
+        weights: (weights,), TV weights, from large to small.
+        measure: Function of an image.
+        iterations: Iterations of ADMM at each weight.
+    """
+
+    def solve(carry, weight):
+        (iterate, state), rho_before = carry
+        solver = _solver(weight)
+        # The scaled dual variable is the dual variable over rho.
+        point = iterate, ADMMState(state.z, state.dual * (rho_before / solver.rho))
+        point, _ = jax.lax.scan(lambda p, _: (solver.step(problem, *p), None), point, length=iterations)
+        return (point, solver.rho), measure(point[0].x)
+
+    weights = jnp.asarray(weights, problem.sinogram.dtype)
+    first = _solver(weights[0])
+    start = first.init(problem, jnp.zeros(problem.A.shape, problem.sinogram.dtype))
+    return jax.lax.scan(solve, (start, first.rho), weights)[1]
+
+
+def _solver(weight: Array) -> ADMM:
+    tv = TV(weight, iterations=PROX_ITERATIONS)
+    return ADMM(tv, tv_rho(weight), CG_ITERATIONS, start_iterations=START_ITERATIONS)
+
+
+def _angular_rank(theta_rad: ArrayLike) -> np.ndarray:
+    """Position of each view (views,) in the order of the angles modulo pi that starts in the missing wedge."""
+    theta = np.asarray(theta_rad, float)
+    start = float(Wedge.from_angles(theta).center_rad)
+    return np.argsort(np.argsort((theta - start) % np.pi, kind="stable"))
