@@ -149,7 +149,7 @@ def _solver(weight: Array) -> ADMM:
 
 
 def _angular_rank(theta_rad: ArrayLike) -> np.ndarray:
-    """Position of each view (views,) in the order of the angles modulo pi that starts in the missing wedge."""
+    """Rank of each view (views,) by its angle modulo pi, counted from the middle of the missing wedge."""
     theta = np.asarray(theta_rad, float)
     start = float(Wedge.from_angles(theta).center_rad)
     return np.argsort(np.argsort((theta - start) % np.pi, kind="stable"))

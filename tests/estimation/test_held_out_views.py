@@ -93,7 +93,8 @@ def test_the_support_may_be_traced(noisy):
 def test_path_approaches_the_minimum_of_each_weight(noisy):
     problem, y, _ = noisy
     problem = problem.with_sinogram(y[0])
-    images = tv_path(problem, WEIGHTS[1:], lambda x: x, iterations=40)
-    for weight, image in zip(WEIGHTS[1:], images, strict=True):
+    weights = jnp.array([1e-2, 3e-3, 1e-3])
+    images = tv_path(problem, weights, lambda x: x, iterations=40)
+    for weight, image in zip(weights, images, strict=True):
         best = run(FISTATV(weight), problem, jnp.zeros_like(image), iterations=500).value
         assert jnp.linalg.norm(image - best) < 0.05 * jnp.linalg.norm(best)
