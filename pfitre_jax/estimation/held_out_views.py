@@ -18,13 +18,16 @@ from numpy.typing import ArrayLike
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.priors.tv import TV
-from pfitre_jax.solvers.admm import ADMM, ADMMState, tv_rho
+from pfitre_jax.solvers.admm import ADMM, TV_RHO_WEIGHT, ADMMState
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Iterations of ADMM at each TV weight, each from the image at the weight before.
-ITERATIONS = 12
+ITERATIONS = 8
 #: Conjugate gradient iterations in the first and in each other iteration, and iterations of the prox.
-START_ITERATIONS, CG_ITERATIONS, PROX_ITERATIONS = 8, 3, 10
+START_ITERATIONS, CG_ITERATIONS, PROX_ITERATIONS = 12, 3, 20
+#: ``rho`` of ADMM over the TV weight. Short solves get closer to the minimum than with 20, which many
+#: iterations need.
+RHO_PER_WEIGHT = 5.0
 
 
 def interleaved_folds(
@@ -145,7 +148,8 @@ def tv_path(
 
 def _solver(weight: Array) -> ADMM:
     tv = TV(weight, iterations=PROX_ITERATIONS)
-    return ADMM(tv, tv_rho(weight), CG_ITERATIONS, start_iterations=START_ITERATIONS)
+    rho = RHO_PER_WEIGHT * jnp.maximum(weight, TV_RHO_WEIGHT)
+    return ADMM(tv, rho, CG_ITERATIONS, START_ITERATIONS)
 
 
 def _angular_rank(theta_rad: ArrayLike) -> np.ndarray:
