@@ -1,8 +1,9 @@
 """Cost of the network on a CPU, and gain in quality from test-time symmetrisation.
 
-    python -m benchmarks.network              # about 5 minutes on 2 cores; the machine should be idle
+    python -m benchmarks.network              # about 6 minutes on 2 cores; the machine should be idle
+    python -m benchmarks.network --only engines                                           # 1 minute
 
-Cost: one pass over a batch of images, all at once or a few at a time. Quality: mean PSNR of ``pfitre`` on
+Engines: XLA and oneDNN in one process, alternately, 8 images of 96^2 with the network of ``circuits``. Cost: one pass over a batch of images, all at once or a few at a time. Quality: mean PSNR of ``pfitre`` on
 held-out circuits, 96 degrees missing, if every iteration uses the mean over an image and its three mirror
 images, one of the four in alternation (the default), or the image only.
 """
@@ -11,6 +12,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import time
+from importlib import util
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +24,8 @@ import pfitre_jax as pf
 from benchmarks.timing import seconds, table
 from pfitre_jax.estimation import estimate_parameters
 from pfitre_jax.evaluation import EvaluationSettings, Scans, draw_scene, list_cells, scan_cell
-from pfitre_jax.models import predict_update
+from pfitre_jax.models import engines, predict_update
+from pfitre_jax.models.unet import predict_updates
 from pfitre_jax.solvers import HQS, run
 from pfitre_jax.twin import OVERSAMPLING
 
@@ -38,6 +43,54 @@ def cost(prior, size: int, images: int) -> list[list[str]]:
         memory = program.memory_analysis().temp_size_in_bytes / 2**20
         rows.append([str(group), f"{1e3 * seconds(program, chunk, repeats=2) / images:.1f}", f"{memory:.0f}"])
     return rows
+
+
+def engine_times(prior, size: int, images: int, repeats: int) -> list[list[str]]:
+    """Lines of the table: what is computed, milliseconds by XLA, and XLA's time over that of oneDNN."""
+    generator = np.random.default_rng(0)
+    inputs = jnp.asarray(generator.random((images, size, size, 2), np.float32))
+    conditions = jnp.asarray(np.tile([0.3, -0.5], (images, 1)), jnp.float32)
+    cases: dict[tuple[str, str], object] = {}
+    for engine in ("xla", "onednn-float32", "onednn-bfloat16"):
+        os.environ[engines.VARIABLE] = engine
+        for name, function in _passes(prior.config).items():
+            cases[name, engine] = jax.jit(function).lower(prior.params, inputs, conditions).compile()
+    for program in cases.values():
+        jax.block_until_ready(program(prior.params, inputs, conditions))
+    times = {case: [] for case in cases}
+    for _ in range(repeats):
+        for case, program in cases.items():
+            start = time.perf_counter()
+            jax.block_until_ready(program(prior.params, inputs, conditions))
+            times[case].append(time.perf_counter() - start)
+    best = {case: min(values) for case, values in times.items()}
+    ratio = lambda name, engine: f"{best[name, 'xla'] / best[name, engine]:.2f}"  # noqa: E731
+    return [
+        [
+            name,
+            f"{1e3 * best[name, 'xla']:.0f}",
+            ratio(name, "onednn-float32"),
+            ratio(name, "onednn-bfloat16"),
+        ]
+        for name in _passes(prior.config)
+    ]
+
+
+def _passes(config) -> dict:
+    """Functions of parameters, images and conditions: a pass, its gradient, and the gradient of three updates."""
+    update = lambda p, x, c: predict_updates(config, p, x, c)  # noqa: E731
+    each = lambda p, x, c: jax.vmap(lambda image, one: update(p, image[None], one)[0])(x, c)  # noqa: E731
+
+    def unrolled(p, x, c):
+        step = jax.checkpoint(lambda v, _: (v + each(p, jnp.stack([v, x[..., 1]], axis=-1), c), None))
+        return jax.lax.scan(step, x[..., 0], length=3)[0]
+
+    square = lambda function: lambda p, x, c: jnp.sum(function(p, x, c) ** 2)  # noqa: E731
+    return {
+        "forward": lambda p, x, c: update(p, x, c[0]),
+        "gradient": jax.grad(square(each)),
+        "gradient of three updates": jax.grad(square(unrolled)),
+    }
 
 
 @jax.jit
@@ -78,8 +131,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=226)
     parser.add_argument("--images", type=int, default=28)
     parser.add_argument("--scenes", type=int, default=9, help="scenes for each of four orientations")
+    parser.add_argument("--only", choices=("engines",), help="leave out the other tables")
     options = parser.parse_args()
     prior = pf.priors.pretrained("circuits")
+    if util.find_spec("torch"):
+        head = ["network", "XLA, ms", "XLA / oneDNN float32", "XLA / oneDNN bfloat16"]
+        print(table(head, engine_times(prior, 96, 8, 10)), end="\n\n")
+    if options.only:
+        return
+    os.environ[engines.VARIABLE] = "xla"
     print(table(["images at a time", "ms per image", "MiB"], cost(prior, options.size, options.images)))
     print()
     print(table(["mirror images", "PSNR, dB"], symmetrisation_quality(prior, options.scenes)))

@@ -20,6 +20,9 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
+# The tests of the oneDNN engine choose it; all others are those of XLA, whatever is installed.
+os.environ["PFITRE_NETWORK"] = "xla"
+
 import jax
 import pytest
 import typer.main

@@ -37,6 +37,7 @@ LAYERS = [
 CONFINED = {
     "flax": ("models/", "contrib/", "baselines/published/network.py"),
     "orbax": ("training/checkpoints.py",),
+    "torch": ("models/onednn/", "baselines/published/checkpoint.py"),
     "typer": ("cli/",),
 }
 

@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from pfitre_jax.models import engines
 from pfitre_jax.models.batching import map_images
 from pfitre_jax.models.blocks import (
     ConditionedConvolution,
@@ -31,6 +32,8 @@ from pfitre_jax.models.blocks import (
     with_arrays,
 )
 from pfitre_jax.models.networks import Network
+from pfitre_jax.models.onednn import primitive as onednn
+from pfitre_jax.models.onednn.network import Architecture
 
 #: Factor of a dense block's residual, so that a stack of blocks starts near the identity.
 BLOCK_WEIGHT = 0.2
@@ -207,8 +210,24 @@ def predict_updates(
     images: Float[Array, "n ny nx channels"],
     condition: Float[Array, " k"],
 ) -> Float[Array, "n ny nx"]:
-    """Returns :func:`predict_update` of each image."""
-    return map_images(predict_update, config, params, images, condition)
+    """Returns :func:`predict_update` of each image, on a CPU by :mod:`pfitre_jax.models.onednn` if it can.
+
+    The engine is chosen when a program is compiled, see :mod:`pfitre_jax.models.engines`.
+    """
+    check_inputs(config, images[0], condition)
+    dtype = config.compute_dtype or images.dtype.name
+    onednn_dtype = engines.onednn_dtype(dtype) if images.size else None
+    if onednn_dtype is None:
+        return map_images(predict_update, config, params, images, condition)
+    return onednn.predict_updates(architecture(config, params), onednn_dtype, params, images, condition)
+
+
+def architecture(config: UNetConfig, params: dict) -> Architecture:
+    """Returns what :mod:`pfitre_jax.models.onednn` has to know about a network."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = tuple(tuple(str(entry.key) for entry in path) for path, _ in leaves)
+    c = config
+    return Architecture(c.channels, c.blocks, c.dilations, c.growth, c.in_channels, BLOCK_WEIGHT, names)
 
 
 def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
@@ -249,13 +268,22 @@ def assemble(
     Raises:
         ValueError: For a wrong number of axes, channels or conditions.
     """
+    check_inputs(config, inputs, condition)
+    dtype = config.compute_dtype or inputs.dtype
+    return with_arrays(network, config, params, dtype), lambda a: jnp.asarray(a, dtype)
+
+
+def check_inputs(config: UNetConfig, inputs: Array, condition: Array) -> None:
+    """Checks the shapes of an image (ny, nx, in_channels) or volume, and of a condition (k,).
+
+    Raises:
+        ValueError: For a wrong number of axes, channels or conditions.
+    """
     kind, axes = ("volume", "rows, ny, nx") if config.along_rows else ("image", "ny, nx")
     if inputs.ndim != 3 + config.along_rows or inputs.shape[-1] != config.in_channels:
         raise ValueError(f"the {kind} has shape {inputs.shape}; expected ({axes}, {config.in_channels})")
     if condition.shape != (config.condition,):
         raise ValueError(f"the condition has shape {condition.shape}; expected ({config.condition},)")
-    dtype = config.compute_dtype or inputs.dtype
-    return with_arrays(network, config, params, dtype), lambda a: jnp.asarray(a, dtype)
 
 
 def count(params: dict) -> int:

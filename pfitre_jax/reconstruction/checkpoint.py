@@ -26,6 +26,7 @@ from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.file_checks import check_file
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.file_names import PARTIAL, PLAN
 from pfitre_jax.reconstruction.methods import Settings
@@ -87,9 +88,8 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Set
             stat = check_file(path, "a scan file and, beside it, its angles").stat()
             identity[name] = f"{Path(path).resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
     identity |= {name: value for name, value in options.items() if value is not None}
-    return jsonable(
-        identity | {"method": settings.method} | settings.record() | {"versions": package_versions()}
-    )
+    versions = package_versions() | engine_versions()
+    return jsonable(identity | {"method": settings.method} | settings.record() | {"versions": versions})
 
 
 def digest(identity: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, calibrate
 from pfitre_jax.estimation.support import field_of_view
+from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
@@ -122,7 +123,7 @@ class Plan:
             },
             provenance=scan.provenance,
             device=f"{device.platform}: {device.device_kind}",
-            versions=package_versions(),
+            versions=package_versions() | engine_versions(),
         )
 
     def _residual_sinogram(self, row: int, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.runtime.versions import package_versions
@@ -63,6 +64,7 @@ def export_weights(
             "machine": platform.platform(),
             "devices": str(jax.devices()[0].device_kind),
             **package_versions(),
+            **engine_versions(),
         },
         "training_scores": scores,
         **trust,
