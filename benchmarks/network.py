@@ -3,9 +3,10 @@
     python -m benchmarks.network              # about 6 minutes on 2 cores; the machine should be idle
     python -m benchmarks.network --only engines                                           # 1 minute
 
-Engines: XLA and oneDNN in one process, alternately, 8 images of 96^2 with the network of ``circuits``. Cost: one pass over a batch of images, all at once or a few at a time. Quality: mean PSNR of ``pfitre`` on
-held-out circuits, 96 degrees missing, if every iteration uses the mean over an image and its three mirror
-images, one of the four in alternation (the default), or the image only.
+Engines: XLA and oneDNN in one process, alternately, 8 images of 96^2 with the network of ``circuits``. Cost:
+one pass over a batch of images, all at once or a few at a time. Quality: mean PSNR of ``pfitre`` on held-out
+circuits, 96 degrees missing, if every iteration uses the mean over an image and its three mirror images, one
+of the four in alternation (the default), or the image only.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def engine_times(prior, size: int, images: int, repeats: int) -> list[list[str]]
 
 
 def _passes(config) -> dict:
-    """Functions of parameters, images and conditions: a pass, its gradient, and the gradient of three updates."""
+    """Functions of parameters, images and conditions, by what they compute."""
     update = lambda p, x, c: predict_updates(config, p, x, c)  # noqa: E731
     each = lambda p, x, c: jax.vmap(lambda image, one: update(p, image[None], one)[0])(x, c)  # noqa: E731
 
