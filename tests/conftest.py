@@ -20,8 +20,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
-# The tests of the oneDNN engine choose it; all others are those of XLA, whatever is installed.
-os.environ["PFITRE_NETWORK"] = "xla"
+# The tests of the oneDNN engine choose it; all others are those of XLA, unless the variable is set.
+os.environ.setdefault("PFITRE_NETWORK", "xla")
 
 import jax
 import pytest

@@ -7,7 +7,7 @@ The environment variable ``PFITRE_NETWORK`` chooses:
   (AVX-512 BF16, AMX), else in float32.
 - ``onednn-float32``, ``onednn-bfloat16``: oneDNN in this type.
 
-Unset, it is ``onednn`` where PyTorch is installed with oneDNN and the only device is an x86-64 CPU, and
+Unset, it is ``onednn`` where PyTorch is installed and the only device is an x86-64 CPU, and
 ``xla`` elsewhere.
 """
 
@@ -40,7 +40,7 @@ def selected() -> str:
             f"{VARIABLE} is {wanted!r}; expected one of {', '.join(ENGINES)}, or no such variable"
         )
     if wanted is None:
-        wanted = DEFAULT if _is_single_x86() and _has_onednn() else "xla"
+        wanted = "onednn" if _is_single_x86() and util.find_spec("torch") else "xla"
     elif wanted != "xla":
         _check_onednn(wanted)
     if wanted == "onednn":
@@ -48,18 +48,19 @@ def selected() -> str:
     return wanted
 
 
-#: Engine where oneDNN can be used and nothing is wanted.
-DEFAULT = "xla"
-
-
 def onednn_dtype(dtype: str) -> str | None:
     """Type that oneDNN computes a network of type ``dtype`` in; None where XLA computes it.
 
     A network that is configured for bfloat16 is computed in bfloat16 by each engine.
+
+    Raises:
+        RuntimeError: For a PyTorch without oneDNN.
     """
     engine = selected()
     if engine == "xla" or dtype not in ("float32", "bfloat16"):
         return None
+    if not _has_onednn():
+        raise RuntimeError(f"PyTorch cannot be imported, or has no oneDNN: repair it, or set {VARIABLE}=xla")
     return "bfloat16" if dtype == "bfloat16" else engine.removeprefix("onednn-")
 
 
@@ -74,8 +75,6 @@ def _check_onednn(wanted: str) -> None:
         raise ValueError(f"{VARIABLE} is {wanted} and JAX computes on {jax.default_backend()}; expected xla")
     if util.find_spec("torch") is None:
         raise ValueError(f"{VARIABLE} is {wanted} and PyTorch is missing: pip install 'pfitre_jax[cpu]'")
-    if not _has_onednn():
-        raise ValueError(f"{VARIABLE} is {wanted} and this PyTorch has no oneDNN; expected xla")
 
 
 def _is_single_x86() -> bool:
@@ -85,16 +84,14 @@ def _is_single_x86() -> bool:
 
 @functools.cache
 def _has_onednn() -> bool:
-    if util.find_spec("torch") is None:
-        return False
+    # PyTorch takes a second to import: not before a network is computed.
     from pfitre_jax.models.onednn.network import torch
 
     try:
         return torch().backends.mkldnn.is_available() and hasattr(
             torch().ops.mkldnn, "_convolution_pointwise"
         )
-    except (ImportError, OSError, AttributeError):
-        # A broken installation of PyTorch is none.
+    except (ImportError, OSError):
         return False
 
 

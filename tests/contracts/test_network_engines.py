@@ -262,6 +262,26 @@ def test_unknown_engine(monkeypatch, engine_name):
         engines.selected()
 
 
+@pytest.mark.parametrize(
+    ("installed", "devices", "machine", "expected"),
+    [
+        (True, 1, "x86_64", "onednn-float32"),
+        (False, 1, "x86_64", "xla"),
+        (True, 2, "x86_64", "xla"),
+        (True, 1, "arm64", "xla"),
+    ],
+)
+def test_chosen_by_itself(monkeypatch, installed, devices, machine, expected):
+    monkeypatch.delenv(engines.VARIABLE)
+    monkeypatch.setattr(engines.util, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(engines.platform, "machine", lambda: machine)
+    monkeypatch.setattr(engines.jax, "device_count", lambda: devices)
+    monkeypatch.setattr(engines, "_multiplies_bfloat16", lambda: False)
+    if jax.default_backend() != "cpu":
+        expected = "xla"
+    assert engines.selected() == expected
+
+
 def test_missing_pytorch(monkeypatch):
     monkeypatch.setenv(engines.VARIABLE, "onednn")
     monkeypatch.setattr(engines.util, "find_spec", lambda name: None)

@@ -70,4 +70,4 @@ def test_batched_evaluation_limits_memory(params):
     )
     if jax.default_backend() != "cpu":
         pytest.skip("all at once on another device than a CPU")
-    assert size(16 * GROUP) < 3 * size(2 * GROUP)
+    assert size(16 * GROUP) <= 3 * size(2 * GROUP)
