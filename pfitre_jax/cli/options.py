@@ -213,7 +213,7 @@ TVWeight = Annotated[
         "--tv-weight",
         "W|auto",
         "Weight of total variation, for images scaled to about [0, 1]: a larger value gives smoother slices. "
-        "'auto' derives it from the noise in the scan.",
+        "'auto' selects the weight that predicts held-out views best; 'pfitre watch' uses the noise.",
         METHOD,
         "auto",
     ),

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import image_support, scan_support
+from pfitre_jax.estimation.weight_selection import select_tv_weight
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
@@ -31,6 +32,7 @@ SAMPLE_ROWS = 32
 
 #: A parameter of the sequence that :func:`calibrate` estimates.
 Parameter = Literal["scale", "noise", "tv_weight", "rho"]
+TVWeightSource = Literal["held-out views", "noise"]
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +63,9 @@ class Calibration:
         truncated: (views,), whether a view extends beyond the field of view.
         scale: Image value that becomes 1, per pixel.
         noise: Standard deviation of the noise in a bin, in units of the scale.
-        tv_weight: TV weight for this noise.
+        tv_weight: Weight of total variation.
+        tv_weight_source: "held-out views" (:func:`select_tv_weight`) or "noise"
+            (:func:`tv_weight_from_noise`).
         rho: Strength of a learned prior for this noise, relative to ``||A||^2 = 1``.
         seconds_compile: Wall time of compilation.
     """
@@ -72,6 +76,7 @@ class Calibration:
     scale: float
     noise: float | None = None
     tv_weight: float | None = None
+    tv_weight_source: TVWeightSource | None = None
     rho: float | None = None
     seconds_compile: float = 0.0
 
@@ -88,6 +93,7 @@ def calibrate(
     scale: float | None = None,
     noise: float | None = None,
     tv_weight: float | None = None,
+    tv_weight_source: TVWeightSource | None = None,
 ) -> Calibration:
     """Calibrates a scan whose centre is known.
 
@@ -95,14 +101,17 @@ def calibrate(
     reconstructed. The scale is estimated inside the disc that is in the field of view of every view, even if
     the support is wider. The noise is a fast estimate from second differences
     (:func:`noise_from_differences`). If the TV weight or rho depends on it, it is refined with initial
-    estimates of the images (:func:`estimate_noise`).
+    estimates of the images (:func:`estimate_noise`). A TV weight that is needed for its own sake is selected
+    by held-out views (:func:`select_tv_weight`), which costs a few seconds; rho, which is trained in a narrow
+    range, follows from the weight for this noise (:func:`tv_weight_from_noise`).
 
     Args:
         scan: The scan.
         until: Last parameter of the sequence scale, noise, tv_weight, rho that is needed.
         scale: A known scale, which is then not estimated.
         noise: A known noise, which is then not estimated.
-        tv_weight: The TV weight for the known noise.
+        tv_weight: The TV weight that was estimated with the known noise.
+        tv_weight_source: How it was estimated.
 
     Returns:
         The calibration; parameters after ``until`` may be None.
@@ -128,8 +137,14 @@ def calibrate(
             seconds_compile += seconds
             if not depends_on_noise(until, tv_weight):
                 break
+        tv_weight_source = "noise"
     rho = None if tv_weight is None else float(rho_from_tv_weight(tv_weight))
-    return fixed(scale, noise, tv_weight, rho, seconds_compile)
+    if estimates_noise and until == "tv_weight":
+        selected, seconds = select_tv_weight(*arguments)
+        seconds_compile += seconds
+        if selected is not None:
+            tv_weight, tv_weight_source = selected, "held-out views"
+    return fixed(scale, noise, tv_weight, tv_weight_source, rho, seconds_compile)
 
 
 def estimate_parameters(
@@ -141,6 +156,8 @@ def estimate_parameters(
     scale_iterations: int = SCALE_ITERATIONS,
 ) -> Estimates:
     """Scale, noise, TV weight and rho of the slices of one scan; pure.
+
+    The TV weight is that for the noise, which costs little: no views are held out.
 
     Args:
         problem: Supplies everything but sinogram and mask.

@@ -169,7 +169,7 @@ def reconstruct(
         prior: Learned prior: a name or path for :func:`pfitre_jax.priors.files.pretrained`, or a prior.
         iterations: Number of iterations; by default that of the method, as for ``rho`` and ``weight``.
         rho: Prior strength, relative to ``||A||^2 = 1``, or "auto": from the noise of the scan.
-        weight: TV weight, or "auto": from the noise of the scan.
+        weight: TV weight, or "auto": the weight that predicts held-out views of the scan best.
         scale: Image value that becomes 1 in the solver; by default estimated, see
             :func:`pfitre_jax.estimation.calibrate.calibrate`.
         joint: Whether the rows are one volume, whose prior couples neighbouring rows: total variation also

@@ -41,7 +41,7 @@ from pfitre_jax.runtime.versions import package_versions
 SPARE_BYTES = 64 * 2**20
 #: Entry of ``plan.json`` and ``summary.json`` that identifies the run.
 IDENTITY = "identity"
-_CALIBRATION = ("center", "scale", "noise", "tv_weight")
+_CALIBRATION = ("center", "scale", "noise", "tv_weight", "tv_weight_source")
 _IMAGES = ("volume", "measured")
 
 
@@ -234,7 +234,7 @@ def _load_or_make_plan(
         )
     # In a joint reconstruction each process solves one slab of the volume.
     chunk = -(-(rows.stop - rows.start) // team.count) if settings.joint else None
-    calibration: dict[str, float] = {}
+    calibration: dict[str, Any] = {}
     if saved is not None:
         chunk, calibration = saved["chunk"], dict(saved["calibration"])
         center = calibration.pop("center")

@@ -32,7 +32,7 @@ class Method:
         summary: What it does, in one line.
         build: ``build(**settings) -> Solver``, from all settings in ``defaults`` but the iterations.
         defaults: Every setting that it takes (iterations, weight, rho, prior) with its default; "auto" is
-            derived from the noise of the scan.
+            derived from the scan.
         tolerance: Relative change of the image at which it has converged; 0 for all iterations.
         joint: Whether rows can be solved together, because its prior couples them.
         joint_defaults: Defaults that differ for a joint reconstruction.
@@ -116,7 +116,7 @@ class Settings:
         method: Name in :data:`METHODS`.
         joint: Whether all rows are one volume.
         iterations: Number of iterations; 1 for a method without any.
-        weight: TV weight, "auto" from the noise of the scan, None for a method without it.
+        weight: TV weight, "auto" from the calibration of the scan, None for a method without it.
         rho: Prior strength, "auto" from the noise of the scan, None for a method without it.
         prior: The learned prior, None for a method without it.
         data_model: Weights and corrections of the data.

@@ -11,7 +11,7 @@ import numpy as np
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
-from pfitre_jax.estimation.calibrate import Calibration, calibrate
+from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibrate
 from pfitre_jax.estimation.support import field_of_view
 from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.window import Windowed
@@ -121,10 +121,19 @@ class Plan:
                 "seconds_compile": self.seconds_compile + check.seconds_compile,
                 "seconds_run": seconds_run,
             },
-            provenance=scan.provenance,
+            provenance=scan.provenance | self._calibration_texts(),
             device=f"{device.platform}: {device.device_kind}",
             versions=package_versions() | engine_versions(),
         )
+
+    def _calibration_texts(self) -> dict[str, str]:
+        """The estimated noise, and the automatic TV weight and how it was chosen, in words."""
+        calibration, texts = self.calibration, {}
+        if calibration.noise is not None:
+            texts["noise"] = f"standard deviation {calibration.noise:.3g} of the scale in a bin"
+        if calibration.tv_weight is not None and self.settings.weight == calibration.tv_weight:
+            texts["tv_weight"] = f"{calibration.tv_weight:.3g}, from {calibration.tv_weight_source}"
+        return texts
 
     def _residual_sinogram(self, row: int, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sinogram (views, columns) of a row, and ``M(A x - y)`` of its slice (ny, nx)."""
@@ -194,6 +203,7 @@ def make_plan(
     scale: float | None = None,
     noise: float | None = None,
     tv_weight: float | None = None,
+    tv_weight_source: TVWeightSource | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Plan:
@@ -205,7 +215,8 @@ def make_plan(
         rows: Number of rows to solve.
         scale: A known scale, see :func:`pfitre_jax.estimation.calibrate.calibrate`.
         noise: A known noise.
-        tv_weight: The TV weight for the known noise.
+        tv_weight: The TV weight that was estimated with the known noise.
+        tv_weight_source: How it was estimated.
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
@@ -213,7 +224,14 @@ def make_plan(
     Raises:
         DoesNotFit: One row on each device needs more memory than is available.
     """
-    calibration = calibrate(scan, settings.needed_parameter, scale=scale, noise=noise, tv_weight=tv_weight)
+    calibration = calibrate(
+        scan,
+        settings.needed_parameter,
+        scale=scale,
+        noise=noise,
+        tv_weight=tv_weight,
+        tv_weight_source=tv_weight_source,
+    )
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
     # Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
     prior, field = settings.prior, field_of_view(scan.geometry())

@@ -33,7 +33,8 @@ def admm_tv(
         A: Projector.
         sinogram: (views, columns), line integrals of an image with values of about [0, 1].
         weight: (), TV weight. "auto": computed from the estimated noise, see
-            :func:`pfitre_jax.solvers.tv_weight_from_noise`.
+            :func:`pfitre_jax.solvers.tv_weight_from_noise`. (``pfitre recon`` selects it by held-out views of
+            several rows, see :func:`pfitre_jax.estimation.select_tv_weight`.)
         rho: (), relative to ``||A||^2 = 1``; sets the speed, not the solution. None:
             :func:`pfitre_jax.solvers.admm.tv_rho`.
         iterations: Largest number of steps.

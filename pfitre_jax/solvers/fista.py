@@ -116,7 +116,8 @@ def fista_tv(
         A: Projector.
         sinogram: (views, columns), line integrals of an image with values of about [0, 1].
         weight: (), TV weight. Usually 1e-5 to 1e-2; more noise needs more. "auto": computed from the
-            estimated noise, see :func:`pfitre_jax.solvers.tv_weight_from_noise`.
+            estimated noise, see :func:`pfitre_jax.solvers.tv_weight_from_noise`. (``pfitre recon`` selects it
+            by held-out views of several rows, see :func:`pfitre_jax.estimation.select_tv_weight`.)
         ratio: (), weight of the edges that views measure over that of the others, see
             :class:`pfitre_jax.priors.directional_tv.DirectionalTV`. None: TV.
         iterations: Largest number of steps.

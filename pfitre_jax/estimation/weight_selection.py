@@ -1,0 +1,107 @@
+"""TV weight of a scan, selected by the prediction of held-out views.
+
+The noise law (:func:`pfitre_jax.solvers.tv_weight_from_noise`) holds for white noise. Where the noise is
+correlated along the columns (a blurred detector, interpolated or rotated data) or views disagree (changing
+intensity, shifts), held-out views still show which weight brings the image closest to the sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pfitre_jax.estimation.binning import bin_down, binned_index
+from pfitre_jax.estimation.curve_minimum import minimum_position
+from pfitre_jax.estimation.held_out_views import held_out_squares, interleaved_folds
+from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.runtime.compilation import as_arrays, compiled
+from pfitre_jax.solvers.slice_problem import SliceProblem
+
+#: Exponents of the candidate weights, ``10^exponent``.
+EXPONENTS = np.arange(-2.0, -5.25, -0.5)
+#: Every fourth view in angular order is held out. Views at the edge of the missing wedge would be predicted
+#: better by far too small weights: they ask for an extrapolation that no weight of TV can give.
+EVERY = 4
+#: Power of the bin size by which the best weight grows: ``b^2`` of the data term ``||A x - y||^2 / ||A||^2``
+#: over ``b`` of the length of the edges.
+BINNING_POWER = 1.0
+#: Smallest number of views of which some can be spared.
+MIN_VIEWS = 8
+#: Largest numbers of rows and of columns that are reconstructed; wider detectors are binned.
+ROWS, COLUMNS = 4, 256
+
+
+def select_tv_weight(
+    problem: SliceProblem,
+    sinograms: Float[np.ndarray, "slices views columns"],
+    masks: Float[np.ndarray, "slices views columns"],
+) -> tuple[float | None, float]:
+    """TV weight at which short reconstructions from three quarters of the views predict the others best.
+
+    Args:
+        problem: Geometry and support; its sinogram and mask are ignored.
+        sinograms: (slices, views, columns), divided by the scale of the scan. The row with the largest energy
+            of each of :data:`ROWS` equal parts is used.
+        masks: (slices, views, columns), 1 for a valid bin.
+
+    Returns:
+        The weight relative to ``||A||^2 = 1``, None without signal or with less than :data:`MIN_VIEWS` views;
+        and the seconds of compilation.
+    """
+    rows = _strongest(sinograms * masks)
+    sinograms, masks = sinograms[rows], masks[rows]
+    if len(rows) == 0 or sinograms.shape[1] < MIN_VIEWS:
+        return None, 0.0
+    factor = -(-sinograms.shape[-1] // COLUMNS)
+    seconds_binned = 0.0
+    if factor > 1:
+        problem, seconds_binned = _binned_problem(problem, factor)
+        means, valid = bin_down(sinograms, masks > 0, factor)
+        # Image values stay those per pixel of the detector.
+        sinograms, masks = (means / factor).astype(np.float32), valid.astype(np.float32)
+    held_out = interleaved_folds(problem.A.geometry.theta_rad, EVERY, 1)
+    weights = np.float32(10.0**EXPONENTS)
+    arguments = as_arrays((problem, sinograms, masks, held_out, weights))
+    executable, seconds = compiled(held_out_squares, *arguments)
+    squares = np.asarray(executable(*arguments), float).sum(axis=(1, 2))
+    weight = factor**BINNING_POWER * 10 ** minimum_position(EXPONENTS, squares)
+    return float(weight), seconds + seconds_binned
+
+
+def _binned_problem(problem: SliceProblem, factor: int) -> tuple[SliceProblem, float]:
+    """The problem in bins and pixels of ``factor`` columns, and its seconds of compilation."""
+    geometry = problem.A.geometry
+    geometry = dataclasses.replace(
+        geometry,
+        center=jnp.asarray(binned_index(float(geometry.center), factor), geometry.center.dtype),
+        shifts=geometry.shifts / factor,
+        columns=geometry.columns // factor,
+    )
+    support = np.asarray(problem.support)
+    margins = [(-side % factor // 2, -side % factor - -side % factor // 2) for side in support.shape]
+    support = np.pad(support, margins)
+    ny, nx = (side // factor for side in support.shape)
+    support = support.reshape(ny, factor, nx, factor).max(axis=(1, 3))
+    arguments = as_arrays((geometry, support, problem.wedge))
+    executable, seconds = compiled(_create, *arguments)
+    return executable(*arguments), seconds
+
+
+@jax.jit
+def _create(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> SliceProblem:
+    ny, nx = support.shape
+    A = Projector(geometry, (ny, nx))
+    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
+
+
+def _strongest(sinograms: np.ndarray) -> np.ndarray:
+    """Indices of the slice with the largest energy of each of :data:`ROWS` equal parts, none of zeros."""
+    energy = np.sum(sinograms.astype(float) ** 2, axis=(1, 2))
+    parts = np.array_split(np.arange(len(energy)), min(ROWS, len(energy)))
+    rows = np.array([part[np.argmax(energy[part])] for part in parts])
+    return rows[energy[rows] > 0]
