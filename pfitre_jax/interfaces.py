@@ -107,6 +107,10 @@ class Problem(Protocol):
         """Inner product ``<a, b>``: () of two images; (rows, 1, 1), one for each row, of two volumes."""
         ...
 
+    def coarser(self) -> Problem:
+        """The same problem with bins and pixels of twice the size; image values keep their unit."""
+        ...
+
 
 class Card(dict):
     """A JSON-able dict that may be a static field: hashed and compared by content. Do not modify it."""

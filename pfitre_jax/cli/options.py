@@ -239,6 +239,17 @@ Air = Annotated[
         DATA_MODEL,
     ),
 ]
+Support = Annotated[
+    str,
+    option(
+        "--support",
+        "auto|disc|extended|FILE",
+        "Where the slices may differ from 0. 'auto' estimates the sample's outline from its shadows and from "
+        "held-out views; 'disc' is the disc that every view sees; 'extended' reaches beyond the field of "
+        "view; FILE is a TIFF or .npy image that is not 0 where the sample may be.",
+        DATA_MODEL,
+    ),
+]
 Robust = Annotated[
     Literal["huber", "student-t", "views"] | None,
     option(

@@ -51,6 +51,7 @@ def recon(
     photons: options.Photons = None,
     stripes: options.Stripes = False,
     gains: options.Gains = False,
+    support: options.Support = "auto",
     align: options.Align = False,
     drift: options.Drift = False,
     alignment: options.AlignmentFile = None,
@@ -108,6 +109,7 @@ def recon(
         photons=photons,
         stripes=stripes,
         gains=gains,
+        support=support,
     )
     read_options = {
         "angle_unit": angle_unit,

@@ -125,7 +125,12 @@ class ReconRun:
         row = int(result.rows[result.middle])
         with computation(), self.reporter.bar("fista-tv for comparison") as progress:
             return api.reconstruct(
-                scan, "fista-tv", rows=slice(row, row + 1), scale=result.scale, progress=progress
+                scan,
+                "fista-tv",
+                rows=slice(row, row + 1),
+                scale=result.scale,
+                support=result.support,
+                progress=progress,
             )
 
     def save(

@@ -61,7 +61,7 @@ def draw_result(
     image = result.volume[middle]
     title = f"row {rows[middle]}   supplied component shaded, {result.supplied[middle]:.0%}"
     supplied = None if result.measured is None else image - result.measured[middle]
-    panels.append(Panel(title, image, supplied))
+    panels.append(Panel(title, image, supplied, result.support))
     settings = ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in result.parameters.items()
@@ -77,6 +77,7 @@ def draw_result(
         facts=[
             f"center {result.center:.4g}, roll {result.roll_deg:.3g}°",
             *textwrap.wrap(settings, FACT_WIDTH),
+            *textwrap.wrap(f"support: {result.support_text}", FACT_WIDTH),
             f"scale {result.scale:.3g}",
             f"{result.timings['seconds_run']:.1f} s, compiling {result.timings['seconds_compile']:.1f} s",
         ],

@@ -31,6 +31,7 @@ class Overview:
             has none.
         signal: (views, columns), sum of the line integrals over the rows.
         valid: (views, columns), number of valid bins over the rows.
+        highest: (views, columns), largest mean over a bin and its two neighbours of any row.
     """
 
     bins: np.ndarray
@@ -39,6 +40,7 @@ class Overview:
     second: np.ndarray
     signal: np.ndarray
     valid: np.ndarray
+    highest: np.ndarray
 
     @classmethod
     def from_rows(cls, projections: np.ndarray, mask: np.ndarray) -> Overview:
@@ -51,6 +53,7 @@ class Overview:
             second=_second_differences(projections, mask),
             signal=projections.sum(axis=1),
             valid=mask.sum(axis=1),
+            highest=_highest(projections, mask),
         )
 
     @classmethod
@@ -61,7 +64,8 @@ class Overview:
             for name in ("bins", "start", "peak", "second")
         )
         signal, valid = (sum(getattr(part, name) for part in parts) for name in ("signal", "valid"))
-        return cls(bins, start, peak, second, signal, valid)
+        highest = np.max([part.highest for part in parts], axis=0)
+        return cls(bins, start, peak, second, signal, valid, highest)
 
     def take_views(self, indices: np.ndarray | slice) -> Overview:
         """Overview of the views with these indices."""
@@ -70,7 +74,11 @@ class Overview:
     def subtract(self, level: float) -> Overview:
         """Overview of the same rows after ``level`` is subtracted from every valid bin."""
         return dataclasses.replace(
-            self, bins=self.bins - level, peak=self.peak - level, signal=self.signal - level * self.valid
+            self,
+            bins=self.bins - level,
+            peak=self.peak - level,
+            signal=self.signal - level * self.valid,
+            highest=self.highest - level,
         )
 
     @property
@@ -114,6 +122,19 @@ def smoothed_peak(projections: np.ndarray) -> np.ndarray:
     count = projections.shape[-1] - width + 1
     total = sum(projections[..., k : k + count] for k in range(width))
     return np.max(total, axis=-1) / width
+
+
+def _highest(projections: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Largest mean of the valid bins among a bin and its neighbours, (views, columns); -inf without one."""
+    highest = np.full((len(mask), mask.shape[-1]), -np.inf, np.float32)
+    # Row by row, so that the temporary arrays stay small.
+    for row in range(mask.shape[1]):
+        valid = np.pad(mask[:, row], ((0, 0), (1, 1))).astype(np.float32)
+        values = valid * np.pad(projections[:, row], ((0, 0), (1, 1)))
+        total, count = (a[:, :-2] + a[:, 1:-1] + a[:, 2:] for a in (values, valid))
+        mean = np.divide(total, count, out=np.full_like(total, -np.inf), where=count > 0)
+        np.maximum(highest, mean, out=highest)
+    return highest
 
 
 def _second_differences(projections: np.ndarray, mask: np.ndarray) -> np.ndarray:

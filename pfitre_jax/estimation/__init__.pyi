@@ -14,5 +14,6 @@ from .estimate import Undetermined as Undetermined
 from .roll import find_roll as find_roll
 from .support import field_of_view as field_of_view
 from .support import image_support as image_support
-from .support import scan_support as scan_support
+from .support_selection import SupportChoice as SupportChoice
+from .support_selection import choose_support as choose_support
 from .weight_selection import select_tv_weight as select_tv_weight

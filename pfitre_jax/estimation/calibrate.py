@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.support import image_support, scan_support
+from pfitre_jax.estimation.support import Support, SupportKind, SupportShape, image_support
+from pfitre_jax.estimation.support_selection import SupportChoice, choose_support
 from pfitre_jax.estimation.weight_selection import select_tv_weight
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.normal import NormalKernel
@@ -60,7 +61,7 @@ class Calibration:
     Attributes:
         problem: The problem that all rows share; its sinogram is empty.
         center: Detector index of the rotation axis.
-        truncated: (views,), whether a view extends beyond the field of view.
+        support_choice: The sample support, how it was chosen, and the truncated views.
         scale: Image value that becomes 1, per pixel.
         noise: Standard deviation of the noise in a bin, in units of the scale.
         tv_weight: Weight of total variation.
@@ -72,13 +73,18 @@ class Calibration:
 
     problem: SliceProblem
     center: float
-    truncated: np.ndarray
+    support_choice: SupportChoice
     scale: float
     noise: float | None = None
     tv_weight: float | None = None
     tv_weight_source: TVWeightSource | None = None
     rho: float | None = None
     seconds_compile: float = 0.0
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """(views,), whether a view extends beyond the field of view."""
+        return self.support_choice.truncated
 
     @property
     def support(self) -> np.ndarray:
@@ -90,6 +96,7 @@ def calibrate(
     scan: Scan,
     until: Parameter = "rho",
     *,
+    support: SupportKind | SupportShape | Support = "auto",
     scale: float | None = None,
     noise: float | None = None,
     tv_weight: float | None = None,
@@ -108,6 +115,8 @@ def calibrate(
     Args:
         scan: The scan.
         until: Last parameter of the sequence scale, noise, tv_weight, rho that is needed.
+        support: Support of the sample, see
+            :func:`pfitre_jax.estimation.support_selection.choose_support`.
         scale: A known scale, which is then not estimated.
         noise: A known noise, which is then not estimated.
         tv_weight: The TV weight that was estimated with the known noise.
@@ -116,16 +125,18 @@ def calibrate(
     Returns:
         The calibration; parameters after ``until`` may be None.
     """
-    support, truncated = scan_support(scan)
-    problem, seconds_compile = shared_problem(scan.geometry(), support)
+    choice = choose_support(scan, support)
+    image = choice.support.image
+    problem, seconds_compile = shared_problem(scan.geometry(), image)
+    seconds_compile += choice.seconds_compile
     assert scan.center is not None
-    fixed = functools.partial(Calibration, problem, float(scan.center), truncated)
+    fixed = functools.partial(Calibration, problem, float(scan.center), choice)
     estimates_noise = until != "scale" and noise is None
     if scale is None or estimates_noise:
         sinograms, masks = _sampled(scan)
     if scale is None:
         field = image_support(scan.geometry())
-        region = np.pad(field, (support.shape[0] - field.shape[0]) // 2) * support
+        region = np.pad(field, (image.shape[0] - field.shape[0]) // 2) * image
         executable, seconds = compiled(_scale, problem, sinograms, masks, region)
         scale = float(executable(problem, sinograms, masks, region))
         seconds_compile += seconds

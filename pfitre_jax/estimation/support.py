@@ -2,45 +2,179 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Bool, Float
 
 from pfitre_jax.data.overview import Overview, smoothed_peak
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.truncation import TRUNCATION_ERRORS, TRUNCATION_FRACTION, truncated_views
+from pfitre_jax.estimation.shadow import Shadow, sample_shadow, shadow_outline
 from pfitre_jax.geometry import ParallelGeometry
 
-#: Side of the largest extended image, in units of the detector's columns.
-LARGEST_EXTENSION = 1.5
+#: How the support is determined: estimated from the scan, or one of two fixed shapes.
+SupportKind = Literal["auto", "disc", "extended"]
+#: Diameters of extended images, in units of the detector's columns.
+EXTENSIONS = (1.13, 1.5)
 #: Pixels beyond the field of view in which a learned prior is applied.
 MARGIN = 16
 
 
-def scan_support(scan: Scan) -> tuple[Float[np.ndarray, "ny nx"], Bool[np.ndarray, " views"]]:
-    """Support of a scan, and its truncated views.
+@dataclasses.dataclass(frozen=True)
+class SupportShape:
+    """A shape that the support of a scan may have.
 
-    :func:`image_support`, extended where a view is truncated, or where signal lies outside the shadow of the
-    disc (an axis far from the detector's middle, with views from one side).
-
-    Returns:
-        The support (ny, nx), 1 where the image may differ from 0; and which views (views,) extend beyond the
-        field of view.
+    Attributes:
+        extension: Diameter of the image in units of the columns, whose pixels all views that are not
+            truncated see; None for the disc about the rotation axis that every view sees completely.
+        outlined: Whether only pixels in the shadow of the sample belong to it.
     """
-    truncated = np.isin(np.arange(scan.views), truncated_views(scan))
-    extended = truncated.any() or _signal_beyond_disc(scan.geometry(), scan.overview)
-    return image_support(scan.geometry(), truncated if extended else None), truncated
+
+    extension: float | None = None
+    outlined: bool = False
+
+    @property
+    def text(self) -> str:
+        """Description for summaries and messages."""
+        field = "disc of the field of view"
+        if self.extension is not None:
+            field = f"field of the views that are not truncated, up to {self.extension:g} x the columns"
+        return f"outline of the sample's shadows in the {field}" if self.outlined else field
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Support:
+    """Support of a scan.
+
+    Attributes:
+        image: (ny, nx), 1 where the image may differ from 0.
+        text: Its description.
+        shape: Shape from which it was drawn, or None.
+    """
+
+    image: Float[np.ndarray, "ny nx"]
+    text: str
+    shape: SupportShape | None = None
+
+    @classmethod
+    def from_image(cls, image: np.ndarray, name: str = "given") -> Support:
+        """Support from an image that is not 0 where the sample may be.
+
+        Args:
+            image: (n, n), or (1, n, n).
+            name: Its name, for summaries and messages.
+
+        Raises:
+            ValueError: The image is not square, is not finite, or is 0 everywhere.
+        """
+        values = np.asarray(image)
+        values = values[0] if values.ndim == 3 and len(values) == 1 else values
+        if values.ndim != 2 or values.shape[0] != values.shape[1]:
+            raise ValueError(f"support {name} has shape {np.shape(image)}; expected a square image (n, n)")
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"support {name} has NaN or infinite values; expected 0 outside the sample")
+        if not np.any(values != 0):
+            raise ValueError(f"support {name} is 0 everywhere; expected other values where the sample may be")
+        return cls((values != 0).astype(np.float32), name)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the image, hexadecimal."""
+        return hashlib.sha256(np.packbits(self.image > 0).tobytes()).hexdigest()
+
+    def check(self, columns: int) -> None:
+        """Checks that the image belongs to a detector of ``columns`` columns.
+
+        Raises:
+            ValueError: The image is smaller than the detector, or its parity differs.
+        """
+        n = len(self.image)
+        if n < columns or (n - columns) % 2:
+            raise ValueError(
+                f"support {self.text} has {n} x {n} pixels; expected {columns} x {columns} for a detector of "
+                f"{columns} columns, or more by an even number"
+            )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FieldOfView:
+    """What the detector sees of a sample, from which supports are drawn.
+
+    Attributes:
+        geometry: Geometry of a row.
+        truncated: (views,), whether a view extends beyond the field of view.
+        beyond_disc: Whether matter lies outside the disc that every view sees.
+        shadow: Shadow of the sample.
+    """
+
+    geometry: ParallelGeometry
+    truncated: Bool[np.ndarray, " views"]
+    beyond_disc: bool
+    shadow: Shadow
+
+    @classmethod
+    def from_scan(cls, scan: Scan) -> FieldOfView:
+        """Field of view of a scan whose centre is known."""
+        geometry = scan.geometry()
+        truncated = np.isin(np.arange(scan.views), truncated_views(scan))
+        beyond = bool(truncated.any()) or _signal_beyond_disc(geometry, scan.overview)
+        return cls(geometry, truncated, beyond, sample_shadow(scan))
+
+    def candidates(self) -> list[SupportShape]:
+        """Shapes to choose from: the disc, its outline, and wider outlines where matter lies outside."""
+        wider = EXTENSIONS if self.beyond_disc else ()
+        return [SupportShape(), *(SupportShape(extension, outlined=True) for extension in (None, *wider))]
+
+    def fixed_shape(self, kind: SupportKind) -> SupportShape:
+        """The shape "disc" or "extended"; for "auto" the larger one that the scan needs."""
+        extended = kind == "extended" or (kind == "auto" and self.beyond_disc)
+        return SupportShape(EXTENSIONS[-1] if extended else None)
+
+    def contains(
+        self, shape: SupportShape, x: Float[np.ndarray, "1 nx"], y: Float[np.ndarray, "ny 1"]
+    ) -> Bool[np.ndarray, "ny nx"]:
+        """Whether points belong to a shape, (ny, nx).
+
+        Args:
+            shape: The shape.
+            x: (1, nx), coordinates from the rotation axis, detector bins.
+            y: (ny, 1), coordinates from the rotation axis, detector bins.
+        """
+        geometry = self.geometry
+        if shape.extension is None:
+            inside = x**2 + y**2 <= float(geometry.disc_radius) ** 2
+        else:
+            inside = x**2 + y**2 <= (shape.extension * geometry.columns / 2) ** 2
+            inside &= _in_every_view(geometry, ~self.truncated, x, y)
+        return inside & shadow_outline(self.shadow, geometry, x, y) if shape.outlined else inside
+
+    def support(self, shape: SupportShape) -> Support:
+        """The support of a shape on the pixels of the image.
+
+        The image has (columns, columns) pixels. An extended one is the smallest square, of the columns'
+        parity, whose inscribed disc contains the support, so that it can be rotated.
+        """
+        columns = self.geometry.columns
+        size = columns + 2 * int(np.ceil(((shape.extension or 1) - 1) * columns / 2))
+        x, y = pixel_grid(size)
+        image = self.contains(shape, x, y)
+        diameter = 2 * float(np.sqrt(np.max((x**2 + y**2) * image)))
+        margin = max(int((size - max(diameter + 1, columns)) / 2), 0)
+        cropped = image[margin : size - margin, margin : size - margin]
+        return Support(cropped.astype(np.float32), shape.text, shape)
 
 
 def image_support(
     geometry: ParallelGeometry, truncated: Bool[np.ndarray, " views"] | None = None
 ) -> Float[np.ndarray, "ny nx"]:
-    """Support (ny, nx) float32, 1 for the pixels that may differ from 0; its shape is that of the image.
+    """Support (ny, nx) float32 by the geometry alone, 1 for the pixels that may differ from 0.
 
     By default it is the disc about the rotation axis that every view sees completely, on an image of
     (columns, columns). With truncated views, whose rays also cross matter beyond the field of view, it is
     every pixel that all other views see inside the detector, within a disc of 1.5 times the columns across.
-    The image is then the smallest square, of the columns' parity, whose inscribed disc contains the support,
-    so that it can be rotated.
 
     Args:
         geometry: Geometry of a row.
@@ -49,27 +183,14 @@ def image_support(
     Raises:
         ValueError: ``truncated`` has another shape.
     """
-    columns = geometry.columns
-    if truncated is None:
-        x, y = _pixel_grid(columns)
-        return (x**2 + y**2 <= float(geometry.disc_radius) ** 2).astype(np.float32)
-    truncated = np.asarray(truncated, bool)
-    if truncated.shape != (geometry.views,):
+    views = np.zeros(geometry.views, bool) if truncated is None else np.asarray(truncated, bool)
+    if views.shape != (geometry.views,):
         raise ValueError(
-            f"truncated has shape {truncated.shape}; expected one value for each of {geometry.views} views"
+            f"truncated has shape {views.shape}; expected one value for each of {geometry.views} views"
         )
-    size = columns + 2 * int(np.ceil((LARGEST_EXTENSION - 1) * columns / 2))
-    x, y = _pixel_grid(size)
-    support = x**2 + y**2 <= (size / 2) ** 2
-    theta = np.asarray(geometry.theta_rad, float)
-    shifts = np.asarray(geometry.shifts, float)
-    center = float(geometry.center)
-    for view in np.flatnonzero(~truncated):
-        bins = x * np.cos(theta[view]) + y * np.sin(theta[view]) + center + shifts[view]
-        support &= (bins >= -0.5) & (bins <= columns - 0.5)
-    diameter = 2 * float(np.sqrt(np.max((x**2 + y**2) * support)))
-    margin = max(int((size - max(diameter + 1, columns)) / 2), 0)
-    return support[margin : size - margin, margin : size - margin].astype(np.float32)
+    unlimited = np.full(geometry.views, np.inf)
+    field = FieldOfView(geometry, views, truncated is not None, Shadow(-unlimited, unlimited))
+    return field.support(field.fixed_shape("auto")).image
 
 
 def field_of_view(geometry: ParallelGeometry) -> int:
@@ -83,6 +204,27 @@ def field_of_view(geometry: ParallelGeometry) -> int:
     return geometry.columns + 2 * (int(np.ceil(max(reach - geometry.columns / 2, 0))) + MARGIN)
 
 
+def pixel_grid(size: int) -> tuple[Float[np.ndarray, "1 size"], Float[np.ndarray, "size 1"]]:
+    """Coordinates x (1, size) to the right and y (size, 1) upwards, in pixels from the middle."""
+    x = np.arange(size) - (size - 1) / 2
+    return x[None, :], -x[:, None]
+
+
+def _in_every_view(
+    geometry: ParallelGeometry,
+    counted: Bool[np.ndarray, " views"],
+    x: Float[np.ndarray, "1 nx"],
+    y: Float[np.ndarray, "ny 1"],
+) -> Bool[np.ndarray, "ny nx"]:
+    """Whether all counted views see a point inside the detector, (ny, nx)."""
+    theta, shifts = np.asarray(geometry.theta_rad, float), np.asarray(geometry.shifts, float)
+    inside = np.ones((y.shape[0], x.shape[1]), bool)
+    for view in np.flatnonzero(counted):
+        bins = x * np.cos(theta[view]) + y * np.sin(theta[view]) + float(geometry.center) + shifts[view]
+        inside &= (bins >= -0.5) & (bins <= geometry.columns - 0.5)
+    return inside
+
+
 def _signal_beyond_disc(geometry: ParallelGeometry, overview: Overview) -> bool:
     """Whether a view has signal outside the shadow of the disc, as much as that of a truncated view."""
     distance = np.abs(np.arange(geometry.columns) - float(geometry.center))
@@ -93,9 +235,3 @@ def _signal_beyond_disc(geometry: ParallelGeometry, overview: Overview) -> bool:
     highest = smoothed_peak(overview.profile)
     threshold = np.maximum(TRUNCATION_FRACTION * highest, TRUNCATION_ERRORS * error)
     return bool(np.any((highest > 0) & (signal > threshold)))
-
-
-def _pixel_grid(size: int) -> tuple[Float[np.ndarray, "1 size"], Float[np.ndarray, "size 1"]]:
-    """Coordinates x (1, size) to the right and y (size, 1) upwards, in pixels from the middle."""
-    x = np.arange(size) - (size - 1) / 2
-    return x[None, :], -x[:, None]

@@ -174,10 +174,11 @@ def _scale_and_rho(problem, sinograms, masks, rho):
 
 def _loop(prior, problem, blank, rho, iterations: int):
     """Returns initial estimate, first proposal and result of ``pfitre``, and the result's disagreement."""
+    fine = METHODS["pfitre"].build(prior=prior, rho=rho, coarse=False)
+    start = fine.init(problem, blank)
+    once = fine.proposal(*fine.step(problem, *start))
     loop = METHODS["pfitre"].build(prior=prior, rho=rho)
-    start = loop.init(problem, blank)
-    once = loop.proposal(*loop.step(problem, *start))
-    x = run(loop, problem, blank, iterations=iterations, start=start).value
+    x = run(loop, problem, blank, iterations=iterations).value
     return {"first": start[0].x, "network_once": once, "pfitre": x}, disagreement(prior, problem, x, rho)
 
 

@@ -26,11 +26,13 @@ class Panel:
         title: Text above the image.
         image: (ny, nx), image values.
         supplied: (ny, nx), the supplied component of the image, which is shaded, or None.
+        support: (ny, nx), the pixels that may differ from 0, whose outline is drawn, or None.
     """
 
     title: str
     image: np.ndarray
     supplied: np.ndarray | None = None
+    support: np.ndarray | None = None
 
 
 def choose_rows(rows: int) -> np.ndarray:
@@ -55,6 +57,13 @@ def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None
             shade = np.empty((*alpha.shape, 4))
             shade[..., :3], shade[..., 3] = to_rgb(MISSING), alpha
             axis.imshow(shade, interpolation="nearest")
+        if panel.support is not None and not panel.support.all():
+            # A frame of zeros closes the outline at the edge of the image.
+            extent = np.arange(-1, panel.support.shape[1] + 1), np.arange(-1, panel.support.shape[0] + 1)
+            axis.contour(
+                *extent, np.pad(panel.support, 1).astype(float), [0.5], colors=MISSING, linewidths=0.8
+            )
+            axis.set(xlim=(-0.5, extent[0][-1] - 0.5), ylim=(extent[1][-1] - 0.5, -0.5))
         axis.set_title(panel.title, loc="left")
         remove_ticks(axis)
         _add_scale_bar(axis, panel.image.shape[1])

@@ -155,6 +155,7 @@ def reconstruct(
     photons: float | None = None,
     stripes: bool = False,
     gains: bool = False,
+    support: str | os.PathLike | np.ndarray = "auto",
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
@@ -181,6 +182,9 @@ def reconstruct(
             (:class:`pfitre_jax.solvers.Poisson`).
         stripes: Whether column offsets are estimated and corrected between the iterations.
         gains: Whether view gains are estimated and corrected between the iterations.
+        support: Where the image may differ from 0: "auto", from the sample's shadows and held-out views, see
+            :func:`pfitre_jax.estimation.choose_support`; "disc", which every view sees; "extended", beyond
+            the field of view; or an image (n, n), or the path of one, that is not 0 there.
         chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,
             else 32 on each device, and in both cases at most as many as fit into memory.
         progress: Called with the number of rows done and the number of rows.
@@ -200,6 +204,7 @@ def reconstruct(
         photons=photons,
         stripes=stripes,
         gains=gains,
+        support=support,
     )
     if scale is not None:
         check_number("scale", scale)

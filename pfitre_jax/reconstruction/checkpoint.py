@@ -26,6 +26,7 @@ from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.file_checks import check_file
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.file_names import PARTIAL, PLAN
@@ -239,6 +240,9 @@ def _load_or_make_plan(
         chunk, calibration = saved["chunk"], dict(saved["calibration"])
         center = calibration.pop("center")
         scan = scan if scan.center == center else scan.with_center(center)
+        shape = saved.get("support")
+        calibration["support"] = None if shape is None else SupportShape(**shape)
+        calibration["iterations"] = saved["iterations"]
     plan = make_plan(scan, settings, rows.stop - rows.start, chunk=chunk, limit=limit, **calibration)
     if saved is not None and chunk != plan.chunk:
         raise DoesNotFit(
@@ -248,7 +252,16 @@ def _load_or_make_plan(
     if saved is None:
         check_disk(folder, plan, rows)
         values = {name: getattr(plan.calibration, name) for name in _CALIBRATION}
-        content = jsonable({IDENTITY: identity, "calibration": values, "chunk": plan.chunk})
+        shape = plan.calibration.support_choice.support.shape
+        content = jsonable(
+            {
+                IDENTITY: identity,
+                "calibration": values,
+                "support": None if shape is None else dataclasses.asdict(shape),
+                "iterations": plan.settings.iterations,
+                "chunk": plan.chunk,
+            }
+        )
         text = json.dumps(content, indent=2) + "\n"
         write_files(partial, {PLAN: functools.partial(_write_text, text)})
     return plan

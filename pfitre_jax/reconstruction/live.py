@@ -85,8 +85,8 @@ def refresh(
     calibration, seconds_calibrate = compiled(calibrate_slices, *arguments, until=until)
     problem, estimates = calibration(*arguments)
     settings = settings.resolve(estimates.tv_weight, estimates.rho)
-    # A previous result is better than an initial estimate.
-    solver = build(settings, initial_estimate=previous is None)
+    # A previous result is better than an initial estimate. Coarser levels need all views.
+    solver = build(settings, initial_estimate=previous is None, coarse=False)
     inputs = as_arrays((solver, problem, estimates.scale, sinograms, masks, images))
     tolerance = METHODS[settings.method].tolerance
     solve, seconds_solve = compiled(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import numpy as np
 from jaxtyping import Array
 
 from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.estimation.calibrate import Parameter
+from pfitre_jax.estimation.support import Support, SupportKind
+from pfitre_jax.estimation.support_file import read_support
 from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.tv import TV
@@ -19,7 +22,7 @@ from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fbp import FBP
 from pfitre_jax.solvers.fista import FISTATV
-from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.hqs import learned_loop
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
 
@@ -40,6 +43,9 @@ class Method:
         first_steps: Number of steps before robust weights and detector errors are estimated.
         initial_estimate: Whether it computes an initial estimate (TV warm start), which
             ``build(..., initial_iterations=0)`` skips; ``first_steps`` can then be 0.
+        automatic_iterations: Whether held-out views choose the number of iterations where none is given, see
+            :func:`pfitre_jax.estimation.iterations.choose_iterations`. The default is for scans of too few
+            views and for joint reconstructions.
     """
 
     summary: str
@@ -51,6 +57,7 @@ class Method:
     data_model: bool = True
     first_steps: int = 0
     initial_estimate: bool = False
+    automatic_iterations: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -82,11 +89,12 @@ METHODS: dict[str, Method] = {
     ),
     "pfitre": Method(
         "half-quadratic splitting with a learned prior",
-        HQS.create,
+        learned_loop,
         {"iterations": 10, "rho": "auto", "prior": "circuits"},
         joint=True,
         joint_defaults={"prior": "volume"},
         initial_estimate=True,
+        automatic_iterations=True,
     ),
     "pfitre-original": Method(
         "the published ADMM loop, rho not relative to ||A||^2",
@@ -120,6 +128,8 @@ class Settings:
         rho: Prior strength, "auto" from the noise of the scan, None for a method without it.
         prior: The learned prior, None for a method without it.
         data_model: Weights and corrections of the data.
+        support: Sample support, see :func:`pfitre_jax.estimation.choose_support`.
+        automatic_iterations: Whether held-out views choose the number of iterations.
     """
 
     method: str
@@ -129,6 +139,8 @@ class Settings:
     rho: float | Literal["auto"] | None = None
     prior: Any = None
     data_model: DataModel = LEAST_SQUARES
+    support: SupportKind | Support = "auto"
+    automatic_iterations: bool = False
 
     @classmethod
     def create(
@@ -144,6 +156,7 @@ class Settings:
         photons: float | None = None,
         stripes: bool = False,
         gains: bool = False,
+        support: str | os.PathLike | np.ndarray | Support = "auto",
     ) -> Settings:
         """Settings of ``method``: its defaults, replaced by the arguments that are not None.
 
@@ -160,6 +173,8 @@ class Settings:
             photons: See :class:`DataModel`.
             stripes: See :class:`DataModel`.
             gains: See :class:`DataModel`.
+            support: "auto", "disc", "extended"; or an image (n, n), or the path of one, that is not 0 where
+                the sample may be.
 
         Raises:
             ValueError: The method is unknown, does not take a setting, cannot be joint or cannot use the
@@ -188,7 +203,17 @@ class Settings:
                     "the prior uses the neighbouring rows of every row; expected another prior, or a joint "
                     "reconstruction (joint=True)"
                 )
-        return cls(method, joint, data_model=data_model, **values)
+        automatic = entry.automatic_iterations and not joint and "iterations" not in overrides
+        if "prior" in values:
+            automatic &= values["prior"].info.iterations is None
+        return cls(
+            method,
+            joint,
+            data_model=data_model,
+            support=_support(support),
+            automatic_iterations=automatic,
+            **values,
+        )
 
     @property
     def needed_parameter(self) -> Parameter:
@@ -222,10 +247,18 @@ class Settings:
         values = {name: getattr(self, name) for name in METHODS[self.method].defaults}
         if "prior" in values:
             values["prior"] = prior_name(values["prior"])
+        if self.automatic_iterations:
+            values["iterations"] = "auto"
+        if isinstance(self.support, Support):
+            values["support"] = f"{self.support.text} {self.support.sha256[:12]}"
+        elif self.support != "auto":
+            values["support"] = self.support
         return values | self.data_model.record()
 
 
-def build(settings: Settings, scale: float = 1.0, *, initial_estimate: bool = True) -> Solver:
+def build(
+    settings: Settings, scale: float = 1.0, *, initial_estimate: bool = True, coarse: bool = True
+) -> Solver:
     """The solver of a method.
 
     Args:
@@ -233,11 +266,14 @@ def build(settings: Settings, scale: float = 1.0, *, initial_estimate: bool = Tr
         scale: Value by which the sinograms are divided.
         initial_estimate: Whether a method with an initial estimate (TV warm start) computes it; False to
             start from a previous result.
+        coarse: Whether such a method starts from coarser levels.
     """
     method = METHODS[settings.method]
     values = {name: getattr(settings, name) for name in method.defaults if name != "iterations"}
     if method.initial_estimate and not initial_estimate:
         values["initial_iterations"] = 0
+    if method.initial_estimate:
+        values["coarse"] = coarse
     first_steps = min(method.first_steps, settings.iterations // 2)
     return settings.data_model.wrap(method.build(**values), scale, first_steps)
 
@@ -291,6 +327,19 @@ def _trained_values(method: str, prior: Prior, overrides: dict[str, Any]) -> dic
                 f"{name} is {overrides[name]:g}; the prior was trained with {value:.4g}: leave {name} out"
             )
     return trained
+
+
+def _support(support: str | os.PathLike | np.ndarray | Support) -> SupportKind | Support:
+    """The kind of support, or the given support, which is read from its file."""
+    if isinstance(support, Support):
+        return support
+    if isinstance(support, np.ndarray):
+        return Support.from_image(support)
+    # A file with the name of a kind needs a path such as ./auto.
+    for kind in get_args(SupportKind):
+        if support == kind:
+            return kind
+    return read_support(support)
 
 
 def _load(prior: str | os.PathLike):

@@ -12,7 +12,8 @@ import numpy as np
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibrate
-from pfitre_jax.estimation.support import field_of_view
+from pfitre_jax.estimation.iterations import choose_iterations
+from pfitre_jax.estimation.support import SupportShape, field_of_view
 from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
@@ -36,6 +37,8 @@ class Plan:
         settings: Settings of the method, without "auto".
         prior: The learned prior, restricted to the field of view; None for a method without one.
         calibration: Calibration of the scan.
+        prediction_errors: Relative prediction error of held-out views after each iteration, from which the
+            number of iterations was chosen; empty where it was not.
         program: Compiled program that solves its rows.
     """
 
@@ -43,6 +46,7 @@ class Plan:
     settings: Settings
     prior: Any
     calibration: Calibration
+    prediction_errors: np.ndarray
     program: executor.Program
 
     @property
@@ -112,6 +116,8 @@ class Plan:
             view_weights=block.view_weights,
             sinogram=sinogram,
             residual_sinogram=residual_sinogram,
+            support=self.calibration.support > 0,
+            support_text=self.calibration.support_choice.support.text,
             scale=self.calibration.scale,
             domain_score=check.score,
             chunk=self.chunk,
@@ -167,10 +173,14 @@ class Plan:
         warnings, scan, truncated = [], self.scan, self.calibration.truncated
         shape, row0 = self.image_shape, scan.row0 + block.rows.start
         if truncated.any():
+            image = (
+                f"the image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond"
+                if shape[1] > scan.columns
+                else "the image is limited to the detector's disc and is less certain near"
+            )
             warnings.append(
                 f"views {format_ranges(np.flatnonzero(truncated))} of {scan.views} extend beyond the field "
-                f"of view; the image is extended to {shape[1]} x {shape[0]} pixels and is less certain near "
-                "and beyond the edge of the field"
+                f"of view; {image} the edge of the field"
             )
         if truncated.mean() > MAX_TRUNCATED_SHARE and scan.provenance.get("data") == "absorption":
             warnings.append(
@@ -207,6 +217,8 @@ def make_plan(
     noise: float | None = None,
     tv_weight: float | None = None,
     tv_weight_source: TVWeightSource | None = None,
+    support: SupportShape | None = None,
+    iterations: int | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Plan:
@@ -220,6 +232,8 @@ def make_plan(
         noise: A known noise.
         tv_weight: The TV weight that was estimated with the known noise.
         tv_weight_source: How it was estimated.
+        support: A known shape of the support, in place of the selection for ``settings.support``.
+        iterations: A known number of iterations, in place of an automatic one.
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
@@ -230,6 +244,7 @@ def make_plan(
     calibration = calibrate(
         scan,
         settings.needed_parameter,
+        support=support or settings.support,
         scale=scale,
         noise=noise,
         tv_weight=tv_weight,
@@ -240,8 +255,19 @@ def make_plan(
     prior, field = settings.prior, field_of_view(scan.geometry())
     if prior is not None and max(calibration.problem.support.shape) > field:
         prior = Windowed(prior, field)
+    solver = build(dataclasses.replace(settings, prior=prior), calibration.scale)
+    errors = np.zeros(0)
+    if settings.automatic_iterations:
+        if iterations is None:
+            choice = choose_iterations(
+                scan, calibration.problem, solver, calibration.scale, settings.iterations
+            )
+            iterations, errors = choice.iterations, choice.errors
+            seconds = calibration.seconds_compile + choice.seconds_compile
+            calibration = dataclasses.replace(calibration, seconds_compile=seconds)
+        settings = dataclasses.replace(settings, iterations=iterations, automatic_iterations=False)
     program = executor.make_program(
-        build(dataclasses.replace(settings, prior=prior), calibration.scale),
+        solver,
         calibration.problem,
         rows,
         scale=calibration.scale,
@@ -255,7 +281,7 @@ def make_plan(
         chunk=chunk,
         limit=limit,
     )
-    return Plan(scan, settings, prior, calibration, program)
+    return Plan(scan, settings, prior, calibration, errors, program)
 
 
 @jax.jit

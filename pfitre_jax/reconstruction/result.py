@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.json_values import jsonable
@@ -42,8 +42,9 @@ _ARRAYS = (
     "view_weights",
     "sinogram",
     "residual_sinogram",
+    "support",
 )
-_VALUES = ("scale", "domain_score", "chunk", "warnings", "timings", "provenance", "device")
+_VALUES = ("support_text", "scale", "domain_score", "chunk", "warnings", "timings", "provenance", "device")
 _GEOMETRY = ("center", "roll_deg", "columns", "row0", "raw_rows", "method")
 
 
@@ -79,6 +80,8 @@ class Result:
             (rows, 0) without one.
         sinogram: (views, columns), the measured sinogram of the middle row.
         residual_sinogram: (views, columns), ``M(A x - y)`` of the middle row.
+        support: (ny, nx), whether the image may differ from 0.
+        support_text: Description of the support.
         scale: Image value that was 1 in the solver, per pixel.
         domain_score: Out-of-distribution score of the result: 1 is exceeded by 5% of the images that the
             prior was evaluated on. None without a prior, or where its card has no reference.
@@ -113,6 +116,8 @@ class Result:
     view_weights: Float[np.ndarray, "rows _"]
     sinogram: Float[np.ndarray, "views columns"]
     residual_sinogram: Float[np.ndarray, "views columns"]
+    support: Bool[np.ndarray, "ny nx"]
+    support_text: str
     scale: float
     domain_score: float | None
     chunk: int
@@ -169,6 +174,8 @@ class Result:
             "view_weights": none,
             "sinogram": np.full((views, columns), np.nan, np.float32),
             "residual_sinogram": np.full((views, columns), np.nan, np.float32),
+            "support": np.ones(volume.shape[1:], bool),
+            "support_text": "",
             "scale": float("nan"),
             "domain_score": None,
             "chunk": rows,
@@ -261,6 +268,7 @@ class Result:
             "wedge_deg": self.wedge.width_deg,
             "wedge_center_deg": self.wedge.center_deg,
             "views": self.views,
+            "support": {"description": self.support_text, "share": float(self.support.mean())},
             **self.corrections(),
             "scale": self.scale,
             "units": self.units,

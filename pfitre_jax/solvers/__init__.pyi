@@ -13,6 +13,7 @@ from .fista import FISTATV as FISTATV
 from .fista import fista_tv as fista_tv
 from .hqs import HQS as HQS
 from .hqs import hqs as hqs
+from .hqs import learned_loop as learned_loop
 from .initial_estimate import initial_estimate as initial_estimate
 from .loop import run as run
 from .norms import relative_change as relative_change
@@ -28,5 +29,6 @@ from .solve import SliceOptions as SliceOptions
 from .solve import SolveOptions as SolveOptions
 from .solve import solve as solve
 from .volume_problem import VolumeProblem as VolumeProblem
+from .wrappers.coarse_to_fine import CoarseToFine as CoarseToFine
 from .wrappers.reweighted import Reweighted as Reweighted
 from .wrappers.self_calibration import SelfCalibration as SelfCalibration

@@ -19,6 +19,7 @@ from pfitre_jax.solvers.initial_estimate import initial_estimate
 from pfitre_jax.solvers.loop import Solution
 from pfitre_jax.solvers.parameters.tv_weight import resolve_rho
 from pfitre_jax.solvers.solve import SolveOptions, check_number, solve, with_options
+from pfitre_jax.solvers.wrappers.coarse_to_fine import CoarseToFine
 
 #: Factor of ``rho`` in the last data step (docs/measurements/log.md).
 FINAL_RHO_FACTOR = 10.0
@@ -151,6 +152,26 @@ class HQS(Solver[HQSState]):
         return Iterate(x, residual), problem.back(residual)
 
 
+def learned_loop(
+    prior: Prior, rho: Any, *, initial_iterations: int | None = None, coarse: bool = True, **settings: Any
+) -> Solver:
+    """The solver of ``pfitre``: :class:`HQS`, from coarse to fine.
+
+    Args:
+        prior: A :class:`pfitre_jax.interfaces.Prior`. One that was trained through the loop does not start
+            from a coarse result, which it was not trained with.
+        rho: (), prior strength.
+        initial_iterations: See :class:`HQS`; 0 to start from a given image.
+        coarse: Whether the loop starts from coarser levels, see
+            :class:`pfitre_jax.solvers.wrappers.coarse_to_fine.CoarseToFine`.
+        **settings: Other attributes of :class:`HQS`.
+    """
+    loop = HQS.create(prior, rho, initial_iterations=initial_iterations, **settings)
+    if not coarse or initial_iterations == 0 or prior.info.iterations is not None:
+        return loop
+    return CoarseToFine(loop)
+
+
 @with_options(SolveOptions)
 def hqs(
     A: Projector,
@@ -160,6 +181,7 @@ def hqs(
     rho: Any = "auto",
     iterations: int | None = None,
     cg_iterations: int = 5,
+    coarse: bool = True,
     **options: Unpack[SolveOptions],
 ) -> Solution:
     """Reconstructs one slice by :class:`HQS`, as ``pfitre_jax.reconstruct(scan, "pfitre")`` does.
@@ -177,6 +199,7 @@ def hqs(
         iterations: Largest number of iterations of prior and data step. None: 10, or as many as the prior was
             trained for.
         cg_iterations: Conjugate gradient iterations in each data step.
+        coarse: Whether to start from coarser levels, see :func:`learned_loop`; never with an ``x0``.
         **options: See :class:`pfitre_jax.solvers.solve.SolveOptions`. With ``differentiate="implicit"`` a
             prior that alternates between mirror images takes their mean in each iteration instead.
     """
@@ -187,5 +210,6 @@ def hqs(
     if iterations is None:
         iterations = prior.info.iterations or ITERATIONS
     stationary = options.get("differentiate") == "implicit"
-    solver = HQS.create(prior, rho, cg_iterations=cg_iterations, stationary=stationary)
+    coarse = coarse and options.get("x0") is None
+    solver = learned_loop(prior, rho, coarse=coarse, cg_iterations=cg_iterations, stationary=stationary)
     return solve(solver, A, sinogram, iterations=iterations, **options)

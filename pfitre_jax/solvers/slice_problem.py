@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.operators.resolution import half_geometry, half_shape, half_sinogram, half_support
 from pfitre_jax.solvers.norms import relative_norm
 
 
@@ -135,6 +136,15 @@ class SliceProblem:
     def dot(self, a: Float[Array, "ny nx"], b: Float[Array, "ny nx"]) -> Float[Array, ""]:
         """``<a, b>``: two images (ny, nx) -> ()."""
         return jnp.vdot(a, b)
+
+    def coarser(self) -> SliceProblem:
+        """The problem with bins and pixels of twice the size, see :mod:`pfitre_jax.operators.resolution`.
+
+        All views must be measured (``norm_squared`` is that of all views). The weights become 1.
+        """
+        A = Projector(half_geometry(self.A.geometry), half_shape(self.support.shape))
+        sinogram, mask = half_sinogram(self.sinogram, self.mask)
+        return SliceProblem.create(A, sinogram, mask, half_support(self.support), self.wedge)
 
 
 def disc_support(A: Projector, dtype: DTypeLike = jnp.float32) -> Float[Array, "ny nx"]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
+from pfitre_jax.operators.resolution import half_sinogram
 from pfitre_jax.solvers.norms import relative_norm
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
@@ -121,3 +122,8 @@ class VolumeProblem:
     def dot(self, a: Float[Array, "rows ny nx"], b: Float[Array, "rows ny nx"]) -> Float[Array, "rows 1 1"]:
         """``<a, b>`` of each row, (rows, 1, 1): the rows of a data step are solved side by side."""
         return jnp.sum(a * b, axis=(1, 2), keepdims=True)
+
+    def coarser(self) -> VolumeProblem:
+        """The problem with bins and pixels of twice the size; the rows stay. The weights become 1."""
+        sinograms, masks = half_sinogram(self.sinogram, self.mask)
+        return VolumeProblem.create(self.row.coarser(), sinograms, masks)

@@ -1,0 +1,153 @@
+"""Selection of the sample support by held-out views."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.binning import bin_down, binned_index
+from pfitre_jax.estimation.held_out_views import end_folds, held_out_power, held_out_squares
+from pfitre_jax.estimation.support import FieldOfView, Support, SupportKind, SupportShape, pixel_grid
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.runtime.compilation import as_arrays, compiled
+from pfitre_jax.solvers.parameters.scale import estimate_scale
+from pfitre_jax.solvers.slice_problem import SliceProblem
+
+#: Largest number of rows and of detector bins of the trial reconstructions.
+ROWS, BINS = 4, 128
+#: TV weight of the trial reconstructions, and their iterations of ADMM.
+TV_WEIGHT, ITERATIONS = 4e-4, 15
+#: Share of the views that are held out at each end of the angular range.
+HELD_OUT_SHARE = 0.1
+#: Fewest views with which views are held out.
+FEWEST_VIEWS = 10
+#: A smaller support is preferred if its error exceeds the smallest one by at most this fraction.
+TOLERANCE = 0.005
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SupportChoice:
+    """A support, and how it was chosen.
+
+    Attributes:
+        support: The support.
+        truncated: (views,), whether a view extends beyond the field of view.
+        errors: Relative prediction error of the held-out views, by description of the candidate; empty where
+            there was nothing to compare.
+        seconds_compile: Wall time of compilation.
+    """
+
+    support: Support
+    truncated: np.ndarray
+    errors: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds_compile: float = 0.0
+
+
+def choose_support(scan: Scan, kind: SupportKind | SupportShape | Support = "auto") -> SupportChoice:
+    """Determines the support of a scan whose centre is known.
+
+    "auto" compares the shapes of :meth:`FieldOfView.candidates`. From each, some rows are reconstructed
+    without the views at one end of the angular range, then without those at the other end, and these views
+    are predicted. The views at the ends are those that a support influences most: pixels where there is no
+    matter take up what the missing wedge leaves undetermined. The smallest shape whose error is within 0.5%
+    of the smallest error is chosen. Detectors of more than :data:`BINS` columns are binned for this.
+
+    Args:
+        scan: The scan; its air must be at 0.
+        kind: "auto"; "disc" or "extended"; a shape; or a given support.
+
+    Raises:
+        ValueError: A given support does not fit the detector.
+    """
+    field = FieldOfView.from_scan(scan)
+    if isinstance(kind, Support):
+        kind.check(scan.columns)
+        return SupportChoice(kind, field.truncated)
+    if kind == "auto" and scan.views < FEWEST_VIEWS:
+        kind = field.fixed_shape("auto")
+    if kind != "auto":
+        shape = kind if isinstance(kind, SupportShape) else field.fixed_shape(kind)
+        return SupportChoice(field.support(shape), field.truncated)
+    shapes = _distinct(field)
+    if len(shapes) == 1:
+        return SupportChoice(field.support(shapes[0]), field.truncated)
+    errors, seconds = _prediction_errors(scan, field, shapes)
+    good = [k for k in range(len(shapes)) if errors[k] <= (1 + TOLERANCE) * errors.min()]
+    areas = [field.support(shapes[k]).image.sum() for k in good]
+    best = shapes[good[int(np.argmin(areas))]]
+    by_text = {shape.text: float(error) for shape, error in zip(shapes, errors, strict=True)}
+    return SupportChoice(field.support(best), field.truncated, by_text, seconds)
+
+
+def _distinct(field: FieldOfView) -> list[SupportShape]:
+    """The candidates without those whose supports equal that of an earlier one."""
+    distinct: list[tuple[SupportShape, np.ndarray]] = []
+    for shape in field.candidates():
+        image = field.support(shape).image
+        if image.any() and not any(np.array_equal(image, other) for _, other in distinct):
+            distinct.append((shape, image))
+    return [shape for shape, _ in distinct]
+
+
+def _prediction_errors(
+    scan: Scan, field: FieldOfView, shapes: list[SupportShape]
+) -> tuple[np.ndarray, float]:
+    """Relative error of the held-out views with each shape, (shapes,), and the seconds of compilation."""
+    factor = -(-scan.columns // BINS)
+    rows = rows_with_signal(scan, ROWS)
+    values, valid = bin_down(np.moveaxis(rows.projections, 1, 0), np.moveaxis(rows.mask, 1, 0), factor)
+    center = binned_index(float(field.geometry.center), factor)
+    geometry = dataclasses.replace(
+        ParallelGeometry.create(scan.theta_rad, values.shape[-1]),
+        center=jnp.float32(center),
+        shifts=field.geometry.shifts / factor,
+    )
+    # The image of the largest candidate, in bins.
+    columns, largest = values.shape[-1], max(shape.extension or 1 for shape in shapes)
+    size = columns + 2 * int(np.ceil((largest - 1) * columns / 2))
+    x, y = pixel_grid(size)
+    supports = np.array([field.contains(shape, factor * x, factor * y) for shape in shapes], np.float32)
+    sinograms = np.where(valid, values, 0).astype(np.float32)
+    held_out = end_folds(scan.theta_rad, max(round(HELD_OUT_SHARE * scan.views), 1))
+    arguments = as_arrays((geometry, supports, sinograms, valid.astype(np.float32), held_out))
+    executable, seconds = compiled(_held_out_errors, *arguments)
+    return np.asarray(executable(*arguments)), seconds
+
+
+def rows_with_signal(scan: Scan, count: int) -> Scan:
+    """At most ``count`` rows, the strongest ones of as many equal parts of a sample of the scan."""
+    sample = scan.sample()
+    energy = np.sum(sample.projections.astype(float) ** 2, axis=(0, 2))
+    parts = np.array_split(np.arange(sample.rows), min(count, sample.rows))
+    return sample.take_rows([int(part[np.argmax(energy[part])]) for part in parts])
+
+
+@jax.jit
+def _held_out_errors(
+    geometry: ParallelGeometry,
+    supports: Float[Array, "shapes n n"],
+    sinograms: Float[Array, "rows views columns"],
+    masks: Float[Array, "rows views columns"],
+    held_out: Float[Array, "folds views"],
+) -> Float[Array, " shapes"]:
+    """``||H M (A x - y)|| / ||H M y||`` of the held-out views ``H``, all rows and folds, for each support."""
+    n = supports.shape[-1]
+    A = Projector(geometry, (n, n))
+    problem = SliceProblem.create(A, sinograms[0], masks[0], supports[0])
+    sinograms = sinograms / estimate_scale(problem, sinograms, masks)
+    power = jnp.sum(held_out_power(sinograms, masks, held_out))
+    weights = jnp.full(1, TV_WEIGHT, sinograms.dtype)
+
+    def one(support: Array) -> Array:
+        kernel = dataclasses.replace(problem.kernel, support=support)
+        supported = dataclasses.replace(problem, support=support, kernel=kernel)
+        squares = held_out_squares(supported, sinograms, masks, held_out, weights, iterations=ITERATIONS)
+        return jnp.sqrt(jnp.sum(squares) / jnp.maximum(power, 1e-30))
+
+    return jax.lax.map(one, supports)

@@ -1,0 +1,59 @@
+"""Coarse to fine: wraps a solver and starts it from its own result at half the resolution."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+from jaxtyping import Array
+
+from pfitre_jax.interfaces import Iterate, Problem, Solver
+from pfitre_jax.operators.resolution import double_resolution
+from pfitre_jax.solvers.loop import run
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CoarseToFine(Solver[Any]):
+    """``solver``, started from its result on bins and pixels of twice the size.
+
+    That result is itself started from the next coarser one, down to :attr:`fewest_columns`. A prior sees a
+    neighbourhood of a fixed number of pixels, and a loop carries information across a large image in many
+    iterations only; at a coarse level a few cheap iterations suffice. Detail that the coarse bins do not
+    resolve is left to the iterations at the next level, whose data determine it.
+
+    The initial image is replaced; use ``solver`` itself to start from a given image.
+
+    Attributes:
+        solver: The :class:`pfitre_jax.interfaces.Solver`, used at all levels.
+        iterations: Iterations at the coarsest level, and at the levels between it and the finest.
+        fewest_columns: Fewest detector columns of a level.
+
+    References:
+        Multigrid initialisation (nested iteration): Briggs, Henson & McCormick, A Multigrid Tutorial, 2000.
+    """
+
+    solver: Solver
+    iterations: tuple[int, int] = dataclasses.field(default=(10, 5), metadata={"static": True})
+    fewest_columns: int = dataclasses.field(default=64, metadata={"static": True})
+
+    def init(self, problem: Problem, x0: Array) -> tuple[Iterate, Any]:
+        columns = problem.sinogram.shape[-1]
+        if columns // 2 >= self.fewest_columns:
+            coarse = problem.coarser()
+            blank = 0 * coarse.back(coarse.sinogram)
+            iterations = self.iterations[columns // 4 >= self.fewest_columns]
+            # The differentiable form of the loop does not cost more time in the forward direction.
+            start = run(self, coarse, blank, iterations=iterations, differentiate="checkpoint").value
+            x0 = problem.support * double_resolution(start, (x0.shape[-2], x0.shape[-1]))
+        return self.solver.init(problem, x0)
+
+    def step(self, problem: Problem, iterate: Iterate, state: Any) -> tuple[Iterate, Any]:
+        return self.solver.step(problem, iterate, state)
+
+    def finish(self, problem: Problem, iterate: Iterate, state: Any) -> Array:
+        return self.solver.finish(problem, iterate, state)
+
+    def proposal(self, iterate: Iterate, state: Any) -> Array:
+        return self.solver.proposal(iterate, state)

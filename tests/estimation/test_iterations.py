@@ -1,0 +1,53 @@
+"""Number of iterations by held-out views: a prior that damages the image is applied less often."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from analytic import CENTER, THETA, disc_sinogram
+from pfitre_jax.estimation.iterations import MOST, choose_iterations
+
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.calibrate import calibrate
+from pfitre_jax.interfaces import Prior
+from pfitre_jax.solvers.hqs import HQS
+
+DISCS = [(5.0, -4.0, 5.0, 1.0), (-3.0, 3.0, 3.0, 0.5)]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Shifting(Prior):
+    """Moves the image by some pixels: the more often, the worse."""
+
+    pixels: int = dataclasses.field(metadata={"static": True})
+
+    def denoise(self, v, *, correction, wedge, rho):
+        return jnp.roll(v, self.pixels, axis=-1)
+
+
+def chosen(prior, views=slice(None)):
+    theta = THETA[views]
+    scan = Scan.create(disc_sinogram(DISCS, theta)[:, None].astype(np.float32), theta, center=CENTER)
+    calibration = calibrate(scan, "scale")
+    solver = HQS(prior, 0.05, initial_iterations=5)
+    return choose_iterations(scan, calibration.problem, solver, calibration.scale, 7)
+
+
+def test_a_prior_that_damages_the_image_is_applied_once():
+    choice = chosen(Shifting(3))
+    assert choice.iterations == 1
+    assert choice.errors.shape == (MOST,) and choice.errors[0] < choice.errors[-1]
+
+
+def test_the_first_iteration_of_a_flat_curve_is_chosen():
+    choice = chosen(Shifting(0))
+    assert choice.errors[choice.iterations - 1] <= 1.01 * choice.errors.min()
+    assert np.all(choice.errors[: choice.iterations - 1] > 1.01 * choice.errors.min())
+
+
+def test_a_scan_of_few_views_uses_the_default():
+    assert chosen(Shifting(3), slice(0, 9)).iterations == 7

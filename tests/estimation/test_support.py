@@ -1,0 +1,116 @@
+"""Support of the sample: its shadows, the shapes drawn from them, and the choice by held-out views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analytic import CENTER, COLUMNS, THETA, disc_sinogram
+
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.shadow import sample_shadow
+from pfitre_jax.estimation.support import FieldOfView, Support, SupportShape, pixel_grid
+from pfitre_jax.estimation.support_file import read_support
+from pfitre_jax.estimation.support_selection import choose_support
+
+#: x, y, radius, value of a sample that is much smaller than the field of view.
+SMALL = [(5.0, -4.0, 5.0, 1.0), (-3.0, 3.0, 3.0, 0.5)]
+LIMITED = np.deg2rad(np.arange(-45, 45, 2.0))
+
+
+def scan_of(discs, theta=THETA, noise=0.0, center=CENTER):
+    sinogram = disc_sinogram(discs, theta, center=center)
+    noisy = sinogram + noise * sinogram.max() * np.random.default_rng(0).standard_normal(sinogram.shape)
+    return Scan.create(noisy[:, None].astype(np.float32), theta, center=center)
+
+
+def inside(discs, size):
+    x, y = pixel_grid(size)
+    return np.any([(x - a) ** 2 + (y - b) ** 2 <= r**2 for a, b, r, _ in discs], axis=0)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.05])
+def test_the_shadow_contains_the_sample_and_little_more(noise):
+    theta = LIMITED
+    shadow = sample_shadow(scan_of(SMALL, theta, noise))
+    ends = [CENTER + x * np.cos(theta) + y * np.sin(theta) + np.array([[-r], [r]]) for x, y, r, _ in SMALL]
+    first, last = np.min([e[0] for e in ends], axis=0), np.max([e[1] for e in ends], axis=0)
+    # Where a disc ends, its signal is below the noise.
+    hidden = 1 if noise > 0.01 else 0
+    assert np.all(shadow.first <= first + hidden) and np.all(shadow.last >= last - hidden)
+    assert np.all(shadow.first >= first - 6) and np.all(shadow.last <= last + 6)
+
+
+def test_a_view_without_air_at_one_side_does_not_bound_the_sample_there():
+    shadow = sample_shadow(scan_of([(15.0, 0.0, 8.0, 1.0)], np.zeros(3)))
+    assert np.all(np.isinf(shadow.last)) and np.all(np.isfinite(shadow.first))
+
+
+@pytest.mark.parametrize("theta", [THETA, LIMITED], ids=["180 degrees", "90 degrees"])
+def test_the_chosen_support_contains_the_sample(theta):
+    scan = scan_of(SMALL, theta, 0.01)
+    choice = choose_support(scan)
+    assert choice.support.image.shape == (COLUMNS, COLUMNS)
+    assert choice.support.shape == SupportShape(outlined=True)
+    assert np.all(choice.support.image[inside(SMALL, COLUMNS)] == 1)
+    disc = choose_support(scan, "disc").support.image
+    assert choice.support.image.sum() < 0.7 * disc.sum()
+    assert choice.errors[choice.support.text] <= 1.005 * min(choice.errors.values())
+
+
+def test_a_view_that_is_shifted_does_not_cut_the_sample():
+    scan = scan_of(SMALL)
+    moved = scan.projections.copy()
+    moved[4] = np.roll(moved[4], 6, axis=-1)
+    choice = choose_support(scan.with_projections(moved))
+    assert np.all(choice.support.image[inside(SMALL, COLUMNS)] == 1)
+
+
+def test_matter_beyond_the_field_of_view_extends_the_image_only_as_far_as_it_helps():
+    # A disc that leaves the field of view, and one whose excess is below the threshold of a truncated view.
+    wide = choose_support(scan_of([(0.0, 12.0, 8.0, 1.0), (-5.0, -4.0, 4.0, 1.0)]))
+    assert wide.truncated.any() and wide.support.image.shape[0] > COLUMNS
+    narrow = choose_support(scan_of(SMALL))
+    assert not narrow.truncated.any() and narrow.support.image.shape[0] == COLUMNS
+
+
+def test_fixed_shapes_are_not_compared():
+    scan = scan_of(SMALL)
+    field = FieldOfView.from_scan(scan)
+    for kind in ("disc", "extended"):
+        choice = choose_support(scan, kind)
+        assert not choice.errors
+        np.testing.assert_array_equal(choice.support.image, field.support(field.fixed_shape(kind)).image)
+
+
+def test_a_support_is_read_from_a_file(tmp_path):
+    image = np.zeros((COLUMNS + 2, COLUMNS + 2), np.uint8)
+    image[5:20, 7:15] = 255
+    np.save(tmp_path / "mask.npy", image)
+    support = read_support(tmp_path / "mask.npy")
+    np.testing.assert_array_equal(support.image, image > 0)
+    assert choose_support(scan_of(SMALL), support).support is support
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.ones((4, 5)), r"shape \(4, 5\); expected a square image"),
+        (np.zeros((4, 4)), "0 everywhere"),
+        (np.full((4, 4), np.nan), "NaN"),
+    ],
+)
+def test_an_image_that_is_no_support_is_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        Support.from_image(image)
+
+
+@pytest.mark.parametrize("size", [COLUMNS - 2, COLUMNS + 1])
+def test_a_support_of_another_detector_is_refused(size):
+    with pytest.raises(ValueError, match=f"expected {COLUMNS} x {COLUMNS}"):
+        choose_support(scan_of(SMALL), Support.from_image(np.ones((size, size))))
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path):
+    (tmp_path / "mask.npy").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        read_support(tmp_path / "mask.npy")
