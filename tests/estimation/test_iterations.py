@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from analytic import CENTER, THETA, disc_sinogram
-from pfitre_jax.estimation.iterations import MOST, choose_iterations
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate
+from pfitre_jax.estimation.iterations import MOST, choose_iterations
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.solvers.hqs import HQS
 

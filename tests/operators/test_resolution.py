@@ -6,6 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from analytic import disc_image, disc_sinogram
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
 from pfitre_jax.operators.resolution import (
     double_resolution,
     half_geometry,
@@ -13,9 +16,6 @@ from pfitre_jax.operators.resolution import (
     half_sinogram,
     half_support,
 )
-
-from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.projector import Projector
 
 THETA = np.linspace(0, np.pi, 24, endpoint=False)
 #: x, y, radius, value; broad enough that half the bins resolve it.
