@@ -25,8 +25,7 @@ import pfitre_jax as pf
 from benchmarks.timing import seconds, table
 from pfitre_jax.estimation import estimate_parameters
 from pfitre_jax.evaluation import EvaluationSettings, Scans, draw_scene, list_cells, scan_cell
-from pfitre_jax.models import engines, predict_update
-from pfitre_jax.models.unet import predict_updates
+from pfitre_jax.models import engines, predict_update, predict_updates
 from pfitre_jax.solvers import HQS, run
 from pfitre_jax.twin import OVERSAMPLING
 

@@ -78,6 +78,8 @@ def choose_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
     if len(shapes) == 1:
         return SupportChoice(field.support(shapes[0]), field.truncated)
     errors, seconds = _prediction_errors(scan, field, shapes)
+    if not np.all(np.isfinite(errors)):
+        return SupportChoice(field.support(field.fixed_shape("auto")), field.truncated, {}, seconds)
     good = [k for k in range(len(shapes)) if errors[k] <= (1 + TOLERANCE) * errors.min()]
     areas = [field.support(shapes[k]).image.sum() for k in good]
     best = shapes[good[int(np.argmin(areas))]]

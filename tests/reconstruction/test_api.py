@@ -155,7 +155,7 @@ def test_center_trials_equal_reconstructions_with_their_values(scan):
     for tile, value in zip(tiles, values, strict=True):
         assert tile.value == value
         expected = pf.reconstruct(scan.with_center(value), "cgls", rows=slice(1, 2))
-        np.testing.assert_allclose(tile.image, expected.volume[0], atol=1e-3)
+        np.testing.assert_allclose(tile.image, expected.volume[0], atol=5e-3)
     assert min(tiles, key=lambda tile: tile.residual).value == CENTER
     assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.05)
 

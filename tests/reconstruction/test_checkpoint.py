@@ -202,8 +202,9 @@ def test_four_devices_give_the_result_of_one(path, one, tmp_path):
     done = call(command(path, tmp_path / "four"), XLA_FLAGS=flags)
     assert "4 device(s)" in done.stderr
     four = read_result(tmp_path / "four" / "recon.h5")
-    np.testing.assert_allclose(four.volume, one.volume, atol=3e-3)
+    np.testing.assert_array_equal(four.support, one.support)
     # Conjugate gradients over views without a wedge magnify rounding.
+    assert np.linalg.norm(four.volume - one.volume) < 5e-3 * np.linalg.norm(one.volume)
     assert np.linalg.norm(four.measured - one.measured) < 5e-3 * np.linalg.norm(one.measured)
 
 

@@ -49,7 +49,7 @@ def test_the_volume_has_the_unit_of_the_projections(projections, results, method
     # The boundary between measured and supplied components follows the estimate of the noise.
     assert difference(scaled.measured / factor, results[method].measured) < 0.02
     for name in {"weight", "rho"} & set(scaled.parameters):
-        assert scaled.parameters[name] == pytest.approx(results[method].parameters[name], rel=0.1)
+        assert scaled.parameters[name] == pytest.approx(results[method].parameters[name], rel=0.2)
 
 
 @pytest.mark.parametrize("method", METHODS)

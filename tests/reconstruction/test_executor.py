@@ -6,7 +6,8 @@ from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_sta
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate, sample_rows, shared_problem
-from pfitre_jax.estimation.support import image_support, scan_support
+from pfitre_jax.estimation.support import image_support
+from pfitre_jax.estimation.support_selection import choose_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import api, methods
 from pfitre_jax.reconstruction import executor as slices
@@ -24,7 +25,7 @@ def scan() -> Scan:
 
 
 def solve(scan, *, chunk=32, scale=1.0, iterations=12, sinograms=None, masks=None, method="cgls"):
-    problem, _ = shared_problem(scan.geometry(), scan_support(scan)[0])
+    problem, _ = shared_problem(scan.geometry(), image_support(scan.geometry()))
     changed = {"projections": sinograms, "mask": masks}
     changed = {name: np.moveaxis(a, 0, 1) for name, a in changed.items() if a is not None}
     return solve_rows(
@@ -211,7 +212,8 @@ def truncated_scan():
 
 def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_scan):
     scan, discs = truncated_scan
-    support, truncated = scan_support(scan)
+    choice = choose_support(scan)
+    support, truncated = choice.support.image, choice.truncated
     assert truncated.any() and not truncated.all() and support.shape[0] > scan.columns
     result = api.reconstruct(scan, "cgls", scale=1.0)
     size = support.shape[0]

@@ -190,16 +190,14 @@ def test_invalid_bins_are_filled_as_numpy_interpolates():
 
 
 def test_solver_function_agrees_with_reconstruct_on_one_row():
-    """Automatic rho of noisy data, mirror images in turn, ten iterations; the scale is divided out."""
+    """With the same support and iterations, and automatic rho of noisy data; the scale is divided out."""
     # The axis is in the middle, so that the support is the disc of every view.
     center = (COLUMNS - 1) / 2
     A = Projector(ParallelGeometry.create(THETA, COLUMNS, center))
     clean = disc_sinogram(DISC, center=center)[:, None]
     noise = 0.05 * clean.max() * np.random.default_rng(0).standard_normal(clean.shape)
-    # Noise at the edges would pass for an object beyond the field of view, which extends the image.
-    noise[..., :5] = noise[..., -5:] = 0
     scan = Scan.create((clean + noise).astype(np.float32), THETA, center=center)
-    result = reconstruct(scan, "pfitre")
+    result = reconstruct(scan, "pfitre", support="disc", iterations=10)
     assert result.volume.shape[1:] == A.shape
     sinogram = jnp.asarray(scan.projections[:, 0])
     problem = solvers.SliceProblem.create(A, sinogram)
