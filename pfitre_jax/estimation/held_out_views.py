@@ -64,7 +64,7 @@ def end_folds(theta_rad: ArrayLike, count: int) -> Float[np.ndarray, "2 views"]:
     return np.stack([rank < count, rank >= rank.size - count]).astype(np.float32)
 
 
-@functools.partial(jax.jit, static_argnames="iterations")
+@functools.partial(jax.jit, static_argnames=("iterations", "without_stripes"))
 def held_out_squares(
     problem: SliceProblem,
     sinograms: Float[Array, "slices views columns"],
@@ -73,6 +73,7 @@ def held_out_squares(
     weights: Float[Array, " weights"],
     *,
     iterations: int = ITERATIONS,
+    without_stripes: bool = False,
 ) -> Float[Array, "weights folds slices"]:
     """``||H M (A x - y)||^2`` of the held-out views ``H``, ``x`` the TV image from the other views.
 
@@ -86,6 +87,8 @@ def held_out_squares(
         weights: (weights,), TV weights relative to ``||A||^2 = 1`` of all views, from large to small, see
             :func:`tv_path`.
         iterations: Iterations of ADMM at each weight.
+        without_stripes: Whether the mean error of each column over the held-out views is left out. Errors of
+            columns are alike in all views, so that an image that contains their rings predicts them.
 
     Returns:
         (weights, folds, slices). Over :func:`held_out_power` it is the squared relative error.
@@ -94,8 +97,15 @@ def held_out_squares(
     def path(sinogram, mask, held):
         training = problem.with_sinogram(sinogram, mask * (1 - held)[:, None])
         predicted = problem.with_sinogram(sinogram, mask * held[:, None])
-        error = lambda x: jnp.sum(predicted.residual(x) ** 2)  # noqa: E731
-        return tv_path(training, weights, error, iterations=iterations)
+
+        def square(x):
+            error = predicted.residual(x)
+            if without_stripes:
+                valid = jnp.sum(predicted.mask, axis=0, keepdims=True)
+                error -= predicted.mask * jnp.sum(error, axis=0, keepdims=True) / jnp.maximum(valid, 1)
+            return jnp.sum(error**2)
+
+        return tv_path(training, weights, square, iterations=iterations)
 
     # The projector is fastest with many slices on one batch axis.
     folds, slices = held_out.shape[0], sinograms.shape[0]

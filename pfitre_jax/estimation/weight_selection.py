@@ -69,7 +69,7 @@ def select_tv_weight(
     held_out = interleaved_folds(problem.A.geometry.theta_rad, EVERY, 1)
     weights = np.float32(10.0**EXPONENTS)
     arguments = as_arrays((problem, sinograms, masks, held_out, weights))
-    executable, seconds = compiled(held_out_squares, *arguments)
+    executable, seconds = compiled(held_out_squares, *arguments, without_stripes=True)
     squares = np.asarray(executable(*arguments), float).sum(axis=(1, 2))
     weight = factor**BINNING_POWER * 10 ** minimum_position(EXPONENTS, squares)
     return float(weight), seconds + seconds_binned

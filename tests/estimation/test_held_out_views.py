@@ -68,6 +68,20 @@ def test_the_error_is_smallest_at_a_moderate_weight_and_reaches_the_noise(noisy)
     assert np.all(moderate > 0.7 * noise) and np.all(moderate < 1.7 * noise)
 
 
+def test_stripes_are_left_out(noisy):
+    """Held-out views that differ by column offsets have the same error without stripes."""
+    problem, y, masks = noisy
+    held = interleaved_folds(THETA, 4, 1)
+    stripes = held[0][None, :, None] * jnp.linspace(-2, 3, COLUMNS)[None, None, :]
+    plain, striped = (held_out_squares(problem, data, masks, held, WEIGHTS) for data in (y, y + stripes))
+    assert jnp.all(striped > 2 * plain)
+    plain, striped = (
+        held_out_squares(problem, data, masks, held, WEIGHTS, without_stripes=True)
+        for data in (y, y + stripes)
+    )
+    np.testing.assert_allclose(striped, plain, rtol=1e-3)
+
+
 def test_power_counts_valid_bins_of_held_out_views(noisy):
     _, y, masks = noisy
     held = end_folds(THETA, 3)
