@@ -20,10 +20,11 @@ from pfitre_jax.estimation.held_out_views import held_out_squares, interleaved_f
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.runtime.compilation import as_arrays, compiled
+from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Exponents of the candidate weights, ``10^exponent``.
-EXPONENTS = np.arange(-2.0, -5.25, -0.5)
+EXPONENTS = np.arange(-2.0, -4.75, -0.5)
 #: Every fourth view in angular order is held out. Views at the edge of the missing wedge would be predicted
 #: better by far too small weights: they ask for an extrapolation that no weight of TV can give.
 EVERY = 4
@@ -52,8 +53,9 @@ def select_tv_weight(
         masks: (slices, views, columns), 1 for a valid bin.
 
     Returns:
-        The weight relative to ``||A||^2 = 1``, None without signal or with less than :data:`MIN_VIEWS` views;
-        and the seconds of compilation.
+        The weight relative to ``||A||^2 = 1``, at least
+        :data:`~pfitre_jax.solvers.parameters.tv_weight.SMALLEST_WEIGHT`, or None without signal or with less
+        than :data:`MIN_VIEWS` views; and the seconds of compilation.
     """
     rows = _strongest(sinograms * masks)
     sinograms, masks = sinograms[rows], masks[rows]
@@ -72,7 +74,8 @@ def select_tv_weight(
     executable, seconds = compiled(held_out_squares, *arguments, without_stripes=True)
     squares = np.asarray(executable(*arguments), float).sum(axis=(1, 2))
     weight = factor**BINNING_POWER * 10 ** minimum_position(EXPONENTS, squares)
-    return float(weight), seconds + seconds_binned
+    # Errors that are alike in neighbouring views, such as scatter, escape the prediction.
+    return float(max(weight, SMALLEST_WEIGHT)), seconds + seconds_binned
 
 
 def _binned_problem(problem: SliceProblem, factor: int) -> tuple[SliceProblem, float]:
