@@ -191,7 +191,8 @@ Iterations = Annotated[
     option(
         "--iterations",
         "N",
-        "Number of iterations; for total variation, the maximum number.",
+        "Number of iterations; for total variation, the maximum number. By default held-out views choose it for "
+        "the method pfitre.",
         METHOD,
         "set by the method, see 'pfitre info'",
     ),
