@@ -191,8 +191,8 @@ Iterations = Annotated[
     option(
         "--iterations",
         "N",
-        "Number of iterations; for total variation, the maximum number. Without it, held-out views choose the "
-        "number for the method pfitre.",
+        "Number of iterations; for total variation, the maximum number. Without it, held-out views choose "
+        "the number for the method pfitre.",
         METHOD,
         "set by the method, see 'pfitre info'",
     ),
