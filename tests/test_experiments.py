@@ -24,6 +24,8 @@ from experiments.dose_and_views.dose import dose_saving
 from experiments.prior_ablation import __main__ as prior_ablation
 from experiments.prior_ablation.config import PRESETS
 from experiments.real_chip import __main__ as real_chip
+from experiments.support_and_size.outlines import OUTLINES, OutlineScans, contains
+from experiments.support_and_size.outlines import simulate as simulate_outlined
 from pfitre_jax.data import RawScan
 from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.metrics import psnr
@@ -277,6 +279,49 @@ def test_loop_settings_runs_at_its_tiny_preset(tmp_path):
     # pfitre starts from the TV warm start, FISTA-TV from zero.
     assert by_which["0.005"]["psnr"][0] > by_which["FISTA-TV"]["psnr"][0] + 1
     assert len(by_which["0.02"]["psnr"]) == 3 and min(by_which["0.02"]["seconds"]) > 0
+
+
+@pytest.mark.slow
+def test_support_and_size_runs_at_its_tiny_preset(tmp_path):
+    results = run("support_and_size", tmp_path / "out", tmp_path)
+    by_size = results["size"]["128"]
+    assert min(cell["seconds"] for cell in by_size.values()) > 0
+    one_level, coarse_to_fine = (
+        by_size[f"pfitre, {start}"]["psnr"] for start in ("one level", "from coarser levels")
+    )
+    # After the same few iterations at the finest level.
+    assert coarse_to_fine > one_level - 0.1
+    for outline, by_method in results["support"].items():
+        for by_support in by_method.values():
+            assert all(5 < cell["psnr"] < 60 for cell in by_support.values())
+            # The true outline is the most that a support can tell.
+            assert by_support["true outline"]["psnr"] > by_support["auto"]["psnr"] - 0.3
+        if outline == "disc beyond the field":
+            # Matter beyond the disc of the field of view projects into it.
+            assert by_method["fista-tv"]["extended"]["psnr"] > by_method["fista-tv"]["disc"]["psnr"]
+            assert "up to" in by_method["fista-tv"]["auto"]["support"]
+
+
+class TestOutlines:
+    def test_areas(self):
+        """A disc has the area pi r^2, and a polygon that of the shoelace formula."""
+        for outline in OUTLINES.values():
+            if isinstance(outline, float):
+                area = np.pi * outline**2
+            else:
+                (x0, y0), (x1, y1) = np.transpose(outline), np.transpose([*outline[1:], outline[0]])
+                area = abs(np.sum(x0 * y1 - x1 * y0)) / 2
+            assert contains(outline, 750, 500).sum() / 500**2 == pytest.approx(area, rel=0.01)
+
+    @pytest.mark.parametrize("name", sorted(OUTLINES))
+    def test_bins_have_the_lengths_of_their_rays(self, name):
+        """A uniform sample: the middle view looks along y; its rays also cross matter beyond the field."""
+        config = OutlineScans(columns=32, views=5, noise=0.0, matrix=1.0, seeds=(7200,))
+        sample = simulate_outlined(config, OUTLINES[name])
+        lengths = contains(OUTLINES[name], 96, 64).sum(axis=0).reshape(48, 2).mean(axis=1) / 2
+        np.testing.assert_allclose(sample.scan.projections[2, 0], lengths[8:40], atol=1e-4)
+        assert sample.outline.shape == (48, 48) and sample.truth.shape == (1, 32, 32)
+        np.testing.assert_array_equal(sample.outline[8:40, 8:40], sample.truth[0] > 0)
 
 
 @pytest.mark.slow
