@@ -291,15 +291,12 @@ def test_support_and_size_runs_at_its_tiny_preset(tmp_path):
     )
     # After the same few iterations at the finest level.
     assert coarse_to_fine > one_level - 0.1
-    for outline, by_method in results["support"].items():
-        for by_support in by_method.values():
-            assert all(5 < cell["psnr"] < 60 for cell in by_support.values())
-            # The true outline is the most that a support can tell.
-            assert by_support["true outline"]["psnr"] > by_support["auto"]["psnr"] - 0.3
-        if outline == "disc beyond the field":
-            # Matter beyond the disc of the field of view projects into it.
-            assert by_method["fista-tv"]["extended"]["psnr"] > by_method["fista-tv"]["disc"]["psnr"]
-            assert "up to" in by_method["fista-tv"]["auto"]["support"]
+    [by_method] = results["support"].values()
+    for by_support in by_method.values():
+        assert max(by_support, key=lambda support: by_support[support]["psnr"]) == "true outline"
+        # The sample extends beyond the field of view, and its matter there projects into it.
+        assert by_support["disc"]["psnr"] < min(by_support[name]["psnr"] for name in ("auto", "extended"))
+        assert "up to" in by_support["auto"]["support"]
 
 
 class TestOutlines:
