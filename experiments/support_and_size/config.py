@@ -2,8 +2,8 @@
 
 Command:  python -m experiments.support_and_size [--preset tiny|default]
 Runtime:  about 10 minutes on 2 cores, resumes (tiny: 2 minutes).
-Expected: coarser levels add more, the larger the image. For total variation the automatic support is as good
-          as the better one of "disc" and "extended", within 0.1 dB, or better; for pfitre within 1 dB. The true
+Expected: coarser levels add more, the larger the image. For total variation the automatic support is within
+          0.1 dB of the better one of "disc" and "extended", or better; for pfitre within 1 dB. The true
           outline is mostly better still: the measured views do not show how far a sample extends along the
           missing ones. pfitre loses with the true outline of the slab inside the field.
 
