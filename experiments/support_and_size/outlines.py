@@ -1,4 +1,4 @@
-"""Simulated scans of samples with an outline, some of which reach beyond the detector."""
+"""Simulated scans of samples with an outline, inside the field of view or beyond it."""
 
 from __future__ import annotations
 
