@@ -23,7 +23,7 @@ MOST = 12
 #: Bins of a detector row times the number of rows that are used: fewer rows of a wide detector.
 ROW_BINS = 1024
 #: The first iteration is chosen whose error exceeds the smallest one by at most this fraction.
-TOLERANCE = 0.01
+TOLERANCE = 0.002
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
