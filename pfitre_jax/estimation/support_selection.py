@@ -123,10 +123,15 @@ def _prediction_errors(
 
 
 def rows_with_signal(scan: Scan, count: int) -> Scan:
-    """At most ``count`` rows, the strongest ones of as many equal parts of a sample of the scan."""
+    """At most ``count`` rows, the strongest ones of as many equal parts of a sample of the scan.
+
+    Rows with values that are not finite, which will diverge, are left out where there are others.
+    """
     sample = scan.sample()
     energy = np.sum(sample.projections.astype(float) ** 2, axis=(0, 2))
-    parts = np.array_split(np.arange(sample.rows), min(count, sample.rows))
+    usable = np.flatnonzero(np.isfinite(energy))
+    rows = usable if usable.size else np.arange(sample.rows)
+    parts = np.array_split(rows, min(count, rows.size))
     return sample.take_rows([int(part[np.argmax(energy[part])]) for part in parts])
 
 

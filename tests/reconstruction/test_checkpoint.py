@@ -175,7 +175,9 @@ def test_a_diverged_row_is_marked_and_the_others_are_unaffected(path, small, tmp
     assert np.flatnonzero(result.status == Status.DIVERGED).tolist() == [3]
     assert any("rows 3 diverged" in warning for warning in result.warnings)
     for row in (2, 4, 8):
-        np.testing.assert_allclose(result.volume[row], whole.volume[row], atol=1e-3)
+        # The scale differs, because the row is missing in it, and conjugate gradients magnify rounding.
+        difference = np.linalg.norm(result.volume[row] - whole.volume[row])
+        assert difference < 0.01 * np.linalg.norm(whole.volume[row])
 
 
 # --- whole commands
