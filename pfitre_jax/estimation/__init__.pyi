@@ -7,11 +7,11 @@ from .calibrate import Calibration as Calibration
 from .calibrate import Estimates as Estimates
 from .calibrate import calibrate as calibrate
 from .calibrate import estimate_parameters as estimate_parameters
-from .calibrate import shared_problem as shared_problem
 from .center import find_center as find_center
 from .estimate import Estimate as Estimate
 from .estimate import Undetermined as Undetermined
 from .roll import find_roll as find_roll
+from .shared_problem import shared_problem as shared_problem
 from .support import field_of_view as field_of_view
 from .support import image_support as image_support
 from .support_selection import SupportChoice as SupportChoice

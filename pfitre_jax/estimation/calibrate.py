@@ -16,13 +16,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import Support, SupportKind, SupportShape, image_support
 from pfitre_jax.estimation.support_selection import SupportChoice, choose_support
 from pfitre_jax.estimation.weight_selection import select_tv_weight
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.runtime.compilation import as_arrays, compiled
+from pfitre_jax.runtime.compilation import compiled
 from pfitre_jax.solvers.parameters.noise import estimate_noise, noise_from_differences
 from pfitre_jax.solvers.parameters.scale import SCALE_ITERATIONS, estimate_scale
 from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT, rho_from_tv_weight, tv_weight_from_noise
@@ -226,15 +227,6 @@ def depends_on_noise(parameter: Parameter, tv_weight: float) -> bool:
     return parameter == "rho" and bool(rho_from_tv_weight(highest) != rho_from_tv_weight(SMALLEST_WEIGHT))
 
 
-def shared_problem(
-    geometry: ParallelGeometry, support: Float[np.ndarray, "ny nx"]
-) -> tuple[SliceProblem, float]:
-    """The problem that all rows of a scan share, with an empty sinogram, and its seconds of compilation."""
-    args = as_arrays((geometry, np.asarray(support, np.float32), Wedge.from_angles(geometry.theta_rad)))
-    executable, seconds = compiled(_shared_problem, *args)
-    return executable(*args), seconds
-
-
 def sample_rows(rows: int) -> np.ndarray:
     """Indices of at most :data:`SAMPLE_ROWS` of ``rows`` rows, evenly spread, ascending."""
     return np.unique(np.round(np.linspace(0, rows - 1, min(rows, SAMPLE_ROWS))).astype(int))
@@ -245,13 +237,6 @@ def _sampled(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     rows = scan.take_rows(sample_rows(scan.rows))
     sinograms = np.ascontiguousarray(np.moveaxis(rows.projections, 1, 0))
     return sinograms, np.moveaxis(rows.mask, 1, 0).astype(np.float32)
-
-
-@jax.jit
-def _shared_problem(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> SliceProblem:
-    ny, nx = support.shape
-    A = Projector(geometry, (ny, nx))
-    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
 
 
 _scale = jax.jit(estimate_scale)

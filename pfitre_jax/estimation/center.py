@@ -16,12 +16,13 @@ from pfitre_jax.estimation.binning import binned_index
 from pfitre_jax.estimation.estimate import Estimate, Undetermined
 from pfitre_jax.estimation.residual_search import (
     COLUMNS,
+    ROWS,
     bin_sinograms,
     residual_squares,
     searched_scan,
     smallest_residual,
-    strongest_rows,
 )
+from pfitre_jax.estimation.strongest_rows import strongest_rows
 
 #: Largest mismatch of opposite views at which they determine the centre without the residual.
 GOOD_MATCH = 0.02
@@ -63,7 +64,7 @@ def find_center(scan: Scan) -> Estimate:
 
 
 def _center_by_residual(scan: Scan, middle: float, reach: float) -> Estimate | None:
-    rows = strongest_rows(scan)
+    rows = strongest_rows(scan.projections, ROWS)
     sinograms, masks = np.moveaxis(scan.projections[:, rows], 1, 0), np.moveaxis(scan.mask[:, rows], 1, 0)
 
     def search(centers, factor):

@@ -21,6 +21,10 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM, TV_RHO_WEIGHT, ADMMState
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
+#: Share of the views in each of the folds at the edges of the missing wedge.
+END_SHARE = 0.1
+#: Fewest views of a scan from which such a fold is left out.
+FEWEST_VIEWS = 10
 #: Iterations of ADMM at each TV weight, each from the image at the weight before.
 ITERATIONS = 8
 #: Conjugate gradient iterations in the first and in each other iteration, and iterations of the prox.
@@ -48,19 +52,20 @@ def interleaved_folds(
     return (_angular_rank(theta_rad) % every == offsets[:, None]).astype(np.float32)
 
 
-def end_folds(theta_rad: ArrayLike, count: int) -> Float[np.ndarray, "2 views"]:
+def end_folds(theta_rad: ArrayLike, count: int | None = None) -> Float[np.ndarray, "2 views"]:
     """Two folds: the ``count`` views at one edge of the missing wedge, and those at the other edge.
 
     Their prediction is an extrapolation into a wider wedge.
 
     Args:
         theta_rad: (views,), radians, in any order.
-        count: Number of views of a fold.
+        count: Number of views of a fold; by default :data:`END_SHARE` of all, at least one.
 
     Returns:
         (2, views), 1 for a held-out view.
     """
     rank = _angular_rank(theta_rad)
+    count = max(round(END_SHARE * rank.size), 1) if count is None else count
     return np.stack([rank < count, rank >= rank.size - count]).astype(np.float32)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.held_out_views import end_folds, held_out_power
-from pfitre_jax.estimation.support_selection import FEWEST_VIEWS, HELD_OUT_SHARE, rows_with_signal
+from pfitre_jax.estimation.held_out_views import FEWEST_VIEWS, end_folds, held_out_power
+from pfitre_jax.estimation.strongest_rows import strongest_rows
 from pfitre_jax.interfaces import Solver
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
@@ -20,7 +20,7 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Largest number of iterations.
 MOST = 12
-#: Bins of a detector row times the number of rows that are used: fewer rows of a wide detector.
+#: Largest number of bins of a view, over the rows and both folds: fewer rows of a wide detector are used.
 ROW_BINS = 1024
 #: The first iteration is chosen whose error exceeds the smallest one by at most this fraction.
 TOLERANCE = 0.002
@@ -60,10 +60,11 @@ def choose_iterations(
     """
     if scan.views < FEWEST_VIEWS:
         return IterationChoice(default, np.zeros(0))
-    rows = rows_with_signal(scan, max(ROW_BINS // (2 * scan.columns), 1))
+    sample = scan.sample()
+    rows = sample.take_rows(strongest_rows(sample.projections, max(ROW_BINS // (2 * scan.columns), 1)))
     masks = np.moveaxis(rows.mask, 1, 0)
     sinograms = np.where(masks, np.moveaxis(rows.projections, 1, 0) / np.float32(scale), np.float32(0))
-    held_out = end_folds(scan.theta_rad, max(round(HELD_OUT_SHARE * scan.views), 1))
+    held_out = end_folds(scan.theta_rad)
     arguments = as_arrays((solver, problem, sinograms, masks.astype(np.float32), held_out))
     executable, seconds = compiled(_held_out_errors, *arguments)
     errors = np.asarray(executable(*arguments))

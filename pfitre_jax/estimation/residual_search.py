@@ -36,13 +36,6 @@ def searched_scan(scan: Scan) -> Scan:
     return scan.take_views(keep[:: -(-keep.size // VIEWS)])
 
 
-def strongest_rows(scan: Scan, count: int = ROWS) -> np.ndarray:
-    """The row with the largest energy of each of ``count`` equal parts of the scan."""
-    energy = np.sum(scan.projections.astype(float) ** 2, axis=(0, 2))
-    parts = np.array_split(np.arange(scan.rows), min(count, scan.rows))
-    return np.array([part[np.argmax(energy[part])] for part in parts])
-
-
 def bin_sinograms(sinograms: np.ndarray, masks: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
     """Sinograms and masks (rows, views, columns) in bins of ``factor`` columns, float32, 0 where invalid."""
     values, valid = bin_down(sinograms, masks, factor)

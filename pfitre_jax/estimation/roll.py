@@ -12,12 +12,13 @@ from pfitre_jax.estimation.center import FAIR_MATCH, find_center
 from pfitre_jax.estimation.estimate import Estimate, Undetermined
 from pfitre_jax.estimation.residual_search import (
     COLUMNS,
+    ROWS,
     bin_sinograms,
     residual_squares,
     searched_scan,
     smallest_residual,
-    strongest_rows,
 )
+from pfitre_jax.estimation.strongest_rows import strongest_rows
 
 #: Largest roll that is searched for, degrees.
 MAX_ROLL_DEG = 5.0
@@ -67,7 +68,7 @@ def _roll_by_residual(scan: Scan) -> Estimate | None:
     # Rows far from the middle move most, but the outermost are rotated out of the frame.
     margin = int(np.ceil(np.tan(np.deg2rad(MAX_ROLL_DEG)) * scan.columns / 4))
     margin = margin if scan.rows > 4 * margin else 0
-    rows = margin + strongest_rows(work.select_rows(slice(margin, scan.rows - margin)))
+    rows = margin + strongest_rows(work.projections[:, margin : scan.rows - margin], ROWS)
 
     def search(rolls):
         squares = []

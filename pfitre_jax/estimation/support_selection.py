@@ -10,11 +10,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.binning import bin_down, binned_index
-from pfitre_jax.estimation.held_out_views import end_folds, held_out_power, held_out_squares
+from pfitre_jax.estimation.binning import bin_down
+from pfitre_jax.estimation.held_out_views import (
+    FEWEST_VIEWS,
+    end_folds,
+    held_out_power,
+    held_out_squares,
+)
+from pfitre_jax.estimation.strongest_rows import strongest_rows
 from pfitre_jax.estimation.support import FieldOfView, Support, SupportKind, SupportShape, pixel_grid
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.operators.resolution import binned_geometry
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.parameters.scale import estimate_scale
 from pfitre_jax.solvers.slice_problem import SliceProblem
@@ -23,10 +30,6 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 ROWS, BINS = 4, 128
 #: TV weight of the trial reconstructions, and their iterations of ADMM.
 TV_WEIGHT, ITERATIONS = 4e-4, 15
-#: Share of the views that are held out at each end of the angular range.
-HELD_OUT_SHARE = 0.1
-#: Fewest views with which views are held out.
-FEWEST_VIEWS = 10
 #: A smaller support is preferred if its error exceeds the smallest one by at most this fraction.
 TOLERANCE = 0.005
 
@@ -74,27 +77,28 @@ def choose_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
     if kind != "auto":
         shape = kind if isinstance(kind, SupportShape) else field.fixed_shape(kind)
         return SupportChoice(field.support(shape), field.truncated)
-    shapes = _distinct(field)
-    if len(shapes) == 1:
-        return SupportChoice(field.support(shapes[0]), field.truncated)
-    errors, seconds = _prediction_errors(scan, field, shapes)
+    candidates = _distinct(field)
+    if len(candidates) == 1:
+        return SupportChoice(candidates[0][1], field.truncated)
+    errors, seconds = _prediction_errors(scan, field, [shape for shape, _ in candidates])
     if not np.all(np.isfinite(errors)):
         return SupportChoice(field.support(field.fixed_shape("auto")), field.truncated, {}, seconds)
-    good = [k for k in range(len(shapes)) if errors[k] <= (1 + TOLERANCE) * errors.min()]
-    areas = [field.support(shapes[k]).image.sum() for k in good]
-    best = shapes[good[int(np.argmin(areas))]]
-    by_text = {shape.text: float(error) for shape, error in zip(shapes, errors, strict=True)}
-    return SupportChoice(field.support(best), field.truncated, by_text, seconds)
+    supports = [support for _, support in candidates]
+    good = [support for k, support in enumerate(supports) if errors[k] <= (1 + TOLERANCE) * errors.min()]
+    smallest = min(good, key=lambda support: support.image.sum())
+    by_text = {support.text: float(error) for support, error in zip(supports, errors, strict=True)}
+    return SupportChoice(smallest, field.truncated, by_text, seconds)
 
 
-def _distinct(field: FieldOfView) -> list[SupportShape]:
-    """The candidates without those whose supports equal that of an earlier one."""
-    distinct: list[tuple[SupportShape, np.ndarray]] = []
+def _distinct(field: FieldOfView) -> list[tuple[SupportShape, Support]]:
+    """The candidates and their supports, without those that are empty or equal an earlier one."""
+    distinct: list[tuple[SupportShape, Support]] = []
     for shape in field.candidates():
-        image = field.support(shape).image
-        if image.any() and not any(np.array_equal(image, other) for _, other in distinct):
-            distinct.append((shape, image))
-    return [shape for shape, _ in distinct]
+        support = field.support(shape)
+        equal = (np.array_equal(support.image, other.image) for _, other in distinct)
+        if support.image.any() and not any(equal):
+            distinct.append((shape, support))
+    return distinct
 
 
 def _prediction_errors(
@@ -102,37 +106,21 @@ def _prediction_errors(
 ) -> tuple[np.ndarray, float]:
     """Relative error of the held-out views with each shape, (shapes,), and the seconds of compilation."""
     factor = -(-scan.columns // BINS)
-    rows = rows_with_signal(scan, ROWS)
+    sample = scan.sample()
+    rows = sample.take_rows(strongest_rows(sample.projections, ROWS))
     values, valid = bin_down(np.moveaxis(rows.projections, 1, 0), np.moveaxis(rows.mask, 1, 0), factor)
-    center = binned_index(float(field.geometry.center), factor)
-    geometry = dataclasses.replace(
-        ParallelGeometry.create(scan.theta_rad, values.shape[-1]),
-        center=jnp.float32(center),
-        shifts=field.geometry.shifts / factor,
-    )
+    geometry = binned_geometry(field.geometry, factor)
     # The image of the largest candidate, in bins.
     columns, largest = values.shape[-1], max(shape.extension or 1 for shape in shapes)
     size = columns + 2 * int(np.ceil((largest - 1) * columns / 2))
     x, y = pixel_grid(size)
     supports = np.array([field.contains(shape, factor * x, factor * y) for shape in shapes], np.float32)
     sinograms = np.where(valid, values, 0).astype(np.float32)
-    held_out = end_folds(scan.theta_rad, max(round(HELD_OUT_SHARE * scan.views), 1))
-    arguments = as_arrays((geometry, supports, sinograms, valid.astype(np.float32), held_out))
+    arguments = as_arrays(
+        (geometry, supports, sinograms, valid.astype(np.float32), end_folds(scan.theta_rad))
+    )
     executable, seconds = compiled(_held_out_errors, *arguments)
     return np.asarray(executable(*arguments)), seconds
-
-
-def rows_with_signal(scan: Scan, count: int) -> Scan:
-    """At most ``count`` rows, the strongest ones of as many equal parts of a sample of the scan.
-
-    Rows with values that are not finite, which will diverge, are left out where there are others.
-    """
-    sample = scan.sample()
-    energy = np.sum(sample.projections.astype(float) ** 2, axis=(0, 2))
-    usable = np.flatnonzero(np.isfinite(energy))
-    rows = usable if usable.size else np.arange(sample.rows)
-    parts = np.array_split(rows, min(count, rows.size))
-    return sample.take_rows([int(part[np.argmax(energy[part])]) for part in parts])
 
 
 @jax.jit

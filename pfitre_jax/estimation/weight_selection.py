@@ -7,18 +7,15 @@ intensity, shifts), held-out views still show which weight brings the image clos
 
 from __future__ import annotations
 
-import dataclasses
-
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from pfitre_jax.estimation.binning import bin_down, binned_index
+from pfitre_jax.estimation.binning import bin_down
 from pfitre_jax.estimation.curve_minimum import minimum_position
 from pfitre_jax.estimation.held_out_views import held_out_squares, interleaved_folds
-from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.operators.projector import Projector
+from pfitre_jax.estimation.shared_problem import shared_problem
+from pfitre_jax.estimation.strongest_rows import strongest_rows
+from pfitre_jax.operators.resolution import binned_geometry
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.parameters.tv_weight import SMALLEST_WEIGHT
 from pfitre_jax.solvers.slice_problem import SliceProblem
@@ -57,7 +54,8 @@ def select_tv_weight(
         :data:`~pfitre_jax.solvers.parameters.tv_weight.SMALLEST_WEIGHT`, or None without signal or with less
         than :data:`MIN_VIEWS` views; and the seconds of compilation.
     """
-    rows = _strongest(sinograms * masks)
+    rows = strongest_rows(np.moveaxis(sinograms * masks, 0, 1), ROWS)
+    rows = rows[np.any(masks[rows] * sinograms[rows] != 0, axis=(1, 2))]
     sinograms, masks = sinograms[rows], masks[rows]
     if len(rows) == 0 or sinograms.shape[1] < MIN_VIEWS:
         return None, 0.0
@@ -80,33 +78,9 @@ def select_tv_weight(
 
 def _binned_problem(problem: SliceProblem, factor: int) -> tuple[SliceProblem, float]:
     """The problem in bins and pixels of ``factor`` columns, and its seconds of compilation."""
-    geometry = problem.A.geometry
-    geometry = dataclasses.replace(
-        geometry,
-        center=jnp.asarray(binned_index(float(geometry.center), factor), geometry.center.dtype),
-        shifts=geometry.shifts / factor,
-        columns=geometry.columns // factor,
-    )
     support = np.asarray(problem.support)
     margins = [(-side % factor // 2, -side % factor - -side % factor // 2) for side in support.shape]
     support = np.pad(support, margins)
     ny, nx = (side // factor for side in support.shape)
     support = support.reshape(ny, factor, nx, factor).max(axis=(1, 3))
-    arguments = as_arrays((geometry, support, problem.wedge))
-    executable, seconds = compiled(_create, *arguments)
-    return executable(*arguments), seconds
-
-
-@jax.jit
-def _create(geometry: ParallelGeometry, support: Array, wedge: Wedge) -> SliceProblem:
-    ny, nx = support.shape
-    A = Projector(geometry, (ny, nx))
-    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape, support.dtype), None, support, wedge)
-
-
-def _strongest(sinograms: np.ndarray) -> np.ndarray:
-    """Indices of the slice with the largest energy of each of :data:`ROWS` equal parts, none of zeros."""
-    energy = np.sum(sinograms.astype(float) ** 2, axis=(1, 2))
-    parts = np.array_split(np.arange(len(energy)), min(ROWS, len(energy)))
-    rows = np.array([part[np.argmax(energy[part])] for part in parts])
-    return rows[energy[rows] > 0]
+    return shared_problem(binned_geometry(problem.A.geometry, factor), support)

@@ -1,4 +1,4 @@
-"""Half resolution: sinograms and images in bins and pixels of twice the size, and interpolation back."""
+"""Lower resolution: geometry of larger bins; sinograms and images at half the resolution, and back."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from jaxtyping import Array, Float
 from pfitre_jax.geometry import ParallelGeometry
 
 
-def half_geometry(geometry: ParallelGeometry) -> ParallelGeometry:
-    """Geometry of a detector whose bins are pairs of bins; the last one of an odd number is left out.
+def binned_geometry(geometry: ParallelGeometry, factor: int) -> ParallelGeometry:
+    """Geometry of a detector whose bins are ``factor`` bins; an incomplete one at the end is left out.
 
-    Bin ``j`` lies at ``2 j + 1/2`` of the original bins.
+    Bin ``j`` lies at ``factor j + (factor - 1)/2`` of the original bins.
     """
     return dataclasses.replace(
         geometry,
-        center=(geometry.center - 0.5) / 2,
-        shifts=geometry.shifts / 2,
-        columns=geometry.columns // 2,
+        center=(geometry.center - (factor - 1) / 2) / factor,
+        shifts=geometry.shifts / factor,
+        columns=geometry.columns // factor,
     )
 
 
 def half_sinogram(
     sinogram: Float[Array, "*rows views columns"], mask: Float[Array, "*rows views columns"]
 ) -> tuple[Float[Array, "*rows views half"], Float[Array, "*rows views half"]]:
-    """Line integrals of :func:`half_geometry` and their mask.
+    """Line integrals of :func:`binned_geometry` for pairs of bins, and their mask.
 
     They are means of pairs of bins over 2, because a path is half as long in pixels of twice the size: image
     values keep their unit. A pair is valid if both bins are.

@@ -37,8 +37,6 @@ class Plan:
         settings: Settings of the method, without "auto".
         prior: The learned prior, restricted to the field of view; None for a method without one.
         calibration: Calibration of the scan.
-        prediction_errors: Relative prediction error of held-out views after each iteration, from which the
-            number of iterations was chosen; empty where it was not.
         program: Compiled program that solves its rows.
     """
 
@@ -46,7 +44,6 @@ class Plan:
     settings: Settings
     prior: Any
     calibration: Calibration
-    prediction_errors: np.ndarray
     program: executor.Program
 
     @property
@@ -256,13 +253,12 @@ def make_plan(
     if prior is not None and max(calibration.problem.support.shape) > field:
         prior = Windowed(prior, field)
     solver = build(dataclasses.replace(settings, prior=prior), calibration.scale)
-    errors = np.zeros(0)
     if settings.automatic_iterations:
         if iterations is None:
             choice = choose_iterations(
                 scan, calibration.problem, solver, calibration.scale, settings.iterations
             )
-            iterations, errors = choice.iterations, choice.errors
+            iterations = choice.iterations
             seconds = calibration.seconds_compile + choice.seconds_compile
             calibration = dataclasses.replace(calibration, seconds_compile=seconds)
         settings = dataclasses.replace(settings, iterations=iterations, automatic_iterations=False)
@@ -281,7 +277,7 @@ def make_plan(
         chunk=chunk,
         limit=limit,
     )
-    return Plan(scan, settings, prior, calibration, errors, program)
+    return Plan(scan, settings, prior, calibration, program)
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.operators.resolution import half_geometry, half_shape, half_sinogram, half_support
+from pfitre_jax.operators.resolution import binned_geometry, half_shape, half_sinogram, half_support
 from pfitre_jax.solvers.norms import relative_norm
 
 
@@ -142,7 +142,7 @@ class SliceProblem:
 
         All views must be measured (``norm_squared`` is that of all views). The weights become 1.
         """
-        A = Projector(half_geometry(self.A.geometry), half_shape(self.support.shape))
+        A = Projector(binned_geometry(self.A.geometry, 2), half_shape(self.support.shape))
         sinogram, mask = half_sinogram(self.sinogram, self.mask)
         return SliceProblem.create(A, sinogram, mask, half_support(self.support), self.wedge)
 

@@ -10,8 +10,8 @@ from analytic import disc_image, disc_sinogram
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.operators.resolution import (
+    binned_geometry,
     double_resolution,
-    half_geometry,
     half_shape,
     half_sinogram,
     half_support,
@@ -26,7 +26,7 @@ DISCS = [(4.0, -3.0, 14.0, 0.7)]
 def test_halved_projections_are_those_of_the_image_in_twice_the_pixel_size(columns, center):
     sinogram = jnp.asarray(disc_sinogram(DISCS, THETA, columns=columns, center=center), jnp.float32)
     coarse, mask = half_sinogram(sinogram, jnp.ones_like(sinogram))
-    geometry = half_geometry(ParallelGeometry.create(THETA, columns, center))
+    geometry = binned_geometry(ParallelGeometry.create(THETA, columns, center), 2)
     assert coarse.shape == mask.shape == (len(THETA), columns // 2) and geometry.columns == columns // 2
     x, y, radius, value = DISCS[0]
     image = disc_image([(x / 2, y / 2, radius / 2, value)], half_shape((columns, columns))[0])

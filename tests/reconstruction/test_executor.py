@@ -5,7 +5,8 @@ import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_stack
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import calibrate, sample_rows, shared_problem
+from pfitre_jax.estimation.calibrate import calibrate, sample_rows
+from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.estimation.support_selection import choose_support
 from pfitre_jax.geometry import ParallelGeometry

@@ -5,7 +5,7 @@ from analytic import CENTER, COLUMNS, THETA, disc_image, disc_sinogram, disc_sta
 
 from pfitre_jax import solvers
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.calibrate import shared_problem
+from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector

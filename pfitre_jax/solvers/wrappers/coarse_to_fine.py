@@ -6,10 +6,11 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from pfitre_jax.interfaces import Iterate, Problem, Solver
-from pfitre_jax.operators.resolution import double_resolution
+from pfitre_jax.operators.resolution import double_resolution, half_shape
 from pfitre_jax.solvers.loop import run
 
 
@@ -41,12 +42,12 @@ class CoarseToFine(Solver[Any]):
     def init(self, problem: Problem, x0: Array) -> tuple[Iterate, Any]:
         columns = problem.sinogram.shape[-1]
         if columns // 2 >= self.fewest_columns:
-            coarse = problem.coarser()
-            blank = 0 * coarse.back(coarse.sinogram)
-            iterations = self.iterations[columns // 4 >= self.fewest_columns]
+            fine, (coarsest, between) = (x0.shape[-2], x0.shape[-1]), self.iterations
+            blank = jnp.zeros((*x0.shape[:-2], *half_shape(fine)), x0.dtype)
+            iterations = between if columns // 4 >= self.fewest_columns else coarsest
             # The differentiable form of the loop does not cost more time in the forward direction.
-            start = run(self, coarse, blank, iterations=iterations, differentiate="checkpoint").value
-            x0 = problem.support * double_resolution(start, (x0.shape[-2], x0.shape[-1]))
+            coarse = run(self, problem.coarser(), blank, iterations=iterations, differentiate="checkpoint")
+            x0 = problem.support * double_resolution(coarse.value, fine)
         return self.solver.init(problem, x0)
 
     def step(self, problem: Problem, iterate: Iterate, state: Any) -> tuple[Iterate, Any]:
