@@ -191,8 +191,8 @@ Iterations = Annotated[
     option(
         "--iterations",
         "N",
-        "Number of iterations; for total variation, the maximum number. Without it, held-out views choose "
-        "the number for the method pfitre.",
+        "Number of iterations; for total variation, the maximum number. Without it, held-out views select "
+        "between 1 and 12 for the method pfitre.",
         METHOD,
         "set by the method, see 'pfitre info'",
     ),
@@ -214,7 +214,8 @@ TVWeight = Annotated[
         "--tv-weight",
         "W|auto",
         "Weight of total variation, for images scaled to about [0, 1]: a larger value gives smoother slices. "
-        "'auto' selects the weight that predicts held-out views best; 'pfitre watch' uses the noise.",
+        "'auto' selects the weight that predicts held-out views best; 'pfitre watch' computes it from the "
+        "noise.",
         METHOD,
         "auto",
     ),
@@ -245,9 +246,10 @@ Support = Annotated[
     option(
         "--support",
         "auto|disc|extended|FILE",
-        "Where the slices may differ from 0. 'auto' estimates the sample's outline from its shadows and from "
-        "held-out views; 'disc' is the disc that every view sees; 'extended' reaches beyond the field of "
-        "view; FILE is a TIFF or .npy image that is not 0 where the sample may be.",
+        "Where the slices may differ from 0. 'auto' estimates the sample's outline from its shadows and uses "
+        "it or another shape, whichever predicts held-out views best; 'disc' is the disc that every view "
+        "sees; 'extended' reaches beyond the field of view; FILE is a TIFF or .npy image that is not 0 where "
+        "the sample may be.",
         DATA_MODEL,
     ),
 ]

@@ -138,6 +138,7 @@ def recon(
     # The roll of an aligned scan is corrected together with the shifts, by a single interpolation.
     read_roll = 0.0 if aligned else roll_value
     loaded = _open(source, angles, read_options | {"roll": read_roll}, aligned, reporter)
+    settings.check_support(loaded.columns)
     picked = resolve_rows(rows, loaded.rows)
     loaded = api.with_center(loaded)
     reporter.note(describe_scan(loaded))

@@ -14,6 +14,6 @@ from .roll import find_roll as find_roll
 from .shared_problem import shared_problem as shared_problem
 from .support import field_of_view as field_of_view
 from .support import image_support as image_support
-from .support_selection import SupportChoice as SupportChoice
-from .support_selection import choose_support as choose_support
+from .support_selection import SupportSelection as SupportSelection
+from .support_selection import select_support as select_support
 from .weight_selection import select_tv_weight as select_tv_weight

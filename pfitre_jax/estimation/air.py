@@ -74,6 +74,9 @@ def estimate_air(scan: Scan) -> float:
         level is within their noise.
     """
     overview = scan.overview
+    measured = overview.valid.any(axis=1)
+    if measured.any() and not measured.all():
+        return estimate_air(scan.take_views(np.flatnonzero(measured)))
     if scan.views < LEAST_VIEWS or np.pi - scan.wedge.width_rad < np.deg2rad(LEAST_RANGE_DEG):
         return 0.0
     edges = _edges(scan)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import Support, SupportKind, SupportShape, image_support
-from pfitre_jax.estimation.support_selection import SupportChoice, choose_support
+from pfitre_jax.estimation.support_selection import SupportSelection, select_support
 from pfitre_jax.estimation.weight_selection import select_tv_weight
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.normal import NormalKernel
@@ -62,7 +62,7 @@ class Calibration:
     Attributes:
         problem: The problem that all rows share; its sinogram is empty.
         center: Detector index of the rotation axis.
-        support_choice: The sample support, how it was chosen, and the truncated views.
+        selected_support: The sample support, how it was chosen, and the truncated views.
         scale: Image value that becomes 1, per pixel.
         noise: Standard deviation of the noise in a bin, in units of the scale.
         tv_weight: Weight of total variation.
@@ -74,7 +74,7 @@ class Calibration:
 
     problem: SliceProblem
     center: float
-    support_choice: SupportChoice
+    selected_support: SupportSelection
     scale: float
     noise: float | None = None
     tv_weight: float | None = None
@@ -85,7 +85,7 @@ class Calibration:
     @property
     def truncated(self) -> np.ndarray:
         """(views,), whether a view extends beyond the field of view."""
-        return self.support_choice.truncated
+        return self.selected_support.truncated
 
     @property
     def support(self) -> np.ndarray:
@@ -117,7 +117,7 @@ def calibrate(
         scan: The scan.
         until: Last parameter of the sequence scale, noise, tv_weight, rho that is needed.
         support: Support of the sample, see
-            :func:`pfitre_jax.estimation.support_selection.choose_support`.
+            :func:`pfitre_jax.estimation.support_selection.select_support`.
         scale: A known scale, which is then not estimated.
         noise: A known noise, which is then not estimated.
         tv_weight: The TV weight that was estimated with the known noise.
@@ -126,7 +126,7 @@ def calibrate(
     Returns:
         The calibration; parameters after ``until`` may be None.
     """
-    choice = choose_support(scan, support)
+    choice = select_support(scan, support)
     image = choice.support.image
     problem, seconds_compile = shared_problem(scan.geometry(), image)
     seconds_compile += choice.seconds_compile
@@ -138,6 +138,8 @@ def calibrate(
     if scale is None:
         field = image_support(scan.geometry())
         region = np.pad(field, (image.shape[0] - field.shape[0]) // 2) * image
+        # A sample beside the rotation axis may lie outside that disc.
+        region = region if region.any() else image
         executable, seconds = compiled(_scale, problem, sinograms, masks, region)
         scale = float(executable(problem, sinograms, masks, region))
         seconds_compile += seconds

@@ -24,7 +24,7 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 #: Share of the views in each of the folds at the edges of the missing wedge.
 END_SHARE = 0.1
 #: Fewest views of a scan from which such a fold is left out.
-FEWEST_VIEWS = 10
+MIN_VIEWS = 10
 #: Iterations of ADMM at each TV weight, each from the image at the weight before.
 ITERATIONS = 8
 #: Conjugate gradient iterations in the first and in each other iteration, and iterations of the prox.

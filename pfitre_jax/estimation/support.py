@@ -28,8 +28,9 @@ class SupportShape:
     """A shape that the support of a scan may have.
 
     Attributes:
-        extension: Diameter of the image in units of the columns, whose pixels all views that are not
-            truncated see; None for the disc about the rotation axis that every view sees completely.
+        extension: Diameter, in detector widths, of a disc whose pixels belong to the shape if all views
+            without truncation see them. None: the disc about the rotation axis that every view sees
+            completely.
         outlined: Whether only pixels in the shadow of the sample belong to it.
     """
 
@@ -41,7 +42,9 @@ class SupportShape:
         """Description for summaries and messages."""
         field = "disc of the field of view"
         if self.extension is not None:
-            field = f"field of the views that are not truncated, up to {self.extension:g} x the columns"
+            field = (
+                f"area that all views without truncation see, up to {self.extension:g} detector widths across"
+            )
         return f"outline of the sample's shadows in the {field}" if self.outlined else field
 
 
@@ -60,7 +63,7 @@ class Support:
     shape: SupportShape | None = None
 
     @classmethod
-    def from_image(cls, image: np.ndarray, name: str = "given") -> Support:
+    def from_image(cls, image: np.ndarray, name: str = "image") -> Support:
         """Support from an image that is not 0 where the sample may be.
 
         Args:

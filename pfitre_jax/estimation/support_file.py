@@ -26,5 +26,5 @@ def read_support(path: str | os.PathLike) -> Support:
     try:
         image = np.load(path, allow_pickle=False) if path.suffix == ".npy" else tifffile.imread(path)
     except (ValueError, EOFError, OSError, tifffile.TiffFileError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}); expected {_EXPECTED}") from error
+        raise ValueError(f"{path} cannot be read as an image; expected {_EXPECTED}") from error
     return Support.from_image(image, str(path.name))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import bin_down
 from pfitre_jax.estimation.held_out_views import (
-    FEWEST_VIEWS,
+    MIN_VIEWS,
     end_folds,
     held_out_power,
     held_out_squares,
@@ -35,7 +35,7 @@ TOLERANCE = 0.005
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SupportChoice:
+class SupportSelection:
     """A support, and how it was chosen.
 
     Attributes:
@@ -52,7 +52,7 @@ class SupportChoice:
     seconds_compile: float = 0.0
 
 
-def choose_support(scan: Scan, kind: SupportKind | SupportShape | Support = "auto") -> SupportChoice:
+def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "auto") -> SupportSelection:
     """Determines the support of a scan whose centre is known.
 
     "auto" compares the shapes of :meth:`FieldOfView.candidates`. From each, some rows are reconstructed
@@ -71,23 +71,23 @@ def choose_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
     field = FieldOfView.from_scan(scan)
     if isinstance(kind, Support):
         kind.check(scan.columns)
-        return SupportChoice(kind, field.truncated)
-    if kind == "auto" and scan.views < FEWEST_VIEWS:
+        return SupportSelection(kind, field.truncated)
+    if kind == "auto" and scan.views < MIN_VIEWS:
         kind = field.fixed_shape("auto")
     if kind != "auto":
         shape = kind if isinstance(kind, SupportShape) else field.fixed_shape(kind)
-        return SupportChoice(field.support(shape), field.truncated)
+        return SupportSelection(field.support(shape), field.truncated)
     candidates = _distinct(field)
     if len(candidates) == 1:
-        return SupportChoice(candidates[0][1], field.truncated)
+        return SupportSelection(candidates[0][1], field.truncated)
     errors, seconds = _prediction_errors(scan, field, [shape for shape, _ in candidates])
     if not np.all(np.isfinite(errors)):
-        return SupportChoice(field.support(field.fixed_shape("auto")), field.truncated, {}, seconds)
+        return SupportSelection(field.support(field.fixed_shape("auto")), field.truncated, {}, seconds)
     supports = [support for _, support in candidates]
     good = [support for k, support in enumerate(supports) if errors[k] <= (1 + TOLERANCE) * errors.min()]
     smallest = min(good, key=lambda support: support.image.sum())
     by_text = {support.text: float(error) for support, error in zip(supports, errors, strict=True)}
-    return SupportChoice(smallest, field.truncated, by_text, seconds)
+    return SupportSelection(smallest, field.truncated, by_text, seconds)
 
 
 def _distinct(field: FieldOfView) -> list[tuple[SupportShape, Support]]:

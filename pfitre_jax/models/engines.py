@@ -36,9 +36,7 @@ def selected() -> str:
     """
     wanted = os.environ.get(VARIABLE) or None
     if wanted not in (None, *ENGINES):
-        raise ValueError(
-            f"{VARIABLE} is {wanted!r}; expected one of {', '.join(ENGINES)}, or no such variable"
-        )
+        raise ValueError(f"{VARIABLE} is {wanted!r}; expected one of {', '.join(ENGINES)}, or leave it unset")
     if wanted is None:
         wanted = "onednn" if _is_single_x86() and util.find_spec("torch") else "xla"
     elif wanted != "xla":
@@ -72,7 +70,8 @@ def engine_versions() -> dict[str, str]:
 
 def _check_onednn(wanted: str) -> None:
     if jax.default_backend() != "cpu":
-        raise ValueError(f"{VARIABLE} is {wanted} and JAX computes on {jax.default_backend()}; expected xla")
+        backend = jax.default_backend()
+        raise ValueError(f"{VARIABLE} is {wanted}, which needs a CPU; JAX runs on {backend}: expected xla")
     if util.find_spec("torch") is None:
         raise ValueError(f"{VARIABLE} is {wanted} and PyTorch is missing: pip install 'pfitre_jax[cpu]'")
 

@@ -183,7 +183,7 @@ def reconstruct(
         stripes: Whether column offsets are estimated and corrected between the iterations.
         gains: Whether view gains are estimated and corrected between the iterations.
         support: Where the image may differ from 0: "auto", from the sample's shadows and held-out views, see
-            :func:`pfitre_jax.estimation.choose_support`; "disc", which every view sees; "extended", beyond
+            :func:`pfitre_jax.estimation.select_support`; "disc", which every view sees; "extended", beyond
             the field of view; or an image (n, n), or the path of one, that is not 0 there.
         chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,
             else 32 on each device, and in both cases at most as many as fit into memory.
@@ -285,8 +285,9 @@ def try_values(
     for value in values:
         trial = scan.with_center(value) if parameter == "center" else correct_roll(scan, value)
         result = reconstruct(trial, method, rows=slice(row, row + 1), **fixed)
-        # Scale and noise hardly depend on the axis; all trials use those of the first one.
-        fixed = {"scale": result.scale} | {name: result.parameters[name] for name in automatic}
+        # Scale, noise and iterations hardly depend on the axis; all trials use those of the first one.
+        names = [name for name in (*automatic, "iterations") if name in result.parameters]
+        fixed = {"scale": result.scale} | {name: result.parameters[name] for name in names}
         trials.append(Trial(float(value), result.volume[0], float(result.residual[0])))
         progress(len(trials), len(values))
     return trials

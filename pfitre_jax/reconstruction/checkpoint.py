@@ -252,7 +252,7 @@ def _load_or_make_plan(
     if saved is None:
         check_disk(folder, plan, rows)
         values = {name: getattr(plan.calibration, name) for name in _CALIBRATION}
-        shape = plan.calibration.support_choice.support.shape
+        shape = plan.calibration.selected_support.support.shape
         content = jsonable(
             {
                 IDENTITY: identity,

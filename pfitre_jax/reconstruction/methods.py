@@ -44,8 +44,8 @@ class Method:
         initial_estimate: Whether it computes an initial estimate (TV warm start), which
             ``build(..., initial_iterations=0)`` skips; ``first_steps`` can then be 0.
         automatic_iterations: Whether held-out views choose the number of iterations where none is given, see
-            :func:`pfitre_jax.estimation.iterations.choose_iterations`. The default is for scans of too few
-            views and for joint reconstructions.
+            :func:`pfitre_jax.estimation.iteration_selection.select_iterations`. The default is for scans of
+            too few views and for joint reconstructions.
     """
 
     summary: str
@@ -128,7 +128,7 @@ class Settings:
         rho: Prior strength, "auto" from the noise of the scan, None for a method without it.
         prior: The learned prior, None for a method without it.
         data_model: Weights and corrections of the data.
-        support: Sample support, see :func:`pfitre_jax.estimation.choose_support`.
+        support: Sample support, see :func:`pfitre_jax.estimation.select_support`.
         automatic_iterations: Whether held-out views choose the number of iterations.
     """
 
@@ -214,6 +214,15 @@ class Settings:
             automatic_iterations=automatic,
             **values,
         )
+
+    def check_support(self, columns: int) -> None:
+        """Checks that a given support fits a detector of ``columns`` columns.
+
+        Raises:
+            ValueError: See :meth:`pfitre_jax.estimation.support.Support.check`.
+        """
+        if isinstance(self.support, Support):
+            self.support.check(columns)
 
     @property
     def needed_parameter(self) -> Parameter:

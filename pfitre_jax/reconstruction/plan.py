@@ -12,7 +12,7 @@ import numpy as np
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibrate
-from pfitre_jax.estimation.iterations import choose_iterations
+from pfitre_jax.estimation.iteration_selection import select_iterations
 from pfitre_jax.estimation.support import SupportShape, field_of_view
 from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.window import Windowed
@@ -114,7 +114,7 @@ class Plan:
             sinogram=sinogram,
             residual_sinogram=residual_sinogram,
             support=self.calibration.support > 0,
-            support_text=self.calibration.support_choice.support.text,
+            support_text=self.calibration.selected_support.support.text,
             scale=self.calibration.scale,
             domain_score=check.score,
             chunk=self.chunk,
@@ -255,7 +255,7 @@ def make_plan(
     solver = build(dataclasses.replace(settings, prior=prior), calibration.scale)
     if settings.automatic_iterations:
         if iterations is None:
-            choice = choose_iterations(
+            choice = select_iterations(
                 scan, calibration.problem, solver, calibration.scale, settings.iterations
             )
             iterations = choice.iterations

@@ -26,7 +26,7 @@ from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Smallest number of views of a scan.
-FEWEST_VIEWS = 12
+MIN_VIEWS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,12 +125,12 @@ def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Spl
         settings: Settings of the fine-tuning.
 
     Raises:
-        ValueError: If there are fewer than :data:`FEWEST_VIEWS` views.
+        ValueError: If there are fewer than :data:`MIN_VIEWS` views.
     """
     theta = np.asarray(theta_rad, float)
     views = theta.size
-    if views < FEWEST_VIEWS:
-        raise ValueError(f"the scan has {views} views; expected at least {FEWEST_VIEWS}, to hold some out")
+    if views < MIN_VIEWS:
+        raise ValueError(f"the scan has {views} views; expected at least {MIN_VIEWS}, to hold some out")
     wedge = Wedge.from_angles(theta)
     # From one edge of the wedge to the other.
     order = np.argsort(np.mod(theta - float(wedge.center_rad), np.pi))

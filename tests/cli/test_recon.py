@@ -288,3 +288,11 @@ def test_after_a_full_disk_the_run_is_resumed(folder, tmp_path, monkeypatch):
     )
     args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
     assert pfitre(*args).exit_code == 0 and not (tmp_path / "out" / "partial").exists()
+
+
+def test_a_support_of_another_detector_is_refused_before_anything_is_written(tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((7, 7)))
+    support = ["--support", str(tmp_path / "mask.npy")]
+    done = pfitre("recon", "--sample", "chip", *support, "--out", tmp_path / "out")
+    assert done.exit_code == 2 and "expected 140 x 140" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -137,3 +137,13 @@ def test_wood(data_dir):
             scan = Scan.create(file["projections"], np.deg2rad(file["theta_deg"]))
         assert estimate_air(scan) == pytest.approx(level * scan.projections.max(), rel=0.1)
         assert truncated_views(with_air(scan)).size == 0
+
+
+def test_a_view_without_valid_bins_does_not_hide_the_air():
+    theta = np.deg2rad(np.arange(0, 180, 4.0))
+    projections = np.full((theta.size, 4, 60), 0.05, np.float32)
+    projections[:, :, 20:40] += 1.0
+    mask = np.ones(projections.shape, bool)
+    mask[7] = False
+    scan = Scan.create(projections, theta, center=29.5).with_projections(projections, mask)
+    assert estimate_air(scan) == pytest.approx(0.05, rel=1e-3)

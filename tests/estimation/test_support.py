@@ -10,7 +10,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.shadow import sample_shadow
 from pfitre_jax.estimation.support import FieldOfView, Support, SupportShape, pixel_grid
 from pfitre_jax.estimation.support_file import read_support
-from pfitre_jax.estimation.support_selection import choose_support
+from pfitre_jax.estimation.support_selection import select_support
 
 #: x, y, radius, value of a sample that is much smaller than the field of view.
 SMALL = [(5.0, -4.0, 5.0, 1.0), (-3.0, 3.0, 3.0, 0.5)]
@@ -48,11 +48,11 @@ def test_a_view_without_air_at_one_side_does_not_bound_the_sample_there():
 @pytest.mark.parametrize("theta", [THETA, LIMITED], ids=["180 degrees", "90 degrees"])
 def test_the_chosen_support_contains_the_sample(theta):
     scan = scan_of(SMALL, theta, 0.01)
-    choice = choose_support(scan)
+    choice = select_support(scan)
     assert choice.support.image.shape == (COLUMNS, COLUMNS)
     assert choice.support.shape == SupportShape(outlined=True)
     assert np.all(choice.support.image[inside(SMALL, COLUMNS)] == 1)
-    disc = choose_support(scan, "disc").support.image
+    disc = select_support(scan, "disc").support.image
     assert choice.support.image.sum() < 0.7 * disc.sum()
     assert choice.errors[choice.support.text] <= 1.005 * min(choice.errors.values())
 
@@ -61,15 +61,15 @@ def test_a_view_that_is_shifted_does_not_cut_the_sample():
     scan = scan_of(SMALL)
     moved = scan.projections.copy()
     moved[4] = np.roll(moved[4], 6, axis=-1)
-    choice = choose_support(scan.with_projections(moved))
+    choice = select_support(scan.with_projections(moved))
     assert np.all(choice.support.image[inside(SMALL, COLUMNS)] == 1)
 
 
 def test_matter_beyond_the_field_of_view_extends_the_image_only_as_far_as_it_helps():
     # A disc that leaves the field of view, and one whose excess is below the threshold of a truncated view.
-    wide = choose_support(scan_of([(0.0, 12.0, 8.0, 1.0), (-5.0, -4.0, 4.0, 1.0)]))
+    wide = select_support(scan_of([(0.0, 12.0, 8.0, 1.0), (-5.0, -4.0, 4.0, 1.0)]))
     assert wide.truncated.any() and wide.support.image.shape[0] > COLUMNS
-    narrow = choose_support(scan_of(SMALL))
+    narrow = select_support(scan_of(SMALL))
     assert not narrow.truncated.any() and narrow.support.image.shape[0] == COLUMNS
 
 
@@ -77,7 +77,7 @@ def test_fixed_shapes_are_not_compared():
     scan = scan_of(SMALL)
     field = FieldOfView.from_scan(scan)
     for kind in ("disc", "extended"):
-        choice = choose_support(scan, kind)
+        choice = select_support(scan, kind)
         assert not choice.errors
         np.testing.assert_array_equal(choice.support.image, field.support(field.fixed_shape(kind)).image)
 
@@ -88,7 +88,7 @@ def test_a_support_is_read_from_a_file(tmp_path):
     np.save(tmp_path / "mask.npy", image)
     support = read_support(tmp_path / "mask.npy")
     np.testing.assert_array_equal(support.image, image > 0)
-    assert choose_support(scan_of(SMALL), support).support is support
+    assert select_support(scan_of(SMALL), support).support is support
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_image_that_is_no_support_is_refused(image, message):
 @pytest.mark.parametrize("size", [COLUMNS - 2, COLUMNS + 1])
 def test_a_support_of_another_detector_is_refused(size):
     with pytest.raises(ValueError, match=f"expected {COLUMNS} x {COLUMNS}"):
-        choose_support(scan_of(SMALL), Support.from_image(np.ones((size, size))))
+        select_support(scan_of(SMALL), Support.from_image(np.ones((size, size))))
 
 
 def test_a_file_that_is_no_image_is_refused(tmp_path):

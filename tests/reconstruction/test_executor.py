@@ -8,7 +8,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate, sample_rows
 from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import image_support
-from pfitre_jax.estimation.support_selection import choose_support
+from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.reconstruction import api, methods
 from pfitre_jax.reconstruction import executor as slices
@@ -213,7 +213,7 @@ def truncated_scan():
 
 def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_scan):
     scan, discs = truncated_scan
-    choice = choose_support(scan)
+    choice = select_support(scan)
     support, truncated = choice.support.image, choice.truncated
     assert truncated.any() and not truncated.all() and support.shape[0] > scan.columns
     result = api.reconstruct(scan, "cgls", scale=1.0)

@@ -36,7 +36,7 @@ class Call:
     """What a call of XLA computes.
 
     Attributes:
-        architecture: Of the network.
+        architecture: Architecture of the network.
         dtype: Type that the convolutions compute in: float32 or bfloat16.
         keep: Whether a forward pass is kept, because a gradient may follow.
         wanted: Which gradients: to the images, to the conditions, to the parameters.

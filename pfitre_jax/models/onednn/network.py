@@ -94,7 +94,7 @@ def update(architecture: Architecture, weights: dict, images: Any, conditions: A
     """The update of each image, as :func:`pfitre_jax.models.unet.predict_update`.
 
     Args:
-        architecture: Of the network.
+        architecture: Architecture of the network.
         weights: ``tree`` of :class:`Weights`.
         images: (n, ny, nx, in_channels), float32 tensor.
         conditions: (1, k) for all images or (n, k), float32 tensor.

@@ -39,7 +39,7 @@ def predict_updates(
     """Returns the update that the network adds to each image.
 
     Args:
-        architecture: Of the network.
+        architecture: Architecture of the network.
         dtype: Type that the convolutions compute in: float32 or bfloat16.
         params: Parameters; computed with in float32 apart from the convolutions.
         images: (n, ny, nx, in_channels).

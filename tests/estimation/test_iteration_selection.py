@@ -11,7 +11,7 @@ from analytic import CENTER, THETA, disc_sinogram
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate
-from pfitre_jax.estimation.iterations import MOST, TOLERANCE, choose_iterations
+from pfitre_jax.estimation.iteration_selection import MAX_ITERATIONS, TOLERANCE, select_iterations
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.solvers.hqs import HQS
 
@@ -34,13 +34,13 @@ def chosen(prior, views=slice(None)):
     scan = Scan.create(disc_sinogram(DISCS, theta)[:, None].astype(np.float32), theta, center=CENTER)
     calibration = calibrate(scan, "scale")
     solver = HQS(prior, 0.05, initial_iterations=5)
-    return choose_iterations(scan, calibration.problem, solver, calibration.scale, 7)
+    return select_iterations(scan, calibration.problem, solver, calibration.scale, 7)
 
 
 def test_a_prior_that_damages_the_image_is_applied_once():
     choice = chosen(Shifting(3))
     assert choice.iterations == 1
-    assert choice.errors.shape == (MOST,) and choice.errors[0] < choice.errors[-1]
+    assert choice.errors.shape == (MAX_ITERATIONS,) and choice.errors[0] < choice.errors[-1]
 
 
 def test_the_first_iteration_of_a_flat_curve_is_chosen():

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.held_out_views import FEWEST_VIEWS, end_folds, held_out_power
+from pfitre_jax.estimation.held_out_views import MIN_VIEWS, end_folds, held_out_power
 from pfitre_jax.estimation.strongest_rows import strongest_rows
 from pfitre_jax.interfaces import Solver
 from pfitre_jax.runtime.compilation import as_arrays, compiled
@@ -19,7 +19,7 @@ from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Largest number of iterations.
-MOST = 12
+MAX_ITERATIONS = 12
 #: Largest number of bins of a view, over the rows and both folds: fewer rows of a wide detector are used.
 ROW_BINS = 1024
 #: The first iteration is chosen whose error exceeds the smallest one by at most this fraction.
@@ -27,13 +27,13 @@ TOLERANCE = 0.002
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class IterationChoice:
+class IterationSelection:
     """A number of iterations, and how it was chosen.
 
     Attributes:
         iterations: The number.
-        errors: (MOST,), relative prediction error of the held-out views after each iteration; empty if views
-            could not be held out.
+        errors: (MAX_ITERATIONS,), relative prediction error of the held-out views after each iteration;
+            empty if views could not be held out.
         seconds_compile: Wall time of compilation.
     """
 
@@ -42,9 +42,9 @@ class IterationChoice:
     seconds_compile: float = 0.0
 
 
-def choose_iterations(
+def select_iterations(
     scan: Scan, problem: SliceProblem, solver: Solver, scale: float, default: int
-) -> IterationChoice:
+) -> IterationSelection:
     """Chooses the number of iterations that predicts held-out views best.
 
     A learned prior that does not suit a sample adds structure with each iteration, although the image agrees
@@ -58,8 +58,8 @@ def choose_iterations(
         scale: Value by which the sinograms are divided.
         default: Number of iterations for a scan of too few views.
     """
-    if scan.views < FEWEST_VIEWS:
-        return IterationChoice(default, np.zeros(0))
+    if scan.views < MIN_VIEWS:
+        return IterationSelection(default, np.zeros(0))
     sample = scan.sample()
     rows = sample.take_rows(strongest_rows(sample.projections, max(ROW_BINS // (2 * scan.columns), 1)))
     masks = np.moveaxis(rows.mask, 1, 0)
@@ -69,9 +69,9 @@ def choose_iterations(
     executable, seconds = compiled(_held_out_errors, *arguments)
     errors = np.asarray(executable(*arguments))
     if not np.all(np.isfinite(errors)):
-        return IterationChoice(default, errors, seconds)
+        return IterationSelection(default, errors, seconds)
     chosen = int(np.argmax(errors <= (1 + TOLERANCE) * errors.min())) + 1
-    return IterationChoice(chosen, errors, seconds)
+    return IterationSelection(chosen, errors, seconds)
 
 
 @jax.jit
@@ -82,7 +82,7 @@ def _held_out_errors(
     masks: Float[Array, "rows views columns"],
     held_out: Float[Array, "folds views"],
 ) -> Float[Array, " iterations"]:
-    """``||H M (A x - y)|| / ||H M y||`` of the held-out views after each of :data:`MOST` iterations."""
+    """``||H M (A x - y)|| / ||H M y||`` of the held-out views after each iteration."""
     blank = jnp.zeros(problem.A.shape, sinograms.dtype)
 
     def squares(sinogram, mask, views):
@@ -92,7 +92,9 @@ def _held_out_errors(
         def error(iterate, state):
             return jnp.sum(predicted.residual(solver.finish(row, iterate, state)) ** 2)
 
-        return run(solver, row, blank, iterations=MOST, differentiate="checkpoint", keep=error).stats["kept"]
+        return run(
+            solver, row, blank, iterations=MAX_ITERATIONS, differentiate="checkpoint", keep=error
+        ).stats["kept"]
 
     folds, rows = held_out.shape[0], sinograms.shape[0]
     views = jnp.repeat(held_out, rows, axis=0)
