@@ -165,6 +165,21 @@ class TestRealScans:
         np.testing.assert_allclose(summed.projections.sum(), p[..., :30].sum())
         np.testing.assert_allclose(summed.flat, 300)
 
+    def test_the_drift_of_the_beam_is_corrected(self, tmp_path, monkeypatch):
+        """Line integrals of a wire are those of a steady beam; the air beside it is at 0."""
+        wire, beam = np.zeros(64), np.random.default_rng(0).uniform(0.9, 1.1, 12)
+        wire[30:34] = 1.5
+        counts = 200 + 1000 * beam[:, None, None] * np.exp(-wire)
+        flat, dark, angles = np.full((2, 1, 64), 1200.0), np.full((2, 1, 64), 200.0), 15.0 * np.arange(12)
+        np.savez(tmp_path / "wire.npz", projections=counts, flat=flat, dark=dark, angles_deg=angles)
+        monkeypatch.setenv("PFITRE_DATA", str(tmp_path))
+        scan = real_scans.load_full_angle(real_scans.FullAngleSample("wire.npz", 31.5, 1, (0,)))
+        np.testing.assert_allclose(scan.projections[:, 0], np.tile(wire, (12, 1)), atol=1e-4)
+
+    def test_leading_angles(self):
+        scan = pf.Scan.create(np.ones((100, 1, 16)), np.deg2rad(10 + 3.6 * np.arange(100)), center=8.0)
+        assert real_scans.leading_angles(scan, 90).views == 25
+
     @pytest.mark.parametrize("missing", [30.0, 90.0, 120.0])
     def test_a_scan_is_limited_to_the_wedge(self, missing):
         scan = pf.Scan.create(np.ones((91, 1, 16)), np.deg2rad(np.linspace(-88.2, 91.8, 91)), center=8.0)

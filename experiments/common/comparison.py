@@ -10,7 +10,12 @@ import jax
 import numpy as np
 
 import pfitre_jax as pf
-from experiments.common.real_scans import FullAngleSample, load_full_angle
+from experiments.common.real_scans import (
+    FullAngleSample,
+    ReferencedSample,
+    load_full_angle,
+    load_referenced,
+)
 from pfitre_jax.estimation import image_support
 from pfitre_jax.reconstruction import find_method
 
@@ -41,6 +46,12 @@ class Reference:
         support = image_support(scan.geometry())
         return cls(crop_center(result.volume, len(support)) / result.scale, support, result.scale)
 
+    @classmethod
+    def from_images(cls, images: np.ndarray, support: np.ndarray) -> Reference:
+        """Reference of images (rows, n, n); the PSNR range is their 99.5th percentile on the support."""
+        scale = float(np.quantile(images[:, support], 0.995))
+        return cls(images / scale, support, scale)
+
     def normalise(self, result: pf.Result) -> np.ndarray:
         """Volume (rows, n, n) of a result in the units and the size of the reference."""
         return crop_center(result.volume, len(self.support)) / self.scale
@@ -52,8 +63,11 @@ class Reference:
 
 
 @functools.cache
-def scan_with_reference(sample: FullAngleSample, method: str) -> tuple[pf.Scan, Reference]:
-    """Real scan with all its views, and the :meth:`Reference.from_full_scan` of it."""
+def scan_with_reference(sample: FullAngleSample | ReferencedSample, method: str) -> tuple[pf.Scan, Reference]:
+    """Real scan with all its views, and its reference: its own, or :meth:`Reference.from_full_scan`."""
+    if isinstance(sample, ReferencedSample):
+        scan, images, support = load_referenced(sample)
+        return scan, Reference.from_images(images, support)
     scan = load_full_angle(sample)
     return scan, Reference.from_full_scan(scan, method)
 

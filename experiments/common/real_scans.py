@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 import pfitre_jax as pf
-from pfitre_jax.data import RawScan, read_raw, subtract_air, to_scan
+from pfitre_jax.data import RawScan, read_raw, subtract_edge_lines, to_scan
 from pfitre_jax.estimation import register
 from pfitre_jax.twin import data_folder
 
@@ -43,9 +43,31 @@ class FullAngleSample:
     prior: str = "general"
 
 
+@dataclasses.dataclass(frozen=True)
+class ReferencedSample:
+    """Scan of line integrals over at least 180 degrees, with an image from all its views in the same file.
+
+    Attributes:
+        file: Path below the data folder; SOURCE.txt beside it describes its arrays.
+        prior: Name of the prior for ``pfitre``.
+    """
+
+    file: str
+    prior: str = "circuits"
+
+
 # Rows that were used to choose a default of the package are excluded.
 I13 = FullAngleSample("i13_tomo_standard/i13_24737.npz", 85.8, 1, tuple(range(82, 114, 2)))
 TOOTH = FullAngleSample("tooth_aps2bm/tooth.h5", 295.9, 3, (0, 1))
+#: Scans that are compared with an image from all their views, by name. A new scan is one entry.
+FULL_ANGLE: dict[str, FullAngleSample | ReferencedSample] = {
+    "i13": dataclasses.replace(I13, rows=(82, 83)),
+    "tooth": dataclasses.replace(TOOTH, rows=(0,)),
+    "heat sink": ReferencedSample("real_full_angle/heatsink.npz"),
+    "walnut": ReferencedSample("real_full_angle/walnut0.npz"),
+    "wood": ReferencedSample("real_full_angle/wood.npz"),
+    "disc 04b": ReferencedSample("real_full_angle/htc_04b_256.npz"),
+}
 
 
 def is_available(file: str) -> bool:
@@ -74,10 +96,18 @@ def load_full_angle(sample: FullAngleSample, share: float = 1.0, seed: int = 0) 
     raw = sum_columns(read_raw(data_folder() / sample.file), sample.bins)
     center = (sample.center - (sample.bins - 1) / 2) / sample.bins
     full = to_scan(raw, center=center)
-    air = full.projections - subtract_air(full, AIR_COLUMNS).projections
+    air = full.projections - subtract_edge_lines(full, AIR_COLUMNS).projections
     scan = full if share == 1 else to_scan(thin_counts(raw, share, seed), center=center)
     scan = scan.with_projections(np.where(scan.mask, scan.projections - air, 0))
     return scan.take_rows(sample.rows)
+
+
+def load_referenced(sample: ReferencedSample) -> tuple[pf.Scan, np.ndarray, np.ndarray]:
+    """A scan with all its views, its reference images (rows, n, n), and the pixels (n, n) to compare."""
+    with np.load(data_folder() / sample.file) as file:
+        theta = np.deg2rad(file["theta_deg"].astype(float))
+        scan = pf.Scan.create(file["projections"], theta, center=float(file["center"]))
+        return scan, file["reference"].astype(np.float32), file["support"][0]
 
 
 def thin_counts(raw: RawScan, share: float, seed: int) -> RawScan:
@@ -103,6 +133,13 @@ def limit_angle(scan: pf.Scan, missing_deg: float) -> pf.Scan:
     kept = round((180 - missing_deg) / float(spacing_deg))
     first = (scan.views - kept) // 2
     return scan.select_views(slice(first, first + kept))
+
+
+def leading_angles(scan: pf.Scan, missing_deg: float) -> pf.Scan:
+    """Views less than ``180 - missing_deg`` degrees after the first one."""
+    angles_deg = np.rad2deg(scan.theta_rad - scan.theta_rad[0])
+    # Angles are rounded when they are converted.
+    return scan.select_views(slice(0, int(np.searchsorted(angles_deg, 180 - missing_deg - 1e-4))))
 
 
 def load_chip(center: float, roll_deg: float = 0.0, **views) -> pf.Scan:

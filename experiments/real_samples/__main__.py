@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.common.comparison import crop_center, scan_with_reference
+from experiments.common.comparison import crop_center, reconstruct_at_best, scan_with_reference
 from experiments.common.real_scans import (
     CATALYST,
     CHIP,
+    ReferencedSample,
     is_available,
+    leading_angles,
     limit_angle,
     load_catalyst,
     load_chip,
@@ -42,9 +44,20 @@ def cells(config: Config, priors: Mapping[str, str]) -> list[tuple[str, str, str
         samples += [(CU_23, f"views {views}") for views in config.chip]
     if config.catalyst and is_available(CATALYST):
         samples.append((PARTICLE, "every fourth view"))
+    predicted = [(*sample, candidate) for sample in samples for candidate in (config.baseline, *priors)]
+    best = [best_weight(config)] if config.weights else []
     real = [name for name, sample in config.real.items() if is_available(sample.file)]
-    samples += [(name, f"{config.missing_deg:g} degrees") for name in real]
-    return [(*sample, candidate) for sample in samples for candidate in (config.baseline, *priors)]
+    return predicted + [
+        (name, f"{missing:g} degrees", candidate)
+        for name in real
+        for missing in config.missing_deg
+        for candidate in (*config.methods, config.baseline, *best, *priors)
+    ]
+
+
+def best_weight(config: Config) -> str:
+    """Label of the baseline with the TV weight of the best PSNR."""
+    return f"{config.baseline}, best weight"
 
 
 def prior_label(prior: str) -> str:
@@ -57,10 +70,10 @@ def measure(
     config: Config, priors: Mapping[str, str], sample: str, missing: str, candidate: str
 ) -> tuple[dict, dict]:
     """Error on held-out views, or PSNR against the baseline from all views; and one row of the image."""
-    if candidate == config.baseline:
-        settings = {"method": config.baseline}
-    else:
+    if candidate in priors:
         settings = {"method": "pfitre", "prior": priors[candidate]}
+    else:
+        settings = {"method": config.baseline if candidate == best_weight(config) else candidate}
     solve = functools.partial(pf.reconstruct, **settings, iterations=config.iterations)
     row, _ = config.shown[sample]
     if sample == CU_23:
@@ -77,11 +90,23 @@ def measure(
         error = registered_prediction_error(result, held_out, motion)
         return {"error": error}, {candidate: normalised_row(result, scan, row)}
     full, reference = scan_with_reference(config.real[sample], config.baseline)
-    result = solve(limit_angle(full, config.missing_deg))
+    limit = leading_angles if isinstance(config.real[sample], ReferencedSample) else limit_angle
+    used = pf.with_air(limit(full, float(missing.removesuffix(" degrees"))))
+    best = {}
+    if candidate == best_weight(config):
+
+        def loss(result: pf.Result) -> float:
+            return -reference.measures(result)["psnr"]
+
+        result, best = reconstruct_at_best(
+            used, config.baseline, loss, {"weight": config.weights}, iterations=config.iterations
+        )
+    else:
+        result = solve(used)
     images = {candidate: reference.normalise(result)[row]}
     if candidate == config.baseline:
         images[REFERENCE] = reference.images[row]
-    return reference.measures(result), images
+    return reference.measures(result) | best | {"support": result.support_text}, images
 
 
 def normalised_row(result: pf.Result, scan: pf.Scan, row: int) -> np.ndarray:
@@ -101,20 +126,47 @@ def aligned_catalyst(held_out: str) -> tuple[pf.Motion, pf.Scan, pf.Scan]:
 def tables(config: Config, results: dict) -> str:
     """Markdown: one line for each sample, with the comparison to the baseline in brackets."""
     names = candidates(results)
+    compared = best_weight(config) if config.weights else config.baseline
     lines = [
         f"Chip and catalyst: error on held-out views, and in brackets its ratio to {config.baseline}. Other "
-        f"samples: PSNR, dB, against {config.baseline} from all views, and in brackets the gain over "
-        f"{config.baseline} from the same views. Priors are listed with the beginning of their hash.",
+        "samples: PSNR, dB, against their reference from all views, and in brackets the gain over "
+        f"{compared} from the same views. Priors are listed with the beginning of their hash.",
         "",
         "| sample | " + " | ".join(names) + " |",
         "|---" * (1 + len(names)) + "|",
     ]
     for sample, by_missing in results.items():
         for missing, by_name in by_missing.items():
-            base = by_name[config.baseline]
+            base = by_name.get(compared, by_name.get(config.baseline))
             texts = [format_score(by_name[name], base) if name in by_name else "" for name in names]
             lines.append(f"| {sample}, without {missing} | " + " | ".join(texts) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *gains(config, results, names, compared)]) + "\n"
+
+
+def gains(config: Config, results: dict, names: list[str], compared: str) -> list[str]:
+    """Table of the mean and the worst gain of each candidate over all scans; empty for a single scan."""
+    lines = []
+    for degrees in config.missing_deg:
+        scans = [results[name].get(f"{degrees:g} degrees", {}) for name in config.real if name in results]
+        texts = []
+        for name in names:
+            gain = [
+                scan[name]["psnr"] - scan[compared]["psnr"] for scan in scans if {name, compared} <= set(scan)
+            ]
+            texts.append(f"{np.mean(gain):+.2f}, {np.min(gain):+.2f}" if len(gain) > 1 else "")
+        if any(texts):
+            lines.append(f"| {degrees:g} | " + " | ".join(texts) + " |")
+    if not lines:
+        return []
+    heading = f"Gain over {compared}, dB: mean of the scans, and the worst."
+    return [
+        "",
+        heading,
+        "",
+        "| degrees missing | " + " | ".join(names) + " |",
+        "|---" * (1 + len(names)) + "|",
+        *lines,
+    ]
 
 
 def candidates(results: dict) -> list[str]:
@@ -123,16 +175,18 @@ def candidates(results: dict) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def format_score(cell: dict, base: dict) -> str:
-    """Error or PSNR of a cell, and its comparison to the baseline."""
+def format_score(cell: dict, base: dict | None) -> str:
+    """Error or PSNR of a cell, and its comparison to the baseline where there is one."""
+    if base is None:
+        return f"{cell['error']:.3f}" if "error" in cell else f"{cell['psnr']:.2f}"
     if "error" in cell:
         return f"{cell['error']:.3f} ({cell['error'] / base['error']:.2f})"
     return f"{cell['psnr']:.2f} ({cell['psnr'] - base['psnr']:+.2f})"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """One line for each sample with its first set of missing views: baseline, priors and reference."""
-    lines = [(sample, next(iter(by_missing))) for sample, by_missing in results.items()]
+    """One line for each sample with one of its sets of missing views: every candidate and the reference."""
+    lines = [(sample, shown_missing(config, by_missing)) for sample, by_missing in results.items()]
     columns = [*candidates(results), REFERENCE]
     figure = Figure(figsize=(2.6 * len(columns), 2.7 * len(lines)), layout="constrained")
     panels = figure.subplots(len(lines), len(columns), squeeze=False)
@@ -152,6 +206,12 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
             axis.imshow(image[part, part].astype(np.float32), cmap="gray", vmin=0, vmax=white)
             axis.set_title(name, fontsize=8)
     return figure
+
+
+def shown_missing(config: Config, missing: Iterable[str]) -> str:
+    """The set of missing views that the figure shows: the configured wedge, else the first set."""
+    names, wedge = list(missing), f"{config.shown_missing_deg:g} degrees"
+    return wedge if wedge in names else names[0]
 
 
 def central_extent(image: np.ndarray, threshold: float) -> slice:
@@ -192,7 +252,11 @@ def main() -> None:
         functools.partial(picture, config),
         pfitre_dependencies(),
     )
-    shown = [cell for cell in selected if cell[:2] == next(c[:2] for c in selected if c[0] == cell[0])]
+    shown = [
+        cell
+        for cell in selected
+        if cell[1] == shown_missing(config, (c[1] for c in selected if c[0] == cell[0]))
+    ]
     record.fill(selected, functools.partial(measure, config, priors), shown)
     record.show()
 

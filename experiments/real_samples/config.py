@@ -1,8 +1,8 @@
 """Priors on real scans, side by side.
 
-Command:  python -m experiments.real_samples [--preset tiny|default] [--with WEIGHTS]
+Command:  python -m experiments.real_samples [--preset tiny|default|full_angle] [--with WEIGHTS]
           Needs PFITRE_DATA or ../shared/data.
-Runtime:  about 5 minutes on 2 cores for each prior, resumes (tiny: 1 minute).
+Runtime:  about 5 minutes on 2 cores for each prior, resumes (tiny: 1 minute; full_angle: 15 minutes).
 Expected: relative to total variation with the automatic weight: equal on the chip, slightly worse on the
           catalyst, 1 dB better on i13 and 2.5 dB on the tooth.
 
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.common.real_scans import I13, TOOTH, FullAngleSample
+from experiments.common.real_scans import FULL_ANGLE, I13, TOOTH, FullAngleSample, ReferencedSample
+from pfitre_jax.evaluation import TV_WEIGHTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,12 @@ class Config:
         center: Rotation axis of Cu_23, detector index.
         roll_deg: Roll of Cu_23.
         catalyst: Held-out views of the catalyst; empty to skip it.
-        real: Real scans over 180 degrees, by name. Their reference is the baseline from all views.
-        missing_deg: Missing wedge of those.
+        real: Real scans over 180 degrees, by name. Their reference is their own, or the baseline from all
+            views.
+        missing_deg: Missing wedges of those.
+        shown_missing_deg: The one that the figure shows.
+        methods: Further methods for those scans, with their default settings.
+        weights: TV weights of the baseline to choose from by PSNR; empty for the automatic weight only.
         shown: Row of the figure (index among the solved rows) and white level, by sample.
         iterations: Iterations of every method; None for the default of each.
     """
@@ -43,8 +48,13 @@ class Config:
     center: float = 75.0
     roll_deg: float = 1.5
     catalyst: str = "::4"
-    real: dict[str, FullAngleSample] = dataclasses.field(default_factory=lambda: {"i13": I13, "tooth": TOOTH})
-    missing_deg: float = 90.0
+    real: dict[str, FullAngleSample | ReferencedSample] = dataclasses.field(
+        default_factory=lambda: {"i13": I13, "tooth": TOOTH}
+    )
+    missing_deg: tuple[float, ...] = (90.0,)
+    shown_missing_deg: float = 90.0
+    methods: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
     shown: dict[str, tuple[int, float]] = dataclasses.field(
         default_factory=lambda: {
             "Cu_23": (13, 1.1),
@@ -58,6 +68,17 @@ class Config:
 
 PRESETS = {
     "default": Config(),
+    # Every scan that can be compared with an image from all its views, with every kind of method.
+    "full_angle": Config(
+        priors=("circuits",),
+        chip={},
+        catalyst="",
+        real=FULL_ANGLE,
+        missing_deg=(60.0, 90.0, 120.0),
+        methods=("fbp", "sirt"),
+        weights=TV_WEIGHTS,
+        shown={name: (0, {"i13": 0.5, "tooth": 1.4}.get(name, 1.1)) for name in FULL_ANGLE},
+    ),
     "tiny": Config(
         priors=("circuits",),
         chip={"36-50": "36:51"},
