@@ -140,7 +140,7 @@ def open_lazily(
     parts, kept, strongest = [], {}, _StrongestRows(rows, strongest_rows)
     for block in blocks:
         projections, mask = source.read(block)
-        parts.append(Overview.from_rows(projections, mask))
+        parts.append(Overview.from_rows(projections, mask, rows))
         for row in range(block.start, block.stop):
             index = slice(row - block.start, row - block.start + 1)
             if row in wanted:

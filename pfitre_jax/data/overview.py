@@ -11,6 +11,10 @@ import numpy as np
 EDGE_COLUMNS = 4
 #: Number of second differences, evenly spread over a row, that the noise is estimated from.
 TRIPLES = 64
+#: A bin of a row shows the sample if its signal exceeds this fraction of the row's range in the view,
+SIGNAL_FRACTION = 0.01
+#: and, in standard deviations of the row's noise, the largest value that noise alone takes, plus this.
+SIGNAL_ERRORS = 1.0
 #: ``median |n|`` of a standard normal ``n``.
 _MAD = 0.6745
 
@@ -31,7 +35,11 @@ class Overview:
             has none.
         signal: (views, columns), sum of the line integrals over the rows.
         valid: (views, columns), number of valid bins over the rows.
-        highest: (views, columns), largest mean over a bin and its two neighbours of any row.
+        excess: (views, columns), largest value of any row of the mean over a bin and its two neighbours, less
+            the threshold of that row: ``max(0.01 h, sigma (sqrt(2 ln n) + 1) / sqrt 3)``, with ``h`` the
+            difference between the largest and the smallest such mean of the row in the view, ``sigma`` the
+            noise of a bin of the row, and ``n`` the number of bins of the view in all rows. The largest of
+            ``n`` values of noise is about ``sigma sqrt(2 ln n)``. -inf where no bin is valid.
     """
 
     bins: np.ndarray
@@ -40,20 +48,32 @@ class Overview:
     second: np.ndarray
     signal: np.ndarray
     valid: np.ndarray
-    highest: np.ndarray
+    excess: np.ndarray
 
     @classmethod
-    def from_rows(cls, projections: np.ndarray, mask: np.ndarray) -> Overview:
-        """Overview of line integrals (views, rows, columns) and their mask of valid bins."""
+    def from_rows(cls, projections: np.ndarray, mask: np.ndarray, scan_rows: int | None = None) -> Overview:
+        """Overview of some rows of a scan.
+
+        Args:
+            projections: (views, rows, columns), line integrals.
+            mask: (views, rows, columns), True for a valid bin.
+            scan_rows: Number of rows of the scan; by default those of ``projections``.
+        """
         sides = (projections, mask), (projections[..., ::-1], mask[..., ::-1])
+        bins = np.stack([_outermost_bins(*side) for side in sides], axis=2)
+        second = _second_differences(projections, mask)
+        count = max((scan_rows or projections.shape[1]) * projections.shape[2], 2)
+        # A mean of three bins has the noise of a bin over sqrt 3.
+        factor = (np.sqrt(2 * np.log(count)) + SIGNAL_ERRORS) / np.sqrt(3)
+        noise = [_noise(bins[:, row], second[:, row]) for row in range(projections.shape[1])]
         return cls(
-            bins=np.stack([_outermost_bins(*side) for side in sides], axis=2),
+            bins=bins,
             start=np.stack([np.argmax(valid, axis=2) for _, valid in sides], axis=-1),
             peak=smoothed_peak(projections),
-            second=_second_differences(projections, mask),
+            second=second,
             signal=projections.sum(axis=1),
             valid=mask.sum(axis=1),
-            highest=_highest(projections, mask),
+            excess=_excess(projections, mask, factor * np.array(noise)),
         )
 
     @classmethod
@@ -64,8 +84,8 @@ class Overview:
             for name in ("bins", "start", "peak", "second")
         )
         signal, valid = (sum(getattr(part, name) for part in parts) for name in ("signal", "valid"))
-        highest = np.max([part.highest for part in parts], axis=0)
-        return cls(bins, start, peak, second, signal, valid, highest)
+        excess = np.max([part.excess for part in parts], axis=0)
+        return cls(bins, start, peak, second, signal, valid, excess)
 
     def take_views(self, indices: np.ndarray | slice) -> Overview:
         """Overview of the views with these indices."""
@@ -78,7 +98,7 @@ class Overview:
             bins=self.bins - level,
             peak=self.peak - level,
             signal=self.signal - level * self.valid,
-            highest=self.highest - level,
+            excess=self.excess - level,
         )
 
     @property
@@ -99,12 +119,7 @@ class Overview:
         all bins where that is smaller, because structure counts as noise in both. 0 where there are too few
         bins. As :func:`pfitre_jax.solvers.parameters.noise.noise_from_differences`.
         """
-        medians = [
-            np.median(values[np.isfinite(values)])
-            for values in (np.abs(np.diff(self.bins, n=2, axis=-1)), self.second)
-            if np.isfinite(values).any()
-        ]
-        return float(min(medians, default=0.0) / (_MAD * 6**0.5))
+        return _noise(self.bins, self.second)
 
 
 def edge_bins(mask: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -124,17 +139,31 @@ def smoothed_peak(projections: np.ndarray) -> np.ndarray:
     return np.max(total, axis=-1) / width
 
 
-def _highest(projections: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Largest mean of the valid bins among a bin and its neighbours, (views, columns); -inf without one."""
-    highest = np.full((len(mask), mask.shape[-1]), -np.inf, np.float32)
+def _noise(bins: np.ndarray, second: np.ndarray) -> float:
+    """Standard deviation of the noise in a bin, see :attr:`Overview.noise`, from some of its rows."""
+    medians = [
+        np.median(values[np.isfinite(values)])
+        for values in (np.abs(np.diff(bins, n=2, axis=-1)), second)
+        if np.isfinite(values).any()
+    ]
+    return float(min(medians, default=0.0) / (_MAD * 6**0.5))
+
+
+def _excess(projections: np.ndarray, mask: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """:attr:`Overview.excess` (views, columns) of rows whose threshold is at least ``least (rows,)``."""
+    excess = np.full((len(mask), mask.shape[-1]), -np.inf, np.float32)
     # Row by row, so that the temporary arrays stay small.
     for row in range(mask.shape[1]):
         valid = np.pad(mask[:, row], ((0, 0), (1, 1))).astype(np.float32)
         values = valid * np.pad(projections[:, row], ((0, 0), (1, 1)))
         total, count = (a[:, :-2] + a[:, 1:-1] + a[:, 2:] for a in (values, valid))
-        mean = np.divide(total, count, out=np.full_like(total, -np.inf), where=count > 0)
-        np.maximum(highest, mean, out=highest)
-    return highest
+        mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+        present = count > 0
+        highest = np.max(mean, axis=1, where=present, initial=-np.inf, keepdims=True)
+        lowest = np.min(mean, axis=1, where=present, initial=np.inf, keepdims=True)
+        threshold = np.maximum(SIGNAL_FRACTION * (highest - lowest), np.float32(least[row]))
+        np.maximum(excess, np.where(present, mean - threshold, -np.inf), out=excess)
+    return excess
 
 
 def _second_differences(projections: np.ndarray, mask: np.ndarray) -> np.ndarray:

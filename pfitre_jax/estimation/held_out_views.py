@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM, TV_RHO_WEIGHT, ADMMState
+from pfitre_jax.solvers.parameters.noise import noise_from_differences
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Share of the views in each of the folds at the edges of the missing wedge.
+#: Share of the views in each of the folds at the ends of the angular range.
 END_SHARE = 0.1
 #: Fewest views of a scan from which such a fold is left out.
 MIN_VIEWS = 10
@@ -29,6 +30,8 @@ MIN_VIEWS = 10
 ITERATIONS = 8
 #: Conjugate gradient iterations in the first and in each other iteration, and iterations of the prox.
 START_ITERATIONS, CG_ITERATIONS, PROX_ITERATIONS = 12, 3, 20
+#: Least share of the power of a row that counts as signal, so that a scan of noise has an error, too.
+SMALLEST_SHARE = 1e-4
 #: ``rho`` of ADMM over the TV weight. Short solves get closer to the minimum than with 20, which many
 #: iterations need.
 RHO_PER_WEIGHT = 5.0
@@ -53,7 +56,7 @@ def interleaved_folds(
 
 
 def end_folds(theta_rad: ArrayLike, count: int | None = None) -> Float[np.ndarray, "2 views"]:
-    """Two folds: the ``count`` views at one edge of the missing wedge, and those at the other edge.
+    """Two folds: the ``count`` views at one end of the angular range, and those at the other end.
 
     Their prediction is an extrapolation into a wider wedge.
 
@@ -126,6 +129,36 @@ def held_out_power(
 ) -> Float[Array, "folds slices"]:
     """``||H M y||^2`` of each fold and slice, the squares of an image of zeros."""
     return jnp.einsum("svc,fv->fs", masks * sinograms**2, jnp.asarray(held_out, sinograms.dtype))
+
+
+def relative_error(
+    squares: Float[Array, "*settings folds slices"],
+    sinograms: Float[Array, "slices views columns"],
+    masks: Float[Array, "slices views columns"],
+    held_out: Float[Array, "folds views"],
+) -> Float[Array, "*settings"]:
+    """Prediction error of each setting, in which strong and weak rows count alike.
+
+    ``sqrt(sum_s w_s e_s / sum_s w_s)`` over the rows ``s``, with ``e_s = ||H M (A x - y)||^2 / ||H M y||^2``
+    of all folds and ``w_s`` the share of the power ``||H M y||^2`` that is not noise: rows without signal
+    do not count.
+
+    Args:
+        squares: (..., folds, slices), ``||H M (A x - y)||^2``, see :func:`held_out_squares`.
+        sinograms: (slices, views, columns), line integrals.
+        masks: (slices, views, columns), 1 for a valid bin.
+        held_out: (folds, views), 1 for a held-out view.
+    """
+    tiny = jnp.finfo(sinograms.dtype).tiny
+    power = jnp.sum(held_out_power(sinograms, masks, held_out), axis=0)
+    noise = jax.vmap(lambda y, m: noise_from_differences(y[None], m[None]))(sinograms, masks)
+    bins = jnp.einsum("svc,fv->s", masks, jnp.asarray(held_out, masks.dtype))
+    # The power of n values of noise is below this in nearly all rows.
+    most = noise**2 * (bins + 3 * jnp.sqrt(2 * bins))
+    share = jnp.clip(1 - most / jnp.maximum(power, tiny), SMALLEST_SHARE, 1)
+    share = jnp.where(power > tiny, share, 0)
+    weights = share / jnp.maximum(power, tiny) / jnp.maximum(jnp.sum(share), SMALLEST_SHARE)
+    return jnp.sqrt(jnp.einsum("...fs,s->...", squares, weights))
 
 
 def tv_path(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.held_out_views import MIN_VIEWS, end_folds, held_out_power
+from pfitre_jax.estimation.held_out_views import MIN_VIEWS, end_folds, relative_error
 from pfitre_jax.estimation.strongest_rows import strongest_rows
 from pfitre_jax.interfaces import Solver
 from pfitre_jax.runtime.compilation import as_arrays, compiled
@@ -82,10 +82,10 @@ def _held_out_errors(
     masks: Float[Array, "rows views columns"],
     held_out: Float[Array, "folds views"],
 ) -> Float[Array, " iterations"]:
-    """``||H M (A x - y)|| / ||H M y||`` of the held-out views after each iteration."""
+    """:func:`relative_error` of the held-out views after each iteration."""
     blank = jnp.zeros(problem.A.shape, sinograms.dtype)
 
-    def squares(sinogram, mask, views):
+    def row_squares(sinogram, mask, views):
         predicted = problem.with_sinogram(sinogram, views[:, None] * mask)
         row = problem.with_sinogram(sinogram, (1 - views)[:, None] * mask)
 
@@ -98,6 +98,6 @@ def _held_out_errors(
 
     folds, rows = held_out.shape[0], sinograms.shape[0]
     views = jnp.repeat(held_out, rows, axis=0)
-    each = jax.vmap(squares)(jnp.tile(sinograms, (folds, 1, 1)), jnp.tile(masks, (folds, 1, 1)), views)
-    power = jnp.sum(held_out_power(sinograms, masks, held_out))
-    return jnp.sqrt(jnp.sum(each, axis=0) / jnp.maximum(power, 1e-30))
+    each = jax.vmap(row_squares)(jnp.tile(sinograms, (folds, 1, 1)), jnp.tile(masks, (folds, 1, 1)), views)
+    squares = each.reshape(folds, rows, -1).transpose(2, 0, 1)
+    return relative_error(squares, sinograms, masks, held_out)

@@ -7,13 +7,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pfitre_jax.data.overview import SIGNAL_FRACTION, Overview
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.geometry import ParallelGeometry
 
-#: A bin is in the shadow if its signal exceeds this fraction of the view's maximum,
-SHADOW_FRACTION = 0.01
-#: and, in standard deviations of the noise, the largest value that noise alone takes, plus this.
-SHADOW_ERRORS = 1.0
+#: Least signal of a bin in the shadow, over the largest value of the scan; rounding errors are smaller.
+SMALLEST_SIGNAL = 1e-5
+#: Fewest rows from which offsets of the views are estimated, and the quantile of the rows' edges that is one.
+OFFSET_ROWS, OFFSET_QUANTILE = 8, 0.1
 #: A view sees air beside the sample if the shadow ends at least this number of bins inside the detector.
 AIR_BINS = 3
 #: Distance that is added to the shadow on both sides: bins, and share of the columns.
@@ -39,17 +40,16 @@ class Shadow:
 def sample_shadow(scan: Scan) -> Shadow:
     """The shadow of the sample: from the first to the last bin with significant signal in any row.
 
-    A bin has significant signal if the mean over the bin and its neighbours exceeds
-    ``max(0.01 m, sigma (sqrt(2 ln n) + 1) / sqrt 3)``, with ``m`` the maximum of the view, ``sigma`` the
-    noise of a bin, and ``n`` the number of bins of the view. The largest of ``n`` values of noise is about
-    ``sigma sqrt(2 ln n)``. The air beside the sample must be at 0, see
-    :func:`pfitre_jax.estimation.air.estimate_air`.
+    The signal of every row is compared with the level and the noise of this row
+    (:attr:`pfitre_jax.data.overview.Overview.excess`), so that the shadow contains rows that are much weaker
+    than others. The air beside the sample must be at 0, see
+    :func:`pfitre_jax.estimation.air.estimate_air`. What nearly all rows of a view have at both edges, up to
+    1% of the view's maximum, is an offset of the beam in this view and is no signal.
     """
-    highest, columns = scan.overview.highest, scan.columns
-    bins = max(scan.rows * columns, 2)
-    noise = scan.overview.noise / np.sqrt(3) * (np.sqrt(2 * np.log(bins)) + SHADOW_ERRORS)
-    shadow = highest > np.maximum(SHADOW_FRACTION * highest.max(axis=1), noise)[:, None]
-    present = np.isfinite(highest)
+    overview, columns = scan.overview, scan.columns
+    offset = _view_offsets(overview)
+    shadow = overview.excess > (offset + SMALLEST_SIGNAL * max(overview.peak.max(), 0))[:, None]
+    present = np.isfinite(overview.excess)
     first, last = _first_and_last(shadow)
     start, end = _first_and_last(present)
     margin = SHADOW_MARGIN + SHADOW_MARGIN_SHARE * columns + 0.5
@@ -80,6 +80,17 @@ def shadow_outline(
         bins = x * np.cos(theta[view]) + y * np.sin(theta[view]) + float(geometry.center) + shifts[view]
         in_air += (bins < shadow.first[view]) | (bins > shadow.last[view])
     return in_air < max(2, int(np.ceil(AIR_SHARE * geometry.views)))
+
+
+def _view_offsets(overview: Overview) -> Float[np.ndarray, " views"]:
+    """Offset of the beam in each view, (views,); 0 for a scan of few rows."""
+    if overview.peak.shape[1] < OFFSET_ROWS:
+        return np.zeros(len(overview.peak))
+    finite = np.isfinite(overview.bins)
+    total = np.where(finite, overview.bins, 0).sum(axis=-1)
+    edges = np.divide(total, finite.sum(axis=-1), out=np.zeros_like(total), where=finite.any(axis=-1))
+    lowest = np.quantile(edges.min(axis=-1), OFFSET_QUANTILE, axis=1)
+    return np.clip(lowest, 0, SIGNAL_FRACTION * np.maximum(overview.peak.max(axis=1), 0))
 
 
 def _first_and_last(marked: Bool[np.ndarray, "views columns"]) -> tuple[np.ndarray, np.ndarray]:

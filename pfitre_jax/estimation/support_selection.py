@@ -14,8 +14,8 @@ from pfitre_jax.estimation.binning import bin_down
 from pfitre_jax.estimation.held_out_views import (
     MIN_VIEWS,
     end_folds,
-    held_out_power,
     held_out_squares,
+    relative_error,
 )
 from pfitre_jax.estimation.strongest_rows import strongest_rows
 from pfitre_jax.estimation.support import FieldOfView, Support, SupportKind, SupportShape, pixel_grid
@@ -58,8 +58,9 @@ def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
     "auto" compares the shapes of :meth:`FieldOfView.candidates`. From each, some rows are reconstructed
     without the views at one end of the angular range, then without those at the other end, and these views
     are predicted. The views at the ends are those that a support influences most: pixels where there is no
-    matter take up what the missing wedge leaves undetermined. The smallest shape whose error is within 0.5%
-    of the smallest error is chosen. Detectors of more than :data:`BINS` columns are binned for this.
+    matter take up what the missing wedge leaves undetermined. Strong and weak rows count alike, rows without
+    signal do not count. The smallest shape whose error is within 0.5% of the smallest error is chosen.
+    Detectors of more than :data:`BINS` columns are binned for this.
 
     Args:
         scan: The scan; its air must be at 0.
@@ -131,18 +132,19 @@ def _held_out_errors(
     masks: Float[Array, "rows views columns"],
     held_out: Float[Array, "folds views"],
 ) -> Float[Array, " shapes"]:
-    """``||H M (A x - y)|| / ||H M y||`` of the held-out views ``H``, all rows and folds, for each support."""
+    """:func:`relative_error` of the held-out views with each support."""
     n = supports.shape[-1]
     A = Projector(geometry, (n, n))
     problem = SliceProblem.create(A, sinograms[0], masks[0], supports[0])
-    sinograms = sinograms / estimate_scale(problem, sinograms, masks)
-    power = jnp.sum(held_out_power(sinograms, masks, held_out))
+    # Each row has its own scale: the TV weight of the strongest row would remove everything from a weak one.
+    scale = jax.vmap(lambda y, mask: estimate_scale(problem, y[None], mask[None]))(sinograms, masks)
+    sinograms = sinograms / scale[:, None, None]
     weights = jnp.full(1, TV_WEIGHT, sinograms.dtype)
 
     def one(support: Array) -> Array:
         kernel = dataclasses.replace(problem.kernel, support=support)
         supported = dataclasses.replace(problem, support=support, kernel=kernel)
         squares = held_out_squares(supported, sinograms, masks, held_out, weights, iterations=ITERATIONS)
-        return jnp.sqrt(jnp.sum(squares) / jnp.maximum(power, 1e-30))
+        return relative_error(squares[0], sinograms, masks, held_out)
 
     return jax.lax.map(one, supports)

@@ -22,8 +22,8 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Exponents of the candidate weights, ``10^exponent``.
 EXPONENTS = np.arange(-2.0, -4.75, -0.5)
-#: Every fourth view in angular order is held out. Views at the edge of the missing wedge would be predicted
-#: better by far too small weights: they ask for an extrapolation that no weight of TV can give.
+#: Every fourth view in angular order is held out. Views at the ends of the angular range would be
+#: predicted better by far too small weights: they ask for an extrapolation that no weight of TV can give.
 EVERY = 4
 #: Power of the bin size ``b`` by which the weight for the detector's bins exceeds that for the larger ones.
 #: The same image minimises both at power 1: the data term ``||A x - y||^2 / ||A||^2`` grows as ``b^2``, the

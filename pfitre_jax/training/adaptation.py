@@ -132,7 +132,7 @@ def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Spl
     if views < MIN_VIEWS:
         raise ValueError(f"the scan has {views} views; expected at least {MIN_VIEWS}, to hold some out")
     wedge = Wedge.from_angles(theta)
-    # From one edge of the wedge to the other.
+    # From one end of the angular range to the other.
     order = np.argsort(np.mod(theta - float(wedge.center_rad), np.pi))
     rng = np.random.default_rng(settings.seed)
 

@@ -11,6 +11,7 @@ from pfitre_jax.estimation.held_out_views import (
     held_out_power,
     held_out_squares,
     interleaved_folds,
+    relative_error,
     tv_path,
 )
 from pfitre_jax.solvers import FISTATV, SliceProblem
@@ -88,6 +89,19 @@ def test_power_counts_valid_bins_of_held_out_views(noisy):
     masks = masks.at[:, :, :4].set(0)
     power = held_out_power(y, masks, held)
     np.testing.assert_allclose(power[0, 1], jnp.sum(y[1, :3, 4:] ** 2), rtol=1e-5)
+
+
+def test_weak_rows_count_like_strong_ones_and_empty_rows_do_not(noisy):
+    _, y, _ = noisy
+    held = end_folds(THETA, 3)
+    noise = 1e-3 * SIGMA * jax.random.normal(jax.random.key(1), y[:1].shape)
+    rows = jnp.concatenate([100 * y, 0.01 * y, noise, 0 * noise])
+    masks = jnp.ones_like(rows)
+    power = held_out_power(rows, masks, held)
+    errors = jnp.array([[0.1, 0.1, 0.3, 0.3, 1.0, 1.0]])
+    pooled = relative_error(errors**2 * power, rows, masks, held)
+    assert float(pooled) == pytest.approx(np.sqrt((0.1**2 + 0.3**2) / 2), rel=0.03)
+    assert float(relative_error(0.25 * power, rows, masks, held)) == pytest.approx(0.5, rel=1e-5)
 
 
 def test_the_support_may_be_traced(noisy):

@@ -57,6 +57,29 @@ def test_the_chosen_support_contains_the_sample(theta):
     assert choice.errors[choice.support.text] <= 1.005 * min(choice.errors.values())
 
 
+WEAK = [(0.0, 0.0, 11.0, 0.003)]
+NARROW = [(2.0, 1.0, 3.0, 1.0)]
+
+
+def test_a_weak_wide_row_is_not_cut_by_a_strong_narrow_one():
+    """The strongest bin of the weak row has 1% of that of the other row, its outer bins less."""
+    rows = np.stack([disc_sinogram(discs) for discs in (NARROW, WEAK)], axis=1)
+    rows += 1e-4 * rows.max() * np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
+    choice = select_support(Scan.create(rows, THETA, center=CENTER))
+    assert choice.support.shape is not None and choice.support.shape.outlined
+    assert np.all(choice.support.image[inside(WEAK, COLUMNS)] == 1)
+
+
+def test_offsets_of_the_beam_in_single_views_are_no_signal():
+    rows = np.zeros((len(THETA), 10, COLUMNS), np.float32)
+    rows[:, 3] = disc_sinogram(SMALL)
+    plain = sample_shadow(Scan.create(rows, THETA, center=CENTER))
+    rows[::2] += 0.005 * rows.max()
+    with_offsets = sample_shadow(Scan.create(rows, THETA, center=CENTER))
+    np.testing.assert_allclose(with_offsets.first, plain.first, atol=1)
+    np.testing.assert_allclose(with_offsets.last, plain.last, atol=1)
+
+
 def test_a_view_that_is_shifted_does_not_cut_the_sample():
     scan = scan_of(SMALL)
     moved = scan.projections.copy()
