@@ -85,6 +85,20 @@ def double(x: Float[Array, "ny nx channels"]) -> Float[Array, "2*ny 2*nx channel
     return jnp.repeat(jnp.repeat(x, 2, axis=0), 2, axis=1)
 
 
+def unshuffle_pixels(x: Float[Array, "2*ny 2*nx channels"]) -> Float[Array, "ny nx 4*channels"]:
+    """Four neighbouring pixels as channels ``4 c + 2 i + j``, row ``i`` and column ``j``; even sizes."""
+    ny, nx, channels = x.shape
+    patches = x.reshape(ny // 2, 2, nx // 2, 2, channels)
+    return jnp.transpose(patches, (0, 2, 4, 1, 3)).reshape(ny // 2, nx // 2, 4 * channels)
+
+
+def shuffle_pixels(x: Float[Array, "ny nx 4*channels"]) -> Float[Array, "2*ny 2*nx channels"]:
+    """Inverse of :func:`unshuffle_pixels`."""
+    ny, nx, channels = x.shape[0], x.shape[1], x.shape[2] // 4
+    patches = jnp.transpose(x.reshape(ny, nx, channels, 2, 2), (0, 3, 1, 4, 2))
+    return patches.reshape(2 * ny, 2 * nx, channels)
+
+
 def pad_to_multiple(x: Float[Array, "ny nx channels"], multiple: int) -> Float[Array, "ny2 nx2 channels"]:
     """Pads with zeros below and to the right until both sizes are multiples of ``multiple``."""
     ny, nx = x.shape[:2]

@@ -83,6 +83,9 @@ class Network:
             its input channels.
         extend: ``(config, params, wanted) -> params``, parameters with which a larger network predicts the
             same update. Raises ``ValueError`` where ``wanted`` does not extend ``config``.
+        predict_log_error: As ``predict_update``: the logarithm of the absolute error to expect in each pixel.
+            None for a kind of network without this output; otherwise the field ``expected_error`` of a
+            configuration tells whether its network has it.
     """
 
     config: type[Any]
@@ -90,6 +93,7 @@ class Network:
     predict_update: Callable[[Any, dict, Array, Array], Array]
     reach: Callable[[Any], int]
     extend: Callable[[Any, dict, Any], dict]
+    predict_log_error: Callable[[Any, dict, Array, Array], Array] | None = None
 
 
 def find_network(name: str) -> Network:

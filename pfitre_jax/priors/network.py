@@ -18,6 +18,8 @@ from pfitre_jax.priors import wedge_frame as frame
 
 #: Length of :func:`condition` by whether images are rotated into the frame of the wedge.
 CONDITION_LENGTH = {True: 2, False: 4}
+#: Range of the expected error, for images of about [0, 1].
+ERROR_RANGE = (1e-4, 10.0)
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +93,8 @@ class NetworkPrior(Prior):
     def extend(self, config: NetworkConfig) -> NetworkPrior:
         """Returns the same prior with a larger network, as a start of its training.
 
-        The weights of the additional input channels, or of the layers along the rows, are zero.
+        The weights of the additional input channels, or of the layers along the rows, are zero. The output of
+        the expected error is untrained.
 
         Raises:
             ValueError: Where ``config`` differs from the prior's in anything else, or is smaller.
@@ -126,11 +129,55 @@ class NetworkPrior(Prior):
         """
         if v.ndim == 2:
             return self.denoise(v[None], correction=correction[None], wedge=wedge, rho=rho)[0]
-        rotation = frame.rotation_to_wedge(wedge) if self.config.turned else (0, 0.0)
-        rotated = [frame.rotate_into(rotation, c) for c in (v, correction)[: self.config.in_channels]]
-        images = jnp.stack([*rotated, *_neighbouring_rows(rotated[0], self._neighbours)], axis=-1)
+        rotation, images = self._inputs(v, correction, wedge)
         update = self.predict_update(images, wedge, rho)
         return v + frame.rotate_back(rotation, update, v.shape[1:])
+
+    @property
+    def has_expected_error(self) -> bool:
+        """Whether it has :meth:`expected_error`."""
+        has_output = find_network(self.config.network).predict_log_error is not None
+        return has_output and getattr(self.config, "expected_error", False)
+
+    def expected_error(
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
+    ) -> Float[Array, "*rows ny nx"]:
+        """The absolute error to expect in each pixel of an image, such as the result of the loop.
+
+        ``R^-1 exp(g(R v, R correction; wedge, rho))`` with the network's second output ``g``, within
+        :data:`ERROR_RANGE`. Only the layers of ``g`` receive a gradient. The arguments are those of
+        :meth:`denoise`, and so are the symmetries.
+
+        Raises:
+            ValueError: For a network without this output.
+        """
+        predict = find_network(self.config.network).predict_log_error
+        if predict is None or not self.has_expected_error:
+            name = self.card.get("name", "")
+            raise ValueError(
+                f"the prior {name or '(no name)'} predicts no expected error; expected a prior that was "
+                "trained with expected_error = true in [network]"
+            )
+        if v.ndim == 2:
+            return self.expected_error(v[None], correction=correction[None], wedge=wedge, rho=rho)[0]
+        rotation, images = self._inputs(v, correction, wedge)
+        # The logarithm would be rotated with a frame of zeros, the error 1, around it.
+        limits = jnp.log(jnp.asarray(ERROR_RANGE, images.dtype))
+        error = self._predict(lambda *at: jnp.exp(jnp.clip(predict(*at), *limits)), images, wedge, rho)
+        return jnp.clip(frame.rotate_back(rotation, error, v.shape[1:]), *ERROR_RANGE)
+
+    def _inputs(
+        self, v: Float[Array, "rows ny nx"], correction: Float[Array, "rows ny nx"], wedge: Wedge
+    ) -> tuple[tuple, Float[Array, "rows n n channels"]]:
+        """The rotation into the network's frame, and the network's input in that frame."""
+        rotation = frame.rotation_to_wedge(wedge) if self.config.turned else (0, 0.0)
+        rotated = [frame.rotate_into(rotation, c) for c in (v, correction)[: self.config.in_channels]]
+        return rotation, jnp.stack([*rotated, *_neighbouring_rows(rotated[0], self._neighbours)], axis=-1)
 
     def predict_update(
         self, images: Float[Array, "rows ny nx channels"], wedge: Wedge, rho: Array | float
@@ -142,10 +189,18 @@ class NetworkPrior(Prior):
             wedge: The missing wedge; may be traced.
             rho: (), prior strength.
         """
+        return self._predict(find_network(self.config.network).predict_update, images, wedge, rho)
+
+    def _predict(
+        self,
+        output: Callable[[Any, Any, Array, Array], Array],
+        images: Float[Array, "rows ny nx channels"],
+        wedge: Wedge,
+        rho: Array | float,
+    ) -> Float[Array, "rows ny nx"]:
         inputs = condition(wedge.width_rad, rho, None if self.config.turned else wedge.center_rad)
         inputs = self.config.conditioned * inputs.astype(images.dtype)
-        network = find_network(self.config.network)
-        predict = lambda images: network.predict_update(self.config, self.params, images, inputs)  # noqa: E731
+        predict = lambda images: output(self.config, self.params, images, inputs)  # noqa: E731
         if self.mirror is not None:
             mirror = jax.vmap(functools.partial(_mirror, self.mirror, reflections=self.config.turned))
             return mirror(predict(mirror(images)))

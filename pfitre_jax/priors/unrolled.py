@@ -83,5 +83,24 @@ class UnrolledPrior(Prior):
         rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The proposal of the last iteration's prior; see :meth:`Prior.denoise`."""
-        last = jax.tree.map(lambda leaf: leaf[-1], self.prior)
-        return last.denoise(v, correction=correction, wedge=wedge, rho=rho)
+        return self._last.denoise(v, correction=correction, wedge=wedge, rho=rho)
+
+    def expected_error(
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
+    ) -> Float[Array, "*rows ny nx"]:
+        """The expected error by the last iteration's prior; see :meth:`NetworkPrior.expected_error`."""
+        return self._last.expected_error(v, correction=correction, wedge=wedge, rho=rho)
+
+    @property
+    def has_expected_error(self) -> bool:
+        """Whether it has :meth:`expected_error`."""
+        return self.prior.has_expected_error
+
+    @property
+    def _last(self) -> NetworkPrior:
+        return jax.tree.map(lambda leaf: leaf[-1], self.prior)

@@ -5,6 +5,7 @@ The tests of oneDNN run where PyTorch is installed: ``pip install -e '.[cpu]'``.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from importlib import util
 from pathlib import Path
@@ -168,6 +169,45 @@ def test_equals_xla_in_float32(engine, params, expected, name):
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected(name)), strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
     assert relative_error(ours, expected(name)) < TOLERANCE[engine] * (4 if "scan" in name else 1)
+
+
+#: Other networks: lower resolutions, unshuffled pixels, the expected error, and no dense blocks.
+VARIANTS = {
+    "deep": dataclasses.replace(NETWORK, deep=(6, 8), blocks=2),
+    "unshuffled": dataclasses.replace(NETWORK, unshuffled=True, expected_error=True),
+    "deep, without blocks": dataclasses.replace(NETWORK, deep=(6,), blocks=0, expected_error=True),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_network_equals_xla(onednn, monkeypatch, variant):
+    """Both outputs, of one image and of several, with their gradients to everything."""
+    config = VARIANTS[variant]
+    generator = np.random.default_rng(1)
+    params = jax.tree.map(
+        lambda a: a + 0.1 * generator.standard_normal(a.shape, np.float32),
+        unet.init(config, jax.random.key(0)),
+    )
+
+    def outputs(params, images, condition):
+        both = [unet.predict_updates] + config.expected_error * [unet.predict_log_errors]
+        return jnp.stack([predict(config, params, images, condition) for predict in both])
+
+    @jax.jit
+    def all_of(params):
+        at = (params, pictures(3), CONDITION)
+        value, gradients = jax.value_and_grad(lambda *at: loss(outputs(*at)), (0, 1, 2))(*at)
+        alone = jax.grad(lambda x: loss(outputs(params, x, CONDITION)))(pictures(1))
+        return outputs(*at), value, gradients, alone
+
+    ours = all_of(params)
+    monkeypatch.setenv(engines.VARIABLE, "xla")
+    jax.clear_caches()
+    expected = all_of(params)
+    assert relative_error(ours, expected) < TOLERANCE["onednn-float32"]
+    monkeypatch.setenv(engines.VARIABLE, "onednn-bfloat16")
+    jax.clear_caches()
+    assert relative_error(all_of(params), expected) < TOLERANCE["onednn-bfloat16"]
 
 
 def test_is_the_engine_that_is_selected(engine, params):

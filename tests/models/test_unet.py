@@ -13,6 +13,9 @@ from pfitre_jax.models.blocks import convolution, halve
 from pfitre_jax.models.unet import UNetConfig
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=2, dilations=(1, 2), growth=4, embedding=8)
+#: Lower resolutions, unshuffled pixels and the expected error.
+DEEP = dataclasses.replace(SMALL, deep=(6, 8))
+UNSHUFFLED = dataclasses.replace(SMALL, unshuffled=True, expected_error=True)
 CONDITION = jnp.array([0.5, -0.3])
 
 
@@ -43,12 +46,13 @@ def reach(image_to_image, shape, pixel):
     return pixel[0] - rows.min(), rows.max() - pixel[0]
 
 
+@pytest.mark.parametrize("config", [SMALL, DEEP, UNSHUFFLED], ids=["small", "deep", "unshuffled"])
 @pytest.mark.parametrize("shape", [(17, 30), (1, 5), (13, 4)])
-def test_any_size_and_identity_before_training(shape):
+def test_any_size_and_identity_before_training(shape, config):
     image = picture(*shape, 2)
-    result = APPLY(SMALL, unet.init(SMALL, jax.random.key(0)), image, CONDITION)
+    result = APPLY(config, unet.init(config, jax.random.key(0)), image, CONDITION)
     np.testing.assert_array_equal(result, image[..., 0])
-    trained = APPLY(SMALL, perturbed(SMALL), image, CONDITION)
+    trained = APPLY(config, perturbed(config), image, CONDITION)
     assert trained.shape == shape and np.all(np.isfinite(trained))
     assert float(jnp.abs(trained - image[..., 0]).max()) > 1e-2
 
@@ -82,16 +86,19 @@ def test_jit_is_eager_and_vmap_is_a_loop():
     np.testing.assert_allclose(batch, loop, atol=1e-5)
 
 
-def test_gradients_against_finite_differences():
+@pytest.mark.parametrize(
+    "config", [SMALL, dataclasses.replace(DEEP, unshuffled=True)], ids=["small", "other"]
+)
+def test_gradients_against_finite_differences(config):
     with jax.enable_x64(True):
         point = (
-            jax.tree.map(lambda a: a.astype(float), perturbed(SMALL)),
+            jax.tree.map(lambda a: a.astype(float), perturbed(config)),
             picture(9, 10, 2).astype(float),
             CONDITION.astype(float),
         )
         generator = np.random.default_rng(7)
         way = jax.tree.map(lambda a: generator.standard_normal(a.shape), point)
-        loss = jax.jit(lambda p: jnp.sum(apply(SMALL, *p) ** 2))
+        loss = jax.jit(lambda p: jnp.sum(apply(config, *p) ** 2))
         along = lambda h: jax.tree.map(lambda a, b: a + h * b, point, way)  # noqa: E731
         step = 1e-6
         numeric = (loss(along(step)) - loss(along(-step))) / (2 * step)
@@ -117,6 +124,55 @@ def test_receptive_field_is_as_documented(config):
     size = 2 * (claimed + 20)
     above, below = reach(lambda image: APPLY(config, params, image, CONDITION), (size, 4, 2), (size // 2, 2))
     assert claimed <= min(above, below) and max(above, below) <= claimed + 12
+
+
+def test_deep_levels_see_the_whole_image():
+    """Where the blocks alone see 24 pixels."""
+    size, config = 128, dataclasses.replace(DEEP, blocks=1, dilations=(1,), deep=(4, 4, 4))
+    above, below = reach(
+        lambda image: APPLY(config, perturbed(config), image, CONDITION), (size, 4, 2), (size // 2, 2)
+    )
+    assert (above, below) == (size // 2, size // 2 - 1)
+
+
+def test_the_expected_error_changes_nothing_of_the_update():
+    """Its output is constant before training, and only its own layers have a gradient."""
+    params, image = perturbed(UNSHUFFLED), picture(16, 20, 2)
+    plain = dataclasses.replace(UNSHUFFLED, expected_error=False)
+    without = {name: part for name, part in params.items() if name != "error_head"}
+    np.testing.assert_array_equal(
+        APPLY(UNSHUFFLED, params, image, CONDITION), APPLY(plain, without, image, CONDITION)
+    )
+    log_error = jax.jit(lambda *at: unet.predict_log_error(UNSHUFFLED, *at, CONDITION))
+    untrained = log_error(unet.init(UNSHUFFLED, jax.random.key(0)), image)
+    np.testing.assert_allclose(untrained, np.log(unet.INITIAL_ERROR), rtol=1e-6)
+    to_params, to_image = jax.jit(jax.grad(lambda *at: jnp.sum(log_error(*at) ** 2), (0, 1)))(params, image)
+    head = to_params.pop("error_head")
+    assert all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(head))
+    assert not any(np.any(g) for g in jax.tree.leaves((to_params, to_image)))
+    with pytest.raises(ValueError, match="expected_error = true"):
+        unet.predict_log_error(plain, without, image, CONDITION)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_extended_networks_predict_the_same_update(stacked):
+    """More input channels, and the expected error, also where every array has a leading axis."""
+    config = dataclasses.replace(UNSHUFFLED, expected_error=False)
+    wanted = dataclasses.replace(UNSHUFFLED, in_channels=4)
+    params = perturbed(config)
+    if stacked:
+        first = lambda tree: jax.tree.map(lambda a: a[0], tree)  # noqa: E731
+        extended = first(unet.extend(config, jax.tree.map(lambda a: a[None], params), wanted))
+    else:
+        extended = unet.extend(config, params, wanted)
+    expected = jax.tree.map(jnp.shape, unet.init(wanted, jax.random.key(0)))
+    assert jax.tree.map(jnp.shape, extended) == expected
+    image = picture(12, 12, 4)
+    np.testing.assert_allclose(
+        APPLY(wanted, extended, image, CONDITION), APPLY(config, params, image[..., :2], CONDITION), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="expected the configured network"):
+        unet.extend(config, params, dataclasses.replace(config, deep=(4,)))
 
 
 def test_no_checkerboard_on_a_flat_image():
@@ -148,13 +204,24 @@ def test_documented_sizes(config, millions):
 
 
 def test_config_is_static_and_json_round_trips():
-    config = dataclasses.replace(SMALL, compute_dtype="bfloat16")
+    config = dataclasses.replace(DEEP, compute_dtype="bfloat16", unshuffled=True, expected_error=True)
     assert UNetConfig.from_json(config.to_json()) == config
+    assert UNetConfig.from_json('{"channels": [16, 32, 64]}') == UNetConfig()
     assert hash(UNetConfig(channels=[16, 32, 64])) == hash(UNetConfig())
 
 
 @pytest.mark.parametrize(
-    "fields", [{"channels": (8, 16)}, {"blocks": -1}, {"dilations": ()}, {"growth": 2.5}, {"in_channels": -1}]
+    "fields",
+    [
+        {"channels": (8, 16)},
+        {"blocks": -1},
+        {"dilations": ()},
+        {"growth": 2.5},
+        {"in_channels": -1},
+        {"deep": (0,)},
+        {"unshuffled": 1},
+        {"along_rows": True, "deep": (8,)},
+    ],
 )
 def test_invalid_config_is_refused(fields):
     with pytest.raises(ValueError, match=f"{next(iter(fields))} is .*expected"):

@@ -250,6 +250,56 @@ def test_mirror_images_have_mirrored_proposals(size):
     assert min(differences(dataclasses.replace(prior, symmetric=False))) > 1e-3
 
 
+class TestExpectedError:
+    CONFIG = dataclasses.replace(SMALL, expected_error=True)
+
+    @staticmethod
+    @jax.jit
+    def predict(prior, v, center=0.3):
+        return prior.expected_error(v, correction=v[::-1], wedge=Wedge(center, 1.5), rho=0.01)
+
+    @pytest.mark.parametrize("shape", [(12, 12), (3, 9, 13)])
+    @pytest.mark.parametrize("center", [0.0, 0.3, 1.5])
+    def test_is_constant_before_training(self, shape, center):
+        """Also near the edges, up to the rotation."""
+        error = self.predict(NetworkPrior.create(self.CONFIG, jax.random.key(0)), picture(*shape), center)
+        assert error.shape == shape and float(error.min()) > 0
+        middle = error[..., shape[-2] // 2, shape[-1] // 2]
+        np.testing.assert_allclose(middle, 0.05, rtol=1e-6 if center == 0 else 0.05)
+
+    @pytest.mark.parametrize("shape", [(12, 12), (9, 13)])
+    def test_commutes_with_mirror_images_and_quarter_turns(self, shape):
+        """And with ``symmetric`` it is the mean of the mirror images of the iterations."""
+        prior, v = random_prior(self.CONFIG), picture(*shape)
+        expected = self.predict(prior, v)
+        propose = lambda v, c, phi: jax.jit(prior.expected_error)(  # noqa: E731
+            v, correction=c, wedge=Wedge(phi, 1.5), rho=0.01
+        )
+        for turn, phi in ((jnp.rot90, 0.3 + np.pi / 2), (jnp.flipud, np.pi - 0.3)):
+            turned = propose(turn(v), turn(v[::-1]), phi)
+            np.testing.assert_allclose(turned, turn(expected), rtol=1e-3, atol=1e-5)
+
+    def test_of_an_unrolled_prior_is_that_of_its_last_iteration(self):
+        prior, v = random_prior(self.CONFIG), picture(12, 12)
+        stacked = jax.tree.map(lambda a: jnp.stack([2 * a, a]), prior)
+        error = self.predict(UnrolledPrior(stacked, jnp.array([0.01, 0.02])), v)
+        np.testing.assert_allclose(error, self.predict(prior, v), rtol=1e-5)
+
+    def test_is_trained_without_changing_the_proposal(self):
+        prior, v = random_prior(self.CONFIG), picture(12, 12)
+        # A Laplace likelihood.
+        loss = lambda prior: jnp.mean(0.1 / (e := self.predict(prior, v)) + jnp.log(e))  # noqa: E731
+        gradient = dict(jax.jit(jax.grad(loss))(prior).params)
+        assert any(np.any(g) for g in jax.tree.leaves(gradient.pop("error_head")))
+        assert not any(np.any(g) for g in jax.tree.leaves(gradient))
+
+    def test_a_prior_without_it_says_so(self):
+        prior = random_prior(card={"name": "mine"})
+        assert not prior.has_expected_error and random_prior(self.CONFIG).has_expected_error
+        with pytest.raises(ValueError, match="the prior mine predicts no expected error"):
+            self.predict(prior, picture(12, 12))
+
+
 def test_a_symmetric_prior_alternates_and_its_mirror_images_do_not():
     prior = random_prior()
     alone = dataclasses.replace(prior, symmetric=False)

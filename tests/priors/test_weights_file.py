@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -20,8 +21,8 @@ from pfitre_jax.priors.unrolled import UnrolledPrior
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 
 
-def random_prior(card: dict | None = None) -> NetworkPrior:
-    prior, generator = NetworkPrior.create(SMALL, jax.random.key(0), card), np.random.default_rng(0)
+def random_prior(card: dict | None = None, config: UNetConfig = SMALL) -> NetworkPrior:
+    prior, generator = NetworkPrior.create(config, jax.random.key(0), card), np.random.default_rng(0)
     return jax.tree.map(lambda a: a + 0.2 * generator.standard_normal(a.shape, np.float32), prior)
 
 
@@ -40,6 +41,14 @@ def test_prior_is_loaded_bit_for_bit(saved):
     assert jax.tree.structure(loaded) == jax.tree.structure(prior)
     jax.tree.map(np.testing.assert_array_equal, loaded, prior)
     assert [p.name for p in path.parent.iterdir()] == ["mine.npz"]
+
+
+def test_a_prior_with_lower_resolutions_and_the_expected_error_is_loaded_bit_for_bit(tmp_path):
+    config = dataclasses.replace(SMALL, deep=(5, 6), unshuffled=True, expected_error=True)
+    prior = files.save(tmp_path / "other.npz", random_prior(config=config))
+    loaded = files.load(tmp_path / "other.npz")
+    assert loaded.config == config and loaded.has_expected_error
+    jax.tree.map(np.testing.assert_array_equal, loaded, prior)
 
 
 def test_an_unrolled_prior_is_loaded_with_its_rho(tmp_path):

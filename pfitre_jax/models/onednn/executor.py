@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pfitre_jax.models.onednn.network import Architecture, Weights, as_parameter, graph_bytes, torch, update
+from pfitre_jax.models.onednn.network import Architecture, Weights, as_parameter, graph_bytes, predict, torch
 
 #: Bytes of a channel of the images that are processed together without a gradient: their features stay in the
 #: caches.
@@ -38,12 +38,14 @@ class Call:
     Attributes:
         architecture: Architecture of the network.
         dtype: Type that the convolutions compute in: float32 or bfloat16.
+        output: ``"update"``, or ``"log_error"`` for the logarithm of the expected error.
         keep: Whether a forward pass is kept, because a gradient may follow.
         wanted: Which gradients: to the images, to the conditions, to the parameters.
     """
 
     architecture: Architecture
     dtype: str
+    output: str = "update"
     keep: bool = False
     wanted: tuple[bool, bool, bool] = (False, False, False)
 
@@ -78,7 +80,8 @@ class _Pass:
 
     def equals(self, call: Call, weights: Weights, images: np.ndarray, conditions: np.ndarray) -> bool:
         return (
-            (self.call.architecture, self.call.dtype) == (call.architecture, call.dtype)
+            (self.call.architecture, self.call.dtype, self.call.output)
+            == (call.architecture, call.dtype, call.output)
             and self.weights is weights
             and np.array_equal(self.conditions.detach().numpy(), conditions)
             and np.array_equal(self.images.detach().numpy(), images)
@@ -121,7 +124,7 @@ def in_thread(function: Callable) -> Callable:
 
 @in_thread
 def forward(text: str, arguments: list[np.ndarray], results: list[np.ndarray]) -> None:
-    """``update = network(images, conditions, *parameters)``; ``text`` is that of a :class:`Call`."""
+    """``output = network(images, conditions, *parameters)``; ``text`` is that of a :class:`Call`."""
     call = Call.from_json(text)
     images, conditions, *parameters = arguments
     weights = _convert(call, parameters)
@@ -142,7 +145,7 @@ def forward(text: str, arguments: list[np.ndarray], results: list[np.ndarray]) -
         for part in np.array_split(np.arange(len(images)), math.ceil(len(images) / at_once)):
             some = conditions if len(conditions) == 1 else conditions[part]
             image, condition = torch().from_numpy(images[part]), torch().from_numpy(np.array(some))
-            result = update(call.architecture, weights.tree, image, condition, call.dtype)
+            result = predict(call.architecture, weights.tree, image, condition, call.dtype, call.output)
             results[0][part] = result.numpy()
 
 
@@ -179,7 +182,7 @@ def _differentiable(
     # Copies, because the arrays are views of buffers that XLA will use again.
     image, condition = (torch().from_numpy(np.array(a)).requires_grad_() for a in (images, conditions))
     with torch().enable_grad():
-        result = update(call.architecture, weights.tree, image, condition, call.dtype)
+        result = predict(call.architecture, weights.tree, image, condition, call.dtype, call.output)
     return _Pass(call, weights, image, condition, result, size)
 
 

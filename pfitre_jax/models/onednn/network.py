@@ -17,7 +17,18 @@ import numpy as np
 _SMALL = 20480
 #: Layers whose parameters stay in float32: those at full resolution, and those that the condition scales
 #: (FiLM) before they are rounded.
-_EXACT = ("embed", "enter", "encode_half", "films", "decode_half", "decode_full", "leave")
+_EXACT = (
+    "embed",
+    "enter",
+    "encode_half",
+    "films",
+    "deep_encode",
+    "deep_decode",
+    "decode_half",
+    "decode_full",
+    "leave",
+    "error_head",
+)
 
 
 @functools.lru_cache
@@ -40,6 +51,8 @@ class Architecture:
         dilations: Dilations of the convolutions in a block.
         growth: Channels that each convolution of a block adds.
         in_channels: Channels of the input.
+        deep: Channels at 1/8, 1/16, ... resolution.
+        unshuffled: Whether neighbouring pixels are channels at 1/2 resolution.
         block_weight: Factor of a block's residual.
         names: Path of each parameter in their nested dict, in the order of its leaves.
     """
@@ -49,6 +62,8 @@ class Architecture:
     dilations: tuple[int, ...]
     growth: int
     in_channels: int
+    deep: tuple[int, ...]
+    unshuffled: bool
     block_weight: float
     names: tuple[tuple[str, ...], ...]
 
@@ -90,15 +105,18 @@ def as_parameter(gradient: Any) -> Any:
     return gradient.t() if gradient.ndim == 2 else gradient
 
 
-def update(architecture: Architecture, weights: dict, images: Any, conditions: Any, dtype: str) -> Any:
-    """The update of each image, as :func:`pfitre_jax.models.unet.predict_update`.
+def predict(
+    architecture: Architecture, weights: dict, images: Any, conditions: Any, dtype: str, output: str
+) -> Any:
+    """The output for each image, as :mod:`pfitre_jax.models.unet` predicts it.
 
     Args:
         architecture: Architecture of the network.
         weights: ``tree`` of :class:`Weights`.
         images: (n, ny, nx, in_channels), float32 tensor.
         conditions: (1, k) for all images or (n, k), float32 tensor.
-        dtype: Type of the convolutions at 1/2 and 1/4 resolution, float32 or bfloat16.
+        dtype: Type of the convolutions at 1/2 resolution and below, float32 or bfloat16.
+        output: ``"update"``, or ``"log_error"`` for the logarithm of the expected error.
 
     Returns:
         (n, ny, nx) in float32.
@@ -106,23 +124,81 @@ def update(architecture: Architecture, weights: dict, images: Any, conditions: A
     F = torch().nn.functional
     number, ny, nx = images.shape[:3]
     # PyTorch has no gradient by oneDNN for a single small image, but for two.
-    full_channels, half_channels, quarter_channels = architecture.channels
-    narrowest = min(architecture.in_channels, full_channels, half_channels / 4, quarter_channels / 16)
-    if torch().is_grad_enabled() and number == 1 and ny * nx * narrowest <= _SMALL:
+    if torch().is_grad_enabled() and number == 1 and ny * nx * _narrowest(architecture) <= _SMALL:
         images = torch().cat([images, torch().zeros_like(images)])
     x = images.permute(0, 3, 1, 2)
-    if ny % 4 or nx % 4:
-        x = F.pad(x, (0, -nx % 4, 0, -ny % 4)).contiguous(memory_format=torch().channels_last)
-    e = F.gelu(_dense(weights["embed"], conditions), approximate="tanh")
+    multiple = 4 * 2 ** len(architecture.deep)
+    if ny % multiple or nx % multiple:
+        x = _channels_last(F.pad(x, (0, -nx % multiple, 0, -ny % multiple)))
+    if architecture.unshuffled:
+        x = _channels_last(F.pixel_unshuffle(x, 2))
+    if output == "update":
+        result = _convolve(weights["leave"], _features(architecture, weights, x, conditions)[0])
+    else:
+        # The features receive no gradient.
+        with torch().no_grad():
+            features = _features(architecture, weights, x, conditions)
+        result = _log_error(architecture, weights["error_head"], *(f.float() for f in features))
+    if architecture.unshuffled:
+        result = F.pixel_shuffle(result, 2)
+    return result[:number, 0, :ny, :nx].float()
+
+
+def _narrowest(architecture: Architecture) -> float:
+    """Least number of channels of a layer, over the square of the scale of its resolution."""
+    full, half, quarter = architecture.channels
+    numbers = [architecture.in_channels, half / 4, quarter / 16]
+    numbers += [] if architecture.unshuffled else [full]
+    return min(numbers + [channels / 4 ** (3 + k) for k, channels in enumerate(architecture.deep)])
+
+
+def _channels_last(x: Any) -> Any:
+    return x.contiguous(memory_format=torch().channels_last)
+
+
+def _features(architecture: Architecture, weights: dict, x: Any, conditions: Any) -> tuple[Any, Any, Any]:
+    """The features at the finest, at 1/2 and at 1/4 resolution that the outputs are made of."""
+    e = torch().nn.functional.gelu(_dense(weights["embed"], conditions), approximate="tanh")
     # The layers at full resolution are exact: they cost little, and their rounding is most of the error.
-    full = _conditioned(weights["enter"], x, e)
-    half = _conditioned(weights["encode_half"], _convolve(weights["down_half"], full, stride=2), e)
+    finest = _conditioned(weights["enter"], x, e)
+    dtype = weights["down_quarter"]["kernel"].dtype
+    entered = (
+        finest.to(dtype) if architecture.unshuffled else _convolve(weights["down_half"], finest, stride=2)
+    )
+    half = _conditioned(weights["encode_half"], entered, e)
     quarter = _convolve(weights["down_quarter"], half, stride=2)
-    for k in map(str, range(architecture.blocks)):
-        quarter = _block(architecture, weights["blocks"][k], _modulate(weights["films"][k], quarter, e))
+    for k in range(architecture.blocks):
+        if k == architecture.blocks // 2:
+            quarter = _deepen(architecture, weights, quarter, e)
+        quarter = _block(
+            architecture, weights["blocks"][str(k)], _modulate(weights["films"][str(k)], quarter, e)
+        )
+    if not architecture.blocks:
+        quarter = _deepen(architecture, weights, quarter, e)
     half = _conditioned(weights["decode_half"], _skip(weights["up_half"], half, quarter), e)
-    full = _conditioned(weights["decode_full"], _skip(weights["up_full"], full, half), e)
-    return _convolve(weights["leave"], full)[:number, 0, :ny, :nx].float()
+    if architecture.unshuffled:
+        return half, half, quarter
+    return _conditioned(weights["decode_full"], _skip(weights["up_full"], finest, half), e), half, quarter
+
+
+def _deepen(architecture: Architecture, weights: dict, x: Any, e: Any, level: int = 0) -> Any:
+    if level == len(architecture.deep):
+        return x
+    down, encode, decode, up = (
+        weights[f"deep_{part}"][str(level)] for part in ("down", "encode", "decode", "up")
+    )
+    below = _conditioned(encode, _convolve(down, x, stride=2), e)
+    below = _conditioned(decode, _deepen(architecture, weights, below, e, level + 1), e)
+    return _skip(up, x, below)
+
+
+def _log_error(architecture: Architecture, weights: dict, finest: Any, half: Any, quarter: Any) -> Any:
+    def decode(name: str, fine: Any, coarse: Any) -> Any:
+        layer = weights[f"decode_{name}"]
+        return _convolve_gelu(_skip(weights[f"up_{name}"], fine, coarse), layer["kernel"], layer["bias"])
+
+    x = decode("half", half, quarter)
+    return _convolve(weights["leave"], x if architecture.unshuffled else decode("full", finest, x))
 
 
 def _dense(weights: dict, x: Any) -> Any:
@@ -212,5 +288,7 @@ def graph_bytes(architecture: Architecture, images: int, ny: int, nx: int, dtype
     # The inputs of the convolutions and of the activations, and the inputs of a block's layers.
     features = sum(quarter + k * architecture.growth for k in range(1, layers + 1))
     block = 3 * quarter + features + layers * 2 * architecture.growth
-    per_pixel = 6 * full + 6 * half / 4 + (quarter + architecture.blocks * block) / 16
+    per_pixel = 6 * half / 4 + (quarter + architecture.blocks * block) / 16
+    per_pixel += 4 * half / 4 if architecture.unshuffled else 6 * full
+    per_pixel += sum(8 * channels / 4 ** (3 + k) for k, channels in enumerate(architecture.deep))
     return int(images * ny * nx * per_pixel * (2 if dtype == "bfloat16" else 4))

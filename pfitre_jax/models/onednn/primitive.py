@@ -29,18 +29,20 @@ REFUSED = (
 )
 
 
-def predict_updates(
+def predict(
     architecture: Architecture,
     dtype: str,
+    output: str,
     params: dict,
     images: Float[Array, "n ny nx channels"],
     condition: Float[Array, " k"],
 ) -> Float[Array, "n ny nx"]:
-    """Returns the update that the network adds to each image.
+    """Returns an output of the network for each image.
 
     Args:
         architecture: Architecture of the network.
         dtype: Type that the convolutions compute in: float32 or bfloat16.
+        output: ``"update"``, or ``"log_error"`` for the logarithm of the expected error.
         params: Parameters; computed with in float32 apart from the convolutions.
         images: (n, ny, nx, in_channels).
         condition: (k,).
@@ -48,8 +50,8 @@ def predict_updates(
     custom_call.register(FORWARD, executor.forward)
     custom_call.register(BACKWARD, executor.backward)
     operands = (images, condition[None], *jax.tree.leaves(params))
-    updates = _forward.bind(*(a.astype(jnp.float32) for a in operands), call=Call(architecture, dtype))
-    return updates.astype(images.dtype)
+    call = Call(architecture, dtype, output)
+    return _forward.bind(*(a.astype(jnp.float32) for a in operands), call=call).astype(images.dtype)
 
 
 _forward = Primitive("pfitre_network")
