@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +30,14 @@ class Windowed(Prior):
     Attributes:
         prior: The prior, applied to the window alone.
         side: Side of the window in pixels; static. A window as large as the image leaves the prior unchanged.
+        image_side: Side of the image in which the window has this size; static. An image of fewer, larger
+            pixels (a coarser level, see :class:`pfitre_jax.solvers.CoarseToFine`) has a window of the same
+            share. None: the window has ``side`` pixels in every image.
     """
 
     prior: Prior
     side: int = dataclasses.field(metadata={"static": True})
+    image_side: int | None = dataclasses.field(default=None, metadata={"static": True})
 
     @property
     def info(self) -> PriorInfo:
@@ -52,19 +57,22 @@ class Windowed(Prior):
         rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The proposal inside the window and the blurred image outside; see :meth:`Prior.denoise`."""
-        top, left = (max(n - self.side, 0) // 2 for n in v.shape[-2:])
-        inside = (..., slice(top, v.shape[-2] - top), slice(left, v.shape[-1] - left))
+        ny, nx = v.shape[-2:]
+        share = 1.0 if self.image_side is None else max(ny, nx) / self.image_side
+        side, taper = math.ceil(share * self.side), max(round(share * TAPER), 1)
+        top, left = (max(n - side, 0) // 2 for n in (ny, nx))
+        inside = (..., slice(top, ny - top), slice(left, nx - left))
         proposal = self.prior.denoise(v[inside], correction=correction[inside], wedge=wedge, rho=rho)
-        weight = _ramp(v.shape[-2], top)[:, None] * _ramp(v.shape[-1], left)
+        weight = _ramp(ny, top, taper)[:, None] * _ramp(nx, left, taper)
         weight = jnp.broadcast_to(weight.astype(v.dtype), v.shape)
         blurred = _blur(v)
         return blurred.at[inside].add(weight[inside] * (proposal - blurred[inside]))
 
 
-def _ramp(n: int, margin: int) -> np.ndarray:
+def _ramp(n: int, margin: int, taper: int) -> np.ndarray:
     """(n,), 0 in the margins, rising to 1 over the taper inside them; 1 throughout without margins."""
     inside = np.minimum(np.arange(n), np.arange(n)[::-1]) - margin + 1
-    return np.clip(inside / (TAPER + 1), 0, 1) if margin else np.ones(n)
+    return np.clip(inside / (taper + 1), 0, 1) if margin else np.ones(n)
 
 
 def _blur(images: Float[Array, "*rows ny nx"]) -> Float[Array, "*rows ny nx"]:

@@ -250,8 +250,9 @@ def make_plan(
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
     # Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
     prior, field = settings.prior, field_of_view(scan.geometry())
-    if prior is not None and max(calibration.problem.support.shape) > field:
-        prior = Windowed(prior, field)
+    side = max(calibration.problem.support.shape)
+    if prior is not None and side > field:
+        prior = Windowed(prior, field, side)
     solver = build(dataclasses.replace(settings, prior=prior), calibration.scale)
     if settings.automatic_iterations:
         if iterations is None:

@@ -47,6 +47,18 @@ def test_the_prior_acts_inside_and_a_blur_far_outside(shape):
     assert abs(float(z[..., outside, :].mean() - v[..., outside, :].mean())) < 0.01
 
 
+def test_the_window_scales_with_the_image():
+    """At a coarser level the prior acts in the same part of the sample."""
+    coarse = jax.random.uniform(jax.random.key(0), (50, 50))
+    z = denoise(Windowed(Fill(7.0), 60, 100), coarse)
+    np.testing.assert_allclose(z[18:32, 18:32], 7, rtol=1e-6)
+    assert float(z[:9].max()) < 1.1 and float(z[:, -9:].max()) < 1.1
+    fine = jax.random.uniform(jax.random.key(1), (100, 100))
+    np.testing.assert_array_equal(
+        denoise(Windowed(Fill(7.0), 60, 100), fine), denoise(Windowed(Fill(7.0), 60), fine)
+    )
+
+
 def test_a_window_as_large_as_the_image_is_the_prior():
     v = jax.random.uniform(jax.random.key(0), (20, 24))
     np.testing.assert_array_equal(denoise(Windowed(Fill(2.0), 24), v), 2)
