@@ -20,11 +20,11 @@ SCORES = {
 
 
 def draw_training_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Figure of loss and validation PSNR against the training step.
+    """Figure of the loss against the training step and of the validation PSNR against the hours of training.
 
     Args:
-        records: Entries of ``log.jsonl`` with ``step`` and ``loss``; those after a validation also have the
-            keys of :data:`SCORES`.
+        records: Entries of ``log.jsonl`` with ``step``, ``hours`` and ``loss``; those after a validation also
+            have the keys of :data:`SCORES`.
     """
     with new_figure(8, 3.4, dpi=110) as figure:
         left, right = figure.subplots(1, 2)
@@ -37,9 +37,11 @@ def draw_training_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
             left.legend(frameon=False, fontsize=7)
         left.set(title="training loss", xlabel="step")
         validated = [record for record in records if "validation_psnr" in record]
+        # Logs of version 0.2 have no hours.
+        time = "hours" if all("hours" in record for record in validated) else "step"
         for name, label in SCORES.items():
-            right.plot([r["step"] for r in validated], [r[name] for r in validated], ".-", label=label)
-        right.set(title="validation", xlabel="step", ylabel="PSNR, dB")
+            right.plot([r[time] for r in validated], [r[name] for r in validated], ".-", label=label)
+        right.set(title="validation", xlabel=time, ylabel="PSNR, dB")
         right.legend(frameon=False, fontsize=7)
         for axis in (left, right):
             add_grid(axis)

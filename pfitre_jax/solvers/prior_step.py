@@ -1,4 +1,4 @@
-"""Proposal of a prior for an image that does not come from a data step."""
+"""Proposal of a prior, and the error that it expects, for an image that does not come from a data step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.interfaces import Prior, Problem, data_correction
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.priors.unrolled import UnrolledPrior
 
 
 def prior_step(
@@ -30,3 +32,19 @@ def prior_step(
     # A prior that ignores the correction costs no backprojection: XLA drops it.
     correction = data_correction(problem, residual, rho)
     return prior.denoise(v, correction=correction, wedge=problem.wedge, rho=rho) * problem.support
+
+
+def expected_error(
+    problem: Problem, prior: NetworkPrior | UnrolledPrior, x: Float[Array, "*rows ny nx"], rho: Any
+) -> Float[Array, "*rows ny nx"]:
+    """The absolute error that a prior expects in each pixel of an image: (ny, nx).
+
+    Args:
+        problem: The data term.
+        prior: A prior with an expected error, see :meth:`NetworkPrior.expected_error`.
+        x: (ny, nx), the image, such as the result of the loop.
+        rho: (), prior strength of the loop.
+    """
+    rho = jnp.asarray(rho, x.dtype)
+    correction = data_correction(problem, problem.residual(x), rho)
+    return prior.expected_error(x, correction=correction, wedge=problem.wedge, rho=rho)

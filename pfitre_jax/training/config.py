@@ -33,6 +33,8 @@ class Stage:
         warm_up: Steps of the warm-up.
         initial_iterations: Iterations of the initial estimate (TV warm start) that the loops start from, 0
             for none. The exported prior uses the value of its last stage.
+        coarse_share: Share of the scans whose loop starts from its own result at half the resolution, as
+            that of ``pfitre`` does for many detector columns.
         instrument: Instrument of this stage, or None for that of the configuration.
         scenes: Scenes of this stage, or None for those of the configuration.
         losses: Losses of this stage, or None for those of the configuration.
@@ -50,6 +52,7 @@ class Stage:
     final_rate: float = 1e-5
     warm_up: int = 200
     initial_iterations: int = 0
+    coarse_share: float = 0.0
     instrument: Instrument | None = None
     scenes: SceneMixture | None = None
     losses: LossWeights | None = None
@@ -60,11 +63,18 @@ class Stage:
     def __post_init__(self) -> None:
         if self.unrolled < 1:
             raise ValueError(f"unrolled is {self.unrolled}; expected at least 1")
+        if not 0 <= self.coarse_share <= 1:
+            raise ValueError(f"coarse_share is {self.coarse_share:g}; expected 0 to 1")
         if self.learned not in LEARNED:
             raise ValueError(f"learned is {self.learned!r}; expected one of {', '.join(LEARNED)}")
         if self.learned != "network" and self.unrolled == 1:
             raise ValueError(
                 f'learned is "{self.learned}" and unrolled is 1; expected unrolled to be at least 2'
+            )
+        if self.learned != "network" and self.coarse_share:
+            raise ValueError(
+                f'learned is "{self.learned}" and coarse_share {self.coarse_share:g}; expected 0: a loop '
+                "whose rho is trained does not start from a coarse result"
             )
 
     @property
@@ -269,6 +279,14 @@ class TrainingConfig:
                 f"the network has {network.in_channels} input channels and along_rows is "
                 f"{network.along_rows}: it uses neighbouring rows, and the slices are independent; expected "
                 "volume = true in [pairs]"
+            )
+        losses = [self.losses, *(stage.losses for stage in self.stages if stage.losses is not None)]
+        if any(weights.expected_error for weights in losses) and not getattr(
+            network, "expected_error", False
+        ):
+            raise ValueError(
+                "the loss expected_error has a weight and the network does not have this output; expected "
+                "expected_error = true in [network], or the weight 0"
             )
         for before, stage in itertools.pairwise(self.stages):
             had, has = before.iterations, stage.iterations

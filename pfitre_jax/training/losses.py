@@ -20,6 +20,9 @@ from pfitre_jax.runtime.fields import add_fields
 
 Images = Float[Array, "slices ny nx"]
 
+#: Added to the absolute error of a pixel, in units of the image scale.
+SMALLEST_ERROR = 1e-3
+
 
 def l1(image: Images, truth: Images) -> Float[Array, ""]:
     """``mean |image - truth|``."""
@@ -51,12 +54,15 @@ class Proposal:
         truth: (slices, ny, nx).
         propose_again: Returns the prior's proposal for the proposal, (slices, ny, nx).
         relative_residual: Returns ``||M(A z - y)|| / ||M y||`` of the proposal ``z``, (slices,).
+        expected_error: Returns the loop's result (slices, ny, nx), the absolute error that the prior expects
+            of it, (slices, ny, nx), and the support (ny, nx).
     """
 
     image: Images
     truth: Images
     propose_again: Callable[[], Images] | None = None
     relative_residual: Callable[[], Float[Array, " slices"]] | None = None
+    expected_error: Callable[[], tuple[Images, Images, Float[Array, "ny nx"]]] | None = None
 
 
 def idempotence(proposal: Proposal) -> Float[Array, ""]:
@@ -93,6 +99,19 @@ class Loss:
     determines_image: bool = False
 
 
+def expected_error(proposal: Proposal) -> Float[Array, ""]:
+    """``mean(e / b + log b)``, ``b`` the expected error of the loop's result ``x``, ``e = |x - t| + 0.001``.
+
+    That is the negative logarithm of a Laplace likelihood, whose minimum ``b`` is the mean of ``e``. The
+    addition bounds ``b`` where all errors are 0. The mean is over the support.
+    """
+    assert proposal.expected_error is not None
+    result, expected, support = proposal.expected_error()
+    # The error is to be predicted here, not to be reduced.
+    error = jnp.abs(jax.lax.stop_gradient(result) - proposal.truth) + SMALLEST_ERROR
+    return jnp.mean(error / expected + jnp.log(expected), where=support[None] > 0)
+
+
 #: Every loss; ``z`` is the proposal, ``t`` the truth and ``f`` the network.
 LOSSES = (
     Loss("l1", lambda p: l1(p.image, p.truth), "``mean |z - t|``.", 1.0, determines_image=True),
@@ -120,6 +139,13 @@ LOSSES = (
         "consistency",
         consistency,
         "Mean over slices of ``||M(A z - y)|| / ||M y||``.",
+        every_iteration=False,
+    ),
+    Loss(
+        "expected_error",
+        expected_error,
+        "``mean(e / b + log b)``, with the absolute error ``e`` of the loop's result and the expected error "
+        "``b``; for a network with ``expected_error``, whose image it does not change.",
         every_iteration=False,
     ),
 )

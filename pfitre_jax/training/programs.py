@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from pfitre_jax.metrics import psnr
 from pfitre_jax.priors.network import NetworkPrior
@@ -19,7 +19,7 @@ from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Stage, TrainingConfig
 from pfitre_jax.training.optimiser import make_optimiser
 from pfitre_jax.training.parameters import TrainableParameters, prior_with_parameters
-from pfitre_jax.training.train_step import TrainState, advance, start_state, train_step
+from pfitre_jax.training.train_step import TrainState, advance, expect_errors, start_state, train_step
 from pfitre_jax.trust import image_statistics
 from pfitre_jax.twin.pairs import Batch, PairSettings, draw_training_scenes, start_batch
 from pfitre_jax.twin.scenes.data_files import make_banks
@@ -34,7 +34,9 @@ class Validation:
 
     Attributes:
         scores: Mean PSNR, dB, by name: of the initial estimate, of the network alone, and of proposal and
-            result after all iterations.
+            result after all iterations. For a network with an expected error ``b`` also
+            ``validation_coverage``, the share of the pixels whose error is at most ``b log 10``: 0.9 for
+            errors with a Laplace distribution.
         trust: References of the domain check, see :func:`pfitre_jax.training.export.export_weights`.
         images: Images (slices, ny, nx) of the first batch, by name.
     """
@@ -75,6 +77,7 @@ class Programs:
             donate_argnums=(0,),
         )
         self._iterate = jax.jit(self._loop_iteration)
+        self._share_within = jax.jit(self._share_within_expected)
         self._finish = jax.jit(
             lambda batch: batch.each(HQS(prior, batch.rho, cg).finish, batch.iterate, batch.state)
         )
@@ -92,17 +95,34 @@ class Programs:
         return state if jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, state) else fresh
 
     def start_batch(
-        self, key: Array, views: int, stage: Stage, settings: PairSettings | None = None
+        self,
+        key: Array,
+        views: int,
+        stage: Stage,
+        state: TrainState | None = None,
+        settings: PairSettings | None = None,
     ) -> Batch:
-        """Simulates a fresh scan of a stage."""
+        """Simulates a fresh scan of a stage; a share of the loops starts from a coarse result.
+
+        Args:
+            key: Random key.
+            views: Number of views.
+            stage: The stage.
+            state: State whose averaged weights give the coarse results; None for none.
+            settings: Settings of the pairs, where they are not those of the configuration.
+        """
         k_scenes, k_scan = jax.random.split(key)
         settings = self.config.pairs if settings is None else settings
+        coarse_prior = None
+        if state is not None and jax.random.uniform(jax.random.fold_in(key, 0)) < stage.coarse_share:
+            coarse_prior = prior_with_parameters(self.prior, state.average)
         return self._start(
             k_scan,
             self._draw(k_scenes, scenes=stage.scenes, settings=settings, banks=self.banks),
             instrument=stage.instrument,
             views=views,
             initial_iterations=stage.initial_iterations,
+            coarse_prior=coarse_prior,
         )
 
     def step(
@@ -116,11 +136,16 @@ class Programs:
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
         # New scenes also where the training repeats a few.
         settings = dataclasses.replace(self.config.pairs, distinct=0)
-        return [self.start_batch(k, views, stage, settings) for views in self.config.pool.views for k in keys]
+        return [
+            self.start_batch(k, views, stage, settings=settings)
+            for views in self.config.pool.views
+            for k in keys
+        ]
 
     def validate(self, state: TrainState, batches: list[Batch], stage: Stage) -> Validation:
         """Reconstructs the validation scans with the averaged weights; PSNR has range 1 after scaling."""
         initial, one_shot, proposals, results = [], [], [], []
+        within: list[float] = []
         changes: list[float] = []
         statistics: list[list[float]] = []
         images: dict[str, Array] = {}
@@ -135,6 +160,8 @@ class Programs:
             proposals.append(_mean_psnr(z, batch))
             result = self._finish(batch)
             results.append(_mean_psnr(result, batch))
+            if self.prior.has_expected_error:
+                within.append(float(self._share_within(state.average, batch, result)))
             statistics.extend(np.asarray(_statistics(result)).tolist())
             x = np.asarray(batch.iterate.x)
             change = np.asarray(self._iterate(state.average, batch)[1]) - x
@@ -149,6 +176,8 @@ class Programs:
             "validation_network": float(np.mean(proposals)),
             "validation_psnr": float(np.mean(results)),
         }
+        if within:
+            scores["validation_coverage"] = float(np.mean(within))
         trust: dict[str, Any] = {
             "disagreement": {"median": float(np.median(changes)), "limit": float(np.quantile(changes, 0.95))}
         }
@@ -160,6 +189,13 @@ class Programs:
         prior = prior_with_parameters(self.prior, params)
         _, proposals, batch = advance(prior, batch, self.config.pairs.cg_iterations)
         return batch, proposals[:, -1]
+
+    def _share_within_expected(
+        self, params: TrainableParameters, batch: Batch, result: Float[Array, "slices ny nx"]
+    ) -> Float[Array, ""]:
+        expected = expect_errors(prior_with_parameters(self.prior, params), batch, result)
+        within = jnp.abs(result - batch.truth) <= jnp.log(10) * expected
+        return jnp.mean(within, where=batch.problem.support[None] > 0)
 
 
 _statistics = jax.jit(jax.vmap(image_statistics.statistics))

@@ -56,11 +56,19 @@ def _without_steps(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**stage, "steps": 0} for stage in config["stages"]]
 
 
-def truncate_log(path: Path, step: int) -> None:
-    """Removes the records after ``step``, from which the run resumes, and an incomplete last record."""
-    if path.exists():
-        *lines, _ = path.read_text().split("\n")
-        path.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))
+def truncate_log(path: Path, step: int) -> float:
+    """Removes the records after ``step``, from which the run resumes, and an incomplete last record.
+
+    Returns:
+        The hours that the run took until then; 0 without a record.
+    """
+    if not path.exists():
+        return 0.0
+    *lines, _ = path.read_text().split("\n")
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(line + "\n" for line in kept))
+    # Logs of version 0.2 have no hours.
+    return json.loads(kept[-1]).get("hours", 0.0) if kept else 0.0
 
 
 def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:

@@ -17,7 +17,7 @@ from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.runtime import devices
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import Differentiate, Status, run
-from pfitre_jax.solvers.prior_step import prior_step
+from pfitre_jax.solvers.prior_step import expected_error, prior_step
 from pfitre_jax.training.config import Optimisation
 from pfitre_jax.training.losses import LossWeights, Proposal, compare, l1, weighted_loss
 from pfitre_jax.training.optimiser import Optimiser
@@ -76,6 +76,17 @@ def propose(prior: NetworkPrior | UnrolledPrior, batch: Batch) -> Float[Array, "
         return prior_step(problem, prior, iterate.x, iterate.residual, batch.rho)
 
     return batch.each(one, batch.iterate)
+
+
+def expect_errors(
+    prior: NetworkPrior | UnrolledPrior, batch: Batch, images: Float[Array, "slices ny nx"]
+) -> Float[Array, "slices ny nx"]:
+    """Returns the absolute error that the prior expects in every pixel of images.
+
+    The images receive no gradient.
+    """
+    images = jax.lax.stop_gradient(images)
+    return batch.each(lambda problem, x: expected_error(problem, prior, x, batch.rho), images)
 
 
 def advance(
@@ -181,6 +192,11 @@ def train_step(
             batch.truth,
             propose_again=lambda: propose(current, _at_proposals(later, last)),
             relative_residual=lambda: batch.each(lambda problem, z: problem.residual_norm(z), last),
+            expected_error=lambda: (
+                results,
+                expect_errors(current, later, results),
+                batch.problem.support,
+            ),
         )
         value += weighted_loss(weights, proposal, every_iteration=False)
         return value, (last, later)

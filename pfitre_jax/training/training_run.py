@@ -81,7 +81,7 @@ def train(
     with Checkpoints(out / "checkpoints") as checkpoints:
         state = _first_state(config, programs, checkpoints, initial, first, stage, weights is not None, out)
         first = int(state.step)
-        truncate_log(log, first)
+        hours_before = truncate_log(log, first)
         current = None
         generator = np.random.default_rng([config.seed, first])
         start_time = time.monotonic()
@@ -95,7 +95,7 @@ def train(
             progress = step / config.stages[0].steps
             batch, slot = pool.take(views, config.stage_pool(current), progress, generator)
             if batch is None:
-                batch = programs.start_batch(jax.random.fold_in(key, 1 + step), views, current)
+                batch = programs.start_batch(jax.random.fold_in(key, 1 + step), views, current, state)
             state, next_batch, metrics = programs.step(state, batch, current)
             pool.put(views, slot, next_batch)
             done = step + 1
@@ -107,7 +107,9 @@ def train(
             if log_due:
                 record: dict[str, Any] = {"step": done, "k": int(batch.k), "views": views}
                 record |= {name: float(value) for name, value in metrics.items()}
-                record["seconds_per_step"] = (time.monotonic() - start_time) / (done - first)
+                seconds = time.monotonic() - start_time
+                record["seconds_per_step"] = seconds / (done - first)
+                record["hours"] = hours_before + seconds / 3600
                 record["steps"] = config.steps
                 if done % config.report.validate_every == 0 or ends:
                     validation = programs.validate(state, validation_batches, current)

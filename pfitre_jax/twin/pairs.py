@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.estimation.calibrate import estimate_parameters
-from pfitre_jax.interfaces import Iterate
+from pfitre_jax.interfaces import Iterate, Prior, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
+from pfitre_jax.solvers.wrappers.coarse_to_fine import CoarseToFine
 from pfitre_jax.twin.instrument import Instrument, draw_geometry, measure
 from pfitre_jax.twin.projection import OVERSAMPLING, bin_down
 from pfitre_jax.twin.scenes.bank import Bank
@@ -150,6 +151,7 @@ def start_batch(
     settings: PairSettings,
     views: int,
     initial_iterations: int = 0,
+    coarse_prior: Prior | None = None,
 ) -> Batch:
     """Simulates a scan, scales it and performs the first data step of the loop.
 
@@ -160,6 +162,8 @@ def start_batch(
         settings: Settings of the pairs.
         views: Number of views.
         initial_iterations: Iterations of the initial estimate, see :class:`HQS`.
+        coarse_prior: Prior of the loop at half the resolution whose result the loop starts from; None to
+            start from zeros.
     """
     k_scan, k_rho, k_jitter = jax.random.split(key, 3)
     problem, sinograms, truth, noise = simulate_slices(k_scan, fine, instrument, views, settings.volume)
@@ -169,7 +173,10 @@ def start_batch(
     sinograms, truth = sinograms / scale, truth / scale
     rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
     # The first data step of the loop does not use its prior.
-    loop = HQS(Nonnegative(), rho, settings.cg_iterations, initial_iterations=initial_iterations)
+    prior = Nonnegative() if coarse_prior is None else coarse_prior
+    loop: Solver = HQS(prior, rho, settings.cg_iterations, initial_iterations=initial_iterations)
+    if coarse_prior is not None:
+        loop = CoarseToFine(loop, fewest_columns=settings.size // 2)
     iterate, state = _each(problem, sinograms, settings.volume, loop.init, jnp.zeros_like(truth))
     return Batch(problem, sinograms, truth, noise, iterate, state, rho, jnp.array(0), settings.volume)
 

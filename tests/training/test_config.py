@@ -10,6 +10,7 @@ from pfitre_jax.models.unet import UNetConfig
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.training.config import Banks, Stage, TrainingConfig
 from pfitre_jax.training.config_file import CONFIGS, load_config, structure
+from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.scenes.mixture import SceneMixture
 
@@ -346,5 +347,11 @@ def test_a_stage_is_selected_by_its_name():
     for name in ("", "d"):
         with pytest.raises(ValueError, match=rf"no stage {name!r}; expected one of its stages: b, c"):
             config.span(name)
+    with pytest.raises(ValueError, match=r"coarse_share is 1\.5; expected 0 to 1"):
+        Stage(coarse_share=1.5)
+    with pytest.raises(ValueError, match="does not start from a coarse result"):
+        Stage(unrolled=3, learned="rho", coarse_share=0.5)
+    with pytest.raises(ValueError, match="the loss expected_error has a weight"):
+        TrainingConfig(losses=LossWeights(expected_error=0.1)).check()
     with pytest.raises(ValueError, match="unrolled is 0; expected at least 1"):
         Stage(unrolled=0)

@@ -81,3 +81,30 @@ def test_loss_does_not_depend_on_the_number_of_slices(loss):
     np.testing.assert_allclose(loss(np.tile(image, (4, 1, 1)), np.tile(truth, (4, 1, 1))), both, rtol=1e-5)
     each = [float(loss(image[i : i + 1], truth[i : i + 1])) for i in range(2)]
     np.testing.assert_allclose(np.mean(each), both, rtol=1e-5)
+
+
+def laplace(result, truth, expected, support=None):
+    support = np.ones(truth.shape[1:], np.float32) if support is None else support
+    proposal = losses.Proposal(result, truth, expected_error=lambda: (result, expected, support))
+    return losses.expected_error(proposal)
+
+
+def test_the_expected_error_is_the_mean_error():
+    """Among constant expectations the mean absolute error is best."""
+    rng = np.random.default_rng(4)
+    truth = rng.random((2, 12, 12), np.float32)
+    result = truth + rng.laplace(scale=0.2, size=truth.shape).astype(np.float32)
+    scales = np.linspace(0.1, 0.4, 121, dtype=np.float32)
+    values = [float(laplace(result, truth, np.full_like(truth, scale))) for scale in scales]
+    mean = np.abs(result - truth).mean() + losses.SMALLEST_ERROR
+    np.testing.assert_allclose(scales[np.argmin(values)], mean, atol=0.0025)
+
+
+def test_pixels_outside_the_support_expect_nothing():
+    support = np.zeros((6, 6), np.float32)
+    support[2:4, 2:4] = 1
+    result, expected = BLANK + 0.5 * support, np.full_like(BLANK, 0.3)
+    outside = np.where(support > 0, expected, 1e-6)
+    value = float(laplace(result, BLANK, expected, support))
+    np.testing.assert_allclose(value, 0.501 / 0.3 + np.log(0.3), rtol=1e-5)
+    np.testing.assert_allclose(laplace(result, BLANK, outside, support), value, rtol=1e-6)

@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy.ndimage import gaussian_filter
 
@@ -20,9 +21,9 @@ from pfitre_jax.solvers.hqs import HQSState
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.config import Optimisation, Stage
 from pfitre_jax.training.losses import LossWeights, compare
-from pfitre_jax.training.optimiser import make_optimiser
+from pfitre_jax.training.optimiser import Optimiser, make_optimiser
 from pfitre_jax.training.parameters import TrainableParameters
-from pfitre_jax.training.train_step import advance, propose, start_state, train_step
+from pfitre_jax.training.train_step import TrainState, advance, propose, start_state, train_step
 from pfitre_jax.twin.pairs import Batch
 from pfitre_jax.twin.scenes.heldout import heldout
 
@@ -301,3 +302,29 @@ def test_a_network_in_bfloat16_trains_with_weights_and_physics_in_float32(batch)
     exact = dataclasses.replace(low, config=PRIOR.config, params=state.params.network)
     proposed = propose(dataclasses.replace(low, params=state.params.network), batch)
     assert 0 < np.abs(np.asarray(proposed) - np.asarray(propose(exact, batch))).max() < 0.05
+
+
+def test_the_expected_error_learns_without_changing_the_image(batch):
+    """Only the layers of the expected error receive a gradient of its loss."""
+    config = dataclasses.replace(PRIOR.config, expected_error=True)
+    prior = PRIOR.extend(config)
+
+    def gradient(weight):
+        losses = LossWeights(gradient=0.3, expected_error=weight)
+
+        def loss(params, batch):
+            # A step of size 1 on the gradient itself.
+            settings = dataclasses.replace(SETTINGS, clip=1e9)
+            plain = optax.sgd(1.0)
+            optimiser = Optimiser(plain, lambda step: 1.0)
+            start = TrainState(jnp.array(0), TrainableParameters(params), TrainableParameters(params), ())
+            state = dataclasses.replace(start, optimiser=plain.init(start.params))
+            after, _, _ = train_step(prior, state, batch, settings, losses, optimiser, 2)
+            return jax.tree.map(lambda new, old: new - old, after.params.network, params)
+
+        return jax.jit(loss)(prior.params, batch)
+
+    without, with_loss = gradient(0.0), gradient(0.5)
+    assert not np.any([np.any(a) for a in jax.tree.leaves(without.pop("error_head"))])
+    assert norm(with_loss.pop("error_head")) > 1e-3
+    assert change(without, with_loss) < 1e-6 * norm(without)

@@ -151,6 +151,8 @@ def test_a_resumed_run_continues_at_the_last_step(config, blank, stopped, resume
     log = read_log(resumed)
     assert [record["step"] for record in log] == list(range(1, 9))
     assert log[:STOP] == read_log(stopped)
+    hours = [record["hours"] for record in log]
+    assert hours == sorted(hours) and hours[STOP] > hours[STOP - 1] > 0
     assert [r["step"] for r in log if "validation_psnr" in r] == [STOP, 8]
     assert int(last_state(config, blank, resumed).step) == 8
     kept = sorted(int(path.name) for path in (resumed / "checkpoints").iterdir() if path.name.isdigit())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.twin import pairs
 from pfitre_jax.twin.instrument import Instrument
@@ -23,6 +24,9 @@ PLAIN = Instrument(
     missing_deg=(60.0, 60.0), core_deg=(60.0, 60.0), noise=(NOISE, NOISE), probability=0.0, center=0.02
 )
 start = jax.jit(lambda key, fine: pairs.start_batch(key, fine, PLAIN, SETTINGS, VIEWS))
+start_coarse = jax.jit(
+    lambda key, fine: pairs.start_batch(key, fine, PLAIN, SETTINGS, VIEWS, coarse_prior=TV(0.001))
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,15 @@ def test_number_of_distinct_scenes_is_as_requested(distinct, count):
     scenes = np.concatenate([draw(key) for key in jax.random.split(jax.random.key(5), 4)])
     assert scenes.shape == (32, 32, 32)
     assert len(np.unique(scenes.reshape(32, -1), axis=0)) == count
+
+
+def test_a_coarse_start_is_nearer_to_the_truth(batch, fine):
+    """On the same data; total variation removes most of the artifacts of the wedge at half the resolution."""
+    coarse = start_coarse(jax.random.key(2), fine)
+    np.testing.assert_array_equal(coarse.sinograms, batch.sinograms)
+    np.testing.assert_array_equal(coarse.truth, batch.truth)
+
+    def error(batch):
+        return np.linalg.norm(batch.iterate.x - batch.truth, axis=(1, 2))
+
+    assert np.all(error(coarse) < 0.9 * error(batch))
