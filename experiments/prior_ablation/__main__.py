@@ -8,11 +8,13 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
 from experiments.common.record import Record, command_line, output_folder
+from experiments.prior_ablation import architecture
 from experiments.prior_ablation.config import GROUPS, LOSSES, PARTS, PRESETS, Config
 from pfitre_jax.models import UNetConfig
 from pfitre_jax.priors import NetworkPrior, pretrained
@@ -43,7 +45,10 @@ def training_config(config: Config, name: str, instrument: Instrument, **changes
 
 
 def evaluate(prior: NetworkPrior, config: Config, instrument: Instrument) -> dict:
-    """Mean PSNR (dB) of the initial estimate and of the result of the loop, on test scans, and their gain."""
+    """Mean PSNR (dB) of the initial estimate and of the result of the loop, on test scans, and their gain.
+
+    ``once`` is the PSNR after one iteration.
+    """
     test_config = training_config(config, "test", instrument)
 
     @jax.jit
@@ -53,17 +58,16 @@ def evaluate(prior: NetworkPrior, config: Config, instrument: Instrument) -> dic
         scan = start_batch(k_scan, fine, instrument, test_config.pairs, config.views, INITIAL_ITERATIONS)
 
         def one(problem, x, truth):
-            result = run(
-                HQS(prior, config.rho, stationary=True), problem, 0 * x, iterations=config.iterations
-            ).value
-            return pf.metrics.psnr(x, truth, problem.support), pf.metrics.psnr(result, truth, problem.support)
+            solver = HQS(prior, config.rho, stationary=True)
+            results = [run(solver, problem, 0 * x, iterations=n).value for n in (1, config.iterations)]
+            return jnp.stack([pf.metrics.psnr(a, truth, problem.support) for a in (x, *results)])
 
         return scan.each(one, scan.iterate.x, scan.truth)
 
     # The keys of the training are folded with its step number, which is smaller.
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 2), config.scans)
-    before, after = np.mean([scores(prior, key) for key in keys], axis=(0, 2))
-    return {"start": float(before), "psnr": float(after), "gain": float(after - before)}
+    before, once, after = np.mean([scores(prior, key) for key in keys], axis=(0, 1)).tolist()
+    return {"start": before, "once": once, "psnr": after, "gain": after - before}
 
 
 def only_artifacts(instrument: Instrument, group: tuple[str, ...]) -> Instrument:
@@ -81,8 +85,7 @@ def without_artifacts(instrument: Instrument, group: tuple[str, ...]) -> Instrum
 def variants(config: Config, part: str) -> dict[str, tuple[TrainingConfig, dict[str, Instrument]]]:
     """Training configuration and test instruments of each variant of a part, by name."""
     parent, network = load_config(config.parent), config.network
-    full = parent.stage(parent.steps - 1).instrument
-    clean = without_artifacts(full, ALL_ARTIFACTS)
+    full, clean = parent.stage(parent.steps - 1).instrument, clean_instrument(config)
     if part == "artifacts":
         tests = {name: only_artifacts(full, GROUPS[name]) for name in config.groups}
         omitted = {
@@ -143,8 +146,20 @@ def networks(base: UNetConfig) -> dict[str, UNetConfig]:
     }
 
 
-def measure(config: Config, work: Path, part: str, name: str) -> tuple[dict, dict]:
+def clean_instrument(config: Config) -> Instrument:
+    """Last instrument of the parent, without artifacts."""
+    parent = load_config(config.parent)
+    return without_artifacts(parent.stage(parent.steps - 1).instrument, ALL_ARTIFACTS)
+
+
+def measure(config: Config, work: Path, part: str, name: str, seed: str = "") -> tuple[dict, dict]:
     """Train one variant and evaluate it with each of its test instruments."""
+    if part == "architecture":
+        settings, clean = config.architecture, clean_instrument(config)
+        larger = dataclasses.replace(config, size=settings.size, views=settings.views, scans=settings.scans)
+        base = training_config(larger, "architecture", clean)
+        prior, facts = architecture.train_for(settings, base, name, int(seed), work)
+        return {"clean": evaluate(prior, larger, clean) | facts}, {}
     training, tests = variants(config, part)[name]
     weights = train(training, work / training.name)
     return {test: evaluate(pretrained(weights), config, tests[test]) for test in tests}, {}
@@ -153,8 +168,10 @@ def measure(config: Config, work: Path, part: str, name: str) -> tuple[dict, dic
 def tables(results: dict) -> str:
     """Markdown: one table for each part."""
     lines = []
+    if "architecture" in results:
+        lines += ["", *architecture.table(results["architecture"])]
     for part in PARTS["default"][:-1]:
-        if part in results:
+        if part in results and part != "architecture":
             lines += ["", f"| {part} | initial estimate, dB | result, dB | gain, dB |", "|---|---|---|---|"]
             for name, row in results[part].items():
                 score = row["clean"]
@@ -184,6 +201,9 @@ def picture(results: dict, images) -> Figure:
     for axis, (part, table) in zip(axes, results.items(), strict=True):
         axis.set(title=part, ylabel="gain over initial estimate, dB")
         axis.tick_params(axis="x", rotation=35)
+        if part == "architecture":
+            architecture.draw(axis, table)
+            continue
         axis.axhline(0, color="k", lw=0.8)
         if part != "artifacts":
             axis.bar(list(table), [row["clean"]["gain"] for row in table.values()])
@@ -208,6 +228,14 @@ def make_record(config: Config, folder: Path) -> Record:
     return Record(folder, NAME, config, tables, picture, depends)
 
 
+def part_cells(config: Config, part: str) -> list[tuple[str, ...]]:
+    """The cells of a part: one for each variant, and for the architectures one for each seed."""
+    if part != "architecture":
+        return [(part, name) for name in variants(config, part)]
+    names = architecture.architectures(config.architecture)
+    return [(part, name, str(seed)) for seed in config.architecture.seeds for name in names]
+
+
 def main() -> None:
     parser = command_line(NAME)
     parser.add_argument("--only", choices=PARTS["default"], help="run one part only")
@@ -215,7 +243,7 @@ def main() -> None:
     config = PRESETS[options.preset]
     parts = PARTS[options.preset] if options.only is None else (options.only,)
     record = make_record(config, output_folder(NAME, options))
-    cells = [(part, name) for part in parts for name in variants(config, part)]
+    cells = [cell for part in parts for cell in part_cells(config, part)]
     with tempfile.TemporaryDirectory() as work:
         record.fill(cells, functools.partial(measure, config, Path(work)))
     record.show()

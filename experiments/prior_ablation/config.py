@@ -1,7 +1,8 @@
 """Ablation of a prior: inputs, network, loss, optimiser, number of scenes, artifacts in the training.
 
 Command:  python -m experiments.prior_ablation [--only wedge|network|loss|optimiser|scenes|artifacts]
-Runtime:  about 40 minutes on 2 cores, resumes (tiny: 2 minutes).
+          PFITRE_NETWORK=onednn-bfloat16 taskset -c 0 python -m experiments.prior_ablation --only architecture
+Runtime:  about 40 minutes on 2 cores, architecture two hours on one core; resumes (tiny: 2 minutes).
 Expected: the frame of the wedge and Muon gain 0.2 dB each, a dense block 0.1 dB, RMS as the loss 0.3 dB; half
           the width costs 0.25 dB. A hundred scenes are enough for so short a training. An artifact that was
           not in the training costs at most a little more than 0.1 dB.
@@ -17,8 +18,8 @@ from pfitre_jax.models import UNetConfig
 
 #: Parts of the experiment, by preset; the tiny preset has one part of each kind.
 PARTS = {
-    "default": ("wedge", "network", "loss", "optimiser", "scenes", "artifacts"),
-    "tiny": ("wedge", "scenes", "artifacts"),
+    "default": ("wedge", "network", "loss", "optimiser", "scenes", "architecture", "artifacts"),
+    "tiny": ("wedge", "scenes", "architecture", "artifacts"),
 }
 #: Artifacts that are left out of a training together.
 GROUPS = {
@@ -41,6 +42,35 @@ LOSSES = {
 
 
 @dataclasses.dataclass(frozen=True)
+class ArchitectureConfig:
+    """Configuration of the comparison of architectures at equal time.
+
+    Attributes:
+        network: Network that the others differ from.
+        deep: Channels at 1/8 and 1/16 resolution, where a network has these.
+        minutes: Processor time of each training.
+        timed_steps: Steps of a first training, which measures the time of a step.
+        size: Pixels and detector bins.
+        views: Views of a scan.
+        scans: Number of test scans, of 8 slices each.
+        seeds: Seeds of the trainings.
+        names: Names of the architectures to compare; empty for all.
+    """
+
+    network: UNetConfig = dataclasses.field(
+        default_factory=lambda: UNetConfig((16, 32, 96), blocks=3, growth=48)
+    )
+    deep: tuple[int, int] = (128, 128)
+    minutes: float = 5.0
+    timed_steps: int = 40
+    size: int = 96
+    views: int = 51
+    scans: int = 8
+    seeds: tuple[int, ...] = (5,)
+    names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Configuration of the experiment.
 
@@ -57,6 +87,7 @@ class Config:
         rho: Prior strength of the test.
         iterations: Iterations of the test.
         seed: Seed of the training and of the test.
+        architecture: Comparison of architectures, whose fields replace those above.
     """
 
     network: UNetConfig = dataclasses.field(
@@ -73,6 +104,7 @@ class Config:
     rho: float = 0.005
     iterations: int = 6
     seed: int = 5
+    architecture: ArchitectureConfig = dataclasses.field(default_factory=ArchitectureConfig)
 
 
 PRESETS = {
@@ -86,5 +118,15 @@ PRESETS = {
         scenes=(10,),
         groups=("zingers",),
         iterations=2,
+        architecture=ArchitectureConfig(
+            UNetConfig(channels=(4, 4, 9), growth=6, blocks=1, dilations=(1,), embedding=4),
+            deep=(4, 4),
+            minutes=0.002,
+            timed_steps=7,
+            size=32,
+            views=12,
+            scans=1,
+            names=("base", "unshuffled, 1/8, 1/16, wide"),
+        ),
     ),
 }
