@@ -103,7 +103,7 @@ def _facts(path: Path, scan: Scan, truncated: np.ndarray) -> dict[str, str]:
 
 
 def _warnings(scan: Scan, truncated: np.ndarray) -> list[str]:
-    warnings = []
+    warnings = list(scan.warnings)
     if truncated.size:
         warnings.append(
             "the sample extends beyond the field of view in some views; the reconstructed image will be "

@@ -130,6 +130,7 @@ def open_lazily(
         roll_deg=roll_deg,
         pixel_size=pixel_size,
         provenance=provenance,
+        warnings=raw.warnings,
     )
     if used_views is not None:
         scan, source = scan.take_views(used_views), source.take_views(used_views)

@@ -80,6 +80,7 @@ def to_scan(
         center=center,
         pixel_size=pixel_size,
         provenance=provenance,
+        warnings=raw.warnings,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +44,7 @@ class RawScan:
         dark: (rows, columns), mean dark frame, only for counts.
         center: Detector index of the rotation axis, if the file states it.
         provenance: File, format, data kind and origin of the angles, in words.
+        warnings: What the reader assumed or left out, one sentence each, for the user.
     """
 
     projections: np.ndarray | LazyStack
@@ -53,6 +54,7 @@ class RawScan:
     dark: np.ndarray | None
     center: float | None
     provenance: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def create(
@@ -65,6 +67,7 @@ class RawScan:
         dark: ArrayLike | None = None,
         center: float | None = None,
         provenance: dict[str, str] | None = None,
+        warnings: Sequence[str] = (),
     ) -> RawScan:
         """Validated contents.
 
@@ -76,6 +79,7 @@ class RawScan:
             dark: As ``flat``.
             center: Detector index of the rotation axis.
             provenance: File, format and origin of the angles, in words.
+            warnings: What the reader assumed or left out, one sentence each.
 
         Raises:
             ValueError: If the angles are invalid or their number differs from the views; the kind is unknown;
@@ -96,7 +100,7 @@ class RawScan:
             flat = dark = None
         provenance = {**(provenance or {}), "data": kind}
         theta = check_angles(theta_rad, projections.shape)
-        return cls(projections, theta, kind, flat, dark, center, provenance)
+        return cls(projections, theta, kind, flat, dark, center, provenance, tuple(warnings))
 
     @property
     def array(self) -> np.ndarray:

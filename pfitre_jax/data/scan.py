@@ -35,6 +35,7 @@ class Scan:
         row0: Row of the raw stack that is row 0 of this scan.
         raw_rows: Number of rows of the raw stack.
         provenance: Where the data came from, in words.
+        warnings: What was assumed, corrected or left out when the scan was read, one sentence each.
     """
 
     source: RowSource
@@ -45,6 +46,7 @@ class Scan:
     row0: int
     raw_rows: int
     provenance: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def create(
@@ -113,6 +115,7 @@ class Scan:
         row0: int = 0,
         raw_rows: int | None = None,
         provenance: Mapping[str, str] | None = None,
+        warnings: Sequence[str] = (),
     ) -> Scan:
         """Scan of a source of rows, which are not read.
 
@@ -126,6 +129,7 @@ class Scan:
             row0: As in :meth:`create`.
             raw_rows: As in :meth:`create`.
             provenance: As in :meth:`create`.
+            warnings: What was assumed, corrected or left out, one sentence each.
 
         Raises:
             ValueError: If rows, roll, pixel size or centre are invalid.
@@ -147,6 +151,7 @@ class Scan:
             int(row0),
             int(raw_rows),
             dict(provenance or {}),
+            tuple(warnings),
         )
 
     @property
@@ -216,6 +221,10 @@ class Scan:
     def with_provenance(self, **entries: str) -> Scan:
         """The same scan with further entries in its provenance."""
         return dataclasses.replace(self, provenance={**self.provenance, **entries})
+
+    def with_warnings(self, *warnings: str) -> Scan:
+        """The same scan with further warnings."""
+        return dataclasses.replace(self, warnings=(*self.warnings, *warnings))
 
     def with_projections(self, projections: np.ndarray, mask: np.ndarray | None = None, **changes) -> Scan:
         """The same scan with other line integrals, in memory; they are not checked.

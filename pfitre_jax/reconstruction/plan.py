@@ -167,7 +167,8 @@ class Plan:
         return np.flatnonzero(unfinished & (falling | (block.change_history[:, -1] > 2 * tolerance)))
 
     def _warnings(self, block: RowBlock) -> list[str]:
-        warnings, scan, truncated = [], self.scan, self.calibration.truncated
+        scan, truncated = self.scan, self.calibration.truncated
+        warnings = list(scan.warnings)
         shape, row0 = self.image_shape, scan.row0 + block.rows.start
         if truncated.any():
             image = (
