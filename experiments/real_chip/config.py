@@ -50,7 +50,7 @@ class Config:
 PRESETS = {
     "default": Config(),
     # Spread over all rows, for the baseline and pfitre only.
-    "all_rows": Config(row_step=1, rolls_deg=(1.5,), methods=("fista-tv", "pfitre")),
+    "all_rows": Config(row_step=1, rolls_deg=(1.5,), methods=("fista-tv", "pfitre"), rows=(14, 26, 41, 53)),
     "tiny": Config(
         row_step=42,
         rolls_deg=(1.5,),

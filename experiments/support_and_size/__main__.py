@@ -17,14 +17,22 @@ from experiments.common.record import command_line, run_experiment
 from experiments.common.simulated_scans import CircuitScans, SliceSet
 from experiments.support_and_size.config import PRESETS, Config
 from experiments.support_and_size.outlines import Outline, OutlinedSample, OutlineScans, simulate
+from experiments.support_and_size.wires import contrasts
+from experiments.support_and_size.wires import simulate as simulate_wires
+from pfitre_jax.estimation import estimate_parameters
+from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.reconstruction import find_method
-from pfitre_jax.solvers import FISTATV, learned_loop, run
+from pfitre_jax.solvers import FISTATV, SliceProblem, learned_loop, run
 
 NAME = "support_and_size"
 #: Parts of the experiment, the first key of a cell.
-SIZE, SUPPORT = "size", "support"
-#: Solvers compared by size.
-FISTA, ONE_LEVEL, COARSE_TO_FINE = "FISTA-TV", "pfitre, one level", "pfitre, from coarser levels"
+SIZE, WIRES, SUPPORT = "size", "wires", "support"
+#: Solvers compared by size and on fine wires.
+SOLVERS = (FISTA, ONE_LEVEL, COARSE_TO_FINE) = (
+    "FISTA-TV",
+    "pfitre, one level",
+    "pfitre, from coarser levels",
+)
 #: Supports compared by outline.
 TRUE, AUTO = "true outline", "auto"
 SUPPORTS = (TRUE, AUTO, "disc", "extended")
@@ -33,22 +41,15 @@ TRUTH = "truth"
 
 def measure(config: Config, part: str, *keys: str) -> tuple[dict, dict]:
     """Results and images of a cell of a part of the experiment."""
-    return {SIZE: measure_size, SUPPORT: measure_support}[part](config, *keys)
+    return {SIZE: measure_size, WIRES: measure_wires, SUPPORT: measure_support}[part](config, *keys)
 
 
 def measure_size(config: Config, columns: str, name: str) -> tuple[dict, dict]:
     """PSNR of a solver, dB, and its seconds per slice; the image of the first scene."""
     [size] = [size for size in config.sizes if str(size.columns) == columns]
     slices = slice_set(config.circuits(size), config.missing_deg, config.noise)
-    if name == FISTA:
-        method = find_method("fista-tv")
-        solver = FISTATV(slices.tv_weight)
-        limits = {"iterations": method.defaults["iterations"], "tolerance": method.tolerance}
-    else:
-        solver = learned_loop(slices.prior, slices.rho, coarse=name == COARSE_TO_FINE)
-        limits = {"iterations": config.iterations}
-    blank = jnp.zeros(slices.problem.A.shape)
-    solve = jax.jit(lambda solver, problem: run(solver, problem, blank, **limits).value)
+    solver, limits = solver_by_name(config, name, slices.prior, slices.tv_weight, slices.rho)
+    solve = jax.jit(lambda solver, problem: run(solver, problem, problem.support * 0, **limits).value)
     problems = [slices.problem.with_sinogram(y) for y in slices.sinograms]
     program = solve.lower(solver, problems[0]).compile()
     start = time.perf_counter()
@@ -59,6 +60,34 @@ def measure_size(config: Config, columns: str, name: str) -> tuple[dict, dict]:
     if name == FISTA:
         shown[TRUTH] = np.asarray(slices.truth[0])
     return {"psnr": psnrs.mean(), "psnrs": psnrs, "seconds": seconds}, shown
+
+
+def solver_by_name(config: Config, name: str, prior: Prior, tv_weight, rho) -> tuple[Solver, dict]:
+    """A solver, and its limits for :func:`pfitre_jax.solvers.run`."""
+    if name == FISTA:
+        method = find_method("fista-tv")
+        return FISTATV(tv_weight), {
+            "iterations": method.defaults["iterations"],
+            "tolerance": method.tolerance,
+        }
+    solver = learned_loop(prior, rho, coarse=name == COARSE_TO_FINE)
+    return solver, {"iterations": config.iterations}
+
+
+def measure_wires(config: Config, name: str) -> tuple[dict, dict]:
+    """PSNR of a solver, dB, the contrast of each grating, and the image."""
+    wires = simulate_wires(config.wires)
+    sinogram = jnp.asarray(wires.scan.projections[:, 0])
+    problem = jax.jit(SliceProblem.create)(pf.Projector(wires.scan.geometry()), sinogram)
+    estimates = jax.jit(estimate_parameters)(problem, sinogram[None])
+    prior = pf.priors.pretrained(config.prior)
+    solver, limits = solver_by_name(config, name, prior, estimates.tv_weight, estimates.rho)
+    scaled = problem.with_sinogram(sinogram / estimates.scale)
+    solve = jax.jit(lambda solver, problem: run(solver, problem, problem.support * 0, **limits).value)
+    image = np.asarray(estimates.scale * solve(solver, scaled))
+    psnr = float(pf.metrics.psnr(image, wires.truth, problem.support))
+    images = {name: image} | ({TRUTH: wires.truth} if name == FISTA else {})
+    return {"psnr": psnr, "contrast": contrasts(config.wires, wires, image)}, images
 
 
 @functools.lru_cache(maxsize=1)
@@ -87,25 +116,22 @@ def outlined_sample(scans: OutlineScans, outline: Outline) -> OutlinedSample:
 
 
 def cells(config: Config) -> list[tuple[str, ...]]:
-    """Cells of both parts."""
-    by_size = [
-        (SIZE, str(size.columns), name)
-        for size in config.sizes
-        for name in (FISTA, ONE_LEVEL, COARSE_TO_FINE)
-    ]
+    """Cells of all parts."""
+    by_size = [(SIZE, str(size.columns), name) for size in config.sizes for name in SOLVERS]
+    wires = [(WIRES, name) for name in SOLVERS]
     by_outline = [
         (SUPPORT, outline, method, support)
         for outline in config.outlines
         for method in config.methods
         for support in SUPPORTS
     ]
-    return by_size + by_outline
+    return by_size + wires + by_outline
 
 
 def pictured(config: Config) -> list[tuple[str, ...]]:
-    """Cells whose images the figure shows: the largest size, and the last method."""
-    keys = (str(config.sizes[-1].columns), config.methods[-1])
-    return [cell for cell in cells(config) if keys[cell[0] == SUPPORT] in cell]
+    """Cells whose images the figure shows: the largest size, the wires, and the last method."""
+    shown = {SIZE: str(config.sizes[-1].columns), WIRES: WIRES, SUPPORT: config.methods[-1]}
+    return [cell for cell in cells(config) if shown[cell[0]] in cell]
 
 
 def tables(config: Config, results: dict) -> str:
@@ -118,8 +144,9 @@ def tables(config: Config, results: dict) -> str:
         "|---" * 4 + "|",
     ]
     for columns, by_name in results.get(SIZE, {}).items():
-        texts = [format_size(by_name.get(name)) for name in (FISTA, ONE_LEVEL, COARSE_TO_FINE)]
+        texts = [format_size(by_name.get(name)) for name in SOLVERS]
         lines.append(f"| {columns} | " + " | ".join(texts) + " |")
+    lines += wire_table(config, results.get(WIRES, {}))
     for method in config.methods:
         lines += [
             "",
@@ -139,22 +166,44 @@ def tables(config: Config, results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def wire_table(config: Config, by_name: dict) -> list[str]:
+    """Table of PSNR and contrast of the gratings."""
+    gratings = [f"{width}/{pitch} {direction}" for direction, width, pitch in config.wires.names()]
+    lines = [
+        "",
+        f"Fine wires on {config.wires.columns} columns: PSNR, dB, and the contrast of each grating over the "
+        "true one, by width / pitch of the wires in bins. The views resolve wires along the beam; the "
+        "spectrum of wires across it lies in the missing wedge.",
+        "",
+        f"| solver | PSNR | {' | '.join(gratings)} |",
+        "|---" * (2 + len(gratings)) + "|",
+    ]
+    for name, cell in by_name.items():
+        texts = [f"{cell['contrast'][grating]:.2f}" for grating in gratings]
+        lines.append(f"| {name} | {cell['psnr']:.2f} | {' | '.join(texts)} |")
+    return lines
+
+
 def format_size(cell: dict | None) -> str:
     """PSNR and seconds of a cell of the first part."""
     return "" if cell is None else f"{cell['psnr']:.2f} ({cell['seconds']:.2g} s)"
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
-    """Quality by size with images of the largest size (above), and images by outline and support (below)."""
+    """Quality by size, images of the largest size and of the wires (above); images by outline (below)."""
     columns, method = str(config.sizes[-1].columns), config.methods[-1]
-    figure = Figure(figsize=(11, 2.25 * (1 + len(config.outlines))), layout="constrained")
-    panels = figure.subplots(1 + len(config.outlines), 1 + len(SUPPORTS), squeeze=False)
+    figure = Figure(figsize=(11, 2.25 * (2 + len(config.outlines))), layout="constrained")
+    panels = figure.subplots(2 + len(config.outlines), 1 + len(SUPPORTS), squeeze=False)
     draw_curves(panels[0, 0], results.get(SIZE, {}))
-    names = (TRUTH, FISTA, ONE_LEVEL, COARSE_TO_FINE)
-    for axis, name in zip(panels[0, 1:], names, strict=True):
+    panels[1, 0].axis("off")
+    middle = slice(config.wires.columns // 4, 3 * config.wires.columns // 4)
+    for size_axis, wire_axis, name in zip(panels[0, 1:], panels[1, 1:], (TRUTH, *SOLVERS), strict=True):
         owner = FISTA if name == TRUTH else name
-        show(axis, images.get(f"{SIZE}/{columns}/{owner}/{name}"), f"{name}, {columns}^2")
-    for line, outline in zip(panels[1:], config.outlines, strict=True):
+        image = images.get(f"{SIZE}/{columns}/{owner}/{name}")
+        show(size_axis, image, f"{name}, {columns}^2")
+        wires = images.get(f"{WIRES}/{owner}/{name}")
+        show(wire_axis, None if wires is None else wires[middle, middle], f"{name}, wires")
+    for line, outline in zip(panels[2:], config.outlines, strict=True):
         line[0].set_ylabel(outline, fontsize=8)
         for axis, name in zip(line, (TRUTH, *SUPPORTS), strict=True):
             owner = TRUE if name == TRUTH else name

@@ -1,7 +1,7 @@
-"""Gain of the loop's start from coarser levels, by size, and of the sample support, by outline of the sample.
+"""Gain of the loop's start from coarser levels, by size and on fine wires, and of the sample support.
 
 Command:  python -m experiments.support_and_size [--preset tiny|default]
-Runtime:  about 10 minutes on 2 cores, resumes (tiny: 2 minutes).
+Runtime:  about 15 minutes on 2 cores, resumes (tiny: 2 minutes).
 Expected: coarser levels add more, the larger the image. For total variation the automatic support is within
           0.1 dB of the better one of "disc" and "extended", or better; for pfitre within 1 dB. The true
           outline is mostly better still: the measured views do not show how far a sample extends along the
@@ -16,6 +16,7 @@ import dataclasses
 
 from experiments.common.simulated_scans import CircuitScans
 from experiments.support_and_size.outlines import OUTLINES, Outline, OutlineScans
+from experiments.support_and_size.wires import WireScan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Config:
         missing_deg: Missing wedge of these scans.
         noise: Sigma of these scans over the maximum of the sinogram.
         first_seed: Seed of the first scene.
+        wires: Gratings of fine wires that are compared with and without coarser levels.
         prior: Name of the prior.
         outlines: Outlines of the samples whose supports are compared.
         outlined: Scans of those samples.
@@ -49,10 +51,11 @@ class Config:
         iterations: Iterations of ``pfitre`` at the finest level.
     """
 
-    sizes: tuple[Size, ...] = (Size(128, 51, 4), Size(256, 51, 4), Size(512, 102, 2))
+    sizes: tuple[Size, ...] = (Size(128, 51, 4), Size(256, 51, 4), Size(512, 102, 2), Size(1024, 102, 1))
     missing_deg: float = 96.0
     noise: float = 0.01
     first_seed: int = 7000
+    wires: WireScan = dataclasses.field(default_factory=WireScan)
     prior: str = "circuits"
     outlines: dict[str, Outline] = dataclasses.field(default_factory=lambda: dict(OUTLINES))
     outlined: OutlineScans = dataclasses.field(default_factory=OutlineScans)
@@ -73,6 +76,7 @@ PRESETS = {
     "default": Config(),
     "tiny": Config(
         sizes=(Size(128, 51, 1),),
+        wires=WireScan(columns=128, gratings=((1, 3),), side=32),
         outlines={"disc beyond the field": OUTLINES["disc beyond the field"]},
         outlined=OutlineScans(columns=64, seeds=(7200,)),
         iterations=3,
