@@ -112,7 +112,7 @@ def reconstruct_at_best(
         value; empty where no setting was optimised.
     """
     accepted = find_method(method).defaults
-    fixed = {k: v for k, v in settings.items() if k in accepted or k == "scale"}
+    fixed = {k: v for k, v in settings.items() if k in accepted or k in ("scale", "support")}
     name = next((name for name in candidates if name in accepted), None)
     if name is None:
         return pf.reconstruct(scan, method, **fixed), {}

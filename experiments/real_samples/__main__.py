@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.common.comparison import crop_center, reconstruct_at_best, scan_with_reference
+from experiments.common.comparison import Reference, crop_center, reconstruct_at_best, scan_with_reference
 from experiments.common.real_scans import (
     CATALYST,
     CHIP,
+    FullAngleSample,
     ReferencedSample,
     is_available,
     leading_angles,
@@ -30,6 +31,8 @@ NAME = "real_samples"
 #: Samples that are not a :class:`FullAngleSample`.
 CU_23, PARTICLE = "Cu_23", "catalyst"
 REFERENCE = "from all views"
+#: A scan that is compared with an image from all its views.
+Real = FullAngleSample | ReferencedSample
 
 
 def cells(config: Config, priors: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -89,17 +92,19 @@ def measure(
         result = solve(scan)
         error = registered_prediction_error(result, held_out, motion)
         return {"error": error}, {candidate: normalised_row(result, scan, row)}
-    full, reference = scan_with_reference(config.real[sample], config.baseline)
-    limit = leading_angles if isinstance(config.real[sample], ReferencedSample) else limit_angle
-    used = pf.with_air(limit(full, float(missing.removesuffix(" degrees"))))
+    wedge = (config.real[sample], float(missing.removesuffix(" degrees")), config.baseline)
+    used, reference = limited_scan(*wedge)
     best = {}
-    if candidate == best_weight(config):
-
-        def loss(result: pf.Result) -> float:
-            return -reference.measures(result)["psnr"]
-
+    if candidate == config.baseline:
+        result = baseline_result(*wedge, config.iterations)
+    elif candidate == best_weight(config):
         result, best = reconstruct_at_best(
-            used, config.baseline, loss, {"weight": config.weights}, iterations=config.iterations
+            used,
+            config.baseline,
+            lambda result: -reference.measures(result)["psnr"],
+            {"weight": config.weights},
+            iterations=config.iterations,
+            support=baseline_result(*wedge, config.iterations).support,
         )
     else:
         result = solve(used)
@@ -107,6 +112,19 @@ def measure(
     if candidate == config.baseline:
         images[REFERENCE] = reference.images[row]
     return reference.measures(result) | best | {"support": result.support_text}, images
+
+
+def limited_scan(real: Real, missing_deg: float, baseline: str) -> tuple[pf.Scan, Reference]:
+    """Scan of a sample without ``missing_deg`` degrees, with its air at zero, and its reference."""
+    full, reference = scan_with_reference(real, baseline)
+    limit = leading_angles if isinstance(real, ReferencedSample) else limit_angle
+    return pf.with_air(limit(full, missing_deg)), reference
+
+
+@functools.lru_cache(maxsize=1)
+def baseline_result(real: Real, missing_deg: float, baseline: str, iterations: int | None) -> pf.Result:
+    """Result of the baseline with its default settings."""
+    return pf.reconstruct(limited_scan(real, missing_deg, baseline)[0], baseline, iterations=iterations)
 
 
 def normalised_row(result: pf.Result, scan: pf.Scan, row: int) -> np.ndarray:
