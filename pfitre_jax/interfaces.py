@@ -108,7 +108,10 @@ class Problem(Protocol):
         ...
 
     def coarser(self) -> Problem:
-        """The same problem with bins and pixels of twice the size; image values keep their unit."""
+        """The same problem with bins and pixels of twice the size; image values keep their unit.
+
+        A pair of bins of which one is valid has half the weight of two valid ones.
+        """
         ...
 
 
@@ -205,6 +208,10 @@ class DataTerm(Protocol):
         """``phi'(r)/r`` at ``r = M(A x - y)``, (views, columns), 0 to 1; 0 where the mask is 0."""
         ...
 
+    def coarser(self) -> DataTerm:
+        """The term for :meth:`Problem.coarser`; by default the same term."""
+        return self
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +253,10 @@ class Solver(Protocol[State]):
         The prior's proposal in a solver with a prior; by default the iterate.
         """
         return iterate.x
+
+    def coarser(self) -> Solver[State]:
+        """The solver for :meth:`Problem.coarser`; by default the same solver."""
+        return self
 
 
 def data_correction(problem: Problem, residual: Array, rho: Array | float) -> Array:

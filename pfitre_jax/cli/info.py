@@ -18,14 +18,14 @@ def info() -> None:
     """
     import jax
 
-    from pfitre_jax.models.engines import engine_versions
+    from pfitre_jax.models.engines import engine_versions, select_engine
     from pfitre_jax.priors.files import available
     from pfitre_jax.reconstruction.methods import METHODS
     from pfitre_jax.runtime.versions import package_versions
 
     facts = {
         "versions": ", ".join(f"{name} {version}" for name, version in package_versions().items()),
-        "network": ", ".join(engine_versions().values()),
+        "network": ", ".join(engine_versions(select_engine()).values()),
         "devices": ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices()),
     }
     for name, method in METHODS.items():

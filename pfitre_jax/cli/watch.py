@@ -11,7 +11,17 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
 from pfitre_jax.cli.console import print_note
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT, argument, option, parse_number
+from pfitre_jax.cli.options import (
+    DATA_MODEL,
+    EXECUTION,
+    GEOMETRY,
+    INPUT,
+    METHOD,
+    OUTPUT,
+    argument,
+    option,
+    parse_number,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +80,16 @@ def watch(
     tv_weight: options.TVWeight = None,
     joint: options.Joint = False,
     air: options.Air = "auto",
+    support: Annotated[
+        str,
+        option(
+            "--support",
+            "disc|extended|FILE",
+            "Where the slices may differ from 0: 'disc' is the disc that every view sees; 'extended' reaches "
+            "beyond the field of view; FILE is a TIFF or .npy image that is not 0 where the sample may be.",
+            DATA_MODEL,
+        ),
+    ] = "disc",
     out: Annotated[
         Path,
         option(
@@ -105,6 +125,10 @@ def watch(
             raise ValueError(f"{name} is {value:g}; expected more than 0")
     if joint and rows is None:
         raise ValueError("--joint without --rows; expected --rows A:B, the rows to solve as one volume")
+    if support == "auto":
+        raise ValueError(
+            "--support auto compares reconstructions of a complete scan; expected disc, extended, or a file"
+        )
     level = options.parse_air(air)
     check_output_folder(out, ["live.png", "live.tif"])
     if not scan.exists():
@@ -127,6 +151,7 @@ def watch(
         iterations=iterations,
         rho=parse_number(rho, "--rho", "auto"),
         weight=parse_number(tv_weight, "--tv-weight", "auto"),
+        support=support,
     )
     if method == "fbp":
         raise ValueError("--method fbp cannot start from a previous result; expected an iterative method")
@@ -154,6 +179,7 @@ def watch(
             time.sleep(poll)
             continue
         loaded = with_air(to_scan(raw, center=center), level)
+        settings.check_support(loaded.columns)
         if joint and loaded.rows < 2:
             raise ValueError(f"--joint with --rows {rows} is one row; expected two or more")
         with computation():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -18,8 +19,10 @@ from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Largest number of iterations.
-MAX_ITERATIONS = 12
+#: Largest number of iterations, first and if the error still falls then.
+MAX_ITERATIONS = (12, 40)
+#: The error still falls if the chosen number is in this last share of the iterations.
+LAST_SHARE = 0.25
 #: Largest number of bins of a view, over the rows and both folds: fewer rows of a wide detector are used.
 ROW_BINS = 1024
 #: The first iteration is chosen whose error exceeds the smallest one by at most this fraction.
@@ -32,14 +35,28 @@ class IterationSelection:
 
     Attributes:
         iterations: The number.
-        errors: (MAX_ITERATIONS,), relative prediction error of the held-out views after each iteration;
-            empty if views could not be held out.
+        errors: (iterations,), relative prediction error of the held-out views after each iteration; empty if
+            views could not be held out.
         seconds_compile: Wall time of compilation.
     """
 
     iterations: int
     errors: Float[np.ndarray, " iterations"]
     seconds_compile: float = 0.0
+
+    @property
+    def still_falls(self) -> bool:
+        """Whether the error still falls at the largest number of iterations that was tried."""
+        return bool(self.iterations > (1 - LAST_SHARE) * len(self.errors) > 0)
+
+    def record(self) -> dict[str, Any]:
+        """The choice as JSON values: by whom, what, the errors, and whether they still fall."""
+        return {
+            "by": "auto" if self.errors.size else "default",
+            "chosen": self.iterations,
+            "errors": [float(error) for error in self.errors],
+            "still_falls": self.still_falls,
+        }
 
 
 def select_iterations(
@@ -49,7 +66,8 @@ def select_iterations(
 
     A learned prior that does not suit a sample adds structure with each iteration, although the image agrees
     with the data; its agreement with views that it has not seen then becomes worse. A few rows are solved
-    without the views at one end of the angular range, and without those at the other end.
+    without the views at one end of the angular range, and without those at the other end. 12 iterations are
+    tried first, and 40 if the error still falls then.
 
     Args:
         scan: The scan.
@@ -66,21 +84,29 @@ def select_iterations(
     sinograms = np.where(masks, np.moveaxis(rows.projections, 1, 0) / np.float32(scale), np.float32(0))
     held_out = end_folds(scan.theta_rad)
     arguments = as_arrays((solver, problem, sinograms, masks.astype(np.float32), held_out))
-    executable, seconds = compiled(_held_out_errors, *arguments)
-    errors = np.asarray(executable(*arguments))
-    if not np.all(np.isfinite(errors)):
-        return IterationSelection(default, errors, seconds)
-    chosen = int(np.argmax(errors <= (1 + TOLERANCE) * errors.min())) + 1
-    return IterationSelection(chosen, errors, seconds)
+    seconds = 0.0
+    for iterations in MAX_ITERATIONS:
+        executable, seconds_compile = compiled(_held_out_errors, *arguments, iterations=iterations)
+        seconds += seconds_compile
+        errors = np.asarray(executable(*arguments))
+        if not np.all(np.isfinite(errors)):
+            return IterationSelection(default, errors, seconds)
+        chosen = int(np.argmax(errors <= (1 + TOLERANCE) * errors.min())) + 1
+        selection = IterationSelection(chosen, errors, seconds)
+        if not selection.still_falls:
+            break
+    return selection
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="iterations")
 def _held_out_errors(
     solver: Any,
     problem: SliceProblem,
     sinograms: Float[Array, "rows views columns"],
     masks: Float[Array, "rows views columns"],
     held_out: Float[Array, "folds views"],
+    *,
+    iterations: int,
 ) -> Float[Array, " iterations"]:
     """:func:`relative_error` of the held-out views after each iteration."""
     blank = jnp.zeros(problem.A.shape, sinograms.dtype)
@@ -92,9 +118,9 @@ def _held_out_errors(
         def error(iterate, state):
             return jnp.sum(predicted.residual(solver.finish(row, iterate, state)) ** 2)
 
-        return run(
-            solver, row, blank, iterations=MAX_ITERATIONS, differentiate="checkpoint", keep=error
-        ).stats["kept"]
+        return run(solver, row, blank, iterations=iterations, differentiate="checkpoint", keep=error).stats[
+            "kept"
+        ]
 
     folds, rows = held_out.shape[0], sinograms.shape[0]
     views = jnp.repeat(held_out, rows, axis=0)

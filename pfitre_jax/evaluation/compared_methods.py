@@ -25,6 +25,7 @@ from pfitre_jax.solvers.fbp import FBP
 from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.volume_problem import VolumeProblem
+from pfitre_jax.solvers.wrappers.coarse_to_fine import CoarseToFine
 from pfitre_jax.trust.domain import disagreement
 from pfitre_jax.trust.image_statistics import statistics
 
@@ -174,11 +175,14 @@ def _scale_and_rho(problem, sinograms, masks, rho):
 
 def _loop(prior, problem, blank, rho, iterations: int):
     """Returns initial estimate, first proposal and result of ``pfitre``, and the result's disagreement."""
-    fine = METHODS["pfitre"].build(prior=prior, rho=rho, coarse=False)
+    loop = METHODS["pfitre"].build(prior=prior, rho=rho)
+    fine = loop.solver if isinstance(loop, CoarseToFine) else loop
     start = fine.init(problem, blank)
     once = fine.proposal(*fine.step(problem, *start))
-    loop = METHODS["pfitre"].build(prior=prior, rho=rho)
-    x = run(loop, problem, blank, iterations=iterations).value
+    # From a coarser level the loop has another start than a single pass of the network.
+    coarse = isinstance(loop, CoarseToFine) and loop.has_coarser_level(problem)
+    own_start = loop.init(problem, blank) if coarse else start
+    x = run(loop, problem, blank, iterations=iterations, start=own_start).value
     return {"first": start[0].x, "network_once": once, "pfitre": x}, disagreement(prior, problem, x, rho)
 
 

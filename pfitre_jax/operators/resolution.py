@@ -25,17 +25,33 @@ def binned_geometry(geometry: ParallelGeometry, factor: int) -> ParallelGeometry
 
 
 def half_sinogram(
-    sinogram: Float[Array, "*rows views columns"], mask: Float[Array, "*rows views columns"]
-) -> tuple[Float[Array, "*rows views half"], Float[Array, "*rows views half"]]:
-    """Line integrals of :func:`binned_geometry` for pairs of bins, and their mask.
+    sinogram: Float[Array, "*rows views columns"],
+    mask: Float[Array, "*rows views columns"],
+    weights: Float[Array, "*rows views columns"] | None = None,
+) -> tuple[
+    Float[Array, "*rows views half"], Float[Array, "*rows views half"], Float[Array, "*rows views half"]
+]:
+    """Line integrals of :func:`binned_geometry` for pairs of bins, their mask and their weights.
 
-    They are means of pairs of bins over 2, because a path is half as long in pixels of twice the size: image
-    values keep their unit. A pair is valid if both bins are.
+    They are weighted means of the valid bins of a pair over 2, because a path is half as long in pixels of
+    twice the size: image values keep their unit. A pair is valid if one of its bins is. Its weight is the
+    mean weight of its bins, 0 for an invalid one, so that a single valid bin counts half.
+
+    Args:
+        sinogram: (views, columns), line integrals.
+        mask: (views, columns), 1 for a valid bin.
+        weights: (views, columns), 0 to 1. None: 1 everywhere.
     """
     half = sinogram.shape[-1] // 2
     pairs = (*sinogram.shape[:-1], half, 2)
-    values, valid = (a[..., : 2 * half].reshape(pairs) for a in (sinogram, mask))
-    return values.mean(axis=-1) / 2, valid.prod(axis=-1)
+    share = mask if weights is None else mask * weights
+    values, valid, share = (a[..., : 2 * half].reshape(pairs) for a in (sinogram, mask, share))
+    # The bins of a pair without any weight count alike.
+    share = jnp.where(jnp.sum(share, axis=-1, keepdims=True) > 0, share, valid)
+    total = jnp.sum(share, axis=-1)
+    means = jnp.sum(share * values, axis=-1) / jnp.where(total > 0, total, 1)
+    used = valid if weights is None else valid * weights[..., : 2 * half].reshape(pairs)
+    return means / 2, valid.max(axis=-1), used.mean(axis=-1)
 
 
 def half_shape(shape: tuple[int, ...]) -> tuple[int, int]:

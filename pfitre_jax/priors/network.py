@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Card, Prior, PriorInfo
+from pfitre_jax.models.engines import engine_of
 from pfitre_jax.models.networks import NetworkConfig, find_network
 from pfitre_jax.priors import wedge_frame as frame
 
@@ -205,6 +206,21 @@ class NetworkPrior(Prior):
             mirror = jax.vmap(functools.partial(_mirror, self.mirror, reflections=self.config.turned))
             return mirror(predict(mirror(images)))
         return _mean_over_mirrors(predict, images, self.config.turned) if self.symmetric else predict(images)
+
+
+def find_network_prior(prior: Prior | None) -> NetworkPrior | None:
+    """The network prior that a prior is or contains; None without one."""
+    while prior is not None and not isinstance(prior, NetworkPrior):
+        prior = getattr(prior, "prior", None)
+    return prior
+
+
+def network_engine(prior: Prior | None) -> str | None:
+    """The engine that computes the network of a prior on float32 images; None without such a network."""
+    network = find_network_prior(prior)
+    if network is None:
+        return None
+    return engine_of(network.config.network, getattr(network.config, "compute_dtype", None))
 
 
 def _initial_iterations(card: Card) -> int:

@@ -21,6 +21,8 @@ from pfitre_jax.estimation.air import check_air, with_air
 from pfitre_jax.estimation.calibrate import sample_rows
 from pfitre_jax.estimation.center import find_center
 from pfitre_jax.estimation.roll import find_roll
+from pfitre_jax.estimation.support import Support, SupportShape
+from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import check_center
 from pfitre_jax.plotting.trials import Trial
 from pfitre_jax.reconstruction.executor import split_rows
@@ -155,7 +157,7 @@ def reconstruct(
     photons: float | None = None,
     stripes: bool = False,
     gains: bool = False,
-    support: str | os.PathLike | np.ndarray = "auto",
+    support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
@@ -184,7 +186,8 @@ def reconstruct(
         gains: Whether view gains are estimated and corrected between the iterations.
         support: Where the image may differ from 0: "auto", from the sample's shadows and held-out views, see
             :func:`pfitre_jax.estimation.select_support`; "disc", which every view sees; "extended", beyond
-            the field of view; or an image (n, n), or the path of one, that is not 0 there.
+            the field of view; a :class:`pfitre_jax.estimation.SupportShape`; or an image (n, n), or the path
+            of one, that is not 0 there.
         chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,
             else 32 on each device, and in both cases at most as many as fit into memory.
         progress: Called with the number of rows done and the number of rows.
@@ -279,15 +282,21 @@ def try_values(
     row = check_trials(scan, parameter, values, row)
     if parameter == "roll":
         scan = with_center(scan)
+    trial_scan = Scan.with_center if parameter == "center" else correct_roll
     trials: list[Trial] = []
     fixed: dict[str, Any] = {}
     automatic = automatic_settings(method)
     for value in values:
-        trial = scan.with_center(value) if parameter == "center" else correct_roll(scan, value)
-        result = reconstruct(trial, method, rows=slice(row, row + 1), **fixed)
+        trial = trial_scan(scan, value)
+        # All trials have the support that suits the middle value, drawn about their own axis.
+        support = (
+            fixed.get("support") or select_support(trial_scan(scan, values[len(values) // 2])).support.shape
+        )
+        result = reconstruct(trial, method, rows=slice(row, row + 1), **(fixed | {"support": support}))
         # Scale, noise and iterations hardly depend on the axis; all trials use those of the first one.
         names = [name for name in (*automatic, "iterations") if name in result.parameters]
-        fixed = {"scale": result.scale} | {name: result.parameters[name] for name in names}
+        fixed = {"scale": result.scale, "support": support}
+        fixed |= {name: result.parameters[name] for name in names}
         trials.append(Trial(float(value), result.volume[0], float(result.residual[0])))
         progress(len(trials), len(values))
     return trials

@@ -27,7 +27,6 @@ from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.file_checks import check_file
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import SupportShape
-from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.file_names import PARTIAL, PLAN
 from pfitre_jax.reconstruction.methods import Settings
@@ -36,7 +35,6 @@ from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import LazyVolume, RowBlock, concatenate
 from pfitre_jax.runtime.memory import DoesNotFit
 from pfitre_jax.runtime.processes import ALONE, Team
-from pfitre_jax.runtime.versions import package_versions
 
 #: Free space that is left beside the results.
 SPARE_BYTES = 64 * 2**20
@@ -89,8 +87,8 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Set
             stat = check_file(path, "a scan file and, beside it, its angles").stat()
             identity[name] = f"{Path(path).resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
     identity |= {name: value for name, value in options.items() if value is not None}
-    versions = package_versions() | engine_versions()
-    return jsonable(identity | {"method": settings.method} | settings.record() | {"versions": versions})
+    parameters = {"method": settings.method} | settings.record()
+    return jsonable(identity | parameters | {"versions": settings.versions()})
 
 
 def digest(identity: Mapping[str, Any]) -> str:
@@ -243,6 +241,7 @@ def _load_or_make_plan(
         shape = saved.get("support")
         calibration["support"] = None if shape is None else SupportShape(**shape)
         calibration["iterations"] = saved["iterations"]
+        calibration["selection"] = saved["selection"]
     plan = make_plan(scan, settings, rows.stop - rows.start, chunk=chunk, limit=limit, **calibration)
     if saved is not None and chunk != plan.chunk:
         raise DoesNotFit(
@@ -259,6 +258,7 @@ def _load_or_make_plan(
                 "calibration": values,
                 "support": None if shape is None else dataclasses.asdict(shape),
                 "iterations": plan.settings.iterations,
+                "selection": plan.selection,
                 "chunk": plan.chunk,
             }
         )

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.interfaces import DataTerm, Problem, Solver
 from pfitre_jax.solvers.data_terms import Huber, Poisson, StudentT, WholeViews
+from pfitre_jax.solvers.wrappers.coarse_to_fine import wrap_levels
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 from pfitre_jax.solvers.wrappers.self_calibration import SelfCalibration, correct_detector, detector_errors
 
@@ -78,7 +79,7 @@ class DataModel:
         return None if self.robust is None else ROBUST[self.robust]()
 
     def wrap(self, solver: Solver, scale: float, first_steps: int) -> Solver:
-        """``solver`` with this data model.
+        """``solver`` with this data model, at all levels of a solver that starts from coarser ones.
 
         Args:
             solver: A solver for least squares.
@@ -86,11 +87,17 @@ class DataModel:
             first_steps: Number of steps before robust weights and detector errors are estimated.
         """
         term = self.term(float(scale))
-        if term is not None:
-            solver = Reweighted(solver, term, first_steps)
-        if self.stripes or self.gains:
-            return SelfCalibration(solver, stripes=self.stripes, gains=self.gains, first_steps=first_steps)
-        return solver
+
+        def wrap(inner: Solver) -> Solver:
+            if term is not None:
+                inner = Reweighted(inner, term, first_steps)
+            if self.stripes or self.gains:
+                inner = SelfCalibration(
+                    inner, stripes=self.stripes, gains=self.gains, first_steps=first_steps
+                )
+            return inner
+
+        return wrap_levels(solver, wrap)
 
     def apply(self, problem: Any, image: Array, scale: float | Array) -> Any:
         """``problem`` with the corrected data and the weights for a result.

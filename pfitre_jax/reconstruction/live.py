@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate_slices
 from pfitre_jax.estimation.support import image_support
+from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.slabs import solve_volume
@@ -58,7 +59,8 @@ def refresh(
 
     Args:
         scan: The rows to reconstruct, with these views.
-        settings: Settings of the method.
+        settings: Settings of the method. The support "auto" is the disc that every view sees: comparing
+            supports needs a complete scan.
         previous: Result from fewer views, from which the iteration starts.
         warm_iterations: Iterations from a previous result; by default half of those of the settings.
     """
@@ -77,8 +79,10 @@ def refresh(
         np.pad(np.moveaxis(a, 1, 0).astype(np.float32), ((0, 0), (0, missing), (0, 0)))
         for a in (scan.projections, scan.mask)
     )
-    support = image_support(geometry)
-    images = np.zeros((scan.rows, *support.shape), np.float32) if previous is None else previous.images
+    support = _support(scan, settings, geometry)
+    images = np.zeros((scan.rows, *support.shape), np.float32)
+    if previous is not None:
+        images = support * _resized(previous.images, len(support))
     wedge = Wedge.from_angles(scan.theta_rad)
     arguments = as_arrays((geometry, support, wedge, sinograms, masks, view_weights))
     until = "scale" if settings.needed_parameter == "noise" else settings.needed_parameter
@@ -95,6 +99,20 @@ def refresh(
     images, residual = (np.asarray(a) for a in solve(*inputs))
     seconds = time.perf_counter() - start
     return LiveResult(images, residual, scan.views, iterations, seconds, seconds_calibrate + seconds_solve)
+
+
+def _support(scan: Scan, settings: Settings, geometry: ParallelGeometry) -> Float[np.ndarray, "ny nx"]:
+    if settings.support in ("auto", "disc"):
+        return image_support(geometry)
+    return select_support(scan, settings.support).support.image
+
+
+def _resized(images: Float[np.ndarray, "rows n n"], size: int) -> Float[np.ndarray, "rows size size"]:
+    """Images with ``size`` pixels on a side: an extended support grows or shrinks as views arrive."""
+    change = (size - images.shape[-1]) // 2
+    if change >= 0:
+        return np.pad(images, ((0, 0), (change, change), (change, change)))
+    return images[:, -change:change, -change:change]
 
 
 @functools.partial(jax.jit, static_argnames=("iterations", "tolerance", "joint"))

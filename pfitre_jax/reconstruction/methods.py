@@ -12,12 +12,15 @@ from jaxtyping import Array
 
 from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.estimation.calibrate import Parameter
-from pfitre_jax.estimation.support import Support, SupportKind
+from pfitre_jax.estimation.support import Support, SupportKind, SupportShape
 from pfitre_jax.estimation.support_file import read_support
 from pfitre_jax.interfaces import Prior, Solver
+from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.directional_tv import RATIO
+from pfitre_jax.priors.network import network_engine
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
+from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.admm import ADMM, tv_rho
 from pfitre_jax.solvers.cgls import CGLS
 from pfitre_jax.solvers.fbp import FBP
@@ -130,6 +133,7 @@ class Settings:
         data_model: Weights and corrections of the data.
         support: Sample support, see :func:`pfitre_jax.estimation.select_support`.
         automatic_iterations: Whether held-out views choose the number of iterations.
+        iterations_by_default: Whether the number of iterations is that of the method or of the prior.
     """
 
     method: str
@@ -139,8 +143,9 @@ class Settings:
     rho: float | Literal["auto"] | None = None
     prior: Any = None
     data_model: DataModel = LEAST_SQUARES
-    support: SupportKind | Support = "auto"
+    support: SupportKind | SupportShape | Support = "auto"
     automatic_iterations: bool = False
+    iterations_by_default: bool = False
 
     @classmethod
     def create(
@@ -156,7 +161,7 @@ class Settings:
         photons: float | None = None,
         stripes: bool = False,
         gains: bool = False,
-        support: str | os.PathLike | np.ndarray | Support = "auto",
+        support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
     ) -> Settings:
         """Settings of ``method``: its defaults, replaced by the arguments that are not None.
 
@@ -173,8 +178,8 @@ class Settings:
             photons: See :class:`DataModel`.
             stripes: See :class:`DataModel`.
             gains: See :class:`DataModel`.
-            support: "auto", "disc", "extended"; or an image (n, n), or the path of one, that is not 0 where
-                the sample may be.
+            support: "auto", "disc", "extended"; a shape; or an image (n, n), or the path of one, that is not
+                0 where the sample may be.
 
         Raises:
             ValueError: The method is unknown, does not take a setting, cannot be joint or cannot use the
@@ -212,6 +217,7 @@ class Settings:
             data_model=data_model,
             support=_support(support),
             automatic_iterations=automatic,
+            iterations_by_default="iterations" not in overrides,
             **values,
         )
 
@@ -251,6 +257,11 @@ class Settings:
             rho_value = _required("rho", automatic_rho)
         return dataclasses.replace(self, weight=weight_value, rho=rho_value)
 
+    def versions(self) -> dict[str, str]:
+        """Versions of what the result depends on: packages, and the engine that computes the network."""
+        engine = network_engine(self.prior)
+        return package_versions() | ({} if engine is None else engine_versions(engine))
+
     def record(self) -> dict[str, Any]:
         """The settings by name, as JSON values; a prior by its name and the hash of its weights."""
         values = {name: getattr(self, name) for name in METHODS[self.method].defaults}
@@ -260,6 +271,8 @@ class Settings:
             values["iterations"] = "auto"
         if isinstance(self.support, Support):
             values["support"] = f"{self.support.text} {self.support.sha256[:12]}"
+        elif isinstance(self.support, SupportShape):
+            values["support"] = self.support.text
         elif self.support != "auto":
             values["support"] = self.support
         return values | self.data_model.record()
@@ -338,9 +351,11 @@ def _trained_values(method: str, prior: Prior, overrides: dict[str, Any]) -> dic
     return trained
 
 
-def _support(support: str | os.PathLike | np.ndarray | Support) -> SupportKind | Support:
-    """The kind of support, or the given support, which is read from its file."""
-    if isinstance(support, Support):
+def _support(
+    support: str | os.PathLike | np.ndarray | SupportShape | Support,
+) -> SupportKind | SupportShape | Support:
+    """The kind or shape of support, or the stated support, which is read from its file."""
+    if isinstance(support, (SupportShape, Support)):
         return support
     if isinstance(support, np.ndarray):
         return Support.from_image(support)

@@ -14,14 +14,12 @@ from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibrate
 from pfitre_jax.estimation.iteration_selection import select_iterations
 from pfitre_jax.estimation.support import SupportShape, field_of_view
-from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.prior_check import check_prior
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
-from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import SETTLED, Status
 
 #: Share of truncated views above which the data are probably not line integrals.
@@ -37,6 +35,8 @@ class Plan:
         settings: Settings of the method, without "auto".
         prior: The learned prior, restricted to the field of view; None for a method without one.
         calibration: Calibration of the scan.
+        selection: What was chosen, by whom ("auto", "stated" or "default"), and the errors of the
+            candidates, as JSON values: ``support``; ``iterations``, if the method has any.
         program: Compiled program that solves its rows.
     """
 
@@ -44,6 +44,7 @@ class Plan:
     settings: Settings
     prior: Any
     calibration: Calibration
+    selection: dict[str, Any]
     program: executor.Program
 
     @property
@@ -115,6 +116,7 @@ class Plan:
             residual_sinogram=residual_sinogram,
             support=self.calibration.support > 0,
             support_text=self.calibration.selected_support.support.text,
+            selection=self.selection,
             scale=self.calibration.scale,
             domain_score=check.score,
             chunk=self.chunk,
@@ -126,7 +128,7 @@ class Plan:
             },
             provenance=scan.provenance | self._calibration_texts(),
             device=f"{device.platform}: {device.device_kind}",
-            versions=package_versions() | engine_versions(),
+            versions=settings.versions(),
         )
 
     def _calibration_texts(self) -> dict[str, str]:
@@ -195,6 +197,12 @@ class Plan:
                 f"{change:.1e}, relative (converged: {METHODS[self.settings.method].tolerance:.0e}); "
                 f"use iterations={3 * count}"
             )
+        iterations = self.selection.get("iterations", {})
+        if iterations.get("still_falls"):
+            warnings.append(
+                f"held-out views are still predicted better after {iterations['chosen']} iterations than "
+                f"before; more may help: use iterations={2 * iterations['chosen']}"
+            )
         empty = np.flatnonzero(block.empty)
         if empty.size:
             warnings.append(f"rows {format_ranges(row0 + empty)} have no valid bin; their slices are 0")
@@ -217,6 +225,7 @@ def make_plan(
     tv_weight_source: TVWeightSource | None = None,
     support: SupportShape | None = None,
     iterations: int | None = None,
+    selection: dict[str, Any] | None = None,
     chunk: int | None = None,
     limit: int | None = None,
 ) -> Plan:
@@ -232,6 +241,7 @@ def make_plan(
         tv_weight_source: How it was estimated.
         support: A known shape of the support, in place of the selection for ``settings.support``.
         iterations: A known number of iterations, in place of an automatic one.
+        selection: How the known support and iterations were chosen, see :class:`Plan`.
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
@@ -248,6 +258,7 @@ def make_plan(
         tv_weight=tv_weight,
         tv_weight_source=tv_weight_source,
     )
+    record = {"support": calibration.selected_support.record()}
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
     # Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
     prior, field = settings.prior, field_of_view(scan.geometry())
@@ -255,12 +266,16 @@ def make_plan(
     if prior is not None and side > field:
         prior = Windowed(prior, field, side)
     solver = build(dataclasses.replace(settings, prior=prior), calibration.scale)
+    if "iterations" in METHODS[settings.method].defaults:
+        by = "default" if settings.iterations_by_default else "stated"
+        record["iterations"] = {"by": by, "chosen": settings.iterations}
     if settings.automatic_iterations:
         if iterations is None:
             choice = select_iterations(
                 scan, calibration.problem, solver, calibration.scale, settings.iterations
             )
             iterations = choice.iterations
+            record["iterations"] = choice.record()
             seconds = calibration.seconds_compile + choice.seconds_compile
             calibration = dataclasses.replace(calibration, seconds_compile=seconds)
         settings = dataclasses.replace(settings, iterations=iterations, automatic_iterations=False)
@@ -279,7 +294,7 @@ def make_plan(
         chunk=chunk,
         limit=limit,
     )
-    return Plan(scan, settings, prior, calibration, program)
+    return Plan(scan, settings, prior, calibration, selection or record, program)
 
 
 @jax.jit

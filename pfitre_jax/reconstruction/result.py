@@ -44,7 +44,17 @@ _ARRAYS = (
     "residual_sinogram",
     "support",
 )
-_VALUES = ("support_text", "scale", "domain_score", "chunk", "warnings", "timings", "provenance", "device")
+_VALUES = (
+    "support_text",
+    "selection",
+    "scale",
+    "domain_score",
+    "chunk",
+    "warnings",
+    "timings",
+    "provenance",
+    "device",
+)
 _GEOMETRY = ("center", "roll_deg", "columns", "row0", "raw_rows", "method")
 
 
@@ -82,6 +92,8 @@ class Result:
         residual_sinogram: (views, columns), ``M(A x - y)`` of the middle row.
         support: (ny, nx), whether the image may differ from 0.
         support_text: Description of the support.
+        selection: How support and number of iterations were chosen: for each of them ``by`` ("auto", "stated"
+            or "default"), ``chosen``, and with "auto" the ``errors`` of the candidates.
         scale: Image value that was 1 in the solver, per pixel.
         domain_score: Out-of-distribution score of the result: 1 is exceeded by 5% of the images that the
             prior was evaluated on. None without a prior, or where its card has no reference.
@@ -118,6 +130,7 @@ class Result:
     residual_sinogram: Float[np.ndarray, "views columns"]
     support: Bool[np.ndarray, "ny nx"]
     support_text: str
+    selection: dict[str, Any]
     scale: float
     domain_score: float | None
     chunk: int
@@ -176,6 +189,7 @@ class Result:
             "residual_sinogram": np.full((views, columns), np.nan, np.float32),
             "support": np.ones(volume.shape[1:], bool),
             "support_text": "",
+            "selection": {},
             "scale": float("nan"),
             "domain_score": None,
             "chunk": rows,
@@ -269,6 +283,7 @@ class Result:
             "wedge_center_deg": self.wedge.center_deg,
             "views": self.views,
             "support": {"description": self.support_text, "share": float(self.support.mean())},
+            "selection": self.selection,
             **self.corrections(),
             "scale": self.scale,
             "units": self.units,

@@ -35,6 +35,8 @@ VIEW_RATIO = 2.0
 VIEW_FLOOR = 0.15
 #: Least robust scale of the residual, over the root mean square of the data.
 SMALLEST_SCALE = 1e-3
+#: Noise of a bin over that of the mean of two bins over 2.
+PAIR_NOISE = 2 * math.sqrt(2)
 #: Least value of a bin with signal, over the root mean square of the data.
 SIGNAL_SHARE = 0.1
 
@@ -63,6 +65,10 @@ class Gaussian(DataTerm):
         sigma = jnp.broadcast_to(jnp.asarray(self.sigma, x.dtype), problem.sinogram.shape)
         least = jnp.min(jnp.where(problem.mask > 0, sigma, jnp.inf))
         return jnp.where(problem.mask > 0, least / sigma, 0) ** 2
+
+    def coarser(self) -> Gaussian:
+        """The term for means of pairs of bins over 2."""
+        return Gaussian(_pair_sums(self.sigma, 2) / 4)
 
 
 @jax.tree_util.register_dataclass
@@ -111,6 +117,10 @@ class Poisson(DataTerm):
         measured, expected = (jnp.clip(scale * line, 0, jnp.log(counts)) for line in lines)
         return problem.mask * counts / jnp.max(counts) * _logarithmic_mean(-measured, -expected)
 
+    def coarser(self) -> Poisson:
+        """The term for pairs of bins; their line integrals are divided by twice the scale."""
+        return Poisson(_pair_sums(self.counts, 1), 2 * self.scale)
+
     def _numbers(self, problem: Problem, dtype):
         # A dead bin counts no photons and a hot one too many: masked bins count one.
         counts = jnp.broadcast_to(jnp.asarray(self.counts, dtype), problem.mask.shape)
@@ -150,6 +160,10 @@ class Huber(DataTerm):
         residual = problem.residual(x)
         delta = self._delta(problem, residual)
         return delta / jnp.maximum(jnp.abs(residual), delta)
+
+    def coarser(self) -> Huber:
+        """The term for means of pairs of bins over 2, whose noise is smaller."""
+        return Huber(None if self.delta is None else self.delta / PAIR_NOISE)
 
     def _delta(self, problem, residual):
         if self.delta is None:
@@ -194,6 +208,10 @@ class StudentT(DataTerm):
         residual = problem.residual(x)
         return 1 / (1 + residual**2 / self._squared(problem, residual))
 
+    def coarser(self) -> StudentT:
+        """The term for means of pairs of bins over 2, whose noise is smaller."""
+        return StudentT(None if self.sigma is None else self.sigma / PAIR_NOISE, self.dof)
+
     def _squared(self, problem, residual):
         dtype = residual.dtype
         sigma = robust_scale(problem, residual) if self.sigma is None else jnp.asarray(self.sigma, dtype)
@@ -236,6 +254,10 @@ class WholeViews(DataTerm):
         _, size, most = self._views(problem, x)
         return jnp.where(problem.mask > 0, ((most / jnp.maximum(size, most)) ** 2)[..., None], 0)
 
+    def coarser(self) -> WholeViews:
+        """The term for means of pairs of bins over 2; the residual of a wrong view is alike in both bins."""
+        return WholeViews(None if self.limit is None else self.limit / 2)
+
     def _views(self, problem: Problem, x):
         """``n`` and ``m`` of each view, and ``c``."""
         residual, bins = problem.residual(x), jnp.sum(problem.mask > 0, axis=-1)
@@ -274,6 +296,18 @@ def _mean_square(problem, axis=None):
 def _total(problem, values):
     """``sum_M values / ||A||^2``: (views, columns) -> ()."""
     return jnp.sum(jnp.where(problem.mask > 0, values, 0)) / problem.norm_squared
+
+
+def _pair_sums(values: Any, power: int) -> Any:
+    """``(sum v^power)^(1/power)`` over pairs of columns: (..., columns) -> (..., columns // 2).
+
+    A number, or an array with one column, stands for all columns.
+    """
+    columns = jnp.shape(values)[-1:]
+    if columns in ((), (1,)):
+        return 2 ** (1 / power) * values
+    pairs = jnp.reshape(values[..., : columns[0] // 2 * 2], (*jnp.shape(values)[:-1], columns[0] // 2, 2))
+    return jnp.sum(pairs**power, axis=-1) ** (1 / power)
 
 
 def _logarithmic_mean(a, b):

@@ -140,11 +140,12 @@ class SliceProblem:
     def coarser(self) -> SliceProblem:
         """The problem with bins and pixels of twice the size, see :mod:`pfitre_jax.operators.resolution`.
 
-        All views must be measured (``norm_squared`` is that of all views). The weights become 1.
+        All views must be measured (``norm_squared`` is that of all views).
         """
         A = Projector(binned_geometry(self.A.geometry, 2), half_shape(self.support.shape))
-        sinogram, mask = half_sinogram(self.sinogram, self.mask)
-        return SliceProblem.create(A, sinogram, mask, half_support(self.support), self.wedge)
+        sinogram, mask, weights = half_sinogram(self.sinogram, self.mask, self.weights)
+        coarser = SliceProblem.create(A, sinogram, mask, half_support(self.support), self.wedge)
+        return dataclasses.replace(coarser, weights=weights)
 
 
 def disc_support(A: Projector, dtype: DTypeLike = jnp.float32) -> Float[Array, "ny nx"]:

@@ -16,6 +16,7 @@ from pfitre_jax.interfaces import DataTerm, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.solvers.loop import Differentiate, Solution, check_iterations, run
 from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.solvers.wrappers.coarse_to_fine import wrap_levels
 from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -88,7 +89,7 @@ def solve(
     if x0 is not None and jnp.shape(x0) != A.shape:
         raise ValueError(f"x0 has shape {jnp.shape(x0)}; expected {A.shape} (ny, nx)")
     if data_term is not None:
-        solver = Reweighted(solver, data_term)
+        solver = wrap_levels(solver, lambda inner: Reweighted(inner, data_term))
     wedge = Wedge.from_angles(A.geometry.theta_rad)
     return _solve(solver, A, sinogram, mask, support, wedge, x0, int(iterations), tolerance, differentiate)
 

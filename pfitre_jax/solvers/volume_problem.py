@@ -124,6 +124,8 @@ class VolumeProblem:
         return jnp.sum(a * b, axis=(1, 2), keepdims=True)
 
     def coarser(self) -> VolumeProblem:
-        """The problem with bins and pixels of twice the size; the rows stay. The weights become 1."""
-        sinograms, masks = half_sinogram(self.sinogram, self.mask)
-        return VolumeProblem.create(self.row.coarser(), sinograms, masks)
+        """The problem with bins and pixels of twice the size; the rows stay."""
+        sinograms, masks, weights = half_sinogram(self.sinogram, self.mask, self.weights)
+        return dataclasses.replace(
+            VolumeProblem.create(self.row.coarser(), sinograms, masks), weights=weights
+        )

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pfitre_jax.models.engines import engine_versions
+from pfitre_jax.models.engines import engine_of, engine_versions
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.runtime.versions import package_versions
@@ -64,7 +64,7 @@ def export_weights(
             "machine": platform.platform(),
             "devices": str(jax.devices()[0].device_kind),
             **package_versions(),
-            **engine_versions(),
+            **engine_versions(engine_of(config.network.network, config.network.compute_dtype)),
         },
         "training_scores": scores,
         **trust,

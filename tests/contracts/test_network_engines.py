@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from importlib import util
 from pathlib import Path
 
@@ -17,6 +18,10 @@ import pytest
 
 from pfitre_jax.models import engines, unet
 from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors.network import NetworkPrior, network_engine
+from pfitre_jax.priors.tv import TV
+from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.priors.window import Windowed
 
 NETWORK = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 CONDITION = jnp.array([0.3, -0.5])
@@ -213,7 +218,7 @@ def test_every_network_equals_xla(onednn, monkeypatch, variant):
 def test_is_the_engine_that_is_selected(engine, params):
     text = jax.jit(lambda *at: network(*at)).lower(params, pictures(2), CONDITION).as_text()
     assert ("pfitre_network" in text) == (engine != "xla")
-    assert engines.engine_versions()["network"] == engine
+    assert engines.engine_of("unet", None) == engine
 
 
 def test_follows_parameters_that_change(onednn, params):
@@ -299,7 +304,7 @@ def test_the_compilation_cache_stores_the_program(onednn, params):
 def test_unknown_engine(monkeypatch, engine_name):
     monkeypatch.setenv(engines.VARIABLE, engine_name)
     with pytest.raises(ValueError, match=f"PFITRE_NETWORK is '{engine_name}'; expected one of xla, onednn"):
-        engines.selected()
+        engines.select_engine()
 
 
 @pytest.mark.parametrize(
@@ -317,16 +322,76 @@ def test_chosen_by_itself(monkeypatch, installed, devices, machine, expected):
     monkeypatch.setattr(engines.platform, "machine", lambda: machine)
     monkeypatch.setattr(engines.jax, "device_count", lambda: devices)
     monkeypatch.setattr(engines, "_multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(engines, "_pytorch_error", lambda: None)
+    engines._pytorch_works.cache_clear()
     if jax.default_backend() != "cpu":
         expected = "xla"
-    assert engines.selected() == expected
+    assert engines.select_engine() == expected
 
 
 def test_missing_pytorch(monkeypatch):
     monkeypatch.setenv(engines.VARIABLE, "onednn")
     monkeypatch.setattr(engines.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'pfitre_jax\[cpu\]'"):
-        engines.selected()
+        engines.select_engine()
+
+
+@pytest.fixture(
+    params=[
+        (
+            "raise ImportError('libtorch_cpu.so: undefined symbol')",
+            "ImportError: libtorch_cpu.so: undefined symbol",
+        ),
+        ("raise OSError('libgomp.so.1 is missing')", "OSError: libgomp.so.1 is missing"),
+        ("", "has no torch.backends.mkldnn"),
+    ],
+    ids=["import error", "missing library", "missing symbols"],
+)
+def broken_pytorch(request, monkeypatch, tmp_path):
+    """A package torch that cannot be imported, or lacks what the engine uses; returns why."""
+    from pfitre_jax.models.onednn.network import torch
+
+    content, reason = request.param
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(content + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(engines.metadata, "version", lambda name: "1.0")
+    monkeypatch.setattr(engines, "_is_single_x86", lambda: True)
+    caches = torch, engines._pytorch_works, engines._pytorch_error
+    for function in caches:
+        function.cache_clear()
+    yield reason
+    sys.modules.pop("torch", None)
+    for function in caches:
+        function.cache_clear()
+
+
+def test_a_broken_pytorch_is_replaced_by_xla_with_one_warning(broken_pytorch, monkeypatch, params):
+    monkeypatch.delenv(engines.VARIABLE, raising=False)
+    with pytest.warns(RuntimeWarning, match=f"XLA computes the network.*{broken_pytorch}") as caught:
+        assert engines.select_engine() == "xla"
+        # Again, where the network is computed.
+        text = jax.jit(lambda *at: network(*at)).lower(params, pictures(2), CONDITION).as_text()
+    assert len(caught) == 1 and "pfitre_network" not in text
+    assert engines.engine_of("unet", None) == "xla"
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="needs a CPU")
+def test_a_broken_pytorch_is_an_error_where_onednn_is_asked_for(broken_pytorch, monkeypatch):
+    monkeypatch.setenv(engines.VARIABLE, "onednn")
+    with pytest.raises(ValueError, match=f"PFITRE_NETWORK is onednn.*{broken_pytorch}.*PFITRE_NETWORK=xla"):
+        engines.select_engine()
+
+
+def test_the_engine_belongs_to_priors_with_a_network_that_it_computes(onednn):
+    network = NetworkPrior.create(NETWORK, jax.random.key(0))
+    assert network_engine(network) == "onednn-float32"
+    assert network_engine(UnrolledPrior.create(network, 0.01, 2)) == "onednn-float32"
+    assert network_engine(Windowed(network, 8)) == "onednn-float32"
+    assert network_engine(dataclasses.replace(network, config=UNetConfig(along_rows=True))) == "xla"
+    assert network_engine(TV(1e-3)) is None and network_engine(None) is None
 
 
 def test_other_types_stay_with_xla(onednn):

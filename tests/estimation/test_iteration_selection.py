@@ -14,6 +14,7 @@ from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.estimation.iteration_selection import MAX_ITERATIONS, TOLERANCE, select_iterations
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.sirt import SIRT
 
 DISCS = [(5.0, -4.0, 5.0, 1.0), (-3.0, 3.0, 3.0, 0.5)]
 
@@ -29,18 +30,19 @@ class Shifting(Prior):
         return jnp.roll(v, self.pixels, axis=-1)
 
 
-def chosen(prior, views=slice(None)):
+def chosen(prior, views=slice(None), solver=None):
     theta = THETA[views]
     scan = Scan.create(disc_sinogram(DISCS, theta)[:, None].astype(np.float32), theta, center=CENTER)
     calibration = calibrate(scan, "scale")
-    solver = HQS(prior, 0.05, initial_iterations=5)
+    solver = solver or HQS(prior, 0.05, initial_iterations=5)
     return select_iterations(scan, calibration.problem, solver, calibration.scale, 7)
 
 
 def test_a_prior_that_damages_the_image_is_applied_once():
     choice = chosen(Shifting(3))
     assert choice.iterations == 1
-    assert choice.errors.shape == (MAX_ITERATIONS,) and choice.errors[0] < choice.errors[-1]
+    assert choice.errors.shape == (MAX_ITERATIONS[0],) and choice.errors[0] < choice.errors[-1]
+    assert not choice.still_falls and choice.record()["by"] == "auto"
 
 
 def test_the_first_iteration_of_a_flat_curve_is_chosen():
@@ -48,6 +50,13 @@ def test_the_first_iteration_of_a_flat_curve_is_chosen():
     limit = (1 + TOLERANCE) * choice.errors.min()
     assert choice.errors[choice.iterations - 1] <= limit
     assert np.all(choice.errors[: choice.iterations - 1] > limit)
+
+
+def test_more_iterations_are_tried_while_the_error_falls():
+    """SIRT approaches the image slowly."""
+    choice = chosen(Shifting(0), solver=SIRT())
+    assert len(choice.errors) == MAX_ITERATIONS[1] and choice.iterations > MAX_ITERATIONS[0]
+    assert choice.still_falls == (choice.iterations > 30)
 
 
 def test_a_scan_of_few_views_uses_the_default():

@@ -25,7 +25,8 @@ DISCS = [(4.0, -3.0, 14.0, 0.7)]
 @pytest.mark.parametrize("columns, center", [(64, 31.5), (63, 30.2), (64, 35.0)])
 def test_halved_projections_are_those_of_the_image_in_twice_the_pixel_size(columns, center):
     sinogram = jnp.asarray(disc_sinogram(DISCS, THETA, columns=columns, center=center), jnp.float32)
-    coarse, mask = half_sinogram(sinogram, jnp.ones_like(sinogram))
+    coarse, mask, weights = half_sinogram(sinogram, jnp.ones_like(sinogram))
+    np.testing.assert_array_equal(weights, 1)
     geometry = binned_geometry(ParallelGeometry.create(THETA, columns, center), 2)
     assert coarse.shape == mask.shape == (len(THETA), columns // 2) and geometry.columns == columns // 2
     x, y, radius, value = DISCS[0]
@@ -34,9 +35,22 @@ def test_halved_projections_are_those_of_the_image_in_twice_the_pixel_size(colum
     assert np.linalg.norm(predicted - coarse) < 0.03 * np.linalg.norm(coarse)
 
 
-def test_a_pair_is_valid_if_both_bins_are():
-    mask = jnp.ones((2, 6)).at[0, 3].set(0)
-    np.testing.assert_array_equal(half_sinogram(mask, mask)[1], [[1, 0, 1], [1, 1, 1]])
+def test_the_valid_bin_of_a_pair_counts_half():
+    mask = jnp.ones((2, 6)).at[0, 3].set(0).at[1, :2].set(0)
+    sinogram = jnp.where(mask > 0, 4.0, 99.0)
+    values, valid, weights = half_sinogram(sinogram, mask)
+    np.testing.assert_array_equal(valid, [[1, 1, 1], [0, 1, 1]])
+    np.testing.assert_array_equal(weights, [[1, 0.5, 1], [0, 1, 1]])
+    np.testing.assert_array_equal(valid * values, 2 * valid)
+
+
+def test_a_pair_is_the_weighted_mean_of_its_bins():
+    values, valid, weights = half_sinogram(
+        jnp.array([[2.0, 6.0, 3.0, 5.0]]), jnp.ones((1, 4)), jnp.array([[0.75, 0.25, 0.0, 0.0]])
+    )
+    np.testing.assert_allclose(values, [[1.5, 2.0]])
+    np.testing.assert_allclose(weights, [[0.5, 0.0]])
+    np.testing.assert_array_equal(valid, 1)
 
 
 @pytest.mark.parametrize("size", [8, 9, 10, 11])

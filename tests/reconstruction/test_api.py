@@ -15,6 +15,7 @@ import pfitre_jax as pf
 from pfitre_jax.cli.errors import in_options
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
+from pfitre_jax.estimation import support_selection
 from pfitre_jax.interfaces import Card, Prior, PriorInfo
 from pfitre_jax.reconstruction import api
 
@@ -160,13 +161,32 @@ def test_center_trials_equal_reconstructions_with_their_values(scan):
     assert not np.allclose(tiles[0].image, tiles[1].image, atol=0.05)
 
 
+def test_trials_have_one_support(scan, monkeypatch):
+    calls = []
+    select = support_selection._prediction_errors
+    monkeypatch.setattr(support_selection, "_prediction_errors", lambda *at: calls.append(1) or select(*at))
+    api.try_values(scan, "center", [CENTER - 1, CENTER, CENTER + 1], row=1)
+    assert len(calls) == 1
+
+
+def test_the_summary_states_how_support_and_iterations_were_chosen(scan):
+    summary = pf.reconstruct(scan, "cgls", rows=slice(0, 1), iterations=3).summary()["selection"]
+    assert summary["iterations"] == {"by": "stated", "chosen": 3}
+    support = summary["support"]
+    assert support["by"] == "auto" and support["chosen"] in support["errors"]
+    assert support["errors"][support["chosen"]] <= 1.005 * min(support["errors"].values())
+    summary = pf.reconstruct(scan, "fbp", rows=slice(0, 1), support="disc").summary()["selection"]
+    assert summary == {"support": {"by": "stated", "chosen": "disc of the field of view", "errors": {}}}
+
+
 def test_roll_trials_equal_reconstructions_of_the_corrected_scan(scan):
     from pfitre_jax.data.roll import correct_roll
 
     values = [-6.0, 0.0, 6.0]
     tiles = api.try_values(scan, "roll", values, row=1)
+    support = support_selection.select_support(scan).support.shape
     for tile, value in zip(tiles, values, strict=True):
-        expected = pf.reconstruct(correct_roll(scan, value), "cgls", rows=slice(1, 2))
+        expected = pf.reconstruct(correct_roll(scan, value), "cgls", rows=slice(1, 2), support=support)
         assert tile.value == value
         np.testing.assert_allclose(tile.image, expected.volume[0], atol=0.02)
     assert min(tiles, key=lambda tile: tile.residual).value == 0.0

@@ -46,6 +46,18 @@ def test_a_refresh_reconstructs_the_views_so_far():
         assert image.sum() == pytest.approx(truth.sum(), rel=0.03)
 
 
+def test_the_support_may_be_stated():
+    """An image that is wider than the detector, and one that shrinks when views show less of the sample."""
+    scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)
+    mask = np.zeros((COLUMNS + 4, COLUMNS + 4))
+    mask[8:30, 6:33] = 1
+    stated = live.refresh(scan, methods.Settings.create("cgls", support=mask))
+    assert stated.images.shape[1:] == mask.shape
+    assert np.all(stated.images[:, mask == 0] == 0) and np.all(stated.images.any(axis=0)[mask > 0])
+    warm = live.refresh(scan, SETTINGS, stated)
+    assert warm.images.shape[1:] == (COLUMNS, COLUMNS) and np.all(np.isfinite(warm.images))
+
+
 def test_the_tv_weight_is_estimated_from_the_views_so_far():
     """On noisy data the automatic weight is better than none."""
     stack = disc_stack(DISCS)

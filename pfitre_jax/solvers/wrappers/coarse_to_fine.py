@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,7 +28,8 @@ class CoarseToFine(Solver[Any]):
     The initial image is replaced; use ``solver`` itself to start from a given image.
 
     Attributes:
-        solver: The :class:`pfitre_jax.interfaces.Solver`, used at all levels.
+        solver: The :class:`pfitre_jax.interfaces.Solver`, used at all levels. Wrappers that weight or correct
+            the data belong inside, see :func:`wrap_levels`.
         iterations: Iterations at the coarsest level, and at the levels between it and the finest.
         fewest_columns: Fewest detector columns of a level.
 
@@ -39,14 +41,24 @@ class CoarseToFine(Solver[Any]):
     iterations: tuple[int, int] = dataclasses.field(default=(10, 5), metadata={"static": True})
     fewest_columns: int = dataclasses.field(default=64, metadata={"static": True})
 
+    def has_coarser_level(self, problem: Problem) -> bool:
+        """Whether the problem has enough columns for a coarser level."""
+        return problem.sinogram.shape[-1] // 2 >= self.fewest_columns
+
     def init(self, problem: Problem, x0: Array) -> tuple[Iterate, Any]:
         columns = problem.sinogram.shape[-1]
-        if columns // 2 >= self.fewest_columns:
+        if self.has_coarser_level(problem):
             fine, (coarsest, between) = (x0.shape[-2], x0.shape[-1]), self.iterations
             blank = jnp.zeros((*x0.shape[:-2], *half_shape(fine)), x0.dtype)
             iterations = between if columns // 4 >= self.fewest_columns else coarsest
             # The differentiable form of the loop does not cost more time in the forward direction.
-            coarse = run(self, problem.coarser(), blank, iterations=iterations, differentiate="checkpoint")
+            coarse = run(
+                dataclasses.replace(self, solver=self.solver.coarser()),
+                problem.coarser(),
+                blank,
+                iterations=iterations,
+                differentiate="checkpoint",
+            )
             x0 = problem.support * double_resolution(coarse.value, fine)
         return self.solver.init(problem, x0)
 
@@ -58,3 +70,10 @@ class CoarseToFine(Solver[Any]):
 
     def proposal(self, iterate: Iterate, state: Any) -> Array:
         return self.solver.proposal(iterate, state)
+
+
+def wrap_levels(solver: Solver, wrap: Callable[[Solver], Solver]) -> Solver:
+    """``wrap(solver)``; inside :class:`CoarseToFine`, so that every level has the weights and corrections."""
+    if isinstance(solver, CoarseToFine):
+        return dataclasses.replace(solver, solver=wrap(solver.solver))
+    return wrap(solver)

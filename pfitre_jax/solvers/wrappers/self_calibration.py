@@ -78,6 +78,10 @@ class SelfCalibration(Solver[SelfCalibrationState]):
     def proposal(self, iterate: Iterate, state: SelfCalibrationState) -> Array:
         return self.solver.proposal(self._with_inner_residual(iterate, state), state.inner)
 
+    def coarser(self) -> SelfCalibration:
+        """The wrapper for bins and pixels of twice the size."""
+        return dataclasses.replace(self, solver=self.solver.coarser())
+
     def _wrap(self, problem, corrected, iterate, inner, steps):
         # A x is the same in both residuals.
         residual = iterate.residual + problem.mask * (corrected.sinogram - problem.sinogram)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +13,13 @@ from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
+from pfitre_jax.solvers.data_terms import Gaussian, Poisson, StudentT, WholeViews
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
-from pfitre_jax.solvers.wrappers.coarse_to_fine import CoarseToFine
+from pfitre_jax.solvers.wrappers.coarse_to_fine import CoarseToFine, wrap_levels
+from pfitre_jax.solvers.wrappers.reweighted import Reweighted
 
 N = 48
 THETA = np.deg2rad(np.arange(-45, 45, 6.0))
@@ -83,6 +87,52 @@ def test_every_row_of_a_volume_starts_as_its_slice_does():
     np.testing.assert_allclose(whole, each, rtol=1e-6)
     together = jax.jit(solver.init)(volume, jnp.zeros((2, N, N)))[0].x
     assert together.shape == (2, N, N) and np.all(np.isfinite(together))
+
+
+def damaged(kind):
+    """The problem with 4% of wrong bins, or with columns that are wrong in all views or masked."""
+    p = problem()
+    if kind == "outliers":
+        wrong = jax.random.bernoulli(jax.random.key(0), 0.04, p.sinogram.shape)
+        return dataclasses.replace(p, sinogram=p.sinogram + wrong * 2 * jnp.max(p.sinogram))
+    columns = jnp.array([9, 20, 29, 30])
+    if kind == "dead columns":
+        return dataclasses.replace(p, sinogram=p.sinogram.at[:, columns].set(0))
+    return p.with_sinogram(p.sinogram, p.mask.at[:, columns].set(0))
+
+
+@pytest.mark.parametrize("kind", ["outliers", "dead columns", "masked columns"])
+def test_all_levels_use_the_robust_weights(kind):
+    """The robust result from a coarse start is closer to the truth than that without."""
+    p, truth = damaged(kind), image()
+    loop = HQS(TV(4e-4, iterations=10), 0.02, initial_iterations=3)
+    robust = lambda solver: wrap_levels(solver, lambda inner: Reweighted(inner, StudentT()))  # noqa: E731
+    solve = jax.jit(lambda s, p: run(s, p, jnp.zeros((N, N)), iterations=5).value)
+    error = lambda solver: float(jnp.linalg.norm(solve(robust(solver), p) - truth))  # noqa: E731
+    coarse = CoarseToFine(loop, fewest_columns=12)
+    assert isinstance(robust(coarse), CoarseToFine)
+    assert error(coarse) < 0.9 * error(loop)
+
+
+def test_a_data_term_keeps_its_meaning_at_a_coarser_level():
+    """Weights of the coarse term are those of the fine term where both bins of a pair are alike."""
+    p = problem()
+    p = dataclasses.replace(p, sinogram=jnp.repeat(p.sinogram[:, ::2], 2, axis=1))
+    blank = jnp.zeros((N, N))
+    coarse, scale = p.coarser(), 0.05
+    poisson = Poisson(1e3, scale)
+    fine = poisson.weights(p, blank)[:, ::2]
+    np.testing.assert_allclose(
+        poisson.coarser().weights(coarse, jnp.zeros((N // 2, N // 2))), fine, rtol=1e-5
+    )
+    sigma = jnp.repeat(jnp.linspace(1, 3, N // 2), 2)[None] * jnp.ones((len(THETA), 1))
+    fine = Gaussian(sigma).weights(p, blank)[:, ::2]
+    np.testing.assert_allclose(Gaussian(sigma).coarser().weights(coarse, blank), fine, rtol=1e-5)
+    fine = WholeViews(4.0).weights(p, blank)[:, ::2]
+    assert float(fine.min()) < 1
+    np.testing.assert_allclose(
+        WholeViews(4.0).coarser().weights(coarse, jnp.zeros((N // 2, N // 2))), fine, rtol=1e-5
+    )
 
 
 def test_it_is_differentiable():
