@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pfitre_jax.data.checks import check_angles, check_shape, check_stack
+from pfitre_jax.data.frames import combine_frames
 
 #: Kinds of data: detector counts with flat and dark frames, transmission p/p0, line integrals.
 KINDS = ("counts", "transmission", "absorption")
@@ -74,8 +75,9 @@ class RawScan:
         Args:
             projections: (views, rows, columns), an array or a :class:`LazyStack`.
             theta_rad: (views,), radians.
-            kind: One of :data:`KINDS`; None for counts if there is a flat, else absorption.
-            flat: (rows, columns), or frames (n, rows, columns) that are averaged.
+            kind: One of :data:`KINDS`; None for counts if there is a flat or a dark, else absorption.
+            flat: (rows, columns), or frames (n, rows, columns), see
+                :func:`pfitre_jax.data.frames.combine_frames`.
             dark: As ``flat``.
             center: Detector index of the rotation axis.
             provenance: File, format and origin of the angles, in words.
@@ -90,12 +92,12 @@ class RawScan:
         else:
             projections = check_stack(projections)
         if kind is None:
-            kind = "absorption" if flat is None else "counts"
+            kind = "absorption" if flat is None and dark is None else "counts"
         if kind not in KINDS:
             raise ValueError(f"the data kind is {kind!r}; expected one of {', '.join(KINDS)}")
         if kind == "counts":
-            flat = _mean_frame(flat, projections.shape[1:], "flat")
-            dark = _mean_frame(dark, projections.shape[1:], "dark")
+            flat, dark, notes = combine_frames(flat, dark, projections.shape[1:])
+            warnings = [*warnings, *notes]
         else:
             flat = dark = None
         provenance = {**(provenance or {}), "data": kind}
@@ -114,27 +116,3 @@ class RawScan:
         projections = stack.read(rows) if isinstance(stack, LazyStack) else stack[:, rows]
         flat, dark = (None if frame is None else frame[rows] for frame in (self.flat, self.dark))
         return dataclasses.replace(self, projections=projections, flat=flat, dark=dark)
-
-
-def _mean_frame(frames, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Mean (rows, columns) of flat or dark frames."""
-    if frames is None:
-        raise ValueError(
-            f"the data are counts but there is no {name} frame; counts need flat and dark "
-            "(a dark of zeros if the detector has none): add it, or give 'transmission' or 'absorption' as "
-            "the data kind"
-        )
-    frames = np.asarray(frames)
-    if frames.dtype.kind not in "fiub":
-        raise ValueError(f"the {name} is of type {frames.dtype}; expected real numbers")
-    frames = frames.astype(float)
-    if frames.ndim == 3 and len(frames):
-        frames = frames.mean(axis=0)
-    if frames.shape != shape:
-        raise ValueError(
-            f"the {name} has shape {frames.shape}; expected {shape} (rows, columns) as the "
-            "projections, or a stack of such frames"
-        )
-    if not np.all(np.isfinite(frames)):
-        raise ValueError(f"the {name} holds NaN or infinity; expected finite values: correct the file")
-    return frames

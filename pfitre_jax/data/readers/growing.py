@@ -61,9 +61,7 @@ class GrowingScan:
                     f"{data.shape}; expected rows of a stack (views, rows, columns)"
                 )
             projections = data[:views, rows]
-            flat, dark = (
-                None if name not in file else np.mean(file[name][:, rows], axis=0) for name in (FLAT, DARK)
-            )
+            flat, dark = (None if name not in file else file[name][:, rows] for name in (FLAT, DARK))
             unit = angle_unit(theta) or "deg"
             angles = np.asarray(theta[:views], float)
         provenance = {"file": str(self.path), "format": "DXchange, growing", "angles": f"/{THETA}"}
