@@ -237,6 +237,12 @@ residual = np.asarray(solution.stats["residual"])
 assert np.all(np.diff(residual) < 0) and residual[-1] < 0.2
 assert result.method == "landweber" and result.residual[0] < 0.2
 """,
+    "add/scene.md": """
+import numpy as np
+image, mixed = np.asarray(image), np.asarray(mixed)
+assert image.shape == (64, 64) and 0 <= image.min() and 0.3 < image.max() <= 1
+assert SceneMixture().shells == 0 and mixed.shape == (2, 64, 64) and np.abs(mixed[0] - mixed[1]).max() > 0.1
+""",
     "add/artifact.md": """
 import numpy as np
 from pfitre_jax.evaluation.cells import artifact_strengths

@@ -117,7 +117,9 @@ def simulate(
 
     with computation():
         [path] = write_files(out.parent, {out.name: write})
-    print_line(f"{views} views x {rows} rows x {columns} columns, center {scan.center:.2f}\n{path}")
+    print_line(
+        f"{len(scan.theta_rad)} views x {rows} rows x {columns} columns, center {scan.center:.2f}\n{path}"
+    )
 
 
 def _write_gallery(folder: Path, columns: int, views: int, seed: int) -> None:

@@ -15,6 +15,13 @@ from pfitre_jax.twin.artifacts.artifact import Artifact, Exposure, Range, Stage
 from pfitre_jax.twin.artifacts.registry import ARTIFACTS, CLEAN_NUMBER
 from pfitre_jax.twin.projection import project_absorbed, project_finely
 
+#: Largest ratio of the last to the first spacing of views whose spacings are in geometric progression.
+SPACING_RATIO = 5.0
+#: Smallest spacing of views at random angles, relative to the mean spacing.
+_SMALLEST_SPACING = 0.15
+# Number that the key of the view angles is derived from, above those of the keys from the split.
+_VIEWS_NUMBER = 100
+
 
 @dataclasses.dataclass(frozen=True)
 @add_fields(
@@ -30,6 +37,8 @@ class Instrument:
         core_share: See ``core_deg``.
         center: Largest distance of the (known) rotation centre from the middle of the detector, share of the
             columns.
+        uneven_share: Share of the scans whose views are not evenly spaced: jittered by up to half a spacing,
+            at random angles, or with spacings in geometric progression, equally likely.
         clean_share: Share of the scans without artifacts except noise.
         probability: Probability of each artifact in each of the other scans. Its strength is uniform in its
             range; the noise is log-uniform and occurs in every scan.
@@ -39,6 +48,7 @@ class Instrument:
     core_deg: Range = (80.0, 110.0)
     core_share: float = 0.5
     center: float = 0.02
+    uneven_share: float = 0.0
     clean_share: float = 0.0
     probability: float = 0.5
 
@@ -58,7 +68,7 @@ class Instrument:
             artifact.check(self.range_of(artifact))
         if self.missing_deg[1] >= 180:
             raise ValueError(f"missing_deg goes up to {self.missing_deg[1]:g}; expected less than 180")
-        for name in ("core_share", "clean_share", "probability"):
+        for name in ("core_share", "uneven_share", "clean_share", "probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
 
@@ -89,14 +99,43 @@ def quiet_instrument(**ranges: Any) -> Instrument:
 def draw_geometry(
     key: Array, instrument: Instrument, views: int, columns: int
 ) -> tuple[ParallelGeometry, Wedge]:
-    """Draws evenly spaced views around a missing wedge of random width and orientation."""
+    """Draws views around a missing wedge of random width and orientation."""
     k_width, k_core, k_which, k_orientation, k_center = jax.random.split(key, 5)
     wide = jax.random.uniform(k_width, minval=instrument.missing_deg[0], maxval=instrument.missing_deg[1])
     core = jax.random.uniform(k_core, minval=instrument.core_deg[0], maxval=instrument.core_deg[1])
     missing = jnp.where(jax.random.uniform(k_which) < instrument.core_share, core, wide)
     orientation = jax.random.uniform(k_orientation, maxval=jnp.pi)
     offset = jax.random.uniform(k_center, minval=-1, maxval=1) * instrument.center * columns
-    return limited_angle_geometry(jnp.deg2rad(missing), orientation, views, columns, offset)
+    positions = None
+    if instrument.uneven_share > 0:
+        positions = draw_positions(jax.random.fold_in(key, _VIEWS_NUMBER), instrument.uneven_share, views)
+    return limited_angle_geometry(jnp.deg2rad(missing), orientation, views, columns, offset, positions)
+
+
+def draw_positions(key: Array, uneven_share: float, views: int) -> Float[Array, " views"]:
+    """Draws where the views lie in the measured range, ascending, in (0, 1).
+
+    The range is divided into one interval for each view. With the probability ``1 - uneven_share`` the
+    intervals are equal and the views lie in their middles. Otherwise the intervals are equal and the views
+    lie anywhere in them, or the intervals have exponentially distributed widths, as between random angles,
+    or their widths form a geometric progression (:data:`SPACING_RATIO`).
+
+    Args:
+        key: Random key.
+        uneven_share: Probability that the views are not evenly spaced.
+        views: Number of views.
+    """
+    k_even, k_kind, k_jitter, k_random, k_ratio = jax.random.split(key, 5)
+    kind = jnp.where(
+        jax.random.uniform(k_even) < uneven_share, jax.random.randint(k_kind, (), 0, 3), jnp.asarray(3)
+    )
+    jitter = 0.95 * (jax.random.uniform(k_jitter, (views,)) - 0.5)
+    gaps = _SMALLEST_SPACING + jax.random.exponential(k_random, (views,))
+    ratio = jax.random.uniform(k_ratio, minval=-1, maxval=1) * jnp.log(SPACING_RATIO)
+    progression = jnp.exp(ratio * jnp.linspace(0.0, 1.0, views))
+    widths = jnp.select([kind == 1, kind == 2], [gaps, progression], jnp.ones(views))
+    widths = widths / jnp.sum(widths)
+    return jnp.cumsum(widths) - widths * (0.5 - jnp.where(kind == 0, jitter, 0.0))
 
 
 def limited_angle_geometry(
@@ -105,8 +144,9 @@ def limited_angle_geometry(
     views: int,
     columns: int,
     center_offset: Array | float = 0.0,
+    positions: Float[Array, " views"] | None = None,
 ) -> tuple[ParallelGeometry, Wedge]:
-    """Evenly spaced views outside a missing wedge.
+    """Views outside a missing wedge, evenly spaced unless ``positions`` are given.
 
     Angles are the middles of equal intervals, so that the gap less one spacing is the missing width.
 
@@ -116,9 +156,13 @@ def limited_angle_geometry(
         views: Number of views.
         columns: Number of detector columns.
         center_offset: (), distance of the rotation centre from the middle of the detector, bins.
+        positions: (views,), where the views lie in the measured range, ascending, in (0, 1).
     """
     measured = jnp.pi - missing_rad
-    theta = orientation_rad + missing_rad / 2 + (jnp.arange(views) + 0.5) * measured / views
+    if positions is None:
+        theta = orientation_rad + missing_rad / 2 + (jnp.arange(views) + 0.5) * measured / views
+    else:
+        theta = orientation_rad + missing_rad / 2 + positions * measured
     center = (columns - 1) / 2 + jnp.asarray(center_offset, theta.dtype)
     geometry = ParallelGeometry(theta, center, jnp.zeros_like(theta), columns)
     return geometry, Wedge(jnp.asarray(orientation_rad, theta.dtype), jnp.asarray(missing_rad, theta.dtype))

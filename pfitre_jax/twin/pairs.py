@@ -15,6 +15,7 @@ from pfitre_jax.interfaces import Iterate, Prior, Solver
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.solvers.hqs import HQS, HQSState
+from pfitre_jax.solvers.parameters.tv_weight import tv_weight_from_noise, unclipped_rho
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.solvers.volume_problem import VolumeProblem
 from pfitre_jax.solvers.wrappers.coarse_to_fine import CoarseToFine
@@ -75,6 +76,10 @@ class PairSettings:
         size: Number of pixels and bins.
         slices: Number of slices in a scan.
         rho: Range of the prior strength, log-uniform.
+        rho_jitter: Largest factor between the prior strength and the noise law
+            :func:`pfitre_jax.solvers.parameters.tv_weight.unclipped_rho` of the true noise, log-uniform
+            either way. Both the law and the result are clipped to ``rho``. 0: the prior strength does not
+            depend on the noise.
         cg_iterations: Conjugate gradient iterations in each data step.
         distinct: Number of distinct scenes, which are then drawn repeatedly; 0 for no limit.
         volume: Whether the slices are the rows of one volume with cubic voxels; the scenes are then those of
@@ -87,6 +92,14 @@ class PairSettings:
     cg_iterations: int = 5
     distinct: int = 0
     volume: bool = False
+    rho_jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rho_jitter != 0 and not 1 <= self.rho_jitter < float("inf"):
+            raise ValueError(
+                f"rho_jitter is {self.rho_jitter:g}; expected a factor of at least 1, or 0 for a prior "
+                "strength that does not depend on the noise"
+            )
 
 
 def draw_training_scenes(
@@ -171,7 +184,7 @@ def start_batch(
     estimates = estimate_parameters(problem, sinograms, until="scale", scale_iterations=SCALE_ITERATIONS)
     scale = estimates.scale * jitter
     sinograms, truth = sinograms / scale, truth / scale
-    rho = jnp.exp(jax.random.uniform(k_rho, minval=jnp.log(settings.rho[0]), maxval=jnp.log(settings.rho[1])))
+    rho = _draw_rho(k_rho, settings, problem, sinograms, noise)
     # The first data step of the loop does not use its prior.
     prior = Nonnegative() if coarse_prior is None else coarse_prior
     loop: Solver = HQS(prior, rho, settings.cg_iterations, initial_iterations=initial_iterations)
@@ -179,6 +192,33 @@ def start_batch(
         loop = CoarseToFine(loop, fewest_columns=settings.size // 2)
     iterate, state = _each(problem, sinograms, settings.volume, loop.init, jnp.zeros_like(truth))
     return Batch(problem, sinograms, truth, noise, iterate, state, rho, jnp.array(0), settings.volume)
+
+
+def _draw_rho(
+    key: Array,
+    settings: PairSettings,
+    problem: SliceProblem,
+    sinograms: Float[Array, "slices views columns"],
+    noise: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Draws the prior strength of a scan, see :class:`PairSettings`.
+
+    Args:
+        key: Random key.
+        settings: Settings of the pairs.
+        problem: The geometry and the mask.
+        sinograms: (slices, views, columns), line integrals divided by the scale.
+        noise: (), standard deviation of the noise, relative to the maximum of each sinogram.
+    """
+    low, high = settings.rho
+    if not settings.rho_jitter:
+        return jnp.exp(jax.random.uniform(key, minval=jnp.log(low), maxval=jnp.log(high)))
+    # The estimate of a scan's noise that reconstructions use is a median, too.
+    sigma = noise * jnp.median(jnp.max(sinograms, axis=(1, 2)))
+    # The law alone is far below the range where there is little noise: the jitter starts within it.
+    law = jnp.clip(unclipped_rho(tv_weight_from_noise(problem, sigma, smallest=0.0)), low, high)
+    factor = jnp.exp(jax.random.uniform(key, minval=-1, maxval=1) * jnp.log(settings.rho_jitter))
+    return jnp.clip(law * factor, low, high)
 
 
 def _each(

@@ -19,7 +19,8 @@ class SimulatedScan:
     """A simulated scan.
 
     Attributes:
-        projections: (views, rows, columns), float32, line integrals in bins, 0 where a bin is missing.
+        projections: (views, rows, columns), float32, line integrals in bins, 0 where a bin is missing. Views
+            without valid bins are left out.
         theta_rad: (views,), view angles without the errors of the instrument, radians.
         center: Detector index of the rotation axis, without the error of the instrument.
         truth: (rows, ny, nx), float32 in [0, 1].
@@ -80,9 +81,10 @@ def simulate_scan(
     geometry, _ = draw_geometry(k_geometry, instrument, views, columns)
     scan = jax.jit(measure, static_argnums=(1, 4))(k_measure, instrument, geometry, fine, volume)
     truth = jax.vmap(bin_down)(fine)
+    measured = np.any(np.asarray(scan.mask) > 0, axis=1)
     return SimulatedScan(
-        np.moveaxis(np.asarray(scan.sinograms, np.float32), 0, 1),
-        np.asarray(geometry.theta_rad, float),
+        np.moveaxis(np.asarray(scan.sinograms, np.float32), 0, 1)[measured],
+        np.asarray(geometry.theta_rad, float)[measured],
         float(geometry.center),
         np.asarray(truth, np.float32),
     )

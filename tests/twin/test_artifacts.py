@@ -16,6 +16,7 @@ from pfitre_jax.twin.artifacts import (
     detector,
     intensity,
     line_shifts,
+    missing_views,
     noise,
     row_motion,
     truncation,
@@ -213,6 +214,19 @@ def test_dead_columns_are_dark_and_hot_columns_bright():
     np.testing.assert_array_equal(hot[..., ~full], clean[..., ~full])
 
 
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_missing_views_are_single_or_in_a_run_and_never_the_ends(share):
+    views, count = 42, 300
+    keys = jax.random.split(jax.random.key(0), count)
+    measured = np.asarray(jax.jit(jax.vmap(lambda key: missing_views.draw_missing(key, views, share)))(keys))
+    assert set(np.unique(measured)) == {0, 1} and np.all(measured[:, [0, -1]] == 1)
+    missing = 1 - measured[:, 1:-1]
+    assert missing.mean() == pytest.approx(share, abs=5 * (share * (1 - share) / (count * 40)) ** 0.5)
+    # A run begins once.
+    begins = (np.diff(np.pad(missing, ((0, 0), (1, 0)))) == 1).sum(axis=1)
+    assert np.mean(begins == 1) == pytest.approx(0.5, abs=0.15)
+
+
 def test_zingers_are_rare_and_bright():
     clean = smooth(views=200, columns=200)
     added = np.asarray(detector.add_zingers(KEY, clean, 0.01) - clean)
@@ -257,7 +271,7 @@ def test_strength_zero_changes_nothing(artifact_of_strength_0):
 
 def test_numbers_and_names_are_unique():
     """Two artifacts with one number would draw the same random numbers."""
-    with pytest.raises(ValueError, match="expected a number for each, such as 22 for a new one"):
+    with pytest.raises(ValueError, match="expected a number for each, such as 23 for a new one"):
         _by_stage([*ARTIFACTS.values(), dataclasses.replace(noise.NOISE, name="other")])
     for name, artifact in ARTIFACTS.items():
         assert name == artifact.name

@@ -83,6 +83,42 @@ def test_drawn_geometries_fill_their_ranges():
         np.testing.assert_allclose(Wedge.from_angles(theta).width_rad, one, atol=1e-5)
 
 
+@pytest.mark.parametrize("views", [24, 180])
+def test_uneven_views_are_sorted_within_the_measured_range(views):
+    ranges = Instrument(missing_deg=(20.0, 140.0), core_share=0.0, uneven_share=1.0)
+    even = dataclasses.replace(ranges, uneven_share=0.0)
+
+    def draw(instrument, keys):
+        return jax.jit(jax.vmap(lambda key: twin.draw_geometry(key, instrument, views, COLUMNS)))(keys)
+
+    keys = jax.random.split(jax.random.key(4), 60)
+    geometry, wedge = draw(ranges, keys)
+    reference, same = draw(even, keys)
+    # Wedge and centre do not depend on the spacing.
+    np.testing.assert_allclose(wedge.width_rad, same.width_rad, atol=1e-6)
+    np.testing.assert_allclose(wedge.center_rad, same.center_rad, atol=1e-6)
+    np.testing.assert_allclose(geometry.center, reference.center, atol=1e-5)
+    theta, half = np.asarray(geometry.theta_rad), np.asarray(wedge.width_rad)[:, None] / 2
+    begin = np.asarray(wedge.center_rad)[:, None] + half
+    assert np.all(theta > begin) and np.all(theta < begin + np.pi - 2 * half)
+    steps = np.diff(theta, axis=1)
+    assert steps.min() > 0
+    spread = steps.std(axis=1) / steps.mean(axis=1)
+    assert np.median(spread) > 0.15 and spread.min() > 0.001
+    # Jittered views (relative spread 0.39), random ones (0.87 less the least spacing) and progressions.
+    ratio = steps[:, -1] / steps[:, 0]
+    monotone = np.all(np.diff(steps, n=1, axis=1) * np.sign(np.log(ratio))[:, None] > -1e-5, axis=1)
+    assert 0.1 < monotone.mean() < 0.6
+    assert ratio[monotone].max() < twin.SPACING_RATIO and ratio[monotone].min() > 1 / twin.SPACING_RATIO
+
+
+def test_the_given_share_of_scans_is_uneven():
+    keys = jax.random.split(jax.random.key(1), 400)
+    positions = np.asarray(jax.jit(jax.vmap(lambda key: twin.draw_positions(key, 0.25, 12)))(keys))
+    even = np.all(np.abs(positions - (np.arange(12) + 0.5) / 12) < 1e-5, axis=1)
+    assert np.mean(~even) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 400) ** 0.5)
+
+
 # --- a scan
 
 
@@ -162,7 +198,9 @@ def test_every_artifact_reaches_the_data(fine, name):
     assert np.all(np.isfinite(after.sinograms))
     gap = np.linalg.norm(after.sinograms - before.sinograms) / np.linalg.norm(clean.sinograms)
     assert gap > 0.01
-    assert (name in ("truncation", "dead")) == bool(np.any(np.asarray(after.mask) != np.asarray(before.mask)))
+    assert (name in ("truncation", "dead", "missing_views")) == bool(
+        np.any(np.asarray(after.mask) != np.asarray(before.mask))
+    )
     never = dataclasses.replace(quiet, **narrow, **{name: (strength, strength)}, probability=0.0)
     if not narrow:
         np.testing.assert_allclose(
@@ -248,6 +286,8 @@ def test_artifacts_of_rows_are_refused_for_independent_slices(fine, name):
         ({"gain": (0.1, 0.05)}, r"gain is \(0.1, 0.05\); expected 0 <= low <= high"),
         ({"noise": (0.0, 0.1)}, r"noise is \(0, 0.1\), drawn log-uniform"),
         ({"missing_deg": (30.0, 180.0)}, "up to 180; expected less than 180"),
+        ({"uneven_share": -0.1}, "uneven_share is -0.1; expected 0 to 1"),
+        ({"missing_views": (0.0, 0.95)}, "missing_views goes up to 0.95; expected at most 0.9"),
         ({"probability": 1.5}, "probability is 1.5; expected 0 to 1"),
     ],
 )
@@ -289,3 +329,11 @@ def test_the_given_share_of_scans_is_clean(fine):
     clean = drawn(dataclasses.replace(imperfect, clean_share=1.0), keys[:1])[0]
     share = np.mean([np.allclose(one, clean, rtol=1e-4, atol=1e-4) for one in drawn(imperfect, keys)])
     assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 200)
+
+
+@pytest.mark.parametrize("level", [3e-4, 0.05])
+def test_noise_of_every_size_has_its_deviation(fine, level):
+    clean, noisy = scan(3, fine)[0], scan(3, fine, noise=level)[0]
+    for before, after in zip(clean, noisy, strict=True):
+        deviation = np.std(after - before) / before.max()
+        assert deviation == pytest.approx(level, rel=5 / (2 * before.size) ** 0.5)

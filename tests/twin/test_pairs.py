@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.parameters.tv_weight import tv_weight_from_noise, unclipped_rho
 from pfitre_jax.twin import pairs
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings
@@ -80,6 +81,33 @@ def test_the_same_key_gives_the_same_batch(batch, fine):
         np.testing.assert_array_equal(a, b)
     assert float(jnp.abs(other.sinograms - batch.sinograms).max()) > 0.01
     assert float(other.rho) != float(batch.rho)
+
+
+def test_rho_follows_the_noise(fine):
+    """Within the jitter of the law, which is quadratic in the noise, and within the range."""
+    settings = dataclasses.replace(SETTINGS, rho=(2e-4, 0.05), rho_jitter=2.0)
+    varied = dataclasses.replace(PLAIN, noise=(3e-4, 0.05))
+
+    def draw(key):
+        batch = pairs.start_batch(key, fine, varied, settings, VIEWS)
+        sigma = batch.noise * jnp.median(jnp.max(batch.sinograms, axis=(1, 2)))
+        return batch.noise, batch.rho, unclipped_rho(tv_weight_from_noise(batch.problem, sigma, smallest=0.0))
+
+    keys = jax.random.split(jax.random.key(1), 20)
+    noise, rho, law = (np.asarray(v) for v in jax.jit(lambda keys: jax.lax.map(draw, keys))(keys))
+    assert rho.min() >= 2e-4 * 0.999 and rho.max() <= 0.05 * 1.001
+    ratio = rho / np.clip(law, 2e-4, 0.05)
+    assert ratio.max() <= 2.001 and ratio.min() >= 0.499 and ratio.max() / ratio.min() > 3
+    # The law is quadratic in the noise; the scales of the batches differ.
+    slope, _ = np.polyfit(np.log(noise), np.log(law), 1)
+    assert slope == pytest.approx(2, abs=0.1)
+    assert law[np.argmin(noise)] < 2e-4
+
+
+@pytest.mark.parametrize("jitter", [0.5, -2.0, float("inf")])
+def test_an_impossible_rho_jitter_is_refused(jitter):
+    with pytest.raises(ValueError, match=r"rho_jitter is .*; expected a factor of at least 1, or 0"):
+        PairSettings(rho_jitter=jitter)
 
 
 def test_first_state_is_a_reconstruction(batch):

@@ -31,8 +31,9 @@ def tv_weight_from_noise(
     problem: SliceProblem,
     noise: float | Float[Array, ""],
     masks: Float[Array, "*slices views columns"] | None = None,
+    smallest: float = SMALLEST_WEIGHT,
 ) -> Float[Array, ""]:
-    """TV weight of a scan, ``0.7 sigma sqrt(sum_v 2/(3 a_v)) / ||A||^2``, at least :data:`SMALLEST_WEIGHT`.
+    """TV weight of a scan, ``0.7 sigma sqrt(sum_v 2/(3 a_v)) / ||A||^2``, at least ``smallest``.
 
     That is 0.7 of the standard deviation that the noise gives a pixel of the data term's gradient
     ``A^T (A x - y) / ||A||^2``. The root is the norm of a column of ``A``, ``a_v = max(|cos|, |sin|)`` of the
@@ -44,6 +45,7 @@ def tv_weight_from_noise(
             the scale of the scan.
         masks: (..., views, columns), 1 for a valid bin; views without one are left out. None: that of
             ``problem``.
+        smallest: Smallest weight.
 
     Returns:
         (), relative to ``||A||^2 = 1``.
@@ -55,19 +57,26 @@ def tv_weight_from_noise(
     counted = jnp.any(masks > 0, axis=tuple(axis for axis in range(masks.ndim) if axis != views))
     column_norm = jnp.sqrt(jnp.sum(jnp.where(counted, 2 / (3 * footprint), 0)))
     in_gradient = noise * column_norm / problem.norm_squared
-    return jnp.maximum(WEIGHT_PER_NOISE * in_gradient, SMALLEST_WEIGHT)
+    return jnp.maximum(WEIGHT_PER_NOISE * in_gradient, smallest)
 
 
 def rho_from_tv_weight(tv_weight: Any) -> Any:
     """``rho`` of the loop with a learned prior, ``7000 tv_weight^2`` between 0.005 and 0.02: () -> ().
 
-    The weight is proportional to the noise, and the prior strength to its variance.
-
     Args:
         tv_weight: (), of :func:`tv_weight_from_noise`, relative to ``||A||^2 = 1``.
     """
     clip = jnp.clip if isinstance(tv_weight, jax.Array) else np.clip
-    return clip(RHO_PER_VARIANCE * tv_weight**2, *RHO_RANGE)
+    return clip(unclipped_rho(tv_weight), *RHO_RANGE)
+
+
+def unclipped_rho(tv_weight: Any) -> Any:
+    """``7000 tv_weight^2``: the weight is proportional to the noise, and the prior strength to its variance.
+
+    Args:
+        tv_weight: (), ``0.7 sigma sqrt(sum_v 2/(3 a_v)) / ||A||^2``, see :func:`tv_weight_from_noise`.
+    """
+    return RHO_PER_VARIANCE * tv_weight**2
 
 
 def resolve_tv_weight(

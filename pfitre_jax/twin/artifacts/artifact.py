@@ -23,7 +23,7 @@ class Stage(enum.IntEnum):
         SIGNAL: After the projection: the noise-free sinogram changes.
         NOISE: Random noise of each bin.
         DETECTOR: Readout of the detector columns and bins.
-        PROCESSING: Software that normalises the recorded scan.
+        PROCESSING: Software that normalises the recorded scan, and the choice of its views.
     """
 
     GEOMETRY = 0

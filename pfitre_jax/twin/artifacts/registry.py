@@ -10,6 +10,7 @@ from pfitre_jax.twin.artifacts.blur import BLUR
 from pfitre_jax.twin.artifacts.detector import DEAD, HOT, STRIPES, ZINGERS
 from pfitre_jax.twin.artifacts.intensity import EQUALISED, GAIN
 from pfitre_jax.twin.artifacts.line_shifts import LINE_DRIFT, LINE_WALK
+from pfitre_jax.twin.artifacts.missing_views import MISSING_VIEWS
 from pfitre_jax.twin.artifacts.noise import COUNTS, NOISE
 from pfitre_jax.twin.artifacts.row_motion import ROLL, ROW_SHIFT
 from pfitre_jax.twin.artifacts.truncation import TRUNCATION
@@ -62,6 +63,7 @@ ARTIFACTS = _by_stage(
         ZINGERS,
         TRUNCATION,
         EQUALISED,
+        MISSING_VIEWS,
     ]
 )
 

@@ -13,7 +13,7 @@ from pfitre_jax.twin.scenes.outlines import random_outline
 from pfitre_jax.twin.scenes.shapes import Draw, coordinates, inside, support
 
 
-def make_scene(draw_content: Callable[..., Array], count: int) -> Callable[..., Array]:
+def make_scene(draw_content: Callable[..., Array], count: int, *, bare: bool = False) -> Callable[..., Array]:
     """Returns a scene, ``scene(key, n)``, that adds the outline, matrix and support to its content.
 
     Args:
@@ -21,6 +21,8 @@ def make_scene(draw_content: Callable[..., Array], count: int) -> Callable[..., 
             supplies random numbers, ``x`` and ``y`` are the coordinates, (n, n), and ``width`` is the width
             of edges.
         count: Random numbers that ``draw_content`` takes.
+        bare: Whether the content is a whole object with sharp edges, in air: without outline, matrix and
+            blurred edges.
     """
 
     @functools.partial(jax.jit, static_argnums=1)
@@ -28,6 +30,10 @@ def make_scene(draw_content: Callable[..., Array], count: int) -> Callable[..., 
     def scene(key: Array, n: int) -> Float[Array, "n n"]:
         d = Draw(jax.random.uniform(key, (count + 100,)))
         x, y = coordinates(n)
+        if bare:
+            level = jnp.where(d.chance(0.7), 1.0, d.uniform(0.5, 1.0))
+            image = level * draw_content(d, x, y, 1.0 / n) * support(x, y, 1.0 / n)
+            return jnp.clip(image, 0.0, 1.0)
         width = 1.0 / n + d.chance(0.25) * d.log(0.003, 0.02)
         outline = random_outline(d, jnp.pi * d.uniform(), x, y)
         sample = jnp.where(d.chance(0.3), inside(outline.depth, width), 1.0)

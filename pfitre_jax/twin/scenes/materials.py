@@ -1,4 +1,4 @@
-"""Procedural materials: packings of touching particles, foams, fibres.
+"""Procedural materials: packings of touching particles, electrodes, foams, fibres.
 
 Each function draws one scene for a key, (n, n), float32 in [0, 1], as in
 :mod:`pfitre_jax.twin.scenes.patterns`. Cells lie on a jittered hexagonal lattice, so that a pixel depends on
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.twin.scenes.drawing import make_scene, paint, to_local_frame
+from pfitre_jax.twin.scenes.fields import distance_to_level, gaussian_field, ring_spectrum
 from pfitre_jax.twin.scenes.shapes import Draw, inside
 
 #: Cells along a side of the lattice, enough to cover the support with the smallest spacing.
@@ -20,6 +21,8 @@ CELLS = 28
 SPACING = (0.05, 0.2)
 #: Number of fibres.
 FIBRES = 26
+#: Nodes along a side of the grid of the binder.
+BINDER_NODES = 96
 # Distance of the rows of a hexagonal lattice, in distances of the cells in a row.
 _ROWS = 0.5 * 3**0.5
 _OFFSETS = jnp.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)])
@@ -116,6 +119,18 @@ def _packing(d: Draw, x, y, width):
     return solid * level * rim * (1 - pore) * (1 - crack_area)
 
 
+def _electrode(d: Draw, x, y, width):
+    """A packing of particles with a fine porous binder between them."""
+    n = x.shape[0]
+    noise = d.normal(BINDER_NODES, BINDER_NODES)
+    particles = _packing(d, x, y, width)
+    grain = d.log(0.012, 0.035)
+    field = gaussian_field(noise, n, ring_spectrum(0.5 / grain, band=0.5))
+    solid = inside(distance_to_level(field, d.uniform(-0.8, 0.8), grain), width)
+    binder = d.uniform(0.1, 0.45) * solid * (0.8 + 0.2 * jnp.clip(field, -1.0, 1.0))
+    return jnp.maximum(particles, binder)
+
+
 def _foam(d: Draw, x, y, width):
     """A foam: walls between cells, of different thickness, thicker at junctions, some of them broken."""
     values = d.array(4, CELLS, CELLS)
@@ -203,5 +218,6 @@ def _fibres(d: Draw, x, y, width):
 
 
 packing = make_scene(_packing, 10 * CELLS**2)
+electrode = make_scene(_electrode, 10 * CELLS**2 + BINDER_NODES**2)
 foam = make_scene(_foam, 4 * CELLS**2)
 fibres = make_scene(_fibres, FIBRES * 8)

@@ -13,9 +13,16 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.twin.scenes import materials, patterns
 from pfitre_jax.twin.scenes.bank import Bank, bank_scene
+from pfitre_jax.twin.scenes.bone import bone
 from pfitre_jax.twin.scenes.circuits import circuits
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
+from pfitre_jax.twin.scenes.closed_curves import closed_curves
+from pfitre_jax.twin.scenes.contrasts import two_contrasts, weak_and_strong
+from pfitre_jax.twin.scenes.drilled_disc import drilled_disc
+from pfitre_jax.twin.scenes.heat_sink import heat_sink
+from pfitre_jax.twin.scenes.membranes import membranes
 from pfitre_jax.twin.scenes.stack import stack
+from pfitre_jax.twin.scenes.wood import wood
 
 #: Every scene that is drawn by rules, by its name: ``scene(key, n)`` returns (n, n).
 SCENES = {
@@ -30,13 +37,26 @@ SCENES = {
     "packing": materials.packing,
     "foam": materials.foam,
     "fibres": materials.fibres,
+    "wood": wood,
+    "bone": bone,
+    "membranes": membranes,
+    "electrode": materials.electrode,
+    "drilled_disc": drilled_disc,
+    "heat_sink": heat_sink,
+    "closed_curves": closed_curves,
+    "weak_and_strong": weak_and_strong,
+    "two_contrasts": two_contrasts,
 }
-#: Names of the scenes of each family, which are equally likely.
+#: Names of the scenes of each family, which are equally likely. A new scene changes what a key draws from its
+#: family; a new family at the end, with the weight 0 by default, changes no existing mixture.
 FAMILIES = {
     "circuits": ("circuits",),
     "patterns": ("ellipses", "bars", "siemens_star", "line_pairs", "voronoi"),
     "blobs": ("random_field", "particles"),
     "materials": ("packing", "foam", "fibres"),
+    "textures": ("wood", "bone", "membranes", "electrode"),
+    "parts": ("drilled_disc", "heat_sink", "closed_curves"),
+    "contrasts": ("weak_and_strong", "two_contrasts"),
 }
 #: Families whose scenes are cut from files, each through a :class:`Bank`.
 BANKED = ("layouts", "images", "volumes")
@@ -54,6 +74,9 @@ class SceneMixture:
         layouts: Chip layouts, from files.
         images: Pictures, from files.
         volumes: Slices of volumes, from files.
+        textures: Wood, bone, membranes and electrodes.
+        parts: Discs with holes, heat sinks and smooth closed curves: uniform, with sharp edges.
+        contrasts: Large weak objects with small strong ones.
 
     Raises:
         ValueError: If a weight is negative or not finite, or if all are 0.
@@ -66,6 +89,9 @@ class SceneMixture:
     layouts: float = 0.0
     images: float = 0.0
     volumes: float = 0.0
+    textures: float = 0.0
+    parts: float = 0.0
+    contrasts: float = 0.0
 
     def __post_init__(self):
         weights = dataclasses.astuple(self)

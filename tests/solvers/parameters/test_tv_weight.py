@@ -20,6 +20,7 @@ from pfitre_jax.solvers.parameters.tv_weight import (
     resolve_tv_weight,
     rho_from_tv_weight,
     tv_weight_from_noise,
+    unclipped_rho,
 )
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
@@ -65,6 +66,7 @@ def test_rho_of_a_learned_prior_follows_the_variance_within_the_training_range()
         rho_from_tv_weight(1.1 * between) / rho_from_tv_weight(between), 1.1**2, rtol=1e-5
     )
     np.testing.assert_allclose(rho_from_tv_weight(jnp.asarray([0.0, 1.0])), [low, high])
+    assert unclipped_rho(1e-5) == pytest.approx(RHO_PER_VARIANCE * 1e-10)
     trained = pretrained("circuits").info.card["trained_on"]["rho"]
     assert trained[0] <= low and high <= trained[1]
 
