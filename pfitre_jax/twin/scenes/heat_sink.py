@@ -50,7 +50,7 @@ def _straight(d: Draw, a, b, width, level):
     image = level * image
 
     middle = jnp.where(double, 0.0, 0.5 * base - half_h)
-    for k in range(PAIRS):
+    for pair in range(PAIRS):
         present, px = d.chance(0.55), half_w * (0.15 + 0.75 * d.uniform())
         r = jnp.minimum(0.5 * base, 0.06) * d.uniform(0.3, 0.8)
         distance = jnp.hypot(jnp.abs(a) - px, b - middle)
@@ -59,7 +59,7 @@ def _straight(d: Draw, a, b, width, level):
         image = image * (1 - present * hole)
         image = jnp.maximum(image, present * d.chance(0.4) * screw)
         # A screw along the fins: a shaft with a thread, and a head.
-        if k == 0:
+        if pair == 0:
             shaft = r * (1 + 0.12 * _triangle_wave(b / (0.8 * r + 1e-3)))
             upright, long = d.chance(0.35), half_h * d.uniform(0.4, 1.0)
             du = jnp.abs(jnp.abs(a) - px)

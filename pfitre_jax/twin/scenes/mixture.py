@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from pfitre_jax.twin.scenes.stack import stack
 from pfitre_jax.twin.scenes.wood import wood
 
 #: Every scene that is drawn by rules, by its name: ``scene(key, n)`` returns (n, n).
-SCENES = {
+SCENES: dict[str, Callable[..., Array]] = {
     "circuits": circuits,
     "ellipses": patterns.ellipses,
     "bars": patterns.bars,
