@@ -23,16 +23,15 @@ _MAD = 0.6745
 class Overview:
     """Statistics of all rows of a scan, from which air, truncated views and the sample support are estimated.
 
-    Collected for some rows at a time and then joined. The axis of two elements of the edge arrays is left,
-    right.
+    They are collected for some rows at a time and then joined. The axis with two elements is left and right.
 
     Attributes:
         bins: (views, rows, 2, EDGE_COLUMNS), line integrals of the outermost valid bins, the outermost first;
             NaN where the row has fewer.
         start: (views, rows, 2), distance of the outermost valid bin from the detector's edge, bins.
         peak: (views, rows), largest mean of :data:`EDGE_COLUMNS` neighbouring bins.
-        second: (views, rows), median of the second differences' moduli along the columns; NaN where the row
-            has none.
+        second: (views, rows), median of ``|y[k-1] - 2 y[k] + y[k+1]|`` along the columns; NaN without three
+            neighbouring valid bins.
         signal: (views, columns), sum of the line integrals over the rows.
         valid: (views, columns), number of valid bins over the rows.
         excess: (views, columns), largest value of any row of the mean over a bin and its two neighbours, less

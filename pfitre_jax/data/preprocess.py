@@ -36,7 +36,7 @@ class DetectorMask:
 
     @classmethod
     def from_blocks(cls, blocks: Iterable[np.ndarray]) -> DetectorMask:
-        """Mask from all rows of a raw scan, given as blocks (views, n, columns)."""
+        """Mask from all rows of a raw scan, in blocks (views, n, columns)."""
         remaining = iter(blocks)
         block = next(remaining)
         first = block[:1, :1]
@@ -85,7 +85,7 @@ def to_scan(
 
 
 def center_and_provenance(raw: RawScan, center: float | None) -> tuple[float | None, dict[str, str]]:
-    """The given centre, else that of the file, and the provenance with its origin."""
+    """The centre of the argument, else that of the file, and the provenance with its origin."""
     if center is not None or raw.center is None:
         return center, dict(raw.provenance)
     return raw.center, {**raw.provenance, "center": f"{raw.center:g}, from the file"}

@@ -38,11 +38,12 @@ def edge_signal(scan: Scan) -> EdgeSignal:
     """Signal at the left and right edge of the detector, relative to each view's maximum.
 
     The signal is the mean over the rows of the :data:`~pfitre_jax.data.overview.EDGE_COLUMNS` outermost valid
-    bins; the maximum is that of means of as many columns. What nearly all views show in a column in excess
-    of those further inside belongs to the detector (a hot or stuck column), and is subtracted. The signal is
-    0 unless every one of these bins has :data:`EDGE_REACH` of it: otherwise the sample ends within these
-    bins, inside the detector. Rows that a roll correction has shortened by more than half of these bins are
-    ignored, because they end inside the detector.
+    bins. It is divided by the largest mean of as many neighbouring columns.
+
+    A hot or stuck column exceeds the columns further inside in nearly all views; this excess is subtracted.
+    The signal is 0 unless each of the outermost bins has at least :data:`EDGE_REACH` of their mean: otherwise
+    the sample ends within these bins, inside the detector. Rows that a roll correction has shortened by more
+    than half of these bins are ignored, because they end inside the detector.
 
     For counts and transmission, a beam that changed since the flat was taken adds one offset to all rows. The
     lowest tenth of the rows at that edge is subtracted as this offset, up to half the view's maximum, if the

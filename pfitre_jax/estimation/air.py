@@ -19,24 +19,24 @@ from pfitre_jax.data.scan import Scan
 
 #: The level of air lies between these fractions of the sample's largest signal. A smaller one does not
 #: matter; a larger one may be matter.
-SMALLEST_LEVEL, LARGEST_LEVEL = 0.003, 0.15
+MIN_LEVEL, MAX_LEVEL = 0.003, 0.15
 #: Part of the columns at each side that must be flat.
 EDGE_SHARE = 0.02
 #: Smallest numbers of views, and of the range of their angles in degrees, that distinguish air from matter.
-LEAST_VIEWS, LEAST_RANGE_DEG = 4, 45.0
+MIN_VIEWS, MIN_RANGE_DEG = 4, 45.0
 #: Largest difference, relative to the level, between the outer and inner half of the edge (flatness) and
 #: between its sides. At the edge of a uniform cylinder with the largest level, the halves differ by 0.9 or
 #: more.
-FLATNESS = 0.25
+MAX_EDGE_DIFFERENCE = 0.25
 #: Largest difference, relative to the level, between the middle and the ends of the range of angles. For a
 #: plate that is seen over 90 degrees it is 0.15.
-ANGLES = 0.1
+MAX_ANGLE_DIFFERENCE = 0.1
 #: The same for groups of neighbouring views or rows, and for single views or rows.
-GROUPS, SINGLES = 0.25, 0.5
+MAX_GROUP_DIFFERENCE, MAX_SINGLE_DIFFERENCE = 0.25, 0.5
 #: Standard errors that are added to these differences.
-PART_ERRORS, GROUP_ERRORS, SINGLE_ERRORS = 1.5, 3.0, 5.0
+PART_STANDARD_ERRORS, GROUP_STANDARD_ERRORS, SINGLE_STANDARD_ERRORS = 1.5, 3.0, 5.0
 #: Largest standard error, relative to the level, at which parts and groups can be compared.
-PART_PRECISION, GROUP_PRECISION = 0.05, 0.25
+MAX_PART_ERROR, MAX_GROUP_ERROR = 0.05, 0.25
 #: Number of groups of neighbouring views or rows.
 GROUP_COUNT = 8
 
@@ -62,7 +62,7 @@ def estimate_air(scan: Scan) -> float:
     """Constant line integral of the air beside the sample.
 
     The level is the median of the edge means of all views. It is accepted if it lies within
-    :data:`SMALLEST_LEVEL` to :data:`LARGEST_LEVEL` of the sample's signal and the edges agree within their
+    :data:`MIN_LEVEL` to :data:`MAX_LEVEL` of the sample's signal and the edges agree within their
     noise and a part of the level: outer and inner columns (flatness), left and right, the middle and the ends
     of the range of angles, groups of neighbouring views and of rows, and single views and rows.
 
@@ -77,14 +77,14 @@ def estimate_air(scan: Scan) -> float:
     measured = overview.valid.any(axis=1)
     if measured.any() and not measured.all():
         return estimate_air(scan.take_views(np.flatnonzero(measured)))
-    if scan.views < LEAST_VIEWS or np.pi - scan.wedge.width_rad < np.deg2rad(LEAST_RANGE_DEG):
+    if scan.views < MIN_VIEWS or np.pi - scan.wedge.width_rad < np.deg2rad(MIN_RANGE_DEG):
         return 0.0
     edges = _edges(scan)
     if not (np.all(edges.view_bins.sum(axis=0)) and np.all(edges.row_bins[edges.row_bins.any(axis=1)])):
         return 0.0
     level = float(np.median(_pool(edges.views, edges.view_bins, 0)[0]))
     signal = float(np.max(np.median(overview.peak, axis=0))) - level
-    if not SMALLEST_LEVEL * signal <= abs(level) <= LARGEST_LEVEL * signal:
+    if not MIN_LEVEL * signal <= abs(level) <= MAX_LEVEL * signal:
         return 0.0
     return level if _is_constant(edges, level, overview.noise, np.argsort(scan.theta_rad)) else 0.0
 
@@ -146,12 +146,12 @@ def _is_constant(edges: _Edges, level: float, noise: float, order: np.ndarray) -
         _pool(views[:, part], view_bins[:, part], (0, 1, 2))
         for part in (before, ~(before | after), after, before | after)
     )
-    pairs = [(*by_half, FLATNESS), (*by_side, FLATNESS)]
-    pairs += [(*np.transpose(pair), ANGLES) for pair in ((first, last), (middle, ends))]
+    pairs = [(*by_half, MAX_EDGE_DIFFERENCE), (*by_side, MAX_EDGE_DIFFERENCE)]
+    pairs += [(*np.transpose(pair), MAX_ANGLE_DIFFERENCE) for pair in ((first, last), (middle, ends))]
     for values, counts, tolerance in pairs:
         error = noise * np.sqrt(np.sum(1 / counts))
         difference = abs(values[0] - values[1])
-        if error > PART_PRECISION * size or difference > tolerance * size + PART_ERRORS * error:
+        if error > MAX_PART_ERROR * size or difference > tolerance * size + PART_STANDARD_ERRORS * error:
             return False
     each_view = _pool(views, view_bins, 0)
     measured = edges.row_bins.all(axis=1)
@@ -160,11 +160,14 @@ def _is_constant(edges: _Edges, level: float, noise: float, order: np.ndarray) -
         means = [_pool(values[group], counts[group], 0) for group in groups]
         value, count = np.stack([m[0] for m in means]), np.stack([m[1] for m in means])
         error = noise / np.sqrt(count)
-        if np.any(error > GROUP_PRECISION * size):
+        if np.any(error > MAX_GROUP_ERROR * size):
             return False
-        if np.any(np.abs(value - level) > GROUPS * size + GROUP_ERRORS * error):
+        if np.any(np.abs(value - level) > MAX_GROUP_DIFFERENCE * size + GROUP_STANDARD_ERRORS * error):
             return False
-        if np.any(np.abs(values - level) > SINGLES * size + SINGLE_ERRORS * noise / np.sqrt(counts)):
+        if np.any(
+            np.abs(values - level)
+            > MAX_SINGLE_DIFFERENCE * size + SINGLE_STANDARD_ERRORS * noise / np.sqrt(counts)
+        ):
             return False
     return True
 

@@ -1,7 +1,7 @@
-"""Prediction of views that a reconstruction has not seen: the measure by which settings of a scan are chosen.
+"""Prediction of held-out views from a reconstruction of the other views, which selects settings of a scan.
 
-Noise of one view tells nothing about the noise of another one. The error on held-out views is therefore
-smallest where the image is closest to the sample, however the noise within a view is correlated.
+The noise of different views is independent. The prediction error is therefore smallest for the image closest
+to the sample, also where the noise within a view is correlated.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def held_out_squares(
         weights: (weights,), TV weights relative to ``||A||^2 = 1`` of all views, from large to small, see
             :func:`tv_path`.
         iterations: Iterations of ADMM at each weight.
-        without_stripes: Whether the mean error of each column over the held-out views is left out. Errors of
-            columns are alike in all views, so that an image that contains their rings predicts them.
+        without_stripes: Whether the mean error of each column over the held-out views is subtracted. Errors
+            of the detector's columns are alike in all views, so that an image with their rings predicts them.
 
     Returns:
         (weights, folds, slices). Over :func:`held_out_power` it is the squared relative error.

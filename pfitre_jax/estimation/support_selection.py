@@ -72,10 +72,10 @@ def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
 
     Args:
         scan: The scan; its air must be at 0.
-        kind: "auto"; "disc" or "extended"; a shape; or a given support.
+        kind: "auto"; "disc" or "extended"; a shape; or a known support.
 
     Raises:
-        ValueError: A given support does not fit the detector.
+        ValueError: A known support does not fit the detector.
     """
     field = FieldOfView.from_scan(scan)
     if isinstance(kind, Support):

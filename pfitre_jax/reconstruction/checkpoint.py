@@ -350,7 +350,7 @@ def _difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
     if not old:
         return "its origin is not recorded"
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    value = lambda identity, name: identity.get(name, "not given")  # noqa: E731
+    value = lambda identity, name: identity.get(name, "not set")  # noqa: E731
     return "; ".join(f"{name} was {value(old, name)}, is {value(new, name)}" for name in names[:4])
 
 

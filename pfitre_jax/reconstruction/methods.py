@@ -46,7 +46,7 @@ class Method:
         first_steps: Number of steps before robust weights and detector errors are estimated.
         initial_estimate: Whether it computes an initial estimate (TV warm start), which
             ``build(..., initial_iterations=0)`` skips; ``first_steps`` can then be 0.
-        automatic_iterations: Whether held-out views choose the number of iterations where none is given, see
+        automatic_iterations: Whether held-out views choose the number of iterations if it is not set, see
             :func:`pfitre_jax.estimation.iteration_selection.select_iterations`. The default is for scans of
             too few views and for joint reconstructions.
     """
@@ -222,7 +222,7 @@ class Settings:
         )
 
     def check_support(self, columns: int) -> None:
-        """Checks that a given support fits a detector of ``columns`` columns.
+        """Checks that a support image fits a detector of ``columns`` columns.
 
         Raises:
             ValueError: See :meth:`pfitre_jax.estimation.support.Support.check`.

@@ -153,10 +153,10 @@ class Plan:
         return sinogram, np.where(mask[:, 0], predicted - sinogram, 0)
 
     def _unconverged(self, block: RowBlock) -> np.ndarray:
-        """Indices of the rows in ``block`` that the method's tolerance should have stopped, and did not.
+        """Indices of the rows in ``block`` that did not converge to the method's tolerance.
 
-        A row whose residual has settled and whose change is within twice the tolerance counts as converged:
-        more iterations only follow the noise.
+        A row counts as converged if its residual has settled and its last change is within twice the
+        tolerance: more iterations would only fit the noise.
         """
         tolerance, history = METHODS[self.settings.method].tolerance, block.residual_history
         count = history.shape[1]
@@ -193,8 +193,8 @@ class Plan:
             change = np.max(block.change_history[unconverged, -1])
             warnings.append(
                 f"{unconverged.size} of {len(block)} rows did not converge in {count} iterations (rows "
-                f"{format_ranges(row0 + unconverged)}): the last one changed the image by "
-                f"{change:.1e}, relative (converged: {METHODS[self.settings.method].tolerance:.0e}); "
+                f"{format_ranges(row0 + unconverged)}): the last iteration changed the image by "
+                f"{change:.1e} of its norm, expected at most {METHODS[self.settings.method].tolerance:.0e}; "
                 f"use iterations={3 * count}"
             )
         iterations = self.selection.get("iterations", {})

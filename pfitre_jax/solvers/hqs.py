@@ -161,7 +161,7 @@ def learned_loop(
         prior: A :class:`pfitre_jax.interfaces.Prior`. One that was trained through the loop does not start
             from a coarse result, which it was not trained with.
         rho: (), prior strength.
-        initial_iterations: See :class:`HQS`; 0 to start from a given image.
+        initial_iterations: See :class:`HQS`; 0 to start from the initial image.
         coarse: Whether the loop starts from coarser levels, see
             :class:`pfitre_jax.solvers.wrappers.coarse_to_fine.CoarseToFine`.
         **settings: Other attributes of :class:`HQS`.

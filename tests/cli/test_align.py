@@ -155,7 +155,7 @@ def test_joint_rows_differ_from_separate_rows(path, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["chunk"] == ROWS
     other = pfitre("recon", path, *OPTIONS, "--out", tmp_path / "out")
-    assert other.exit_code == 2 and "joint was True, is not given" in other.output
+    assert other.exit_code == 2 and "joint was True, is not set" in other.output
 
 
 @pytest.mark.parametrize(

@@ -184,9 +184,11 @@ def test_roll_trials_equal_reconstructions_of_the_corrected_scan(scan):
 
     values = [-6.0, 0.0, 6.0]
     tiles = api.try_values(scan, "roll", values, row=1)
-    support = support_selection.select_support(scan).support.shape
+    options = {"rows": slice(1, 2), "support": support_selection.select_support(scan).support.shape}
     for tile, value in zip(tiles, values, strict=True):
-        expected = pf.reconstruct(correct_roll(scan, value), "cgls", rows=slice(1, 2), support=support)
+        expected = pf.reconstruct(correct_roll(scan, value), "cgls", **options)
+        # Conjugate gradients amplify the rounding errors of another scale where the data disagree.
+        options["scale"] = expected.scale if value == values[0] else options["scale"]
         assert tile.value == value
         np.testing.assert_allclose(tile.image, expected.volume[0], atol=0.02)
     assert min(tiles, key=lambda tile: tile.residual).value == 0.0

@@ -40,14 +40,14 @@ class Call:
         dtype: Type that the convolutions compute in: float32 or bfloat16.
         output: ``"update"``, or ``"log_error"`` for the logarithm of the expected error.
         keep: Whether a forward pass is kept, because a gradient may follow.
-        wanted: Which gradients: to the images, to the conditions, to the parameters.
+        gradients: Whether the gradient to the images, to the conditions, to the parameters is computed.
     """
 
     architecture: Architecture
     dtype: str
     output: str = "update"
     keep: bool = False
-    wanted: tuple[bool, bool, bool] = (False, False, False)
+    gradients: tuple[bool, bool, bool] = (False, False, False)
 
     def to_json(self) -> str:
         """The call as JSON text."""
@@ -151,20 +151,18 @@ def forward(text: str, arguments: list[np.ndarray], results: list[np.ndarray]) -
 
 @in_thread
 def backward(text: str, arguments: list[np.ndarray], results: list[np.ndarray]) -> None:
-    """Gradients ``(cotangent, images, conditions, *parameters) -> wanted``."""
+    """Gradients ``(cotangent, images, conditions, *parameters) -> those of the call``."""
     call = Call.from_json(text)
     cotangent, images, conditions, *parameters = arguments
     weights = _convert(call, parameters)
     kept = _take(call, weights, images, conditions) or _differentiable(call, weights, images, conditions, 0)
     groups = ([kept.images], [kept.conditions], weights.leaves)
-    wanted = [
-        leaf for group, is_wanted in zip(groups, call.wanted, strict=True) if is_wanted for leaf in group
-    ]
+    leaves = [leaf for group, needed in zip(groups, call.gradients, strict=True) if needed for leaf in group]
     cotangent = torch().from_numpy(np.array(cotangent))
-    gradients = torch().autograd.grad(kept.result, wanted, cotangent, materialize_grads=True)
+    gradients = torch().autograd.grad(kept.result, leaves, cotangent, materialize_grads=True)
     for k, (gradient, result) in enumerate(zip(gradients, results, strict=True)):
         # Images and conditions, which come first, have the layout of JAX.
-        gradient = gradient if k < sum(call.wanted[:2]) else as_parameter(gradient)
+        gradient = gradient if k < sum(call.gradients[:2]) else as_parameter(gradient)
         torch().from_numpy(result).copy_(gradient)
 
 

@@ -92,16 +92,16 @@ mlir.register_lowering(_forward, mlir.lower_fun(_lower_forward, multiple_results
 def _differentiate(primals, tangents, *, call):
     updates = _forward.bind(*primals, call=dataclasses.replace(call, keep=True))
     images, conditions, *params = (not isinstance(t, ad.Zero) for t in tangents)
-    wanted = (images, conditions, any(params))
-    groups = [*wanted[:2], *[wanted[2]] * len(params)]
-    given = [ad.instantiate_zeros(t) for t, is_wanted in zip(tangents, groups, strict=True) if is_wanted]
-    return updates, _tangent.bind(*primals, *given, call=dataclasses.replace(call, wanted=wanted))
+    gradients = (images, conditions, any(params))
+    groups = [*gradients[:2], *[gradients[2]] * len(params)]
+    used = [ad.instantiate_zeros(t) for t, needed in zip(tangents, groups, strict=True) if needed]
+    return updates, _tangent.bind(*primals, *used, call=dataclasses.replace(call, gradients=gradients))
 
 
 ad.primitive_jvps[_forward] = _differentiate
 
 
-# Tangent: (*primals, *wanted tangents) -> tangent of the updates. Only its transpose is ever computed.
+# Tangent: (*primals, *tangents) -> tangent of the updates. Only its transpose is ever computed.
 
 
 @_tangent.def_abstract_eval
@@ -111,7 +111,7 @@ def _(images, conditions, *others, call):
 
 def _count(operands: Any, call: Call) -> int:
     """Number of primal operands among those of a tangent."""
-    images, conditions, params = call.wanted
+    images, conditions, params = call.gradients
     rest = len(operands) - 2 - images - conditions
     return 2 + (rest // 2 if params else rest)
 
@@ -130,13 +130,13 @@ ad.primitive_transposes[_tangent] = _transpose
 batching.primitive_batchers[_tangent] = _refuse
 
 
-# Gradient: (cotangent, *primals) -> wanted gradients.
+# Gradient: (cotangent, *primals) -> the gradients of the call.
 
 
 def _gradient_shapes(primals, call: Call) -> list:
     images, conditions, *params = primals
     groups = ([images], [conditions], params)
-    return [leaf for group, wanted in zip(groups, call.wanted, strict=True) if wanted for leaf in group]
+    return [leaf for group, needed in zip(groups, call.gradients, strict=True) if needed for leaf in group]
 
 
 @_backward.def_abstract_eval
@@ -167,19 +167,19 @@ def _batch_forward(operands, axes, *, call):
 
 def _batch_backward(operands, axes, *, call):
     size = _axis_size(operands, axes)
-    # A gradient to the parameters is wanted for each element of the batch.
-    if call.wanted[2] or any(axis is not None for axis in axes[3:]):
+    # A gradient to the parameters is computed for each element of the batch.
+    if call.gradients[2] or any(axis is not None for axis in axes[3:]):
         results = _one_by_one(lambda *a: _backward.bind(*a, call=call), operands, axes)
         return results, [0] * len(results)
     cotangent, images, conditions = (
-        _moved(size, a, axis) for a, axis in zip(operands[:3], axes[:3], strict=True)
+        _batch_axis_first(size, a, axis) for a, axis in zip(operands[:3], axes[:3], strict=True)
     )
     number = images.shape[1]
     # Each image has its own condition here, so that each has its own gradient to it.
     repeated = jnp.broadcast_to(conditions, (size, number, conditions.shape[2]))
     flat = [a.reshape(size * number, *a.shape[2:]) for a in (cotangent, images, repeated)]
     results = [a.reshape(size, number, *a.shape[1:]) for a in _backward.bind(*flat, *operands[3:], call=call)]
-    if call.wanted[1] and conditions.shape[1] == 1:
+    if call.gradients[1] and conditions.shape[1] == 1:
         results[-1] = jnp.sum(results[-1], axis=1, keepdims=True)
     return results, [0] * len(results)
 
@@ -192,7 +192,7 @@ def _axis_size(operands, axes) -> int:
     return next(a.shape[axis] for a, axis in zip(operands, axes, strict=True) if axis is not None)
 
 
-def _moved(size: int, operand, axis):
+def _batch_axis_first(size: int, operand, axis):
     """The operand with the mapped axis in front, repeated if it has none."""
     if axis is None:
         return jnp.broadcast_to(operand[None], (size, *operand.shape))
@@ -201,21 +201,23 @@ def _moved(size: int, operand, axis):
 
 def _merge(size: int, operands, axes):
     """Images (n, ...) and conditions (1 or n, k) of a mapped axis as those of one batch."""
-    images = _moved(size, operands[0], axes[0])
+    images = _batch_axis_first(size, operands[0], axes[0])
     number = images.shape[1]
     conditions = operands[1]
     if axes[1] is not None or len(conditions) > 1:
-        conditions = jnp.broadcast_to(_moved(size, conditions, axes[1]), (size, number, conditions.shape[-1]))
+        conditions = jnp.broadcast_to(
+            _batch_axis_first(size, conditions, axes[1]), (size, number, conditions.shape[-1])
+        )
         conditions = conditions.reshape(size * number, -1)
     return images.reshape(size * number, *images.shape[2:]), conditions
 
 
 def _one_by_one(function: Callable, operands, axes):
     mapped = [axis is not None for axis in axes]
-    moved = [jnp.moveaxis(a, axis, 0) for a, axis, m in zip(operands, axes, mapped, strict=True) if m]
+    batched = [jnp.moveaxis(a, axis, 0) for a, axis, m in zip(operands, axes, mapped, strict=True) if m]
 
     def one(some):
         some = iter(some)
         return function(*(next(some) if m else a for a, m in zip(operands, mapped, strict=True)))
 
-    return jax.lax.map(one, moved)
+    return jax.lax.map(one, batched)

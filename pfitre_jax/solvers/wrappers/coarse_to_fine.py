@@ -25,7 +25,7 @@ class CoarseToFine(Solver[Any]):
     iterations only; at a coarse level a few cheap iterations suffice. Detail that the coarse bins do not
     resolve is left to the iterations at the next level, whose data determine it.
 
-    The initial image is replaced; use ``solver`` itself to start from a given image.
+    The initial image is replaced; use ``solver`` itself to start from a known image.
 
     Attributes:
         solver: The :class:`pfitre_jax.interfaces.Solver`, used at all levels. Wrappers that weight or correct
