@@ -81,11 +81,26 @@ Angles = Annotated[
     ),
 ]
 AngleUnit = Annotated[
-    Literal["deg", "rad"] | None,
+    Literal[
+        "deg",
+        "rad",
+        "mdeg",
+        "mrad",
+        "udeg",
+        "urad",
+        "nrad",
+        "cdeg",
+        "arcmin",
+        "arcsec",
+        "turn",
+        "halfturn",
+        "gon",
+    ]
+    | None,
     option(
         "--angle-unit",
-        "deg|rad",
-        "Unit of the angles: degrees (deg) or radians (rad).",
+        "UNIT",
+        "Unit of the angles: deg, rad, mdeg, mrad, arcmin, arcsec, turn or gon.",
         INPUT,
         "unit named in the file, else deg",
     ),

@@ -11,8 +11,8 @@ from .preprocess import to_scan as to_scan
 from .raw import KINDS as KINDS
 from .raw import LazyStack as LazyStack
 from .raw import RawScan as RawScan
+from .readers.angle_units import to_radians as to_radians
 from .readers.angles import read_angles as read_angles
-from .readers.angles import to_radians as to_radians
 from .readers.dxchange import write_dxchange as write_dxchange
 from .readers.growing import GrowingScan as GrowingScan
 from .readers.reader import Reader as Reader

@@ -52,8 +52,8 @@ def load_scan(
     Args:
         path: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``.
         angles: CSV file with one angle for each view; needed for a TIFF stack.
-        angle_unit: "deg" or "rad", unit of the angles in the file; by default what the file states, else
-            degrees.
+        angle_unit: Unit of the angles, a key of :data:`pfitre_jax.data.readers.angle_units.RADIANS` such as
+            "deg", "rad" or "mrad"; None for the one that the file states, else degrees.
         data: "counts", "transmission" or "absorption"; by default counts where the file holds flats, else
             absorption.
         center: Detector index of the rotation axis. None or "auto": the value in the file; without one,
@@ -105,7 +105,7 @@ def open_scan(
     Args:
         path: See :func:`load_scan`, as for the other arguments.
         angles: CSV file with one angle for each view.
-        angle_unit: "deg" or "rad".
+        angle_unit: Unit of the angles.
         data: "counts", "transmission" or "absorption".
         center: Detector index of the rotation axis, None or "auto".
         roll: In-plane roll of the rotation axis, degrees; it must be known.

@@ -1,81 +1,63 @@
-"""Angles of the views: their unit, and CSV files of angles."""
+"""Files of angles: one for each view, in a text file with or without a header."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pfitre_jax.data.readers.file_checks import check_file, format_names
-from pfitre_jax.geometry import check_theta_rad
+from pfitre_jax.data.readers.angle_units import (
+    LEAST_RANGE_DEG,
+    Angles,
+    choose_unit,
+    convert_angles,
+    find_unit,
+)
+from pfitre_jax.data.readers.csv_table import (
+    SEPARATOR_NAMES,
+    Table,
+    decimal_hint,
+    is_number,
+    parse_value,
+    read_table,
+)
+from pfitre_jax.data.readers.file_checks import format_names
 
-#: Units of angles.
-UNITS = ("deg", "rad")
-
-_NAMES = re.compile(
-    r"(?P<name>(rot(ation)?[ _]?)?(angles?|theta)|rot(ation)?|phi|omega)"
-    r"([ _]?[\[(]?(?P<unit>[°º]|deg(rees?|s)?|rad(ians?|s)?)[\])]?)?",
+_ANGLE_NAMES = re.compile(
+    r"((rot(ation)?|tilt|sample|stage|view|projection)[ _]?)?(angles?|theta|winkel)"
+    r"|rot(ation)?|tilt|phi|omega",
     re.IGNORECASE,
 )
-#: Separators in the order in which they are tried: in a file with semicolons or tabs, a comma is part of a
-#: number ("-72,00", as spreadsheets write it in many languages). None stands for blanks.
-_SEPARATORS = (";", "\t", ",", None)
-_SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", ",": "commas", None: "blanks"}
-#: Largest size of a file of angles, bytes; parsing it takes up to 200 times as many.
-_LARGEST = 2**23
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
-
-
-def to_radians(values: ArrayLike, unit: str = "deg") -> np.ndarray:
-    """Converts angles to radians.
-
-    Args:
-        values: (views,), angles.
-        unit: "deg" or "rad".
-
-    Returns:
-        (views,) float64, radians; angles in degrees are reduced to less than one turn.
-
-    Raises:
-        ValueError: If radians look like degrees, or degrees look like radians: ten or more views that all lie
-            within 2 pi degrees are not a tomography.
-    """
-    if unit not in UNITS:
-        raise ValueError(f"the angle unit is {unit!r}; expected 'deg' or 'rad'")
-    values = np.asarray(values, float)
-    if unit == "rad":
-        return check_theta_rad(values)
-    theta = np.deg2rad(values)
-    # Goniometers count turns: more than two turns, in degrees, are not an error.
-    theta = check_theta_rad(np.fmod(theta, 2 * np.pi) if np.isfinite(theta).all() else theta)
-    if theta.size >= 10 and 0 < np.abs(values).max() <= 2 * np.pi + 0.01:
-        raise ValueError(
-            f"the angles reach from {values.min():g} to {values.max():g} degrees; these look like radians: "
-            "expected degrees, or angle_unit='rad'"
-        )
-    return theta
-
-
-def agreed_unit(requested: str | None, stated: str | None, origin: str) -> str | None:
-    """The unit that the caller requests, else the one that the file states, else None.
-
-    Args:
-        requested: "deg", "rad" or None.
-        stated: "deg", "rad" or None.
-        origin: Place in the file that states the unit, for the message.
-
-    Raises:
-        ValueError: If they contradict each other.
-    """
-    if requested is not None and stated is not None and requested != stated:
-        raise ValueError(
-            f"{origin} is in {stated!r} but the angle unit is {requested!r}; "
-            f"omit the unit, or use angle_unit={stated!r}"
-        )
-    return requested or stated
+#: Length of a name above which no unit is looked for, characters.
+_LONGEST_NAME = 200
+#: The unit behind a name: in brackets, after a slash, or after "in".
+_BRACKETS = re.compile(
+    r"(?P<name>.*?)[\s_]*(?:[\[({<](?P<bracket>[^\])}>]*)[\])}>]|/\s*(?P<slash>[^\s/]+)|\bin\s+(?P<in>\S+))"
+)
+#: A unit without a separator behind the name of an angle: "thetarad", "angle°".
+_ATTACHED = re.compile(
+    r"(?P<name>angles?|theta|rotation|rot|tilt|phi|omega)(?P<unit>[mu]?(?:rad|deg)\w*|°|º|˚)", re.IGNORECASE
+)
+#: Units of what is no angle.
+_OTHER_UNITS = re.compile(
+    r"counts?|steps?|ticks?|pulses?|encoder|px|pixels?|[mµun]?[ms]|cm|h|[km]?hz|m?[va]", re.IGNORECASE
+)
+#: Words for units of angles that mean nothing else in a sentence.
+_PROSE = re.compile(
+    r"(?<![\w/.])(?:(?:milli|micro|nano|centi|[muµμnc])?[ -]?(?:deg(?:ree)?s?|rad(?:ian)?s?)"
+    r"|arc[ -]?(?:min(?:ute)?|sec(?:ond)?)s?|gradians?)(?![\w/])",
+    re.IGNORECASE,
+)
+#: A unit in a comment: "unit: mrad", "theta [counts]".
+_STATED = re.compile(
+    r"\bunits?\s*[:=]\s*(?P<unit>[^\s,;]+)"
+    r"|\b(?:\w*angles?|\w*theta|rotation|tilt|phi|omega)\w*\s*[\[(](?P<bracket>[^\])]*)[\])]",
+    re.IGNORECASE,
+)
 
 
 def check_numbers(
@@ -99,101 +81,110 @@ def check_numbers(
 
 
 def read_angles(path: str | os.PathLike, unit: str | None = None) -> np.ndarray:
+    """Reads the angles of a text file as (views,) float64, radians; see :func:`read_angle_file`."""
+    return read_angle_file(path, unit).theta_rad
+
+
+def read_angle_file(path: str | os.PathLike, unit: str | None = None) -> Angles:
     """Reads the angles of a text file: one line for each view, with or without a header line.
 
-    The separator is the first of semicolon, tab, comma and blank that the file contains. With more than one
-    column, the header names that of the angles: ``angle``, ``theta``, ``rotation``, ``rot``, ``phi`` or
-    ``omega``, with or without a unit (``theta_deg``, ``angle [rad]``, ``angle (°)``). Empty columns, empty
-    lines and lines that start with ``#`` are ignored.
+    The separator is the first of semicolon, tab, comma and blank that the file contains. Commas are decimal
+    commas where the lines can mean nothing else. With more than one column, the header names that of the
+    angles: ``angle``, ``theta``, ``rotation``, ``rot``, ``tilt``, ``phi`` or ``omega``, with or without a
+    unit (``theta_deg``, ``angle [mrad]``, ``angle (°)``). The last comment before the numbers is the header
+    if it names the columns (``# index theta_rad``, as numpy.savetxt writes it). Without a header, a column
+    that counts the views from 0 or 1 is an index, and the other one the angles. Empty columns and empty lines
+    are ignored.
 
     Args:
         path: The file.
-        unit: "deg" or "rad"; None for the unit in the header, else degrees.
-
-    Returns:
-        (views,) float64, radians.
+        unit: Key of :data:`pfitre_jax.data.readers.angle_units.RADIANS`; None for the unit that header,
+            comments or values state, else degrees.
 
     Raises:
         FileNotFoundError: If there is no file at ``path``.
         ValueError: If a value is missing or not a number; lines have different lengths; no column or several
-            columns could be the angles; or the header's unit contradicts ``unit``.
+            columns could be the angles; the file's unit is no unit of angles or contradicts ``unit``; or the
+            angles are implausible.
     """
     path = Path(path)
-    separator, rows = _table(path)
-    first = rows[0][1]
-    column = 0
-    if _is_header(first):
-        column, named = _angle_column(path, first)
-        unit = agreed_unit(unit, named, f"{path}: the column {first[column]!r}")
-        rows = rows[1:]
-    elif len(first) > 1:
-        raise ValueError(
-            f"{path} has {len(first)} columns, separated by {_SEPARATOR_NAMES[separator]}, and no header; "
-            "expected one angle per line, or a first line that names one of the columns 'angle'"
-            + _decimal_hint(separator, ",".join(first))
+    table = read_table(path)
+    header, rows = _header(table)
+    column, stated, place = 0, None, f"{path}"
+    warnings: tuple[str, ...] = ()
+    if header is not None:
+        column, stated = _angle_column(path, header)
+        place = f"{path}: the column {header[column]!r}"
+    elif len(rows[0][1]) > 1:
+        column = _column_beside_index(table)
+        warnings = (
+            f"{path} has no header; column {column + 1} was read as the angles, because the other one counts "
+            "the views",
         )
     if not rows:
         raise ValueError(f"{path} holds a header but no angles; expected one for each view, one per line")
-    values = []
-    for n, words in rows:
-        value = _number(words[column])
-        if value is None:
-            raise ValueError(
-                f"{path}, line {n}: {format_names([words[column]])!r} is not a number; expected the angle "
-                "of a view"
-            )
-        values.append(value)
-    try:
-        return to_radians(values, unit or "deg")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _text(path: Path) -> str:
-    """Text of a file in UTF-8, or in the encoding of Windows."""
-    size = check_file(path, "the angles as CSV").stat().st_size
-    if size > _LARGEST:
+    values, units = _values(path, rows, column)
+    if len(units) > 1:
         raise ValueError(
-            f"{path} is too large for angles ({size} bytes); expected CSV with one angle per line"
+            f"{path} has angles in {format_names(sorted(map(repr, units)))}; expected one unit, behind every "
+            "angle or in the header"
         )
-    content = path.read_bytes()
-    for encoding in ("utf-8-sig", "cp1252"):  # Windows saves "°" as cp1252
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if not re.search(r"[\x00-\x08\x0e-\x1f]", text):
-            return text
-    raise ValueError(f"{path} is not a text file; expected CSV (UTF-8), one angle for each view")
+    (written,) = units
+    if written is not None:
+        if stated and find_unit(stated) != find_unit(written):
+            raise ValueError(f"{place} is in {stated!r}, but its values in {written!r}; expected one of them")
+        stated, place = written, f"{path}"
+    if not stated:
+        stated = _unit_in_comments(path, table.comments, requested=unit)
+        place = f"{path}: a comment" if stated else place
+    try:
+        angles = convert_angles(values, choose_unit(unit, stated, place))
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    return Angles(angles.theta_rad, (*warnings, *angles.warnings))
 
 
-def _table(path: Path) -> tuple[str | None, list[tuple[int, list[str]]]]:
-    """Separator of a file, and number and fields of each line, with the same number of fields in all."""
-    # Blanks at the start of a line are kept, because a tab there follows an empty field.
-    lines = [(n, line.rstrip()) for n, line in enumerate(_text(path).splitlines(), 1)]
-    lines = [(n, line) for n, line in lines if line and not line.lstrip().startswith("#")]
-    if not lines:
-        raise ValueError(f"{path} holds no angles; expected one for each view, one per line")
-    separator = next(s for s in _SEPARATORS if s is None or any(s in line for _, line in lines))
-    rows = [(n, _split(line, separator)) for n, line in lines]
-    if separator is None and all(len(words) == 1 for _, words in rows[1:]):
-        rows[0] = (lines[0][0], [_unquoted(lines[0][1])])  # one column, whose name may contain blanks
-    first, columns = rows[0][0], len(rows[0][1])
-    for (n, words), (_, line) in zip(rows, lines, strict=True):
-        if len(words) != columns:
-            raise ValueError(
-                f"{path}, line {n}: found {len(words)} fields, separated by {_SEPARATOR_NAMES[separator]}; "
-                f"expected {columns} as in line {first}" + _decimal_hint(separator, line)
-            )
-    filled = [column for column in range(columns) if any(words[column] for _, words in rows)]
-    return separator, [(n, [words[column] for column in filled or [0]]) for n, words in rows]
+def split_unit(word: str) -> tuple[str, str | None]:
+    """Name and unit of a column: "theta [mrad]" is "theta" in "mrad".
+
+    The unit may be of something else than an angle; it is None if the name has none.
+    """
+    if len(word) > _LONGEST_NAME:
+        return word, None
+    match = _BRACKETS.fullmatch(word.strip())
+    if match:
+        unit = next((match[name] for name in ("bracket", "slash", "in") if match[name] is not None), "")
+        return match["name"], unit.strip() or None
+    if find_unit(word) is not None:
+        return "angle", word
+    match = _ATTACHED.fullmatch(word)
+    if match and find_unit(match["unit"]) is not None:
+        return match["name"], match["unit"]
+    tokens = re.split(r"[\s_.:,-]+|(?<=[a-z])(?=[A-Z])", word)
+    for count in (2, 1):
+        unit = " ".join(tokens[-count:])
+        if len(tokens) > count and find_unit(unit) is not None:
+            return " ".join(tokens[:-count]), unit
+    if len(tokens) > 1 and _OTHER_UNITS.fullmatch(tokens[-1]):
+        return " ".join(tokens[:-1]), tokens[-1]
+    return word, None
 
 
-def _decimal_hint(separator: str | None, line: str) -> str:
-    """Hint for a message about a line whose commas may be decimal commas."""
-    if separator == "," and re.search(r"\d,\d", line):
-        return " (are these decimal commas? save the numbers with decimal points)"
-    return ""
+def _header(table: Table) -> tuple[list[str] | None, list[tuple[int, list[str]]]]:
+    """Names of the columns, or None if there are none, and the lines with numbers."""
+    first = table.rows[0][1]
+    if _is_header(first):
+        return first, table.rows[1:]
+    for comment in table.comments[::-1]:
+        for words in table.comment_as_header(comment):
+            if any(_is_angle(split_unit(word)[0]) for word in words):
+                return words, table.rows
+    return None, table.rows
+
+
+def _is_angle(name: str) -> bool:
+    return _ANGLE_NAMES.fullmatch(name.strip()) is not None
 
 
 def _is_header(words: list[str]) -> bool:
@@ -201,25 +192,25 @@ def _is_header(words: list[str]) -> bool:
 
     It is not enough that none is a number: a typing error in the first angle ("-72.O") is not a header.
     """
-    if not any(words) or any(_number(word) is not None for word in words):
+    if not any(words) or any(is_number(word) for word in words):
         return False
-    return any(map(_NAMES.fullmatch, words)) or all(re.match(r"[^\W\d]", word) for word in words if word)
+    named = any(_is_angle(split_unit(word)[0]) for word in words)
+    return named or all(re.match(r"[^\W\d]", word) for word in words if word)
 
 
 def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
     """Index of the column of angles, and the unit that its name states."""
-    matches = {column: match for column, word in enumerate(header) if (match := _NAMES.fullmatch(word))}
-    if len(matches) > 1:  # "angle" beside the names of other axes
-        named = {
-            column: match for column, match in matches.items() if match["name"].lower() in ("angle", "angles")
-        }
-        matches = named or matches
+    names = [split_unit(word) for word in header]
+    matches = [column for column, (name, _) in enumerate(names) if _is_angle(name)]
+    if len(matches) > 1:  # "angle" beside the names of other axes, or degrees beside the counts of an encoder
+        angle = [column for column in matches if names[column][0].lower() in ("angle", "angles")]
+        known = [column for column in matches if names[column][1] and find_unit(names[column][1] or "")]
+        others = [column for column in matches if names[column][1] and column not in known]
+        matches = angle if len(angle) == 1 else known if len(known) + len(others) == len(matches) else matches
     if len(matches) == 1:
-        ((column, match),) = matches.items()
-        unit = match["unit"]
-        return column, unit and ("rad" if unit.lower().startswith("rad") else "deg")
+        return matches[0], names[matches[0]][1]
     if len(header) == 1:
-        return 0, None
+        return 0, names[0][1]
     found = format_names(map(repr, header))
     which = "more than one" if matches else "none"
     raise ValueError(
@@ -227,24 +218,70 @@ def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
     )
 
 
-def _split(line: str, separator: str | None) -> list[str]:
-    """Fields of a line."""
-    if separator is None:
-        # A unit in brackets is part of the name before it. (Matched once per run of blanks, for speed.)
-        line = re.sub(r"(?<!\s)\s+(?=[\[(])", "", line)
-    return [_unquoted(word) for word in line.split(separator)]
+def _column_beside_index(table: Table) -> int:
+    """The column of the angles in two columns without a header, of which the other counts the views.
+
+    Raises:
+        ValueError: If there are other columns.
+    """
+    path, rows = table.path, table.rows
+    columns = list(zip(*(words for _, words in rows), strict=True))
+    counting = [
+        column
+        for column, words in enumerate(columns)
+        if any(list(words) == [str(start + k) for k in range(len(words))] for start in (0, 1))
+    ]
+    if len(columns) == 2 and len(rows) > 1:
+        if len(counting) == 1 and _reaches_far(columns[1 - counting[0]]):
+            return 1 - counting[0]
+        if columns[0] == columns[1] and counting:
+            return 1
+    raise ValueError(
+        f"{path} has {len(columns)} columns, separated by {SEPARATOR_NAMES[table.separator]}, and no header; "
+        "expected one angle per line, or a first line that names one of the columns 'angle'"
+        + decimal_hint(table.separator, ",".join(rows[0][1]))
+    )
 
 
-def _unquoted(word: str) -> str:
-    """Field without blanks and quotes around it."""
-    return word.strip().strip("\"'").strip()
+def _reaches_far(words: Sequence[str]) -> bool:
+    """Whether a column holds numbers over a range of angles, and not times or currents that hardly change."""
+    values = [parse_value(word) for word in words]
+    numbers = [value[0] for value in values if value is not None]
+    return len(numbers) == len(words) and max(numbers) - min(numbers) > LEAST_RANGE_DEG
 
 
-def _number(word: str) -> float | None:
-    """Field as a number, perhaps with a decimal comma, or None if it is not one."""
-    if _DECIMAL_COMMA.fullmatch(word):
-        word = word.replace(",", ".")
-    try:
-        return float(word)
-    except ValueError:
-        return None
+def _values(
+    path: Path, rows: list[tuple[int, list[str]]], column: int
+) -> tuple[list[float], set[str | None]]:
+    """Numbers of a column, and the units behind them."""
+    values, units = [], set()
+    for n, words in rows:
+        parsed = parse_value(words[column])
+        if parsed is None:
+            raise ValueError(
+                f"{path}, line {n}: {format_names([words[column]])!r} is not a number; expected the angle "
+                "of a view"
+            )
+        values.append(parsed[0])
+        units.add(parsed[1] and find_unit(parsed[1]))
+    return values, units
+
+
+def _unit_in_comments(path: Path, comments: list[str], requested: str | None) -> str | None:
+    """The unit that comments state, or None.
+
+    Raises:
+        ValueError: If they name several units, and the caller requests none.
+    """
+    stated = [match["unit"] or match["bracket"] for text in comments for match in _STATED.finditer(text)]
+    stated = [text for text in stated if text]
+    if stated and (unknown := next((text for text in stated if find_unit(text) is None), None)):
+        return unknown
+    words = stated or [match[0] for text in comments for match in _PROSE.finditer(text)]
+    units = {find_unit(word) for word in words} - {None}
+    if len(units) > 1 and requested is None:
+        raise ValueError(
+            f"{path}: comments name the units {format_names(sorted(map(repr, units)))}; expected one: name "
+            "the column 'angle_deg' or 'angle_rad', or state the unit (angle_unit='deg')"
+        )
+    return words[0] if len(units) == 1 else None

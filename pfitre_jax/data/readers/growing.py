@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.angles import to_radians
+from pfitre_jax.data.readers.angle_units import choose_unit, to_radians
 from pfitre_jax.data.readers.dxchange import DARK, DATA, FLAT, THETA
-from pfitre_jax.data.readers.hdf5_file import angle_unit
+from pfitre_jax.data.readers.hdf5_file import stated_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +62,12 @@ class GrowingScan:
                 )
             projections = data[:views, rows]
             flat, dark = (None if name not in file else file[name][:, rows] for name in (FLAT, DARK))
-            unit = angle_unit(theta) or "deg"
-            angles = np.asarray(theta[:views], float)
+            unit = choose_unit(None, stated_unit(theta), f"{self.path}: /{THETA}")
+            angles = theta[:views]
         provenance = {"file": str(self.path), "format": "DXchange, growing", "angles": f"/{THETA}"}
         return RawScan.create(
             projections,
-            to_radians(angles, unit),
+            to_radians(angles, unit, complete=False),
             kind=self.kind,
             flat=flat,
             dark=dark,

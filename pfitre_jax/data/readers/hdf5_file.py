@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from pfitre_jax.data.raw import LazyStack
+from pfitre_jax.data.readers.angle_units import find_unit
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory, format_names
 
 #: First bytes of an HDF5 file.
@@ -74,8 +75,8 @@ class Hdf5File:
         return _read(self.path, self.datasets[name], selection)
 
     def unit(self, name: str) -> str | None:
-        """Unit of the angles in a dataset, "deg" or "rad", or None if it states none."""
-        return angle_unit(self.datasets[name])
+        """Unit of a dataset as its attributes state it, or None if they state none."""
+        return stated_unit(self.datasets[name])
 
     def stack(self, name: str, frames: np.ndarray | None = None) -> LazyStack:
         """The projections in a dataset, to be read later.
@@ -110,17 +111,20 @@ def damage_as_value_error(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
 
 
-def angle_unit(dataset: h5py.Dataset) -> str | None:
-    """Unit of the angles in a dataset by its attributes, "deg" or "rad", or None if they state none."""
-    unit = dataset.attrs.get("units", dataset.attrs.get("unit"))
-    if unit is None:
-        return None
-    word = attribute_text(unit).lower()
-    if word.startswith("deg") or word == "°":
-        return "deg"
-    if word.startswith("rad"):
-        return "rad"
-    return None
+def stated_unit(dataset: h5py.Dataset) -> str | None:
+    """Unit of a dataset as its attribute ``units`` or ``unit`` states it, or None.
+
+    Raises:
+        ValueError: If there are several such attributes, and they differ.
+    """
+    texts = [attribute_text(dataset.attrs[key]) for key in dataset.attrs if key.lower() in ("units", "unit")]
+    texts = [text for text in texts if text]
+    if len({find_unit(text) or text for text in texts}) > 1:
+        raise ValueError(
+            f"{dataset.file.filename}: the attributes of {dataset.name} state the units "
+            f"{' and '.join(map(repr, texts))}; expected one"
+        )
+    return texts[0] if texts else None
 
 
 def attribute_text(attribute: Any) -> str:

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from pfitre_jax.data.raw import LazyStack, RawScan
-from pfitre_jax.data.readers.angles import agreed_unit, check_numbers, read_angles, to_radians
+from pfitre_jax.data.readers.angle_units import choose_unit, convert_angles
+from pfitre_jax.data.readers.angles import check_numbers, read_angle_file
 from pfitre_jax.data.readers.hdf5_file import MAGIC, SUFFIXES, Hdf5File, damage_as_value_error
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
@@ -24,7 +25,7 @@ class Hdf5Contents:
         flat: (n, rows, columns), flat frames, or None.
         dark: (n, rows, columns), dark frames, or None.
         theta: (views,), stored angles, or None if there are none.
-        unit: Unit of the angles that the file states, "deg" or "rad", or None.
+        unit: Unit of the angles as the file states it, or None.
         theta_name: Dataset of the angles, for messages.
     """
 
@@ -75,7 +76,7 @@ class Hdf5Reader(Reader, Protocol):
             contents = self.contents(file.hdf5)
         origin = contents.theta_name
         if angles is not None:
-            theta_rad, origin = read_angles(angles, unit), str(angles)
+            read, origin = read_angle_file(angles, unit), str(angles)
         elif contents.theta is None:
             raise ValueError(
                 f"{path} ({self.name}) holds no angles in {origin}; "
@@ -83,13 +84,18 @@ class Hdf5Reader(Reader, Protocol):
             )
         else:
             theta = check_numbers(contents.theta, f"{path}: {origin}")
-            theta_rad = to_radians(theta, agreed_unit(unit, contents.unit, f"{path}: {origin}") or "deg")
+            chosen = choose_unit(unit, contents.unit, f"{path}: {origin}")
+            try:
+                read = convert_angles(theta, chosen)
+            except ValueError as error:
+                raise ValueError(f"{path}: {origin}: {error}") from error
         provenance = {"file": str(path), "format": self.name, "angles": origin}
         return RawScan.create(
             contents.projections,
-            theta_rad,
+            read.theta_rad,
             kind=kind,
             flat=contents.flat,
             dark=contents.dark,
             provenance=provenance,
+            warnings=read.warnings,
         )

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.angles import agreed_unit, check_numbers, read_angles, to_radians
+from pfitre_jax.data.readers.angle_units import RADIANS, Angles, choose_unit, convert_angles
+from pfitre_jax.data.readers.angles import check_numbers, read_angle_file
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory, format_names
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
 
 #: Names of the array of angles, and their unit.
-ANGLE_UNITS = {"theta_rad": "rad", "theta_deg": "deg", "angles_rad": "rad", "angles_deg": "deg"}
+ANGLE_UNITS = {f"{name}_{unit}": unit for unit in RADIANS for name in ("theta", "angles")}
 
 
 class NpzReader(Reader):
@@ -41,28 +42,41 @@ class NpzReader(Reader):
         if "projections" not in arrays:
             raise ValueError(f"{path} holds {names}; expected 'projections' (views, rows, columns)")
         if angles is not None:
-            theta_rad, origin = read_angles(angles, unit), str(angles)
+            read, origin = read_angle_file(angles, unit), str(angles)
         else:
-            origin = next((key for key in ANGLE_UNITS if key in arrays), "")
-            if not origin:
+            keys = [key for key in ANGLE_UNITS if key in arrays]
+            if not keys:
                 raise ValueError(
                     f"{path} holds {names} but no angles; expected 'theta_deg' or 'theta_rad' (views,), "
                     "or give a CSV file (angles='angles.csv')"
                 )
-            stated = agreed_unit(unit, ANGLE_UNITS[origin], f"{path}: the array {origin!r}")
-            theta_rad = to_radians(check_numbers(arrays[origin], f"{path}: {origin}"), stated or "deg")
+            origin = keys[0]
+            read = _read_angles(path, arrays[origin], origin, unit)
+            for other in keys[1:]:
+                place = f"{path}: the arrays {origin!r} and {other!r}"
+                read.check_against(_read_angles(path, arrays[other], other, None), place)
         center = arrays.get("center")
         if center is not None and (center.size != 1 or center.dtype.kind not in "fiu"):
             raise ValueError(f"{path}: 'center' has shape {center.shape}; expected one detector index")
         return RawScan.create(
             arrays["projections"],
-            theta_rad,
+            read.theta_rad,
             kind=kind,
             flat=arrays.get("flat"),
             dark=arrays.get("dark"),
             center=None if center is None else float(center.item()),
             provenance={"file": str(path), "format": self.name, "angles": origin},
+            warnings=read.warnings,
         )
+
+
+def _read_angles(path: Path, values: np.ndarray, name: str, unit: str | None) -> Angles:
+    """Angles in the array of this name, whose suffix states their unit."""
+    chosen = choose_unit(unit, ANGLE_UNITS[name], f"{path}: the array {name!r}")
+    try:
+        return convert_angles(check_numbers(values, f"{path}: {name}"), chosen)
+    except ValueError as error:
+        raise ValueError(f"{path}: {name}: {error}") from error
 
 
 def load_arrays(path: str | os.PathLike, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:

@@ -38,7 +38,8 @@ class Reader(Protocol):
         Args:
             file: The file, which :meth:`matches`.
             angles: CSV file whose angles replace those of the scan file, or None.
-            unit: Unit of the angles, "deg" or "rad"; None for the one that the file states, else degrees.
+            unit: Unit of the angles, a key of :data:`pfitre_jax.data.readers.angle_units.RADIANS` such as
+                "deg", "rad" or "mrad"; None for the one that the file states, else degrees.
             kind: One of :data:`pfitre_jax.data.raw.KINDS`; None for counts if the file holds flats, else
                 absorption.
 

@@ -42,7 +42,8 @@ def open_raw(
         path: The scan file.
         angles: CSV file with one angle for each view, which replaces the angles of the scan file; a TIFF
             stack needs it.
-        angle_unit: Unit of the angles, "deg" or "rad"; None for the one that the file states, else degrees.
+        angle_unit: Unit of the angles, a key of :data:`pfitre_jax.data.readers.angle_units.RADIANS` such as
+            "deg", "rad" or "mrad"; None for the one that the file states, else degrees.
         kind: "counts" (needs flat and dark), "transmission" or "absorption" (line integrals); None for counts
             if the file holds flats, else absorption.
 

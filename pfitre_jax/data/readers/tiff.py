@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from pfitre_jax.data.raw import LazyStack, RawScan
-from pfitre_jax.data.readers.angles import read_angles
+from pfitre_jax.data.readers.angles import read_angle_file
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
@@ -40,7 +40,8 @@ class TiffReader(Reader):
             )
         stack = open_stack(file.path)
         provenance = {"file": str(file.path), "format": self.name, "angles": str(angles)}
-        return RawScan.create(stack, read_angles(angles, unit), kind=kind, provenance=provenance)
+        read = read_angle_file(angles, unit)
+        return RawScan.create(stack, read.theta_rad, kind=kind, provenance=provenance, warnings=read.warnings)
 
 
 def open_stack(path: str | os.PathLike) -> LazyStack:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfitre_jax.data.readers.angles import read_angles, to_radians
+from pfitre_jax.data.readers.angle_units import RADIANS, AngleUnit, find_unit, to_radians
+from pfitre_jax.data.readers.angles import read_angle_file, read_angles
 
 
 @pytest.fixture
@@ -67,8 +70,9 @@ def test_the_header_names_the_unit(csv, header):
         ("0\ninf\n", "deg", "angle of view 1"),
         ("0\n45\n90\n", "rad", "look like degrees"),
         ("theta_rad\n0\n1\n", "deg", "'theta_rad' is in 'rad'.*angle_unit='rad'"),
+        ("theta_mrad\n0\n1000\n", "deg", "'theta_mrad' is in 'mrad'.*angle_unit='mrad'"),
         ("theta_deg\n0\n1\n", "rad", "angle_unit='deg'"),
-        ("0\n45\n", "grad", "'deg' or 'rad'"),
+        ("0\n45\n", "grad", "'deg', 'rad'.* or 'gon'"),
         ("\n".join(str(k * np.pi / 60) for k in range(60)), "deg", "look like radians.*angle_unit='rad'"),
     ],
 )
@@ -85,12 +89,10 @@ def test_decimal_commas_between_semicolons_or_tabs_are_read(csv, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "-72,00\n-70,50\n",
-        "Winkel\n-72,00\n-70,50\n",
         "view,angle\n0,-72,00\n1,-70,50\n",
-        "view angle\n0 -72,00\n1 -70,50\n",
-        '"view","angle"\n"0","-72,00"\n',
-        "-72\n-71,5\n",
+        "view,angle\n0,10,00\n1,12,50\n",
+        "-72,5\n-70,5\n",
+        "1,047\n1,222\n1,500\n",
     ],
 )
 def test_commas_that_may_be_decimal_or_separate_are_refused(csv, text):
@@ -135,7 +137,10 @@ def test_the_column_called_angle_comes_before_those_of_other_axes(csv):
         ("angle_index,angle_radius\n0,1\n", "and none"),
         ("phi,theta\n0,1\n", "columns 'phi', 'theta', and more than one .* name it 'angle'"),
         ("0,7,0\n1,7,45\n", "3 columns, separated by commas, and no header; .* one of the columns 'angle'"),
-        ("0 0.0\n1 45\n", "2 columns, separated by blanks, and no header"),
+        ("0 0.0\n1 45\n1 90\n", "2 columns, separated by blanks, and no header"),
+        ("1 0\n2 1\n3 2\n", "2 columns, separated by blanks, and no header"),
+        ("0 100.5\n1 100.4\n2 100.3\n", "no header"),
+        ("0 0.5\n1 0.5\n2 0.5\n", "no header"),
         ("0,45,90\n", "expected one angle per line"),
     ],
 )
@@ -144,11 +149,9 @@ def test_a_column_is_never_guessed(csv, text, message):
         read_angles(csv(text))
 
 
-@pytest.mark.parametrize("word", ["-72.O", '"-72.O"', "7 2", "+-3", ".", "12°"])
+@pytest.mark.parametrize("word", ["-72.O", '"-72.O"', "7 2", "+-3", ".", "12*"])
 def test_a_typing_error_in_the_first_line_is_not_a_header(csv, word):
-    with pytest.raises(
-        ValueError, match=f"line 1: {word.strip(chr(34))!r} is not a number".replace("+", r"\+")
-    ):
+    with pytest.raises(ValueError, match=re.escape(f"line 1: {word.strip(chr(34))!r} is not a number")):
         read_angles(csv(f"{word}\n-70\n-68\n"))
 
 
@@ -174,15 +177,190 @@ def test_more_than_two_turns_are_accepted():
     np.testing.assert_allclose(np.exp(1j * turned), np.exp(1j * np.deg2rad([0.0, 90.0, 1000.0])), atol=1e-9)
 
 
-def test_a_small_scan_of_small_angles_is_allowed():
-    np.testing.assert_allclose(to_radians([-2.0, 0.0, 2.0]), np.deg2rad([-2.0, 0.0, 2.0]))
+def test_small_angles_need_a_unit_that_the_caller_requests():
+    np.testing.assert_allclose(to_radians([-2.0, 0.0, 2.0], "deg"), np.deg2rad([-2.0, 0.0, 2.0]))
+    for unit in (None, AngleUnit("deg", "stated")):
+        with pytest.raises(ValueError, match=r"look like radians: .*angle_unit='deg' if they are right"):
+            to_radians([-2.0, 0.0, 2.0], unit)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-72,00\n-70,50\n-69,00\n",
+        "Winkel\n-72,0\n-70,5\n-69,0\n",
+        "view angle\n0 -72,00\n1 -70,50\n2 -69,00\n",
+        '"view","angle"\n"0","-72,00"\n"1","-70,5"\n"2","-69"\n',
+        "-72\n-70,5\n-69\n",
+        "theta [deg]\n-72,0\n-70,5\n-69\n",
+        "-72,00°\n-70,50°\n-69,0°\n",
+        "-72,000\n-70,500\n-69,000\n-0,500\n",
+    ],
+)
+def test_decimal_commas_are_read_where_they_can_mean_nothing_else(csv, text):
+    angles = np.rad2deg(read_angles(csv(text), "deg"))
+    np.testing.assert_allclose(angles[:3], [-72, -70.5, -69])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 -72.0\n1 -70.5\n2 72\n",
+        "1,-72\n2,-70.5\n3,72\n",
+        "-72;1\n-70,5;2\n72;3\n",
+        "# index theta\n0 -72.0\n1 -70.5\n2 72\n",
+        "# index, theta [deg]\n0.0e+00 -7.2e+01\n1.0e+00 -7.05e+01\n2.0e+00 7.2e+01\n",
+        "# savetxt of the scan\n# theta;current\n-72;100.3\n-70.5;100.2\n72;100.1\n",
+        "% theta\n-72\n-70.5\n72\n",
+    ],
+)
+def test_columns_without_a_header_line(csv, text):
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), [-72, -70.5, 72])
+    guessed = "#" not in text and "%" not in text
+    assert any("counts the views" in w for w in read_angle_file(csv(text)).warnings) == guessed
+
+
+#: How headers, values and comments state a unit; {} is the unit.
+SPELLINGS = {
+    "deg": ("deg", "degrees", "Degree", "°", "DEG"),
+    "rad": ("rad", "radians", "Radian", "RAD"),
+    "mrad": ("mrad", "milliradians", "milli-radian", "mRad"),
+    "mdeg": ("mdeg", "millidegrees", "milli degrees", "m°"),
+    "urad": ("urad", "µrad", "microradians", "micro-rad"),
+    "arcmin": ("arcmin", "arc minutes", "arcminute"),
+    "arcsec": ("arcsec", "arc seconds", "arcseconds"),
+    "turn": ("turn", "turns", "revolutions", "rev"),
+    "gon": ("gon", "gradians"),
+}
+RANGE = np.array([-75.0, -21.5, 30.0, 44.25, 75.0])
+
+
+@pytest.mark.parametrize("unit", SPELLINGS)
+@pytest.mark.parametrize(
+    "header",
+    [
+        "theta [{}]",
+        "theta ({})",
+        "angle / {}",
+        "tilt in {}",
+        "tilt_{}",
+        "Theta {}",
+        "# theta_{}",
+        "# theta [{}]",
+        "% angle ({})",
+    ],
+)
+def test_every_unit_in_a_header_is_converted(csv, unit, header):
+    values = np.deg2rad(RANGE) / RADIANS[unit]
+    for name in SPELLINGS[unit]:
+        if header in ("tilt in {}",) and " " in name:
+            continue
+        text = header.format(name) + "\n" + "\n".join(f"{value:.12g}" for value in values) + "\n"
+        np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), RANGE, atol=1e-6, err_msg=text)
+
+
+@pytest.mark.parametrize("unit", SPELLINGS)
+def test_every_unit_of_a_caller_or_an_attribute_is_converted(unit):
+    values = np.deg2rad(RANGE) / RADIANS[unit]
+    np.testing.assert_allclose(np.rad2deg(to_radians(values, unit)), RANGE, atol=1e-9)
+    assert {find_unit(name) for name in SPELLINGS[unit]} == {unit}
+
+
+@pytest.mark.parametrize("word", ["-75°", "-75.0 deg", "-75 degrees", "−75 °", '"-75 deg"'])
+def test_values_with_a_unit(csv, word):
+    text = "\n".join([word, *(f"{v} {word.strip(chr(34)).lstrip('-75.0' + chr(0x2212))}" for v in RANGE[1:])])
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text))), RANGE, atol=1e-9)
+    with pytest.raises(ValueError, match="expected one unit"):
+        read_angles(csv(text + "\n80\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "theta [counts]\n{}",
+        "theta_counts\n{}",
+        "# theta [steps]\n{}",
+        "# units: encoder\n{}",
+        "angle (a.u.)\n{}",
+        "Winkel [Grad]\n{}",
+        "theta / mm\n{}",
+        "exposure [s]\n{}",
+        "index,theta [V]\n" + "\n".join(f"{k},{v}" for k, v in enumerate(RANGE)),
+    ],
+)
+def test_a_stated_unit_that_is_no_angle_is_refused(csv, text):
+    text = text.format("\n".join(map(str, RANGE)))
+    with pytest.raises(ValueError, match=r"which is no known unit of angles.*angle_unit='deg'"):
+        read_angles(csv(text))
+    np.testing.assert_allclose(np.rad2deg(read_angles(csv(text), "deg")), RANGE)
+
+
+def test_comments_that_name_two_units_are_refused(csv):
+    text = "# angles in rad, converted from degrees\n0\n1\n2\n"
+    with pytest.raises(ValueError, match="comments name the units 'deg', 'rad'"):
+        read_angles(csv(text))
+    np.testing.assert_allclose(read_angles(csv(text), "rad"), [0, 1, 2])
+    np.testing.assert_allclose(read_angles(csv("# angles in rad\n0\n1\n2\n")), [0, 1, 2])
+    np.testing.assert_allclose(read_angles(csv("# from degrees\ntheta_rad\n0\n1\n2\n")), [0, 1, 2])
+
+
+@pytest.mark.parametrize("views", [1, 2, 5, 9, 10, 60])
+@pytest.mark.parametrize("unit", ["rad", "mdeg", "urad", "arcsec", "turn"])
+def test_other_units_are_never_read_as_degrees(views, unit):
+    """At every number of views; the range of mrad, arcmin and gon may be one of degrees."""
+    values = np.deg2rad(np.linspace(-75, 75, views) if views > 1 else [75.0]) / RADIANS[unit]
+    if views == 1 and unit not in ("rad", "turn"):
+        return  # a goniometer may have turned often before
+    with pytest.raises(ValueError, match="the angles reach from"):
+        to_radians(values)
+    if views > 1:
+        with pytest.raises(ValueError, match="the angles reach from"):
+            to_radians(values, AngleUnit("deg", "stated"))
+
+
+def test_several_turns_without_a_unit_are_reported(csv):
+    text = "\n".join(map(str, np.linspace(0, 1047, 25)))
+    (warning,) = read_angle_file(csv(text)).warnings
+    assert "extend over 2.9 turns and their unit is not stated" in warning
+    assert read_angle_file(csv(text), "deg").warnings == ()
+
+
+def test_views_of_one_angle_are_refused():
+    with pytest.raises(ValueError, match="all 20 views have the same angle, 30 degrees"):
+        to_radians(np.full(20, 30.0))
+    assert to_radians([30.0]) == pytest.approx(np.pi / 6)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16, np.uint32])
+def test_integers_that_wrapped_around_are_refused(kind):
+    bits = 8 * np.dtype(kind).itemsize
+    degrees = np.arange(-75, 76, 3) if np.dtype(kind).kind == "u" else np.arange(0, 361, 3)
+    factor = {8: 1, 16: 300, 32: 20_000_000}[bits] if np.dtype(kind).kind == "i" else 1
+    stored = (degrees * factor).astype(np.int64).astype(kind)
+    assert not np.array_equal(stored, degrees * factor)
+    for values in (stored, stored.astype(float)) if bits > 8 else (stored,):
+        with pytest.raises(ValueError, match="wrap around"):
+            to_radians(values, AngleUnit("deg", "stated"))
+
+
+def test_negative_angles_in_unsigned_integers_are_refused():
+    with pytest.raises(ValueError, match="negative numbers stored as unsigned integers of 16 bits"):
+        to_radians(np.arange(-75, -1, 3).astype(np.uint16))
+
+
+def test_integers_that_did_not_wrap_around_are_read():
+    sweeps = np.tile(np.arange(0, 180, 3), 2)
+    for kind in (np.uint8, np.uint16, np.int16, float):
+        np.testing.assert_allclose(np.rad2deg(to_radians(sweeps.astype(kind))), sweeps, atol=1e-9)
 
 
 QUICK = settings(max_examples=50, deadline=None)
 
 #: Degrees of a limited-angle scan, which no rule takes for radians.
 degrees = st.lists(st.integers(-9000, 9000).map(lambda n: n / 100), min_size=1, max_size=30).filter(
-    lambda values: max(map(abs, values)) > 7
+    lambda values: (
+        max(map(abs, values)) > 13 and (len(values) == 1 or np.ptp(values) > (13 if len(values) > 9 else 0))
+    )
 )
 HEADERS = {"deg": ("angle", "theta_deg", "Angle [deg]", "rotation (°)"), "rad": ("theta_rad", "phi [rad]")}
 

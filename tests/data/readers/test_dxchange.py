@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from scan_formats import DEGREES, THETA, write_exchange
@@ -71,4 +72,29 @@ def test_a_flat_of_another_shape_is_refused(tmp_path, stack):
 def test_flat_without_dark(tmp_path, stack):
     path = write_exchange(tmp_path / "scan.h5", data=stack, theta=DEGREES, data_white=np.ones((5, 6)))
     with pytest.raises(ValueError, match="no dark"):
+        read_raw(path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("mrad", 1000 * np.pi / 180), ("arcmin", 60), ("mdeg", 1000), ("revolutions", 1 / 360), (b"Degrees", 1)],
+)
+@pytest.mark.parametrize("attribute", ["units", "unit", "Units"])
+def test_units_of_attributes(tmp_path, stack, unit, factor, attribute):
+    path = write_exchange(tmp_path / "scan.h5", data=stack, theta=DEGREES * factor)
+    with h5py.File(path, "a") as file:
+        file["exchange/theta"].attrs[attribute] = unit
+    np.testing.assert_allclose(read_raw(path).theta_rad, THETA)
+
+
+def test_a_stated_unit_that_is_no_angle_is_refused(tmp_path, stack):
+    path = write_exchange(tmp_path / "scan.h5", data=stack, theta=DEGREES)
+    with h5py.File(path, "a") as file:
+        file["exchange/theta"].attrs["units"] = "counts"
+    with pytest.raises(ValueError, match=r"/exchange/theta is in 'counts', which is no known unit"):
+        read_raw(path)
+    np.testing.assert_allclose(read_raw(path, angle_unit="deg").theta_rad, THETA)
+    with h5py.File(path, "a") as file:
+        file["exchange/theta"].attrs["unit"] = "deg"
+    with pytest.raises(ValueError, match="state the units"):
         read_raw(path)

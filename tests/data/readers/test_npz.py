@@ -115,3 +115,20 @@ def test_a_unit_against_the_name(tmp_path, stack):
     np.savez(tmp_path / "scan.npz", projections=stack, theta_deg=DEGREES)
     with pytest.raises(ValueError, match=r"theta_deg.*'rad'"):
         read_raw(tmp_path / "scan.npz", angle_unit="rad")
+
+
+def test_two_arrays_of_angles(tmp_path, stack):
+    """They may agree, also in a float32 or a turn apart; contradicting ones are refused."""
+    path = tmp_path / "scan.npz"
+    np.savez(path, projections=stack, theta_deg=DEGREES + 360, theta_rad=THETA.astype(np.float32))
+    np.testing.assert_allclose(read_raw(path).theta_rad, THETA, atol=1e-6)
+    for other in (DEGREES + 1, DEGREES[::-1], DEGREES[:3]):
+        np.savez(path, projections=stack, theta_rad=THETA, angles_deg=other)
+        with pytest.raises(ValueError, match="the arrays 'angles_deg' and 'theta_rad' contradict"):
+            read_raw(path)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("theta_mrad", 1000), ("angles_turn", 0.5 / np.pi)])
+def test_other_units_in_the_name(tmp_path, stack, name, factor):
+    np.savez(tmp_path / "scan.npz", projections=stack, **{name: THETA * factor})
+    np.testing.assert_allclose(read_raw(tmp_path / "scan.npz").theta_rad, THETA)
