@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.angle_units import choose_unit, to_radians
