@@ -24,7 +24,7 @@ def train(
         option(
             "--config",
             "NAME|TOML",
-            "Training configuration: circuits, general, volume, unrolled or a TOML file of your own.",
+            "Training configuration: base, circuits, general, volume, unrolled or a TOML file of your own.",
             INPUT,
         ),
     ],
