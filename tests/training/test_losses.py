@@ -108,3 +108,15 @@ def test_pixels_outside_the_support_expect_nothing():
     value = float(laplace(result, BLANK, expected, support))
     np.testing.assert_allclose(value, 0.501 / 0.3 + np.log(0.3), rtol=1e-5)
     np.testing.assert_allclose(laplace(result, BLANK, outside, support), value, rtol=1e-6)
+
+
+def test_bright_slices_do_not_outweigh_the_others():
+    """The same slice in units of its maximum, whether that is 1 or 20."""
+    rng = np.random.default_rng(6)
+    truth = rng.random((1, 24, 24), np.float32)
+    truth /= truth.max()
+    image = truth + 0.1 * rng.random(truth.shape, np.float32)
+    weights = losses.LossWeights(rms=1.0, gradient=0.5)
+    plain = float(losses.compare(weights, image, truth))
+    np.testing.assert_allclose(losses.compare(weights, 20 * image, 20 * truth), plain, rtol=1e-5)
+    np.testing.assert_allclose(losses.compare(weights, 0.5 * image, 0.5 * truth), plain / 2, rtol=1e-5)
