@@ -376,7 +376,7 @@ def check_cells(results: dict) -> None:
 def test_prior_ablation_runs_at_its_tiny_preset(tmp_path):
     results = run("prior_ablation", tmp_path, tmp_path)
     architectures = results.pop("architecture")
-    assert set(architectures) == {"base", "unshuffled, 1/8, 1/16, wide"}
+    assert set(architectures) == {"base", "unshuffled, 1/8, 1/16"}
     for (cell,) in (seeds.values() for seeds in architectures.values()):
         assert cell["clean"]["steps"] >= 2 and np.all(np.isfinite(list(cell["clean"].values())))
     assert {part: set(table) for part, table in results.items()} == {

@@ -48,8 +48,8 @@ class ArchitectureConfig:
     Attributes:
         network: Network that the others differ from.
         deep: Channels at 1/8 and 1/16 resolution, where a network has these.
-        minutes: Processor time of each training.
-        timed_steps: Steps of a first training, which measures the time of a step.
+        steps: Steps of ``network``; the others are trained for the same time.
+        timed_steps: Steps in which the time of a step is measured.
         size: Pixels and detector bins.
         views: Views of a scan.
         scans: Number of test scans, of 8 slices each.
@@ -61,8 +61,8 @@ class ArchitectureConfig:
         default_factory=lambda: UNetConfig((16, 32, 96), blocks=3, growth=48)
     )
     deep: tuple[int, int] = (128, 128)
-    minutes: float = 5.0
-    timed_steps: int = 40
+    steps: int = 765
+    timed_steps: int = 15
     size: int = 96
     views: int = 51
     scans: int = 8
@@ -121,12 +121,12 @@ PRESETS = {
         architecture=ArchitectureConfig(
             UNetConfig(channels=(4, 4, 9), growth=6, blocks=1, dilations=(1,), embedding=4),
             deep=(4, 4),
-            minutes=0.002,
-            timed_steps=7,
+            steps=4,
+            timed_steps=2,
             size=32,
             views=12,
             scans=1,
-            names=("base", "unshuffled, 1/8, 1/16, wide"),
+            names=("base", "unshuffled, 1/8, 1/16"),
         ),
     ),
 }

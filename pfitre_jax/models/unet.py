@@ -271,11 +271,12 @@ class _ErrorHead(nnx.Module):
 def init(config: UNetConfig, key: Array) -> dict:
     """Returns random float32 parameters, a nested dict of arrays.
 
-    The last layer is zero, so that the update is zero and the prior starts as the identity. The expected
-    error starts as :data:`INITIAL_ERROR` everywhere.
+    The last layer is zero, so that the update is zero and the prior starts as the identity. So is what the
+    lower resolutions add. The expected error starts as :data:`INITIAL_ERROR` everywhere.
     """
     params = random_parameters(structure(UNet, config)[1], key)
-    params |= {"leave": jax.tree.map(jnp.zeros_like, params["leave"])}
+    zero = {name: params[name] for name in ("leave", "deep_up") if name in params}
+    params |= jax.tree.map(jnp.zeros_like, zero)
     if not config.expected_error:
         return params
     leave = jax.tree.map(jnp.zeros_like, params["error_head"]["leave"])
@@ -377,14 +378,17 @@ def architecture(config: UNetConfig, params: dict) -> Architecture:
 
 
 def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
-    """Returns the parameters of a network with more input channels, or with the expected error as an output.
+    """Returns the parameters of a larger network that predicts the same update.
 
-    The weights of the added channels are zero, and those of the added output are those of :func:`init`.
+    The weights of added input channels are zero. Lower resolutions, of which there were none, and the
+    expected error have the weights of :func:`init`. With lower resolutions, images are padded further, which
+    changes the update near the lower and the right edge.
 
     Args:
         config: Configuration of ``params``.
         params: Parameters; leading axes that all arrays share are kept.
-        wanted: As ``config``, with as many ``in_channels`` or more, and perhaps ``expected_error``.
+        wanted: As ``config``, with as many ``in_channels`` or more, and perhaps ``deep`` and
+            ``expected_error``.
 
     Raises:
         ValueError: Where ``wanted`` differs in anything else.
@@ -393,18 +397,19 @@ def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
     same = dataclasses.replace(
         config,
         in_channels=wanted.in_channels,
+        deep=config.deep or wanted.deep,
         expected_error=config.expected_error or wanted.expected_error,
     )
     if more < 0 or same != wanted:
         raise ValueError(
             f"the weights belong to the network {config}; expected the configured network {wanted}, or one "
-            "that differs only in having fewer in_channels, expected_error = false or along_rows = false"
+            "that differs only in having fewer in_channels, no deep levels, expected_error = false or "
+            "along_rows = false"
         )
-    if wanted.expected_error and not config.expected_error:
-        leading = params["embed"]["bias"].shape[:-1]
-        head = init(wanted, jax.random.key(0))["error_head"]
-        head = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*leading, *leaf.shape)), head)
-        params = params | {"error_head": head}
+    leading = params["embed"]["bias"].shape[:-1]
+    fresh = init(wanted, jax.random.key(0)) if wanted != config else params
+    added = {name: part for name, part in fresh.items() if name not in params}
+    params = params | jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*leading, *leaf.shape)), added)
     convolution_block = params["enter"]["convolution"]
     kernel = convolution_block["kernel"]
     more *= 4 if config.unshuffled else 1

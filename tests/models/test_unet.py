@@ -156,9 +156,9 @@ def test_the_expected_error_changes_nothing_of_the_update():
 
 @pytest.mark.parametrize("stacked", [False, True])
 def test_extended_networks_predict_the_same_update(stacked):
-    """More input channels, and the expected error, also where every array has a leading axis."""
+    """More input channels, lower resolutions and the expected error, also in a stack of networks."""
     config = dataclasses.replace(UNSHUFFLED, expected_error=False)
-    wanted = dataclasses.replace(UNSHUFFLED, in_channels=4)
+    wanted = dataclasses.replace(UNSHUFFLED, in_channels=4, deep=(5,))
     params = perturbed(config)
     if stacked:
         first = lambda tree: jax.tree.map(lambda a: a[0], tree)  # noqa: E731
@@ -167,12 +167,12 @@ def test_extended_networks_predict_the_same_update(stacked):
         extended = unet.extend(config, params, wanted)
     expected = jax.tree.map(jnp.shape, unet.init(wanted, jax.random.key(0)))
     assert jax.tree.map(jnp.shape, extended) == expected
-    image = picture(12, 12, 4)
+    image = picture(16, 24, 4)
     np.testing.assert_allclose(
         APPLY(wanted, extended, image, CONDITION), APPLY(config, params, image[..., :2], CONDITION), atol=1e-6
     )
     with pytest.raises(ValueError, match="expected the configured network"):
-        unet.extend(config, params, dataclasses.replace(config, deep=(4,)))
+        unet.extend(config, params, dataclasses.replace(config, unshuffled=False))
 
 
 def test_no_checkerboard_on_a_flat_image():
