@@ -18,7 +18,7 @@ OUTLYING = 6.0
 SMALLEST_DEVIATION = 0.002
 #: Outlying values are reported if they change the plain mean of a pixel by more than this share of the beam.
 REPORTED_CHANGE = 0.01
-#: Largest number of pixels from which the level of a frame is estimated, and values that are compared at once.
+#: Largest number of pixels that the level of a frame is estimated from, and of values compared at once.
 LEVEL_PIXELS, BLOCK_VALUES = 2**18, 2**24
 #: Standard deviation of a normal distribution over its median absolute deviation.
 _MAD = 1.4826
@@ -33,9 +33,9 @@ def combine_frames(
 
     A frame whose level is not that of its group is left out: a dark frame among flat frames, a flat frame
     among dark frames, a frame during a beam dump. The level is the median over the bright pixels of
-    ``(frame - dark) / (flat - dark)``, with the median frames of both groups. In the remaining frames, a value
-    that differs by more than six robust standard deviations from the median of its pixel is replaced by this
-    median at the level of its frame: a zinger in one of ten flat frames would change the plain mean.
+    ``(frame - dark) / (flat - dark)``, with the median frames of both groups. In the remaining frames, a
+    value that differs by more than six robust standard deviations from the median of its pixel is replaced by
+    this median at the level of its frame: a zinger in one of ten flat frames would change the plain mean.
 
     Args:
         flat: (rows, columns), or frames (n, rows, columns).
@@ -43,8 +43,8 @@ def combine_frames(
         shape: (rows, columns) of the projections.
 
     Raises:
-        ValueError: A group is missing, is empty, has another shape or is not finite; or the flat frames are not
-            brighter than the dark frames.
+        ValueError: A group is missing, is empty, has another shape or is not finite; or the flat frames are
+            not brighter than the dark frames.
     """
     flats, darks = _frames(flat, shape, "flat"), _frames(dark, shape, "dark")
     # For an even number, the middle value that is farther from the other group.
@@ -72,8 +72,8 @@ def combine_frames(
         if outlying.size:
             percent = ", ".join(f"{100 * levels[k]:.0f}%" for k in outlying[:8])
             warnings.append(
-                f"{name} frames {format_ranges(outlying)} of {len(frames)} have {percent} of the level of the "
-                f"beam, unlike the other {name} frames; they were left out"
+                f"{name} frames {format_ranges(outlying)} of {len(frames)} have {percent} of the level of "
+                f"the beam, unlike the other {name} frames; they were left out"
             )
         mean, changed = _robust_mean(frames[kept], levels[kept] if level else None, dim, beam)
         if changed.any():
@@ -99,8 +99,9 @@ def _frames(frames: ArrayLike | None, shape: tuple[int, ...], name: str) -> np.n
         raise ValueError(f"the {name} is of type {frames.dtype}; expected real numbers")
     if frames.size == 0:
         raise ValueError(
-            f"the {name} frames are empty: their dataset has shape {frames.shape} and holds no frame; expected "
-            f"at least one (rows, columns): add it, or give 'transmission' or 'absorption' as the data kind"
+            f"the {name} frames are empty: their dataset has shape {frames.shape} and holds no frame; "
+            "expected at least one (rows, columns): add it, or give 'transmission' or 'absorption' as the "
+            "data kind"
         )
     stack = frames[None] if frames.ndim == 2 else frames
     if stack.ndim != 3 or stack.shape[1:] != tuple(shape):

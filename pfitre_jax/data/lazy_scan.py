@@ -118,9 +118,9 @@ def open_lazily(
     Raises:
         ValueError: As :meth:`pfitre_jax.data.scan.Scan.create`.
     """
-    views, rows, columns = raw.projections.shape
+    views, rows, _ = raw.projections.shape
     value, provenance = center_and_provenance(raw, center)
-    unmasked = DetectorMask(np.zeros((views, columns), bool), np.zeros(columns, bool))
+    unmasked = DetectorMask.none(raw.projections.shape)
     # Everything but the projections is checked before the file is read.
     source = FileRows(raw, unmasked, np.arange(views), float(roll_deg), mask_nan)
     scan = Scan.from_source(
@@ -135,7 +135,8 @@ def open_lazily(
     if used_views is not None:
         scan, source = scan.take_views(used_views), source.take_views(used_views)
     blocks = list(_blocks(raw, BLOCK_BYTES))
-    detector_mask = DetectorMask.from_blocks(raw.load(block).array for block in blocks)
+    detector_mask = DetectorMask.detect(raw, blocks)
+    scan = scan.with_warnings(*detector_mask.warnings())
     source = dataclasses.replace(source, detector_mask=detector_mask)
     wanted = {int(row) for row in kept_rows}
     parts, kept, strongest = [], {}, _StrongestRows(rows, strongest_rows)

@@ -12,14 +12,18 @@ from collections.abc import Iterable
 import numpy as np
 
 from pfitre_jax.data.checks import check_content, check_finite
+from pfitre_jax.data.defects import DefectStatistics
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.row_source import ArrayRows
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.selection import format_ranges
 
 #: A run of zeros at a detector edge is padding if it covers at most this fraction of the columns.
 PADDING_FRACTION = 0.05
 #: Smallest number of views in which a dead column can be detected.
 DEAD_COLUMN_VIEWS = 3
+#: Largest number of stuck pixels that a warning names.
+NAMED_PIXELS = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,27 +33,96 @@ class DetectorMask:
     Attributes:
         padding: (views, columns) bool, see :func:`padding_mask`.
         dead: (columns,) bool, see :func:`dead_columns`.
+        blank: (views, rows) bool, rows of views without signal, see
+            :meth:`pfitre_jax.data.defects.DefectStatistics.blank`.
+        stuck: (rows, columns) bool, pixels with one value in all views, see
+            :func:`pfitre_jax.data.defects.stuck_pixels`.
+        saturation: Integer at and above which counts are saturated, or None.
+        wrapped_below: Integer below which values exceeded the range of their type and wrapped, or None.
     """
 
     padding: np.ndarray
     dead: np.ndarray
+    blank: np.ndarray
+    stuck: np.ndarray
+    saturation: int | None = None
+    wrapped_below: float | None = None
 
     @classmethod
-    def from_blocks(cls, blocks: Iterable[np.ndarray]) -> DetectorMask:
-        """Mask from all rows of a raw scan, in blocks (views, n, columns)."""
-        remaining = iter(blocks)
-        block = next(remaining)
-        first = block[:1, :1]
-        filled, varies = np.any(block != 0, axis=1), np.any(block != first, axis=(0, 1))
-        for block in remaining:
-            filled = filled | np.any(block != 0, axis=1)
-            varies = varies | np.any(block != first, axis=(0, 1))
-        return cls(_padding(filled), _dead(varies, len(filled)))
+    def none(cls, shape: tuple[int, ...]) -> DetectorMask:
+        """Mask of a raw scan (views, rows, columns) without such bins."""
+        views, rows, columns = shape
+        pairs = (views, columns), (columns,), (views, rows), (rows, columns)
+        return cls(*(np.zeros(pair, bool) for pair in pairs))
 
-    @property
-    def invalid(self) -> np.ndarray:
-        """(views, columns) bool, True for a bin that holds no measurement in any row."""
-        return self.padding | self.dead
+    @classmethod
+    def detect(cls, raw: RawScan, blocks: Iterable[slice]) -> DetectorMask:
+        """Mask of a raw scan, which is read in ``blocks`` of neighbouring rows."""
+        views, _, columns = raw.projections.shape
+        statistics = DefectStatistics.empty(raw)
+        filled = np.zeros((views, columns), bool)
+        low, high = np.full(columns, np.inf), np.full(columns, -np.inf)
+        for rows in blocks:
+            part = raw.load(rows)
+            block = part.array
+            filled |= np.any(block != 0, axis=1)
+            statistics.add(part, rows.start)
+            # A stuck pixel does not make a column of air one that varies.
+            kept = ~statistics.stuck[rows]
+            low = np.fmin(low, np.where(kept, np.fmin.reduce(block, axis=0), np.inf).min(axis=0))
+            high = np.fmax(high, np.where(kept, np.fmax.reduce(block, axis=0), -np.inf).max(axis=0))
+        blank = statistics.blank()
+        return cls(
+            _padding(filled & ~blank.all(axis=1)[:, None]),
+            _dead(low < high, views),
+            blank,
+            statistics.stuck,
+            statistics.saturation(),
+            statistics.wrapped_below(),
+        )
+
+    def invalid(self, rows: slice) -> np.ndarray:
+        """(views, n, columns) bool, True for a bin of these rows that holds no measurement by its place."""
+        by_view = (self.padding | self.dead)[:, None, :] | self.blank[:, rows, None]
+        return by_view | self.stuck[None, rows, :]
+
+    def out_of_range(self, values: np.ndarray) -> np.ndarray:
+        """Whether raw values (...) are saturated or wrapped, bool."""
+        invalid = np.zeros(values.shape, bool)
+        if self.saturation is not None:
+            invalid |= values >= self.saturation
+        if self.wrapped_below is not None:
+            invalid |= values < self.wrapped_below
+        return invalid
+
+    def warnings(self) -> list[str]:
+        """What was left out for these reasons, one sentence each; whole views are not named."""
+        messages = []
+        partly = self.blank & ~self.blank.all(axis=1, keepdims=True)
+        if partly.any():
+            views, rows = np.flatnonzero(partly.any(axis=1)), np.flatnonzero(partly.any(axis=0))
+            messages.append(
+                f"rows {format_ranges(rows)} of views {format_ranges(views)} hold one constant value, as if "
+                "they had not been written; they were left out"
+            )
+        stuck = np.argwhere(self.stuck & ~self.dead)
+        if len(stuck):
+            named = ", ".join(f"({row}, {column})" for row, column in stuck[:NAMED_PIXELS])
+            more = f", and {len(stuck) - NAMED_PIXELS} more" if len(stuck) > NAMED_PIXELS else ""
+            messages.append(
+                f"detector pixels (row, column) {named}{more} hold one value in all views; they were left out"
+            )
+        if self.saturation is not None:
+            messages.append(
+                f"values of {self.saturation} or more are saturated; these bins were left out: check the "
+                "exposure"
+            )
+        if self.wrapped_below is not None:
+            messages.append(
+                f"values below {self.wrapped_below:.0f} exceeded the range of their type and wrapped; these "
+                "bins were left out: store counts in a wider type"
+            )
+        return messages
 
 
 def to_scan(
@@ -71,7 +144,8 @@ def to_scan(
     Raises:
         ValueError: As :meth:`pfitre_jax.data.scan.Scan.create`.
     """
-    projections, mask = line_integrals(raw, DetectorMask.from_blocks([raw.array]), mask_nan)
+    detector_mask = DetectorMask.detect(raw, [slice(0, raw.projections.shape[1])])
+    projections, mask = line_integrals(raw, detector_mask, mask_nan)
     check_content(bool(mask.any()), bool(projections.any()))
     center, provenance = center_and_provenance(raw, center)
     return Scan.from_source(
@@ -80,7 +154,30 @@ def to_scan(
         center=center,
         pixel_size=pixel_size,
         provenance=provenance,
-        warnings=raw.warnings,
+        warnings=(*raw.warnings, *detector_mask.warnings()),
+    )
+
+
+def leave_out_blank_views(scan: Scan, numbers: np.ndarray) -> Scan:
+    """The scan without views that have no valid bin, which a warning names.
+
+    A view that was never written, or that saw neither beam nor sample, does not count as measured: the
+    missing wedge, the weights of filtered backprojection and held-out views are those of the other views.
+
+    Args:
+        scan: The scan.
+        numbers: (views,), number of each view in the file.
+    """
+    source = scan.source
+    measured = (
+        source.mask.any(axis=(1, 2)) if isinstance(source, ArrayRows) else source.overview.valid.any(axis=1)
+    )
+    if measured.all() or not measured.any():
+        return scan
+    blank = format_ranges(numbers[~measured])
+    return scan.take_views(np.flatnonzero(measured)).with_warnings(
+        f"views {blank} have no measured bin (never written, beam off, or blocked); they were left out, and "
+        f"{int(measured.sum())} views are used"
     )
 
 
@@ -96,8 +193,8 @@ def line_integrals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Line integrals of ``raw`` and which of them are valid.
 
-    Masked are: counts at or below the dark, a flat at or below the dark, a transmission at or below 0, the
-    bins of ``detector_mask``, and with ``mask_nan`` values that are NaN or infinite.
+    Masked are: counts at or below the dark, a flat at or below the dark or saturated, a transmission at or
+    below 0, the bins of ``detector_mask``, and with ``mask_nan`` values that are NaN or infinite.
 
     Args:
         raw: Rows of a raw scan, in memory.
@@ -109,11 +206,16 @@ def line_integrals(
         Line integrals (views, rows, columns) float32, 0 where invalid, and their mask, bool.
 
     Raises:
-        ValueError: If a value is NaN or infinite and ``mask_nan`` is False.
+        ValueError: If a value outside blank views is NaN or infinite and ``mask_nan`` is False.
     """
-    finite = check_finite(raw.array, mask_nan=mask_nan, row0=row0)
+    p = raw.array
+    rows = slice(row0, row0 + p.shape[1])
+    written = np.broadcast_to(~detector_mask.blank[:, rows, None], p.shape)
+    finite = check_finite(p, written, mask_nan, row0)
     values, valid = minus_log(raw)
-    mask = finite & valid & ~detector_mask.invalid[:, None, :]
+    mask = finite & valid & ~detector_mask.invalid(rows) & ~detector_mask.out_of_range(p)
+    if raw.flat is not None:
+        mask &= ~detector_mask.out_of_range(raw.flat)
     return np.where(mask, values, 0).astype(np.float32), mask
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pfitre_jax.data.lazy_scan import open_lazily
-from pfitre_jax.data.preprocess import to_scan
+from pfitre_jax.data.preprocess import leave_out_blank_views, to_scan
 from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
@@ -77,7 +77,8 @@ def load_scan(
     check_air(air)
     raw = read_raw(path, angles, angle_unit, data)
     scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
-    scan = scan.select_views(slice(None) if views is None else views, exclude_views)
+    used = resolve_views(views, exclude_views, scan.views)
+    scan = leave_out_blank_views(scan.take_views(used), used)
     if isinstance(roll, str):
         return with_roll(with_air(scan, air))
     return with_air(correct_roll(scan, roll) if roll else scan, air)
@@ -128,9 +129,10 @@ def open_scan(
     raw = open_raw(path, angles, angle_unit, data)
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
+    used = resolve_views(views, exclude_views, raw.projections.shape[0])
     scan = open_lazily(
         raw,
-        used_views=resolve_views(views, exclude_views, raw.projections.shape[0]),
+        used_views=used,
         center=center_value,
         roll_deg=roll,
         pixel_size=pixel_size,
@@ -139,7 +141,7 @@ def open_scan(
         strongest_rows=residual_search.ROWS,
         progress=progress,
     )
-    return with_air(scan, air)
+    return with_air(leave_out_blank_views(scan, used), air)
 
 
 def reconstruct(

@@ -78,7 +78,7 @@ def test_a_frame_that_is_not_finite_is_left_out():
 
 def test_swapped_groups_are_refused():
     flat, dark = groups()
-    with pytest.raises(ValueError, match="not brighter than the dark frames .*swap the two groups"):
+    with pytest.raises(ValueError, match=r"not brighter than the dark frames .*swap the two groups"):
         combine_frames(dark, flat, SHAPE)
 
 

@@ -1,0 +1,237 @@
+"""Bins of a raw scan that hold no measurement: views and rows without signal, and defective pixels.
+
+Detected from the raw numbers of one detector row after the other, so that a scan may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pfitre_jax.data.raw import RawScan
+
+#: Smallest number of views in which defects can be told from the sample.
+LEAST_VIEWS = 5
+#: Smallest number of bins that are not zero in the rows, or views, among which one of zeros was not written:
+#: by chance, a row of so many single photons is empty in one of 10^7 cases.
+LEAST_BINS = 16
+#: A view has no signal below this share of the median view. Transmitted beam: only a closed shutter leaves so
+#: little. Line integrals: all views of a sample have the same sum.
+DARK_SHARE, EMPTY_SHARE = 0.01, 0.05
+#: A run of at most so many constant pixels is compared with the median of its neighbours on each side,
+LONGEST_RUN, NEIGHBOURS = 3, 3
+#: and is stuck if it differs by more than this share of the row's range in at least this share of the views.
+INCONSISTENT, INCONSISTENT_SHARE = 0.1, 0.1
+#: Pixels of a noisy scan change between at least this share of successive views.
+CHANGING_SHARE = 0.9
+#: Fewest bins at the largest value of the type that are saturated, and fewest at the largest value of fewer
+#: bits; the largest count of a scan is reached once or twice by chance.
+SATURATED_BINS, SATURATED_BITS = 3, (10, 12, 14)
+SATURATED_BINS_OF_BITS = 10
+#: Integers wrap if the lowest one is below this share of the largest one, in at most this share of the bins.
+WRAPPED_VALUE, WRAPPED_SHARE = -0.25, 0.05
+#: Wrapped are bins below this share of the largest value; other negative ones are noise.
+WRAPPED_BELOW = -0.05
+#: Columns of a row, evenly spread, from which quantiles are estimated.
+QUANTILE_COLUMNS = 64
+
+
+@dataclasses.dataclass(eq=False)
+class DefectStatistics:
+    """Statistics of the rows of a raw scan, from which defects are detected. Filled by :meth:`add`.
+
+    Attributes:
+        kind: Kind of the data.
+        dtype: Type of the stored numbers.
+        low: (views, rows), smallest finite value of each row in each view; NaN without a finite value.
+        high: (views, rows), largest finite value.
+        level: (views, rows), sum of the finite values, less the dark for counts.
+        size: (views, rows), sum of their moduli.
+        filled: (views, rows), number of values that are not 0.
+        dim: (views, rows), 10% quantile over the columns.
+        bright: (views, rows), 90% quantile over the columns.
+        stuck: (rows, columns), see :func:`stuck_pixels`.
+        at_top: Number of bins at the largest value of the type, and of fewer bits, by this value.
+        negative: Number of negative bins.
+        bins: Number of bins.
+    """
+
+    kind: str
+    dtype: np.dtype
+    low: np.ndarray
+    high: np.ndarray
+    level: np.ndarray
+    size: np.ndarray
+    filled: np.ndarray
+    dim: np.ndarray
+    bright: np.ndarray
+    stuck: np.ndarray
+    at_top: dict[int, int]
+    negative: int = 0
+    bins: int = 0
+
+    @classmethod
+    def empty(cls, raw: RawScan) -> DefectStatistics:
+        """Statistics of no row yet."""
+        views, rows, columns = raw.projections.shape
+        dtype = raw.projections.dtype
+        tops = {}
+        if dtype.kind in "iu":
+            largest = int(np.iinfo(dtype).max)
+            tops = {top: 0 for top in (*(2**bits - 1 for bits in SATURATED_BITS), largest) if top <= largest}
+        arrays = [np.zeros((views, rows), np.float32) for _ in range(7)]
+        return cls(raw.kind, dtype, *arrays, np.zeros((rows, columns), bool), tops)
+
+    def add(self, raw: RawScan, row0: int) -> None:
+        """Adds the rows of ``raw``, which is in memory and begins with row ``row0``."""
+        for n in range(raw.array.shape[1]):
+            frames = None if raw.dark is None or raw.flat is None else (raw.flat[n], raw.dark[n])
+            self._add_row(raw.array[:, n], row0 + n, frames)
+
+    def _add_row(self, values: np.ndarray, row: int, frames: tuple[np.ndarray, np.ndarray] | None) -> None:
+        floating = values.dtype.kind == "f"
+        finite = np.isfinite(values) if floating else np.ones(values.shape, bool)
+        some = finite.any(axis=1)
+        if finite.all():
+            low, high = values.min(axis=1), values.max(axis=1)
+        else:
+            low = np.where(some, np.min(values, axis=1, where=finite, initial=np.inf), np.nan)
+            high = np.where(some, np.max(values, axis=1, where=finite, initial=-np.inf), np.nan)
+        self.low[:, row], self.high[:, row] = low, high
+        # float32 sums of single rows lose nothing that matters to a comparison of their levels.
+        signal = np.where(finite, values, 0).astype(np.float32)
+        self.filled[:, row] = np.count_nonzero(signal, axis=1)
+        self.size[:, row] = np.abs(signal).sum(axis=1)
+        if frames is not None:
+            flat, dark = (frame.astype(np.float32) for frame in frames)
+            signal = np.where(finite & (flat > dark), signal - dark, 0)
+        self.level[:, row] = signal.sum(axis=1)
+        chosen = np.linspace(0, values.shape[1] - 1, min(values.shape[1], QUANTILE_COLUMNS)).astype(int)
+        self.dim[:, row], self.bright[:, row] = np.quantile(
+            np.where(finite, values, 0)[:, chosen].astype(np.float32), (0.1, 0.9), axis=1
+        )
+        with np.errstate(invalid="ignore"):
+            self.stuck[row] = stuck_pixels(values, low < high)
+        for top in self.at_top:
+            if high.max() >= top:
+                self.at_top[top] += int(np.count_nonzero(values == top))
+        if values.dtype.kind == "i" and low.min() < 0:
+            self.negative += int(np.count_nonzero(values < 0))
+        self.bins += values.size
+
+    @property
+    def varies(self) -> np.ndarray:
+        """(views, rows) bool, whether a row of a view holds more than one value."""
+        return self.low < self.high
+
+    def blank(self) -> np.ndarray:
+        """Rows of views without signal, (views, rows) bool.
+
+        A view is blank if it holds one constant value, or NaN, and others do not; if hardly any beam is
+        transmitted; if the sum of its line integrals is a twentieth of the usual one; or if all its line
+        integrals exceed the largest ones of most views. A row of a view is blank if it is constant while it
+        varies in most views that are not blank.
+        """
+        low, high = np.fmin.reduce(self.low, axis=1), np.fmax.reduce(self.high, axis=1)
+        filled = self.filled.sum(axis=1)
+        constant = ~(low < high)
+        views, rows = self.low.shape
+        blank = np.zeros(views, bool)
+        many = rows * self.stuck.shape[1] >= LEAST_BINS
+        if many and np.sum(~constant) >= 2:
+            missing = np.isnan(low)
+            plausible = np.quantile(filled[~constant], 0.1) >= LEAST_BINS
+            blank = constant & (missing | (low != 0) | plausible)
+        if np.sum(~constant) >= LEAST_VIEWS:
+            blank |= self._without_signal(~constant)
+        result = np.repeat(blank[:, None], rows, axis=1)
+        others = ~blank
+        if not others.any() or self.stuck.shape[1] < LEAST_BINS:
+            return result
+        varies = self.varies
+        alive = varies[others].mean(axis=0) > 0.5
+        for row in np.flatnonzero(alive & ~varies[others].all(axis=0)):
+            typical = np.quantile(self.filled[others & varies[:, row], row], 0.1)
+            values = self.low[:, row]
+            result[:, row] |= ~varies[:, row] & (np.isnan(values) | (values != 0) | (typical >= LEAST_BINS))
+        return result
+
+    def _without_signal(self, usual: np.ndarray) -> np.ndarray:
+        """Views (views,) that saw neither beam nor sample, by their level; ``usual`` are not constant."""
+        level, size = self.level.sum(axis=1), self.size.sum(axis=1)
+        median = np.median(level[usual])
+        if self.kind != "absorption":
+            return usual & (level < DARK_SHARE * median) if median > 0 else np.zeros(usual.shape, bool)
+        empty = np.zeros(usual.shape, bool)
+        # The sum of data of both signs, as phase gradients, says nothing.
+        if median > 0.5 * np.median(size[usual]):
+            empty = usual & (size < EMPTY_SHARE * median)
+        brightest = np.max(np.median(self.bright[usual], axis=0))
+        return empty | (usual & (np.median(self.dim, axis=1) > 1.5 * brightest)) if brightest > 0 else empty
+
+    def saturation(self) -> int | None:
+        """The integer at which counts are saturated, or None."""
+        highest = np.nanmax(self.high, initial=-np.inf)
+        for top, count in self.at_top.items():
+            full_range = top == np.iinfo(self.dtype).max
+            fewest = SATURATED_BINS if full_range else SATURATED_BINS_OF_BITS
+            if highest == top and count >= fewest and (full_range or self.kind == "counts"):
+                return top
+        return None
+
+    def wrapped_below(self) -> float | None:
+        """Value below which bins of 8 or 16 bits exceeded the range of their type and wrapped, or None."""
+        if self.dtype.kind != "i" or self.dtype.itemsize > 2 or self.negative == 0:
+            return None
+        lowest, highest = np.nanmin(self.low), np.nanmax(self.high)
+        few = self.negative <= WRAPPED_SHARE * self.bins
+        return float(WRAPPED_BELOW * highest) if few and lowest < WRAPPED_VALUE * highest else None
+
+
+def stuck_pixels(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Pixels of one detector row that hold one value in all views although they should not, (columns,) bool.
+
+    A constant pixel is stuck if, in some views, it lies above or below its neighbours on both sides by more
+    than 10% of the row's range, or if the pixels beside it change from view to view. Air that is exactly
+    constant is not stuck.
+
+    Args:
+        values: (views, columns), raw values of the row.
+        measured: (views,), whether the row of the view holds more than one value.
+    """
+    columns = values.shape[1]
+    stuck = np.zeros(columns, bool)
+    if np.count_nonzero(measured) < LEAST_VIEWS or columns < 3:
+        return stuck
+    rows = values if measured.all() else values[measured]
+    constant = np.all(rows == rows[0], axis=0)
+    if not constant.any() or constant.all():
+        return stuck
+    varying = rows[:, ~constant]
+    tolerance = INCONSISTENT * (float(np.nanmax(varying)) - float(np.nanmin(varying)))
+    fewest = max(3, INCONSISTENT_SHARE * len(rows))
+    for run in _runs(constant, rows[0]):
+        value, sides = float(rows[0, run.start]), []
+        for side in (
+            slice(max(run.start - NEIGHBOURS, 0), run.start),
+            slice(run.stop, run.stop + NEIGHBOURS),
+        ):
+            if rows[:, side].shape[1]:
+                sides.append(np.nanmedian(rows[:, side].astype(float), axis=1))
+        above = value > np.max(sides, axis=0) + tolerance
+        # A border without signal is air.
+        below = (value < np.min(sides, axis=0) - tolerance) & (len(sides) == 2)
+        stuck[run] = np.count_nonzero(above | below) >= fewest
+        if len(sides) == 2 and not stuck[run.start]:
+            beside = rows[:, [run.start - 1, run.stop]]
+            stuck[run] = np.all(np.mean(beside[1:] != beside[:-1], axis=0) > CHANGING_SHARE)
+    return stuck
+
+
+def _runs(constant: np.ndarray, values: np.ndarray) -> list[slice]:
+    """Runs of neighbouring constant pixels (columns,) of one value, at most :data:`LONGEST_RUN` long."""
+    index = np.flatnonzero(constant)
+    breaks = (np.diff(index) > 1) | (values[index[1:]] != values[index[:-1]])
+    groups = np.split(index, np.flatnonzero(breaks) + 1)
+    return [slice(int(g[0]), int(g[-1]) + 1) for g in groups if g.size <= LONGEST_RUN]
