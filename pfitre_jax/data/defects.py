@@ -80,8 +80,9 @@ class DefectStatistics:
         if dtype.kind in "iu":
             largest = int(np.iinfo(dtype).max)
             tops = {top: 0 for top in (*(2**bits - 1 for bits in SATURATED_BITS), largest) if top <= largest}
-        arrays = [np.zeros((views, rows), np.float32) for _ in range(7)]
-        return cls(raw.kind, dtype, *arrays, np.zeros((rows, columns), bool), tops)
+        low, high, level, size, filled, dim, bright = np.zeros((7, views, rows), np.float32)
+        stuck = np.zeros((rows, columns), bool)
+        return cls(raw.kind, dtype, low, high, level, size, filled, dim, bright, stuck, tops)
 
     def add(self, raw: RawScan, row0: int) -> None:
         """Adds the rows of ``raw``, which is in memory and begins with row ``row0``."""

@@ -52,8 +52,12 @@ class DetectorMask:
     def none(cls, shape: tuple[int, ...]) -> DetectorMask:
         """Mask of a raw scan (views, rows, columns) without such bins."""
         views, rows, columns = shape
-        pairs = (views, columns), (columns,), (views, rows), (rows, columns)
-        return cls(*(np.zeros(pair, bool) for pair in pairs))
+        return cls(
+            padding=np.zeros((views, columns), bool),
+            dead=np.zeros(columns, bool),
+            blank=np.zeros((views, rows), bool),
+            stuck=np.zeros((rows, columns), bool),
+        )
 
     @classmethod
     def detect(cls, raw: RawScan, blocks: Iterable[slice]) -> DetectorMask:
@@ -65,7 +69,7 @@ class DetectorMask:
         for rows in blocks:
             part = raw.load(rows)
             block = part.array
-            filled |= np.any(block != 0, axis=1)
+            filled |= np.any(np.not_equal(block, 0), axis=1)
             statistics.add(part, rows.start)
             # A stuck pixel does not make a column of air one that varies.
             kept = ~statistics.stuck[rows]
@@ -73,7 +77,7 @@ class DetectorMask:
             high = np.fmax(high, np.where(kept, np.fmax.reduce(block, axis=0), -np.inf).max(axis=0))
         blank = statistics.blank()
         return cls(
-            _padding(filled & ~blank.all(axis=1)[:, None]),
+            _padding(filled & np.logical_not(blank.all(axis=1, keepdims=True))),
             _dead(low < high, views),
             blank,
             statistics.stuck,
