@@ -110,7 +110,7 @@ class Problem(Protocol):
     def coarser(self) -> Problem:
         """The same problem with bins and pixels of twice the size; image values keep their unit.
 
-        A pair of bins of which one is valid has half the weight of two valid ones.
+        A pair of bins with a single valid one has half the weight of two valid ones.
         """
         ...
 
