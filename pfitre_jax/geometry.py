@@ -15,6 +15,7 @@ center       detector index of the rotation axis, bins counted from 0; default `
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -156,7 +157,7 @@ class Wedge:
 
     Attributes:
         center_rad: Middle of the gap, in [0, pi).
-        width_rad: Width of the gap minus the median spacing of the views; 0 for a full scan.
+        width_rad: Width of the gap minus the spacing of the views; 0 for a full scan.
     """
 
     center_rad: float | Float[Array, ""]
@@ -164,7 +165,7 @@ class Wedge:
 
     @classmethod
     def from_angles(cls, theta_rad: ArrayLike) -> Wedge:
-        """The largest angular gap modulo pi, minus the median spacing.
+        """The largest angular gap modulo pi, minus the :func:`view_spacing`.
 
         Args:
             theta_rad: (views,), radians. Traced angles are not validated, and their wedge has no gradient.
@@ -190,6 +191,25 @@ class Wedge:
         return float(np.rad2deg(self.center_rad))
 
 
+def view_spacing(gaps: Any) -> Any:
+    """Spacing of the views: the median gap of a random angle, (n,) -> ().
+
+    Half of the angular range, without the largest gap, lies in gaps of at most this width. Several exposures
+    at nearly the same angle, whose gaps are tiny, do not change it, as they would change the median gap.
+
+    Args:
+        gaps: (n,), gaps between neighbouring angles, radians, of NumPy or JAX.
+    """
+    xp = jnp if isinstance(gaps, jax.Array) else np
+    ordered = xp.sort(gaps)
+    if gaps.shape[0] == 1:
+        return ordered[0]
+    covered = xp.cumsum(ordered[:-1])
+    # Rounding must not skip the last one of several equal gaps.
+    k = xp.argmax(covered >= 0.4999 * covered[-1])
+    return xp.where(covered[-1] > 0, ordered[k], ordered[-1])
+
+
 def largest_gap(theta_rad: np.ndarray) -> tuple[float, float]:
     """Middle and width of the :class:`Wedge` of valid angles (views,), radians."""
     theta = np.unique(np.round(np.mod(theta_rad, np.pi), 9))
@@ -200,7 +220,7 @@ def largest_gap(theta_rad: np.ndarray) -> tuple[float, float]:
         return float(np.mod(theta[0] + np.pi / 2, np.pi)), float(np.pi)
     gaps = np.diff(np.append(theta, theta[0] + np.pi))
     k = int(np.argmax(gaps))
-    width = max(float(gaps[k] - np.median(gaps)), 0.0)
+    width = max(float(gaps[k] - view_spacing(gaps)), 0.0)
     return float(np.mod(theta[k] + gaps[k] / 2, np.pi)), 0.0 if width < SAME_VIEW_RAD else width
 
 
@@ -210,6 +230,6 @@ def _traced_gap(theta_rad: Float[Array, " views"]) -> tuple[Float[Array, ""], Fl
     gaps = jnp.diff(theta, append=theta[:1] + jnp.pi)
     distinct = gaps > 1e-5
     k = jnp.argmax(gaps)
-    width = jnp.maximum(gaps[k] - jnp.nanmedian(jnp.where(distinct, gaps, jnp.nan)), 0)
+    width = jnp.maximum(gaps[k] - view_spacing(gaps), 0)
     width = jnp.where(jnp.sum(distinct) == 1, jnp.pi, jnp.where(width < 1e-5, 0, width))
     return jnp.mod(theta[k] + gaps[k] / 2, jnp.pi), width

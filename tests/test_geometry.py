@@ -72,6 +72,10 @@ def wedge_deg(theta_deg):
         # two gaps: the larger counts
         (np.r_[0:60:1.0, 80:120:1.0], 149.5, 60.0),
         ([30.0], 120.0, 180.0),
+        # several exposures at each angle, and an encoder that nearly repeats it
+        (np.repeat(np.arange(0, 84, 2.0), 3), 131.0, 96.0),
+        (np.add.outer(np.arange(0, 84, 2.0), [-1e-9, 0, 1e-9]).ravel(), 131.0, 96.0),
+        (np.r_[np.full(200, 20.0), np.arange(0, 84, 2.0)], 131.0, 96.0),
     ],
 )
 def test_wedge(theta_deg, center, width):
@@ -93,6 +97,8 @@ def test_a_full_scan_has_no_wedge(theta_deg):
         np.linspace(0, 180, 60, endpoint=False),
         np.array([30.0]),
         np.array([10.0, 190.0, 20.0, 30.0]),
+        np.repeat(np.arange(0.0, 120.0, 3.0), 3),
+        np.r_[np.full(50, 9.0), np.arange(0.0, 120.0, 3.0)],
     ],
 )
 def test_the_wedge_of_traced_angles_equals_that_of_concrete_ones(degrees):

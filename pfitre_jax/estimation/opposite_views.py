@@ -14,6 +14,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import bin_down
 from pfitre_jax.estimation.curve_minimum import minimum_position, minimum_value
 from pfitre_jax.estimation.estimate import Estimate
+from pfitre_jax.geometry import view_spacing
 
 #: Largest distance of a view from the opposite angle, in spacings: of a single view, and of two views from
 #: which the opposite view is extrapolated.
@@ -28,7 +29,7 @@ BLOCK_ROWS, BLOCK_MATCH, SLOPE_DEG = 6, 0.01, 0.1
 def opposite_views(theta_rad: ArrayLike) -> list[tuple[int, list[tuple[int, float]]]]:
     """Pairs of opposite views; each pair is listed once.
 
-    A view has one opposite view where that is opposite to a 20th of the median spacing. Otherwise it has the
+    A view has one opposite view where that is opposite to a 20th of the spacing. Otherwise it has the
     nearest views on both sides of the opposite angle, at most :data:`NEAR` spacings away; or, if there are
     views on one side alone, the two nearest within :data:`FAR` spacings.
 
@@ -42,7 +43,7 @@ def opposite_views(theta_rad: ArrayLike) -> list[tuple[int, list[tuple[int, floa
     gaps = np.diff(np.unique(np.round(theta, 9)))
     if gaps.size == 0:
         return []
-    spacing = np.median(gaps)
+    spacing = view_spacing(np.append(gaps, np.inf))
     out = []
     for view in range(theta.size):
         # Only later angles, so that a pair is not met from both sides.

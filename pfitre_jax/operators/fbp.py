@@ -7,8 +7,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.fft import next_fast_len
 
+from pfitre_jax.geometry import view_spacing
 from pfitre_jax.operators.projector import Projector
 
+#: Views closer together than this share of the spacing are exposures at one angle.
+SAME_ANGLE = 0.1
 #: Windows on the ramp filter, as functions of the frequency over the Nyquist frequency, 0 to 1.
 FILTERS = {
     "ramp": lambda f: np.ones_like(f),
@@ -55,14 +58,23 @@ def fbp(A: Projector, sinogram: Float[Array, "views columns"], filter: str = "ra
 def angular_weights(theta_rad: Float[Array, " views"]) -> Float[Array, " views"]:
     """Angle that each view represents, half the gap to each neighbour modulo pi: (views,), rad.
 
-    The angles of a full scan add up to pi. A gap of more than three median spacings is a missing wedge and
-    counts as one spacing.
+    Views that are closer together than :data:`SAME_ANGLE` spacings, such as several exposures at one angle,
+    share the angle of one view, so that they count as their mean. The angles of a full scan add up to pi. A
+    gap of more than three spacings is a missing wedge and counts as one spacing, see
+    :func:`pfitre_jax.geometry.view_spacing`.
     """
+    views = theta_rad.shape[0]
     folded = jnp.mod(theta_rad, jnp.pi)
     order = jnp.argsort(folded)
-    ordered = folded[order]
-    gaps = jnp.diff(ordered, append=ordered[:1] + jnp.pi)
-    spacing = jnp.median(gaps)
-    gaps = jnp.where(gaps > 3 * spacing, spacing, gaps) if theta_rad.size > 1 else gaps
-    weights = (gaps + jnp.roll(gaps, 1)) / 2
-    return jnp.zeros_like(theta_rad).at[order].set(weights)
+    gaps = jnp.diff(folded[order], append=folded[order][:1] + jnp.pi)
+    # The first view follows the largest gap, so that no group of views is split between both ends.
+    first = jnp.argmax(gaps) + 1
+    order, gaps = jnp.roll(order, -first), jnp.roll(gaps, -first)
+    spacing = view_spacing(gaps)
+    limited = jnp.where(gaps > 3 * spacing, spacing, gaps) if views > 1 else gaps
+    separate = gaps[:-1] >= SAME_ANGLE * spacing
+    group = jnp.concatenate([jnp.zeros(1, int), jnp.cumsum(separate)])
+    weights = (limited + jnp.roll(limited, 1)) / 2
+    total = jnp.zeros_like(weights).at[group].add(weights)
+    count = jnp.zeros_like(weights).at[group].add(1)
+    return jnp.zeros_like(theta_rad).at[order].set((total / jnp.maximum(count, 1))[group])

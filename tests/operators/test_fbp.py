@@ -10,9 +10,11 @@ from analytic import disc_image, disc_sinogram
 from skimage.transform import iradon
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.fbp import FILTERS, angular_weights, fbp
+from pfitre_jax.operators import fbp as module
+from pfitre_jax.operators.fbp import FILTERS, fbp
 from pfitre_jax.operators.projector import Projector
 
+angular_weights = jax.jit(module.angular_weights)
 N = 65
 HALF_TURN = np.linspace(0, np.pi, 90, endpoint=False)
 DISC = (5.0, -3.0, 17.0, 0.7)
@@ -68,6 +70,42 @@ def test_angular_weights():
     np.testing.assert_allclose(
         angular_weights(jnp.deg2rad(jnp.arange(0.0, 84.0, 2.0))), np.deg2rad(2), rtol=1e-4
     )
+
+
+def repeated(kind, theta, rng):
+    """Indices into ``theta``: several exposures of every angle, or one angle in most views."""
+    return {
+        "three of each": np.repeat(np.arange(theta.size), 3),
+        "sweeps": np.tile(np.arange(theta.size), 3),
+        "one angle in most views": np.r_[np.full(300, 7), np.arange(theta.size)],
+        "some more often": np.r_[rng.permutation(theta.size), rng.integers(0, theta.size, 40)],
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["three of each", "sweeps", "one angle in most views", "some more often"])
+@pytest.mark.parametrize("arc", [180, 150])
+@pytest.mark.parametrize("jitter_deg", [0.0, 1e-3, 0.05])
+def test_repeated_angles_count_as_the_mean_of_their_views(kind, arc, jitter_deg):
+    """The image is that of the averaged views, whether an encoder repeats the angle exactly or nearly."""
+    rng = np.random.default_rng(3)
+    theta = np.deg2rad(np.arange(0, arc, 2.0))
+    views = repeated(kind, theta, rng)
+    sinogram = disc_sinogram([DISC], theta, N, 32.0)
+    noise = 0.1 * rng.standard_normal((views.size, N)).astype(np.float32)
+    mean = np.stack([(sinogram[views] + noise)[views == v].mean(axis=0) for v in range(theta.size)])
+    angles = theta[views] + np.deg2rad(jitter_deg) * rng.uniform(-1, 1, views.size)
+    out = reconstruct(sinogram[views] + noise, angles, 32.0)
+    expected = reconstruct(mean, theta, 32.0)
+    inside = distance(0, 0) < 31
+    error = np.linalg.norm((out - expected)[inside]) / np.linalg.norm(expected[inside])
+    assert error < (1e-5 if jitter_deg == 0 else 0.06)
+
+
+def test_views_half_a_turn_apart_share_their_angle():
+    weights = angular_weights(jnp.asarray(np.r_[HALF_TURN, HALF_TURN[:30] + np.pi]))
+    np.testing.assert_allclose(weights[:30], np.pi / 180, rtol=1e-3)
+    np.testing.assert_allclose(weights[30:90], np.pi / 90, rtol=1e-3)
+    np.testing.assert_allclose(angular_weights(jnp.full(5, 1.0)), np.pi / 5, rtol=1e-5)
 
 
 def test_unknown_filter_is_refused():
