@@ -10,11 +10,11 @@ from analytic import disc_image, disc_sinogram
 from skimage.transform import iradon
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators import fbp as module
 from pfitre_jax.operators.fbp import FILTERS, fbp
+from pfitre_jax.operators.fbp import angular_weights as eager_weights
 from pfitre_jax.operators.projector import Projector
 
-angular_weights = jax.jit(module.angular_weights)
+angular_weights = jax.jit(eager_weights)
 N = 65
 HALF_TURN = np.linspace(0, np.pi, 90, endpoint=False)
 DISC = (5.0, -3.0, 17.0, 0.7)
