@@ -23,6 +23,23 @@ def minimum_value(scores: ArrayLike) -> float:
     return max(_parabola(scores)[2], 0.0)
 
 
+def doubling_distance(values: ArrayLike, scores: ArrayLike) -> float:
+    """Distance from the minimum at which a curve has doubled, by the parabola through five samples.
+
+    Args:
+        values: (n,), evenly spaced positions.
+        scores: (n,), the curve, not negative.
+    """
+    values, scores = np.asarray(values, float), np.asarray(scores, float)
+    best = int(np.argmin(scores))
+    near = slice(max(best - 2, 0), best + 3)
+    step = values[1] - values[0]
+    bend = np.polyfit((values[near] - values[best]) / step, scores[near], 2)[0]
+    # At most as far as the curve is known, if it is flat.
+    reach = values[-1] - values[0]
+    return float(min(step * np.sqrt(scores[best] / bend), reach)) if bend > 0 else float(reach)
+
+
 def _parabola(scores: ArrayLike) -> tuple[int, float, float]:
     """Index of the middle sample, shift of the minimum from it (at most 1), and the minimum."""
     scores = np.asarray(scores)

@@ -15,7 +15,8 @@ class Estimate:
     Attributes:
         value: The estimate.
         method: "opposite views" or "residual".
-        uncertainty: One standard deviation, from the scatter of rows and pairs of views.
+        uncertainty: Of a centre half the width of the interval that covers the truth in 95% of simulated
+            scans; of a roll one standard deviation, from the scatter of rows and pairs of views.
         candidates: (n,), the values of the curve whose minimum it is.
         scores: (n,), the curve: the mismatch of opposite views, or the relative residual.
         mismatch: Value of the curve at its minimum: the share of the energy by which opposite views differ,

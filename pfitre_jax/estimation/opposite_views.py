@@ -12,13 +12,18 @@ from scipy import ndimage
 from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import bin_down
-from pfitre_jax.estimation.curve_minimum import minimum_position, minimum_value
+from pfitre_jax.estimation.curve_minimum import doubling_distance, minimum_position, minimum_value
 from pfitre_jax.estimation.estimate import Estimate
 from pfitre_jax.geometry import view_spacing
 
 #: Largest distance of a view from the opposite angle, in spacings: of a single view, and of two views from
 #: which the opposite view is extrapolated.
 NEAR, FAR = 1.5, 2.5
+#: Largest distance of a view from the opposite angle for the centre, radians, and smallest uncertainty of the
+#: centre, bins.
+FARTHEST_RAD, SMALLEST_UNCERTAINTY = np.deg2rad(12.5), 0.05
+#: Bins over which neighbouring ones are alike after :func:`smooth`.
+ALIKE_BINS = 3
 #: Largest numbers of views and rows, and of columns in the first, coarse search.
 VIEWS, ROWS, COLUMNS = 12, 64, 256
 #: Rows of a block whose centre is measured separately, largest mismatch at which the block is used, and
@@ -74,10 +79,15 @@ def center_from_pairs(scan: Scan) -> Estimate | None:
     """The centre from all opposite views, or None where there are none.
 
     Each pair determines a centre; with two views next to the opposite angle it is interpolated or
-    extrapolated to that angle. The estimate is the median over the views. Its uncertainty is the scatter over
-    blocks of rows and of views.
+    extrapolated to that angle. The estimate is the median over the views. Its uncertainty is twice the largest
+    of the scatter over the views, that over blocks of rows, and the error that the mismatch of a pair gives;
+    and the error of the extrapolation.
     """
-    pairs = opposite_views(scan.theta_rad)
+    pairs = [
+        (view, partners)
+        for view, partners in opposite_views(scan.theta_rad)
+        if max(abs(distance) for _, distance in partners) <= FARTHEST_RAD
+    ]
     if not pairs:
         return None
     # The most nearly opposite first, then evenly over the scan.
@@ -85,21 +95,28 @@ def center_from_pairs(scan: Scan) -> Estimate | None:
     exact = [entry for entry in pairs if len(entry[1]) == 1] or pairs
     chosen = [exact[i] for i in np.unique(np.linspace(0, len(exact) - 1, VIEWS).round().astype(int))]
     rows = np.unique(np.linspace(0, scan.rows - 1, ROWS).round().astype(int))
-    centers, spreads, best = [], [], None
+    centers, spreads, extrapolations, best = [], [], [0.0], None
     for view, partners in chosen:
         matches = []
         for other, _ in partners:
             p, m = scan.projections[[view, other]][:, rows], scan.mask[[view, other]][:, rows]
             matches.append(_match(p, m))
-            spreads.append(_spread(matches[-1]))
         weights = _to_zero([distance for _, distance in partners])
+        # Views farther from the opposite angle differ by more than the noise.
+        errors = [max(_spread(match), matches[0].noise) for match in matches]
+        spreads.append(float(np.hypot.reduce([w * error for w, error in zip(weights, errors, strict=True)])))
+        if len(partners) == 2:
+            # An object at the edge of the field moves along an arc, and the line through two views misses it
+            # by at most half the product of their distances.
+            first, second = (abs(distance) for _, distance in partners)
+            extrapolations.append(0.25 * scan.columns / 2 * first * second)
         centers.append(sum(w * match.center for w, match in zip(weights, matches, strict=True)))
         if best is None or matches[0].mismatch < best.mismatch:
             best = matches[0]
     assert best is not None
     scatter = np.std(centers) / np.sqrt(len(centers))
     spread = np.median(spreads) / np.sqrt(len(centers))
-    uncertainty = float(max(scatter, spread, 0.05))
+    uncertainty = float(max(np.hypot(2 * max(scatter, spread), max(extrapolations)), SMALLEST_UNCERTAINTY))
     value = float(np.median(centers))
     return Estimate(
         value, "opposite views", uncertainty, best.sums / 2, best.similarity.mismatch(), best.mismatch
@@ -232,10 +249,19 @@ def _compare(p: np.ndarray, m: np.ndarray, sums: np.ndarray) -> _Similarity:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Match:
-    """Similarity of two views for each index sum ``2 center``, and the centre of the best match."""
+    """Similarity of two views for each index sum ``2 center``, and the centre of the best match.
+
+    Attributes:
+        center: The centre.
+        mismatch: Mismatch at the centre.
+        noise: Standard error of the centre if the mismatch is noise.
+        sums: (sums,), index sums.
+        similarity: Similarity at these.
+    """
 
     center: float
     mismatch: float
+    noise: float
     sums: np.ndarray
     similarity: _Similarity
 
@@ -259,7 +285,8 @@ def _match(p: np.ndarray, m: np.ndarray) -> _Match:
     sums = np.arange(max(middle - reach, 0), min(middle + reach, 2 * columns - 2) + 1)
     similarity = _compare(p, m, sums)
     curve = similarity.mismatch()
-    return _Match(minimum_position(sums / 2, curve), minimum_value(curve), sums, similarity)
+    noise = doubling_distance(sums / 2, curve) * np.sqrt(ALIKE_BINS / max(m.any(axis=0).sum(), 1))
+    return _Match(minimum_position(sums / 2, curve), minimum_value(curve), float(noise), sums, similarity)
 
 
 def _spread(match: _Match) -> float:

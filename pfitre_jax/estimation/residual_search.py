@@ -14,7 +14,7 @@ from pfitre_jax.data.air import subtract_edge_lines
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.truncation import truncated_views
 from pfitre_jax.estimation.binning import bin_down
-from pfitre_jax.estimation.curve_minimum import minimum_position
+from pfitre_jax.estimation.curve_minimum import doubling_distance, minimum_position
 from pfitre_jax.estimation.estimate import Estimate
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
@@ -66,7 +66,7 @@ def smallest_residual(
     power: float,
     reach: float,
     largest_uncertainty: float,
-    row_error: float = 0.0,
+    width_share: float | None = None,
 ) -> Estimate | None:
     """The value with the smallest residual; None if the residual is too flat or the rows disagree.
 
@@ -76,7 +76,9 @@ def smallest_residual(
         power: Squared norm of the data of all rows.
         reach: Distance from the minimum within which the residual must rise.
         largest_uncertainty: Uncertainty above which None is returned.
-        row_error: Standard deviation of the estimate of a row that the scatter of the rows does not show.
+        width_share: Uncertainty that the scatter of the rows does not show, over the distance from the
+            minimum at which the squared residual has doubled. The result then states twice the standard
+            deviation.
     """
     curve = np.sqrt(squares.sum(axis=1) / power)
     best = int(np.argmin(curve))
@@ -89,7 +91,10 @@ def smallest_residual(
     each = np.array([minimum_position(values, row) for row in squares.T])
     weight = np.maximum(squares.max(axis=0) - squares.min(axis=0), 1e-30)
     spread = np.sqrt(np.sum(weight * (each - value) ** 2) / weight.sum())
-    uncertainty = max(float(np.hypot(spread, row_error) / np.sqrt(each.size)), (values[1] - values[0]) / 10)
+    uncertainty = spread / np.sqrt(each.size)
+    if width_share is not None:
+        uncertainty = np.hypot(2 * uncertainty, width_share * doubling_distance(values, curve**2))
+    uncertainty = max(float(uncertainty), (values[1] - values[0]) / 10)
     if uncertainty > largest_uncertainty:
         return None
     return Estimate(value, "residual", float(uncertainty), values, curve, float(curve[best]))

@@ -52,7 +52,7 @@ class TestCenterFromViews:
         result = find_center(blob_scan(theta, center=center, noise=0.005, reach=14))
         assert result.method == "opposite views"
         assert result.value == pytest.approx(center, abs=0.1)
-        assert result.uncertainty < 0.15
+        assert result.uncertainty < 0.2
         assert abs(result.candidates[np.argmin(result.scores)] - result.value) <= 0.5
 
     def test_gain_offset_and_invalid_bins_do_not_change_the_estimate(self):
@@ -77,7 +77,7 @@ class TestCenterFromViews:
             center_from_pairs(blob_scan(WITH_OPPOSITE, center=35.0, noise=n, blobs=30)) for n in (0.0, 0.1)
         )
         assert noisy.mismatch > 5 * clean.mismatch and noisy.uncertainty > clean.uncertainty
-        assert abs(noisy.value - 35) < 4 * noisy.uncertainty
+        assert abs(noisy.value - 35) < noisy.uncertainty
 
 
 class TestCenterFromResidual:
@@ -87,6 +87,7 @@ class TestCenterFromResidual:
         result = find_center(blob_scan(theta, center=center, noise=0.01, rows=24, reach=14))
         assert result.method == "residual"
         assert result.value == pytest.approx(center, abs=0.5)
+        assert abs(result.value - center) < result.uncertainty < 1.5
 
     def test_cu23(self, cu23):
         """SOURCE.txt: 75 within 1 px; the opposite pair gives 74.1, and without the roll correction 74.3."""
@@ -101,6 +102,16 @@ class TestCenterFromResidual:
             Undetermined, match=r"does not determine.*pfitre center SCAN --try A:B:S.*--center"
         ):
             find_center(blob_scan(theta, center=36.0, noise=0.01, rows=16, reach=12))
+
+    @pytest.mark.parametrize(
+        "degrees",
+        [np.full(20, 30.0), [30.0], [0.0, 90.0], np.tile([0.0, 60.0], 20)],
+        ids=["one angle", "one view", "two views", "two angles"],
+    )
+    @pytest.mark.parametrize("noise", [0.0, 0.01])
+    def test_two_angles_do_not_determine_the_center(self, degrees, noise):
+        with pytest.raises(Undetermined, match="does not determine"):
+            find_center(blob_scan(np.deg2rad(degrees), center=36.0, noise=noise, rows=4, reach=12))
 
     def test_noise_alone_does_not_determine_the_center(self):
         noise = np.random.default_rng(0).standard_normal((20, 16, 64))
