@@ -30,6 +30,7 @@ class Overview:
             NaN where the row has fewer.
         start: (views, rows, 2), distance of the outermost valid bin from the detector's edge, bins.
         peak: (views, rows), largest mean of :data:`EDGE_COLUMNS` neighbouring bins.
+        trough: (views, rows), smallest such mean.
         second: (views, rows), median of ``|y[k-1] - 2 y[k] + y[k+1]|`` along the columns; NaN without three
             neighbouring valid bins.
         signal: (views, columns), sum of the line integrals over the rows.
@@ -44,6 +45,7 @@ class Overview:
     bins: np.ndarray
     start: np.ndarray
     peak: np.ndarray
+    trough: np.ndarray
     second: np.ndarray
     signal: np.ndarray
     valid: np.ndarray
@@ -69,6 +71,7 @@ class Overview:
             bins=bins,
             start=np.stack([np.argmax(valid, axis=2) for _, valid in sides], axis=-1),
             peak=smoothed_peak(projections),
+            trough=-smoothed_peak(-projections),
             second=second,
             signal=projections.sum(axis=1),
             valid=mask.sum(axis=1),
@@ -78,13 +81,13 @@ class Overview:
     @classmethod
     def join(cls, parts: Sequence[Overview]) -> Overview:
         """Overview of the rows of all ``parts``, in their order."""
-        bins, start, peak, second = (
+        bins, start, peak, trough, second = (
             np.concatenate([getattr(part, name) for part in parts], axis=1)
-            for name in ("bins", "start", "peak", "second")
+            for name in ("bins", "start", "peak", "trough", "second")
         )
         signal, valid = (sum(getattr(part, name) for part in parts) for name in ("signal", "valid"))
         excess = np.max([part.excess for part in parts], axis=0)
-        return cls(bins, start, peak, second, signal, valid, excess)
+        return cls(bins, start, peak, trough, second, signal, valid, excess)
 
     def take_views(self, indices: np.ndarray | slice) -> Overview:
         """Overview of the views with these indices."""
@@ -96,6 +99,7 @@ class Overview:
             self,
             bins=self.bins - level,
             peak=self.peak - level,
+            trough=self.trough - level,
             signal=self.signal - level * self.valid,
             excess=self.excess - level,
         )

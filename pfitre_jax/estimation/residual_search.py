@@ -26,14 +26,21 @@ RISE = 0.03
 
 
 def searched_scan(scan: Scan) -> Scan:
-    """The scan with at most :data:`VIEWS` views, without truncated ones where enough others remain."""
+    """The scan with at most :data:`VIEWS` views, without truncated ones where enough others remain.
+
+    Its largest line integral is 1 to 2: squares of 1e-20 or 1e20 are no float32 numbers.
+    """
     truncated = truncated_views(scan)
     if scan.provenance.get("data") in ("counts", "transmission") and truncated.size == 0:
         # A beam that changed since the flat looks like matter all over the detector.
         scan = subtract_edge_lines(scan)
     keep = np.setdiff1d(np.arange(scan.views), truncated)
     keep = keep if keep.size > scan.views / 2 else np.arange(scan.views)
-    return scan.take_views(keep[:: -(-keep.size // VIEWS)])
+    scan = scan.take_views(keep[:: -(-keep.size // VIEWS)])
+    projections = scan.projections
+    largest = float(np.max(np.abs(projections)))
+    unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0
+    return scan.with_projections((projections / unit).astype(np.float32))
 
 
 def bin_sinograms(sinograms: np.ndarray, masks: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:

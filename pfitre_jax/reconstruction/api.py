@@ -16,6 +16,7 @@ from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import resolve_rows, resolve_views
+from pfitre_jax.data.sign import check_sign
 from pfitre_jax.estimation import opposite_views, residual_search
 from pfitre_jax.estimation.air import check_air, with_air
 from pfitre_jax.estimation.calibrate import sample_rows
@@ -79,9 +80,9 @@ def load_scan(
     scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
     used = resolve_views(views, exclude_views, scan.views)
     scan = leave_out_blank_views(scan.take_views(used), used)
-    if isinstance(roll, str):
-        return with_roll(with_air(scan, air))
-    return with_air(correct_roll(scan, roll) if roll else scan, air)
+    corrected = with_air(correct_roll(scan, roll) if roll and not isinstance(roll, str) else scan, air)
+    check_sign(corrected)
+    return with_roll(corrected) if isinstance(roll, str) else corrected
 
 
 def open_scan(
@@ -141,7 +142,9 @@ def open_scan(
         strongest_rows=residual_search.ROWS,
         progress=progress,
     )
-    return with_air(leave_out_blank_views(scan, used), air)
+    scan = with_air(leave_out_blank_views(scan, used), air)
+    check_sign(scan)
+    return scan
 
 
 def reconstruct(
@@ -195,7 +198,8 @@ def reconstruct(
         progress: Called with the number of rows done and the number of rows.
 
     Raises:
-        ValueError: A method, setting or row is invalid, or the scan does not determine its centre.
+        ValueError: A method, setting or row is invalid, the scan does not determine its centre, or its line
+            integrals are negative as a whole.
     """
     start = time.perf_counter()
     settings = Settings.create(
@@ -217,6 +221,7 @@ def reconstruct(
         raise ValueError(f"chunk is {chunk}; expected the number of rows solved together, at least 1")
     selected = resolve_rows(rows, scan.rows)
     count = selected.stop - selected.start
+    check_sign(scan)
     plan = make_plan(with_center(scan), settings, count, scale=scale, chunk=chunk)
     run = time.perf_counter()
     blocks = []

@@ -239,7 +239,7 @@ def _solve_chunk(
         residual=residual[:count],
         residual_history=solution.stats["residual"][:count],
         change_history=solution.stats["change"][:count],
-        norm=np.linalg.norm(volume, axis=(1, 2)),
+        norm=np.sqrt(np.sum(np.square(volume, dtype=float), axis=(1, 2))),
         empty=~np.any(masks[:count], axis=(1, 2)),
         gains=gains,
         stripes=np.float32(program.scale) * stripes,

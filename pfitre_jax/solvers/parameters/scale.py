@@ -27,7 +27,7 @@ def estimate_scale(
     """Quantile :data:`SCALE_QUANTILE` of damped, non-negative least-squares images of all slices together.
 
     A quantile is robust against hot pixels. It is the maximum where the object is so small
-    that the quantile is 0, and 1 for sinograms without signal.
+    that the quantile is 0, and 1 for sinograms without signal or of negative values.
 
     Args:
         problem: Geometry and support; its sinogram is ignored.
@@ -41,6 +41,10 @@ def estimate_scale(
     """
     masks = jnp.broadcast_to(problem.mask, sinograms.shape) if masks is None else masks
     region = problem.support if region is None else region
+    # Squares of line integrals of 1e-20 or 1e20 are no float32 numbers. A power of two changes no digit.
+    largest = jnp.max(jnp.where(masks > 0, jnp.abs(sinograms), 0))
+    unit = jnp.where(largest > 0, jnp.exp2(jnp.floor(jnp.log2(largest))), 1).astype(sinograms.dtype)
+    sinograms = sinograms / unit
     zero = jnp.zeros(problem.A.shape, sinograms.dtype)
 
     def quick(sinogram, mask):
@@ -49,4 +53,4 @@ def estimate_scale(
 
     images = jnp.where(region[None] > 0, jax.vmap(quick)(sinograms, masks), jnp.nan)
     scale, largest = jnp.nanquantile(images, SCALE_QUANTILE), jnp.nanmax(images)
-    return jnp.where(scale > 0, scale, jnp.where(largest > 0, largest, 1.0))
+    return jnp.where(scale > 0, unit * scale, jnp.where(largest > 0, unit * largest, 1.0))
