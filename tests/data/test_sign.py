@@ -18,7 +18,7 @@ NOISE = np.random.default_rng(0).normal(0, 0.02, STACK.shape)
 @pytest.mark.parametrize("level", [1e-25, 1.0, 1e25])
 @pytest.mark.parametrize("noise", [0, 1])
 def test_an_inverted_scan_is_refused(level, noise):
-    with pytest.raises(ValueError, match="negative as a whole .*multiply them by -1 .*data='transmission'"):
+    with pytest.raises(ValueError, match=r"negative as a whole .*multiply them by -1 .*data='transmission'"):
         check_sign(Scan.create(level * (noise * NOISE - STACK), THETA))
 
 
