@@ -40,6 +40,7 @@ def check_angles(theta_rad: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(
             f"{theta.size} angles for {shape[0]} views; expected one angle for each view: give the "
             f"angles of this scan (stack of shape {shape}, read as (views, rows, columns))"
+            + (" or transpose it: another axis has as many entries" if theta.size in shape[1:] else "")
         )
     return theta
 

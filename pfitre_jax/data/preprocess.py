@@ -226,7 +226,7 @@ def line_integrals(
 def minus_log(raw: RawScan) -> tuple[np.ndarray, np.ndarray]:
     """Line integrals (views, rows, columns) and where they exist.
 
-    counts: ``-log((p - dark) / (flat - dark))``; transmission: ``-log(p)``; absorption: ``p``.
+    counts: ``-log((p - dark) / (m (flat - dark)))``, with the monitor ``m`` of the view; transmission: ``-log(p)``; absorption: ``p``.
     """
     p = raw.array
     if raw.kind == "absorption":
@@ -238,6 +238,10 @@ def minus_log(raw: RawScan) -> tuple[np.ndarray, np.ndarray]:
     else:
         beam, signal = np.ones(p.shape[1:]), p
         valid = signal > 0
+    if raw.monitor is not None:
+        intensity = raw.monitor[:, None, None]
+        valid = valid & (intensity > 0)
+        beam = intensity * beam
     ratio = np.divide(signal, beam, out=np.ones(p.shape), where=valid)
     return -np.log(ratio), valid
 

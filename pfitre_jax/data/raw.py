@@ -46,6 +46,7 @@ class RawScan:
         center: Detector index of the rotation axis, if the file states it.
         provenance: File, format, data kind and origin of the angles, in words.
         warnings: What the reader assumed or left out, one sentence each, for the user.
+        monitor: (views,), intensity of the beam in each view over that of the flat frames, or None.
     """
 
     projections: np.ndarray | LazyStack
@@ -56,6 +57,7 @@ class RawScan:
     center: float | None
     provenance: dict[str, str]
     warnings: tuple[str, ...] = ()
+    monitor: np.ndarray | None = None
 
     @classmethod
     def create(
@@ -69,6 +71,8 @@ class RawScan:
         center: float | None = None,
         provenance: dict[str, str] | None = None,
         warnings: Sequence[str] = (),
+        monitor: np.ndarray | None = None,
+        order_stated: bool = False,
     ) -> RawScan:
         """Validated contents.
 
@@ -82,6 +86,8 @@ class RawScan:
             center: Detector index of the rotation axis.
             provenance: File, format and origin of the angles, in words.
             warnings: What the reader assumed or left out, one sentence each.
+            monitor: (views,), intensity of the beam in each view over that of the flat frames.
+            order_stated: Whether the file states which axes are views, rows and columns.
 
         Raises:
             ValueError: If the angles are invalid or their number differs from the views; the kind is unknown;
@@ -99,10 +105,17 @@ class RawScan:
             flat, dark, notes = combine_frames(flat, dark, projections.shape[1:])
             warnings = [*warnings, *notes]
         else:
-            flat = dark = None
+            flat = dark = monitor = None
         provenance = {**(provenance or {}), "data": kind}
         theta = check_angles(theta_rad, projections.shape)
-        return cls(projections, theta, kind, flat, dark, center, provenance, tuple(warnings))
+        views, rows, _ = projections.shape
+        if views == rows > 1 and not order_stated:
+            warnings = [
+                *warnings,
+                f"the stack has as many rows as views, {rows}, and the file does not state the order of its "
+                "axes; it was read as (views, rows, columns)",
+            ]
+        return cls(projections, theta, kind, flat, dark, center, provenance, tuple(warnings), monitor)
 
     @property
     def array(self) -> np.ndarray:

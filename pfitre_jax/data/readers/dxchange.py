@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, arrange_frames
 from pfitre_jax.data.readers.hdf5_file import Hdf5File
 from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
 
@@ -34,10 +35,21 @@ class DXchangeReader(Hdf5Reader):
         Raises:
             ValueError: If they are damaged or incomplete.
         """
+        order = hdf5.axis_order(DATA)
+        projections = hdf5.stack(DATA, order=order or DEFAULT_ORDER)
+        shape = projections.shape[1:]
+
+        def frames(name: str) -> np.ndarray | None:
+            values = _optional(hdf5, name)
+            own = hdf5.axis_order(name) if values is not None and values.ndim == 3 else None
+            place = f"{hdf5.path}: /{name}"
+            return None if values is None else arrange_frames(values, own, order, shape, place)
+
         return Hdf5Contents(
-            projections=hdf5.stack(DATA),
-            flat=_optional(hdf5, FLAT),
-            dark=_optional(hdf5, DARK),
+            projections=projections,
+            flat=frames(FLAT),
+            dark=frames(DARK),
+            order_stated=order is not None,
             theta=_optional(hdf5, THETA),
             unit=hdf5.unit(THETA) if THETA in hdf5.datasets else None,
             theta_name="/" + THETA,

@@ -9,6 +9,7 @@ import h5py
 
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.angle_units import choose_unit, to_radians
+from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, axis_order
 from pfitre_jax.data.readers.dxchange import DARK, DATA, FLAT, THETA
 from pfitre_jax.data.readers.hdf5_file import stated_unit
 
@@ -58,6 +59,12 @@ class GrowingScan:
                 raise ValueError(
                     f"the rows {rows.start}:{rows.stop} are not in {self.path}, whose data have the shape "
                     f"{data.shape}; expected rows of a stack (views, rows, columns)"
+                )
+            order = axis_order(file, DATA, {DATA: data})
+            if order not in (None, DEFAULT_ORDER):
+                raise ValueError(
+                    f"{self.path}: /{DATA} states another order of its axes than (views, rows, columns); "
+                    "expected a file that grows along the views"
                 )
             projections = data[:views, rows]
             flat, dark = (None if name not in file else file[name][:, rows] for name in (FLAT, DARK))

@@ -18,6 +18,7 @@ import numpy as np
 
 from pfitre_jax.data.raw import LazyStack
 from pfitre_jax.data.readers.angle_units import find_unit
+from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, axis_order
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory, format_names
 
 #: First bytes of an HDF5 file.
@@ -78,26 +79,37 @@ class Hdf5File:
         """Unit of a dataset as its attributes state it, or None if they state none."""
         return stated_unit(self.datasets[name])
 
-    def stack(self, name: str, frames: np.ndarray | None = None) -> LazyStack:
+    def axis_order(self, name: str) -> tuple[int, ...] | None:
+        """Axes of the views, rows and columns of a dataset, see :func:`axis_order`."""
+        return axis_order(self.file, name, self.datasets)
+
+    def stack(
+        self,
+        name: str,
+        frames: np.ndarray | None = None,
+        order: tuple[int, ...] = DEFAULT_ORDER,
+    ) -> LazyStack:
         """The projections in a dataset, to be read later.
 
         Args:
             name: Path of the dataset.
             frames: (views,), ascending indices of the projections, or None for all frames.
+            order: Axes of the views, rows and columns.
         """
         dataset = self.datasets[name]
         check_stored(self.path, dataset)
         if dataset.ndim != 3:
             # RawScan refuses the shape before anything is read.
             return LazyStack(dataset.shape, dataset.dtype, lambda rows: np.empty(0))
-        count = dataset.shape[0] if frames is None else len(frames)
+        views, rows, columns = (dataset.shape[axis] for axis in order)
+        count = views if frames is None else len(frames)
         selection: slice | np.ndarray = slice(None)
         if frames is not None:
             neighbours = frames[-1] - frames[0] == len(frames) - 1
             selection = slice(int(frames[0]), int(frames[-1]) + 1) if neighbours else frames
-        rows_per_read = 1 if dataset.chunks is None else dataset.chunks[1]
-        read = functools.partial(_read_rows, self.path, name, selection)
-        return LazyStack((count, *dataset.shape[1:]), dataset.dtype, read, rows_per_read)
+        rows_per_read = 1 if dataset.chunks is None else dataset.chunks[order[1]]
+        read = functools.partial(_read_rows, self.path, name, selection, order)
+        return LazyStack((count, rows, columns), dataset.dtype, read, rows_per_read)
 
 
 @contextlib.contextmanager
@@ -271,11 +283,13 @@ def _count_selected(dataset: h5py.Dataset, selection) -> int:
     return math.prod(shape)
 
 
-def _read_rows(path: Path, name: str, frames, rows: slice) -> np.ndarray:
+def _read_rows(path: Path, name: str, frames, order: tuple[int, ...], rows: slice) -> np.ndarray:
     """Rows (views, n, columns) of a dataset that has been checked."""
     try:
         with h5py.File(path, "r") as file:
-            return _read(path, file[name], (frames, rows))
+            selection: list = [slice(None)] * 3
+            selection[order[0]], selection[order[1]] = frames, rows
+            return _read(path, file[name], tuple(selection)).transpose(order)
     except (OSError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
 

@@ -27,6 +27,10 @@ class Hdf5Contents:
         theta: (views,), stored angles, or None if there are none.
         unit: Unit of the angles as the file states it, or None.
         theta_name: Dataset of the angles, for messages.
+        order_stated: Whether the file states which axes are views, rows and columns.
+        center: Detector index of the rotation axis, or None.
+        monitor: (views,), intensity of the beam in each view over that of the flat frames, or None.
+        warnings: What was assumed or left out, one sentence each.
     """
 
     projections: LazyStack
@@ -35,6 +39,10 @@ class Hdf5Contents:
     theta: np.ndarray | None
     unit: str | None
     theta_name: str
+    order_stated: bool = False
+    center: float | None = None
+    monitor: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Hdf5Reader(Reader, Protocol):
@@ -97,5 +105,8 @@ class Hdf5Reader(Reader, Protocol):
             flat=contents.flat,
             dark=contents.dark,
             provenance=provenance,
-            warnings=read.warnings,
+            warnings=(*read.warnings, *contents.warnings),
+            center=contents.center,
+            monitor=contents.monitor,
+            order_stated=contents.order_stated,
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scan_formats import DEGREES, THETA, write_nxtomo
 
+from pfitre_jax.data.preprocess import to_scan
 from pfitre_jax.data.readers.registry import read_raw
 
 
@@ -109,3 +110,50 @@ class TestSeveralEntries:
             file["entry_of_links/data"] = file["entry0001/data"]
             file["entry_of_links"].attrs["NX_class"] = "NXentry"
         np.testing.assert_array_equal(read_raw(path).projections, stack + 1)
+
+
+def test_the_angle_of_the_sample_comes_before_that_of_the_detector(tmp_path, stack):
+    path = write_nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, DEGREES)
+    with h5py.File(path, "a") as file:
+        file["entry1/tomo_entry/instrument/detector/rotation_angle"] = np.linspace(10, 40, 4)
+    np.testing.assert_allclose(read_raw(path).theta_rad, THETA)
+    with h5py.File(path, "a") as file:
+        file.move("entry1/tomo_entry/sample", "entry1/tomo_entry/stage")
+        file["entry1/tomo_entry/stage"].attrs["NX_class"] = "NXsample"
+    np.testing.assert_allclose(read_raw(path).theta_rad, THETA)
+
+
+@pytest.mark.parametrize(
+    ("value", "center"), [(2.5, 2.5), ([3.25], 3.25), (-0.75, None), (0.1, None), (7.0, None)]
+)
+def test_the_rotation_axis_of_the_detector_is_the_center(tmp_path, stack, value, center):
+    path = write_nxtomo(tmp_path / "scan.nxs", stack, [0] * 4, DEGREES)
+    with h5py.File(path, "a") as file:
+        file["entry1/tomo_entry/instrument/detector/x_rotation_axis_pixel_position"] = value
+    raw = read_raw(path)
+    assert raw.center == center
+    assert any("no plausible detector index" in text for text in raw.warnings) == (center is None)
+
+
+def test_the_monitor_normalises_the_beam(tmp_path):
+    """Line integrals do not change with the intensity of the beam; views without beam are masked."""
+    rng = np.random.default_rng(0)
+    line = rng.uniform(0.1, 1, (4, 5, 6))
+    beam = np.array([1.0, 0.9, 0.5, 0.0, 1.2, 1.0, 1.0])
+    frames = 100 + 1000 * beam[:, None, None] * np.concatenate(
+        [np.exp(-line), np.ones((2, 5, 6)), np.zeros((1, 5, 6))]
+    )
+    keys = [0, 0, 0, 0, 1, 1, 2]
+    beam[4:] = [1.0, 1.0, 1.0]
+    frames[4:6] = 1100.0
+    path = write_nxtomo(tmp_path / "scan.nxs", frames, keys, [*DEGREES, 0, 0, 0])
+    with h5py.File(path, "a") as file:
+        file["entry1/tomo_entry/control/data"] = 5e6 * beam
+    scan = to_scan(read_raw(path))
+    np.testing.assert_allclose(scan.projections[:3], line[:3], atol=1e-5)
+    assert not scan.mask[3].any() and scan.mask[:3].all()
+    with h5py.File(path, "a") as file:
+        del file["entry1/tomo_entry/control/data"]
+        file["entry1/tomo_entry/control/data"] = [1.0, 2.0]
+    (warning,) = read_raw(path).warnings
+    assert "control/data is not one positive number for each frame" in warning
