@@ -1,7 +1,7 @@
 """Gain of the loop's start from coarser levels, by size and on fine wires, and of the sample support.
 
 Command:  python -m experiments.support_and_size [--preset tiny|default]
-Runtime:  about 15 minutes on 2 cores, resumes (tiny: 2 minutes).
+Runtime:  about 20 minutes on 2 cores, resumes (tiny: 2 minutes).
 Expected: coarser levels add more, the larger the image. For total variation the automatic support is within
           0.1 dB of the better one of "disc" and "extended", or better; for pfitre within 1 dB. The true
           outline is mostly better still: the measured views do not show how far a sample extends along the
