@@ -52,7 +52,7 @@ def adapt(
 
     Example: pfitre adapt scan.h5 --out adapted.npz
     """
-    from pfitre_jax.data.atomic_write import check_output_folder, write_files
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable, write_files
 
     if out.suffix != ".npz":
         raise ValueError(f"--out is {out}; expected a file that ends in .npz")
@@ -60,10 +60,12 @@ def adapt(
         raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
     picture = out.with_suffix(".png")
     check_output_folder(out.parent, [out.name, picture.name])
+    check_replaceable(out.parent, [out.name, picture.name], inputs=[scan, angles, Path(prior)])
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
 
     from pfitre_jax.plotting import draw_adaptation
+    from pfitre_jax.plotting.style import save_png
     from pfitre_jax.priors import files
     from pfitre_jax.reconstruction import api
     from pfitre_jax.reconstruction.adapt import adapt as adapt_prior
@@ -101,7 +103,7 @@ def adapt(
 
         write_files(
             out.parent,
-            {out.name: write_prior, picture.name: lambda path: figure.savefig(path, format="png")},
+            {out.name: write_prior, picture.name: lambda path: save_png(figure, path)},
         )
     print_note(
         f"relative residual of {len(adapted.validation_views)} held-out views: {adapted.errors[0]:.4f} "

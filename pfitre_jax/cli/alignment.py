@@ -51,6 +51,7 @@ def align_scan(
     from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.estimation.alignment import align
+    from pfitre_jax.plotting.style import save_png
 
     if saved.exists():
         return apply_alignment(scan, Motion.load(saved), reporter)
@@ -67,7 +68,7 @@ def align_scan(
     return AlignedScan(
         aligned.scan,
         {"alignment": aligned.summary["alignment"] | estimate},
-        {**aligned.writers, "alignment.png": lambda path: figure.savefig(path, format="png")},
+        {**aligned.writers, "alignment.png": lambda path: save_png(figure, path)},
     )
 
 

@@ -77,11 +77,13 @@ def center(
 
     Example: pfitre center scan.h5 --try 72:78:0.5 --row 40 --out centers
     """
-    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
 
     _check_trial_options(try_, try_roll, {"--out": out, "--row": row, "--method": method})
     if out is not None:
         check_output_folder(out)
+        varied = "roll" if try_ is None else "center"
+        check_replaceable(out, [f"{varied}.png", f"{varied}.csv"], inputs=[scan, angles])
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
     if try_ is not None and center_value is not None:
@@ -161,6 +163,7 @@ def _print_estimates(scan: Scan, center: float | None) -> None:
 def _write_trials(out: Path, trials: Sequence[Trial], varied: str, title: str) -> list[Path]:
     """Writes the picture and the table of the trials; returns their paths."""
     from pfitre_jax.data.atomic_write import write_files
+    from pfitre_jax.plotting.style import save_png
     from pfitre_jax.plotting.trials import draw_trials, format_value
 
     figure = draw_trials(trials, name=varied, title=title)
@@ -171,5 +174,5 @@ def _write_trials(out: Path, trials: Sequence[Trial], varied: str, title: str) -
         path.write_text("\n".join(lines) + "\n")
 
     return write_files(
-        out, {f"{varied}.png": lambda path: figure.savefig(path), f"{varied}.csv": write_table}
+        out, {f"{varied}.png": lambda path: save_png(figure, path), f"{varied}.csv": write_table}
     )

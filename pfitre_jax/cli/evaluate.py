@@ -85,12 +85,17 @@ def evaluate(
     Example: pfitre evaluate --prior circuits --quick --out evaluation
     """
     from pfitre_jax import evaluation
-    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
+    from pfitre_jax.data.folder_lock import lock_folder
+    from pfitre_jax.evaluation.finished_cells import CELLS
     from pfitre_jax.evaluation.scenes import VOLUMES, check_source, missing_sources
     from pfitre_jax.priors.files import pretrained
     from pfitre_jax.reconstruction import methods
 
-    check_output_folder(out, (*evaluation.REPORT_FILES, evaluation.WORST_FILE))
+    names = (*evaluation.REPORT_FILES, evaluation.WORST_FILE)
+    check_output_folder(out, names)
+    # The cells of an earlier evaluation are the mark of its folder.
+    check_replaceable(out, names, overwrite=(out / CELLS).is_dir() or None)
     if not 0 < missing < 180:
         raise ValueError(f"--missing is {missing:g}; expected degrees between 0 and 180")
     if card and only not in (None, "orientation"):
@@ -121,6 +126,7 @@ def evaluate(
     if only in (None, "sources"):
         print_warnings(f"skipped, its held-out files are not installed: {source}" for source in unavailable)
     where: dict[str, Any] = {"only": only, "folder": out, "baselines": baselines}
+    ctx.with_resource(lock_folder(out, command_line(ctx)))
     evaluation.check_evaluation(loaded, settings, **parameters, **where)
     with computation(), progress_bar("evaluating", "cells") as progress:
         records = evaluation.evaluate(loaded, settings, **parameters, **where, progress=progress)

@@ -42,7 +42,7 @@ def inspect(
 
     Example: pfitre inspect scan.h5 --out scan.png
     """
-    from pfitre_jax.data.atomic_write import check_output_folder, write_files
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable, write_files
     from pfitre_jax.data.truncation import truncated_views
     from pfitre_jax.reconstruction import api
 
@@ -50,6 +50,7 @@ def inspect(
         if out.suffix.lower() != ".png":
             raise ValueError(f"--out is {out}; expected a file name that ends in .png")
         check_output_folder(out.parent)
+        check_replaceable(out.parent, [out.name], inputs=[scan, angles])
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -65,6 +66,7 @@ def inspect(
     if out is not None:
         from pfitre_jax.data.truncation import edge_signal
         from pfitre_jax.plotting import draw_inspection
+        from pfitre_jax.plotting.style import save_png
 
         with computation():
             figure = draw_inspection(
@@ -76,7 +78,7 @@ def inspect(
                 title=scan.name,
                 facts=[f"{name}: {facts[name]}" for name in _PICTURE_FACTS],
             )
-            print_paths(write_files(out.parent, {out.name: lambda path: figure.savefig(path)}))
+            print_paths(write_files(out.parent, {out.name: lambda path: save_png(figure, path)}))
 
 
 def _facts(path: Path, scan: Scan, truncated: np.ndarray) -> dict[str, str]:

@@ -70,7 +70,7 @@ def project(
 
     Example: pfitre project out/recon.h5 --angles angles.csv --out predicted.tif
     """
-    from pfitre_jax.data.atomic_write import check_output_folder, write_files
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable, write_files
     from pfitre_jax.data.tiff_output import write_tiff
     from pfitre_jax.reconstruction.result import read_result
 
@@ -79,6 +79,7 @@ def project(
     if out.is_dir():
         raise IsADirectoryError(f"--out is {out}, a folder; expected the name of a TIFF file")
     check_output_folder(out.parent)
+    check_replaceable(out.parent, [out.name], inputs=[recon_h5, angles, alignment])
     if out.resolve() == recon_h5.resolve().with_name("recon.tif"):
         raise ValueError(f"--out is {out}, the slices of this result; expected another file name")
     result = read_result(recon_h5)

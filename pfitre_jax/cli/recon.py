@@ -75,13 +75,17 @@ def recon(
     pfitre recon --sample chip --out out
     pfitre recon scan.tiff --angles angles.csv --center 75 --out out
     """
-    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
+    from pfitre_jax.data.folder_lock import lock_folder
     from pfitre_jax.reconstruction.file_names import RESULT_FILES
 
     source = _source(scan, sample)
     if memory is not None and not 0 < memory < 1e6:
         raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
-    check_output_folder(out, [*RESULT_FILES, "preview.png", *alignment_step.NAMES])
+    names = [*RESULT_FILES, "preview.png", *(alignment_step.NAMES if align or alignment else ())]
+    check_output_folder(out, names)
+    inputs = [source, angles, alignment, *(Path(word) for word in (prior, support) if word is not None)]
+    check_replaceable(out, names, inputs=inputs, overwrite=overwrite)
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
     rho_value = parse_number(rho, "--rho", "auto")
@@ -127,9 +131,13 @@ def recon(
         read_options | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None},
         settings,
     )
-    if checkpoint.is_complete(out, identity, overwrite) and not memory_check:
+    if not memory_check:
+        with team.step():
+            if team.first:
+                ctx.with_resource(lock_folder(out, command_line(ctx)))
+    if not memory_check and checkpoint.is_complete(out, identity, overwrite):
         # The previous run may have been killed before it removed its intermediate files.
-        checkpoint.remove_partial(out)
+        checkpoint.remove_partial(out, identity)
         ProgressReporter(quiet, json_log).note(
             f"{out} already contains this result; use --overwrite to compute it again"
         )

@@ -159,6 +159,7 @@ class ReconRun:
         complete: bool,
     ) -> list[Path]:
         from pfitre_jax.cli.result_display import draw_result
+        from pfitre_jax.plotting.style import save_png
         from pfitre_jax.reconstruction import checkpoint
 
         figure = draw_result(result, title, truth, comparison)
@@ -167,7 +168,8 @@ class ReconRun:
         return result.save(
             self.out,
             command=self.command,
-            writers={"preview.png": lambda path: figure.savefig(path)} | writers,
+            writers={"preview.png": lambda path: save_png(figure, path)} | writers,
+            overwrite=self.overwrite,
             extra={
                 checkpoint.IDENTITY: self.identity,
                 "command": self.command,

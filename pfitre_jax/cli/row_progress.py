@@ -77,8 +77,9 @@ class RowProgress:
     def _write_preview(self, path: Path, plan: Plan, block: RowBlock) -> None:
         from pfitre_jax.cli.result_display import draw_result
         from pfitre_jax.data.atomic_write import write_files
+        from pfitre_jax.plotting.style import save_png
 
         figure = draw_result(plan.result(block), f"{self.scan_name}, first rows of a run in progress")
-        write_files(path.parent, {path.name: lambda file: figure.savefig(file, format="png")})
+        write_files(path.parent, {path.name: lambda file: save_png(figure, file)})
         self.reporter.note(f"preview of the first rows: {path}")
         self.reporter.event("preview", file=str(path))

@@ -88,10 +88,11 @@ def simulate(
 
     Example: pfitre simulate --scene circuits --out scan.h5
     """
-    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
 
     if gallery is not None and out is None:
         check_output_folder(gallery, ["scenes.png", "artifacts.png"])
+        check_replaceable(gallery, ["scenes.png", "artifacts.png"])
         _write_gallery(gallery, columns, views, seed)
         return
     if out is None or gallery is not None:
@@ -99,6 +100,7 @@ def simulate(
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise ValueError(f"--out is {out}; expected an HDF5 file, a name that ends in .h5")
     check_output_folder(out.parent, [out.name])
+    check_replaceable(out.parent, [out.name], inputs=map(Path, files or ()))
 
     from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.readers.dxchange import write_dxchange
@@ -124,13 +126,14 @@ def simulate(
 
 def _write_gallery(folder: Path, columns: int, views: int, seed: int) -> None:
     from pfitre_jax.data.atomic_write import write_files
+    from pfitre_jax.plotting.style import save_png
     from pfitre_jax.twin.gallery import draw_artifacts, draw_scenes
 
     with computation():
         banks = available_banks(seed)
         writers = {
-            "scenes.png": lambda path: draw_scenes(columns, seed, banks).savefig(path),
-            "artifacts.png": lambda path: draw_artifacts(columns, views, seed).savefig(path),
+            "scenes.png": lambda path: save_png(draw_scenes(columns, seed, banks), path),
+            "artifacts.png": lambda path: save_png(draw_artifacts(columns, views, seed), path),
         }
         print_paths(write_files(folder, writers))
 

@@ -71,7 +71,8 @@ def train(
 
     Example: pfitre train --config circuits --out runs/circuits
     """
-    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
+    from pfitre_jax.data.folder_lock import lock_folder
     from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config_file import load_config
     from pfitre_jax.training.initial_weights import check_weights
@@ -93,6 +94,8 @@ def train(
     if prior is not None:
         check_weights(configuration, prior, steps, stage)
     configuration.check()
+    check_replaceable(out, [f"{configuration.name}.npz"], inputs=[weights and Path(weights)], overwrite=True)
+    ctx.with_resource(lock_folder(out, command_line(ctx)))
     claim_folder(configuration, out)
 
     def out_of_time() -> bool:

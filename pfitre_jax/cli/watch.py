@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from pfitre_jax.cli import options
-from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
+from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
 from pfitre_jax.cli.console import print_note
 from pfitre_jax.cli.errors import computation
 from pfitre_jax.cli.options import (
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 @command(RECONSTRUCTION_PANEL)
 def watch(
+    ctx: typer.Context,
     scan: Annotated[
         Path,
         argument(
@@ -112,7 +115,8 @@ def watch(
 
     Example: pfitre watch scan.h5 --center 75 --rows 40:42 --out live
     """
-    from pfitre_jax.data.atomic_write import check_output_folder
+    from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
+    from pfitre_jax.data.folder_lock import lock_folder
 
     positive = {
         "--min-views": min_views,
@@ -131,6 +135,7 @@ def watch(
         )
     level = options.parse_air(air)
     check_output_folder(out, ["live.png", "live.tif"])
+    check_replaceable(out, ["live.png", "live.tif"], inputs=[scan, prior and Path(prior)])
     if not scan.exists():
         raise FileNotFoundError(
             f"{scan} does not exist; expected the file to which the scan is being written"
@@ -159,6 +164,7 @@ def watch(
     if chosen is not None and chosen.step not in (None, 1):
         raise ValueError(f"--rows is {rows}; expected neighbouring rows A:B")
 
+    ctx.with_resource(lock_folder(out, command_line(ctx)))
     growing = GrowingScan(scan, data)
     schedule = _Schedule(min_views, refresh_views, max_views, timeout)
     result: LiveResult | None = None
@@ -244,7 +250,9 @@ def _middle_row(growing: GrowingScan) -> slice:
 
 
 def _save_figure(figure: Figure) -> Any:
-    return lambda path: figure.savefig(path, format="png")
+    from pfitre_jax.plotting.style import save_png
+
+    return lambda path: save_png(figure, path)
 
 
 def _draw(result: LiveResult, scan: Scan, first_row: int, method: str) -> Figure:

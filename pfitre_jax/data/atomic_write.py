@@ -1,15 +1,22 @@
-"""Atomic writing: several files appear in a folder together, or none of them does.
+"""Writing to folders of the user: nothing is lost, and several files appear together or not at all.
 
-Files are written under temporary names in the same folder and renamed at the end, so that a run that fails
-leaves the folder as it was.
+Files are written into a temporary folder inside the output folder and renamed at the end, so that a run that
+fails leaves the output folder as it was. The temporary folder is created exclusively, with a name that cannot
+be predicted and with access for its owner only, so that nobody can put a link where a file will be written.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+
+from pfitre_jax.runtime.file_mark import has_mark
+
+#: Start of the names of temporary folders.
+TEMPORARY = ".partial-"
 
 
 def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) -> Path:
@@ -54,8 +61,45 @@ def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) ->
     return folder
 
 
+def check_replaceable(
+    folder: str | os.PathLike,
+    names: Iterable[str],
+    *,
+    inputs: Iterable[str | os.PathLike | None] = (),
+    overwrite: bool | None = None,
+) -> None:
+    """Checks that writing files loses neither an input nor a file that this package did not write.
+
+    Args:
+        folder: Output folder.
+        names: Names of the files that will be written.
+        inputs: Files that are read, None for an unused one. They are never replaced.
+        overwrite: Whether files of other programs are replaced; None where the caller has no such option.
+
+    Raises:
+        FileExistsError: If a file would be lost.
+    """
+    read = [Path(path) for path in inputs if path is not None]
+    remedy = " or set overwrite=True" if overwrite is False else ""
+    for path in (Path(folder) / name for name in names):
+        if not os.path.lexists(path):
+            continue
+        if path.exists() and any(other.exists() and path.samefile(other) for other in read):
+            raise FileExistsError(
+                f"{path} is an input of this run and would be replaced by its output; the input is never "
+                "overwritten: use another output folder or file name"
+            )
+        if not overwrite and not has_mark(path):
+            raise FileExistsError(
+                f"{path} was not written by pfitre; expected to replace only its own files: move it, use "
+                f"another output folder or file name,{remedy}".rstrip(",")
+            )
+
+
 def write_files(folder: str | os.PathLike, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
     """Writes files into ``folder``, all of them or none; creates the folder.
+
+    Existing files are replaced, see :func:`check_replaceable`. A symbolic link is replaced, not followed.
 
     Args:
         folder: Output folder.
@@ -69,13 +113,12 @@ def write_files(folder: str | os.PathLike, writers: Mapping[str, Callable[[Path]
     """
     folder = check_output_folder(folder, list(writers))
     folder.mkdir(parents=True, exist_ok=True)
-    partial = {name: folder / f".partial-{os.getpid()}-{name}" for name in writers}
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
     try:
         for name, write in writers.items():
-            write(partial[name])
-        for name, path in partial.items():
-            path.replace(folder / name)
+            write(temporary / name)
+        for name in writers:
+            (temporary / name).replace(folder / name)
     finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return [folder / name for name in writers]

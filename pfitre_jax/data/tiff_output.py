@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import tifffile
 
+from pfitre_jax.runtime.file_mark import MARK
+
 
 def write_tiff(
     path: str | os.PathLike, pages: np.ndarray | Iterator[np.ndarray], shape: tuple[int, ...] | None = None
@@ -20,6 +22,6 @@ def write_tiff(
         shape: Shape of the stack.
     """
     if shape is None:
-        tifffile.imwrite(path, np.asarray(pages, np.float32), photometric="minisblack")
+        tifffile.imwrite(path, np.asarray(pages, np.float32), photometric="minisblack", software=MARK)
     else:
-        tifffile.imwrite(path, pages, shape=shape, dtype=np.float32, photometric="minisblack")
+        tifffile.imwrite(path, pages, shape=shape, dtype=np.float32, photometric="minisblack", software=MARK)

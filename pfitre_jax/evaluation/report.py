@@ -16,6 +16,7 @@ from pfitre_jax.evaluation.figure import draw_evaluation
 from pfitre_jax.evaluation.scenes import FAMILIES
 from pfitre_jax.evaluation.summary import summarise
 from pfitre_jax.evaluation.tables import markdown
+from pfitre_jax.plotting.style import save_png
 from pfitre_jax.priors import files
 from pfitre_jax.trust import image_statistics
 
@@ -49,7 +50,7 @@ def write_report(
     writers = {
         "evaluation.json": lambda path: path.write_text(_text(content)),
         "evaluation.md": lambda path: path.write_text(tables),
-        "evaluation.png": lambda path: drawing.savefig(path, format="png"),
+        "evaluation.png": lambda path: save_png(drawing, path),
     }
     return write_files(folder, writers)
 

@@ -17,6 +17,7 @@ from pfitre_jax.evaluation.compared_methods import reconstruct_with_weight
 from pfitre_jax.evaluation.method_names import weight_key
 from pfitre_jax.evaluation.scans import simulate_cell
 from pfitre_jax.plotting.gallery import draw_comparisons
+from pfitre_jax.plotting.style import save_png
 
 #: File of :func:`write_worst`.
 WORST_FILE = "worst.png"
@@ -59,7 +60,7 @@ def write_worst(
     figure = draw_worst(
         prior, worst_scans(records), settings, rho=rho, iterations=iterations, progress=progress
     )
-    return write_files(folder, {WORST_FILE: lambda path: figure.savefig(path, format="png")})
+    return write_files(folder, {WORST_FILE: lambda path: save_png(figure, path)})
 
 
 def draw_worst(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
+
+from pfitre_jax.runtime.file_mark import MARK
 
 DPI = 130
 #: Colors of text, of frames and axes, of grid lines, and of a masked pixel.
@@ -90,3 +93,8 @@ def add_grid(axis: Axes) -> None:
 def remove_ticks(axis: Axes) -> None:
     """Removes the ticks of an image."""
     axis.set(xticks=[], yticks=[])
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG with the mark of the files of this package."""
+    figure.savefig(path, format="png", metadata={"Software": MARK})

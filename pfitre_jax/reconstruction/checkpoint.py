@@ -2,7 +2,9 @@
 
 While it runs, the output folder holds ``partial/``: ``plan.json``, which identifies the run and holds centre,
 scale, noise, TV weight and chunk, and one file for each chunk of rows that is done. Files are written
-atomically.
+atomically. Each chunk carries the digest of its plan, so that rows of two runs are never mixed. The caller
+holds the lock of the folder (:func:`pfitre_jax.data.folder_lock.lock_folder`) from :func:`is_complete` to
+:func:`remove_partial`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import shutil
 import time
 import zipfile
@@ -22,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data.atomic_write import TEMPORARY, write_files
 from pfitre_jax.data.json_values import jsonable
-from pfitre_jax.data.readers.file_checks import check_file
+from pfitre_jax.data.readers.file_checks import check_file, format_names
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.reconstruction.executor import split_rows
@@ -40,6 +43,12 @@ from pfitre_jax.runtime.processes import ALONE, Team
 SPARE_BYTES = 64 * 2**20
 #: Entry of ``plan.json`` and ``summary.json`` that identifies the run.
 IDENTITY = "identity"
+#: Entry of a checkpoint with the digest of the plan that it belongs to.
+_PLAN_DIGEST = "plan"
+#: Names of everything that a run writes into ``partial/``.
+_NAMES = re.compile(
+    rf"{re.escape(PLAN)}|rows-\d+-\d+\.npz|alignment-[0-9a-f]+\.csv|{re.escape(TEMPORARY)}.*", re.DOTALL
+)
 _CALIBRATION = ("center", "scale", "noise", "tv_weight", "tv_weight_source")
 _IMAGES = ("volume", "measured")
 
@@ -91,9 +100,9 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Set
     return jsonable(identity | parameters | {"versions": settings.versions()})
 
 
-def digest(identity: Mapping[str, Any]) -> str:
-    """A short hash of the identity of a run."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+def digest(content: Mapping[str, Any]) -> str:
+    """A short hash of the identity or the plan of a run."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = False) -> bool:
@@ -106,8 +115,10 @@ def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = Fal
 
     Raises:
         ValueError: The folder holds another result, complete or partial; the message states the difference.
+            Or its ``partial`` is not the folder of a run.
     """
     folder = Path(folder)
+    _check_partial(folder / PARTIAL)
     if overwrite:
         return False
     summary, plan = (_read_json(path) for path in (folder / "summary.json", folder / PARTIAL / PLAN))
@@ -164,34 +175,67 @@ def reconstruct_to(
     partial = Path(folder) / PARTIAL
     plan_rows = functools.partial(_load_or_make_plan, folder, identity, scan, settings, rows, team, limit)
     with team.step():
-        plan = plan_rows() if team.first else None
+        planned = plan_rows() if team.first else None
     with team.step():
         # The other processes take calibration and chunk from the plan of the first one.
-        plan = plan or plan_rows()
+        plan, plan_digest = planned or plan_rows()
         blocks = split_rows(rows, plan.chunk)
         share = team.share(blocks)
-        missing = [block for block in share if _read_block(partial, block, plan) is None]
+        missing = [block for block in share if _read_block(partial, block, plan, plan_digest) is None]
         done = sum(block.stop - block.start for block in share if block not in missing)
         total = sum(block.stop - block.start for block in share)
         events.planned(plan, done)
         try:
-            _solve(plan, partial, missing, done, total, events)
+            _solve(plan, plan_digest, partial, missing, done, total, events)
         except KeyboardInterrupt:
-            finished = [block for block in share if _read_block(partial, block, plan) is not None]
+            finished = [
+                block for block in share if _read_block(partial, block, plan, plan_digest) is not None
+            ]
             ready = rows.start
             for block in blocks:
                 if block.start == ready and block in finished:
                     ready = block.stop
             result = None
             if ready > rows.start and team.first:
-                result = _result(plan, partial, slice(rows.start, ready), start)
+                result = _result(plan, plan_digest, partial, slice(rows.start, ready), start)
             raise Interrupted(result, sum(b.stop - b.start for b in finished), total) from None
-    return _result(plan, partial, rows, start) if team.first else None
+    return _result(plan, plan_digest, partial, rows, start) if team.first else None
 
 
-def remove_partial(folder: Path) -> None:
-    """Removes the checkpoints of a run, once its result is saved, or before another run starts."""
-    shutil.rmtree(Path(folder) / PARTIAL, ignore_errors=True)
+def remove_partial(folder: Path, identity: Mapping[str, Any] | None = None) -> None:
+    """Removes the checkpoints of a run, once its result is saved, or before another run starts.
+
+    Args:
+        folder: Output folder.
+        identity: Identity of the run whose checkpoints are removed; None for any run.
+
+    Raises:
+        ValueError: If ``partial`` is not the folder of a run.
+    """
+    partial = Path(folder) / PARTIAL
+    _check_partial(partial)
+    plan = _read_json(partial / PLAN)
+    if identity is not None and plan is not None and plan.get(IDENTITY) != identity:
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_partial(partial: Path) -> None:
+    """Checks that a folder ``partial``, if there is one, holds the checkpoints of a run and nothing else.
+
+    Raises:
+        ValueError: If it holds files of the user, or is a symbolic link.
+    """
+    if partial.is_symlink() or (partial.exists() and not partial.is_dir()):
+        foreign = ["not a folder"]
+    else:
+        names = sorted(path.name for path in partial.iterdir()) if partial.exists() else []
+        foreign = [name for name in names if not _NAMES.fullmatch(name)]
+    if foreign:
+        raise ValueError(
+            f"{partial} is not of a run of pfitre ({format_names(foreign)}), and a run keeps its finished "
+            "rows in a folder of this name; expected no such files: move them, or use another output folder"
+        )
 
 
 def check_disk(folder: Path, plan: Plan, rows: slice) -> tuple[int, int]:
@@ -223,8 +267,8 @@ def _load_or_make_plan(
     rows: slice,
     team: Team,
     limit: int | None,
-) -> Plan:
-    """The plan with calibration and chunk from ``plan.json``; without that file a new, saved plan."""
+) -> tuple[Plan, str]:
+    """The plan with calibration and chunk from ``plan.json``, and its digest; else a new, saved plan."""
     partial = Path(folder) / PARTIAL
     saved = _read_json(partial / PLAN)
     if saved is not None and saved.get(IDENTITY) != identity:
@@ -252,7 +296,7 @@ def _load_or_make_plan(
         check_disk(folder, plan, rows)
         values = {name: getattr(plan.calibration, name) for name in _CALIBRATION}
         shape = plan.calibration.selected_support.support.shape
-        content = jsonable(
+        saved = jsonable(
             {
                 IDENTITY: identity,
                 "calibration": values,
@@ -262,9 +306,9 @@ def _load_or_make_plan(
                 "chunk": plan.chunk,
             }
         )
-        text = json.dumps(content, indent=2) + "\n"
+        text = json.dumps(saved, indent=2) + "\n"
         write_files(partial, {PLAN: functools.partial(_write_text, text)})
-    return plan
+    return plan, digest(saved)
 
 
 def _write_text(text: str, path: Path) -> None:
@@ -272,7 +316,13 @@ def _write_text(text: str, path: Path) -> None:
 
 
 def _solve(
-    plan: Plan, partial: Path, missing: Sequence[slice], done: int, total: int, events: Events
+    plan: Plan,
+    plan_digest: str,
+    partial: Path,
+    missing: Sequence[slice],
+    done: int,
+    total: int,
+    events: Events,
 ) -> None:
     """Solves the missing blocks; each one is written while the next is solved."""
     with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
@@ -282,7 +332,7 @@ def _solve(
             now = time.perf_counter()
             if writing is not None:
                 writing.result()
-            writing = pool.submit(_write_block, partial, block, now - last)
+            writing = pool.submit(_write_block, partial, block, plan_digest, now - last)
             last = now
             done += len(block)
             events.solved(done, total, plan, block)
@@ -294,8 +344,8 @@ def _path(partial: Path, rows: slice) -> Path:
     return partial / f"rows-{rows.start:06d}-{rows.stop:06d}.npz"
 
 
-def _write_block(partial: Path, block: RowBlock, seconds: float) -> None:
-    arrays: dict[str, Any] = {"seconds": seconds, **block.arrays()}
+def _write_block(partial: Path, block: RowBlock, plan_digest: str, seconds: float) -> None:
+    arrays: dict[str, Any] = {"seconds": seconds, _PLAN_DIGEST: plan_digest, **block.arrays()}
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
@@ -304,8 +354,11 @@ def _write_block(partial: Path, block: RowBlock, seconds: float) -> None:
     write_files(partial, {_path(partial, block.rows).name: write})
 
 
-def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float] | None:
-    """A block whose images stay on disk, and its wall time; None if the file is missing or damaged."""
+def _read_block(partial: Path, rows: slice, plan: Plan, plan_digest: str) -> tuple[RowBlock, float] | None:
+    """A block whose images stay on disk, and its wall time.
+
+    None if the file is missing or damaged, or is of another plan.
+    """
     path, shape = _path(partial, rows), (rows.stop - rows.start, *plan.image_shape)
     try:
         # Opened here, so that a damaged file is closed too.
@@ -313,8 +366,10 @@ def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float
             arrays = {name: content[name] for name in content.files}
             complete = all(arrays.pop(name).shape == shape for name in _IMAGES)
             seconds = float(arrays.pop("seconds"))
+            complete &= str(arrays.pop(_PLAN_DIGEST)) == plan_digest
         images: dict[str, Any] = {
-            name: LazyVolume(shape, [(slice(0, shape[0]), _Reader(path, name))]) for name in _IMAGES
+            name: LazyVolume(shape, [(slice(0, shape[0]), _Reader(path, name, plan_digest))])
+            for name in _IMAGES
         }
         block = RowBlock(rows, **images, **arrays)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
@@ -322,13 +377,15 @@ def _read_block(partial: Path, rows: slice, plan: Plan) -> tuple[RowBlock, float
     return (block, seconds) if complete and len(block.status) == len(block) else None
 
 
-def _result(plan: Plan, partial: Path, rows: slice, start: float) -> Result:
+def _result(plan: Plan, plan_digest: str, partial: Path, rows: slice, start: float) -> Result:
     """The result of rows that are all finished; its volumes stay on disk."""
     blocks, seconds_run = [], 0.0
     for block_rows in split_rows(rows, plan.chunk):
-        saved = _read_block(partial, block_rows, plan)
+        saved = _read_block(partial, block_rows, plan, plan_digest)
         if saved is None:
-            raise OSError(f"{_path(partial, block_rows)} is missing or damaged; expected a checkpoint")
+            raise OSError(
+                f"{_path(partial, block_rows)} is missing, damaged or of another run; expected a checkpoint"
+            )
         blocks.append(saved[0])
         seconds_run += saved[1]
     block = concatenate(blocks)
@@ -358,7 +415,10 @@ def _difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
 class _Reader:
     path: Path
     name: str
+    plan_digest: str
 
     def __call__(self) -> np.ndarray:
         with np.load(self.path, allow_pickle=False) as content:
+            if str(content[_PLAN_DIGEST]) != self.plan_digest:
+                raise OSError(f"{self.path} was replaced by another run; expected the rows of this one")
             return content[self.name]

@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data.atomic_write import check_replaceable, write_files
 from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.tiff_output import write_tiff
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.reconstruction.row_block import LazyVolume
+from pfitre_jax.runtime.file_mark import MARK
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
@@ -324,28 +325,36 @@ class Result:
         command: str = "",
         writers: Mapping[str, Callable[[Path], None]] | None = None,
         extra: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
     ) -> list[Path]:
         """Writes ``recon.h5``, ``recon.tif`` and ``summary.json``: all files appear, or none.
+
+        Files of an earlier result are replaced.
 
         Args:
             folder: Folder for the files; created if it does not exist.
             command: Command line to record in ``recon.h5``.
             writers: Functions that write further files, by file name.
             extra: Additional entries of the summary.
+            overwrite: Whether files that this package did not write are replaced, too.
 
         Returns:
             The paths of the files.
 
         Raises:
+            FileExistsError: A file was not written by this package.
             OSError: The folder cannot be written.
         """
-        summary = json.dumps(jsonable(self.summary() | dict(extra or {})), indent=2) + "\n"
+        content = {"creator": MARK} | self.summary() | dict(extra or {})
+        summary = json.dumps(jsonable(content), indent=2) + "\n"
         result_writers: dict[str, Callable[[Path], Any]] = {
             "recon.h5": functools.partial(_write_hdf5, self, command),
             "recon.tif": lambda path: write_tiff(path, _slices(self.volume), self.volume.shape),
             "summary.json": lambda path: path.write_text(summary),
         }
-        return write_files(folder, result_writers | dict(writers or {}))
+        result_writers |= dict(writers or {})
+        check_replaceable(folder, result_writers, overwrite=overwrite)
+        return write_files(folder, result_writers)
 
 
 def read_result(path: str | os.PathLike) -> Result:
@@ -404,6 +413,7 @@ def read_result(path: str | os.PathLike) -> Result:
 def _write_hdf5(result: Result, command: str, path: Path) -> None:
     # The newer file layout allows attributes above 64 kB, which long lists of angles need.
     with h5py.File(path, "w", libver=("v108", "latest")) as file:
+        file.attrs["creator"] = MARK
         data = _write_volume(file, VOLUME, result.volume, result.units)
         data.attrs["theta_rad"] = np.asarray(result.theta_rad, np.float64)
         for name in _GEOMETRY:

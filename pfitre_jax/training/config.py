@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from pfitre_jax.twin.scenes.data_files import find_files, refuse_held_out
 from pfitre_jax.twin.scenes.layouts import require_gdstk
 from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
+#: Names of priors: they become names of files in the folder of the run, where some are taken.
+_FILE_NAME = re.compile(r"\w[\w .-]{0,99}")
+_RESERVED_NAMES = ("config", "bad_batch")
 #: Quantities that a stage can train, see :class:`Stage`.
 LEARNED = ("network", "rho", "iterations")
 #: Tables that a stage inherits from the previous stage if it does not contain them.
@@ -174,7 +178,7 @@ class TrainingConfig:
     """All settings of a training.
 
     Attributes:
-        name: Name of the prior.
+        name: Name of the prior and of its files.
         seed: Seed of everything that is drawn.
         network: Layout of the network.
         pairs: Training pairs.
@@ -204,6 +208,12 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("stages is empty; expected at least 1 value")
+        if not _FILE_NAME.fullmatch(self.name) or self.name in _RESERVED_NAMES:
+            raise ValueError(
+                f"name is {self.name!r}; expected a name for the files of the prior: letters, digits, '_', "
+                "'-', '.' and spaces, starting with a letter or digit, other than "
+                f"{' and '.join(_RESERVED_NAMES)}"
+            )
 
     @property
     def steps(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.models.engines import engine_of, engine_versions
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
@@ -71,5 +72,6 @@ def export_weights(
     }
     path = out / f"{config.name}.npz"
     saved = files.save(path, prior.with_card(card))
-    path.with_suffix(".json").write_text(json.dumps(saved.info.card, indent=2) + "\n")
+    text = json.dumps(saved.info.card, indent=2) + "\n"
+    write_files(out, {path.with_suffix(".json").name: lambda file: file.write_text(text)})
     return path

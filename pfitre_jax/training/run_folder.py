@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.data.atomic_write import check_replaceable, write_files
 from pfitre_jax.training.config import TrainingConfig
 from pfitre_jax.training.config_file import structure
 from pfitre_jax.twin.pairs import Batch
+
+#: Log of a run, and its pictures: validation images and curves.
+LOG, PICTURES = "log.jsonl", ("samples.png", "curve.png")
 
 
 def claim_folder(config: TrainingConfig, out: Path) -> None:
@@ -20,9 +24,12 @@ def claim_folder(config: TrainingConfig, out: Path) -> None:
 
     Raises:
         ValueError: If it holds the run of another configuration. Stages may be longer, or added.
+        FileExistsError: If it holds no run, but a file that a run would replace.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / "config.json"
+    if not path.exists():
+        check_replaceable(out, [LOG, *PICTURES, f"{config.name}.npz", f"{config.name}.json"])
     new = _as_json(config)
     if path.exists():
         try:
@@ -66,9 +73,17 @@ def truncate_log(path: Path, step: int) -> float:
         return 0.0
     *lines, _ = path.read_text().split("\n")
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    path.write_text("".join(line + "\n" for line in kept))
+    text = "".join(line + "\n" for line in kept)
+    write_files(path.parent, {path.name: lambda file: file.write_text(text)})
     # Logs of version 0.2 have no hours.
     return json.loads(kept[-1]).get("hours", 0.0) if kept else 0.0
+
+
+def append_record(path: Path, record: dict[str, Any]) -> None:
+    """Appends a record to the log; a symbolic link is not followed."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "a") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:

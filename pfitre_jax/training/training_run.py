@@ -11,7 +11,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
+from pfitre_jax.data.atomic_write import write_files
+from pfitre_jax.plotting.style import save_png
 from pfitre_jax.plotting.training import draw_samples, draw_training_curves
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
@@ -20,7 +23,14 @@ from pfitre_jax.training.config import TrainingConfig
 from pfitre_jax.training.export import export_weights
 from pfitre_jax.training.initial_weights import check_weights, steps_done
 from pfitre_jax.training.programs import Programs
-from pfitre_jax.training.run_folder import claim_folder, save_failed_batch, truncate_log
+from pfitre_jax.training.run_folder import (
+    LOG,
+    PICTURES,
+    append_record,
+    claim_folder,
+    save_failed_batch,
+    truncate_log,
+)
 from pfitre_jax.training.scan_pool import ScanPool
 from pfitre_jax.training.train_step import TrainState
 
@@ -77,7 +87,7 @@ def train(
     last = last if steps is None else min(steps, last)
     if last <= first:
         raise ValueError(f"steps is {steps} and the stage begins after {first}; expected more than that")
-    log = out / "log.jsonl"
+    log, (samples, curve) = out / LOG, PICTURES
     with Checkpoints(out / "checkpoints") as checkpoints:
         state = _first_state(config, programs, checkpoints, initial, first, stage, weights is not None, out)
         first = int(state.step)
@@ -114,19 +124,22 @@ def train(
                 if done % config.report.validate_every == 0 or ends:
                     validation = programs.validate(state, validation_batches, current)
                     record |= validation.scores
-                    draw_samples(validation.images).savefig(out / "samples.png")
+                    _save_picture(draw_samples(validation.images), out / samples)
                     export_weights(config, state, validation.scores, validation.trust, out, command)
-                with log.open("a") as file:
-                    file.write(json.dumps(record) + "\n")
+                append_record(log, record)
                 if "validation_psnr" in record:
                     records = [json.loads(line) for line in log.read_text().splitlines()]
-                    draw_training_curves(records).savefig(out / "curve.png")
+                    _save_picture(draw_training_curves(records), out / curve)
                 report(record)
             if checkpoint_due:
                 checkpoints.save(done, state)
             if ends:
                 break
     return out / f"{config.name}.npz"
+
+
+def _save_picture(figure: Figure, path: Path) -> None:
+    write_files(path.parent, {path.name: lambda file: save_png(figure, file)})
 
 
 def _first_state(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, arrange_frames
 from pfitre_jax.data.readers.hdf5_file import Hdf5File
 from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
+from pfitre_jax.runtime.file_mark import MARK
 
 #: Datasets of the projections and of the angles.
 DATA, THETA = "exchange/data", "exchange/theta"
@@ -86,6 +87,7 @@ def write_dxchange(
         attributes: Further attributes of ``/exchange/data``.
     """
     with h5py.File(path, "w") as file:
+        file.attrs["creator"] = MARK
         data = file.create_dataset(DATA, data=np.asarray(projections, np.float32))
         data.attrs.update({"axes": "theta:y:x", **attributes})
         theta = file.create_dataset(THETA, data=np.rad2deg(np.asarray(theta_rad, float)))
