@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shlex
+import sys
 from typing import Any
 
 import typer
@@ -131,10 +133,16 @@ def command(panel: str) -> Any:
 
 
 def command_line(ctx: typer.Context) -> str:
-    """Returns the command line of a context as it can be typed again."""
-    return ctx.find_root().meta[_COMMAND_LINE]
+    """Returns the command line of a context as it can be typed again.
+
+    Bytes of paths that are not UTF-8, which HDF5 cannot store, are replaced.
+    """
+    return ctx.find_root().meta[_COMMAND_LINE].encode(errors="surrogateescape").decode(errors="replace")
 
 
 def main() -> None:
     """Entry point of the ``pfitre`` command."""
+    # Paths may hold bytes that are not UTF-8; they are printed as they are.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     app()

@@ -142,6 +142,7 @@ def watch(
         )
 
     from pfitre_jax.data.atomic_write import write_files
+    from pfitre_jax.data.checks import check_columns
     from pfitre_jax.data.preprocess import to_scan
     from pfitre_jax.data.readers.growing import GrowingScan
     from pfitre_jax.data.selection import parse_slice
@@ -184,6 +185,7 @@ def watch(
             # The file is locked by its writer; the next check will read it.
             time.sleep(poll)
             continue
+        check_columns(raw.projections.shape[2])
         loaded = with_air(to_scan(raw, center=center), level)
         settings.check_support(loaded.columns)
         if joint and loaded.rows < 2:

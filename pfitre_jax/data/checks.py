@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike
 
 from pfitre_jax.geometry import check_theta_rad
 
+#: Columns of the narrowest detector: the noise is estimated from second differences along them.
+LEAST_COLUMNS = 3
+
 
 def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Checks that an array of this shape and type can be projections ``(views, rows, columns)``."""
@@ -20,6 +23,15 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
     if 0 in shape:
         raise ValueError(
             f"the projections have shape {shape}, which holds no bin at all; expected (views, rows, columns)"
+        )
+
+
+def check_columns(columns: int) -> None:
+    """Checks that a detector is wide enough for a reconstruction."""
+    if columns < LEAST_COLUMNS:
+        raise ValueError(
+            f"the detector has {columns} column{'s' * (columns > 1)}; expected at least {LEAST_COLUMNS}, from "
+            "which a slice and its noise can be estimated: check the axis order, (views, rows, columns)"
         )
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pfitre_jax.data.checks import check_columns
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import Support, SupportKind, SupportShape, image_support
@@ -126,6 +127,7 @@ def calibrate(
     Returns:
         The calibration; parameters after ``until`` may be None.
     """
+    check_columns(scan.columns)
     choice = select_support(scan, support)
     image = choice.support.image
     problem, seconds_compile = shared_problem(scan.geometry(), image)

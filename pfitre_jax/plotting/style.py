@@ -46,7 +46,9 @@ def new_figure(width: float, height: float, title: str = "", dpi: int = DPI) -> 
     with matplotlib.rc_context(PARAMETERS):
         figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
         if title:
-            figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+            # Titles hold names of files: bytes that are not UTF-8 cannot be drawn, and $ is not mathematics.
+            title = title.encode(errors="surrogateescape").decode(errors="replace")
+            figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left", parse_math=False)
         yield figure
 
 

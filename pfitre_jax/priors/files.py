@@ -21,6 +21,7 @@ from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.data.readers.npz import load_arrays
 from pfitre_jax.interfaces import Card
 from pfitre_jax.models.networks import find_network
+from pfitre_jax.priors.card_check import check_card
 from pfitre_jax.priors.network import NetworkPrior, check_config
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
@@ -131,6 +132,10 @@ def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:
         version, operator = card["format"], card["operator"]
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} has no readable model card; {remedy}") from error
+    try:
+        check_card(card)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}: copy the file again, or train it again") from error
     if version != FORMAT:
         raise ValueError(
             f"{path} has format {version!r}; this version reads format {FORMAT}: train it again, or use the "

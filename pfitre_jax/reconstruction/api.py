@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pfitre_jax.data.checks import check_columns
 from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.preprocess import leave_out_blank_views, to_scan
 from pfitre_jax.data.readers.registry import open_raw, read_raw
@@ -77,6 +78,7 @@ def load_scan(
         raise ValueError(f"roll is {roll!r}; expected a number or 'auto'")
     check_air(air)
     raw = read_raw(path, angles, angle_unit, data)
+    check_columns(raw.projections.shape[2])
     scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
     used = resolve_views(views, exclude_views, scan.views)
     scan = leave_out_blank_views(scan.take_views(used), used)
@@ -128,6 +130,7 @@ def open_scan(
         raise ValueError(f"roll is {roll!r}; expected a number, because the scan is not read into memory")
     check_air(air)
     raw = open_raw(path, angles, angle_unit, data)
+    check_columns(raw.projections.shape[2])
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
     used = resolve_views(views, exclude_views, raw.projections.shape[0])

@@ -96,13 +96,35 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         )
     if num_processes is None or process_id is None or num_processes == 1:
         return ALONE
-    jax.distributed.initialize(coordinator, num_processes, process_id)
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (KeyError, ValueError) as error:
+        # JAX reads further variables of the launcher.
+        raise ValueError(
+            f"process {process_id} of {num_processes} does not find the others ({error!r}): the environment "
+            "lacks variables of srun or mpirun; set --coordinator, --num-processes and --process-id"
+        ) from error
     return Team(process_id, num_processes)
 
 
 def _launched() -> tuple[int | None, int | None]:
-    """Number of processes and index of this one, as a launcher sets them; JAX finds the coordinator."""
-    for count, index in _LAUNCHERS:
-        if count in os.environ and index in os.environ:
-            return int(os.environ[count]), int(os.environ[index])
+    """Number of processes and index of this one, as a launcher sets them; JAX finds the coordinator.
+
+    Raises:
+        ValueError: The variables of a launcher contradict each other, or are not numbers.
+    """
+    for names in _LAUNCHERS:
+        texts = [os.environ.get(name, "").strip() for name in names]
+        # Batch scripts of SLURM set the index 0 alone; a single process needs no index.
+        if not any(texts) or texts in (["", "0"], ["1", ""]):
+            continue
+        count, index = (int(text) if text.isdecimal() else None for text in texts)
+        if count is None or index is None or not index < count:
+            stated = ", ".join(f"{name}={text!r}" for name, text in zip(names, texts, strict=True))
+            raise ValueError(
+                f"the environment has {stated}; expected the number of processes and the index of this one, "
+                "from 0: start with srun or mpirun, set --coordinator, --num-processes and --process-id, or "
+                f"unset {' and '.join(names)} for a single process"
+            )
+        return count, index
     return None, None

@@ -120,7 +120,23 @@ def damage_as_value_error(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, (ValueError, MemoryError)) and not isinstance(error, UnicodeError):
             raise
-        raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Message for a file that HDF5 cannot open or read."""
+    if "unable to lock file" in str(error):
+        return (
+            f"{path} is locked by another program, which is writing it; expected a finished scan: wait until "
+            "the acquisition has closed the file, or follow it with `pfitre watch`"
+        )
+    if "already open for write" in str(error):
+        return (
+            f"{path} is open for writing, or its writer was killed; expected a finished scan: wait until "
+            "the acquisition has closed it or follow it with `pfitre watch`; if nothing writes it any more, "
+            "make it readable with `h5clear -s FILE`"
+        )
+    return f"{path} is a damaged or truncated HDF5 file ({error}); copy it again"
 
 
 def stated_unit(dataset: h5py.Dataset) -> str | None:
@@ -291,7 +307,7 @@ def _read_rows(path: Path, name: str, frames, order: tuple[int, ...], rows: slic
             selection[order[0]], selection[order[1]] = frames, rows
             return _read(path, file[name], tuple(selection)).transpose(order)
     except (OSError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} is a damaged or truncated HDF5 file ({error}); copy it again") from error
+        raise ValueError(_unreadable(path, error)) from error
 
 
 def _missing_filters(dataset: h5py.Dataset) -> list[str]:
