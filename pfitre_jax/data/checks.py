@@ -30,8 +30,9 @@ def check_columns(columns: int) -> None:
     """Checks that a detector is wide enough for a reconstruction."""
     if columns < LEAST_COLUMNS:
         raise ValueError(
-            f"the detector has {columns} column{'s' * (columns > 1)}; expected at least {LEAST_COLUMNS}, from "
-            "which a slice and its noise can be estimated: check the axis order, (views, rows, columns)"
+            f"the detector has {columns} column{'s' * (columns > 1)}; expected at least {LEAST_COLUMNS}, "
+            "from which a slice and its noise can be estimated: check the order of the axes, (views, rows, "
+            "columns)"
         )
 
 
