@@ -116,14 +116,16 @@ def command(path, folder, center, *more):
     return [sys.executable, "-c", code, *map(str, words)]
 
 
-def start(*line):
+def start(path, *line):
     # Every program is cached, so that the commands of all pairs compile once.
     cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(path.parent / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", **cache}
-    return subprocess.Popen(command(*line), env=environment, stderr=subprocess.PIPE, text=True)
+    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command(path, *line), env=environment, **output)
 
 
 def finish(process):
@@ -190,5 +192,5 @@ def test_twenty_random_pairs_of_commands_and_kills_neither_mix_nor_lose_rows(pat
         assert summary["center"] == center and summary["complete"]
         assert not (folder / LOCK).exists()
         outcomes.append((codes, len(rows)))
-    print("exit codes of the pair, rows resumed:", *outcomes, sep="\n")
+        print(f"pair {trial}: exit codes {codes}, {len(rows)} rows resumed", flush=True)
     assert any(2 in codes for codes, _ in outcomes) and any(rows for _, rows in outcomes)
