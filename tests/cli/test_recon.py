@@ -13,6 +13,7 @@ import tifffile
 from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
 from pfitre_command import pfitre
 
+from pfitre_jax.data.readers.dxchange import write_dxchange
 from pfitre_jax.reconstruction import checkpoint, executor
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.solvers.loop import Status
@@ -296,3 +297,19 @@ def test_a_support_of_another_detector_is_refused_before_anything_is_written(tmp
     done = pfitre("recon", "--sample", "chip", *support, "--out", tmp_path / "out")
     assert done.exit_code == 2 and "expected 140 x 140" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("suffix", ["npz", "h5"])
+@pytest.mark.parametrize("command", ["recon", "inspect"])
+def test_a_detector_of_one_or_two_columns_is_refused_with_the_least_width(tmp_path, columns, suffix, command):
+    path, stack = tmp_path / f"scan.{suffix}", np.random.default_rng(0).random((20, 2, columns))
+    if suffix == "npz":
+        np.savez(path, projections=stack, theta_deg=THETA_DEG)
+    else:
+        write_dxchange(path, stack, np.deg2rad(THETA_DEG))
+    more = ("--method", "sirt", "--out", tmp_path / "out") if command == "recon" else ()
+    done = pfitre(command, path, *more)
+    assert done.exit_code == 2 and not (tmp_path / "out").exists()
+    plural = "s" if columns == 2 else ""
+    assert f"the detector has {columns} column{plural}; expected at least 3" in done.stderr

@@ -158,3 +158,46 @@ def test_shipped_priors_work_and_have_a_card(name):
     beside = json.loads((files._WEIGHTS / f"{name}.json").read_text())
     assert beside.items() <= prior.card.items()
     assert (files._WEIGHTS / f"{name}.npz").stat().st_size < 10e6
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "expected"),
+    [
+        ("trained_on", "wedges", "the entry trained_on of the model card is 'wedges'; expected a table"),
+        ("trained_on", {"views": "many"}, "trained_on.views .*'many'; expected two numbers"),
+        ("trained_on", {"rho": [0.1, 0.01]}, "trained_on.rho .*expected two numbers in ascending order"),
+        ("trained_on", {"missing_deg": [30, "x"]}, "trained_on.missing_deg"),
+        ("trained_on", {"initial_iterations": "few"}, "trained_on.initial_iterations"),
+        ("disagreement", [1, 2], r"disagreement .*\[1, 2\]; expected a table"),
+        ("disagreement", {"limit": "low"}, "disagreement.limit"),
+        ("likeness", "alike", "likeness"),
+        ("likeness", {"images": [[1, 2], [3]]}, "likeness.images .*one line for each image"),
+        ("scores", "good", "scores"),
+        ("scores", {"gain": "high"}, "scores.gain"),
+        ("scores", {"gain": {"mean": "x"}}, "scores.gain.mean"),
+        ("config", "default", "config"),
+        ("config", {"stages": "two"}, "config.stages"),
+        ("steps", "all", "steps .*whole number"),
+        ("name", ["a"], "name .*expected a text"),
+    ],
+)
+def test_text_where_a_table_belongs_is_refused_with_the_entry(tmp_path, entry, value, expected):
+    path = tmp_path / "mine.npz"
+    files.save(path, random_prior(card={"name": "mine"}))
+    with np.load(path) as content:
+        arrays = {name: content[name] for name in content.files}
+    card = json.loads(arrays["card"].item()) | {entry: value}
+    np.savez(path, **(arrays | {"card": np.array(json.dumps(card))}))
+    with pytest.raises(ValueError, match=f"mine.npz: the entry {expected.removeprefix('the entry ')}"):
+        files.load(path)
+
+
+@pytest.mark.parametrize("card", ["[]", '"text"', "3", "null", "{", '{"network": "unet", "format": 2}'])
+def test_a_card_that_is_no_table_is_refused(tmp_path, card):
+    path = tmp_path / "mine.npz"
+    files.save(path, random_prior(card={"name": "mine"}))
+    with np.load(path) as content:
+        arrays = {name: content[name] for name in content.files}
+    np.savez(path, **(arrays | {"card": np.array(card)}))
+    with pytest.raises(ValueError, match=r"mine\.npz has no readable model card"):
+        files.load(path)

@@ -288,3 +288,18 @@ def test_a_method_that_stops_unconverged_says_so(scan):
     assert not any("converge" in text for text in converged.warnings)
     # A method without a tolerance runs a fixed number of iterations.
     assert not any("converge" in text for text in pf.reconstruct(scan, "cgls", iterations=3).warnings)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_detector_of_one_or_two_columns_is_refused(columns):
+    scan = pf.Scan.create(np.ones((4, 1, columns)), np.linspace(0, 2, 4), center=(columns - 1) / 2)
+    with pytest.raises(ValueError, match="expected at least 3"):
+        pf.reconstruct(scan, "fbp")
+
+
+def test_three_columns_are_reconstructed():
+    """A disc of radius 1 and value 1 around the rotation axis: chords of length 2 and 0."""
+    projections = np.tile([0.0, 2.0, 0.0], (12, 1, 1))
+    scan = pf.Scan.create(projections, np.arange(12) * np.pi / 12, center=1.0, mask_nan=False)
+    volume = pf.reconstruct(scan, "sirt", support="disc").volume
+    assert volume.shape[1:] == (3, 3) and volume[0].argmax() == 4 and np.isfinite(volume).all()
