@@ -57,11 +57,9 @@ def edge_signal(scan: Scan) -> EdgeSignal:
     used = present & (start <= shortest[:, None] + EDGE_COLUMNS // 2)
     rows = used.sum(axis=1)
     columns = _mean(overview.bins, used[..., None], 1)
-    everywhere = (
-        np.nan_to_num(np.nanquantile(columns, HOT_QUANTILE, axis=0))
-        if rows.any()
-        else np.zeros((2, EDGE_COLUMNS))
-    )
+    # A narrow detector has fewer bins at its edges.
+    known = np.isfinite(columns).any(axis=0)
+    everywhere = np.nanquantile(np.where(known, columns, 0.0), HOT_QUANTILE, axis=0)
     # The sample rises inwards: what is brighter in nearly all views than a bin further inside is no sample.
     inside = np.minimum.accumulate(everywhere[..., ::-1], axis=-1)[..., ::-1]
     columns = columns - (everywhere - inside)
