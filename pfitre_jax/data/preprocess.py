@@ -226,7 +226,8 @@ def line_integrals(
 def minus_log(raw: RawScan) -> tuple[np.ndarray, np.ndarray]:
     """Line integrals (views, rows, columns) and where they exist.
 
-    counts: ``-log((p - dark) / (m (flat - dark)))``, with the monitor ``m`` of the view; transmission: ``-log(p)``; absorption: ``p``.
+    counts: ``-log((p - dark) / (m (flat - dark)))``, with the monitor ``m`` of the view; transmission:
+    ``-log(p)``; absorption: ``p``.
     """
     p = raw.array
     if raw.kind == "absorption":

@@ -22,6 +22,8 @@ from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.solvers.loop import SETTLED, Status
 
+#: Missing degrees from which filtered backprojection lowers the level of a sample noticeably.
+LEVEL_WEDGE_DEG = 5.0
 #: Share of truncated views above which the data are probably not line integrals.
 MAX_TRUNCATED_SHARE = 0.8
 
@@ -172,6 +174,18 @@ class Plan:
         scan, truncated = self.scan, self.calibration.truncated
         warnings = list(scan.warnings)
         shape, row0 = self.image_shape, scan.row0 + block.rows.start
+        missing = scan.wedge.width_deg
+        if missing > 179.9:
+            warnings.append(
+                "all views have the same angle: the slices have no resolution along the beam; they are no "
+                "tomography"
+            )
+        elif self.settings.method == "fbp" and missing > LEVEL_WEDGE_DEG:
+            warnings.append(
+                f"filtered backprojection of {180 - missing:.0f} degrees lowers the level of the sample: in "
+                f"the middle of a disc to {100 * (1 - missing / 180):.0f}%; use an iterative method for "
+                "absolute values"
+            )
         if truncated.any():
             image = (
                 f"the image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond"

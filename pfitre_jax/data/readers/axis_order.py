@@ -14,7 +14,8 @@ DEFAULT_ORDER = (0, 1, 2)
 _ROLES = {
     "views": r"(sample_?)?(rotation|rot|projection|proj|tilt)?_?(theta|angles?)(_(deg|rad))?"
     r"|rot(ation)?|tilts?|omega|phi|proj(ection)?s?|views?|n?frames?|images?|time|nviews?",
-    "rows": r"(det(ector)?_?)?(y|v|z|rows?|height|vertical|slices?|ny|dety)(_(pixel_)?(offset|position|index))?",
+    "rows": r"(det(ector)?_?)?(y|v|z|rows?|height|vertical|slices?|ny|dety)"
+    r"(_(pixel_)?(offset|position|index))?",
     "columns": r"(det(ector)?_?)?(x|u|h|cols?|columns?|width|horizontal|nx|detx|channels?)"
     r"(_(pixel_)?(offset|position|index))?",
 }
@@ -24,8 +25,8 @@ def axis_order(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) ->
     """Axes of the views, rows and columns of a dataset, or None if the file states no order.
 
     It is stated, in this order of precedence, by the attribute ``axes`` of the dataset ("theta:y:x"), by the
-    attributes ``axes`` and ``<axis>_indices`` of an NXdata group that holds the dataset or a link to it, or by
-    labels or scales of its dimensions.
+    attributes ``axes`` and ``<axis>_indices`` of an NXdata group that holds the dataset or a link to it, or
+    by labels or scales of its dimensions.
 
     Args:
         file: The open file.

@@ -1,10 +1,10 @@
 """NXtomo (NeXus): frames with an ``image_key`` and a ``rotation_angle``.
 
 An entry holds ``image_key`` (0 projection, 1 flat, 2 dark, other frames ignored), the frames ``data`` beside
-it, and ``rotation_angle`` of the sample, else of the detector, for each frame or for each projection, with its
-``units``. ``x_rotation_axis_pixel_position`` of the detector is the centre, and ``control/data`` the intensity of
-the beam in each frame. If several entries hold
-a tomography, the root's attribute ``default`` selects one.
+it, and ``rotation_angle`` of the sample, else of the detector, for each frame or for each projection, with
+its ``units``. ``x_rotation_axis_pixel_position`` of the detector is the centre, and ``control/data`` the
+intensity of the beam in each frame. If several entries hold a tomography, the root's attribute ``default``
+selects one.
 """
 
 from __future__ import annotations
