@@ -96,6 +96,15 @@ class ParallelGeometry:
         reach = jnp.minimum(self.center, self.columns - 1 - self.center) + 0.5
         return reach - jnp.max(jnp.abs(self.shifts))
 
+    @property
+    def reach(self) -> Float[Array, ""]:
+        """Radius to the outer side of the last bin at the farther edge of the detector, pixels.
+
+        Views over a whole turn see each ray within it once or twice, see :func:`covers_full_turn`.
+        """
+        reach = jnp.maximum(self.center, self.columns - 1 - self.center) + 0.5
+        return reach - jnp.max(jnp.abs(self.shifts))
+
 
 def remove_object_shift(theta_rad: ArrayLike, shifts: ArrayLike) -> np.ndarray:
     """Shifts of the views without the part that a shift of the object in its plane explains.
@@ -208,6 +217,21 @@ def view_spacing(gaps: Any) -> Any:
     # Rounding must not skip the last one of several equal gaps.
     k = xp.argmax(covered >= 0.4999 * covered[-1])
     return xp.where(covered[-1] > 0, ordered[k], ordered[-1])
+
+
+def covers_full_turn(theta_rad: Any) -> Any:
+    """Whether the views cover a whole turn, so that each has one from the opposite side: (views,) -> ().
+
+    The largest gap modulo 2 pi is then at most three spacings (:func:`view_spacing`), and below 90 degrees.
+
+    Args:
+        theta_rad: (views,), radians, of NumPy or JAX.
+    """
+    xp = jnp if isinstance(theta_rad, jax.Array) else np
+    theta = xp.sort(xp.mod(theta_rad, 2 * np.pi))
+    gaps = xp.diff(theta, append=theta[:1] + 2 * np.pi)
+    largest = xp.max(gaps)
+    return (largest <= 3.001 * view_spacing(gaps)) & (largest < np.pi / 2)
 
 
 def largest_gap(theta_rad: np.ndarray) -> tuple[float, float]:

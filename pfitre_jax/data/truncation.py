@@ -8,6 +8,7 @@ import numpy as np
 
 from pfitre_jax.data.overview import EDGE_COLUMNS, smoothed_peak
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.geometry import covers_full_turn
 
 #: A view is truncated if its edge signal exceeds this fraction of its maximum,
 TRUNCATION_FRACTION = 0.025
@@ -80,11 +81,26 @@ def edge_signal(scan: Scan) -> EdgeSignal:
 def truncated_views(scan: Scan, fraction: float = TRUNCATION_FRACTION) -> np.ndarray:
     """Indices of the views whose :func:`edge_signal` is significant and exceeds ``fraction``, ascending.
 
-    These views need a sample support that is wider than the detector.
+    These views need a sample support that is wider than the detector. The :func:`completed_side` of a half
+    acquisition does not count.
     """
     signal = edge_signal(scan)
-    threshold = np.maximum(fraction, TRUNCATION_ERRORS * signal.error)
-    return np.flatnonzero(np.any(signal.value > threshold, axis=1))
+    exceeds = signal.value > np.maximum(fraction, TRUNCATION_ERRORS * signal.error)
+    side = completed_side(scan)
+    if side is not None:
+        exceeds[:, side] = False
+    return np.flatnonzero(np.any(exceeds, axis=1))
+
+
+def completed_side(scan: Scan) -> int | None:
+    """The side of the detector, 0 (left) or 1 (right), beyond which opposite views complete each other.
+
+    None unless the views cover a whole turn and the axis is known and nearer to this side by more than a bin.
+    """
+    if scan.center is None or not covers_full_turn(np.asarray(scan.theta_rad)):
+        return None
+    farther = scan.columns - 1 - 2 * scan.center
+    return None if abs(farther) <= 1 else int(farther < 0)
 
 
 def _mean(values: np.ndarray, used: np.ndarray, axis: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.checks import check_columns
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.shared_problem import shared_problem
-from pfitre_jax.estimation.support import Support, SupportKind, SupportShape, image_support
+from pfitre_jax.estimation.support import FieldOfView, Support, SupportKind, SupportShape
 from pfitre_jax.estimation.support_selection import SupportSelection, select_support
 from pfitre_jax.estimation.weight_selection import select_tv_weight
 from pfitre_jax.geometry import ParallelGeometry, Wedge
@@ -138,8 +138,10 @@ def calibrate(
     if scale is None or estimates_noise:
         sinograms, masks = _sampled(scan)
     if scale is None:
-        field = image_support(scan.geometry())
-        region = np.pad(field, (image.shape[0] - field.shape[0]) // 2) * image
+        field = FieldOfView.from_scan(scan).support(SupportShape()).image
+        margin = (image.shape[0] - field.shape[0]) // 2
+        field = np.pad(field, margin) if margin >= 0 else field[-margin:margin, -margin:margin]
+        region = field * image
         # A sample beside the rotation axis may lie outside that disc.
         region = region if region.any() else image
         executable, seconds = compiled(_scale, problem, sinograms, masks, region)

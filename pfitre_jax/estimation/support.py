@@ -11,7 +11,12 @@ from jaxtyping import Bool, Float
 
 from pfitre_jax.data.overview import Overview, smoothed_peak
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.data.truncation import TRUNCATION_ERRORS, TRUNCATION_FRACTION, truncated_views
+from pfitre_jax.data.truncation import (
+    TRUNCATION_ERRORS,
+    TRUNCATION_FRACTION,
+    completed_side,
+    truncated_views,
+)
 from pfitre_jax.estimation.shadow import Shadow, sample_shadow, shadow_outline
 from pfitre_jax.geometry import ParallelGeometry
 
@@ -111,20 +116,36 @@ class FieldOfView:
         truncated: (views,), whether a view extends beyond the field of view.
         beyond_disc: Whether matter lies outside the disc that every view sees.
         shadow: Shadow of the sample.
+        half_acquisition: Whether the axis is off centre, views over a whole turn complete each other, and
+            matter lies outside the disc that every view sees. The field of view is then the disc that the
+            farther side of the detector sees, and a view is truncated only if the sample exceeds that side.
     """
 
     geometry: ParallelGeometry
     truncated: Bool[np.ndarray, " views"]
     beyond_disc: bool
     shadow: Shadow
+    half_acquisition: bool = False
 
     @classmethod
     def from_scan(cls, scan: Scan) -> FieldOfView:
         """Field of view of a scan whose centre is known."""
         geometry = scan.geometry()
         truncated = np.isin(np.arange(scan.views), truncated_views(scan))
-        beyond = bool(truncated.any()) or _signal_beyond_disc(geometry, scan.overview)
-        return cls(geometry, truncated, beyond, sample_shadow(scan))
+        outside = _signal_beyond_disc(geometry, scan.overview)
+        half = outside and completed_side(scan) is not None
+        beyond = bool(truncated.any()) or (outside and not half)
+        return cls(geometry, truncated, beyond, sample_shadow(scan), half)
+
+    @property
+    def radius(self) -> float:
+        """Radius of the disc about the axis that is measured completely, pixels."""
+        return float(self.geometry.reach if self.half_acquisition else self.geometry.disc_radius)
+
+    @property
+    def diameter(self) -> float:
+        """Diameter of the image to which extensions refer, pixels: the columns, or twice the radius."""
+        return 2 * self.radius if self.half_acquisition else float(self.geometry.columns)
 
     def candidates(self) -> list[SupportShape]:
         """Shapes to choose from: the disc, its outline, and wider outlines where matter lies outside."""
@@ -148,20 +169,22 @@ class FieldOfView:
         """
         geometry = self.geometry
         if shape.extension is None:
-            inside = x**2 + y**2 <= float(geometry.disc_radius) ** 2
+            inside = x**2 + y**2 <= self.radius**2
         else:
-            inside = x**2 + y**2 <= (shape.extension * geometry.columns / 2) ** 2
-            inside &= _in_every_view(geometry, ~self.truncated, x, y)
+            inside = x**2 + y**2 <= (shape.extension * self.diameter / 2) ** 2
+            if not self.half_acquisition:
+                inside &= _in_every_view(geometry, ~self.truncated, x, y)
         return inside & shadow_outline(self.shadow, geometry, x, y) if shape.outlined else inside
 
     def support(self, shape: SupportShape) -> Support:
         """The support of a shape on the pixels of the image.
 
-        The image has (columns, columns) pixels. An extended one is the smallest square, of the columns'
-        parity, whose inscribed disc contains the support, so that it can be rotated.
+        The image has (columns, columns) pixels. An extended one, or one of a half acquisition, is the
+        smallest square, of the columns' parity, whose inscribed disc contains the support, so that it can be
+        rotated.
         """
         columns = self.geometry.columns
-        size = columns + 2 * int(np.ceil(((shape.extension or 1) - 1) * columns / 2))
+        size = columns + 2 * max(int(np.ceil(((shape.extension or 1) * self.diameter - columns) / 2)), 0)
         x, y = pixel_grid(size)
         image = self.contains(shape, x, y)
         diameter = 2 * float(np.sqrt(np.max((x**2 + y**2) * image)))

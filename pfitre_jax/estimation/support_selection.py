@@ -122,7 +122,7 @@ def _prediction_errors(
     geometry = binned_geometry(field.geometry, factor)
     # The image of the largest candidate, in bins.
     columns, largest = values.shape[-1], max(shape.extension or 1 for shape in shapes)
-    size = columns + 2 * int(np.ceil((largest - 1) * columns / 2))
+    size = columns + 2 * max(int(np.ceil((largest * field.diameter / factor - columns) / 2)), 0)
     x, y = pixel_grid(size)
     supports = np.array([field.contains(shape, factor * x, factor * y) for shape in shapes], np.float32)
     sinograms = np.where(valid, values, 0).astype(np.float32)

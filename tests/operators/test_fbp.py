@@ -10,7 +10,7 @@ from analytic import disc_image, disc_sinogram
 from skimage.transform import iradon
 
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.operators.fbp import FILTERS, fbp
+from pfitre_jax.operators.fbp import FILTERS, fbp, half_scan_weights
 from pfitre_jax.operators.fbp import angular_weights as eager_weights
 from pfitre_jax.operators.projector import Projector
 
@@ -111,3 +111,31 @@ def test_views_half_a_turn_apart_share_their_angle():
 def test_unknown_filter_is_refused():
     with pytest.raises(ValueError, match="unknown filter 'ram'; expected one of ramp"):
         reconstruct(np.zeros((90, N), np.float32), HALF_TURN, 32.0, "ram")
+
+
+class TestHalfAcquisition:
+    """An axis near the edge of the detector, and views over a whole turn."""
+
+    discs = ((2.0, -4.0, 27.0, 0.02), (15.6, 5.8, 6.4, 0.04), (-11.7, -9.8, 4.9, -0.015))
+
+    def error(self, columns: int, center: float, theta: np.ndarray) -> float:
+        """Relative error, within 33.5 bins of the axis, of an object that reaches 31.7 bins from it."""
+        A = Projector(ParallelGeometry.create(theta, columns, center), (68, 68))
+        image = jax.jit(lambda A, y: fbp(A, y))(A, disc_sinogram(self.discs, theta, columns, center))
+        truth = disc_image(self.discs, 68)
+        inside = disc_image([(0.0, 0.0, 33.5, 1.0)], 68)
+        return float(np.linalg.norm(inside * (image - truth)) / np.linalg.norm(truth))
+
+    @pytest.mark.parametrize(("columns", "center"), [(36, 2.0), (36, 33.0), (50, 10.3)])
+    @pytest.mark.parametrize(("views", "endpoint"), [(180, False), (181, True)])
+    def test_the_image_is_complete(self, columns, center, views, endpoint):
+        theta = np.linspace(0, 2 * np.pi, views, endpoint=endpoint)
+        whole = self.error(68, 33.5, np.linspace(0, np.pi, 180, endpoint=False))
+        assert self.error(columns, center, theta) < 1.15 * whole < 0.08
+
+    def test_the_weights_of_the_two_views_of_a_ray_add_up_to_two(self):
+        theta = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+        weights = half_scan_weights(ParallelGeometry.create(theta, 60, 20.0))
+        np.testing.assert_allclose(weights[0, :41] + weights[0, 40::-1], 2, atol=1e-6)
+        np.testing.assert_allclose(weights[0, 41:], 2, atol=1e-6)
+        np.testing.assert_allclose(weights[0, 18:23], 1, atol=1e-6)
