@@ -22,7 +22,7 @@ from pfitre_jax.reconstruction import checkpoint
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.result import read_result
 
-ROWS, CHUNK = 8, 1
+ROWS, CHUNK, PAIRS = 8, 1, 20
 #: Options of commands that spend most of their time on starting and on writing rows.
 QUICK = "--method fista-tv --tv-weight 0.001 --iterations 5 --support disc --air none"
 DISCS = [[(2.0 - 0.3 * r, 1.0, 6.0 + 0.3 * r, 3.0)] for r in range(ROWS)]
@@ -148,7 +148,7 @@ def finished_rows(folder):
 
 @pytest.mark.slow
 def test_twenty_random_pairs_of_commands_and_kills_neither_mix_nor_lose_rows(path, tmp_path):
-    """Two commands start in one folder with a random delay; at random, one of them is killed."""
+    """Two commands start with a random delay; one may be killed, after some rows or after some time."""
     centers, whole, seconds = (CENTER, CENTER - 2), {}, 0.0
     for center in centers:
         began = time.monotonic()
@@ -157,15 +157,18 @@ def test_twenty_random_pairs_of_commands_and_kills_neither_mix_nor_lose_rows(pat
         assert code == 0, errors
         whole[center] = read_result(tmp_path / f"whole{center}" / "recon.h5").volume
     rng, outcomes = np.random.default_rng(26), []
-    for trial in range(20):
+    for trial in range(PAIRS):
         folder = tmp_path / f"pair{trial}"
         order = rng.permutation(centers)
         processes = [start(path, folder, order[0])]
         time.sleep(rng.uniform(0, 1.2) * seconds)
         processes.append(start(path, folder, order[1], *(["--overwrite"] if rng.random() < 0.3 else [])))
-        if rng.random() < 0.6:
-            time.sleep(rng.uniform(0, 1.2) * seconds)
-            processes[rng.integers(2)].send_signal(signal.SIGKILL)
+        if rng.random() < 0.7:
+            victim, moment = processes[rng.integers(2)], rng.integers(ROWS)
+            until = time.monotonic() + rng.uniform(0, 1.5) * seconds
+            while len(list(folder.glob("partial/rows-*.npz"))) < moment and time.monotonic() < until:
+                time.sleep(0.02)
+            victim.send_signal(signal.SIGKILL)
         ended = [finish(process) for process in processes]
         for code, errors in ended:
             assert code in (0, 2, -signal.SIGKILL), errors
