@@ -29,13 +29,10 @@ def architectures(config: ArchitectureConfig) -> dict[str, UNetConfig]:
         "unshuffled": changed(unshuffled=True),
         "1/8, 1/16, dilations 1, 2": changed(**deep, dilations=(1, 2)),
         "1/8, 1/16": changed(**deep),
-        "dilations 1, 2, 4": changed(dilations=(1, 2, 4)),
         "half the channels at full resolution": changed(channels=(full // 2, half, quarter)),
         "wide": changed(**wide, growth=config.network.growth * 4 // 3),
-        "1/8, 1/16, dilations 1, 2, twice the blocks": changed(
-            **deep, dilations=(1, 2), blocks=2 * config.network.blocks
-        ),
-        "1/8": changed(deep=config.deep[:1]),
+        "twice the blocks": changed(blocks=2 * config.network.blocks),
+        "dilations 1, 2, 4": changed(dilations=(1, 2, 4)),
         "unshuffled, 1/8, 1/16": changed(**deep, unshuffled=True),
     }
     return {name: networks[name] for name in config.names or networks}
