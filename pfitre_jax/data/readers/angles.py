@@ -32,7 +32,7 @@ _ANGLE_NAMES = re.compile(
     r"|rot(ation)?|tilt|phi|omega",
     re.IGNORECASE,
 )
-#: Length of a name above which no unit is looked for, characters.
+#: Longest name that is searched for a unit, characters.
 _LONGEST_NAME = 200
 #: The unit behind a name: in brackets, after a slash, or after "in".
 _BRACKETS = re.compile(
@@ -219,7 +219,7 @@ def _angle_column(path: Path, header: list[str]) -> tuple[int, str | None]:
 
 
 def _column_beside_index(table: Table) -> int:
-    """The column of the angles in two columns without a header, of which the other counts the views.
+    """The column of the angles in two columns without a header, where the other one counts the views.
 
     Raises:
         ValueError: If there are other columns.

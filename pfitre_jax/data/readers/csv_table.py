@@ -18,7 +18,7 @@ SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", ",": "commas", None: "blanks
 _COMMENTS = ("#", "%", "//")
 #: Largest size of a file of angles, bytes; parsing it takes up to 200 times as many.
 _LARGEST = 2**23
-#: Length of a field above which no unit is looked for, characters.
+#: Longest field that is searched for a unit, characters.
 _LONGEST_VALUE = 100
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
 _VALUE = re.compile(
