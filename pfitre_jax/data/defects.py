@@ -11,7 +11,7 @@ import numpy as np
 
 from pfitre_jax.data.raw import RawScan
 
-#: Smallest number of views in which defects can be told from the sample.
+#: Smallest number of views in which defects can be distinguished from the sample.
 LEAST_VIEWS = 5
 #: Smallest number of bins that are not zero in the rows, or views, among which one of zeros was not written:
 #: by chance, a row of so many single photons is empty in one of 10^7 cases.

@@ -20,7 +20,7 @@ from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Largest number of iterations, first and if the error still falls then.
-MAX_ITERATIONS = (12, 40)
+MAX_ITERATIONS = (12, 24)
 #: The error still falls if the chosen number is in this last share of the iterations.
 LAST_SHARE = 0.25
 #: Largest number of bins of a view, over the rows and both folds: fewer rows of a wide detector are used.
@@ -67,7 +67,7 @@ def select_iterations(
     A learned prior that does not suit a sample adds structure with each iteration, although the image agrees
     with the data; its agreement with views that it has not seen then becomes worse. A few rows are solved
     without the views at one end of the angular range, and without those at the other end. 12 iterations are
-    tried first, and 40 if the error still falls then.
+    tried first, and 24 if the error still falls then.
 
     Args:
         scan: The scan.

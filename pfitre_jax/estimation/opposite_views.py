@@ -79,9 +79,9 @@ def center_from_pairs(scan: Scan) -> Estimate | None:
     """The centre from all opposite views, or None where there are none.
 
     Each pair determines a centre; with two views next to the opposite angle it is interpolated or
-    extrapolated to that angle. The estimate is the median over the views. Its uncertainty is twice the largest
-    of the scatter over the views, that over blocks of rows, and the error that the mismatch of a pair gives;
-    and the error of the extrapolation.
+    extrapolated to that angle. The estimate is the median over the views. Its uncertainty is twice the
+    largest of the scatter over the views, that over blocks of rows, and the error that the mismatch of a
+    pair gives; and the error of the extrapolation.
     """
     pairs = [
         (view, partners)

@@ -380,7 +380,7 @@ def architecture(config: UNetConfig, params: dict) -> Architecture:
 def extend(config: UNetConfig, params: dict, wanted: UNetConfig) -> dict:
     """Returns the parameters of a larger network that predicts the same update.
 
-    The weights of added input channels are zero. Lower resolutions, of which there were none, and the
+    The weights of added input channels are zero. Lower resolutions where there were none, and the
     expected error have the weights of :func:`init`. With lower resolutions, images are padded further, which
     changes the update near the lower and the right edge.
 

@@ -211,12 +211,6 @@ class Plan:
                 f"{change:.1e} of its norm, expected at most {METHODS[self.settings.method].tolerance:.0e}; "
                 f"use iterations={3 * count}"
             )
-        iterations = self.selection.get("iterations", {})
-        if iterations.get("still_falls"):
-            warnings.append(
-                f"held-out views are still predicted better after {iterations['chosen']} iterations than "
-                f"before; more may help: use iterations={2 * iterations['chosen']}"
-            )
         empty = np.flatnonzero(block.empty)
         if empty.size:
             warnings.append(f"rows {format_ranges(row0 + empty)} have no valid bin; their slices are 0")

@@ -196,8 +196,8 @@ def weighted_loss(weights: LossWeights, proposal: Proposal, *, every_iteration: 
 def compare(weights: LossWeights, image: Images, truth: Images) -> Float[Array, ""]:
     """The weighted sum of the losses between an image and the truth.
 
-    Slices whose largest true value exceeds 1 are divided by it. A few bright pixels in a weak object, which the
-    scale of a scan ignores, would otherwise outweigh all other slices.
+    Slices whose largest true value exceeds 1 are divided by it. A few bright pixels in a weak object, which
+    the scale of a scan ignores, would otherwise outweigh all other slices.
     """
     level = jnp.maximum(jnp.max(truth, axis=(1, 2), keepdims=True), 1)
     return weighted_loss(weights, Proposal(image / level, truth / level), every_iteration=True)

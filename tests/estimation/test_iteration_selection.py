@@ -56,7 +56,7 @@ def test_more_iterations_are_tried_while_the_error_falls():
     """SIRT approaches the image slowly."""
     choice = chosen(Shifting(0), solver=SIRT())
     assert len(choice.errors) == MAX_ITERATIONS[1] and choice.iterations > MAX_ITERATIONS[0]
-    assert choice.still_falls == (choice.iterations > 30)
+    assert choice.still_falls == (choice.iterations > 18)
 
 
 def test_a_scan_of_few_views_uses_the_default():
