@@ -196,9 +196,13 @@ def tables(results: dict) -> str:
 
 def picture(results: dict, images) -> Figure:
     """Gain of each variant, and for each group of artifacts the gain with and without it in the training."""
-    figure = Figure(figsize=(4 * len(results), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(results), squeeze=False)[0]
-    for axis, (part, table) in zip(axes, results.items(), strict=True):
+    columns = min(len(results), 4)
+    rows = -(-len(results) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(results) :]:
+        axis.remove()
+    for axis, (part, table) in zip(axes, results.items(), strict=False):
         axis.set(title=part, ylabel="gain over initial estimate, dB")
         axis.tick_params(axis="x", rotation=35)
         if part == "architecture":

@@ -142,12 +142,12 @@ def draw(axis, results: dict) -> None:
         times, gains = [s["relative"] for s in scores], [s["gain"] for s in scores]
         (line,) = axis.plot(times, gains, "o")
         axis.annotate(
-            name.replace("unshuffled", "u").replace("dilations ", "d"),
+            name,
             (np.mean(times), np.mean(gains)),
             xytext=(5, 3),
             textcoords="offset points",
-            fontsize=6,
+            fontsize=7,
             color=line.get_color(),
         )
     axis.set(xlabel="time of a step, relative")
-    axis.margins(x=0.35)
+    axis.margins(x=0.4, y=0.12)
