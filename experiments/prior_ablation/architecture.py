@@ -12,8 +12,7 @@ import numpy as np
 from experiments.prior_ablation.config import ArchitectureConfig
 from pfitre_jax.models import UNetConfig, count
 from pfitre_jax.priors import NetworkPrior, pretrained
-from pfitre_jax.training import LossWeights, Pool, TrainingConfig, train
-from pfitre_jax.training.programs import Programs
+from pfitre_jax.training import LossWeights, Pool, Programs, TrainingConfig, train
 
 
 def architectures(config: ArchitectureConfig) -> dict[str, UNetConfig]:

@@ -20,7 +20,6 @@ from experiments.support_and_size.outlines import Outline, OutlinedSample, Outli
 from experiments.support_and_size.wires import contrasts
 from experiments.support_and_size.wires import simulate as simulate_wires
 from pfitre_jax.estimation import estimate_parameters
-from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.reconstruction import find_method
 from pfitre_jax.solvers import FISTATV, SliceProblem, learned_loop, run
 
@@ -62,7 +61,9 @@ def measure_size(config: Config, columns: str, name: str) -> tuple[dict, dict]:
     return {"psnr": psnrs.mean(), "psnrs": psnrs, "seconds": seconds}, shown
 
 
-def solver_by_name(config: Config, name: str, prior: Prior, tv_weight, rho) -> tuple[Solver, dict]:
+def solver_by_name(
+    config: Config, name: str, prior: pf.interfaces.Prior, tv_weight, rho
+) -> tuple[pf.interfaces.Solver, dict]:
     """A solver, and its limits for :func:`pfitre_jax.solvers.run`."""
     if name == FISTA:
         method = find_method("fista-tv")

@@ -13,4 +13,5 @@ from .losses import LossWeights as LossWeights
 from .losses import compare as compare
 from .optimiser import make_optimiser as make_optimiser
 from .parameters import trainable_parameters as trainable_parameters
+from .programs import Programs as Programs
 from .training_run import train as train
