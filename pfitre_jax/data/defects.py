@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from pfitre_jax.data.checks import as_float32
 from pfitre_jax.data.raw import RawScan
 
 #: Smallest number of views in which defects can be distinguished from the sample.
@@ -92,7 +93,8 @@ class DefectStatistics:
 
     def _add_row(self, values: np.ndarray, row: int, frames: tuple[np.ndarray, np.ndarray] | None) -> None:
         floating = values.dtype.kind == "f"
-        finite = np.isfinite(values) if floating else np.ones(values.shape, bool)
+        # As in a reconstruction, a number beyond float32 is not finite.
+        finite = np.isfinite(as_float32(values)) if floating else np.ones(values.shape, bool)
         some = finite.any(axis=1)
         if finite.all():
             low, high = values.min(axis=1), values.max(axis=1)

@@ -22,7 +22,7 @@ def folder(tmp_path_factory) -> Path:
     degrees = "\n".join(f"{a:g}" for a in THETA_DEG)
     text = {
         "angles.csv": f"angle\n{degrees}\n",
-        "few.csv": "angle\n0\n1\n2\n",
+        "few.csv": "angle\n0\n60\n120\n",
         "words.csv": "angle\n" + degrees.replace("27", "north") + "\n",
         "nan.csv": "angle\n" + degrees.replace("27", "nan") + "\n",
         "radians.csv": "angle\n" + "\n".join(f"{a:g}" for a in np.deg2rad(THETA_DEG)) + "\n",
