@@ -19,8 +19,9 @@ from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
-#: Largest number of iterations, first and if the error still falls then.
-MAX_ITERATIONS = (12, 24)
+#: Largest number of iterations. On the shipped sample (``pfitre recon --sample chip``) 12, 24 and 40
+#: iterations give 19.3, 19.9 and 20.0 dB in the mean over the rows.
+MAX_ITERATIONS = 24
 #: The error still falls if the chosen number is in this last share of the iterations.
 LAST_SHARE = 0.25
 #: Largest number of bins of a view, over the rows and both folds: fewer rows of a wide detector are used.
@@ -66,8 +67,7 @@ def select_iterations(
 
     A learned prior that does not suit a sample adds structure with each iteration, although the image agrees
     with the data; its agreement with views that it has not seen then becomes worse. A few rows are solved
-    without the views at one end of the angular range, and without those at the other end. 12 iterations are
-    tried first, and 24 if the error still falls then.
+    without the views at one end of the angular range, and without those at the other end.
 
     Args:
         scan: The scan.
@@ -84,18 +84,12 @@ def select_iterations(
     sinograms = np.where(masks, np.moveaxis(rows.projections, 1, 0) / np.float32(scale), np.float32(0))
     held_out = end_folds(scan.theta_rad)
     arguments = as_arrays((solver, problem, sinograms, masks.astype(np.float32), held_out))
-    seconds = 0.0
-    for iterations in MAX_ITERATIONS:
-        executable, seconds_compile = compiled(_held_out_errors, *arguments, iterations=iterations)
-        seconds += seconds_compile
-        errors = np.asarray(executable(*arguments))
-        if not np.all(np.isfinite(errors)):
-            return IterationSelection(default, errors, seconds)
-        chosen = int(np.argmax(errors <= (1 + TOLERANCE) * errors.min())) + 1
-        selection = IterationSelection(chosen, errors, seconds)
-        if not selection.still_falls:
-            break
-    return selection
+    executable, seconds = compiled(_held_out_errors, *arguments, iterations=MAX_ITERATIONS)
+    errors = np.asarray(executable(*arguments))
+    if not np.all(np.isfinite(errors)):
+        return IterationSelection(default, errors, seconds)
+    chosen = int(np.argmax(errors <= (1 + TOLERANCE) * errors.min())) + 1
+    return IterationSelection(chosen, errors, seconds)
 
 
 @functools.partial(jax.jit, static_argnames="iterations")

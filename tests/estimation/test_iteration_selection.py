@@ -41,7 +41,7 @@ def chosen(prior, views=slice(None), solver=None):
 def test_a_prior_that_damages_the_image_is_applied_once():
     choice = chosen(Shifting(3))
     assert choice.iterations == 1
-    assert choice.errors.shape == (MAX_ITERATIONS[0],) and choice.errors[0] < choice.errors[-1]
+    assert choice.errors.shape == (MAX_ITERATIONS,) and choice.errors[0] < choice.errors[-1]
     assert not choice.still_falls and choice.record()["by"] == "auto"
 
 
@@ -52,11 +52,9 @@ def test_the_first_iteration_of_a_flat_curve_is_chosen():
     assert np.all(choice.errors[: choice.iterations - 1] > limit)
 
 
-def test_more_iterations_are_tried_while_the_error_falls():
-    """SIRT approaches the image slowly."""
+def test_a_slow_solver_iterates_while_the_error_falls():
     choice = chosen(Shifting(0), solver=SIRT())
-    assert len(choice.errors) == MAX_ITERATIONS[1] and choice.iterations > MAX_ITERATIONS[0]
-    assert choice.still_falls == (choice.iterations > 18)
+    assert choice.iterations > 12 and choice.still_falls == (choice.iterations > 18)
 
 
 def test_a_scan_of_few_views_uses_the_default():
