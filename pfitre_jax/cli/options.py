@@ -100,7 +100,7 @@ AngleUnit = Annotated[
     option(
         "--angle-unit",
         "UNIT",
-        "Unit of the angles: deg, rad, mdeg, mrad, arcmin, arcsec, turn or gon.",
+        "Unit of the angles, for example deg, rad, mdeg, mrad, urad, arcmin, arcsec, turn or gon.",
         INPUT,
         "unit named in the file, else deg",
     ),
@@ -207,7 +207,7 @@ Iterations = Annotated[
         "--iterations",
         "N",
         "Number of iterations; for total variation, the maximum number. Without it, held-out views select "
-        "between 1 and 12 for the method pfitre.",
+        "between 1 and 24 for the method pfitre.",
         METHOD,
         "set by the method, see 'pfitre info'",
     ),

@@ -20,9 +20,11 @@ LEAST_BINS = 16
 #: A view has no signal below this share of the median view. Transmitted beam: only a closed shutter leaves so
 #: little. Line integrals: all views of a sample have the same sum.
 DARK_SHARE, EMPTY_SHARE = 0.01, 0.05
-#: A run of at most so many constant pixels is compared with the median of its neighbours on each side,
+#: Length of the longest run of constant pixels that may be stuck, and number of pixels on each side whose
+#: median it is compared with.
 LONGEST_RUN, NEIGHBOURS = 3, 3
-#: and is stuck if it differs by more than this share of the row's range in at least this share of the views.
+#: A run is stuck if it differs by more than this share of the row's range in at least this share of the
+#: views.
 INCONSISTENT, INCONSISTENT_SHARE = 0.1, 0.1
 #: Pixels of a noisy scan change between at least this share of successive views.
 CHANGING_SHARE = 0.9
@@ -167,7 +169,7 @@ class DefectStatistics:
         if self.kind != "absorption":
             return usual & (level < DARK_SHARE * median) if median > 0 else np.zeros(usual.shape, bool)
         empty = np.zeros(usual.shape, bool)
-        # The sum of data of both signs, as phase gradients, says nothing.
+        # Data of both signs, such as phase gradients, cancel in the sum, which is then no measure of signal.
         if median > 0.5 * np.median(size[usual]):
             empty = usual & (size < EMPTY_SHARE * median)
         brightest = np.max(np.median(self.bright[usual], axis=0))

@@ -11,9 +11,9 @@ import numpy as np
 EDGE_COLUMNS = 4
 #: Number of second differences, evenly spread over a row, that the noise is estimated from.
 TRIPLES = 64
-#: A bin of a row shows the sample if its signal exceeds this fraction of the row's range in the view,
+#: A bin of a row shows the sample only if its signal exceeds this fraction of the row's range in the view.
 SIGNAL_FRACTION = 0.01
-#: and, in standard deviations of the row's noise, the largest value that noise alone takes, plus this.
+#: The signal must also exceed the largest value expected from noise alone by this many standard deviations.
 SIGNAL_ERRORS = 1.0
 #: ``median |n|`` of a standard normal ``n``.
 _MAD = 0.6745

@@ -294,19 +294,16 @@ def try_values(
         scan = with_center(scan)
     trial_scan = Scan.with_center if parameter == "center" else correct_roll
     trials: list[Trial] = []
-    fixed: dict[str, Any] = {}
-    automatic = automatic_settings(method)
+    # All trials have the support that suits the middle value, drawn about their own axis.
+    middle = trial_scan(scan, values[len(values) // 2])
+    fixed: dict[str, Any] = {"support": select_support(middle).support.shape}
+    automatic = (*automatic_settings(method), "iterations")
     for value in values:
         trial = trial_scan(scan, value)
-        # All trials have the support that suits the middle value, drawn about their own axis.
-        support = (
-            fixed.get("support") or select_support(trial_scan(scan, values[len(values) // 2])).support.shape
-        )
-        result = reconstruct(trial, method, rows=slice(row, row + 1), **(fixed | {"support": support}))
+        result = reconstruct(trial, method, rows=slice(row, row + 1), **fixed)
         # Scale, noise and iterations hardly depend on the axis; all trials use those of the first one.
-        names = [name for name in (*automatic, "iterations") if name in result.parameters]
-        fixed = {"scale": result.scale, "support": support}
-        fixed |= {name: result.parameters[name] for name in names}
+        fixed |= {name: result.parameters[name] for name in automatic if name in result.parameters}
+        fixed["scale"] = result.scale
         trials.append(Trial(float(value), result.volume[0], float(result.residual[0])))
         progress(len(trials), len(values))
     return trials

@@ -177,8 +177,8 @@ class Plan:
         missing = scan.wedge.width_deg
         if missing > 179.9:
             warnings.append(
-                "all views have the same angle: the slices have no resolution along the beam; they are no "
-                "tomography"
+                "all views have the same angle, so that the slices have no resolution along the beam; "
+                "expected different angles: check the angles of the scan"
             )
         elif self.settings.method == "fbp" and missing > LEVEL_WEDGE_DEG:
             warnings.append(

@@ -115,7 +115,7 @@ def test_a_folder_partial_of_the_user_is_kept(folder, out, kind, overwrite):
         if kind == "rows beside notes":
             (out / "partial" / "rows-000000-000002.npz").write_bytes(b"")
     message = refused(out.parent, *recon(folder / "scan.npz", out, *overwrite))
-    assert "partial is not of a run of pfitre" in message and "use another --out" in message
+    assert "partial was not written by pfitre" in message and "use another --out" in message
 
 
 @pytest.mark.parametrize("command", ["watch", "center", "gallery", "evaluate", "train"])
