@@ -91,6 +91,7 @@ def adapt(
     make_splits(loaded.theta_rad, settings)
     loaded = api.with_center(loaded)
     print_note(describe_scan(loaded))
+    print_warnings(loaded.warnings)
     with computation():
         with progress_bar("adapting", "steps") as progress:
             adapted = adapt_prior(loaded, parent, rows=rows, settings=settings, progress=progress)

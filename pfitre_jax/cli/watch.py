@@ -11,7 +11,7 @@ import typer
 
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
-from pfitre_jax.cli.console import print_note
+from pfitre_jax.cli.console import print_note, print_warnings
 from pfitre_jax.cli.errors import computation
 from pfitre_jax.cli.options import (
     DATA_MODEL,
@@ -135,17 +135,20 @@ def watch(
         )
     level = options.parse_air(air)
     check_output_folder(out, ["live.png", "live.tif"])
-    check_replaceable(out, ["live.png", "live.tif"], inputs=[scan, prior and Path(prior)])
+    check_replaceable(out, ["live.png", "live.tif"], inputs=[scan, prior and Path(prior), Path(support)])
     if not scan.exists():
         raise FileNotFoundError(
             f"{scan} does not exist; expected the file to which the scan is being written"
         )
 
+    import numpy as np
+
     from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.checks import check_columns
-    from pfitre_jax.data.preprocess import to_scan
+    from pfitre_jax.data.preprocess import leave_out_blank_views, to_scan
     from pfitre_jax.data.readers.growing import GrowingScan
     from pfitre_jax.data.selection import parse_slice
+    from pfitre_jax.data.sign import check_sign
     from pfitre_jax.data.tiff_output import write_tiff
     from pfitre_jax.estimation.air import with_air
     from pfitre_jax.reconstruction import live, methods
@@ -169,6 +172,7 @@ def watch(
     growing = GrowingScan(scan, data)
     schedule = _Schedule(min_views, refresh_views, max_views, timeout)
     result: LiveResult | None = None
+    shown: set[str] = set()
     print_note(f"watching {scan}; press Ctrl-C to stop, {out / 'live.png'} is kept")
     while not schedule.complete:
         views = schedule.views_to_reconstruct(growing.views())
@@ -186,7 +190,11 @@ def watch(
             time.sleep(poll)
             continue
         check_columns(raw.projections.shape[2])
-        loaded = with_air(to_scan(raw, center=center), level)
+        read = to_scan(raw, center=center)
+        loaded = with_air(leave_out_blank_views(read, np.arange(read.views)), level)
+        check_sign(loaded)
+        print_warnings(text for text in loaded.warnings if text not in shown)
+        shown.update(loaded.warnings)
         settings.check_support(loaded.columns)
         if joint and loaded.rows < 2:
             raise ValueError(f"--joint with --rows {rows} is one row; expected two or more")

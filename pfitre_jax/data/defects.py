@@ -11,6 +11,7 @@ import numpy as np
 
 from pfitre_jax.data.checks import as_float32
 from pfitre_jax.data.raw import RawScan
+from pfitre_jax.geometry import Wedge
 
 #: Smallest number of views in which defects can be distinguished from the sample.
 LEAST_VIEWS = 5
@@ -47,6 +48,8 @@ class DefectStatistics:
     Attributes:
         kind: Kind of the data.
         dtype: Type of the stored numbers.
+        normal_cosine: (views,), cosine of the angle between the view and the middle of the measured range,
+            along which flat samples are thin; 1 for a full scan.
         low: (views, rows), smallest finite value of each row in each view; NaN without a finite value.
         high: (views, rows), largest finite value.
         level: (views, rows), sum of the finite values, less the dark for counts.
@@ -62,6 +65,7 @@ class DefectStatistics:
 
     kind: str
     dtype: np.dtype
+    normal_cosine: np.ndarray
     low: np.ndarray
     high: np.ndarray
     level: np.ndarray
@@ -85,7 +89,11 @@ class DefectStatistics:
             tops = {top: 0 for top in (*(2**bits - 1 for bits in SATURATED_BITS), largest) if top <= largest}
         low, high, level, size, filled, dim, bright = np.zeros((7, views, rows), np.float32)
         stuck = np.zeros((rows, columns), bool)
-        return cls(raw.kind, dtype, low, high, level, size, filled, dim, bright, stuck, tops)
+        wedge = Wedge.from_angles(raw.theta_rad)
+        cosine = np.ones(views)
+        if wedge.width_rad > 0:
+            cosine = np.abs(np.sin(raw.theta_rad - float(wedge.center_rad)))
+        return cls(raw.kind, dtype, cosine, low, high, level, size, filled, dim, bright, stuck, tops)
 
     def add(self, raw: RawScan, row0: int) -> None:
         """Adds the rows of ``raw``, which is in memory and begins with row ``row0``."""
@@ -172,8 +180,12 @@ class DefectStatistics:
         # Data of both signs, such as phase gradients, cancel in the sum, which is then no measure of signal.
         if median > 0.5 * np.median(size[usual]):
             empty = usual & (size < EMPTY_SHARE * median)
-        brightest = np.max(np.median(self.bright[usual], axis=0))
-        return empty | (usual & (np.median(self.dim, axis=1) > 1.5 * brightest)) if brightest > 0 else empty
+        dim, blocked = np.median(self.dim, axis=1), usual
+        # The rays through a flat sample become longer with the obliquity of the view.
+        for length in (np.ones(usual.shape), 1 / np.maximum(self.normal_cosine, 1e-3)):
+            brightest = np.max(np.median(self.bright[usual] / length[usual, None], axis=0))
+            blocked = blocked & (brightest > 0) & (dim / length > 1.5 * brightest)
+        return empty | blocked
 
     def saturation(self) -> int | None:
         """The integer at which counts are saturated, or None."""

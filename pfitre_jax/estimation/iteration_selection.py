@@ -87,7 +87,7 @@ def select_iterations(
     executable, seconds = compiled(_held_out_errors, *arguments, iterations=MAX_ITERATIONS)
     errors = np.asarray(executable(*arguments))
     if not np.all(np.isfinite(errors)):
-        return IterationSelection(default, errors, seconds)
+        return IterationSelection(default, np.zeros(0), seconds)
     chosen = int(np.argmax(errors <= (1 + TOLERANCE) * errors.min())) + 1
     return IterationSelection(chosen, errors, seconds)
 

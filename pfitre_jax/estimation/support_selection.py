@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, Literal
 
 import jax
@@ -46,14 +45,15 @@ class SupportSelection:
         errors: Relative prediction error of the held-out views, by description of the candidate; empty where
             there was nothing to compare.
         seconds_compile: Wall time of compilation.
-        by: "auto" if the scan determined it, "stated" if it was an argument.
+        by: "auto" if the scan determined it, "stated" if it was an argument, "default" if it was to be
+            determined and views could not be held out.
     """
 
     support: Support
     truncated: np.ndarray
     errors: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds_compile: float = 0.0
-    by: Literal["auto", "stated"] = "stated"
+    by: Literal["auto", "stated", "default"] = "stated"
 
     def record(self) -> dict[str, Any]:
         """The choice as JSON values: by whom, what, and the errors of the candidates."""
@@ -81,23 +81,23 @@ def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
     if isinstance(kind, Support):
         kind.check(scan.columns)
         return SupportSelection(kind, field.truncated)
-    automatic = functools.partial(SupportSelection, truncated=field.truncated, by="auto")
     if kind != "auto":
         shape = kind if isinstance(kind, SupportShape) else field.fixed_shape(kind)
         return SupportSelection(field.support(shape), field.truncated)
+    default = SupportSelection(field.support(field.fixed_shape("auto")), field.truncated, by="default")
     if scan.views < MIN_VIEWS:
-        return automatic(field.support(field.fixed_shape("auto")))
+        return default
     candidates = _distinct(field)
     if len(candidates) == 1:
-        return automatic(candidates[0][1])
+        return SupportSelection(candidates[0][1], field.truncated, by="auto")
     errors, seconds = _prediction_errors(scan, field, [shape for shape, _ in candidates])
     if not np.all(np.isfinite(errors)):
-        return automatic(field.support(field.fixed_shape("auto")), seconds_compile=seconds)
+        return dataclasses.replace(default, seconds_compile=seconds)
     supports = [support for _, support in candidates]
     good = [support for k, support in enumerate(supports) if errors[k] <= (1 + TOLERANCE) * errors.min()]
     smallest = min(good, key=lambda support: support.image.sum())
     by_text = {support.text: float(error) for support, error in zip(supports, errors, strict=True)}
-    return automatic(smallest, errors=by_text, seconds_compile=seconds)
+    return SupportSelection(smallest, field.truncated, by_text, seconds, by="auto")
 
 
 def _distinct(field: FieldOfView) -> list[tuple[SupportShape, Support]]:

@@ -233,8 +233,8 @@ def _check_partial(partial: Path) -> None:
         foreign = [name for name in names if not _NAMES.fullmatch(name)]
     if foreign:
         raise ValueError(
-            f"{partial} was not written by pfitre ({format_names(foreign)}); expected no such folder, because a "
-            "run stores its finished rows under this name: move it, or use another output folder"
+            f"{partial} was not written by pfitre ({format_names(foreign)}); expected no such folder: "
+            "a run stores its finished rows under this name; move it, or use another output folder"
         )
 
 

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate_slices
-from pfitre_jax.estimation.support import image_support
 from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
@@ -79,7 +78,7 @@ def refresh(
         np.pad(np.moveaxis(a, 1, 0).astype(np.float32), ((0, 0), (0, missing), (0, 0)))
         for a in (scan.projections, scan.mask)
     )
-    support = _support(scan, settings, geometry)
+    support = _support(scan, settings)
     images = np.zeros((scan.rows, *support.shape), np.float32)
     if previous is not None:
         images = support * _resized(previous.images, len(support))
@@ -101,10 +100,9 @@ def refresh(
     return LiveResult(images, residual, scan.views, iterations, seconds, seconds_calibrate + seconds_solve)
 
 
-def _support(scan: Scan, settings: Settings, geometry: ParallelGeometry) -> Float[np.ndarray, "ny nx"]:
-    if settings.support in ("auto", "disc"):
-        return image_support(geometry)
-    return select_support(scan, settings.support).support.image
+def _support(scan: Scan, settings: Settings) -> Float[np.ndarray, "ny nx"]:
+    kind = "disc" if settings.support == "auto" else settings.support
+    return select_support(scan, kind).support.image
 
 
 def _resized(images: Float[np.ndarray, "rows n n"], size: int) -> Float[np.ndarray, "rows size size"]:

@@ -99,6 +99,20 @@ def test_a_blocked_view_of_a_fluorescence_scan():
     assert np.flatnonzero(left_out).tolist() == [7, 8]
 
 
+@pytest.mark.parametrize("largest_deg", [60.0, 75.0])
+@pytest.mark.parametrize("middle_deg", [0.0, 40.0])
+def test_oblique_views_of_a_plate_wider_than_the_detector(largest_deg, middle_deg):
+    """The path through a plate of thickness t is ``t / cos``; only a closed shutter is more than that."""
+    rng = np.random.default_rng(5)
+    tilt = np.deg2rad(np.linspace(-largest_deg, largest_deg, 61))
+    plate = (1 + 0.1 * rng.random((61, ROWS, COLUMNS))) / np.cos(tilt)[:, None, None]
+    theta = tilt + np.deg2rad(middle_deg)
+    assert not invalid(RawScan.create(plate, theta)).any()
+    plate[[20, 55]] = 11 + 0.1 * rng.random((2, ROWS, COLUMNS))
+    left_out = invalid(RawScan.create(plate, theta)).all(axis=(1, 2))
+    assert np.flatnonzero(left_out).tolist() == [20, 55]
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("value", [0.0, 3.0, 0.5, -1.0])
 @pytest.mark.parametrize("column", [2, 17, 18, 30])

@@ -248,7 +248,7 @@ def _refuse(values: np.ndarray, unit: AngleUnit) -> None:
     state = f", or {units}" if units else ""
     sure = "" if unit.origin == "requested" else f" (angle_unit={unit.name!r} if they are right)"
     raise ValueError(
-        f"the angles reach from {values.min():g} to {values.max():g} {_name(unit.name)}{looks}; expected "
+        f"the angles reach from {values.min():g} to {values.max():g} {_name(unit.name)}{looks}: expected "
         f"a plausible range of a tomography scan: check the angles{sure}{state}"
     )
 

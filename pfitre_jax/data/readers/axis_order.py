@@ -45,6 +45,9 @@ def axis_order(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) ->
     statements.append(("dimension scales", _names_of_dimensions(dataset)))
     for origin, names in statements:
         roles = [_role(axis) for axis in names]
+        if roles.count("rows") > 1:
+            # Beside y, z is the axis along which images are stacked.
+            roles = [None if name.lower() == "z" else role for name, role in zip(names, roles, strict=True)]
         if not any(roles):
             continue
         place = f"{file.filename}: {dataset.name}, {origin} {':'.join(names)!r}"

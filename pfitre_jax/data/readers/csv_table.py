@@ -65,8 +65,11 @@ def read_table(path: Path) -> Table:
     lines = [(n, line) for n, line in lines if line.strip() and not _is_comment(line)]
     if not lines:
         raise ValueError(f"{path} holds no angles; expected one for each view, one per line")
-    separator = _separator([line for _, line in lines])
-    rows = [(n, _fields(line, separator)) for n, line in lines]
+    try:
+        separator = _separator([line for _, line in lines])
+        rows = [(n, _fields(line, separator)) for n, line in lines]
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of angles ({error}); expected one angle per line") from error
     if separator in (None, "") and all(len(words) == 1 for _, words in rows[1:]):
         rows[0] = (lines[0][0], [_unquoted(lines[0][1])])  # one column, whose name may contain blanks
     first, columns = rows[0][0], len(rows[0][1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.data.readers.angle_units import choose_unit, to_radians
+from pfitre_jax.data.readers.angle_units import choose_unit, convert_angles
 from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, axis_order
 from pfitre_jax.data.readers.dxchange import DARK, DATA, FLAT, THETA
 from pfitre_jax.data.readers.hdf5_file import stated_unit
@@ -67,17 +67,20 @@ class GrowingScan:
                     "expected a file that grows along the views"
                 )
             projections = data[:views, rows]
-            flat, dark = (None if name not in file else file[name][:, rows] for name in (FLAT, DARK))
+            flat, dark = (None if name not in file else file[name][..., rows, :] for name in (FLAT, DARK))
             unit = choose_unit(None, stated_unit(theta), f"{self.path}: /{THETA}")
             angles = theta[:views]
         provenance = {"file": str(self.path), "format": "DXchange, growing", "angles": f"/{THETA}"}
+        read = convert_angles(angles, unit, complete=False)
         return RawScan.create(
             projections,
-            to_radians(angles, unit, complete=False),
+            read.theta_rad,
             kind=self.kind,
             flat=flat,
             dark=dark,
             provenance=provenance,
+            warnings=read.warnings,
+            order_stated=order is not None,
         )
 
     def _open(self) -> h5py.File:

@@ -50,6 +50,8 @@ class NpzReader(Reader):
                     f"{path} holds {names} but no angles; expected 'theta_deg' or 'theta_rad' (views,), "
                     "or give a CSV file (angles='angles.csv')"
                 )
+            # Of two arrays, the one in the requested unit is read and the other one compared with it.
+            keys.sort(key=lambda key: ANGLE_UNITS[key] != unit)
             origin = keys[0]
             read = _read_angles(path, arrays[origin], origin, unit)
             for other in keys[1:]:

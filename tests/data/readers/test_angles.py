@@ -430,3 +430,10 @@ def test_radians_without_a_unit_are_not_taken_for_degrees(path, values):
     path.write_text("\n".join(map(repr, values)))
     with pytest.raises(ValueError, match=r"look like radians.*angle_unit='rad'"):
         read_angles(path)
+
+
+def test_a_field_beyond_the_limit_of_the_csv_module_is_refused(tmp_path):
+    path = tmp_path / "angles.csv"
+    path.write_text('"' + "a" * 200_000 + '",angle\n1,2\n')
+    with pytest.raises(ValueError, match="no table of angles"):
+        read_angles(path)

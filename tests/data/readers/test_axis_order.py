@@ -112,6 +112,14 @@ def test_frames_that_fit_in_two_orders_are_refused(tmp_path):
         read_raw(path)
 
 
+def test_z_beside_y_is_the_axis_of_the_views(tmp_path, stack):
+    """As general programs label a stack of images."""
+    path = write_exchange(tmp_path / "scan.h5", data=stack, theta=DEGREES)
+    with h5py.File(path, "a") as file:
+        file["exchange/data"].attrs["axes"] = "z:y:x"
+    np.testing.assert_array_equal(read_raw(path).array, stack)
+
+
 @pytest.mark.parametrize(
     ("axes", "message"),
     [

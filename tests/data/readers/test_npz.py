@@ -121,7 +121,8 @@ def test_two_arrays_of_angles(tmp_path, stack):
     """They may agree, also in a float32 or a turn apart; contradicting ones are refused."""
     path = tmp_path / "scan.npz"
     np.savez(path, projections=stack, theta_deg=DEGREES + 360, theta_rad=THETA.astype(np.float32))
-    np.testing.assert_allclose(read_raw(path).theta_rad, THETA, atol=1e-6)
+    for unit in (None, "deg", "rad"):
+        np.testing.assert_allclose(read_raw(path, angle_unit=unit).theta_rad, THETA, atol=1e-6)
     for other in (DEGREES + 1, DEGREES[::-1], DEGREES[:3]):
         np.savez(path, projections=stack, theta_rad=THETA, angles_deg=other)
         with pytest.raises(ValueError, match="the arrays 'angles_deg' and 'theta_rad' contradict"):
