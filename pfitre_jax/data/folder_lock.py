@@ -62,20 +62,23 @@ def lock_folder(folder: str | os.PathLike, command: str) -> Iterator[None]:
     """
     path = Path(folder) / LOCK
     created = [parent for parent in path.parents if not parent.exists()]
-    descriptor = _acquire(path, command)
+    descriptor, holder = _acquire(path, command)
     ended = threading.Event()
-    touching = threading.Thread(target=_touch, args=(path, ended), name="lock", daemon=True)
+    touching = threading.Thread(target=_touch, args=(path, holder, ended), name="lock", daemon=True)
     touching.start()
     try:
         yield
     finally:
         ended.set()
         touching.join()
+        # A run that was suspended for long may have lost its lock to another one.
+        ours = _holder(path) == holder
         # Windows removes only closed files; elsewhere, nobody else must lock the file before it is removed.
         if sys.platform == "win32":
             os.close(descriptor)
-        with contextlib.suppress(OSError):
-            path.unlink()
+        if ours:
+            with contextlib.suppress(OSError):
+                path.unlink()
         if sys.platform != "win32":
             os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -83,8 +86,8 @@ def lock_folder(folder: str | os.PathLike, command: str) -> Iterator[None]:
                 parent.rmdir()
 
 
-def _acquire(path: Path, command: str) -> int:
-    """Descriptor of the lock file, which is locked and names this process."""
+def _acquire(path: Path, command: str) -> tuple[int, dict[str, Any]]:
+    """Descriptor of the lock file, which is locked and names this process, and its content."""
     host = socket.gethostname()
     while True:
         descriptor, new = _open(path)
@@ -106,7 +109,7 @@ def _acquire(path: Path, command: str) -> int:
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, json.dumps(content).encode())
-            return descriptor
+            return descriptor, content
         except BaseException:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -146,17 +149,30 @@ def _is_current(descriptor: int, path: Path) -> bool:
 def _read(descriptor: int) -> dict[str, Any]:
     """The holder; empty if it has not been written yet."""
     os.lseek(descriptor, 0, os.SEEK_SET)
+    return _parse(os.read(descriptor, 2**16))
+
+
+def _holder(path: Path) -> dict[str, Any]:
+    """As :func:`_read`, of the file at a path; empty without one."""
     try:
-        content = json.loads(os.read(descriptor, 2**16))
+        return _parse(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        holder = json.loads(content)
     except ValueError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
-def _touch(path: Path, ended: threading.Event) -> None:
+def _touch(path: Path, holder: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(TOUCH_SECONDS):
         with contextlib.suppress(OSError):
-            os.utime(path)
+            if _holder(path) == holder:
+                os.utime(path)
 
 
 def _is_touched(path: Path, seconds: float) -> bool:

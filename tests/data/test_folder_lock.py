@@ -108,7 +108,9 @@ def test_a_lock_that_is_touched_from_elsewhere_is_refused(tmp_path, monkeypatch,
     ended = folder_lock.threading.Event()
     if locks:
         lock_of_another_host(tmp_path / LOCK)
-        touching = folder_lock.threading.Thread(target=folder_lock._touch, args=(tmp_path / LOCK, ended))
+        holder = json.loads((tmp_path / LOCK).read_text())
+        arguments = (tmp_path / LOCK, holder, ended)
+        touching = folder_lock.threading.Thread(target=folder_lock._touch, args=arguments)
         touching.start()
         expected = "process 1 on elsewhere"
     else:
@@ -122,6 +124,18 @@ def test_a_lock_that_is_touched_from_elsewhere_is_refused(tmp_path, monkeypatch,
     finally:
         ended.set()
         touching.join() if locks else held.__exit__(None, None, None)
+
+
+def test_a_lock_that_another_run_took_over_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, "TOUCH_SECONDS", 0.01)
+    other = json.dumps({"host": "elsewhere", "pid": 1, "started": "now", "command": "pfitre second"})
+    path = tmp_path / LOCK
+    with lock_folder(tmp_path, "pfitre first"):
+        path.write_text(other)
+        os.utime(path, (1, 1))
+        time.sleep(0.1)
+        assert path.stat().st_mtime == 1
+    assert path.read_text() == other
 
 
 def test_a_lock_that_is_a_symbolic_link_is_not_followed(tmp_path):
