@@ -1,9 +1,12 @@
 """Parsers of option values."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from pfitre_jax.cli.options import parse_values
+from pfitre_jax.cli.options import AngleUnit, parse_values
+from pfitre_jax.data.readers.angle_units import RADIANS
 
 
 def test_parse_values_holds_both_ends():
@@ -16,3 +19,8 @@ def test_parse_values_holds_both_ends():
 def test_parse_values_refuses(text):
     with pytest.raises(ValueError, match="expected"):
         parse_values(text)
+
+
+def test_every_unit_of_angles_is_a_value_of_the_option():
+    literal = get_args(get_args(AngleUnit)[0])[0]
+    assert set(get_args(literal)) == set(RADIANS)
