@@ -23,7 +23,8 @@ from jaxtyping import Array, Float
 from pfitre_jax.models import unet
 from pfitre_jax.models.blocks import double, gelu, pad_to_multiple, structure
 from pfitre_jax.models.networks import Network
-from pfitre_jax.models.unet import UNet, UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
+from pfitre_jax.models.unet_layers import UNet, assemble
 
 
 def reach(config: UNetConfig) -> int:
@@ -119,7 +120,7 @@ def predict_update(
     Raises:
         ValueError: For a wrong number of channels or of conditions.
     """
-    network, cast = unet.assemble(_UNet3D, config, params, volume, condition)
+    network, cast = assemble(_UNet3D, config, params, volume, condition)
     return network(cast(volume), cast(condition)).astype(volume.dtype)
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.twin.instrument import Instrument
 from pfitre_jax.twin.pairs import PairSettings

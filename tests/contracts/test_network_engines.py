@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.models import engines, unet
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior, network_engine
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.priors.unrolled import UnrolledPrior

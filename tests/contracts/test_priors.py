@@ -19,7 +19,7 @@ from pfitre_jax.contrib.planes import Planes
 from pfitre_jax.contrib.wavelet import Wavelet
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Card, PriorInfo
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.directional_tv import DirectionalTV
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative

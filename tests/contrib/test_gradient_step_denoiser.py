@@ -13,7 +13,7 @@ import pytest
 from pfitre_jax.contrib.gradient_step import GradientStep
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.interfaces import Prior
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 
 

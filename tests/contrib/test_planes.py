@@ -11,7 +11,7 @@ import pytest
 
 from pfitre_jax.contrib.planes import Planes
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 

@@ -11,7 +11,7 @@ import pytest
 
 from pfitre_jax.contrib import unet3d
 from pfitre_jax.models import unet
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 
 PLANE = UNetConfig(channels=(3, 4, 6), blocks=1, dilations=(1, 2), growth=3, embedding=4)
 VOLUME = dataclasses.replace(PLANE, along_rows=True)

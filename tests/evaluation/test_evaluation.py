@@ -31,7 +31,7 @@ from pfitre_jax.evaluation.measures import MEASURES
 from pfitre_jax.evaluation.method_names import ALL, WITH_ARTIFACTS, WITH_FACTORS
 from pfitre_jax.evaluation.scans import scan_cell
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.twin.scenes.heldout import KINDS

@@ -25,7 +25,7 @@ from pfitre_jax.evaluation import (
 from pfitre_jax.evaluation.compared_methods import TV_WEIGHTS, rows_settings
 from pfitre_jax.evaluation.method_names import OF_VOLUMES
 from pfitre_jax.evaluation.scans import scan_volume
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.twin.scenes.heldout3d import LAYERS
 

@@ -9,7 +9,7 @@ import pytest
 
 from pfitre_jax.models import unet
 from pfitre_jax.models.batching import GROUP
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 CONDITION = jnp.array([0.3, -0.5])

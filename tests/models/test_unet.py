@@ -10,7 +10,7 @@ from flax import nnx
 
 from pfitre_jax.models import unet
 from pfitre_jax.models.blocks import convolution, halve
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=2, dilations=(1, 2), growth=4, embedding=8)
 #: Lower resolutions, unshuffled pixels and the expected error.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.operators.rotation import rotate
 from pfitre_jax.priors import files, network
 from pfitre_jax.priors.network import NetworkPrior

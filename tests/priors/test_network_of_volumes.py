@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior

@@ -10,7 +10,7 @@ from analytic import CENTER, THETA, disc_stack
 
 import pfitre_jax as pf
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import slabs as volume
 from pfitre_jax.reconstruction.slabs import slabs

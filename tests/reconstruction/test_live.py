@@ -12,7 +12,7 @@ from analytic import CENTER, COLUMNS, THETA, disc_image, disc_stack
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior

@@ -12,7 +12,7 @@ from skimage.restoration import denoise_tv_chambolle
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.interfaces import Prior
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.operators.finite_differences import gradient, gradient_adjoint
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.directional_tv import DirectionalTV

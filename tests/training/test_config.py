@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.training.config import Banks, Stage, TrainingConfig
 from pfitre_jax.training.config_file import CONFIGS, load_config, structure

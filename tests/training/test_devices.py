@@ -16,7 +16,7 @@ CODE = """
 import sys
 from pathlib import Path
 import jax
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.training.config import Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.training_run import train
 from pfitre_jax.twin.pairs import PairSettings

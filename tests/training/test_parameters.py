@@ -12,7 +12,7 @@ import pytest
 import pfitre_jax as pf
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.metrics import psnr
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.files import load, save
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior

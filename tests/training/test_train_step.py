@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.interfaces import Iterate
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.hqs import HQSState

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.files import load
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.training import optimiser, programs, run_folder, train_step, training_run

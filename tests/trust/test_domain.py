@@ -11,7 +11,7 @@ import pytest
 
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.interfaces import Prior
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.slice_problem import SliceProblem
