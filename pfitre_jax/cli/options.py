@@ -56,14 +56,16 @@ ScanPath = Annotated[
     Path,
     argument(
         "SCAN",
-        "Scan file: a TIFF stack (together with --angles), HDF5 in DXchange or NXtomo layout, or .npz.",
+        "Scan file, or folder with one file for each view: HDF5 of many beamlines, TIFF, MRC, TXRM, .npz and "
+        "others (see the page 'Scan files' of the documentation).",
     ),
 ]
 OptionalScanPath = Annotated[
     Path | None,
     argument(
         "SCAN",
-        "Scan file: a TIFF stack (together with --angles), HDF5 in DXchange or NXtomo layout, or .npz.",
+        "Scan file, or folder with one file for each view: HDF5 of many beamlines, TIFF, MRC, TXRM, .npz and "
+        "others (see the page 'Scan files' of the documentation).",
     ),
 ]
 Sample = Annotated[
@@ -103,6 +105,48 @@ AngleUnit = Annotated[
         "Unit of the angles, for example deg, rad, mdeg, mrad, urad, arcmin, arcsec, turn or gon.",
         INPUT,
         "unit named in the file, else deg",
+    ),
+]
+Element = Annotated[
+    str | None,
+    option(
+        "--element",
+        "NAME",
+        "Element or channel to reconstruct, for example Cu or Cu_K, of a scan with several elements.",
+        INPUT,
+        "the only element",
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    option(
+        "--dataset",
+        "PATH",
+        "Dataset of the projections in an HDF5 file, for example /entry/data.",
+        INPUT,
+        "dataset of the file format",
+    ),
+]
+ThetaPath = Annotated[
+    str | None,
+    option(
+        "--theta-path",
+        "PATH",
+        "Place of the angles in the scan file: a dataset (/entry/theta), an attribute (/entry@theta), or the "
+        "name of a process variable or motor.",
+        INPUT,
+        "place of the file format",
+    ),
+]
+AxisOrder = Annotated[
+    str | None,
+    option(
+        "--axis-order",
+        "A,B,C",
+        "Names of the axes of the stored projections, in their order: view, row and column, for example "
+        "row,column,view.",
+        INPUT,
+        "order named in the file, else view,row,column",
     ),
 ]
 Data = Annotated[

@@ -32,6 +32,10 @@ def recon(
     sample: options.Sample = None,
     angles: options.Angles = None,
     angle_unit: options.AngleUnit = None,
+    element: options.Element = None,
+    dataset: options.Dataset = None,
+    theta_path: options.ThetaPath = None,
+    axis_order: options.AxisOrder = None,
     data: options.Data = None,
     rows: options.Rows = None,
     views: options.Views = None,
@@ -82,6 +86,8 @@ def recon(
     source = _source(scan, sample)
     if memory is not None and not 0 < memory < 1e6:
         raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
+    if source.is_dir() and source.resolve() == out.resolve():
+        raise ValueError(f"--out is {out}, the folder of the scan; expected another folder for the results")
     names = [*RESULT_FILES, "preview.png", *(alignment_step.NAMES if align or alignment else ())]
     check_output_folder(out, names)
     inputs = [source, angles, alignment, *(Path(word) for word in (prior, support) if word is not None)]
@@ -117,6 +123,10 @@ def recon(
     )
     read_options = {
         "angle_unit": angle_unit,
+        "element": element,
+        "dataset": dataset,
+        "theta_path": theta_path,
+        "axis_order": axis_order,
         "data": data,
         "center": center_value,
         "roll": roll_value,

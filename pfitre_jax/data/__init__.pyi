@@ -15,11 +15,15 @@ from .readers.angle_units import to_radians as to_radians
 from .readers.angles import read_angles as read_angles
 from .readers.dxchange import write_dxchange as write_dxchange
 from .readers.growing import GrowingScan as GrowingScan
+from .readers.reader import FolderReader as FolderReader
 from .readers.reader import Reader as Reader
+from .readers.registry import FOLDER_READERS as FOLDER_READERS
 from .readers.registry import READERS as READERS
+from .readers.registry import list_elements as list_elements
 from .readers.registry import open_raw as open_raw
 from .readers.registry import read_raw as read_raw
 from .readers.scan_file import ScanFile as ScanFile
+from .readers.scan_folder import ScanFolder as ScanFolder
 from .roll import apply_roll as apply_roll
 from .roll import correct_roll as correct_roll
 from .roll import undo_roll as undo_roll

@@ -109,7 +109,7 @@ def open_lazily(
         used_views: (views,), indices of the views to use; None for all.
         center: Detector index of the rotation axis; None for the one that the file states.
         roll_deg: Roll of the rotation axis to correct, degrees.
-        pixel_size: Length of a detector bin, micrometres.
+        pixel_size: Length of a detector bin, micrometres; None for the one that the file states.
         mask_nan: Whether bins that are NaN or infinite are masked instead of refused.
         kept_rows: Rows to keep in memory, for estimates.
         strongest_rows: Number of equal parts of the scan whose row with the largest energy is also kept.
@@ -128,7 +128,7 @@ def open_lazily(
         raw.theta_rad,
         center=value,
         roll_deg=roll_deg,
-        pixel_size=pixel_size,
+        pixel_size=raw.pixel_size if pixel_size is None else pixel_size,
         provenance=provenance,
         warnings=raw.warnings,
     )

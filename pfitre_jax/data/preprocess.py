@@ -142,7 +142,7 @@ def to_scan(
         raw: The raw scan, in memory.
         center: Detector index of the rotation axis; None for the one that the file states, which is then
             recorded in ``provenance["center"]``.
-        pixel_size: Length of a detector bin, micrometres.
+        pixel_size: Length of a detector bin, micrometres; None for the one that the file states.
         mask_nan: Whether bins that are NaN or infinite are masked instead of refused.
 
     Raises:
@@ -156,7 +156,7 @@ def to_scan(
         ArrayRows(projections, mask),
         raw.theta_rad,
         center=center,
-        pixel_size=pixel_size,
+        pixel_size=raw.pixel_size if pixel_size is None else pixel_size,
         provenance=provenance,
         warnings=(*raw.warnings, *detector_mask.warnings()),
     )

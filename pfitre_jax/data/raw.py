@@ -32,6 +32,22 @@ class LazyStack:
     read: Callable[[slice], np.ndarray]
     rows_per_read: int = 1
 
+    def normalize(self, intensity: LazyStack) -> LazyStack:
+        """The stack divided by the intensity of the beam in each bin; NaN where that is not positive.
+
+        Args:
+            intensity: (views, rows, columns).
+        """
+
+        def read(rows: slice) -> np.ndarray:
+            signal, beam = self.read(rows), intensity.read(rows)
+            valid = np.isfinite(beam) & (beam > 0)
+            dtype = np.result_type(signal, beam, np.float32)
+            return np.divide(signal, beam, out=np.full(signal.shape, np.nan, dtype), where=valid)
+
+        dtype = np.result_type(self.dtype, intensity.dtype, np.float32)
+        return LazyStack(self.shape, dtype, read, max(self.rows_per_read, intensity.rows_per_read))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawScan:
@@ -47,6 +63,7 @@ class RawScan:
         provenance: File, format, data kind and origin of the angles, in words.
         warnings: What the reader assumed or left out, one sentence each, for the user.
         monitor: (views,), intensity of the beam in each view over that of the flat frames, or None.
+        pixel_size: Width of a detector bin, micrometres, if the file states it.
     """
 
     projections: np.ndarray | LazyStack
@@ -58,6 +75,7 @@ class RawScan:
     provenance: dict[str, str]
     warnings: tuple[str, ...] = ()
     monitor: np.ndarray | None = None
+    pixel_size: float | None = None
 
     @classmethod
     def create(
@@ -72,6 +90,7 @@ class RawScan:
         provenance: dict[str, str] | None = None,
         warnings: Sequence[str] = (),
         monitor: np.ndarray | None = None,
+        pixel_size: float | None = None,
         order_stated: bool = False,
     ) -> RawScan:
         """Validated contents.
@@ -87,6 +106,7 @@ class RawScan:
             provenance: File, format and origin of the angles, in words.
             warnings: What the reader assumed or left out, one sentence each.
             monitor: (views,), intensity of the beam in each view over that of the flat frames.
+            pixel_size: Width of a detector bin, micrometres.
             order_stated: Whether the file states which axes are views, rows and columns.
 
         Raises:
@@ -115,7 +135,9 @@ class RawScan:
                 f"the stack has as many rows as views, {rows}, and the file does not state the order of its "
                 "axes; it was read as (views, rows, columns)",
             ]
-        return cls(projections, theta, kind, flat, dark, center, provenance, tuple(warnings), monitor)
+        return cls(
+            projections, theta, kind, flat, dark, center, provenance, tuple(warnings), monitor, pixel_size
+        )
 
     @property
     def array(self) -> np.ndarray:

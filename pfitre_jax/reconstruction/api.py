@@ -40,6 +40,10 @@ def load_scan(
     *,
     angles: str | os.PathLike | None = None,
     angle_unit: str | None = None,
+    element: str | None = None,
+    dataset: str | None = None,
+    theta_path: str | None = None,
+    axis_order: str | None = None,
     data: str | None = None,
     center: float | str | None = None,
     roll: float | str = 0.0,
@@ -52,10 +56,15 @@ def load_scan(
     """Reads a scan into memory and converts it to line integrals.
 
     Args:
-        path: TIFF stack, DXchange or NXtomo HDF5, or ``.npz``.
+        path: Scan file, or folder with one file for each view, in one of the formats of the page "Scan
+            files".
         angles: CSV file with one angle for each view; needed for a TIFF stack.
         angle_unit: Unit of the angles, a key of :data:`pfitre_jax.data.readers.angle_units.RADIANS` such as
             "deg", "rad" or "mrad"; None for the one that the file states, else degrees.
+        element: Name of the channel to read, such as "Cu", of a file with several elements.
+        dataset: Dataset of the projections of an HDF5 file, if its layout is not known.
+        theta_path: Dataset or attribute ("/group@name") of the angles of an HDF5 file.
+        axis_order: Names of the axes of the stored projections, such as "row,column,view".
         data: "counts", "transmission" or "absorption"; by default counts where the file holds flats, else
             absorption.
         center: Detector index of the rotation axis. None or "auto": the value in the file; without one,
@@ -63,7 +72,7 @@ def load_scan(
         roll: In-plane roll of the rotation axis, degrees, which is corrected; "auto" estimates it.
         air: Line integral of the air beside the sample, which is subtracted; "auto" estimates it
             (:func:`pfitre_jax.estimation.air.estimate_air`); None or "none" subtracts nothing.
-        pixel_size: Size of a detector bin, micrometres.
+        pixel_size: Size of a detector bin, micrometres; None for the one that the file states.
         views: Views to use, ``slice`` or "A:B[:S]", counted as in the file.
         exclude_views: Views not to use, counted as in the file.
         mask_nan: Whether NaN and infinite bins are masked instead of refused.
@@ -77,7 +86,16 @@ def load_scan(
     if not isinstance(roll, numbers.Real) and roll != "auto":
         raise ValueError(f"roll is {roll!r}; expected a number or 'auto'")
     check_air(air)
-    raw = read_raw(path, angles, angle_unit, data)
+    raw = read_raw(
+        path,
+        angles,
+        angle_unit,
+        data,
+        element=element,
+        dataset=dataset,
+        theta_path=theta_path,
+        axis_order=axis_order,
+    )
     check_columns(raw.projections.shape[2])
     scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
     used = resolve_views(views, exclude_views, scan.views)
@@ -92,6 +110,10 @@ def open_scan(
     *,
     angles: str | os.PathLike | None = None,
     angle_unit: str | None = None,
+    element: str | None = None,
+    dataset: str | None = None,
+    theta_path: str | None = None,
+    axis_order: str | None = None,
     data: str | None = None,
     center: float | str | None = None,
     roll: float = 0.0,
@@ -110,11 +132,15 @@ def open_scan(
         path: See :func:`load_scan`, as for the other arguments.
         angles: CSV file with one angle for each view.
         angle_unit: Unit of the angles.
+        element: Name of the channel.
+        dataset: Dataset of the projections.
+        theta_path: Dataset or attribute of the angles.
+        axis_order: Names of the axes of the stored projections.
         data: "counts", "transmission" or "absorption".
         center: Detector index of the rotation axis, None or "auto".
         roll: In-plane roll of the rotation axis, degrees; it must be known.
         air: Line integral of the air beside the sample, "auto" or "none".
-        pixel_size: Size of a detector bin, micrometres.
+        pixel_size: Size of a detector bin, micrometres; None for the one that the file states.
         views: Views to use.
         exclude_views: Views not to use.
         mask_nan: Whether NaN and infinite bins are masked instead of refused.
@@ -129,7 +155,16 @@ def open_scan(
     if not isinstance(roll, numbers.Real):
         raise ValueError(f"roll is {roll!r}; expected a number, because the scan is not read into memory")
     check_air(air)
-    raw = open_raw(path, angles, angle_unit, data)
+    raw = open_raw(
+        path,
+        angles,
+        angle_unit,
+        data,
+        element=element,
+        dataset=dataset,
+        theta_path=theta_path,
+        axis_order=axis_order,
+    )
     check_columns(raw.projections.shape[2])
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)

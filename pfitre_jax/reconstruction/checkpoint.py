@@ -28,6 +28,7 @@ import numpy as np
 from pfitre_jax.data.atomic_write import TEMPORARY, write_files
 from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.file_checks import check_file, format_names
+from pfitre_jax.data.readers.scan_folder import ScanFolder
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.reconstruction.executor import split_rows
@@ -93,11 +94,20 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Set
     identity = {}
     for name, path in files.items():
         if path is not None:
-            stat = check_file(path, "a scan file and, beside it, its angles").stat()
-            identity[name] = f"{Path(path).resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
+            identity[name] = _describe_files(Path(path))
     identity |= {name: value for name, value in options.items() if value is not None}
     parameters = {"method": settings.method} | settings.record()
     return jsonable(identity | parameters | {"versions": settings.versions()})
+
+
+def _describe_files(path: Path) -> str:
+    """Path, size and last change of a file, or of all files of a folder."""
+    if not path.is_dir():
+        stat = check_file(path, "a scan file and, beside it, its angles").stat()
+        return f"{path.resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
+    members = [member.stat() for member in ScanFolder(path).members]
+    size, change = sum(s.st_size for s in members), max((s.st_mtime_ns for s in members), default=0)
+    return f"{path.resolve()}, {len(members)} files, {size} bytes, changed {change}"
 
 
 def digest(content: Mapping[str, Any]) -> str:

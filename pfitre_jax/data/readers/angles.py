@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from pfitre_jax.data.readers.csv_table import (
     read_table,
 )
 from pfitre_jax.data.readers.file_checks import format_names
+from pfitre_jax.data.readers.read_options import ReadOptions
 
 _ANGLE_NAMES = re.compile(
     r"((rot(ation)?|tilt|sample|stage|view|projection)[ _]?)?(angles?|theta|winkel)"
@@ -58,6 +60,50 @@ _STATED = re.compile(
     r"|\b(?:\w*angles?|\w*theta|rotation|tilt|phi|omega)\w*\s*[\[(](?P<bracket>[^\])]*)[\])]",
     re.IGNORECASE,
 )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredAngles:
+    """Angles as a scan file stores them.
+
+    Attributes:
+        place: Place in the file, for messages and the provenance.
+        values: (views,), or None if there are none.
+        unit: Unit that the file states, or None.
+    """
+
+    place: str
+    values: ArrayLike | None = None
+    unit: str | None = None
+
+
+def choose_angles(options: ReadOptions, stored: StoredAngles, path: Path, format: str) -> tuple[Angles, str]:
+    """The angles of the CSV file in the options, else those of the scan file, and their origin in words.
+
+    Args:
+        options: What the caller states.
+        stored: Angles of the scan file.
+        path: The scan file.
+        format: Name of its format, for messages.
+
+    Raises:
+        ValueError: If there are none (0 to 180 degrees is never assumed), they are implausible, or their unit
+            contradicts the options.
+    """
+    if options.angles is not None:
+        return read_angle_file(options.angles, options.angle_unit), str(options.angles)
+    if stored.values is None:
+        raise ValueError(
+            f"{path} ({format}) holds no angles in {stored.place}; "
+            "give them as a CSV file with one angle for each view (angles='angles.csv')"
+        )
+    place = f"{path}: {stored.place}"
+    theta = check_numbers(stored.values, place)
+    unit = choose_unit(options.angle_unit, stored.unit, place)
+    try:
+        return convert_angles(theta, unit), stored.place
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 def check_numbers(

@@ -39,6 +39,12 @@ def check_file(path: str | os.PathLike, expected: str = "a file") -> Path:
     return path
 
 
+def check_file_or_folder(path: str | os.PathLike) -> Path:
+    """As :func:`check_file` for a scan, which may also be a folder."""
+    path = Path(path)
+    return path if path.is_dir() else check_file(path, "a scan file")
+
+
 def check_declared_size(path: Path, nbytes: int, content: str, stored: int | None = None) -> None:
     """Checks that a file can hold what its header declares.
 

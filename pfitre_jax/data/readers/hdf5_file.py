@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ class Hdf5File:
         """
         if not h5py.is_hdf5(path):
             raise ValueError(
-                f"{path} is not an HDF5 file; expected DXchange or NXtomo, a TIFF stack, or .npz"
+                f"{path} is not an HDF5 file, or is truncated; expected HDF5 by its name: copy it again"
             )
         self.path = path
         with damage_as_value_error(path):
@@ -79,6 +78,25 @@ class Hdf5File:
         """Unit of a dataset as its attributes state it, or None if they state none."""
         return stated_unit(self.datasets[name])
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Values of a dataset of text, such as the names of channels.
+
+        Raises:
+            ValueError: If they are not text.
+        """
+        values = self.values(name).ravel()
+        if values.dtype.kind not in "SUO":
+            raise ValueError(f"{self.path}: /{name} is of type {values.dtype}; expected text")
+        return tuple(attribute_text(value) for value in values)
+
+    def number(self, name: str) -> float | None:
+        """The one finite number in a dataset, or None if there is no such dataset or no such number."""
+        if name not in self.datasets or self.datasets[name].size != 1:
+            return None
+        value = self.values(name)
+        finite = value.dtype.kind in "fiu" and np.isfinite(value).all()
+        return float(value.ravel()[0]) if finite else None
+
     def axis_order(self, name: str) -> tuple[int, ...] | None:
         """Axes of the views, rows and columns of a dataset, see :func:`axis_order`."""
         return axis_order(self.file, name, self.datasets)
@@ -88,6 +106,7 @@ class Hdf5File:
         name: str,
         frames: np.ndarray | None = None,
         order: tuple[int, ...] = DEFAULT_ORDER,
+        fixed: Mapping[int, int] | None = None,
     ) -> LazyStack:
         """The projections in a dataset, to be read later.
 
@@ -95,10 +114,11 @@ class Hdf5File:
             name: Path of the dataset.
             frames: (views,), ascending indices of the projections, or None for all frames.
             order: Axes of the views, rows and columns.
+            fixed: Index along each further axis, such as that of the channels.
         """
-        dataset = self.datasets[name]
+        dataset, fixed = self.datasets[name], dict(fixed or {})
         check_stored(self.path, dataset)
-        if dataset.ndim != 3:
+        if dataset.ndim != 3 + len(fixed):
             # RawScan refuses the shape before anything is read.
             return LazyStack(dataset.shape, dataset.dtype, lambda rows: np.empty(0))
         views, rows, columns = (dataset.shape[axis] for axis in order)
@@ -108,7 +128,15 @@ class Hdf5File:
             neighbours = frames[-1] - frames[0] == len(frames) - 1
             selection = slice(int(frames[0]), int(frames[-1]) + 1) if neighbours else frames
         rows_per_read = 1 if dataset.chunks is None else dataset.chunks[order[1]]
-        read = functools.partial(_read_rows, self.path, name, selection, order)
+        # The fixed axes are not in what is read.
+        kept = tuple(int(np.argsort(np.argsort(order))[k]) for k in range(3))
+        parts = {**fixed, order[0]: selection, order[2]: slice(None)}
+
+        def read(rows: slice) -> np.ndarray:
+            index = tuple((parts | {order[1]: rows})[axis] for axis in range(dataset_ndim))
+            return read_part(self.path, name, index).transpose(kept)
+
+        dataset_ndim = dataset.ndim
         return LazyStack((count, rows, columns), dataset.dtype, read, rows_per_read)
 
 
@@ -289,24 +317,28 @@ def _read(path: Path, dataset: h5py.Dataset, selection) -> np.ndarray:
 
 
 def _count_selected(dataset: h5py.Dataset, selection) -> int:
-    """Number of items in ``dataset[selection]`` for slices, indices and masks."""
+    """Number of items in ``dataset[selection]`` for slices, an index, indices and masks."""
     shape = list(dataset.shape)
     for axis, index in enumerate(selection if isinstance(selection, tuple) else (selection,)):
-        if isinstance(index, slice):
+        if isinstance(index, int):
+            shape[axis] = 1
+        elif isinstance(index, slice):
             shape[axis] = len(range(*index.indices(shape[axis])))
         else:
             shape[axis] = np.count_nonzero(index) if index.dtype == bool else len(index)
     return math.prod(shape)
 
 
-def _read_rows(path: Path, name: str, frames, order: tuple[int, ...], rows: slice) -> np.ndarray:
-    """Rows (views, n, columns) of a dataset that has been checked."""
+def read_part(path: Path, name: str, selection: tuple) -> np.ndarray:
+    """The selected values of a dataset that has been checked, of a file that is opened for it.
+
+    Raises:
+        ValueError: If the file is damaged, or the dataset is not in it any more.
+    """
     try:
         with h5py.File(path, "r") as file:
-            selection: list = [slice(None)] * 3
-            selection[order[0]], selection[order[1]] = frames, rows
-            return _read(path, file[name], tuple(selection)).transpose(order)
-    except (OSError, RuntimeError, TypeError) as error:
+            return _read(path, file[name], selection)
+    except (OSError, RuntimeError, TypeError, KeyError) as error:
         raise ValueError(_unreadable(path, error)) from error
 
 

@@ -14,6 +14,7 @@ from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.angle_units import RADIANS, Angles, choose_unit, convert_angles
 from pfitre_jax.data.readers.angles import check_numbers, read_angle_file
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory, format_names
+from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
 
@@ -29,20 +30,20 @@ class NpzReader(Reader):
     magic = (b"PK\x03\x04",)
     suffixes = (".npz",)
 
-    def read(self, file: ScanFile, angles: Path | None, unit: str | None, kind: str | None) -> RawScan:
+    def read(self, file: ScanFile, options: ReadOptions) -> RawScan:
         """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
 
         Raises:
             ValueError: If the file is not an archive, is damaged or pickled, lacks projections or angles, or
                 ``unit`` contradicts the name of the angles.
         """
-        path = file.path
+        path, unit = file.path, options.angle_unit
         arrays = load_arrays(path, {"projections", "flat", "dark", "center", *ANGLE_UNITS})
         names = format_names(sorted(arrays)) or "nothing"
         if "projections" not in arrays:
             raise ValueError(f"{path} holds {names}; expected 'projections' (views, rows, columns)")
-        if angles is not None:
-            read, origin = read_angle_file(angles, unit), str(angles)
+        if options.angles is not None:
+            read, origin = read_angle_file(options.angles, unit), str(options.angles)
         else:
             keys = [key for key in ANGLE_UNITS if key in arrays]
             if not keys:
@@ -63,7 +64,7 @@ class NpzReader(Reader):
         return RawScan.create(
             arrays["projections"],
             read.theta_rad,
-            kind=kind,
+            kind=options.kind,
             flat=arrays.get("flat"),
             dark=arrays.get("dark"),
             center=None if center is None else float(center.item()),

@@ -12,10 +12,11 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from pfitre_jax.data.readers.angles import check_numbers
+from pfitre_jax.data.readers.angles import StoredAngles, check_numbers
 from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER
 from pfitre_jax.data.readers.hdf5_file import Hdf5File, attribute_text
 from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
+from pfitre_jax.data.readers.read_options import ReadOptions
 
 #: Values of ``image_key``.
 PROJECTION, FLAT, DARK = 0, 1, 2
@@ -33,7 +34,7 @@ class NXtomoReader(Hdf5Reader):
         """Whether the file holds frames with an ``image_key``."""
         return bool(_frames_by_key(hdf5))
 
-    def contents(self, hdf5: Hdf5File) -> Hdf5Contents:
+    def contents(self, hdf5: Hdf5File, options: ReadOptions) -> Hdf5Contents:
         """Contents of the one tomography of the file.
 
         Raises:
@@ -80,9 +81,11 @@ class NXtomoReader(Hdf5Reader):
             warnings=(*notes, *more),
             flat=flat,
             dark=dark,
-            theta=theta,
-            unit=None if theta_name is None else hdf5.unit(theta_name),
-            theta_name="rotation_angle" if theta_name is None else "/" + theta_name,
+            angles=StoredAngles(
+                "rotation_angle" if theta_name is None else "/" + theta_name,
+                theta,
+                None if theta_name is None else hdf5.unit(theta_name),
+            ),
         )
 
 

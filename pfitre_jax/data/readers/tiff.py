@@ -14,6 +14,7 @@ import tifffile
 from pfitre_jax.data.raw import LazyStack, RawScan
 from pfitre_jax.data.readers.angles import read_angle_file
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory
+from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
 
@@ -26,22 +27,24 @@ class TiffReader(Reader):
     magic = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
     suffixes = (".tif", ".tiff")
 
-    def read(self, file: ScanFile, angles: Path | None, unit: str | None, kind: str | None) -> RawScan:
+    def read(self, file: ScanFile, options: ReadOptions) -> RawScan:
         """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
 
         Raises:
-            ValueError: If ``angles`` is None; or the file is not TIFF, is truncated, is in colour, is not a
-                stack, or is compressed and imagecodecs is not installed.
+            ValueError: If there is no CSV file of angles; or the file is not TIFF, is truncated, is in
+                colour, is not a stack, or is compressed and imagecodecs is not installed.
         """
-        if angles is None:
+        if options.angles is None:
             raise ValueError(
                 f"{file.path}: a TIFF stack holds no angles; give them as a CSV file with one angle for each "
                 "view (angles='angles.csv')"
             )
         stack = open_stack(file.path)
-        provenance = {"file": str(file.path), "format": self.name, "angles": str(angles)}
-        read = read_angle_file(angles, unit)
-        return RawScan.create(stack, read.theta_rad, kind=kind, provenance=provenance, warnings=read.warnings)
+        provenance = {"file": str(file.path), "format": self.name, "angles": str(options.angles)}
+        read = read_angle_file(options.angles, options.angle_unit)
+        return RawScan.create(
+            stack, read.theta_rad, kind=options.kind, provenance=provenance, warnings=read.warnings
+        )
 
 
 def open_stack(path: str | os.PathLike) -> LazyStack:

@@ -55,10 +55,11 @@ class CountsReader(Reader):
     magic = (b"COUNTS",)
     suffixes = (".counts",)
 
-    def read(self, file, angles, unit, kind):
+    def read(self, file, options):
         projections = np.loadtxt(file.path, skiprows=1)[:, None]
-        provenance = {"file": str(file.path), "format": self.name, "angles": str(angles)}
-        return RawScan.create(projections, read_angles(angles, unit), kind=kind, provenance=provenance)
+        theta = read_angles(options.angles, options.angle_unit)
+        provenance = {"file": str(file.path), "format": self.name, "angles": str(options.angles)}
+        return RawScan.create(projections, theta, kind=options.kind, provenance=provenance)
 
 
 def test_a_format_is_one_class_and_one_entry(tmp_path, monkeypatch, csv):
