@@ -6,3 +6,11 @@ from .domain import domain_score as domain_score
 from .image_statistics import domain_scores as domain_scores
 from .image_statistics import reference_statistics as reference_statistics
 from .image_statistics import statistics as statistics
+from .resolution import FourierCorrelation as FourierCorrelation
+from .resolution import Resolution as Resolution
+from .resolution import Sector as Sector
+from .resolution import estimate_resolution as estimate_resolution
+from .resolution import half_bit_threshold as half_bit_threshold
+from .resolution import half_sets as half_sets
+from .resolution import ring_correlation as ring_correlation
+from .resolution import shell_correlation as shell_correlation
