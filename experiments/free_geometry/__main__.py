@@ -13,6 +13,8 @@ from experiments.common.comparison import crop_center
 from experiments.common.record import command_line, run_experiment
 from experiments.common.simulated_volumes import motion_error, registered_psnr, simulate
 from experiments.free_geometry.config import PRESETS, Config
+from pfitre_jax.contrib import fit_view_prediction
+from pfitre_jax.estimation import calibrate
 from pfitre_jax.reconstruction import find_method
 
 NAME = "free_geometry"
@@ -39,7 +41,10 @@ def measure(config: Config, seed: str, state: str) -> tuple[dict, dict]:
         adapt_prior, adapt_views = ADAPTATIONS[state]
         rates = {"rate": config.rate * adapt_prior, "geometry_rate": config.geometry_rate * adapt_views}
         settings = dataclasses.replace(config.settings, **rates)
-        adapted = pf.adapt(scan, prior, rows=slice(0, scan.rows), settings=settings)
+        calibration = calibrate(scan, "scale")
+        masks = np.moveaxis(scan.mask, 1, 0).astype(np.float32)
+        sinograms = masks * np.moveaxis(scan.projections, 1, 0) / np.float32(calibration.scale)
+        adapted = fit_view_prediction(prior, calibration.problem, sinograms, masks, settings)
         prior, motion = adapted.prior, dataclasses.replace(motion, shifts=adapted.shifts)
         results |= {"step": adapted.step, "errors": adapted.errors, "steps": adapted.check_steps}
     if state != NO_MOTION:

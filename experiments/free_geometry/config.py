@@ -6,8 +6,8 @@ Expected: displaced views cost several dB. Adapting only the prior recovers almo
           by gradients through the loop recovers a part, with or without adapting the prior.
 
 Simulated circuits, 96 degrees missing, views displaced along the columns. The adaptation uses no ground
-truth: it predicts views that it leaves out (:func:`pfitre_jax.adapt`). With a ``geometry_rate`` the gradient
-of that error also moves the views.
+truth: it predicts views that it leaves out (:func:`pfitre_jax.contrib.fit_view_prediction`). With a
+``geometry_rate`` the gradient of that error also moves the views.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.common.simulated_volumes import VolumeScans
-from pfitre_jax.training import AdaptationSettings
+from pfitre_jax.contrib import ViewPredictionSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Config:
             rows=16, shift=1.0, slipped=0, row_shift=0.0, roll_deg=0.0, gain=0.0, center=0.0
         )
     )
-    settings: AdaptationSettings = dataclasses.field(
-        default_factory=lambda: AdaptationSettings(steps=120, patience=6)
+    settings: ViewPredictionSettings = dataclasses.field(
+        default_factory=lambda: ViewPredictionSettings(steps=120, patience=6)
     )
     geometry_rate: float = 0.05
     rate: float = 3e-5
@@ -53,7 +53,7 @@ PRESETS = {
             **dict(size=40, rows=6, views=24, shift=1.0, slipped=0),
             **dict(row_shift=0.0, roll_deg=0.0, gain=0.0, center=0.0),
         ),
-        settings=AdaptationSettings(
+        settings=ViewPredictionSettings(
             steps=4, check_every=2, splits=2, unrolled=1, validation_iterations=1, batch=2
         ),
         shown_row=3,

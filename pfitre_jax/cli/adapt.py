@@ -1,13 +1,15 @@
-"""``pfitre adapt``: self-supervised fine-tuning of a prior on one scan."""
+"""``pfitre adapt``: self-supervised adaptation of a prior to one scan."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pfitre_jax.cli import options
+from pfitre_jax.cli.adaptation_files import adaptation_writers
 from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import describe_scan, print_line, print_note, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation
@@ -28,7 +30,7 @@ def adapt(
     data: options.Data = None,
     rows: Annotated[
         str | None,
-        option("--rows", "A:B", "Detector rows to train on: A to B-1.", INPUT, "8 rows, evenly spaced"),
+        option("--rows", "A:B", "Detector rows to use: A to B-1.", INPUT, "8 rows, evenly spaced"),
     ] = None,
     views: options.Views = None,
     exclude_views: options.ExcludeViews = None,
@@ -43,16 +45,22 @@ def adapt(
             "--out", "NPZ", "File for the adapted prior; a picture of the same name (.png) is added.", OUTPUT
         ),
     ],
-    steps: Annotated[
-        int | None,
-        option("--steps", "N", "Maximum number of training steps.", EXECUTION, "120"),
+    minutes: Annotated[
+        float | None,
+        option(
+            "--minutes",
+            "M",
+            "Time limit in minutes. No round is started that would end later.",
+            EXECUTION,
+            "no limit; at most 6 rounds",
+        ),
     ] = None,
 ) -> None:
-    """Fine-tune a prior on one scan (self-supervised).
+    """Adapt a prior to one scan (self-supervised).
 
-    Leaves some views out and trains the prior to predict them. Further held-out
-    views decide when to stop. Writes the prior and a picture of the prediction
-    errors. Use the prior with 'pfitre recon SCAN --prior NPZ'.
+    Trains the prior to reconstruct images of the scan that are turned and
+    measured again. Held-out views decide when to stop. Writes the prior and a
+    picture. 'pfitre recon SCAN --adapt' does the same and reconstructs.
 
     Example: pfitre adapt scan.h5 --out adapted.npz
     """
@@ -60,23 +68,21 @@ def adapt(
 
     if out.suffix != ".npz":
         raise ValueError(f"--out is {out}; expected a file that ends in .npz")
-    if steps is not None and steps < 1:
-        raise ValueError(f"--steps is {steps}; expected a whole number of at least 1")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"--minutes is {minutes:g}; expected more than 0")
     picture = out.with_suffix(".png")
     check_output_folder(out.parent, [out.name, picture.name])
     check_replaceable(out.parent, [out.name, picture.name], inputs=[scan, angles, Path(prior)])
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
 
-    from pfitre_jax.plotting import draw_adaptation
-    from pfitre_jax.plotting.style import save_png
-    from pfitre_jax.priors import files
     from pfitre_jax.reconstruction import api
-    from pfitre_jax.reconstruction.adapt import adapt as adapt_prior
-    from pfitre_jax.reconstruction.adapt import load_prior
-    from pfitre_jax.training.adaptation import AdaptationSettings, make_splits
+    from pfitre_jax.reconstruction.adapt import adapt as adapt_to_scan
+    from pfitre_jax.reconstruction.adapted_prior import check_adaptable
+    from pfitre_jax.reconstruction.methods import Settings
+    from pfitre_jax.training.adaptation import AdaptationSettings, HeldOutViews
 
-    parent = load_prior(prior)
+    parent = check_adaptable(Settings.create("pfitre", prior=prior).prior)
     loaded = api.load_scan(
         scan,
         angles=angles,
@@ -95,29 +101,18 @@ def adapt(
     )
     if rows is not None:
         loaded.select_rows(rows)
-    settings = AdaptationSettings() if steps is None else AdaptationSettings(steps=steps)
-    make_splits(loaded.theta_rad, settings)
+    HeldOutViews.select(loaded.theta_rad)
     loaded = api.with_center(loaded)
     print_note(describe_scan(loaded))
     print_warnings(loaded.warnings)
+    settings = AdaptationSettings(minutes=minutes)
     with computation():
-        with progress_bar("adapting", "steps") as progress:
-            adapted = adapt_prior(loaded, parent, rows=rows, settings=settings, progress=progress)
-        card = dict(adapted.prior.info.card) | {"name": out.stem, "command": command_line(ctx)}
-        result = adapted.prior.with_card(card)
-        figure = draw_adaptation(adapted.losses, adapted.check_steps, adapted.errors, adapted.step)
-
-        def write_prior(path: Path) -> None:
-            files.save(path, result)
-
-        write_files(
-            out.parent,
-            {out.name: write_prior, picture.name: lambda path: save_png(figure, path)},
-        )
-    print_note(
-        f"relative residual of {len(adapted.validation_views)} held-out views: {adapted.errors[0]:.4f} "
-        f"before and {adapted.error:.4f} after {adapted.step} steps"
-    )
-    if adapted.step == 0:
-        print_warnings(["no step predicted the held-out views better; the prior is written unchanged"])
+        with progress_bar("adapting", "batches") as progress:
+            adapted = adapt_to_scan(loaded, parent, rows=rows, settings=settings, progress=progress)
+        card = dict(adapted.prior.card) | {"name": out.stem, "command": command_line(ctx)}
+        adapted = dataclasses.replace(adapted, prior=adapted.prior.with_card(card))
+        write_files(out.parent, adaptation_writers(adapted, (out.name, picture.name)))
+    print_note(adapted.record["reason"])
+    if not adapted.changed:
+        print_warnings(["the prior is written unchanged"])
     print_line(out)

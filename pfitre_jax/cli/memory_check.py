@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ def print_memory_check(
 
     count = rows.stop - rows.start
     with computation():
+        # An adapted prior needs as much memory as the one before.
+        settings = dataclasses.replace(settings, adaptation=None)
         plan = make_plan(scan, settings, count, limit=limit)
         disk, free_disk = checkpoint.check_disk(out, plan, rows)
     free_memory, needed = available(limit), plan.program.needed

@@ -287,6 +287,25 @@ Joint = Annotated[
         METHOD,
     ),
 ]
+Adapt = Annotated[
+    bool,
+    flag(
+        "--adapt",
+        "Adapt the learned prior to this scan first (self-supervised), which takes minutes. Held-out views "
+        "decide whether the adapted prior is used. Writes it as prior.npz, with adaptation.png.",
+        METHOD,
+    ),
+]
+AdaptMinutes = Annotated[
+    float | None,
+    option(
+        "--adapt-minutes",
+        "M",
+        "With --adapt: time limit of the adaptation, in minutes. No round is started that would end later.",
+        METHOD,
+        "no limit; at most 6 rounds",
+    ),
+]
 
 # Data model
 

@@ -50,6 +50,8 @@ def recon(
     rho: options.Rho = None,
     tv_weight: options.TVWeight = None,
     joint: options.Joint = False,
+    adapt: options.Adapt = False,
+    adapt_minutes: options.AdaptMinutes = None,
     air: options.Air = "auto",
     robust: options.Robust = None,
     photons: options.Photons = None,
@@ -72,8 +74,9 @@ def recon(
     """Reconstruct a scan.
 
     Reads SCAN and writes to DIR: recon.h5 and recon.tif (slices),
-    preview.png, summary.json, and alignment.csv and .png if views were
-    aligned. An interrupted run resumes when the command is repeated.
+    preview.png, summary.json; alignment.csv and .png if views were
+    aligned; prior.npz and adaptation.png with --adapt. An interrupted run
+    resumes when the command is repeated.
 
     Examples:
     pfitre recon --sample chip --out out
@@ -81,14 +84,17 @@ def recon(
     """
     from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
     from pfitre_jax.data.folder_lock import lock_folder
-    from pfitre_jax.reconstruction.file_names import RESULT_FILES
+    from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, RESULT_FILES
 
     source = _source(scan, sample)
     if memory is not None and not 0 < memory < 1e6:
         raise ValueError(f"--memory is {memory:g}; expected GiB, more than 0")
+    if adapt_minutes is not None and not adapt:
+        raise ValueError("--adapt-minutes without --adapt; expected both, or neither")
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"--out is {out}, the folder of the scan; expected another folder for the results")
     names = [*RESULT_FILES, "preview.png", *(alignment_step.NAMES if align or alignment else ())]
+    names += ADAPTATION_FILES if adapt else ()
     check_output_folder(out, names)
     inputs = [source, angles, alignment, *(Path(word) for word in (prior, support) if word is not None)]
     check_replaceable(out, names, inputs=inputs, overwrite=overwrite)
@@ -105,6 +111,7 @@ def recon(
     from pfitre_jax.data.selection import resolve_rows
     from pfitre_jax.reconstruction import api, checkpoint, methods
     from pfitre_jax.runtime.processes import join
+    from pfitre_jax.training.adaptation import AdaptationSettings
 
     # Processes are joined before anything, such as a prior's weights, is put on a device.
     team = join(coordinator, num_processes, process_id)
@@ -120,6 +127,7 @@ def recon(
         stripes=stripes,
         gains=gains,
         support=support,
+        adaptation=AdaptationSettings(minutes=adapt_minutes) if adapt else None,
     )
     read_options = {
         "angle_unit": angle_unit,
@@ -182,15 +190,16 @@ def recon(
     )
     alignment_result = run.align(loaded, motion, align, drift, roll_value) if aligned else None
     loaded = loaded if alignment_result is None else alignment_result.scan
-    result = run.reconstruct(loaded, alignment_result)
-    if result is None:
+    reconstructed = run.reconstruct(loaded, alignment_result)
+    if reconstructed is None:
         return
+    result, adapted = reconstructed
     # Preparation is all time that is not counted otherwise. Timings of a resumed run include the earlier one.
     uncounted = time.perf_counter() - start - sum(result.timings.values())
     result.timings["seconds_prepare"] += max(uncounted, 0.0)
     truth = read_truth(source, int(result.rows[result.middle])) if sample else None
     comparison = None if truth is None else run.compare(loaded, result)
-    run.save(result, alignment_result, truth, comparison)
+    run.save(result, alignment_result, adapted, truth, comparison)
     if result.all_diverged:
         raise ComputationError from FloatingPointError(
             "every row diverged; the slices are the last finite iterates"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pfitre_jax.cli.alignment import AlignedScan
     from pfitre_jax.data.motion import Motion
     from pfitre_jax.data.scan import Scan
+    from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
     from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.reconstruction.result import Result
     from pfitre_jax.runtime.processes import Team
@@ -74,8 +75,12 @@ class ReconRun:
             aligned = align() if self.team.first else None
         return aligned or align()
 
-    def reconstruct(self, scan: Scan, aligned: AlignedScan | None) -> Result | None:
-        """Reconstructs the rows; returns None in all processes but the first.
+    def reconstruct(
+        self, scan: Scan, aligned: AlignedScan | None
+    ) -> tuple[Result, AdaptedPrior | None] | None:
+        """Reconstructs the rows; returns the result and, with --adapt, the prior adapted to the scan.
+
+        It returns None in all processes but the first.
 
         After an interruption the finished rows are saved, and the exception is raised again.
         """
@@ -97,11 +102,12 @@ class ReconRun:
                     self.rows,
                     limit=self.limit,
                     team=self.team,
-                    events=checkpoint.Events(progress.planned, progress.solved),
+                    events=checkpoint.Events(progress.planned, progress.solved, progress.adapting),
                 )
         except checkpoint.Interrupted as interruption:
             if interruption.result is not None:
-                self._write(interruption.result, aligned, f"{self.scan_name}, interrupted", complete=False)
+                title = f"{self.scan_name}, interrupted"
+                self._write(interruption.result, aligned, progress.adapted, title, complete=False)
             without = " without --overwrite" if self.overwrite else ""
             self.reporter.warn(
                 [
@@ -110,8 +116,8 @@ class ReconRun:
                 ]
             )
             raise
-        if self.team.first:
-            return result
+        if result is not None:
+            return result, progress.adapted
         # The first process assembles the result; wait for it.
         with computation(), self.team.step():
             return None
@@ -134,14 +140,19 @@ class ReconRun:
             )
 
     def save(
-        self, result: Result, aligned: AlignedScan | None, truth: np.ndarray | None, comparison: Result | None
+        self,
+        result: Result,
+        aligned: AlignedScan | None,
+        adapted: AdaptedPrior | None,
+        truth: np.ndarray | None,
+        comparison: Result | None,
     ) -> None:
         """Writes the complete result, removes intermediate files, and prints a summary."""
         from pfitre_jax.cli.result_display import print_result
         from pfitre_jax.reconstruction import checkpoint
 
         with computation(), self.team.step():
-            paths = self._write(result, aligned, self.scan_name, truth, comparison, complete=True)
+            paths = self._write(result, aligned, adapted, self.scan_name, truth, comparison, complete=True)
             checkpoint.remove_partial(self.out)
         self.reporter.warn(map(in_options, result.warnings))
         self.reporter.event("done", files=[str(path) for path in paths], **result.timings)
@@ -152,12 +163,14 @@ class ReconRun:
         self,
         result: Result,
         aligned: AlignedScan | None,
+        adapted: AdaptedPrior | None,
         title: str,
         truth: np.ndarray | None = None,
         comparison: Result | None = None,
         *,
         complete: bool,
     ) -> list[Path]:
+        from pfitre_jax.cli.adaptation_files import adaptation_writers
         from pfitre_jax.cli.result_display import draw_result
         from pfitre_jax.plotting.style import save_png
         from pfitre_jax.reconstruction import checkpoint
@@ -165,6 +178,7 @@ class ReconRun:
         figure = draw_result(result, title, truth, comparison)
         writers = {} if aligned is None else dict(aligned.writers)
         summary = {} if aligned is None else dict(aligned.summary)
+        writers |= {} if adapted is None else adaptation_writers(adapted)
         return result.save(
             self.out,
             command=self.command,

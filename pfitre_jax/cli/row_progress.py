@@ -10,6 +10,7 @@ from pfitre_jax.cli.console import MoveBar
 from pfitre_jax.cli.progress import ProgressReporter
 
 if TYPE_CHECKING:
+    from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
     from pfitre_jax.reconstruction.plan import Plan
     from pfitre_jax.reconstruction.row_block import RowBlock
 
@@ -38,6 +39,19 @@ class RowProgress:
         self.reporter, self.move_bar, self.method = reporter, move_bar, method
         self.preview, self.rows, self.scan_name = preview, rows, scan_name
         self._start, self._done_before = time.perf_counter(), 0
+        #: The prior that was adapted to the scan, once it is planned.
+        self.adapted: AdaptedPrior | None = None
+
+    def adapting(self, done: int, total: int) -> None:
+        """Reports the progress of the adaptation of the prior.
+
+        Args:
+            done: Batches of turned images that were trained on.
+            total: Batches in all.
+        """
+        self.reporter.rename_bar("adapting the prior")
+        self.move_bar(done, total)
+        self.reporter.event("adapting", done=done, total=total)
 
     def planned(self, plan: Plan, done: int) -> None:
         """Reports the plan, once all programs are compiled.
@@ -46,6 +60,9 @@ class RowProgress:
             plan: The plan of the reconstruction.
             done: Rows that a previous run has finished.
         """
+        self.adapted = plan.adapted
+        if plan.adapted is not None:
+            self.reporter.note(f"adaptation: {plan.adapted.record['reason']}")
         memory = plan.program.needed.largest / 2**30
         devices = 1 if plan.program.mesh is None else plan.program.mesh.size
         self.reporter.note(f"batches of {plan.chunk} rows on {devices} device(s), {memory:.2f} GiB of memory")

@@ -15,4 +15,7 @@ from .red import RED as RED
 from .red import REDPRO as REDPRO
 from .red import red as red
 from .red import red_pro as red_pro
+from .view_prediction import ViewPrediction as ViewPrediction
+from .view_prediction import ViewPredictionSettings as ViewPredictionSettings
+from .view_prediction import fit_view_prediction as fit_view_prediction
 from .wavelet import Wavelet as Wavelet

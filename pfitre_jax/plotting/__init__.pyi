@@ -1,3 +1,4 @@
+from .adaptation import draw_adaptation as draw_adaptation
 from .alignment import draw_alignment as draw_alignment
 from .gallery import draw_comparisons as draw_comparisons
 from .gallery import draw_gallery as draw_gallery
@@ -6,7 +7,6 @@ from .panels import Panel as Panel
 from .panels import draw_slices as draw_slices
 from .preview import draw_live as draw_live
 from .preview import draw_preview as draw_preview
-from .training import draw_adaptation as draw_adaptation
 from .training import draw_samples as draw_samples
 from .training import draw_training_curves as draw_training_curves
 from .trials import Trial as Trial

@@ -1,4 +1,4 @@
-"""Figures of a training run and of the adaptation of a prior to one scan."""
+"""Figures of a training run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfitre_jax.plotting.style import FRAME, MEASURED, TEXT, add_grid, new_figure, remove_ticks
+from pfitre_jax.plotting.style import MEASURED, add_grid, new_figure, remove_ticks
 
 #: Validation scores of a training log and their labels.
 SCORES = {
@@ -63,27 +63,4 @@ def draw_samples(images: Mapping[str, np.ndarray], columns: int = 8) -> Figure:
                 axis.imshow(image, cmap="gray", vmin=0, vmax=1.1, interpolation="nearest")
                 remove_ticks(axis)
             row[0].set_ylabel(name)
-    return figure
-
-
-def draw_adaptation(
-    losses: Sequence[float], validated_steps: Sequence[int], errors: Sequence[float], kept_step: int
-) -> Figure:
-    """Figure of the prediction error on left-out views while a prior is adapted to a scan.
-
-    Args:
-        losses: (steps,), relative residual of the held-out views of each step.
-        validated_steps: Steps after which the held-out views were predicted.
-        errors: Relative residual of the held-out views after these steps.
-        kept_step: Step whose prior was kept.
-    """
-    with new_figure(6, 3.6, dpi=110) as figure:
-        axis = figure.subplots()
-        steps = np.arange(1, len(losses) + 1)
-        axis.plot(steps, losses, ".", ms=4, color=FRAME, label="held-out views of this step")
-        axis.plot(validated_steps, errors, "o-", color=MEASURED, label="held-out views")
-        axis.axvline(kept_step, color=TEXT, lw=0.8, ls=":", label=f"prior kept: step {kept_step}")
-        axis.set(xlabel="step", ylabel="relative residual  ||A x - y|| / ||y||", ylim=(0, None))
-        add_grid(axis)
-        axis.legend(frameon=False, fontsize=8)
     return figure

@@ -1,4 +1,5 @@
 from .adapt import adapt as adapt
+from .adapted_prior import AdaptedPrior as AdaptedPrior
 from .api import load_scan as load_scan
 from .api import open_scan as open_scan
 from .api import reconstruct as reconstruct

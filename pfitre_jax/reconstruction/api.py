@@ -33,6 +33,7 @@ from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.solvers.solve import check_number
+from pfitre_jax.training.adaptation import AdaptationSettings
 
 
 def load_scan(
@@ -201,6 +202,7 @@ def reconstruct(
     stripes: bool = False,
     gains: bool = False,
     support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
+    adapt: bool | AdaptationSettings = False,
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
@@ -231,6 +233,9 @@ def reconstruct(
             :func:`pfitre_jax.estimation.select_support`; "disc", which every view sees; "extended", beyond
             the field of view; a :class:`pfitre_jax.estimation.SupportShape`; or an image (n, n), or the path
             of one, that is not 0 there.
+        adapt: Whether the prior is adapted to the scan first, without ground truth, see
+            :func:`pfitre_jax.adapt`; or the settings of the adaptation. It takes minutes.
+            ``selection["adaptation"]`` of the result tells what was decided and why.
         chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,
             else 32 on each device, and in both cases at most as many as fit into memory.
         progress: Called with the number of rows done and the number of rows.
@@ -252,6 +257,7 @@ def reconstruct(
         stripes=stripes,
         gains=gains,
         support=support,
+        adaptation=AdaptationSettings() if adapt is True else adapt or None,
     )
     if scale is not None:
         check_number("scale", scale)

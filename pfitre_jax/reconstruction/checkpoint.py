@@ -31,8 +31,9 @@ from pfitre_jax.data.readers.file_checks import check_file, format_names
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import SupportShape
+from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
 from pfitre_jax.reconstruction.executor import split_rows
-from pfitre_jax.reconstruction.file_names import PARTIAL, PLAN
+from pfitre_jax.reconstruction.file_names import ADAPTATION, ADAPTED_PRIOR, PARTIAL, PLAN
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import Plan, make_plan
 from pfitre_jax.reconstruction.result import Result
@@ -48,7 +49,8 @@ IDENTITY = "identity"
 _PLAN_DIGEST = "plan"
 #: Names of everything that a run writes into ``partial/``.
 _NAMES = re.compile(
-    rf"{re.escape(PLAN)}|rows-\d+-\d+\.npz|alignment-[0-9a-f]+\.csv|{re.escape(TEMPORARY)}.*", re.DOTALL
+    rf"{re.escape(PLAN)}|{re.escape(ADAPTED_PRIOR)}|{re.escape(ADAPTATION)}|rows-\d+-\d+\.npz|alignment-[0-9a-f]+\.csv|{re.escape(TEMPORARY)}.*",
+    re.DOTALL,
 )
 _CALIBRATION = ("center", "scale", "noise", "tv_weight", "tv_weight_source")
 _IMAGES = ("volume", "measured")
@@ -77,10 +79,13 @@ class Events:
             that a previous run has finished.
         solved: ``solved(done, rows, plan, block)``, called after each chunk; ``done`` of ``rows`` rows are
             finished.
+        adapting: ``adapting(done, total)``, called while the prior is adapted to the scan, with the number of
+            batches done and of all batches.
     """
 
     planned: Callable[[Plan, int], None] = lambda plan, done: None
     solved: Callable[[int, int, Plan, RowBlock], None] = lambda done, rows, plan, block: None
+    adapting: Callable[[int, int], None] = lambda done, total: None
 
 
 def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -183,7 +188,9 @@ def reconstruct_to(
     """
     start = time.perf_counter()
     partial = Path(folder) / PARTIAL
-    plan_rows = functools.partial(_load_or_make_plan, folder, identity, scan, settings, rows, team, limit)
+    plan_rows = functools.partial(
+        _load_or_make_plan, folder, identity, scan, settings, rows, team, limit, events.adapting
+    )
     with team.step():
         planned = plan_rows() if team.first else None
     with team.step():
@@ -277,8 +284,12 @@ def _load_or_make_plan(
     rows: slice,
     team: Team,
     limit: int | None,
+    adapting: Callable[[int, int], None],
 ) -> tuple[Plan, str]:
-    """The plan with calibration and chunk from ``plan.json``, and its digest; else a new, saved plan."""
+    """The plan with calibration and chunk from ``plan.json``, and its digest; else a new, saved plan.
+
+    A run that is interrupted while its prior is adapted starts the adaptation again.
+    """
     partial = Path(folder) / PARTIAL
     saved = _read_json(partial / PLAN)
     if saved is not None and saved.get(IDENTITY) != identity:
@@ -296,7 +307,16 @@ def _load_or_make_plan(
         calibration["support"] = None if shape is None else SupportShape(**shape)
         calibration["iterations"] = saved["iterations"]
         calibration["selection"] = saved["selection"]
-    plan = make_plan(scan, settings, rows.stop - rows.start, chunk=chunk, limit=limit, **calibration)
+        calibration["adapted"] = _load_adapted(partial, saved) if settings.adaptation else None
+    plan = make_plan(
+        scan,
+        settings,
+        rows.stop - rows.start,
+        chunk=chunk,
+        limit=limit,
+        adapting=adapting,
+        **calibration,
+    )
     if saved is not None and chunk != plan.chunk:
         raise DoesNotFit(
             f"the run was started with {chunk} rows per batch, and {plan.chunk} fit now; expected as much "
@@ -316,9 +336,36 @@ def _load_or_make_plan(
                 "chunk": plan.chunk,
             }
         )
+        if plan.adapted is not None:
+            adapted = plan.adapted.save(partial)
+            # The card now has the hash of the weights, as in a run that is resumed.
+            settings = dataclasses.replace(plan.settings, prior=adapted.prior)
+            plan = dataclasses.replace(plan, adapted=adapted, settings=settings)
+            saved["prior"] = adapted.prior.card["sha256"]
         text = json.dumps(saved, indent=2) + "\n"
         write_files(partial, {PLAN: functools.partial(_write_text, text)})
     return plan, digest(saved)
+
+
+def _load_adapted(partial: Path, saved: Mapping[str, Any]) -> AdaptedPrior:
+    """The adapted prior of a run that is resumed.
+
+    Raises:
+        ValueError: It is missing, damaged or of another run.
+    """
+    try:
+        adapted = AdaptedPrior.load(partial)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"the adapted prior in {partial} cannot be read ({error}); expected that of the interrupted run: "
+            "start over with overwrite=True"
+        ) from error
+    if adapted.prior.card.get("sha256") != saved.get("prior"):
+        raise ValueError(
+            f"the adapted prior in {partial} is of another run; expected that of the interrupted run: start "
+            "over with overwrite=True"
+        )
+    return adapted
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -4,3 +4,7 @@
 RESULT_FILES = ("recon.h5", "recon.tif", "summary.json")
 #: Folder of the checkpoints of a run, and the file in it that identifies the run.
 PARTIAL, PLAN = "partial", "plan.json"
+#: Weights file of a prior that was adapted to the scan; errors and images of the adaptation.
+ADAPTED_PRIOR, ADAPTATION = "prior.npz", "adaptation.npz"
+#: Files that a reconstruction with an adapted prior adds to its result.
+ADAPTATION_FILES = (ADAPTED_PRIOR, "adaptation.png")

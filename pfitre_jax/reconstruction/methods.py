@@ -19,6 +19,7 @@ from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.network import network_engine
 from pfitre_jax.priors.tv import TV
+from pfitre_jax.reconstruction.adapted_prior import check_adaptable
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.admm import ADMM, tv_rho
@@ -28,6 +29,7 @@ from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import learned_loop
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
+from pfitre_jax.training.adaptation import AdaptationSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +136,7 @@ class Settings:
         support: Sample support, see :func:`pfitre_jax.estimation.select_support`.
         automatic_iterations: Whether held-out views choose the number of iterations.
         iterations_by_default: Whether the number of iterations is that of the method or of the prior.
+        adaptation: Settings with which the prior is adapted to the scan first; None to use it as it is.
     """
 
     method: str
@@ -146,6 +149,7 @@ class Settings:
     support: SupportKind | SupportShape | Support = "auto"
     automatic_iterations: bool = False
     iterations_by_default: bool = False
+    adaptation: AdaptationSettings | None = None
 
     @classmethod
     def create(
@@ -162,6 +166,7 @@ class Settings:
         stripes: bool = False,
         gains: bool = False,
         support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
+        adaptation: AdaptationSettings | None = None,
     ) -> Settings:
         """Settings of ``method``: its defaults, replaced by the arguments that are not None.
 
@@ -180,6 +185,7 @@ class Settings:
             gains: See :class:`DataModel`.
             support: "auto", "disc", "extended"; a shape; or an image (n, n), or the path of one, that is not
                 0 where the sample may be.
+            adaptation: See :class:`Settings`; only for "pfitre" and a prior of single rows.
 
         Raises:
             ValueError: The method is unknown, does not take a setting, cannot be joint or cannot use the
@@ -208,6 +214,8 @@ class Settings:
                     "the prior uses the neighbouring rows of every row; expected another prior, or a joint "
                     "reconstruction (joint=True)"
                 )
+        if adaptation is not None:
+            _check_adaptation(method, joint, values["prior"] if "prior" in values else None)
         automatic = entry.automatic_iterations and not joint and "iterations" not in overrides
         if "prior" in values:
             automatic &= values["prior"].info.iterations is None
@@ -218,6 +226,7 @@ class Settings:
             support=_support(support),
             automatic_iterations=automatic,
             iterations_by_default="iterations" not in overrides,
+            adaptation=adaptation,
             **values,
         )
 
@@ -275,6 +284,8 @@ class Settings:
             values["support"] = self.support.text
         elif self.support != "auto":
             values["support"] = self.support
+        if self.adaptation is not None:
+            values["adapt"] = dataclasses.asdict(self.adaptation)
         return values | self.data_model.record()
 
 
@@ -317,6 +328,16 @@ def _check_data_model(method: str, entry: Method, data_model: DataModel) -> None
         supported = ", ".join(name for name, other in METHODS.items() if other.data_model)
         first = next(iter(data_model.record()))
         raise ValueError(f"{method} has no data model; expected one of {supported} with {first}")
+
+
+def _check_adaptation(method: str, joint: bool, prior: Prior | None) -> None:
+    if method != "pfitre" or joint:
+        of = "a joint reconstruction" if joint else f"method {method!r}"
+        raise ValueError(
+            f"an adaptation of the prior for {of}; expected method 'pfitre' and separate rows: leave the "
+            "adaptation or the other setting out"
+        )
+    check_adaptable(prior)
 
 
 def _check_values(method: str, entry: Method, overrides: dict[str, Any]) -> None:

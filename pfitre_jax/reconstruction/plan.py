@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -16,11 +16,13 @@ from pfitre_jax.estimation.iteration_selection import select_iterations
 from pfitre_jax.estimation.support import SupportShape, field_of_view
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
+from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.prior_check import check_prior
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.solvers.loop import SETTLED, Status
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Missing degrees from which filtered backprojection lowers the level of a sample noticeably.
 LEVEL_WEDGE_DEG = 5.0
@@ -38,8 +40,10 @@ class Plan:
         prior: The learned prior, restricted to the field of view; None for a method without one.
         calibration: Calibration of the scan.
         selection: What was chosen, by whom ("auto", "stated" or "default"), and the errors of the
-            candidates, as JSON values: ``support``; ``iterations``, if the method has any.
+            candidates, as JSON values: ``support``; ``iterations``, if the method has any; ``adaptation``, if
+            the prior was adapted to the scan.
         program: Compiled program that solves its rows.
+        adapted: The prior after its adaptation to the scan; None where it was not to be adapted.
     """
 
     scan: Scan
@@ -48,6 +52,7 @@ class Plan:
     calibration: Calibration
     selection: dict[str, Any]
     program: executor.Program
+    adapted: AdaptedPrior | None = None
 
     @property
     def seconds_compile(self) -> float:
@@ -234,8 +239,10 @@ def make_plan(
     support: SupportShape | None = None,
     iterations: int | None = None,
     selection: dict[str, Any] | None = None,
+    adapted: AdaptedPrior | None = None,
     chunk: int | None = None,
     limit: int | None = None,
+    adapting: Callable[[int, int], None] = lambda done, total: None,
 ) -> Plan:
     """Calibrates a scan whose centre is known, and compiles the programs that solve ``rows`` of it.
 
@@ -249,13 +256,16 @@ def make_plan(
         tv_weight_source: How it was estimated.
         support: A known shape of the support, in place of the selection for ``settings.support``.
         iterations: A known number of iterations, in place of an automatic one.
-        selection: How the known support and iterations were chosen, see :class:`Plan`.
+        selection: How the known support, iterations and prior were chosen, see :class:`Plan`.
+        adapted: The prior that was adapted to the scan before, if ``settings`` ask for an adaptation.
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
+        adapting: Called while the prior is adapted, with the number of batches done and of all batches.
 
     Raises:
         DoesNotFit: One row on each device needs more memory than is available.
+        ValueError: The scan has too few views for the adaptation of a prior.
     """
     calibration = calibrate(
         scan,
@@ -268,12 +278,16 @@ def make_plan(
     )
     record = {"support": calibration.selected_support.record()}
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
-    # Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
-    prior, field = settings.prior, field_of_view(scan.geometry())
-    side = max(calibration.problem.support.shape)
-    if prior is not None and side > field:
-        prior = Windowed(prior, field, side)
-    solver = build(dataclasses.replace(settings, prior=prior), calibration.scale)
+    windowed = restrict_to_field(settings, scan, calibration.problem)
+    solver = build(windowed, calibration.scale)
+    if settings.adaptation is not None:
+        if adapted is None:
+            parent = check_adaptable(settings.prior)
+            adapted = adapt_to_scan(scan, solver, parent, calibration, settings.adaptation, progress=adapting)
+            record["adaptation"] = adapted.record
+        settings = dataclasses.replace(settings, prior=adapted.prior)
+        windowed = restrict_to_field(settings, scan, calibration.problem)
+        solver = build(windowed, calibration.scale)
     if "iterations" in METHODS[settings.method].defaults:
         by = "default" if settings.iterations_by_default else "stated"
         record["iterations"] = {"by": by, "chosen": settings.iterations}
@@ -302,7 +316,18 @@ def make_plan(
         chunk=chunk,
         limit=limit,
     )
-    return Plan(scan, settings, prior, calibration, selection or record, program)
+    return Plan(scan, settings, windowed.prior, calibration, selection or record, program, adapted)
+
+
+def restrict_to_field(settings: Settings, scan: Scan, problem: SliceProblem) -> Settings:
+    """The settings with a learned prior that is restricted to the field of view, where the image is larger.
+
+    Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
+    """
+    field, side = field_of_view(scan.geometry()), max(problem.support.shape)
+    if settings.prior is None or side <= field:
+        return settings
+    return dataclasses.replace(settings, prior=Windowed(settings.prior, field, side))
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 from .adaptation import Adaptation as Adaptation
 from .adaptation import AdaptationSettings as AdaptationSettings
+from .adaptation import adapt_prior as adapt_prior
 from .config import Banks as Banks
 from .config import Optimisation as Optimisation
 from .config import Pool as Pool
@@ -7,6 +8,10 @@ from .config import Report as Report
 from .config import Stage as Stage
 from .config import TrainingConfig as TrainingConfig
 from .config_file import load_config as load_config
+from .equivariance import Turn as Turn
+from .equivariance import TurnedRows as TurnedRows
+from .equivariance import equivariance_loss as equivariance_loss
+from .equivariance import start_turned_rows as start_turned_rows
 from .losses import LOSSES as LOSSES
 from .losses import Loss as Loss
 from .losses import LossWeights as LossWeights
@@ -14,4 +19,6 @@ from .losses import compare as compare
 from .optimiser import make_optimiser as make_optimiser
 from .parameters import trainable_parameters as trainable_parameters
 from .programs import Programs as Programs
+from .round_selection import RoundErrors as RoundErrors
+from .round_selection import select_round as select_round
 from .training_run import train as train

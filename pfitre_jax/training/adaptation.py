@@ -1,13 +1,17 @@
-"""Self-supervised fine-tuning of a prior on one scan: it is trained to predict held-out views.
+"""Self-supervised adaptation of a prior to one scan: rounds of training on turned reconstructions.
 
-The shifts of the views can be estimated at the same time, through the same loop: those of the used views
-improve the prediction of the held-out views, and those of a held-out view align it with its prediction.
+In each round the rows of the scan are reconstructed with the present prior, and the prior is trained to
+reconstruct these images when they are turned and measured again
+(:mod:`pfitre_jax.training.equivariance`). Views that no image is computed from decide which round is kept
+(:mod:`pfitre_jax.training.round_selection`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,325 +22,361 @@ import optax
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from pfitre_jax.geometry import Wedge, remove_object_shift
-from pfitre_jax.interfaces import Iterate
+from pfitre_jax.estimation.held_out_views import end_folds, interleaved_folds
+from pfitre_jax.geometry import Wedge
+from pfitre_jax.interfaces import Solver
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.hqs import HQS, HQSState
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.training.equivariance import TurnedRows, equivariance_loss, start_turned_rows
+from pfitre_jax.training.round_selection import RoundChoice, RoundErrors, select_round
 
 #: Smallest number of views of a scan.
 MIN_VIEWS = 12
+#: Every such view between the ends is held out, and this share of the views at each end.
+HELD_OUT_EVERY, HELD_OUT_END_SHARE = 12, 0.04
+#: Every such row is not trained on, if there are enough rows.
+TEST_ROW_EVERY = 4
+#: Rows that are reconstructed together.
+BATCH_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class AdaptationSettings:
-    """Settings of the fine-tuning.
+    """Settings of the adaptation.
 
     Attributes:
-        steps: Largest number of steps.
+        rounds: Largest number of rounds.
+        batches: Batches of turned images in each round.
+        batch: Number of images in a batch.
+        iterations: Iterations of the loop on a batch; each is a step of the optimiser.
         rate: Learning rate of Adam.
         clip: Global norm that gradients are clipped to.
-        geometry_rate: Learning rate of the shifts of the views, bins; 0 keeps the shifts fixed.
-        unrolled: Iterations of the loop that a step differentiates through.
-        validation_iterations: Iterations of the loop that predicts the validation views.
-        rho: Prior strength of the loop, relative to ``||A||^2 = 1``; the default suits noise of 1% or less.
-        splits: Number of training splits, which the steps use in turn.
-        share: Share of the other views that a training split holds out.
-        validation_share: Share of the views that no step trains the network on; they decide when to stop.
-        check_every: Steps between two checks of the validation views.
-        patience: Checks without an improvement after which the fine-tuning stops.
-        margin: Relative decrease of the error that counts as an improvement.
-        batch: Number of rows in a step.
-        seed: Seed of splits and rows.
+        predicted_iterations: Iterations of the loop that reconstructs the rows in each round.
+        margin: Relative decrease of the prediction error of held-out views that counts as better.
+        patience: Rounds without a better one after which the adaptation stops.
+        minutes: Time after which no round is started; None for no limit.
+        seed: Seed of rows, turns and noise.
     """
 
-    steps: int = 120
-    rate: float = 3e-5
-    clip: float = 1.0
-    geometry_rate: float = 0.0
-    unrolled: int = 3
-    validation_iterations: int = 6
-    rho: float = 0.005
-    splits: int = 6
-    share: float = 0.2
-    validation_share: float = 0.15
-    check_every: int = 10
-    patience: int = 3
-    margin: float = 0.005
+    rounds: int = 6
+    batches: int = 16
     batch: int = 4
+    iterations: int = 3
+    rate: float = 3e-4
+    clip: float = 1.0
+    predicted_iterations: int = 8
+    margin: float = 0.01
+    patience: int = 2
+    minutes: float | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("rounds", "batches", "batch", "iterations", "predicted_iterations", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a whole number of at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes is {self.minutes:g}; expected more than 0")
+
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Views to reconstruct from, and views to predict.
+class HeldOutViews:
+    """Views that the adaptation does not use.
 
     Attributes:
-        used: (views,), 1 for views to reconstruct from, else 0.
-        target: (views,), 1 for held-out views to predict, else 0.
-        wedge: Missing wedge of the used views.
+        interpolated: (views,), whether a view is held out between others.
+        extrapolated: (views,), whether it is held out at an end of the angular range.
     """
 
-    used: np.ndarray
-    target: np.ndarray
-    wedge: Wedge
+    interpolated: np.ndarray
+    extrapolated: np.ndarray
+
+    @classmethod
+    def select(cls, theta_rad: ArrayLike) -> HeldOutViews:
+        """Selects the views of a scan.
+
+        Raises:
+            ValueError: If there are fewer than :data:`MIN_VIEWS` views.
+        """
+        views = np.size(theta_rad)
+        if views < MIN_VIEWS:
+            raise ValueError(f"the scan has {views} views; expected at least {MIN_VIEWS}, to hold some out")
+        ends = end_folds(theta_rad, max(round(HELD_OUT_END_SHARE * views), 1)).max(axis=0) > 0
+        between = interleaved_folds(theta_rad, HELD_OUT_EVERY, 1)[0] > 0
+        return cls(between & ~ends, ends)
+
+    @property
+    def used(self) -> np.ndarray:
+        """(views,), whether a view is not held out."""
+        return ~(self.interpolated | self.extrapolated)
 
 
 @dataclasses.dataclass(frozen=True)
-class Adaptation:
-    """Result of the fine-tuning.
+class Round:
+    """A round of the adaptation.
 
     Attributes:
-        prior: The best prior, or the original one where none was better.
-        shifts: (views,), bins, to be added to the shifts of the geometry; without the components that
-            translate the object in its plane, which a scan does not determine.
-        step: Step of the best prior, 0 for the original one.
-        check_steps: Steps of the checks.
-        errors: Relative residuals ``||M(A x - y)|| / ||M y||`` of the validation views at the checks.
-        losses: Relative residuals of the target views of every step.
-        validation_views: (validation views,), indices of the validation views. No step trains the network on
-            them; only their shifts are estimated.
+        steps: Steps of the optimiser before it.
+        errors: What the prior achieves.
+        loss: Mean loss of the steps since the round before; None in the first round.
+        seconds: Time since the start of the adaptation.
+    """
+
+    steps: int
+    errors: RoundErrors
+    loss: float | None
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adaptation:
+    """Result of the adaptation.
+
+    Attributes:
+        prior: The prior of the round that is kept, or the one before the adaptation.
+        rounds: All rounds; the first is that of the prior before the adaptation.
+        choice: Which round is kept, and why.
+        held_out: The views that were held out.
+        before: (n, n), a row reconstructed with the prior before the adaptation.
+        after: (n, n), the same row with the prior that is kept.
     """
 
     prior: NetworkPrior
-    shifts: np.ndarray
-    step: int
-    check_steps: list[int]
-    errors: list[float]
-    losses: list[float]
-    validation_views: np.ndarray
+    rounds: list[Round]
+    choice: RoundChoice
+    held_out: HeldOutViews
+    before: np.ndarray
+    after: np.ndarray
 
     @property
-    def error(self) -> float:
-        """Relative residual of the validation views with the best prior."""
-        return self.errors[self.check_steps.index(self.step)]
+    def adapted(self) -> bool:
+        """Whether the prior differs from the one before."""
+        return self.choice.index > 0
+
+    def record(self) -> dict[str, Any]:
+        """The decision and all errors as JSON values."""
+        kept = self.rounds[self.choice.index]
+        return {
+            "by": "auto",
+            "chosen": self.choice.index,
+            "reason": self.choice.reason,
+            "steps": kept.steps,
+            "held_out_views": {
+                "interpolated": np.flatnonzero(self.held_out.interpolated).tolist(),
+                "extrapolated": np.flatnonzero(self.held_out.extrapolated).tolist(),
+            },
+            "rounds": [
+                {"steps": r.steps, "loss": r.loss, "seconds": r.seconds} | dataclasses.asdict(r.errors)
+                for r in self.rounds
+            ],
+        }
 
 
-def make_splits(theta_rad: ArrayLike, settings: AdaptationSettings) -> tuple[Split, list[Split]]:
-    """Makes the validation split and the training splits, which exclude its target views.
-
-    Half of the validation views lie at one end of the angular range, where the prediction extrapolates into
-    the wedge; the rest are spread over the range. The training splits alternately hold out a block of views
-    at one end and views chosen at random.
-
-    Args:
-        theta_rad: (views,), view angles.
-        settings: Settings of the fine-tuning.
-
-    Raises:
-        ValueError: If there are fewer than :data:`MIN_VIEWS` views.
-    """
-    theta = np.asarray(theta_rad, float)
-    views = theta.size
-    if views < MIN_VIEWS:
-        raise ValueError(f"the scan has {views} views; expected at least {MIN_VIEWS}, to hold some out")
-    wedge = Wedge.from_angles(theta)
-    # From one end of the angular range to the other.
-    order = np.argsort(np.mod(theta - float(wedge.center_rad), np.pi))
-    rng = np.random.default_rng(settings.seed)
-
-    def split(available: np.ndarray, held_out: np.ndarray) -> Split:
-        used = np.zeros(views, np.float32)
-        used[np.setdiff1d(available, held_out)] = 1
-        target = np.zeros(views, np.float32)
-        target[held_out] = 1
-        return Split(used, target, Wedge.from_angles(theta[used > 0]))
-
-    number = max(2, round(settings.validation_share * views))
-    end, rest = order[: number // 2], order[number // 2 :]
-    spread = rest[np.linspace(0, rest.size - 1, number - end.size + 2).round().astype(int)[1:-1]]
-    validation = np.concatenate([end, spread])
-    available = order[~np.isin(order, validation)]
-    number = max(1, round(settings.share * available.size))
-    splits = []
-    for k in range(settings.splits):
-        if k % 2:
-            held_out = rng.choice(available, number, replace=False)
-        else:
-            # Blocks of several sizes.
-            size = max(1, round(number * (1 - k / (2 * settings.splits))))
-            held_out = available[:size] if k % 4 else available[-size:]
-        splits.append(split(available, held_out))
-    return split(order, validation), splits
-
-
-def adapt(
+def adapt_prior(
+    solver: Solver,
     prior: NetworkPrior,
     problem: SliceProblem,
-    sinograms: Float[Array, "rows views columns"],
-    masks: Float[Array, "rows views columns"],
+    sinograms: Float[Array | np.ndarray, "rows views columns"],
+    masks: Float[Array | np.ndarray, "rows views columns"],
+    noise: float,
     settings: AdaptationSettings | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Adaptation:
-    """Fine-tunes a prior on the rows of one scan, by gradient steps through the unrolled loop.
-
-    Each step holds out some views, reconstructs a few rows from the others and lowers the squared error of
-    the prediction of the held-out views, as Noise2Self does with pixels. The fine-tuning stops when the
-    prediction of the validation views no longer improves. With a ``geometry_rate`` each step also shifts the
-    validation views towards their predictions; the network is not trained on them.
+    """Adapts the prior of a loop to rows of one scan.
 
     Args:
+        solver: The loop, which contains the prior.
         prior: The prior.
-        problem: Supplies everything but sinogram and mask.
+        problem: Geometry and support; its sinogram is ignored.
         sinograms: (rows, views, columns), line integrals divided by the scale of the scan.
         masks: (rows, views, columns), 1 for a valid bin, else 0.
-        settings: Settings of the fine-tuning.
-        report: Called with the number of steps done and of all steps.
+        noise: Standard deviation of the noise in a bin, in the same units.
+        settings: Settings of the adaptation.
+        report: Called with the number of batches done and of all batches.
 
     Raises:
-        ValueError: As :func:`make_splits`.
-
-    References:
-        Batson & Royer, Noise2Self, ICML 2019.
+        ValueError: See :meth:`HeldOutViews.select`.
     """
     settings = AdaptationSettings() if settings is None else settings
-    validation_split, splits = make_splits(problem.A.geometry.theta_rad, settings)
-    symmetric, prior = prior.symmetric, dataclasses.replace(prior, symmetric=False)
-    sinograms, masks = jnp.asarray(sinograms), jnp.asarray(masks, jnp.float32)
-    rows = len(sinograms)
-    sets = [_starts(prior, problem, sinograms, masks, s, settings) for s in (validation_split, *splits)]
-    validate = functools.partial(_validation_error, settings)
-    theta = np.asarray(problem.A.geometry.theta_rad, float)
-    trainable = _Trainable(prior.params, jnp.zeros(theta.size))
-    moments = _optimiser(settings).init(trainable)
-    error = float(validate(prior, trainable, problem, sets[0]))
-    best, check_steps, errors, losses = (error, trainable, 0), [0], [error], []
-    rng = np.random.default_rng([settings.seed, 1])
-    for done in range(1, settings.steps + 1):
-        picked = rng.choice(rows, min(settings.batch, rows), replace=False)
-        validation, batch = (
-            jax.tree.map(lambda a: a[picked], part)  # noqa: B023
-            for part in (sets[0].target, sets[1 + (done - 1) % len(splits)])
-        )
-        trainable, moments, loss = _step(settings, trainable, moments, prior, problem, batch, validation)
-        if settings.geometry_rate:
-            trainable = dataclasses.replace(
-                trainable, shifts=jnp.asarray(remove_object_shift(theta, trainable.shifts), jnp.float32)
-            )
-        losses.append(float(loss))
-        if done % settings.check_every == 0 or done == settings.steps:
-            if settings.geometry_rate:
-                # The first iterates depend on the positions of the views.
-                moved = _moved(problem, trainable.shifts)
-                now = dataclasses.replace(prior, params=trainable.params)
-                sets = [
-                    _starts(now, moved, sinograms, masks, s, settings) for s in (validation_split, *splits)
-                ]
-            error = float(validate(prior, trainable, problem, sets[0]))
-            check_steps.append(done)
-            errors.append(error)
-            if error < (1 - settings.margin) * best[0]:
-                best = (error, trainable, done)
-            if done - best[2] >= settings.patience * settings.check_every or not np.isfinite(error):
-                break
-        report(done, settings.steps)
-    adapted = dataclasses.replace(prior, params=best[1].params, symmetric=symmetric)
-    shifts = np.asarray(best[1].shifts, float)
-    return Adaptation(
-        adapted, shifts, best[2], check_steps, errors, losses, np.flatnonzero(validation_split.target)
-    )
+    start, theta = time.perf_counter(), np.asarray(problem.A.geometry.theta_rad, float)
+    held_out = HeldOutViews.select(theta)
+    rows = _Rows.create(solver, prior, problem, sinograms, masks, noise, held_out, settings)
+    params, moments = prior.params, _optimiser(settings).init(prior.params)
+    key, rng = jax.random.key(settings.seed), np.random.default_rng(settings.seed)
+    images = rows.reconstruct(params)
+    first = images
+    shown = int(np.argmax(np.linalg.norm(images, axis=(1, 2))))
+    rounds = [Round(0, rows.errors(params, images), None, time.perf_counter() - start)]
+    best = (select_round([rounds[0].errors], settings.margin), params, images[shown])
+    total = settings.rounds * settings.batches
+    for number in range(1, settings.rounds + 1):
+        elapsed = time.perf_counter() - start
+        # A round that would end after the limit is not started.
+        if settings.minutes is not None and elapsed + _longest(rounds) > 60 * settings.minutes:
+            break
+        losses = []
+        for batch in range(settings.batches):
+            picked = rng.choice(rows.training, settings.batch, replace=len(rows.training) < settings.batch)
+            key, batch_key = jax.random.split(key)
+            turned = rows.turn(params, images, picked, batch_key)
+            for _ in range(settings.iterations):
+                params, moments, loss, turned = _step(
+                    settings, prior, params, moments, solver, problem, turned
+                )
+                losses.append(loss)
+            report((number - 1) * settings.batches + batch + 1, total)
+        images = rows.reconstruct(params)
+        steps = number * settings.batches * settings.iterations
+        errors, loss = rows.errors(params, images), float(np.mean(losses))
+        rounds.append(Round(steps, errors, loss, time.perf_counter() - start))
+        choice = select_round([r.errors for r in rounds], settings.margin)
+        if choice.index == number:
+            best = (choice, params, images[shown])
+        if number - choice.index >= settings.patience or not errors.is_finite:
+            break
+    choice = select_round([r.errors for r in rounds], settings.margin)
+    report(total, total)
+    adapted = dataclasses.replace(prior, params=best[1])
+    return Adaptation(adapted, rounds, choice, held_out, first[shown], best[2])
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class _Trainable:
-    """Trained quantities: parameters of the network, and shifts of the views, (views,), bins."""
+def replace_network(part: Any, prior: NetworkPrior) -> Any:
+    """A solver or prior with another network prior inside.
 
-    params: Any
-    shifts: Any
+    Raises:
+        TypeError: If it contains no network prior.
+    """
+    if isinstance(part, NetworkPrior):
+        return prior
+    for name in ("solver", "prior"):
+        if hasattr(part, name):
+            return dataclasses.replace(part, **{name: replace_network(getattr(part, name), prior)})
+    raise TypeError(f"{type(part).__name__} contains no NetworkPrior")
 
 
-@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """Rows of one split and the (iterate, state) where their loops start; every leaf has the rows first."""
+    """Rows of a scan, and the loop with a variable network."""
 
-    sinogram: Array
-    used: Array
-    target: Array
-    wedge: Wedge
-    start: tuple[Iterate, HQSState]
+    solver: Any
+    prior: NetworkPrior
+    problem: SliceProblem
+    used_problem: SliceProblem
+    sinograms: np.ndarray
+    masks: np.ndarray
+    noise: np.float32
+    held_out: HeldOutViews
+    settings: AdaptationSettings
+
+    @classmethod
+    def create(cls, solver, prior, problem, sinograms, masks, noise, held_out, settings) -> _Rows:
+        theta = np.asarray(problem.A.geometry.theta_rad, float)
+        wedge = Wedge.from_angles(theta[held_out.used])
+        wedge = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), wedge)
+        used = dataclasses.replace(problem, wedge=wedge)
+        arrays = np.asarray(sinograms, np.float32), np.asarray(masks, np.float32)
+        return cls(solver, prior, problem, used, *arrays, np.float32(noise), held_out, settings)
+
+    @property
+    def training(self) -> np.ndarray:
+        """Rows that are trained on."""
+        rows = np.arange(len(self.sinograms))
+        return rows if len(rows) < TEST_ROW_EVERY else rows[rows % TEST_ROW_EVERY != TEST_ROW_EVERY // 2]
+
+    @property
+    def tested(self) -> np.ndarray:
+        """Rows that are not trained on; all rows if there are too few."""
+        others = np.setdiff1d(np.arange(len(self.sinograms)), self.training)
+        return others if others.size else self.training
+
+    def loop(self, params) -> Any:
+        return replace_network(self.solver, dataclasses.replace(self.prior, params=params))
+
+    def reconstruct(self, params) -> np.ndarray:
+        """Images (rows, n, n) from the views that are not held out."""
+        used = self.masks * self.held_out.used[:, None]
+        iterations = self.settings.predicted_iterations
+        return np.asarray(
+            _reconstruct(self.loop(params), self.used_problem, self.sinograms, used, iterations=iterations)
+        )
+
+    def turn(self, params, images, picked, key) -> TurnedRows:
+        return _turn(self.loop(params), self.problem, images[picked], self.masks[picked], self.noise, key)
+
+    def errors(self, params, images) -> RoundErrors:
+        """Errors of reconstructed images; those of the rows that are not trained on are turned, too."""
+        squares = np.asarray(_squares(self.problem, images, self.sinograms, self.masks), float)
+        power = np.sum(self.masks * self.sinograms.astype(float) ** 2, axis=2)
+        tiny = float(np.finfo(float).tiny)
+        relative = lambda views: float(  # noqa: E731
+            np.sqrt(squares[:, views].sum() / max(float(power[:, views].sum()), tiny))
+        )
+        turned = self.turn(params, images, self.tested, jax.random.key(self.settings.seed + 1))
+        again = _continue(
+            self.loop(params), self.problem, turned, iterations=self.settings.predicted_iterations
+        )
+        truth = np.asarray(turned.truth, float)
+        held_out = self.held_out
+        return RoundErrors(
+            relative(held_out.interpolated),
+            relative(held_out.extrapolated),
+            relative(held_out.used),
+            float(np.linalg.norm(np.asarray(again) - truth)) / max(float(np.linalg.norm(truth)), tiny),
+        )
 
 
-def _starts(prior, problem, sinograms, masks, split: Split, settings) -> _Rows:
-    rows = len(sinograms)
-    wedge = jax.tree.map(lambda a: jnp.full(rows, a, jnp.float32), split.wedge)
-    used, target = (masks * jnp.asarray(part)[None, :, None] for part in (split.used, split.target))
-    start = _start(HQS(prior, settings.rho), problem, sinograms, used, wedge)
-    return _Rows(sinograms, used, target, wedge, start)
-
-
-@jax.jit
-def _start(loop, problem, sinograms, used, wedge):
-    def one(sinogram, mask, wedge):
-        row = _row(problem, sinogram, mask, wedge)
-        return loop.init(row, jnp.zeros(row.A.shape, sinogram.dtype))
-
-    return jax.vmap(one)(sinograms, used, wedge)
-
-
-def _row(problem: SliceProblem, sinogram, mask, wedge) -> SliceProblem:
-    return dataclasses.replace(problem.with_sinogram(sinogram, mask), wedge=wedge)
-
-
-def _residuals(
-    prior, trainable: _Trainable, problem: SliceProblem, settings, iterations, differentiate, rows: _Rows
-):
-    """Returns residuals ``A x - y`` of all views, (rows, views, columns), ``x`` from the used views.
-
-    The second array has the same values, but no gradient flows through ``x``.
-    """
-    problem = _moved(problem, trainable.shifts)
-    loop = HQS(dataclasses.replace(prior, params=trainable.params), settings.rho)
-
-    def one(row: _Rows):
-        row_problem = _row(problem, row.sinogram, row.used, row.wedge)
-        x0, settings = row.start[0].x, dict(iterations=iterations, differentiate=differentiate)
-        x = run(loop, row_problem, x0, start=row.start, **settings).value
-        return problem.A(x) - row.sinogram, problem.A(jax.lax.stop_gradient(x)) - row.sinogram
-
-    return jax.vmap(one)(rows)
-
-
-def _moved(problem: SliceProblem, shifts) -> SliceProblem:
-    """Returns the problem with its views shifted along the columns by ``shifts: (views,), bins``."""
-    geometry = problem.A.geometry
-    geometry = dataclasses.replace(geometry, shifts=geometry.shifts + shifts)
-    return dataclasses.replace(problem, A=dataclasses.replace(problem.A, geometry=geometry))
-
-
-def _squared(residuals, mask, sinograms):
-    """Returns ``||M(A x - y)||^2 / ||M y||^2`` of all rows."""
-    return jnp.sum((mask * residuals) ** 2) / jnp.sum((mask * sinograms) ** 2)
+def _longest(rounds: list[Round]) -> float:
+    ends = [0.0, *(r.seconds for r in rounds)]
+    return max(after - before for before, after in itertools.pairwise(ends)) if len(rounds) > 1 else 0.0
 
 
 def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:
-    network = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.rate))
-    shifts = optax.adam(settings.geometry_rate) if settings.geometry_rate else optax.set_to_zero()
-    return optax.partition({"network": network, "shifts": shifts}, _Trainable("network", "shifts"))
+    return optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.rate))
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _reconstruct(solver, problem, sinograms, masks, *, iterations):
+    def one(row):
+        return run(
+            solver, problem.with_sinogram(*row), jnp.zeros(problem.A.shape), iterations=iterations
+        ).value
+
+    return jax.lax.map(one, (sinograms, masks), batch_size=BATCH_ROWS)
+
+
+@jax.jit
+def _squares(problem, images, sinograms, masks):
+    """Squared residuals of each view, (rows, views)."""
+
+    def one(row):
+        image, sinogram, mask = row
+        return jnp.sum(problem.with_sinogram(sinogram, mask).residual(image) ** 2, axis=1)
+
+    return jax.lax.map(one, (images, sinograms, masks), batch_size=BATCH_ROWS)
+
+
+@jax.jit
+def _turn(solver, problem, images, masks, noise, key):
+    return start_turned_rows(solver, problem, images, masks, noise, key)
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _continue(solver, problem, rows: TurnedRows, *, iterations):
+    """Images (rows, n, n) of turned rows after more iterations of the loop."""
+
+    def one(row: TurnedRows):
+        turned = row.problem(problem)
+        return run(solver, turned, row.point[0].x, start=row.point, iterations=iterations).value
+
+    return jax.lax.map(one, rows, batch_size=BATCH_ROWS)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _validation_error(settings, prior, trainable: _Trainable, problem, rows: _Rows):
-    residuals, _ = _residuals(prior, trainable, problem, settings, settings.validation_iterations, None, rows)
-    return jnp.sqrt(_squared(residuals, rows.target, rows.sinogram))
+def _step(settings, prior: NetworkPrior, params, moments, solver, problem, rows: TurnedRows):
+    def loss(params):
+        loop = replace_network(solver, dataclasses.replace(prior, params=params))
+        return equivariance_loss(loop, problem, rows)
 
-
-@functools.partial(jax.jit, static_argnums=0)
-def _step(settings, trainable: _Trainable, moments, prior, problem, rows: _Rows, validation):
-    """Makes a step; the bins ``validation: (rows, views, columns)`` train only the shifts of their views."""
-
-    def losses(trainable: _Trainable):
-        if not settings.geometry_rate:
-            trainable = dataclasses.replace(trainable, shifts=jax.lax.stop_gradient(trainable.shifts))
-        residuals, fixed_image = _residuals(
-            prior, trainable, problem, settings, settings.unrolled, "checkpoint", rows
-        )
-        loss = _squared(residuals, rows.target, rows.sinogram)
-        validation_loss = _squared(fixed_image, validation, rows.sinogram) if settings.geometry_rate else 0.0
-        return loss + validation_loss, loss
-
-    gradients, loss = jax.grad(losses, has_aux=True)(trainable)
-    updates, moments = _optimiser(settings).update(gradients, moments, trainable)
-    return optax.apply_updates(trainable, updates), moments, jnp.sqrt(loss)
+    (value, rows), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+    updates, moments = _optimiser(settings).update(gradients, moments, params)
+    return optax.apply_updates(params, updates), moments, value, rows

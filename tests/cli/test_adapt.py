@@ -10,7 +10,7 @@ from pfitre_command import pfitre
     ("options", "message"),
     [
         (["--out", "mine.pth"], "--out is mine.pth; expected a file that ends in .npz"),
-        (["--out", "mine.npz", "--steps", "0"], "--steps is 0"),
+        (["--out", "mine.npz", "--minutes", "0"], "--minutes is 0"),
         (["--out", "mine.npz", "--prior", "nowhere"], "no prior 'nowhere'"),
         (["--out", "mine.npz", "--views", "0:8"], "the scan has 8 views; expected at least 12"),
         (["--out", "mine.npz", "--rows", "90:99"], "rows 90:99"),

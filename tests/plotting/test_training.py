@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from figures import all_text, pixels
 
-from pfitre_jax.plotting import Panel, draw_adaptation, draw_gallery, draw_samples, draw_training_curves
+from pfitre_jax.plotting import Panel, draw_gallery, draw_samples, draw_training_curves
 from pfitre_jax.plotting.training import SCORES
 
 
@@ -23,13 +23,6 @@ def test_samples_are_drawn_in_one_row_per_method():
     figure = draw_samples(images, columns=4)
     assert len(figure.axes) == 8 and {axis.images[0].get_clim() for axis in figure.axes} == {(0, 1.1)}
     assert "truth" in all_text(figure)
-
-
-def test_the_kept_step_of_an_adaptation_is_marked():
-    [axis] = draw_adaptation([0.5, 0.4, 0.3], [0, 2], [0.6, 0.5], 2).axes
-    losses, errors, kept = axis.get_lines()
-    assert list(losses.get_xdata()) == [1, 2, 3] and list(errors.get_ydata()) == [0.6, 0.5]
-    assert list(kept.get_xdata()) == [2, 2]
 
 
 def test_a_gallery_may_have_rows_of_different_length():

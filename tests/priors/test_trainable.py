@@ -13,7 +13,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.trainable import TrainablePrior
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.priors.unrolled import UnrolledPrior
-from pfitre_jax.reconstruction.adapt import load_prior
+from pfitre_jax.reconstruction.adapted_prior import check_adaptable
 
 NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
 
@@ -38,7 +38,7 @@ def test_every_network_of_an_unrolled_prior_is_extended(prior):
 
 
 def test_adaptation_takes_one_network_without_a_trained_rho(prior):
-    assert load_prior(prior) is prior
+    assert check_adaptable(prior) is prior
     for other in (TV(0.1), UnrolledPrior.create(prior, 0.02, 2)):
         with pytest.raises(ValueError, match=f"the prior is {type(other).__name__}; expected a NetworkPrior"):
-            load_prior(other)
+            check_adaptable(other)

@@ -1,0 +1,127 @@
+"""Equivariant-imaging loss: turned images, their measurements, and the gradient of the loss."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.interfaces import Prior
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.hqs import HQS
+from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.training.equivariance import (
+    Turn,
+    equivariance_loss,
+    image_loss,
+    measure_again,
+    start_turned_rows,
+)
+
+SIZE = 24
+THETA = np.deg2rad(np.arange(-45.0, 45.0, 3.0))
+
+
+@pytest.fixture(scope="module")
+def problem():
+    A = Projector(ParallelGeometry.create(THETA, SIZE))
+    return SliceProblem.create(A, jnp.zeros(A.sinogram_shape))
+
+
+def blob(x, y, width=2.0):
+    """Gaussian at (x, y), y up, pixels from the middle."""
+    axis = np.arange(SIZE) - (SIZE - 1) / 2
+    return jnp.asarray(
+        np.exp(-((axis[None] - x) ** 2 + (-axis[:, None] - y) ** 2) / (2 * width**2)), jnp.float32
+    )
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_turn_rotates_counterclockwise_after_the_reflection(mirrored, quarters):
+    angle, at = 0.3, np.array([5.0, 2.0])
+    turned = Turn(jnp.array(mirrored), jnp.array(quarters), jnp.array(angle))(blob(*at))
+    whole = angle + quarters * np.pi / 2
+    x, y = (-at[0] if mirrored else at[0]), at[1]
+    expected = blob(np.cos(whole) * x - np.sin(whole) * y, np.sin(whole) * x + np.cos(whole) * y)
+    np.testing.assert_allclose(turned, expected, atol=2e-3)
+
+
+def test_turns_cover_all_rotations_and_reflections():
+    turns = Turn.random(jax.random.key(0), 400)
+    assert set(np.asarray(turns.quarters)) == {0, 1, 2, 3} and 0.4 < turns.mirrored.mean() < 0.6
+    assert float(jnp.abs(turns.angle).max()) <= np.pi / 4 and float(turns.angle.std()) > 0.4
+
+
+def test_the_turned_image_is_measured_with_noise_and_the_mask_of_the_scan(problem):
+    mask = jnp.ones_like(problem.mask).at[3].set(0).at[:, :2].set(0)
+    masked = dataclasses.replace(problem, mask=mask)
+    turn = Turn(jnp.array(True), jnp.array(1), jnp.array(0.2))
+    row, truth = measure_again(masked, blob(4, 1), turn, 0.5, jax.random.key(1))
+    np.testing.assert_array_equal(np.asarray(row.sinogram)[np.asarray(mask) == 0], 0)
+    residual = np.asarray(row.residual(truth))[np.asarray(mask) > 0]
+    assert residual.std() == pytest.approx(0.5, rel=0.1) and abs(residual.mean()) < 0.1
+    assert float(jnp.min(truth)) >= 0
+
+
+def test_the_support_is_turned_with_the_image(problem):
+    support = jnp.asarray(np.arange(SIZE)[:, None] > SIZE // 2, jnp.float32) * problem.support
+    half = dataclasses.replace(problem, support=support)
+    row, _ = measure_again(
+        half, support, Turn(jnp.array(False), jnp.array(1), jnp.array(0.0)), 0.0, jax.random.key(0)
+    )
+    np.testing.assert_array_equal(row.support, jnp.rot90(support))
+    np.testing.assert_array_equal(row.kernel.support, row.support)
+
+
+def test_the_loss_of_an_image_is_its_formula(problem):
+    error = np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32)
+    inside = error[np.asarray(problem.support) > 0]
+    expected = np.sqrt(np.mean(inside**2)) + 0.25 * np.mean(np.abs(inside))
+    assert float(image_loss(jnp.asarray(error), jnp.zeros_like(error), problem.support)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Filtered(Prior):
+    """``v + tanh(w * v) + b correction``: a small nonlinear prior with parameters ``w`` and ``b``."""
+
+    kernel: Array
+    gain: Array
+
+    def denoise(self, v, *, correction, wedge, rho):
+        return v + jnp.tanh(jax.scipy.signal.convolve(v, self.kernel, mode="same")) + self.gain * correction
+
+
+def test_the_gradient_of_the_loss_agrees_with_finite_differences():
+    with jax.enable_x64(True):
+        A = Projector(ParallelGeometry.create(THETA, SIZE))
+        problem = SliceProblem.create(A, jnp.zeros(A.sinogram_shape, jnp.float64))
+        images = jnp.stack([blob(4, 1), blob(-3, 2, 3.0)]).astype(jnp.float64)
+        masks = jnp.ones((2, *A.sinogram_shape))
+        kernel = 0.1 * jax.random.normal(jax.random.key(2), (3, 3))
+        loop = lambda prior: HQS(prior, 0.02, cg_iterations=2, start_iterations=2)  # noqa: E731
+
+        @jax.jit
+        def loss(prior, first):
+            # The images, the start and the first iteration are constants of the second one's loss.
+            rows = start_turned_rows(loop(first), problem, images, masks, 0.05, jax.random.key(4))
+            _, rows = equivariance_loss(loop(first), problem, rows)
+            return equivariance_loss(loop(prior), problem, rows)[0]
+
+        prior = Filtered(kernel, jnp.array(0.3))
+        direction = Filtered(jax.random.normal(jax.random.key(5), (3, 3)), jnp.array(0.7))
+        gradient = jax.jit(jax.grad(lambda prior: loss(prior, prior)))(prior)
+        along = jnp.sum(gradient.kernel * direction.kernel) + gradient.gain * direction.gain
+        step = 1e-5
+        moved = [jax.tree.map(lambda p, d: p + sign * step * d, prior, direction) for sign in (1, -1)]  # noqa: B023
+        ends = [loss(end, prior) for end in moved]
+        np.testing.assert_allclose(along, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
+        assert abs(float(along)) > 1e-4
