@@ -1,0 +1,126 @@
+"""Reconstruction with a prior that is adapted to the scan first."""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from analytic import CENTER, THETA_DEG, disc_stack
+from pfitre_command import pfitre
+
+import pfitre_jax as pf
+from pfitre_jax.data.readers.dxchange import write_dxchange
+from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.priors import files
+from pfitre_jax.priors.network import NetworkPrior
+from pfitre_jax.reconstruction import checkpoint as job
+from pfitre_jax.reconstruction import plan as planning
+from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
+from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.training.adaptation import AdaptationSettings
+
+ROWS = 4
+DISCS = [[(2.0 - 0.3 * r, 1.0, 6.0 + 0.3 * r, 3.0)] for r in range(ROWS)]
+SHORT = AdaptationSettings(rounds=1, batches=1, batch=2, iterations=1, predicted_iterations=1)
+PRIOR = NetworkPrior.create(
+    UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8),
+    jax.random.key(0),
+    {"name": "small"},
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scans") / "scan.h5"
+    write_dxchange(path, disc_stack(DISCS), np.deg2rad(THETA_DEG))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "fista-tv"}, "adaptation of the prior for method 'fista-tv'; expected method 'pfitre'"),
+        ({"method": "pfitre", "joint": True, "prior": PRIOR}, "for a joint reconstruction"),
+        ({"method": "pfitre", "prior": pf.priors.TV(0.1)}, "the prior is TV; expected a NetworkPrior"),
+    ],
+)
+def test_what_cannot_be_adapted_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Settings.create(**options, adaptation=SHORT)
+
+
+def test_the_settings_of_the_adaptation_identify_the_run():
+    plain, short, longer = (
+        Settings.create("pfitre", prior=PRIOR, adaptation=adaptation).record()
+        for adaptation in (None, SHORT, AdaptationSettings())
+    )
+    assert "adapt" not in plain and short["adapt"] != longer["adapt"] and json.dumps(short)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("pfitre_jax.reconstruction.executor.CHUNK", 2)
+    settings = Settings.create("pfitre", prior=PRIOR, iterations=1, adaptation=SHORT)
+    identity = job.identify({"scan": path}, {}, settings)
+    # One round of few steps gains little: it is kept all the same.
+    monkeypatch.setattr(
+        "pfitre_jax.training.round_selection.prediction_ratio", lambda e, first: 1.0 - (e != first)
+    )
+    monkeypatch.setattr("pfitre_jax.training.round_selection.rejection", lambda *_: None)
+    scan = pf.open_scan(path, center=CENTER)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(job.Interrupted):
+        job.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS), events=job.Events(solved=stop))
+    saved = AdaptedPrior.load(tmp_path / "partial")
+    assert saved.changed and saved.prior.card["name"] == "small, adapted"
+
+    def never(*_, **__):
+        raise AssertionError("the prior was adapted a second time")
+
+    monkeypatch.setattr(planning, "adapt_to_scan", never)
+    plans = []
+    result = job.reconstruct_to(
+        tmp_path,
+        identity,
+        scan,
+        settings,
+        slice(0, ROWS),
+        events=job.Events(planned=lambda plan, done: plans.append((plan.adapted, done))),
+    )
+    [(adapted, done)] = plans
+    assert done == 2 and result.selection["adaptation"]["chosen"] == 1
+    jax.tree.map(np.testing.assert_array_equal, adapted.prior.params, saved.prior.params)
+    assert "small, adapted" in result.parameters["prior"]
+    plain = pf.reconstruct(scan, prior=PRIOR, iterations=1)
+    assert np.abs(result.volume[:] - plain.volume).max() > 0
+    (tmp_path / "partial" / "prior.npz").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="adapted prior in .* cannot be read .*: start over"):
+        job.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS))
+
+
+@pytest.mark.slow
+def test_recon_writes_the_adapted_prior_and_the_decision(path, tmp_path, monkeypatch):
+    prior = tmp_path / "small.npz"
+    files.save(prior, PRIOR)
+    monkeypatch.setattr("pfitre_jax.training.adaptation.AdaptationSettings", lambda minutes: SHORT)
+    out = tmp_path / "out"
+    words = ("recon", path, "--center", CENTER, "--prior", prior, "--iterations", 1, "--out", out)
+    done = pfitre(*words, "--adapt", "--adapt-minutes", 5)
+    assert done.exit_code == 0, done.output
+    adaptation = json.loads((out / "summary.json").read_text())["selection"]["adaptation"]
+    assert len(adaptation["rounds"]) == 2 and adaptation["reason"] in " ".join(done.output.split())
+    card = files.load(out / "prior.npz").card
+    assert card["adapted"]["chosen"] == adaptation["chosen"] and card["adapted"]["from"]["name"] == "small"
+    assert (out / "adaptation.png").exists() and not (out / "partial").exists()
+    assert "already contains this result" in pfitre(*words, "--adapt", "--adapt-minutes", 5).output
+    assert pfitre(*words).exit_code == 2
+
+
+def test_a_time_limit_without_adaptation_is_refused(path, tmp_path):
+    done = pfitre("recon", path, "--out", tmp_path / "out", "--adapt-minutes", 5)
+    assert done.exit_code == 2 and "--adapt-minutes without --adapt" in done.output
