@@ -11,7 +11,7 @@ import pytest
 
 from pfitre_jax.contrib.view_prediction import ViewPredictionSettings, fit_view_prediction, make_splits
 from pfitre_jax.geometry import ParallelGeometry, Wedge, remove_object_shift
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.slice_problem import SliceProblem

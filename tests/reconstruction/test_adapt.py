@@ -12,7 +12,7 @@ from pfitre_command import pfitre
 
 import pfitre_jax as pf
 from pfitre_jax.data.readers.dxchange import write_dxchange
-from pfitre_jax.models.unet import UNetConfig
+from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import checkpoint as job
@@ -99,7 +99,7 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
     plain = pf.reconstruct(scan, prior=PRIOR, iterations=1)
     assert np.abs(result.volume[:] - plain.volume).max() > 0
     (tmp_path / "partial" / "prior.npz").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="adapted prior in .* cannot be read .*: start over"):
+    with pytest.raises(ValueError, match=r"adapted prior in .* cannot be read .*: start over"):
         job.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS))
 
 
