@@ -25,8 +25,7 @@ from experiments.common.real_scans import (
 from experiments.common.record import command_line, run_experiment
 from experiments.common.simulated_volumes import VolumeScans, has_layout, simulate
 from experiments.self_supervision.config import PRESETS, Config
-from pfitre_jax.evaluation.cells import Cell
-from pfitre_jax.evaluation.scans import simulate_cell
+from pfitre_jax.evaluation import Cell, simulate_cell
 
 NAME = "self_supervision"
 CIRCUITS, LAYOUTS, SLICES, CU_23 = "circuits", "layouts", "slices", "Cu_23"

@@ -14,6 +14,7 @@ from .report import write_card as write_card
 from .report import write_report as write_report
 from .scans import Scans as Scans
 from .scans import scan_cell as scan_cell
+from .scans import simulate_cell as simulate_cell
 from .scenes import draw_scene as draw_scene
 from .summary import summarise as summarise
 from .tables import markdown as markdown
