@@ -97,6 +97,122 @@ def pyxrf_volume(folder: Path, content: Content) -> tuple[Path, dict]:
     return path, {"element": "Cu"}
 
 
+def maps_folder(folder: Path, content: Content, older: bool = False) -> tuple[Path, dict]:
+    """XRF-Maps at 2-ID-E, or MAPS before version 10; the angle is a process variable."""
+    path = folder / ("older" if older else "maps")
+    path.mkdir()
+    maps = np.stack(list(content.maps.values()))
+    for k, degrees in enumerate(content.degrees):
+        variables = {"2xfm:m12.VAL": "17.5", "2xfm:m60.VAL": f"{degrees:.3f}", "S:SRcurrentAI": "101.9"}
+        with h5py.File(path / f"2xfm_{98 + k}.mda.h5", "w") as file:
+            names = np.array([name[:2].encode() for name in content.maps], "S256")
+            if older:
+                file["MAPS/XRF_fits"] = maps[:, k]
+                file["MAPS/XRF_roi"] = maps[:, k] * 2
+                file["MAPS/channel_names"] = names
+                lines = [f"{name}, {value}".encode() for name, value in variables.items()]
+                file["MAPS/extra_pvs_as_csv"] = np.array(lines, "S256")
+            else:
+                for kind, factor in (("NNLS", 1), ("ROI", 2)):
+                    group = f"MAPS/XRF_Analyzed/{kind}"
+                    file[f"{group}/Counts_Per_Sec"] = (factor * maps[:, k]).astype(np.float32)
+                    file[f"{group}/Channel_Names"] = names
+                for name, words in (("Names", variables), ("Values", variables.values())):
+                    file[f"MAPS/Scan/Extra_PVs/{name}"] = np.array([w.encode() for w in words], "S256")
+    return path, {"element": "Cu"}
+
+
+def maps_folder_older(folder: Path, content: Content) -> tuple[Path, dict]:
+    return maps_folder(folder, content, older=True)
+
+
+def xrftomo_export(folder: Path, content: Content) -> tuple[Path, dict]:
+    """XRFtomo (``save_hdf5``)."""
+    path = folder / "xrftomo.h5"
+    with h5py.File(path, "w") as file:
+        file["elements"] = [name[:2] for name in content.maps]
+        file["names"] = [f"2xfm_{k}.mda.h5" for k in range(len(content.degrees))]
+        file["thetas"] = content.degrees
+        file["data"] = np.stack(list(content.maps.values()))
+    return path, {"element": "Cu"}
+
+
+def _counts(content: Content) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts of a full-field scan whose line integrals are those of copper; flat and dark frames."""
+    copper = content.maps["Cu_K"]
+    dark = np.full((2, *copper.shape[1:]), 100.0)
+    flat = dark + 2.0**40 * np.exp2(np.random.default_rng(8).uniform(0, 0.2, copper.shape[1:]))
+    return np.exp(-copper.astype(float)) * (flat - dark)[:1] + dark[:1], flat, dark
+
+
+def fxi(folder: Path, content: Content) -> tuple[Path, dict]:
+    """NSLS-II FXI (``export_fly_scan``)."""
+    path = folder / "fly_scan_id_112515.h5"
+    counts, flat, dark = _counts(content)
+    with h5py.File(path, "w") as file:
+        file["img_tomo"], file["img_bkg"], file["img_dark"] = counts, flat, dark
+        file["img_bkg_avg"], file["img_dark_avg"] = flat[:1], dark[:1]
+        file["angle"] = content.degrees
+        file["Pixel Size"] = f"{1000 * content.pixel_um:g}nm"
+        file["scan_id"] = 112515
+    return path, {}
+
+
+def fxi_averages(folder: Path, content: Content) -> tuple[Path, dict]:
+    path, options = fxi(folder, content)
+    with h5py.File(path, "a") as file:
+        del file["img_bkg"], file["img_dark"]
+    return path, options
+
+
+def dxchange_rotation(folder: Path, content: Content) -> tuple[Path, dict]:
+    """APS: a processed group, and angles only as the positions of the motor."""
+    path = folder / "aps.h5"
+    with h5py.File(path, "w") as file:
+        file["exchange1/data"] = content.maps["Cu_K"]
+        for word, value in (("start", content.degrees[0]), ("step", np.diff(content.degrees)[0])):
+            file[f"process/acquisition/rotation/rotation_{word}"] = np.array([value])
+            file[f"process/acquisition/rotation/rotation_{word}"].attrs["units"] = "deg"
+    return path, {}
+
+
+def pyxalign(folder: Path, content: Content) -> tuple[Path, dict]:
+    """A task of pyxalign (``save_task``, fluorescence)."""
+    path = folder / "task.h5"
+    with h5py.File(path, "w") as file:
+        for name, stack in content.maps.items():
+            group = file.create_group(f"projections/{name[:2]}")
+            group["data"], group["angles"] = stack, content.degrees
+            group["scan_numbers"] = np.arange(len(content.degrees))
+            group["center_of_rotation"] = np.array([1.0, 17.0], np.float32)
+            group["options/experiment/pixel_size"] = content.pixel_um * 1e-6
+            group["staged_shift"] = np.zeros((len(content.degrees), 2))
+    return path, {"element": "Cu"}
+
+
+def unknown_hdf5(folder: Path, content: Content) -> tuple[Path, dict]:
+    """A layout of nobody: sinograms (row, element, column, view), angles in millidegrees."""
+    path = folder / "unknown.h5"
+    stack = np.stack(list(content.maps.values()), axis=1)
+    with h5py.File(path, "w") as file:
+        file["entry/measured"] = stack.transpose(2, 1, 3, 0)
+        file["entry/motor"] = np.round(content.degrees * 1000).astype(np.int32)
+    options = {"dataset": "/entry/measured", "axis_order": "row,element,column,view", "element": "0"}
+    return path, options | {"theta_path": "/entry/motor", "angle_unit": "mdeg"}
+
+
+def unknown_folder(folder: Path, content: Content) -> tuple[Path, dict]:
+    """One file of an unknown layout for each view, the angle in an attribute."""
+    path = folder / "unknown"
+    path.mkdir()
+    for k, degrees in enumerate(content.degrees):
+        with h5py.File(path / f"view{8 + k}.h5", "w") as file:
+            file["entry/image"] = content.maps["Cu_K"][k]
+            file["entry"].attrs["tilt"] = np.deg2rad(degrees)
+            file["entry"].attrs["tilt_units"] = "rad"
+    return path, {"dataset": "/entry/image", "theta_path": "/entry@tilt"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Format:
     """A format of the field.
@@ -118,7 +234,7 @@ class Format:
     elements: tuple[str, ...] = ()
 
 
-_BOTH = ("Cu_K", "Zn_K")
+_BOTH, _SYMBOLS = ("Cu_K", "Zn_K"), ("Cu", "Zn")
 FORMATS = {
     "xrf-tomo": Format(xrf_tomo, "xrf-tomo", "reconstruction/fitting/data", "exchange/theta", True, _BOTH),
     "xrf-tomo, aligned": Format(
@@ -128,4 +244,15 @@ FORMATS = {
         pyxrf_folder, "PyXRF", "xrfmap/detsum/xrf_fit", "xrfmap/scan_metadata@param_theta", True, _BOTH
     ),
     "PyXRF 3D": Format(pyxrf_volume, "PyXRF 3D", "element_data/Cu_K/data", "angle/data", False, _BOTH),
+    "MAPS": Format(maps_folder, "MAPS", "MAPS/XRF_Analyzed/NNLS/Counts_Per_Sec", elements=_SYMBOLS),
+    "MAPS, older": Format(maps_folder_older, "MAPS", "MAPS/XRF_fits", elements=_SYMBOLS),
+    "XRFtomo": Format(xrftomo_export, "XRFtomo", "data", "thetas", elements=_SYMBOLS),
+    "FXI": Format(fxi, "FXI", "img_tomo", "angle", True),
+    "FXI, averages": Format(fxi_averages, "FXI", "img_tomo", "angle", True),
+    "DXchange, rotation": Format(dxchange_rotation, "DXchange", "exchange1/data"),
+    "pyxalign": Format(
+        pyxalign, "pyxalign", "projections/Cu/data", "projections/Cu/angles", elements=_SYMBOLS
+    ),
+    "HDF5 dataset": Format(unknown_hdf5, "HDF5 dataset", "entry/measured", "entry/motor"),
+    "HDF5 datasets": Format(unknown_folder, "HDF5 datasets", "entry/image", "entry@tilt"),
 }

@@ -27,6 +27,7 @@ from pfitre_jax.data.readers.csv_table import (
     read_table,
 )
 from pfitre_jax.data.readers.file_checks import format_names
+from pfitre_jax.data.readers.hdf5_file import Hdf5File
 from pfitre_jax.data.readers.read_options import ReadOptions
 
 _ANGLE_NAMES = re.compile(
@@ -75,6 +76,13 @@ class StoredAngles:
     place: str
     values: ArrayLike | None = None
     unit: str | None = None
+
+    @classmethod
+    def of_dataset(cls, hdf5: Hdf5File, name: str) -> StoredAngles:
+        """Angles and unit of a dataset of an HDF5 file, which need not be there."""
+        if name not in hdf5.datasets:
+            return cls(f"/{name}")
+        return cls(f"/{name}", hdf5.values(name), hdf5.unit(name))
 
 
 def choose_angles(options: ReadOptions, stored: StoredAngles, path: Path, format: str) -> tuple[Angles, str]:

@@ -97,6 +97,36 @@ class Hdf5File:
         finite = value.dtype.kind in "fiu" and np.isfinite(value).all()
         return float(value.ravel()[0]) if finite else None
 
+    def check_shape(self, name: str, ndim: int, lengths: Mapping[int, int], expected: str) -> None:
+        """Checks the shape of a dataset.
+
+        Args:
+            name: Path of the dataset.
+            ndim: Number of its axes.
+            lengths: Lengths of some axes.
+            expected: Description of the shape, for the message.
+
+        Raises:
+            ValueError: If it has another shape.
+        """
+        shape = self.datasets[name].shape
+        fits = shape is not None and len(shape) == ndim
+        if not fits or any(shape[axis] != length for axis, length in lengths.items()):
+            raise ValueError(f"{self.path}: /{name} has the shape {shape}; expected {expected}")
+
+    def check_index(self, name: str, axis: int, index: int) -> None:
+        """Checks that a dataset has an index along an axis.
+
+        Raises:
+            ValueError: If it is shorter.
+        """
+        shape = self.datasets[name].shape
+        if index >= shape[axis]:
+            raise ValueError(
+                f"{self.path}: /{name} has the shape {shape}; expected an index below {shape[axis]} along "
+                f"axis {axis} and not {index}"
+            )
+
     def axis_order(self, name: str) -> tuple[int, ...] | None:
         """Axes of the views, rows and columns of a dataset, see :func:`axis_order`."""
         return axis_order(self.file, name, self.datasets)

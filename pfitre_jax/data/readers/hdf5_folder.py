@@ -27,6 +27,8 @@ from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import FolderReader
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 
+_NO_OPTIONS = ReadOptions()
+
 
 @dataclasses.dataclass(frozen=True)
 class MapPart:
@@ -106,7 +108,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
         """Whether a file has the layout."""
         ...
 
-    def channels(self, hdf5: Hdf5File) -> tuple[str, ...]:
+    def channels(self, hdf5: Hdf5File, options: ReadOptions) -> tuple[str, ...]:
         """Names of the channels of a file that has the layout; by default none, for a single channel."""
         return ()
 
@@ -135,13 +137,13 @@ class Hdf5FolderReader(FolderReader, Protocol):
         """
         return self._first(folder) is not None
 
-    def elements(self, folder: ScanFolder) -> tuple[str, ...]:
+    def elements(self, folder: ScanFolder, options: ReadOptions = _NO_OPTIONS) -> tuple[str, ...]:
         """Names of the channels of the first view."""
         first = self._first(folder)
         if first is None:
             return ()
         with _opened(first) as hdf5:
-            return self.channels(hdf5)
+            return self.channels(hdf5, options)
 
     def read(self, folder: ScanFolder, options: ReadOptions) -> RawScan:
         """Contents of the folder, see :meth:`pfitre_jax.data.readers.reader.FolderReader.read`.
@@ -150,7 +152,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
             ValueError: If a file is damaged or incomplete, less than half of the views have the same shape,
                 they state different units, or there are no angles.
         """
-        channel = self.choose(self.elements(folder), options, folder.path)
+        channel = self.choose(self.elements(folder, options), options, folder.path)
         views: list[_CheckedView] = []
         other = []
         for path in folder.select((MAGIC,), self.suffixes):

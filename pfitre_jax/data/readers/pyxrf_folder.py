@@ -39,7 +39,7 @@ class PyXRFFolderReader(Hdf5FolderReader):
         """Whether the file holds fitted maps and their names."""
         return _MAPS in hdf5.datasets and _NAMES in hdf5.datasets
 
-    def channels(self, hdf5: Hdf5File) -> tuple[str, ...]:
+    def channels(self, hdf5: Hdf5File, options: ReadOptions) -> tuple[str, ...]:
         """Names of the channels."""
         return hdf5.texts(_NAMES)
 
@@ -49,7 +49,7 @@ class PyXRFFolderReader(Hdf5FolderReader):
         Raises:
             ValueError: If the file lacks the channel, or is damaged.
         """
-        names = self.channels(hdf5)
+        names = self.channels(hdf5, options)
         if channel not in names:
             raise ValueError(
                 f"{hdf5.path} has no channel {channel!r} in /{_NAMES}; expected that of the others"

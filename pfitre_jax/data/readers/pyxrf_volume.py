@@ -41,14 +41,10 @@ class PyXRFVolumeReader(Hdf5Reader):
         """
         names = self.channels(hdf5)
         element = names[choose_channel(names, options.element, hdf5.path)]
-        known = _THETA in hdf5.datasets
+        hdf5.check_shape(f"{_GROUP}{element}/data", 3, {}, "(views, y, x)")
         return Hdf5Contents(
             projections=hdf5.stack(f"{_GROUP}{element}/data"),
-            angles=StoredAngles(
-                f"/{_THETA}",
-                hdf5.values(_THETA) if known else None,
-                hdf5.unit(_THETA) if known else None,
-            ),
+            angles=StoredAngles.of_dataset(hdf5, _THETA),
             element=element,
             order_stated=True,
         )

@@ -24,7 +24,8 @@ class ReadOptions:
         element: Name of the channel to read, such as "Cu" or "Cu_K".
         dataset: Dataset of the projections, a path such as "/entry/data".
         theta_path: Dataset, attribute ("/group@name") or process variable of the angles.
-        axis_order: Names of the axes of the stored projections, a permutation of :data:`AXES`.
+        axis_order: Names of the axes of the stored projections: those in :data:`AXES`, and "element" if there
+            are several, in any order.
     """
 
     angles: Path | None = None
@@ -40,6 +41,11 @@ class ReadOptions:
         """Names of the options in :data:`SELECTORS` that are set."""
         return frozenset(name for name in SELECTORS if getattr(self, name) is not None)
 
+    def text(self, name: str) -> str:
+        """The value of an option as it is written in a message."""
+        value = getattr(self, name)
+        return ",".join(value) if isinstance(value, tuple) else repr(value)
+
 
 def parse_axis_order(text: str | None) -> tuple[str, ...] | None:
     """Parses names of axes that are separated by commas.
@@ -48,7 +54,7 @@ def parse_axis_order(text: str | None) -> tuple[str, ...] | None:
         text: The names, for example "row,column,view", or None.
 
     Raises:
-        ValueError: If they are not a permutation of view, row and column.
+        ValueError: If they are not view, row and column, and element or not, in any order.
 
     >>> parse_axis_order("row,column,view")
     ('row', 'column', 'view')
@@ -56,9 +62,9 @@ def parse_axis_order(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     names = tuple(word.strip().lower().removesuffix("s") for word in text.split(","))
-    if sorted(names) != sorted(AXES):
+    if sorted(names) not in (sorted(AXES), sorted((*AXES, "element"))):
         raise ValueError(
-            f"axis_order is {text!r}; expected view, row and column in the order of the stored axes, such as "
-            "'row,column,view'"
+            f"axis_order is {text!r}; expected view, row and column (and element) in the order of the stored "
+            "axes, such as 'row,column,view'"
         )
     return names

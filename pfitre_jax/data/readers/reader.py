@@ -19,6 +19,7 @@ class Reader(Protocol):
         magic: First bytes of such a file, one or more variants.
         suffixes: Suffixes of its name, in lower case. They decide only where no first bytes are known.
         takes: Names of the options in :data:`pfitre_jax.data.readers.read_options.SELECTORS` that it takes.
+        requires: Names of those that it needs.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Reader(Protocol):
     magic: tuple[bytes, ...]
     suffixes: tuple[str, ...]
     takes: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
 
     def matches(self, file: ScanFile) -> bool:
         """Whether a file with these first bytes or this suffix is of this format. By default it is.
@@ -59,11 +61,13 @@ class FolderReader(Protocol):
         name: Name of the format, in messages and in the provenance.
         description: What a folder of the format holds, for the message about an unknown folder.
         takes: As for a :class:`Reader`.
+        requires: As for a :class:`Reader`.
     """
 
     name: str
     description: str
     takes: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
 
     def matches(self, folder: ScanFolder) -> bool:
         """Whether the folder holds files of this format.

@@ -10,8 +10,12 @@ from typing import TypeVar
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.dxchange import DXchangeReader
 from pfitre_jax.data.readers.file_checks import check_file, check_file_or_folder
+from pfitre_jax.data.readers.fxi import FxiReader
+from pfitre_jax.data.readers.hdf5_dataset import Hdf5DatasetFolderReader, Hdf5DatasetReader
+from pfitre_jax.data.readers.maps import MapsReader
 from pfitre_jax.data.readers.npz import NpzReader
 from pfitre_jax.data.readers.nxtomo import NXtomoReader
+from pfitre_jax.data.readers.pyxalign import PyxalignReader
 from pfitre_jax.data.readers.pyxrf_folder import PyXRFFolderReader
 from pfitre_jax.data.readers.pyxrf_volume import PyXRFVolumeReader
 from pfitre_jax.data.readers.read_options import ReadOptions, parse_axis_order
@@ -20,6 +24,7 @@ from pfitre_jax.data.readers.scan_file import ScanFile
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 from pfitre_jax.data.readers.tiff import TiffReader
 from pfitre_jax.data.readers.xrf_tomo import XrfTomoReader
+from pfitre_jax.data.readers.xrftomo_export import XrftomoExportReader
 
 #: Readers of files in the order in which they are tried.
 READERS: list[Reader] = [
@@ -27,12 +32,18 @@ READERS: list[Reader] = [
     PyXRFVolumeReader(),
     DXchangeReader(),
     NXtomoReader(),
+    FxiReader(),
+    PyxalignReader(),
+    XrftomoExportReader(),
+    Hdf5DatasetReader(),
     TiffReader(),
     NpzReader(),
 ]
 #: Readers of folders with one file for each view, in the order in which they are tried.
 FOLDER_READERS: list[FolderReader] = [
     PyXRFFolderReader(),
+    MapsReader(),
+    Hdf5DatasetFolderReader(),
 ]
 
 _NO_OPTIONS = ReadOptions()
@@ -76,7 +87,7 @@ def open_raw(
         element: Name of the channel of a file with several elements.
         dataset: Dataset of the projections of an HDF5 file.
         theta_path: Dataset of the angles of an HDF5 file, or an attribute ("/group@name").
-        axis_order: Names of the axes of the stored projections, such as "row,column,view".
+        axis_order: Names of the axes of the stored projections, such as "row,column,view", of the dataset.
 
     Raises:
         OSError: If a file does not exist or cannot be opened, with the class of the cause.
@@ -168,17 +179,24 @@ def _first_that_takes(readers: Iterable[_AnyReader], options: ReadOptions, path:
     Raises:
         ValueError: If there are readers, but none takes them.
     """
-    refused = []
+    refused, incomplete = [], []
     for reader in readers:
+        if not reader.requires <= options.selectors:
+            incomplete.append(reader)
+            continue
         if options.selectors <= reader.takes:
             return reader
         refused.append(reader)
     if not refused:
         return None
     unused = sorted(options.selectors - refused[0].takes)
-    names = " and ".join(f"{name}={getattr(options, name)!r}" for name in unused)
+    names = " and ".join(f"{name}={options.text(name)}" for name in unused)
+    remedy = "leave it out"
+    if any(options.selectors <= reader.takes for reader in incomplete):
+        remedy += ", or name the dataset of the projections, too (dataset='/PATH')"
     raise ValueError(
-        f"{path} ({refused[0].name}) has no use for {names}; expected no such option for this format"
+        f"{path} ({refused[0].name}) has no use for {names}; expected no such option for this format: "
+        f"{remedy}"
     )
 
 

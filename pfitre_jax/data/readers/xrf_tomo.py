@@ -54,9 +54,10 @@ class XrfTomoReader(Hdf5Reader):
         """
         names = self.channels(hdf5)
         channel = choose_channel(names, options.element, hdf5.path)
+        each = f"one map for each name in /{_ELEMENTS}"
         for dataset in (_FITTED, _ALIGNED):
             if dataset in hdf5.datasets:
-                _check_maps(hdf5, dataset, len(names))
+                hdf5.check_shape(dataset, 4, {1: len(names)}, f"(views, {len(names)}, y, x), {each}")
         fitted, warnings = _normalized(hdf5, channel)
         projections = fitted
         if _ALIGNED in hdf5.datasets:
@@ -64,26 +65,13 @@ class XrfTomoReader(Hdf5Reader):
             warnings = _shift_warnings(hdf5, projections, fitted)
         return Hdf5Contents(
             projections=projections,
-            angles=StoredAngles(
-                f"/{_THETA}",
-                hdf5.values(_THETA) if _THETA in hdf5.datasets else None,
-                hdf5.unit(_THETA) if _THETA in hdf5.datasets else None,
-            ),
+            angles=StoredAngles.of_dataset(hdf5, _THETA),
             center=hdf5.number(_CENTER) if _ALIGNED in hdf5.datasets else None,
             pixel_size=_pixel_size(hdf5, fitted.shape),
             element=names[channel],
             dataset=f"/{_ALIGNED if _ALIGNED in hdf5.datasets else _FITTED}",
             order_stated=True,
             warnings=warnings,
-        )
-
-
-def _check_maps(hdf5: Hdf5File, name: str, channels: int) -> None:
-    shape = hdf5.datasets[name].shape
-    if shape is None or len(shape) != 4 or shape[1] != channels:
-        raise ValueError(
-            f"{hdf5.path}: /{name} has the shape {shape}; expected (views, {channels}, y, x), one map for "
-            f"each name in /{_ELEMENTS}"
         )
 
 
