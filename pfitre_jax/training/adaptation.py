@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,8 +36,8 @@ MIN_VIEWS = 12
 HELD_OUT_EVERY, HELD_OUT_END_SHARE = 12, 0.04
 #: Every such row is not trained on, if there are enough rows.
 TEST_ROW_EVERY = 4
-#: Rows that are reconstructed together.
-BATCH_ROWS = 8
+#: Rows that are reconstructed together, and pixels of a batch that is trained on: large images are fewer.
+BATCH_ROWS, BATCH_PIXELS = 8, 4 * 512**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class AdaptationSettings:
     Attributes:
         rounds: Largest number of rounds.
         batches: Batches of turned images in each round.
-        batch: Number of images in a batch.
+        batch: Number of images in a batch, fewer where they have more than :data:`BATCH_PIXELS` together.
         iterations: Iterations of the loop on a batch; each is a step of the optimiser.
         rate: Learning rate of Adam.
         clip: Global norm that gradients are clipped to.
@@ -209,14 +208,15 @@ def adapt_prior(
     rounds = [Round(0, rows.errors(params, images), None, time.perf_counter() - start)]
     best = (select_round([rounds[0].errors], settings.margin), params, images[shown])
     total = settings.rounds * settings.batches
+    size = max(1, min(settings.batch, BATCH_PIXELS // first[0].size))
     for number in range(1, settings.rounds + 1):
         elapsed = time.perf_counter() - start
         # A round that would end after the limit is not started.
-        if settings.minutes is not None and elapsed + _longest(rounds) > 60 * settings.minutes:
+        if settings.minutes is not None and elapsed + _last_duration(rounds) > 60 * settings.minutes:
             break
         losses = []
         for batch in range(settings.batches):
-            picked = rng.choice(rows.training, settings.batch, replace=len(rows.training) < settings.batch)
+            picked = rng.choice(rows.training, size, replace=len(rows.training) < size)
             key, batch_key = jax.random.split(key)
             turned = rows.turn(params, images, picked, batch_key)
             for _ in range(settings.iterations):
@@ -325,9 +325,9 @@ class _Rows:
         )
 
 
-def _longest(rounds: list[Round]) -> float:
-    ends = [0.0, *(r.seconds for r in rounds)]
-    return max(after - before for before, after in itertools.pairwise(ends)) if len(rounds) > 1 else 0.0
+def _last_duration(rounds: list[Round]) -> float:
+    """Seconds of the last round; 0 before the first one, whose duration is unknown."""
+    return rounds[-1].seconds - rounds[-2].seconds if len(rounds) > 1 else 0.0
 
 
 def _optimiser(settings: AdaptationSettings) -> optax.GradientTransformation:

@@ -102,6 +102,7 @@ def test_held_out_views_do_not_affect_training(scan, adapted):
     assert other.rounds[0].errors.extrapolated > 1.5 * adapted.rounds[0].errors.extrapolated
 
 
+@pytest.mark.slow
 def test_steps_that_are_too_long_leave_the_prior_unchanged(scan):
     wild = dataclasses.replace(SETTINGS, rate=30.0, rounds=2)
     adapted = adapt_prior(LOOP, PRIOR, *scan, 0.05, wild)
