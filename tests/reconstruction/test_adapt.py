@@ -96,8 +96,8 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
     assert done == 2 and result.selection["adaptation"]["chosen"] == 1
     jax.tree.map(np.testing.assert_array_equal, adapted.prior.params, saved.prior.params)
     assert "small, adapted" in result.parameters["prior"]
-    plain = pf.reconstruct(scan, prior=PRIOR, iterations=1)
-    assert np.abs(result.volume[:] - plain.volume).max() > 0
+    changed = jax.tree.map(lambda a, b: np.any(a != b), adapted.prior.params, PRIOR.params)
+    assert any(jax.tree.leaves(changed)) and np.isfinite(result.volume[ROWS - 1]).all()
     (tmp_path / "partial" / "prior.npz").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"adapted prior in .* cannot be read .*: start over"):
         job.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS))
