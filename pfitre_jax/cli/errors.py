@@ -27,10 +27,21 @@ _OPTIONS = {
 _SAME_NAME = (
     "adapt align alignment angle_unit angles axis_order center columns coordinator data dataset drift "
     "element exclude_views gains iterations joint mask_nan memory method num_processes overwrite photons "
-    "pixel_size prior process_id rho robust roll rows scenes scene stage stripes theta_path "
-    "tv_weight views weights"
+    "pixel_size prior process_id resolution rho robust roll rows scene scenes stage stripes theta_path "
+    "tv_weight validate views weights"
 ).split()
-_SWITCHES = ("adapt", "align", "drift", "gains", "joint", "mask_nan", "overwrite", "stripes")
+_SWITCHES = (
+    "adapt",
+    "align",
+    "drift",
+    "gains",
+    "joint",
+    "mask_nan",
+    "overwrite",
+    "resolution",
+    "stripes",
+    "validate",
+)
 _NAMES = "|".join(sorted([*_OPTIONS, *_SAME_NAME], key=len, reverse=True))
 
 

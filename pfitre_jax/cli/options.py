@@ -17,6 +17,7 @@ GEOMETRY = "Geometry"
 METHOD = "Method"
 DATA_MODEL = "Data model"
 ALIGNMENT = "Alignment"
+CHECKS = "Checks of the result"
 OUTPUT = "Output"
 EXECUTION = "Execution"
 
@@ -389,6 +390,28 @@ AlignmentFile = Annotated[
         "Alignment to apply (alignment.csv of an earlier run). With --align: the initial estimate.",
         ALIGNMENT,
         "none",
+    ),
+]
+
+# Checks of the result
+
+Validate = Annotated[
+    bool,
+    flag(
+        "--validate",
+        "Leave views out, predict them by the method and by fista-tv from the other views, and state which "
+        "one predicts better. Costs two reconstructions of at most 8 rows by each of them. The result "
+        "still uses all views.",
+        CHECKS,
+    ),
+]
+Resolution = Annotated[
+    bool,
+    flag(
+        "--resolution",
+        "Estimate the resolution from two reconstructions of half of the views each (Fourier ring and shell "
+        "correlation). Costs about one reconstruction of at most 32 rows.",
+        CHECKS,
     ),
 ]
 

@@ -48,12 +48,12 @@ class ProgressReporter:
             print(json.dumps({"event": kind, **facts}), file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def bar(self, description: str, transient: bool = False) -> Iterator[console.MoveBar]:
-        """Progress bar of rows; see :func:`pfitre_jax.cli.console.progress_bar`."""
+    def bar(self, description: str, transient: bool = False, unit: str = "rows") -> Iterator[console.MoveBar]:
+        """Progress bar; see :func:`pfitre_jax.cli.console.progress_bar`."""
         if not self.for_person:
             yield lambda done=None, total=None, description=None: None
             return
-        with console.progress_bar(description, transient=transient) as move:
+        with console.progress_bar(description, unit, transient=transient) as move:
             self._bar = move
             yield move
         self._bar = None

@@ -61,6 +61,8 @@ def recon(
     align: options.Align = False,
     drift: options.Drift = False,
     alignment: options.AlignmentFile = None,
+    validate: options.Validate = False,
+    resolution: options.Resolution = False,
     out: options.OutFolder,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -110,6 +112,7 @@ def recon(
 
     from pfitre_jax.data.selection import resolve_rows
     from pfitre_jax.reconstruction import api, checkpoint, methods
+    from pfitre_jax.reconstruction.result_checks import Checks
     from pfitre_jax.runtime.processes import join
     from pfitre_jax.training.adaptation import AdaptationSettings
 
@@ -146,7 +149,9 @@ def recon(
     }
     identity = checkpoint.identify(
         {"scan": source, "angles": angles, "alignment": alignment},
-        read_options | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None},
+        read_options
+        | {"rows": rows, "joint": joint or None, "align": align or None, "drift": drift or None}
+        | {"validate": validate or None, "resolution": resolution or None},
         settings,
     )
     if not memory_check:
@@ -166,6 +171,8 @@ def recon(
     loaded = _open(source, angles, read_options | {"roll": read_roll}, aligned, reporter)
     settings.check_support(loaded.columns)
     picked = resolve_rows(rows, loaded.rows)
+    checks = Checks(validate, resolution)
+    checks.require_views(loaded)
     loaded = api.with_center(loaded)
     reporter.note(describe_scan(loaded))
     limit = None if memory is None else int(memory * 2**30)
@@ -194,6 +201,7 @@ def recon(
     if reconstructed is None:
         return
     result, adapted = reconstructed
+    result = run.check(loaded, result, checks)
     # Preparation is all time that is not counted otherwise. Timings of a resumed run include the earlier one.
     uncounted = time.perf_counter() - start - sum(result.timings.values())
     result.timings["seconds_prepare"] += max(uncounted, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
     from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.reconstruction.result import Result
+    from pfitre_jax.reconstruction.result_checks import Checks
     from pfitre_jax.runtime.processes import Team
 
 
@@ -121,6 +123,18 @@ class ReconRun:
         # The first process assembles the result; wait for it.
         with computation(), self.team.step():
             return None
+
+    def check(self, scan: Scan, result: Result, checks: Checks) -> Result:
+        """The result with the outcome of further checks, which need reconstructions of their own."""
+        with computation():
+            return checks.add_to(
+                result,
+                scan,
+                self.settings,
+                self.rows,
+                limit=self.limit,
+                progress=functools.partial(self.reporter.bar, unit="reconstructions"),
+            )
 
     def compare(self, scan: Scan, result: Result) -> Result | None:
         """Reconstructs the middle row by FISTA-TV, for comparison; None if that is the method itself."""

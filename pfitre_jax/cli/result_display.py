@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pfitre_jax.cli.console import print_line, print_paths
+from pfitre_jax.cli.errors import in_options
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.metrics import psnr
 from pfitre_jax.plotting.panels import Panel, choose_rows
 from pfitre_jax.plotting.preview import draw_preview
+from pfitre_jax.plotting.result_checks import draw_held_out, draw_resolution, format_resolution
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.solvers.loop import Status
 
@@ -82,7 +87,18 @@ def draw_result(
             f"{result.timings['seconds_run']:.1f} s, compiling {result.timings['seconds_compile']:.1f} s",
         ],
         units=result.units,
+        checks=_checks(result),
     )
+
+
+def _checks(result: Result) -> list[Callable[[Axes], None]]:
+    """Functions that draw the checks that were made."""
+    drawn: list[Callable[[Axes], None]] = []
+    if result.validation is not None:
+        drawn.append(functools.partial(draw_held_out, validation=result.validation, method=result.method))
+    if result.resolution is not None:
+        drawn.append(functools.partial(draw_resolution, resolution=result.resolution))
+    return drawn
 
 
 def print_result(result: Result, paths: Iterable[Path]) -> None:
@@ -102,7 +118,38 @@ def print_result(result: Result, paths: Iterable[Path]) -> None:
             f"{name}: {np.mean(correction[unit]):.1f} {unit} {action} per row on average; in at least half "
             f"of the rows: {often}"
         )
+    if result.validation is not None:
+        Console(soft_wrap=True, highlight=False, emoji=False).print(_held_out_table(result))
+        for sentence in result.validation["verdict"]:
+            print_line(in_options(sentence))
+    if result.resolution is not None:
+        _print_resolution(result.resolution)
     print_paths(paths)
+
+
+def _held_out_table(result: Result) -> Table:
+    table = Table(title="prediction error of held-out views", title_justify="left")
+    assert result.validation is not None
+    reference = result.method != "fista-tv"
+    for column in ("views", result.method, *(["fista-tv"] if reference else []), "noise alone"):
+        table.add_column(column, justify="left" if column == "views" else "right")
+    for kind in ("interpolating", "extrapolating"):
+        errors = result.validation[kind]
+        values = [errors["error"], *([errors["fista_tv"]] if reference else []), errors["noise_floor"]]
+        table.add_row(f"{len(errors['views'])} {kind}", *(f"{value:.4f}" for value in values))
+    return table
+
+
+def _print_resolution(resolution: dict[str, Any]) -> None:
+    """Prints the resolution over all directions, by direction, and of the volume."""
+    print_line(f"resolution, all directions: {format_resolution(resolution['rings'])}")
+    for sector in resolution["sectors"]:
+        low, high = sector["angle_to_wedge_deg"]
+        place = "measured" if sector["measured"] else "missing: agreement of what is supplied, no resolution"
+        angles = f"{low:.0f} to {high:.0f} degrees from the middle of the wedge"
+        print_line(f"  {angles}: {format_resolution(sector)} ({place})")
+    if resolution["shells"] is not None:
+        print_line(f"  volume (shells): {format_resolution(resolution['shells'])}")
 
 
 def _table(result: Result) -> Table:

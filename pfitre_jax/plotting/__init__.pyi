@@ -7,6 +7,8 @@ from .panels import Panel as Panel
 from .panels import draw_slices as draw_slices
 from .preview import draw_live as draw_live
 from .preview import draw_preview as draw_preview
+from .result_checks import draw_held_out as draw_held_out
+from .result_checks import draw_resolution as draw_resolution
 from .training import draw_samples as draw_samples
 from .training import draw_training_curves as draw_training_curves
 from .trials import Trial as Trial

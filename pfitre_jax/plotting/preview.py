@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -27,6 +27,7 @@ def draw_preview(
     title: str,
     facts: Sequence[str],
     units: str,
+    checks: Sequence[Callable[[Axes], None]] = (),
 ) -> Figure:
     """Figure of a finished reconstruction.
 
@@ -40,9 +41,14 @@ def draw_preview(
         title: Title of the figure.
         facts: Lines of text below the diagram of the wedge.
         units: Unit of the image values, "1/pixel" or "1/um".
+        checks: Functions that draw further plots, below the others.
     """
-    with new_figure(3.1 * max(len(panels), 3) + 0.6, 6.9, title) as figure:
-        above, below = split_figure(figure, height_ratios=(1.35, 1))
+    height, ratios = (6.9, (1.35, 1.0)) if not checks else (9.8, (1.35, 1.0, 1.0))
+    with new_figure(3.1 * max(len(panels), 3) + 0.6, height, title) as figure:
+        above, below, *last = split_figure(figure, height_ratios=ratios)
+        for part in last:
+            for axis, draw in zip(part.subplots(1, len(checks), squeeze=False)[0], checks, strict=True):
+                draw(axis)
         draw_slices(above, panels, units)
         left, middle, right = split_figure(below, width_ratios=(1.35, 1.25, 1))
         _draw_residual_sinogram(left, residual_sinogram, row)

@@ -13,6 +13,7 @@ from .data_model import DataModel as DataModel
 from .executor import load_chunk as load_chunk
 from .executor import make_program as make_program
 from .executor import split_rows as split_rows
+from .half_set_resolution import resolution_of as resolution_of
 from .live import LiveResult as LiveResult
 from .live import refresh as refresh
 from .methods import METHODS as METHODS
@@ -25,3 +26,5 @@ from .plan import make_plan as make_plan
 from .reproject import project_result as project_result
 from .result import Result as Result
 from .result import read_result as read_result
+from .result_checks import Checks as Checks
+from .validation import validate as validate

@@ -31,6 +31,7 @@ from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.methods import Settings, automatic_settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.reconstruction.result import Result
+from pfitre_jax.reconstruction.result_checks import Checks
 from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.training.adaptation import AdaptationSettings
@@ -203,6 +204,8 @@ def reconstruct(
     gains: bool = False,
     support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
     adapt: bool | AdaptationSettings = False,
+    validate: bool = False,
+    resolution: bool = False,
     chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
@@ -236,13 +239,17 @@ def reconstruct(
         adapt: Whether the prior is adapted to the scan first, without ground truth, see
             :func:`pfitre_jax.adapt`; or the settings of the adaptation. It takes minutes.
             ``selection["adaptation"]`` of the result tells what was decided and why.
+        validate: Whether held-out views are predicted by the method and by FISTA-TV, before the
+            reconstruction from all views, see :func:`pfitre_jax.reconstruction.validation.validate`.
+        resolution: Whether the resolution is estimated from half sets of the views, see
+            :func:`pfitre_jax.reconstruction.half_set_resolution.resolution_of`.
         chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,
             else 32 on each device, and in both cases at most as many as fit into memory.
         progress: Called with the number of rows done and the number of rows.
 
     Raises:
-        ValueError: A method, setting or row is invalid, the scan does not determine its centre, or its line
-            integrals are negative as a whole.
+        ValueError: A method, setting or row is invalid, the scan does not determine its centre, its line
+            integrals are negative as a whole, or it has too few views to hold some out.
     """
     start = time.perf_counter()
     settings = Settings.create(
@@ -266,14 +273,18 @@ def reconstruct(
     selected = resolve_rows(rows, scan.rows)
     count = selected.stop - selected.start
     check_sign(scan)
-    plan = make_plan(with_center(scan), settings, count, scale=scale, chunk=chunk)
+    scan = with_center(scan)
+    checks = Checks(validate, resolution)
+    checks.require_views(scan)
+    plan = make_plan(scan, settings, count, scale=scale, chunk=chunk)
     run = time.perf_counter()
     blocks = []
     for block in plan.solve(split_rows(selected, plan.chunk)):
         blocks.append(block)
         progress(block.rows.stop - selected.start, count)
     end = time.perf_counter()
-    return plan.result(concatenate(blocks), end - start, end - run)
+    result = plan.result(concatenate(blocks), end - start, end - run)
+    return checks.add_to(result, scan, settings, selected)
 
 
 def with_center(scan: Scan) -> Scan:

@@ -126,6 +126,8 @@ class Plan:
             selection=self.selection,
             scale=self.calibration.scale,
             domain_score=check.score,
+            resolution=None,
+            validation=None,
             chunk=self.chunk,
             warnings=self._warnings(block) + check.warnings,
             timings={

@@ -50,6 +50,8 @@ _VALUES = (
     "selection",
     "scale",
     "domain_score",
+    "resolution",
+    "validation",
     "chunk",
     "warnings",
     "timings",
@@ -98,6 +100,10 @@ class Result:
         scale: Image value that was 1 in the solver, per pixel.
         domain_score: Out-of-distribution score of the result: 1 is exceeded by 5% of the images that the
             prior was evaluated on. None without a prior, or where its card has no reference.
+        resolution: Resolution from half sets of the views, see
+            :meth:`pfitre_jax.trust.Resolution.record`; None if it was not asked for.
+        validation: Prediction of held-out views, see :meth:`pfitre_jax.trust.HeldOutVerdict.record`; None if
+            it was not asked for.
         chunk: Number of rows per batch.
         warnings: Warnings for the user.
         timings: Wall times: ``seconds_compile``; ``seconds_run``, to solve all rows; ``seconds_prepare``, for
@@ -134,6 +140,8 @@ class Result:
     selection: dict[str, Any]
     scale: float
     domain_score: float | None
+    resolution: dict[str, Any] | None
+    validation: dict[str, Any] | None
     chunk: int
     warnings: list[str]
     timings: dict[str, float]
@@ -193,6 +201,8 @@ class Result:
             "selection": {},
             "scale": float("nan"),
             "domain_score": None,
+            "resolution": None,
+            "validation": None,
             "chunk": rows,
             "warnings": [],
             "timings": {},
@@ -278,6 +288,8 @@ class Result:
             "iterations": self.iterations,
             "supplied": self.supplied,
             "domain_score": self.domain_score,
+            "resolution": self.resolution,
+            "validation": self.validation,
             "center": self.center,
             "roll_deg": self.roll_deg,
             "wedge_deg": self.wedge.width_deg,
