@@ -64,7 +64,8 @@ class FileRows(RowSource):
         if rows.stop - rows.start == 1 and rows.start in self.kept:
             return self.kept[rows.start]
         _, raw_rows, columns = self.shape
-        needed = raw_rows_for(rows, self.roll_deg, columns, raw_rows)
+        transforms = None if self.raw.transforms is None else self.raw.transforms.take_views(self.used_views)
+        needed = raw_rows_for(rows, self.roll_deg, columns, raw_rows, transforms)
         projections, mask = line_integrals(
             self.raw.load(needed), self.detector_mask, self.mask_nan, needed.start
         )
@@ -75,6 +76,7 @@ class FileRows(RowSource):
             rows=rows,
             row0=needed.start,
             raw_rows=raw_rows,
+            transforms=transforms,
         )
 
     def take_views(self, indices: np.ndarray | slice) -> FileRows:

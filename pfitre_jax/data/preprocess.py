@@ -14,6 +14,7 @@ import numpy as np
 from pfitre_jax.data.checks import check_content, check_finite
 from pfitre_jax.data.defects import DefectStatistics
 from pfitre_jax.data.raw import RawScan
+from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.data.row_source import ArrayRows
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
@@ -135,6 +136,7 @@ def to_scan(
     center: float | None = None,
     pixel_size: float | None = None,
     mask_nan: bool = False,
+    roll_deg: float = 0.0,
 ) -> Scan:
     """Scan in memory with the line integrals of ``raw`` and their mask, see :func:`line_integrals`.
 
@@ -144,18 +146,22 @@ def to_scan(
             recorded in ``provenance["center"]``.
         pixel_size: Length of a detector bin, micrometres; None for the one that the file states.
         mask_nan: Whether bins that are NaN or infinite are masked instead of refused.
+        roll_deg: Roll that is corrected together with the alignment that the file states, degrees.
 
     Raises:
         ValueError: As :meth:`pfitre_jax.data.scan.Scan.create`.
     """
     detector_mask = DetectorMask.detect(raw, [slice(0, raw.projections.shape[1])])
     projections, mask = line_integrals(raw, detector_mask, mask_nan)
+    if raw.transforms is not None or roll_deg:
+        projections, mask = apply_roll(projections, mask, roll_deg, transforms=raw.transforms)
     check_content(bool(mask.any()), bool(projections.any()))
     center, provenance = center_and_provenance(raw, center)
     return Scan.from_source(
         ArrayRows(projections, mask),
         raw.theta_rad,
         center=center,
+        roll_deg=roll_deg,
         pixel_size=raw.pixel_size if pixel_size is None else pixel_size,
         provenance=provenance,
         warnings=(*raw.warnings, *detector_mask.warnings()),

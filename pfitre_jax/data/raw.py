@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from pfitre_jax.data.checks import check_angles, check_shape, check_stack
 from pfitre_jax.data.frames import combine_frames
+from pfitre_jax.data.view_transforms import ViewTransforms
 
 #: Kinds of data: detector counts with flat and dark frames, transmission p/p0, line integrals.
 KINDS = ("counts", "transmission", "absorption")
@@ -64,6 +65,7 @@ class RawScan:
         warnings: What the reader assumed or left out, one sentence each, for the user.
         monitor: (views,), intensity of the beam in each view over that of the flat frames, or None.
         pixel_size: Width of a detector bin, micrometres, if the file states it.
+        transforms: Alignment of the views that the file, or one beside it, states; not yet applied.
     """
 
     projections: np.ndarray | LazyStack
@@ -76,6 +78,7 @@ class RawScan:
     warnings: tuple[str, ...] = ()
     monitor: np.ndarray | None = None
     pixel_size: float | None = None
+    transforms: ViewTransforms | None = None
 
     @classmethod
     def create(
@@ -91,6 +94,7 @@ class RawScan:
         warnings: Sequence[str] = (),
         monitor: np.ndarray | None = None,
         pixel_size: float | None = None,
+        transforms: ViewTransforms | None = None,
         order_stated: bool = False,
     ) -> RawScan:
         """Validated contents.
@@ -107,6 +111,7 @@ class RawScan:
             warnings: What the reader assumed or left out, one sentence each.
             monitor: (views,), intensity of the beam in each view over that of the flat frames.
             pixel_size: Width of a detector bin, micrometres.
+            transforms: Alignment of the views, to be applied together with the correction of the roll.
             order_stated: Whether the file states which axes are views, rows and columns.
 
         Raises:
@@ -135,8 +140,23 @@ class RawScan:
                 f"the stack has as many rows as views, {rows}, and the file does not state the order of its "
                 "axes; it was read as (views, rows, columns)",
             ]
+        if transforms is not None and len(transforms) != views:
+            raise ValueError(
+                f"the alignment has {len(transforms)} views, the scan {views}; expected one line for each "
+                "view"
+            )
         return cls(
-            projections, theta, kind, flat, dark, center, provenance, tuple(warnings), monitor, pixel_size
+            projections,
+            theta,
+            kind,
+            flat,
+            dark,
+            center,
+            provenance,
+            tuple(warnings),
+            monitor,
+            pixel_size,
+            transforms,
         )
 
     @property

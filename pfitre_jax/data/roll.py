@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.view_transforms import ViewTransforms
 
 #: A rotated bin is valid if the invalid bins around it have at most this weight in its interpolation.
 INVALID_WEIGHT = 1e-4
@@ -20,8 +21,11 @@ def apply_roll(
     rows: slice | None = None,
     row0: int = 0,
     raw_rows: int | None = None,
+    transforms: ViewTransforms | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotates each view by ``+roll_deg`` about the centre of the detector.
+
+    An alignment of the views that the file states is applied in the same interpolation, before the roll.
 
     The sign is that of ``scipy.ndimage.rotate(projections, +roll_deg, axes=(1, 2), order=1, reshape=False)``,
     which corrects a scan whose axis is rolled by ``roll_deg``. A bin is valid if every bin that it is
@@ -39,6 +43,7 @@ def apply_roll(
         rows: Wanted rows of the stack; None for those of ``projections``.
         row0: First row of ``projections`` in the stack.
         raw_rows: Number of rows of the stack; None for ``row0 + n``.
+        transforms: Alignment of the views, or None.
 
     Returns:
         Rotated projections and their mask, (views, rows, columns).
@@ -48,16 +53,16 @@ def apply_roll(
     views, available, columns = projections.shape
     raw_rows = row0 + available if raw_rows is None else raw_rows
     first, last = (row0, row0 + available) if rows is None else (rows.start, rows.stop)
-    if roll_deg == 0:
+    if roll_deg == 0 and transforms is None:
         kept = slice(first - row0, last - row0)
         return np.where(mask[:, kept], projections[:, kept], np.float32(0)), mask[:, kept]
-    matrix = roll_matrix(roll_deg)
     middle = np.array([(raw_rows - 1) / 2, (columns - 1) / 2])
-    offset = matrix @ (np.array([first, 0]) - middle) + middle - np.array([row0, 0])
-    options = dict(matrix=matrix, offset=offset, output_shape=(last - first, columns), order=1)
     rotated = np.zeros((views, last - first, columns), np.float32)
     valid = np.zeros(rotated.shape, bool)
     for view in range(views):
+        matrix, shift = _to_stored(roll_deg, transforms, view)
+        offset = matrix @ (np.array([first, 0]) - middle) + middle + shift - np.array([row0, 0])
+        options = dict(matrix=matrix, offset=offset, output_shape=(last - first, columns), order=1)
         image = np.where(mask[view], projections[view], np.float32(0))
         invalid = ndimage.affine_transform((~mask[view]).astype(np.float32), cval=1.0, **options)
         valid[view] = invalid < INVALID_WEIGHT
@@ -71,7 +76,21 @@ def roll_matrix(roll_deg: float) -> np.ndarray:
     return np.array([[c, s], [-s, c]])
 
 
-def raw_rows_for(rows: slice, roll_deg: float, columns: int, raw_rows: int) -> slice:
+def _to_stored(
+    roll_deg: float, transforms: ViewTransforms | None, view: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """``(matrix, shift)``: position of a bin of the corrected view in the stored one, about the middle."""
+    roll = roll_matrix(roll_deg)
+    return (
+        (roll, np.zeros(2))
+        if transforms is None
+        else (transforms.matrix[view] @ roll, transforms.shift[view])
+    )
+
+
+def raw_rows_for(
+    rows: slice, roll_deg: float, columns: int, raw_rows: int, transforms: ViewTransforms | None = None
+) -> slice:
     """The raw rows from which :func:`apply_roll` interpolates the corrected ``rows``.
 
     Args:
@@ -79,7 +98,15 @@ def raw_rows_for(rows: slice, roll_deg: float, columns: int, raw_rows: int) -> s
         roll_deg: Roll, degrees.
         columns: Number of detector columns.
         raw_rows: Number of rows of the raw stack.
+        transforms: Alignment of the views, or None.
     """
+    if transforms is not None:
+        corners = [(row, column) for row in (rows.start, rows.stop - 1) for column in (0, columns - 1)]
+        middle_bin = np.array([(raw_rows - 1) / 2, (columns - 1) / 2])
+        to_stored = (_to_stored(roll_deg, transforms, view) for view in range(len(transforms)))
+        stored = [(matrix @ (np.array(corners) - middle_bin).T)[0] + shift[0] for matrix, shift in to_stored]
+        first, last = np.clip([np.min(stored), np.max(stored)] + middle_bin[0], 0, raw_rows - 1)
+        return slice(max(int(first) - 1, 0), min(int(last) + 3, raw_rows))
     if roll_deg == 0:
         return rows
     middle, (c, s) = (raw_rows - 1) / 2, (np.cos(np.deg2rad(roll_deg)), np.sin(np.deg2rad(roll_deg)))

@@ -22,6 +22,7 @@ from pfitre_jax.estimation import opposite_views, residual_search
 from pfitre_jax.estimation.air import check_air, with_air
 from pfitre_jax.estimation.calibrate import sample_rows
 from pfitre_jax.estimation.center import find_center
+from pfitre_jax.estimation.estimate import Estimate
 from pfitre_jax.estimation.roll import find_roll
 from pfitre_jax.estimation.support import Support, SupportShape
 from pfitre_jax.estimation.support_selection import select_support
@@ -99,12 +100,29 @@ def load_scan(
         axis_order=axis_order,
     )
     check_columns(raw.projections.shape[2])
-    scan = to_scan(raw, center=center_value, pixel_size=pixel_size, mask_nan=mask_nan)
-    used = resolve_views(views, exclude_views, scan.views)
-    scan = leave_out_blank_views(scan.take_views(used), used)
-    corrected = with_air(correct_roll(scan, roll) if roll and not isinstance(roll, str) else scan, air)
-    check_sign(corrected)
-    return with_roll(corrected) if isinstance(roll, str) else corrected
+    used = resolve_views(views, exclude_views, raw.projections.shape[0])
+
+    def prepare(roll_deg: float) -> Scan:
+        # The alignment that a file states is applied in the same interpolation as the roll.
+        together = raw.transforms is not None
+        scan = to_scan(
+            raw,
+            center=center_value,
+            pixel_size=pixel_size,
+            mask_nan=mask_nan,
+            roll_deg=roll_deg if together else 0.0,
+        )
+        scan = leave_out_blank_views(scan.take_views(used), used)
+        return with_air(correct_roll(scan, roll_deg) if roll_deg and not together else scan, air)
+
+    scan = prepare(0.0 if isinstance(roll, str) else float(roll))
+    check_sign(scan)
+    if not isinstance(roll, str):
+        return scan
+    if raw.transforms is None:
+        return with_roll(scan)
+    estimate = find_roll(scan)
+    return prepare(estimate.value).with_provenance(roll=_roll_text(estimate))
 
 
 def open_scan(
@@ -311,8 +329,7 @@ def with_roll(scan: Scan) -> Scan:
         ValueError: The scan does not determine its roll.
     """
     estimate = find_roll(scan)
-    text = f"{estimate.value:.2f} +- {estimate.uncertainty:.2g} degrees, estimated from {estimate.method}"
-    return correct_roll(scan, estimate.value).with_provenance(roll=text)
+    return correct_roll(scan, estimate.value).with_provenance(roll=_roll_text(estimate))
 
 
 def try_values(
@@ -400,3 +417,8 @@ def _center(center: float | str | None) -> float | None:
     if not isinstance(center, numbers.Real):
         raise ValueError(f"center is {center!r}; expected a number or 'auto'")
     return float(center)
+
+
+def _roll_text(estimate: Estimate) -> str:
+    """Description of an estimated roll."""
+    return f"{estimate.value:.2f} +- {estimate.uncertainty:.2g} degrees, estimated from {estimate.method}"

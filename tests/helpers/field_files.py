@@ -8,11 +8,13 @@ which it is read.
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
+import tifffile
 from analytic import disc_stack
 
 
@@ -213,6 +215,80 @@ def unknown_folder(folder: Path, content: Content) -> tuple[Path, dict]:
     return path, {"dataset": "/entry/image", "theta_path": "/entry@tilt"}
 
 
+def write_mrc(path: Path, stack: np.ndarray, pixel_um: float | None = None) -> Path:
+    """MRC 2014: a header of 1024 bytes, then float32 sections (z, y, x)."""
+    sections, rows, columns = stack.shape
+    length = [size * (1.0 if pixel_um is None else 1e4 * pixel_um) for size in (columns, rows, sections)]
+    header = struct.pack("<10i", columns, rows, sections, 2, 0, 0, 0, columns, rows, sections)
+    header += struct.pack("<6f3i3f", *length, 90, 90, 90, 1, 2, 3, stack.min(), stack.max(), stack.mean())
+    header += struct.pack("<2i", 0, 0) + bytes(208 - 96) + b"MAP \x44\x44\x00\x00"
+    path.write_bytes(header + bytes(1024 - len(header)) + stack.astype("<f4").tobytes())
+    return path
+
+
+def mrc(folder: Path, content: Content) -> tuple[Path, dict]:
+    """A tilt series of IMOD with its refined angles."""
+    path = write_mrc(folder / "scan.st", content.maps["Cu_K"], content.pixel_um)
+    (folder / "scan.rawtlt").write_text("".join(f"{angle + 1:.1f}\n" for angle in content.degrees))
+    (folder / "scan.tlt").write_text("".join(f"{angle:7.2f}\n" for angle in content.degrees))
+    return path, {}
+
+
+def emd(folder: Path, content: Content) -> tuple[Path, dict]:
+    """tomviz: (angles, y, x), tilted about x, so that x is the row."""
+    path = folder / "tilt.emd"
+    stack = content.maps["Cu_K"].transpose(0, 2, 1)
+    with h5py.File(path, "w") as file:
+        file.attrs["version_major"], file.attrs["version_minor"] = np.uint32(0), np.uint32(2)
+        group = file.create_group("data/tomography")
+        group.attrs["emd_group_type"] = np.uint32(1)
+        group["data"] = stack
+        nanometres = 1000 * content.pixel_um * np.arange(50, dtype=np.float32)
+        axes = (
+            (content.degrees, "angles", "[deg]"),
+            (nanometres[: stack.shape[1]], "y", "[n_m]"),
+            (nanometres[: stack.shape[2]], "x", "[n_m]"),
+        )
+        for axis, (values, name, units) in enumerate(axes):
+            group[f"dim{axis + 1}"] = values.astype(np.float32)
+            group[f"dim{axis + 1}"].attrs["name"] = name
+            group[f"dim{axis + 1}"].attrs["units"] = units
+    return path, {}
+
+
+def write_csv(folder: Path, content: Content) -> dict:
+    path = folder / "angles.csv"
+    path.write_text("angle\n" + "".join(f"{angle}\n" for angle in content.degrees))
+    return {"angles": path}
+
+
+def tiff_folder(folder: Path, content: Content, **how) -> tuple[Path, dict]:
+    path = folder / "images"
+    path.mkdir()
+    for k, image in enumerate(content.maps["Cu_K"]):
+        tifffile.imwrite(path / f"view_{k}.tif", image, photometric="minisblack", **how)
+    return path, write_csv(folder, content)
+
+
+def tiff_folder_packed(folder: Path, content: Content) -> tuple[Path, dict]:
+    return tiff_folder(folder, content, compression="zlib")
+
+
+def edf_folder(folder: Path, content: Content) -> tuple[Path, dict]:
+    """ESRF: a header in text of 1024 bytes, with the positions of the motors, and float32 numbers."""
+    path = folder / "edf"
+    path.mkdir()
+    for k, image in enumerate(content.maps["Cu_K"]):
+        rows, columns = image.shape
+        lines = ["HeaderID = EH:000001:000000:000000", "Image = 1", "ByteOrder = LowByteFirst"]
+        lines += ["DataType = FloatValue", f"Dim_1 = {columns}", f"Dim_2 = {rows}", f"Size = {image.nbytes}"]
+        lines += ["motor_mne = sx srot sz", f"motor_pos = 0.1 {content.degrees[k]:.4f} 7.5"]
+        header = "{\n" + "".join(f"{line} ;\n" for line in lines)
+        text = header.ljust(1022) + "}\n"
+        (path / f"scan{98 + k}.edf").write_bytes(text.encode() + image.astype("<f4").tobytes())
+    return path, {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Format:
     """A format of the field.
@@ -255,4 +331,9 @@ FORMATS = {
     ),
     "HDF5 dataset": Format(unknown_hdf5, "HDF5 dataset", "entry/measured", "entry/motor"),
     "HDF5 datasets": Format(unknown_folder, "HDF5 datasets", "entry/image", "entry@tilt"),
+    "MRC": Format(mrc, "MRC", pixel_size=True),
+    "EMD": Format(emd, "EMD", "data/tomography/data", "data/tomography/dim1", True),
+    "TIFF folder": Format(tiff_folder, "TIFF folder"),
+    "TIFF folder, packed": Format(tiff_folder_packed, "TIFF folder"),
+    "EDF": Format(edf_folder, "detector images"),
 }

@@ -9,10 +9,13 @@ from typing import TypeVar
 
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.dxchange import DXchangeReader
+from pfitre_jax.data.readers.emd import EmdReader
+from pfitre_jax.data.readers.fabio_folder import FabioFolderReader
 from pfitre_jax.data.readers.file_checks import check_file, check_file_or_folder
 from pfitre_jax.data.readers.fxi import FxiReader
 from pfitre_jax.data.readers.hdf5_dataset import Hdf5DatasetFolderReader, Hdf5DatasetReader
 from pfitre_jax.data.readers.maps import MapsReader
+from pfitre_jax.data.readers.mrc import MrcReader
 from pfitre_jax.data.readers.npz import NpzReader
 from pfitre_jax.data.readers.nxtomo import NXtomoReader
 from pfitre_jax.data.readers.pyxalign import PyxalignReader
@@ -23,6 +26,7 @@ from pfitre_jax.data.readers.reader import FolderReader, Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 from pfitre_jax.data.readers.tiff import TiffReader
+from pfitre_jax.data.readers.tiff_folder import TiffFolderReader
 from pfitre_jax.data.readers.xrf_tomo import XrfTomoReader
 from pfitre_jax.data.readers.xrftomo_export import XrftomoExportReader
 
@@ -35,8 +39,10 @@ READERS: list[Reader] = [
     FxiReader(),
     PyxalignReader(),
     XrftomoExportReader(),
+    EmdReader(),
     Hdf5DatasetReader(),
     TiffReader(),
+    MrcReader(),
     NpzReader(),
 ]
 #: Readers of folders with one file for each view, in the order in which they are tried.
@@ -44,6 +50,8 @@ FOLDER_READERS: list[FolderReader] = [
     PyXRFFolderReader(),
     MapsReader(),
     Hdf5DatasetFolderReader(),
+    TiffFolderReader(),
+    FabioFolderReader(),
 ]
 
 _NO_OPTIONS = ReadOptions()
@@ -152,7 +160,8 @@ def find_reader(file: ScanFile, options: ReadOptions = _NO_OPTIONS) -> Reader:
     reader = _first_that_takes(matching, options, file.path)
     if reader is None:
         raise ValueError(
-            f"{file.path} has none of the known formats; expected {_formats(READERS)}{file.listing()}"
+            f"{file.path} has none of the known formats; expected {_formats(candidates or READERS)}"
+            f"{file.listing()}"
         )
     return reader
 

@@ -18,14 +18,18 @@ from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
 
+#: First bytes and suffixes of TIFF files.
+TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+TIFF_SUFFIXES = (".tif", ".tiff")
+
 
 class TiffReader(Reader):
     """Reads TIFF stacks (views, rows, columns). A stack has no flat frames, so "counts" are refused."""
 
     name = "TIFF"
     description = "a stack of grey images, one for each view"
-    magic = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-    suffixes = (".tif", ".tiff")
+    magic = TIFF_MAGIC
+    suffixes = TIFF_SUFFIXES
 
     def read(self, file: ScanFile, options: ReadOptions) -> RawScan:
         """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
@@ -54,9 +58,9 @@ def open_stack(path: str | os.PathLike) -> LazyStack:
         ValueError: If the file is not such a stack, or is damaged.
     """
     path = Path(path)
-    with _open(path) as tiff:
+    with open_tiff(path) as tiff:
         shapes = [series.shape for series in tiff.series]
-        colour = any(map(_is_colour, tiff.series))
+        colour = any(map(is_colour, tiff.series))
         dtype = tiff.series[0].dtype if tiff.series else None
         pages = len(tiff.series) if len(shapes) > 1 else len(tiff.series[0].pages) if shapes else 0
         missing = sum(page is None for series in tiff.series for page in series.pages)
@@ -93,7 +97,7 @@ def open_stack(path: str | os.PathLike) -> LazyStack:
 
 
 def _read_rows(path: Path, contiguous: bool, one_block: bool, rows: slice) -> np.ndarray:
-    with _open(path) as tiff:
+    with open_tiff(path) as tiff:
         if contiguous:
             return np.array(tiff.series[0].asarray(out="memmap")[:, rows])
         if one_block:
@@ -103,7 +107,7 @@ def _read_rows(path: Path, contiguous: bool, one_block: bool, rows: slice) -> np
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[tifffile.TiffFile]:
+def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     """The open file. Whatever tifffile and its codecs raise or log for a damaged file is a ``ValueError``."""
     compression = ""
     with _logged_errors() as messages:
@@ -122,7 +126,8 @@ def _open(path: Path) -> Iterator[tifffile.TiffFile]:
         raise ValueError(f"{path} is damaged or truncated ({messages[0]}); copy it again")
 
 
-def _is_colour(series: tifffile.TiffPageSeries) -> bool:
+def is_colour(series: tifffile.TiffPageSeries) -> bool:
+    """Whether the pages are in colour."""
     return "S" in series.axes or series.keyframe.photometric == tifffile.PHOTOMETRIC.RGB
 
 

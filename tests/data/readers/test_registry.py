@@ -32,7 +32,10 @@ def test_missing_files_and_folders(tmp_path, stack):
     tifffile.imwrite(tmp_path / "scan.tif", stack, photometric="minisblack")
     with pytest.raises(FileNotFoundError, match=r"angles\.csv does not exist"):
         read_raw(tmp_path / "scan.tif", tmp_path / "angles.csv")
-    with pytest.raises(IsADirectoryError, match="is a folder"):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder without views"):
+        read_raw(tmp_path / "empty")
+    with pytest.raises(ValueError, match=r"shape \(4, 5, 6\).*of a stack, the path of the file"):
         read_raw(tmp_path)
 
 
