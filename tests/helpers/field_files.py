@@ -16,6 +16,10 @@ import h5py
 import numpy as np
 import tifffile
 from analytic import disc_stack
+from ole_file import write_ole
+
+#: Phase, radians, of a line integral of 1 in the ptychographic views.
+PHASE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,6 +293,65 @@ def edf_folder(folder: Path, content: Content) -> tuple[Path, dict]:
     return path, {}
 
 
+def txrm_streams(content: Content, views: slice = slice(None)) -> dict[str, bytes]:
+    """Streams of a scan of Zeiss: counts over a reference, float32."""
+    counts, flat, dark = _counts(content)
+    counts, flat = (counts - dark[:1])[views], (flat - dark)[0]
+    count, rows, columns = counts.shape
+    streams = {
+        f"ImageInfo/{name}": struct.pack("<i", value)
+        for name, value in (
+            *(("NoOfImages", count), ("ImageWidth", columns), ("ImageHeight", rows), ("DataType", 10)),
+        )
+    }
+    streams["ImageInfo/Angles"] = content.degrees[views].astype("<f4").tobytes()
+    streams["ImageInfo/PixelSize"] = struct.pack("<f", content.pixel_um)
+    for k, image in enumerate(counts):
+        streams[f"ImageData{k // 100 + 1}/Image{k + 1}"] = image.astype("<f4").tobytes()
+    streams["ReferenceData/Image"] = flat.astype("<f4").tobytes()
+    streams["ReferenceData/DataType"] = struct.pack("<i", 10)
+    return streams
+
+
+def txrm(folder: Path, content: Content) -> tuple[Path, dict]:
+    return write_ole(folder / "scan.txrm", txrm_streams(content)), {}
+
+
+def xrm_folder(folder: Path, content: Content) -> tuple[Path, dict]:
+    """SSRL: one image a view, and images of the beam."""
+    path = folder / "xrm"
+    path.mkdir()
+    for k in range(len(content.degrees)):
+        streams = txrm_streams(content, slice(k, k + 1))
+        flat, dtype = streams.pop("ReferenceData/Image"), streams.pop("ReferenceData/DataType")
+        write_ole(path / f"sample_{k}.xrm", streams)
+    for k in range(2):
+        streams = {name: value for name, value in streams.items() if not name.startswith("ImageData")}
+        write_ole(path / f"ref_{k}.xrm", streams | {"ImageData1/Image1": flat, "ImageInfo/DataType": dtype})
+    return path, {}
+
+
+def ptychography(folder: Path, content: Content) -> tuple[Path, dict]:
+    """PtychoShelves: MATLAB v7.3 with 512 bytes of text before HDF5, columns first, a ramp in the phase."""
+    path = folder / "ptycho"
+    path.mkdir()
+    number = np.dtype([("real", "<f4"), ("imag", "<f4")])
+    rows, columns = content.beam.shape[1:]
+    ramp = 0.3 * np.arange(columns) - 0.7 * np.arange(rows)[:, None]
+    for k, image in enumerate(content.maps["Cu_K"]):
+        name = path / f"S{98 + k:05d}_MLc.mat"
+        transmission = (0.9 * np.exp(1j * (ramp - PHASE * image + 0.4))).T
+        with h5py.File(name, "w", userblock_size=512) as file:
+            values = np.empty(transmission.shape, number)
+            values["real"], values["imag"] = transmission.real, transmission.imag
+            file["reconstruction/object"] = values
+            file["reconstruction/p/dx_spec"] = np.full((2, 1), content.pixel_um * 1e-6)
+        with name.open("r+b") as file:
+            text = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, HDF5 schema 1.00 ."
+            file.write(text.ljust(124) + b"\x00\x02IM")
+    return path, write_csv(folder, content)
+
+
 @dataclasses.dataclass(frozen=True)
 class Format:
     """A format of the field.
@@ -336,4 +399,6 @@ FORMATS = {
     "TIFF folder": Format(tiff_folder, "TIFF folder"),
     "TIFF folder, packed": Format(tiff_folder_packed, "TIFF folder"),
     "EDF": Format(edf_folder, "detector images"),
+    "TXRM": Format(txrm, "TXRM", pixel_size=True),
+    "XRM folder": Format(xrm_folder, "XRM folder", pixel_size=True),
 }

@@ -47,6 +47,8 @@ class FxiReader(Hdf5Reader):
             dark=dark,
             angles=StoredAngles.of_dataset(hdf5, _THETA),
             pixel_size=_pixel_size(hdf5),
+            # Counts without flat and dark frames are refused, and not taken for line integrals.
+            kind="counts",
             order_stated=True,
         )
 

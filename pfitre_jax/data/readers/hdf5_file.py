@@ -181,6 +181,17 @@ def damage_as_value_error(path: Path) -> Iterator[None]:
         raise ValueError(_unreadable(path, error)) from error
 
 
+@contextlib.contextmanager
+def opened_hdf5(path: Path) -> Iterator[Hdf5File]:
+    """An open HDF5 file; whatever h5py raises for a damaged one is a ``ValueError``."""
+    with damage_as_value_error(path):
+        hdf5 = Hdf5File(path)
+        try:
+            yield hdf5
+        finally:
+            hdf5.close()
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     """Message for a file that HDF5 cannot open or read."""
     if "unable to lock file" in str(error):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +19,7 @@ from pfitre_jax.data.readers.hdf5_file import (
     SUFFIXES,
     Hdf5File,
     check_stored,
-    damage_as_value_error,
+    opened_hdf5,
     read_part,
 )
 from pfitre_jax.data.readers.read_options import ReadOptions
@@ -142,7 +141,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
         first = self._first(folder)
         if first is None:
             return ()
-        with _opened(first) as hdf5:
+        with opened_hdf5(first) as hdf5:
             return self.channels(hdf5, options)
 
     def read(self, folder: ScanFolder, options: ReadOptions) -> RawScan:
@@ -156,7 +155,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
         views: list[_CheckedView] = []
         other = []
         for path in folder.select((MAGIC,), self.suffixes):
-            with _opened(path) as hdf5:
+            with opened_hdf5(path) as hdf5:
                 if not self.has_layout(hdf5):
                     other.append(path.name)
                     continue
@@ -193,7 +192,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
     def _first(self, folder: ScanFolder) -> Path | None:
         """The first file that has the layout, or None."""
         for path in folder.select((MAGIC,), self.suffixes):
-            with _opened(path) as hdf5:
+            with opened_hdf5(path) as hdf5:
                 if self.has_layout(hdf5):
                     return path
         return None
@@ -224,17 +223,6 @@ class _CheckedView:
                 f"{shape} as /{view.signal.dataset}"
             )
         return cls(hdf5.path, view, shape, dtype)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Hdf5File]:
-    """An open HDF5 file; whatever h5py raises for a damaged one is a ``ValueError``."""
-    with damage_as_value_error(path):
-        hdf5 = Hdf5File(path)
-        try:
-            yield hdf5
-        finally:
-            hdf5.close()
 
 
 def _joined_angles(views: Sequence[_CheckedView], folder: Path) -> StoredAngles:

@@ -30,6 +30,7 @@ class Hdf5Contents:
         center: Detector index of the rotation axis, or None.
         monitor: (views,), intensity of the beam in each view over that of the flat frames, or None.
         pixel_size: Width of a detector bin, micrometres, or None.
+        kind: Kind of the data if the caller states none; None for counts with flat frames, else absorption.
         element: Name of the channel, or None if there is only one.
         dataset: Dataset of the projections, for the provenance; None if the format has only one.
         warnings: What was assumed or left out, one sentence each.
@@ -43,6 +44,7 @@ class Hdf5Contents:
     center: float | None = None
     monitor: np.ndarray | None = None
     pixel_size: float | None = None
+    kind: str | None = None
     element: str | None = None
     dataset: str | None = None
     warnings: tuple[str, ...] = ()
@@ -109,7 +111,7 @@ class Hdf5Reader(Reader, Protocol):
         return RawScan.create(
             contents.projections,
             read.theta_rad,
-            kind=options.kind,
+            kind=options.kind or contents.kind,
             flat=contents.flat,
             dark=contents.dark,
             provenance=provenance,

@@ -41,12 +41,16 @@ class ImageFolderReader(FolderReader, Protocol):
     The rows of an image are read alone where the format allows it, and else the whole image.
     """
 
-    #: Kind of the data if the caller states none; None for absorption.
+    #: Kind of the data if the caller states none; None for counts if there are flat frames, else absorption.
     default_kind: str | None = None
 
     def files(self, folder: ScanFolder) -> list[Path]:
         """The images of the folder, in natural order."""
         ...
+
+    def flat_files(self, folder: ScanFolder) -> list[Path]:
+        """Images of the beam without the sample, in natural order; by default none."""
+        return []
 
     def header(self, path: Path, options: ReadOptions) -> ImageHeader:
         """Header of an image.
@@ -92,12 +96,21 @@ class ImageFolderReader(FolderReader, Protocol):
             )
         stored = StoredAngles(self.angle_place(options), known or None)
         read, origin = choose_angles(options, stored, folder.path, self.name)
-        others = len(folder.members) - len(paths)
+        flat_paths = self.flat_files(folder)
+        others = len(folder.members) - len(paths) - len(flat_paths)
         warnings = [f"{others} other files of the folder were ignored"] if others else []
+        flat = None
+        if flat_paths:
+            flat_headers = [self.header(path, options) for path in flat_paths]
+            _one_shape([paths[0], *flat_paths], [headers[0], *flat_headers], folder.path)
+            flat = np.stack([self.read_rows(path, slice(None)) for path in flat_paths])
+            warnings.append("the folder holds no dark frame; 0 was taken")
         return RawScan.create(
             self._stack(folder.path, paths, (len(paths), *shape), headers),
             read.theta_rad,
             kind=options.kind or self.default_kind,
+            flat=flat,
+            dark=None if flat is None else np.zeros(shape),
             provenance={"file": str(folder.path), "format": self.name, "angles": origin},
             warnings=(*read.warnings, *warnings),
             pixel_size=headers[0].pixel_size,

@@ -18,6 +18,7 @@ from pfitre_jax.data.readers.maps import MapsReader
 from pfitre_jax.data.readers.mrc import MrcReader
 from pfitre_jax.data.readers.npz import NpzReader
 from pfitre_jax.data.readers.nxtomo import NXtomoReader
+from pfitre_jax.data.readers.ptycho_folder import PtychoFolderReader
 from pfitre_jax.data.readers.pyxalign import PyxalignReader
 from pfitre_jax.data.readers.pyxrf_folder import PyXRFFolderReader
 from pfitre_jax.data.readers.pyxrf_volume import PyXRFVolumeReader
@@ -27,6 +28,7 @@ from pfitre_jax.data.readers.scan_file import ScanFile
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 from pfitre_jax.data.readers.tiff import TiffReader
 from pfitre_jax.data.readers.tiff_folder import TiffFolderReader
+from pfitre_jax.data.readers.txrm import TxrmReader, XrmFolderReader
 from pfitre_jax.data.readers.xrf_tomo import XrfTomoReader
 from pfitre_jax.data.readers.xrftomo_export import XrftomoExportReader
 
@@ -43,15 +45,18 @@ READERS: list[Reader] = [
     Hdf5DatasetReader(),
     TiffReader(),
     MrcReader(),
+    TxrmReader(),
     NpzReader(),
 ]
 #: Readers of folders with one file for each view, in the order in which they are tried.
 FOLDER_READERS: list[FolderReader] = [
     PyXRFFolderReader(),
     MapsReader(),
+    PtychoFolderReader(),
     Hdf5DatasetFolderReader(),
     TiffFolderReader(),
     FabioFolderReader(),
+    XrmFolderReader(),
 ]
 
 _NO_OPTIONS = ReadOptions()
