@@ -324,11 +324,12 @@ Support = Annotated[
     str,
     option(
         "--support",
-        "auto|disc|extended|FILE",
+        "auto|disc|extended|faces:LOW,HIGH|FILE",
         "Where the slices may differ from 0. 'auto' estimates the sample's outline from its shadows and uses "
         "it or another shape, whichever predicts held-out views best; 'disc' is the disc that every view "
-        "sees; 'extended' reaches beyond the field of view; FILE is a TIFF or .npy image that is not 0 where "
-        "the sample may be.",
+        "sees; 'extended' reaches beyond the field of view; 'faces:LOW,HIGH' is the outline between the "
+        "known faces of a flat sample, in columns from the rotation axis along the middle of the missing "
+        "directions; FILE is a TIFF or .npy image that is not 0 where the sample may be.",
         DATA_MODEL,
     ),
 ]

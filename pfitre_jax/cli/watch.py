@@ -133,6 +133,11 @@ def watch(
         raise ValueError(
             "--support auto compares reconstructions of a complete scan; expected disc, extended, or a file"
         )
+    if support.startswith("faces:"):
+        raise ValueError(
+            f"--support {support} is relative to the missing directions of a complete scan; expected disc, "
+            "extended, or a file"
+        )
     level = options.parse_air(air)
     check_output_folder(out, ["live.png", "live.tif"])
     check_replaceable(out, ["live.png", "live.tif"], inputs=[scan, prior and Path(prior), Path(support)])

@@ -12,6 +12,7 @@ from .estimate import Estimate as Estimate
 from .estimate import Undetermined as Undetermined
 from .roll import find_roll as find_roll
 from .shared_problem import shared_problem as shared_problem
+from .support import Faces as Faces
 from .support import Support as Support
 from .support import SupportShape as SupportShape
 from .support import field_of_view as field_of_view

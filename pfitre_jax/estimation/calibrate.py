@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.checks import check_columns
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.shared_problem import shared_problem
-from pfitre_jax.estimation.support import FieldOfView, Support, SupportKind, SupportShape
+from pfitre_jax.estimation.support import Faces, FieldOfView, Support, SupportKind, SupportShape
 from pfitre_jax.estimation.support_selection import SupportSelection, select_support
 from pfitre_jax.estimation.weight_selection import select_tv_weight
 from pfitre_jax.geometry import ParallelGeometry, Wedge
@@ -98,7 +98,7 @@ def calibrate(
     scan: Scan,
     until: Parameter = "rho",
     *,
-    support: SupportKind | SupportShape | Support = "auto",
+    support: SupportKind | Faces | SupportShape | Support = "auto",
     scale: float | None = None,
     noise: float | None = None,
     tv_weight: float | None = None,

@@ -52,7 +52,7 @@ def sample_shadow(scan: Scan) -> Shadow:
     present = np.isfinite(overview.excess)
     first, last = _first_and_last(shadow)
     start, end = _first_and_last(present)
-    margin = SHADOW_MARGIN + SHADOW_MARGIN_SHARE * columns + 0.5
+    margin = _margin(columns)
     empty = ~shadow.any(axis=1)
     return Shadow(
         np.where(empty | (first < start + AIR_BINS), -np.inf, first - margin),
@@ -79,7 +79,53 @@ def shadow_outline(
     for view in range(geometry.views):
         bins = x * np.cos(theta[view]) + y * np.sin(theta[view]) + float(geometry.center) + shifts[view]
         in_air += (bins < shadow.first[view]) | (bins > shadow.last[view])
-    return in_air < max(2, int(np.ceil(AIR_SHARE * geometry.views)))
+    return in_air < _fewest_views(geometry)
+
+
+def casts_shadow(
+    shadow: Shadow,
+    geometry: ParallelGeometry,
+    inside: Bool[np.ndarray, "ny nx"],
+    x: Float[np.ndarray, "1 nx"],
+    y: Float[np.ndarray, "ny 1"],
+) -> bool:
+    """Whether a region casts the whole shadow, so that it can contain the sample.
+
+    A sample touches both ends of its shadow in each view that sees air beside it. The region must reach the
+    ends, without the margin that they include, in nearly all views.
+
+    Args:
+        shadow: Shadow of the sample.
+        geometry: Geometry of a row.
+        inside: (ny, nx), the pixels of the region.
+        x: (1, nx), coordinates of the pixels from the rotation axis, detector columns.
+        y: (ny, 1), coordinates of the pixels from the rotation axis, detector columns.
+    """
+    lines = inside.any(axis=1)
+    if not lines.any():
+        return False
+    # The extreme detector coordinates of a region are those of the first and last pixels of its lines.
+    first, last = (x[0, index[lines]] for index in _first_and_last(inside))
+    along, across = np.concatenate([first, last]), np.tile(y[lines, 0], 2)
+    theta, shifts = (
+        np.asarray(geometry.theta_rad, float)[:, None],
+        np.asarray(geometry.shifts, float)[:, None],
+    )
+    bins = along * np.cos(theta) + across * np.sin(theta) + float(geometry.center) + shifts
+    margin = _margin(geometry.columns)
+    short = (bins.min(axis=1) > shadow.first + margin) & np.isfinite(shadow.first)
+    short |= (bins.max(axis=1) < shadow.last - margin) & np.isfinite(shadow.last)
+    return int(short.sum()) < _fewest_views(geometry)
+
+
+def _margin(columns: int) -> float:
+    """Distance that is added to the shadow on both sides, detector columns."""
+    return SHADOW_MARGIN + SHADOW_MARGIN_SHARE * columns + 0.5
+
+
+def _fewest_views(geometry: ParallelGeometry) -> int:
+    """Number of views that count: fewer may be shifted against the others."""
+    return max(2, int(np.ceil(AIR_SHARE * geometry.views)))
 
 
 def _view_offsets(overview: Overview) -> Float[np.ndarray, " views"]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -17,15 +18,56 @@ from pfitre_jax.data.truncation import (
     completed_side,
     truncated_views,
 )
-from pfitre_jax.estimation.shadow import Shadow, sample_shadow, shadow_outline
-from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.estimation.shadow import Shadow, casts_shadow, sample_shadow, shadow_outline
+from pfitre_jax.geometry import ParallelGeometry, Wedge
 
 #: How the support is determined: estimated from the scan, or one of two fixed shapes.
 SupportKind = Literal["auto", "disc", "extended"]
+#: Prefix of the text of :class:`Faces`.
+FACES = "faces:"
 #: Diameters of extended images, in units of the detector's columns.
 EXTENSIONS = (1.13, 1.5)
 #: Pixels beyond the field of view in which a learned prior is applied.
 MARGIN = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Known faces of a flat sample: two lines perpendicular to the middle of the missing directions.
+
+    Attributes:
+        low: Position of one face along the middle of the missing wedge, columns from the rotation axis.
+            The direction is between -45 and 135 degrees: y if it is 90 degrees, x if it is 0 or 180.
+        high: Position of the other face.
+
+    Raises:
+        ValueError: ``low`` is not below ``high``, or one of them is not finite.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self):
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ValueError(f"faces are at {self.low:g} and {self.high:g}; expected finite LOW < HIGH")
+
+    @classmethod
+    def from_text(cls, text: str) -> Faces:
+        """Faces from ``faces:LOW,HIGH``.
+
+        Raises:
+            ValueError: The text has another form.
+        """
+        try:
+            low, high = (float(number) for number in text.removeprefix(FACES).split(","))
+        except ValueError as error:
+            raise ValueError(f"support is {text}; expected faces:LOW,HIGH, such as faces:-24,24") from error
+        return cls(low, high)
+
+    @property
+    def text(self) -> str:
+        """As :meth:`from_text` reads it."""
+        return f"{FACES}{self.low:g},{self.high:g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +79,18 @@ class SupportShape:
             without truncation see them. None: the disc about the rotation axis that every view sees
             completely.
         outlined: Whether only pixels in the shadow of the sample belong to it.
+        faces: Faces between which its pixels lie, or None.
     """
 
     extension: float | None = None
     outlined: bool = False
+    faces: Faces | None = None
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> SupportShape:
+        """Shape from the JSON values of its fields."""
+        faces = record.get("faces")
+        return cls(**(record | {"faces": None if faces is None else Faces(**faces)}))
 
     @property
     def text(self) -> str:
@@ -50,7 +100,11 @@ class SupportShape:
             field = (
                 f"area that all views without truncation see, up to {self.extension:g} detector widths across"
             )
-        return f"outline of the sample's shadows in the {field}" if self.outlined else field
+        if self.outlined:
+            field = f"outline of the sample's shadows in the {field}"
+        if self.faces is not None:
+            field += f", between faces at {self.faces.low:g} and {self.faces.high:g} columns"
+        return field
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,8 +206,10 @@ class FieldOfView:
         wider = EXTENSIONS if self.beyond_disc else ()
         return [SupportShape(), *(SupportShape(extension, outlined=True) for extension in (None, *wider))]
 
-    def fixed_shape(self, kind: SupportKind) -> SupportShape:
-        """The shape "disc" or "extended"; for "auto" the larger one that the scan needs."""
+    def fixed_shape(self, kind: SupportKind | Faces) -> SupportShape:
+        """The shape "disc", "extended" or of known faces; for "auto" the larger one that the scan needs."""
+        if isinstance(kind, Faces):
+            return dataclasses.replace(self.candidates()[-1], faces=kind)
         extended = kind == "extended" or (kind == "auto" and self.beyond_disc)
         return SupportShape(EXTENSIONS[-1] if extended else None)
 
@@ -174,7 +230,20 @@ class FieldOfView:
             inside = x**2 + y**2 <= (shape.extension * self.diameter / 2) ** 2
             if not self.half_acquisition:
                 inside &= _in_every_view(geometry, ~self.truncated, x, y)
-        return inside & shadow_outline(self.shadow, geometry, x, y) if shape.outlined else inside
+        if shape.outlined:
+            inside &= shadow_outline(self.shadow, geometry, x, y)
+        if shape.faces is not None:
+            # The middle is known modulo pi. It is taken upwards or to the right, so that a small change of
+            # the angles near either direction does not reverse it.
+            middle = (Wedge.from_angles(geometry.theta_rad).center_rad + np.pi / 4) % np.pi - np.pi / 4
+            along = x * np.cos(middle) + y * np.sin(middle)
+            inside &= (along > shape.faces.low) & (along < shape.faces.high)
+        return inside
+
+    def casts_shadow(self, support: Support) -> bool:
+        """Whether a support casts the whole shadow that the views show, so that it can contain the sample."""
+        x, y = pixel_grid(len(support.image))
+        return casts_shadow(self.shadow, self.geometry, support.image > 0, x, y)
 
     def support(self, shape: SupportShape) -> Support:
         """The support of a shape on the pixels of the image.

@@ -19,7 +19,14 @@ from pfitre_jax.estimation.held_out_views import (
     relative_error,
 )
 from pfitre_jax.estimation.strongest_rows import strongest_rows
-from pfitre_jax.estimation.support import FieldOfView, Support, SupportKind, SupportShape, pixel_grid
+from pfitre_jax.estimation.support import (
+    Faces,
+    FieldOfView,
+    Support,
+    SupportKind,
+    SupportShape,
+    pixel_grid,
+)
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.operators.resolution import binned_geometry
@@ -47,6 +54,7 @@ class SupportSelection:
         seconds_compile: Wall time of compilation.
         by: "auto" if the scan determined it, "stated" if it was an argument, "default" if it was to be
             determined and views could not be held out.
+        casts_shadow: Whether known faces leave the whole shadow of the sample.
     """
 
     support: Support
@@ -54,13 +62,16 @@ class SupportSelection:
     errors: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds_compile: float = 0.0
     by: Literal["auto", "stated", "default"] = "stated"
+    casts_shadow: bool = True
 
     def record(self) -> dict[str, Any]:
         """The choice as JSON values: by whom, what, and the errors of the candidates."""
         return {"by": self.by, "chosen": self.support.text, "errors": self.errors}
 
 
-def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "auto") -> SupportSelection:
+def select_support(
+    scan: Scan, kind: SupportKind | Faces | SupportShape | Support = "auto"
+) -> SupportSelection:
     """Determines the support of a scan whose centre is known.
 
     "auto" compares the shapes of :meth:`FieldOfView.candidates`. From each, some rows are reconstructed
@@ -72,10 +83,10 @@ def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
 
     Args:
         scan: The scan; its air must be at 0.
-        kind: "auto"; "disc" or "extended"; a shape; or a known support.
+        kind: "auto"; "disc" or "extended"; known faces of a flat sample; a shape; or a known support.
 
     Raises:
-        ValueError: A known support does not fit the detector.
+        ValueError: A known support does not fit the detector, or no pixel lies between known faces.
     """
     field = FieldOfView.from_scan(scan)
     if isinstance(kind, Support):
@@ -83,7 +94,15 @@ def select_support(scan: Scan, kind: SupportKind | SupportShape | Support = "aut
         return SupportSelection(kind, field.truncated)
     if kind != "auto":
         shape = kind if isinstance(kind, SupportShape) else field.fixed_shape(kind)
-        return SupportSelection(field.support(shape), field.truncated)
+        support = field.support(shape)
+        if shape.faces is None:
+            return SupportSelection(support, field.truncated)
+        if not support.image.any():
+            raise ValueError(
+                f"support {shape.faces.text} contains no pixel of the sample's outline; expected columns "
+                "from the rotation axis along the middle of the missing directions"
+            )
+        return SupportSelection(support, field.truncated, casts_shadow=field.casts_shadow(support))
     default = SupportSelection(field.support(field.fixed_shape("auto")), field.truncated, by="default")
     if scan.views < MIN_VIEWS:
         return default

@@ -24,7 +24,7 @@ from pfitre_jax.estimation.calibrate import sample_rows
 from pfitre_jax.estimation.center import find_center
 from pfitre_jax.estimation.estimate import Estimate
 from pfitre_jax.estimation.roll import find_roll
-from pfitre_jax.estimation.support import Support, SupportShape
+from pfitre_jax.estimation.support import Faces, Support, SupportShape
 from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import check_center
 from pfitre_jax.plotting.trials import Trial
@@ -220,7 +220,7 @@ def reconstruct(
     photons: float | None = None,
     stripes: bool = False,
     gains: bool = False,
-    support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
+    support: str | os.PathLike | np.ndarray | Faces | SupportShape | Support = "auto",
     adapt: bool | AdaptationSettings = False,
     validate: bool = False,
     resolution: bool = False,
@@ -252,8 +252,9 @@ def reconstruct(
         gains: Whether view gains are estimated and corrected between the iterations.
         support: Where the image may differ from 0: "auto", from the sample's shadows and held-out views, see
             :func:`pfitre_jax.estimation.select_support`; "disc", which every view sees; "extended", beyond
-            the field of view; a :class:`pfitre_jax.estimation.SupportShape`; or an image (n, n), or the path
-            of one, that is not 0 there.
+            the field of view; "faces:LOW,HIGH" or :class:`pfitre_jax.estimation.Faces`, the known faces of a
+            flat sample; a :class:`pfitre_jax.estimation.SupportShape`; or an image (n, n), or the path of
+            one, that is not 0 there.
         adapt: Whether the prior is adapted to the scan first, without ground truth, see
             :func:`pfitre_jax.adapt`; or the settings of the adaptation. It takes minutes.
             ``selection["adaptation"]`` of the result tells what was decided and why.

@@ -304,7 +304,7 @@ def _load_or_make_plan(
         center = calibration.pop("center")
         scan = scan if scan.center == center else scan.with_center(center)
         shape = saved.get("support")
-        calibration["support"] = None if shape is None else SupportShape(**shape)
+        calibration["support"] = None if shape is None else SupportShape.from_record(shape)
         calibration["iterations"] = saved["iterations"]
         calibration["selection"] = saved["selection"]
         calibration["adapted"] = _load_adapted(partial, saved) if settings.adaptation else None

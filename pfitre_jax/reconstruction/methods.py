@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.estimation.calibrate import Parameter
-from pfitre_jax.estimation.support import Support, SupportKind, SupportShape
+from pfitre_jax.estimation.support import FACES, Faces, Support, SupportKind, SupportShape
 from pfitre_jax.estimation.support_file import read_support
 from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.models.engines import engine_versions
@@ -146,7 +146,7 @@ class Settings:
     rho: float | Literal["auto"] | None = None
     prior: Any = None
     data_model: DataModel = LEAST_SQUARES
-    support: SupportKind | SupportShape | Support = "auto"
+    support: SupportKind | Faces | SupportShape | Support = "auto"
     automatic_iterations: bool = False
     iterations_by_default: bool = False
     adaptation: AdaptationSettings | None = None
@@ -165,7 +165,7 @@ class Settings:
         photons: float | None = None,
         stripes: bool = False,
         gains: bool = False,
-        support: str | os.PathLike | np.ndarray | SupportShape | Support = "auto",
+        support: str | os.PathLike | np.ndarray | Faces | SupportShape | Support = "auto",
         adaptation: AdaptationSettings | None = None,
     ) -> Settings:
         """Settings of ``method``: its defaults, replaced by the arguments that are not None.
@@ -183,8 +183,8 @@ class Settings:
             photons: See :class:`DataModel`.
             stripes: See :class:`DataModel`.
             gains: See :class:`DataModel`.
-            support: "auto", "disc", "extended"; a shape; or an image (n, n), or the path of one, that is not
-                0 where the sample may be.
+            support: "auto", "disc", "extended"; faces of a flat sample, also as "faces:LOW,HIGH"; a shape; or
+                an image (n, n), or the path of one, that is not 0 where the sample may be.
             adaptation: See :class:`Settings`; only for "pfitre" and a prior of single rows.
 
         Raises:
@@ -280,7 +280,7 @@ class Settings:
             values["iterations"] = "auto"
         if isinstance(self.support, Support):
             values["support"] = f"{self.support.text} {self.support.sha256[:12]}"
-        elif isinstance(self.support, SupportShape):
+        elif isinstance(self.support, (Faces, SupportShape)):
             values["support"] = self.support.text
         elif self.support != "auto":
             values["support"] = self.support
@@ -373,10 +373,10 @@ def _trained_values(method: str, prior: Prior, overrides: dict[str, Any]) -> dic
 
 
 def _support(
-    support: str | os.PathLike | np.ndarray | SupportShape | Support,
-) -> SupportKind | SupportShape | Support:
-    """The kind or shape of support, or the stated support, which is read from its file."""
-    if isinstance(support, (SupportShape, Support)):
+    support: str | os.PathLike | np.ndarray | Faces | SupportShape | Support,
+) -> SupportKind | Faces | SupportShape | Support:
+    """The kind, faces or shape of support, or the stated support, which is read from its file."""
+    if isinstance(support, (Faces, SupportShape, Support)):
         return support
     if isinstance(support, np.ndarray):
         return Support.from_image(support)
@@ -384,6 +384,8 @@ def _support(
     for kind in get_args(SupportKind):
         if support == kind:
             return kind
+    if isinstance(support, str) and support.startswith(FACES):
+        return Faces.from_text(support)
     return read_support(support)
 
 

@@ -208,6 +208,11 @@ class Plan:
                 "nearly all views have signal at their edges: if these data are not line integrals, use "
                 "data='counts' or data='transmission'"
             )
+        if not self.calibration.selected_support.casts_shadow:
+            warnings.append(
+                "the sample casts a wider shadow than its part between the stated faces: the faces cut it; "
+                "expected columns from the rotation axis along the middle of the missing directions"
+            )
         unconverged = self._unconverged(block)
         if unconverged.size:
             count = block.change_history.shape[1]

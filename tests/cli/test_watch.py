@@ -77,6 +77,7 @@ def test_the_command_refreshes_until_the_scan_is_complete(tmp_path):
     ("more", "message"),
     [
         (["--support", "auto"], "--support auto compares reconstructions of a complete scan"),
+        (["--support", "faces:-5,5"], "relative to the missing directions of a complete scan"),
         (["--refresh-views", "0"], "--refresh-views is 0; expected more than 0"),
         (["--step", "0"], "--refresh-views is 0; expected more than 0"),
         (["--joint"], "--joint without --rows; expected --rows A:B"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 from analytic import CENTER, COLUMNS, THETA, disc_sinogram
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.shadow import sample_shadow
-from pfitre_jax.estimation.support import FieldOfView, Support, SupportShape, pixel_grid
+from pfitre_jax.estimation.support import Faces, FieldOfView, Support, SupportShape, pixel_grid
 from pfitre_jax.estimation.support_file import read_support
 from pfitre_jax.estimation.support_selection import select_support
 
@@ -103,6 +106,55 @@ def test_fixed_shapes_are_not_compared():
         choice = select_support(scan, kind)
         assert not choice.errors
         np.testing.assert_array_equal(choice.support.image, field.support(field.fixed_shape(kind)).image)
+
+
+def test_known_faces_are_perpendicular_to_the_missing_directions():
+    # The directions around y are missing, then those around x.
+    x, y = pixel_grid(COLUMNS)
+    views = np.deg2rad(np.arange(-45, 45.5, 1.5))
+    for theta, along in ((views, y + 0 * x), (views + np.pi / 2, x + 0 * y), (views - np.pi / 2, x + 0 * y)):
+        scan = scan_of(SMALL, theta, 0.01)
+        outline = select_support(scan, SupportShape(outlined=True)).support
+        support = select_support(scan, Faces(-9.5, 6.5)).support
+        expected = (outline.image > 0) & (along > -9.5) & (along < 6.5)
+        np.testing.assert_array_equal(support.image > 0, expected)
+        assert support.text == outline.text + ", between faces at -9.5 and 6.5 columns"
+
+
+def test_known_faces_limit_the_wider_outline_of_a_truncated_sample():
+    scan = scan_of([(0.0, 0.0, 0.8 * COLUMNS, 1.0)], LIMITED)
+    shape = select_support(scan, Faces(-8.0, 8.0)).support.shape
+    assert shape == SupportShape(1.5, True, Faces(-8.0, 8.0))
+    assert SupportShape.from_record(json.loads(json.dumps(dataclasses.asdict(shape)))) == shape
+
+
+def test_a_shape_without_faces_survives_json():
+    shape = SupportShape(1.13, True)
+    assert SupportShape.from_record(json.loads(json.dumps(dataclasses.asdict(shape)))) == shape
+
+
+def test_faces_are_read_from_text():
+    assert Faces.from_text("faces:-24,18.5") == Faces(-24.0, 18.5)
+    assert Faces.from_text(Faces(-24.0, 18.5).text) == Faces(-24.0, 18.5)
+    for text in ("faces:", "faces:5", "faces:1,2,3", "faces:a,b"):
+        with pytest.raises(ValueError, match="expected faces:LOW,HIGH"):
+            Faces.from_text(text)
+    for text in ("faces:5,5", "faces:5,-5", "faces:-inf,5", "faces:nan,5"):
+        with pytest.raises(ValueError, match="expected finite LOW < HIGH"):
+            Faces.from_text(text)
+
+
+def test_faces_that_cut_the_shadow_are_noticed():
+    # Views at 45 degrees touch a disc of radius 12 at y = 8.5 and -8.5.
+    scan = scan_of([(0.0, 0.0, 12.0, 1.0)], np.deg2rad(np.arange(-45, 45.5, 1.5)), 0.01)
+    assert select_support(scan, Faces(-13.0, 13.0)).casts_shadow
+    assert not select_support(scan, Faces(-2.0, 2.0)).casts_shadow
+    assert not select_support(scan, Faces(-13.0, 2.0)).casts_shadow
+
+
+def test_faces_beside_the_sample_are_refused():
+    with pytest.raises(ValueError, match="contains no pixel of the sample's outline"):
+        select_support(scan_of(SMALL, LIMITED), Faces(500.0, 600.0))
 
 
 def test_a_support_is_read_from_a_file(tmp_path):
