@@ -45,7 +45,7 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
     for name in config.real:
         if is_available(FULL_ANGLE[name].file):
             scans += [(name, f"{missing:g} degrees") for missing in config.real_missing_deg]
-    return [(*scan, settings) for scan in scans for settings in config.settings]
+    return [(*scan, settings) for settings in config.settings for scan in scans]
 
 
 def measure(config: Config, kind: str, name: str, settings: str) -> tuple[dict, dict]:

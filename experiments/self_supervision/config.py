@@ -66,7 +66,6 @@ PRESETS = {
     "ablation": Config(
         settings={
             "rate 3e-4": SHORT,
-            "rate 6e-4": dataclasses.replace(SHORT, rate=6e-4),
             "rate 1e-4": dataclasses.replace(SHORT, rate=1e-4),
         },
         circuits=(9001, 9002, 9003),
