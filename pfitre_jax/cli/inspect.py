@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import SCAN_PANEL, command
-from pfitre_jax.cli.console import print_facts, print_paths, print_warnings
+from pfitre_jax.cli.console import print_facts, print_paths, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation
 from pfitre_jax.cli.options import OUTPUT, option
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pfitre_jax.data.content_summary import ContentSummary
     from pfitre_jax.data.scan import Scan
 
 #: Share of negative line integrals above which the kind of data is doubtful.
@@ -42,11 +43,13 @@ def inspect(
     """Print a summary of a scan and warn about problems.
 
     Shows shape, angles, missing wedge, rotation axis, invalid bins and
-    truncated views. With --out, also saves a picture.
+    truncated views. With --out, also saves a picture. Of a scan of more than
+    1 GiB, some rows that are spread over it are read.
 
     Example: pfitre inspect scan.h5 --out scan.png
     """
     from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable, write_files
+    from pfitre_jax.data.content_summary import ContentSummary
     from pfitre_jax.data.truncation import truncated_views
     from pfitre_jax.reconstruction import api
 
@@ -55,33 +58,43 @@ def inspect(
             raise ValueError(f"--out is {out}; expected a file name that ends in .png")
         check_output_folder(out.parent)
         check_replaceable(out.parent, [out.name], inputs=[scan, angles])
-    loaded = api.load_scan(
-        scan,
-        angles=angles,
-        angle_unit=angle_unit,
-        element=element,
-        dataset=dataset,
-        theta_path=theta_path,
-        axis_order=axis_order,
-        data=data,
-        mask_nan=mask_nan,
-        air=options.parse_air(air),
-    )
+    with progress_bar("reading the scan", transient=True) as progress:
+        loaded = api.open_scan(
+            scan,
+            angles=angles,
+            angle_unit=angle_unit,
+            element=element,
+            dataset=dataset,
+            theta_path=theta_path,
+            axis_order=axis_order,
+            data=data,
+            mask_nan=mask_nan,
+            preview=True,
+            air=options.parse_air(air),
+            progress=progress,
+        )
+        summary = ContentSummary.collect(loaded, progress)
     truncated = truncated_views(loaded)
-    facts = _facts(scan, loaded, truncated)
+    facts = _facts(scan, loaded, summary, truncated)
     print_facts(facts)
-    print_warnings(_warnings(loaded, truncated))
+    print_warnings(_warnings(loaded, summary, truncated))
     if out is not None:
+        import numpy as np
+
         from pfitre_jax.data.truncation import edge_signal
         from pfitre_jax.plotting import draw_inspection
         from pfitre_jax.plotting.style import save_png
 
         with computation():
+            row = loaded.rows // 2
+            projections, mask = loaded.source.read(slice(row, row + 1))
             figure = draw_inspection(
-                loaded.projections,
-                loaded.mask,
+                summary.frame,
+                np.where(mask, projections, np.nan)[:, 0],
                 loaded.theta_rad,
                 loaded.wedge,
+                view=loaded.views // 2,
+                row=row,
                 edge_signal=edge_signal(loaded).value,
                 title=scan.name,
                 facts=[f"{name}: {facts[name]}" for name in _PICTURE_FACTS],
@@ -89,37 +102,41 @@ def inspect(
             print_paths(write_files(out.parent, {out.name: lambda path: save_png(figure, path)}))
 
 
-def _facts(path: Path, scan: Scan, truncated: np.ndarray) -> dict[str, str]:
+def _facts(path: Path, scan: Scan, summary: ContentSummary, truncated: np.ndarray) -> dict[str, str]:
     import numpy as np
 
     from pfitre_jax.data.selection import format_ranges
 
     theta_deg, wedge = np.rad2deg(scan.theta_rad), scan.wedge
-    valid, invalid = scan.projections[scan.mask], ~scan.mask
+    invalid = int(summary.invalid.sum())
+    bins = scan.views * scan.rows * scan.columns
     missing = f"{wedge.width_deg:.1f} degrees, centred at {wedge.center_deg:.1f} degrees"
     return {
         "scan": str(path),
-        "shape": f"{scan.views} views x {scan.rows} rows x {scan.columns} columns",
+        "shape": f"{scan.views} views x {scan.raw_rows} rows x {scan.columns} columns",
         "data": f"{scan.provenance.get('data', '?')}, {scan.provenance.get('format', '?')}",
+        **({"rows read": scan.provenance["rows"]} if "rows" in scan.provenance else {}),
+        **({"element": scan.provenance["element"]} if "element" in scan.provenance else {}),
         "angles": f"{theta_deg.min():g} to {theta_deg.max():g} degrees",
         "missing wedge": missing if wedge.width_rad else "none",
-        "line integrals": f"{valid.min():.4g} to {valid.max():.4g}, median {np.median(valid):.4g}",
+        "line integrals": f"{summary.low:.4g} to {summary.high:.4g}, median {summary.median:.4g}",
         "air level": f"{scan.provenance['air']}, subtracted" if "air" in scan.provenance else "0",
         "center": scan.provenance.get("center", "not in the file"),
-        "invalid bins": f"{int(invalid.sum())} ({100 * invalid.mean():.2f}%) in "
-        f"{int(invalid.any(axis=(1, 2)).sum())} views",
+        "pixel size": "not in the file" if scan.pixel_size is None else f"{scan.pixel_size:g} um",
+        "invalid bins": f"{invalid} ({100 * invalid / bins:.2f}%) in "
+        f"{int(np.sum(summary.invalid > 0))} views",
         "truncated views": format_ranges(truncated) if truncated.size else "none",
     }
 
 
-def _warnings(scan: Scan, truncated: np.ndarray) -> list[str]:
+def _warnings(scan: Scan, summary: ContentSummary, truncated: np.ndarray) -> list[str]:
     warnings = list(scan.warnings)
     if truncated.size:
         warnings.append(
             "the sample extends beyond the field of view in some views; the reconstructed image will be "
             "wider than the detector"
         )
-    negative = (scan.projections[scan.mask] < 0).mean()
+    negative = summary.negative_share
     if negative > MAX_NEGATIVE_SHARE:
         warnings.append(
             f"{100 * negative:.0f}% of the line integrals are negative, which is unusual for data of the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -32,6 +33,17 @@ class LazyStack:
     dtype: np.dtype
     read: Callable[[slice], np.ndarray]
     rows_per_read: int = 1
+
+    def take_rows(self, indices: np.ndarray) -> LazyStack:
+        """The stack with only the rows of these ascending indices (n,); neighbours are read together."""
+        _, _, columns = self.shape
+
+        def read(rows: slice) -> np.ndarray:
+            chosen = indices[rows]
+            runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
+            return np.concatenate([self.read(slice(int(run[0]), int(run[-1]) + 1)) for run in runs], axis=1)
+
+        return LazyStack((self.shape[0], len(indices), columns), self.dtype, read, len(indices))
 
     def normalize(self, intensity: LazyStack) -> LazyStack:
         """The stack divided by the intensity of the beam in each bin; NaN where that is not positive.
@@ -164,6 +176,21 @@ class RawScan:
         """(views, rows, columns), the projections in memory; read if they are still in the file."""
         stack = self.projections
         return stack.read(slice(None)) if isinstance(stack, LazyStack) else stack
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the projections."""
+        return math.prod(self.projections.shape) * self.projections.dtype.itemsize
+
+    def sample_rows(self, count: int) -> RawScan:
+        """The contents with about ``count`` rows, spread over the scan in groups that are read at once."""
+        stack, rows = self.projections, self.projections.shape[1]
+        group = min(stack.rows_per_read if isinstance(stack, LazyStack) else 1, count)
+        starts = np.linspace(0, rows - group, max(count // group, 1)).astype(int)
+        indices = np.unique(starts[:, None] + np.arange(group))
+        projections = stack.take_rows(indices) if isinstance(stack, LazyStack) else stack[:, indices]
+        flat, dark = (None if frame is None else frame[indices] for frame in (self.flat, self.dark))
+        return dataclasses.replace(self, projections=projections, flat=flat, dark=dark)
 
     def load(self, rows: slice = slice(None)) -> RawScan:
         """The contents with these rows, in memory."""

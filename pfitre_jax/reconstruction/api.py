@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 import os
 import time
@@ -36,6 +37,10 @@ from pfitre_jax.reconstruction.result_checks import Checks
 from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.training.adaptation import AdaptationSettings
+
+#: Size of the projections, bytes, above which a preview reads a part of the rows; number of bins of this
+#: part, and its smallest number of rows.
+PREVIEW_BYTES, PREVIEW_BINS, PREVIEW_ROWS = 2**30, 2**20, 4
 
 
 def load_scan(
@@ -142,6 +147,7 @@ def open_scan(
     views: slice | str | None = None,
     exclude_views: slice | str | None = None,
     mask_nan: bool = False,
+    preview: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scan:
     """Opens a scan whose rows are read on demand, so that it may be larger than memory.
@@ -164,6 +170,8 @@ def open_scan(
         views: Views to use.
         exclude_views: Views not to use.
         mask_nan: Whether NaN and infinite bins are masked instead of refused.
+        preview: Whether a scan of more than :data:`PREVIEW_BYTES` is represented by some of its rows, spread
+            over it, with about :data:`PREVIEW_BINS` bins; ``provenance["rows"]`` states them.
         progress: Called with the number of rows read and the number of rows.
 
     Raises:
@@ -186,6 +194,11 @@ def open_scan(
         axis_order=axis_order,
     )
     check_columns(raw.projections.shape[2])
+    count, all_rows, columns = raw.projections.shape
+    if preview and raw.nbytes > PREVIEW_BYTES and raw.transforms is None:
+        part = raw.sample_rows(max(PREVIEW_BINS // (count * columns), PREVIEW_ROWS))
+        text = f"{part.projections.shape[1]} of {all_rows}, spread over the scan"
+        raw = dataclasses.replace(part, provenance={**part.provenance, "rows": text})
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
     used = resolve_views(views, exclude_views, raw.projections.shape[0])
@@ -202,7 +215,7 @@ def open_scan(
     )
     scan = with_air(leave_out_blank_views(scan, used), air)
     check_sign(scan)
-    return scan
+    return dataclasses.replace(scan, raw_rows=all_rows)
 
 
 def reconstruct(

@@ -1,10 +1,15 @@
 """Tests of ``pfitre inspect``."""
 
 import json
+import struct
 import sys
+import tracemalloc
 
+import h5py
 import numpy as np
+import pytest
 from analytic import CENTER, THETA_DEG, disc_stack
+from field_files import write_mrc
 from pfitre_command import pfitre
 
 
@@ -50,3 +55,46 @@ def test_the_air_level_is_reported_and_recorded(folder, tmp_path):
     # Another level is another result.
     refused = pfitre("recon", scan, *arguments[:-1], "none", "--out", out)
     assert refused.exit_code == 2 and "air" in refused.stderr
+
+
+def declared_dxchange(path):
+    """20 GB of counts in DXchange, of which three rows are not 0; the file is sparse."""
+    with h5py.File(path, "w") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.CONTIGUOUS)
+        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((20, 125_000, 4000))
+        h5py.h5d.create(file.create_group("exchange").id, b"data", h5py.h5t.NATIVE_UINT16, space, plist)
+        file["exchange/theta"] = THETA_DEG
+        for row in (0, 1984, 3968):
+            file["exchange/data"][:, row, 100:200] = np.arange(2000).reshape(20, 100)
+
+
+def declared_mrc(path):
+    """20 GB of a tilt series."""
+    write_mrc(path, np.ones((20, 1, 4000), np.float32))
+    with path.open("r+b") as file:
+        file.write(struct.pack("<3i", 4000, 62_500, 20))
+        file.truncate(1024 + 4 * 20 * 62_500 * 4000)
+    path.with_suffix(".tlt").write_text("\n".join(map(str, THETA_DEG)))
+
+
+@pytest.mark.parametrize(
+    "name, write",
+    [
+        ("scan.h5", declared_dxchange),
+        pytest.param("scan.mrc", declared_mrc, marks=pytest.mark.slow),
+    ],
+)
+def test_a_scan_of_20_gb_is_inspected_in_little_memory(tmp_path, name, write):
+    write(tmp_path / name)
+    assert (tmp_path / name).stat().st_size > 20e9
+    tracemalloc.start()
+    try:
+        done = pfitre("inspect", tmp_path / name)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert done.exit_code == 0, done.output
+    assert " rows x 4000 columns" in done.stdout and "13 of" in done.stdout and peak < 100e6

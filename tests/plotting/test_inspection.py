@@ -13,10 +13,12 @@ def test_invalid_bins_are_marked():
     mask = np.ones(projections.shape, bool)
     mask[:, :, 3] = False
     figure = draw_inspection(
-        projections,
-        mask,
+        projections[10],
+        np.where(mask[:, 2], projections[:, 2], np.nan),
         THETA,
         Wedge.from_angles(THETA),
+        view=10,
+        row=2,
         edge_signal=generator.random((21, 2)),
         title="scan",
         facts=["x"],

@@ -64,8 +64,8 @@ class TxrmReader(Reader):
             pixel_size = _pixel_size(path, ole)
         if flat is None and options.kind is None:
             raise ValueError(
-                f"{path} holds no reference image (ReferenceData/Image), so that counts cannot be normalized; "
-                "expected the kind of its data (data='absorption' or data='transmission')"
+                f"{path} holds no reference image (ReferenceData/Image), so that counts cannot be "
+                "normalized; expected the kind of its data (data='absorption' or data='transmission')"
             )
         if flat is not None:
             notes.append(_NO_DARK)

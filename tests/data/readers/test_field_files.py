@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from field_files import (
     xrf_tomo,
     xrftomo_export,
 )
+from pfitre_command import pfitre
 
 import pfitre_jax as pf
 from pfitre_jax.cli.errors import one_line
@@ -329,3 +331,23 @@ def test_one_name_for_each_map(tmp_path):
         file["elements"] = [b"Cu", b"Zn"]
     with pytest.raises(ValueError, match=r"/data has the shape .* one stack for each of /elements"):
         open_raw(path, **options)
+
+
+# The command line.
+
+
+def test_the_commands_take_the_options_of_the_readers(tmp_path, monkeypatch):
+    """An element by inspect and recon; another element is another result; results do not go to the views."""
+    monkeypatch.chdir(tmp_path)
+    path, _ = pyxrf_folder(tmp_path, CONTENT)
+    done = pfitre("inspect", path.name, "--element", "zn")
+    assert done.exit_code == 0 and "element          Zn_K" in done.stdout, done.output
+    assert "pixel size       0.05 um" in done.stdout
+    words = ("recon", path.name, "--method", "fbp", "--center", "17", "--support", "disc")
+    done = pfitre(*words, "--element", "Cu", "--out", path.name)
+    assert done.exit_code == 2 and "--out is pyxrf, the folder of the scan" in done.stderr
+    assert pfitre(*words, "--element", "Cu", "--out", "out").exit_code == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["scan"]["element"] == "Cu_K" and summary["units"] == "1/um"
+    done = pfitre(*words, "--element", "Zn", "--out", "out")
+    assert done.exit_code == 2 and "element" in done.stderr
