@@ -11,7 +11,7 @@ import numpy as np
 
 from pfitre_jax.data.checks import as_float32
 from pfitre_jax.data.raw import RawScan
-from pfitre_jax.geometry import Wedge
+from pfitre_jax.geometry import SAME_VIEW_RAD, Wedge
 
 #: Smallest number of views in which defects can be distinguished from the sample.
 LEAST_VIEWS = 5
@@ -27,6 +27,15 @@ LONGEST_RUN, NEIGHBOURS = 3, 3
 #: A run is stuck if it differs by more than this share of the row's range in at least this share of the
 #: views.
 INCONSISTENT, INCONSISTENT_SHARE = 0.1, 0.1
+#: A pixel may be stuck in a part of the views: fewest successive ones, and their share of all views.
+LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE = 8, 0.25
+#: Fewest successive views that repeat the one before them, and the largest share of all views: more often,
+#: the sample is round and the data without noise.
+LEAST_REPEATED, MOST_REPEATED = 2, 0.5
+#: Largest share of the bins of a row that are zingers; more are no exceptions.
+MOST_ZINGERS = 0.02
+#: Views on each side whose median sum is compared with that of a view.
+NEAR_VIEWS = 3
 #: Pixels of a noisy scan change between at least this share of successive views.
 CHANGING_SHARE = 0.9
 #: Fewest bins at the largest value of the type that are saturated, and fewest at the largest value of fewer
@@ -50,6 +59,7 @@ class DefectStatistics:
         dtype: Type of the stored numbers.
         normal_cosine: (views,), cosine of the angle between the view and the middle of the measured range,
             along which flat samples are thin; 1 for a full scan.
+        turned: (views-1,) bool, whether the sample was turned after each view.
         low: (views, rows), smallest finite value of each row in each view; NaN without a finite value.
         high: (views, rows), largest finite value.
         level: (views, rows), sum of the finite values, less the dark for counts.
@@ -58,6 +68,8 @@ class DefectStatistics:
         dim: (views, rows), 10% quantile over the columns.
         bright: (views, rows), 90% quantile over the columns.
         stuck: (rows, columns), see :func:`stuck_pixels`.
+        zingers: View, row and column of single bins, see :func:`find_zingers`.
+        stuck_bins: View, row and column of bins, see :func:`stuck_in_part`.
         at_top: Number of bins at the largest value of the type, and of fewer bits, by this value.
         negative: Number of negative bins.
         bins: Number of bins.
@@ -66,6 +78,7 @@ class DefectStatistics:
     kind: str
     dtype: np.dtype
     normal_cosine: np.ndarray
+    turned: np.ndarray
     low: np.ndarray
     high: np.ndarray
     level: np.ndarray
@@ -77,6 +90,8 @@ class DefectStatistics:
     at_top: dict[int, int]
     negative: int = 0
     bins: int = 0
+    zingers: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+    stuck_bins: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
 
     @classmethod
     def empty(cls, raw: RawScan) -> DefectStatistics:
@@ -93,7 +108,8 @@ class DefectStatistics:
         cosine = np.ones(views)
         if wedge.width_rad > 0:
             cosine = np.abs(np.sin(raw.theta_rad - float(wedge.center_rad)))
-        return cls(raw.kind, dtype, cosine, low, high, level, size, filled, dim, bright, stuck, tops)
+        turned = np.abs(np.sin(np.diff(raw.theta_rad))) > SAME_VIEW_RAD
+        return cls(raw.kind, dtype, cosine, turned, low, high, level, size, filled, dim, bright, stuck, tops)
 
     def add(self, raw: RawScan, row0: int) -> None:
         """Adds the rows of ``raw``, which is in memory and begins with row ``row0``."""
@@ -125,7 +141,11 @@ class DefectStatistics:
             np.where(finite, values, 0)[:, chosen].astype(np.float32), (0.1, 0.9), axis=1
         )
         with np.errstate(invalid="ignore"):
-            self.stuck[row] = stuck_pixels(values, low < high)
+            self.stuck[row] = stuck_pixels(values, low < high, self.kind != "absorption")
+            zingers = find_zingers(values, low, high, self.kind)
+        self.zingers += [(view, row, column) for view, column in zingers.tolist()]
+        stuck = stuck_in_part(values) & ~self.stuck[row]
+        self.stuck_bins += [(view, row, column) for view, column in np.argwhere(stuck).tolist()]
         for top in self.at_top:
             if high.max() >= top:
                 self.at_top[top] += int(np.count_nonzero(values == top))
@@ -141,10 +161,11 @@ class DefectStatistics:
     def blank(self) -> np.ndarray:
         """Rows of views without signal, (views, rows) bool.
 
-        A view is blank if it holds one constant value, or NaN, and others do not; if hardly any beam is
-        transmitted; if the sum of its line integrals is a twentieth of the usual one; or if all its line
-        integrals exceed the largest ones of most views. A row of a view is blank if it is constant while it
-        varies in most views that are not blank.
+        A view is blank if it holds one constant value, or NaN, and others do not; if it and the next one
+        repeat the view before them exactly; if hardly any beam is transmitted; if the sum of its line
+        integrals is a twentieth of the usual one; or if all its line integrals exceed the largest ones of
+        most views. A row of a view is blank if it is constant while it varies in most views that are not
+        blank.
         """
         low, high = np.fmin.reduce(self.low, axis=1), np.fmax.reduce(self.high, axis=1)
         filled = self.filled.sum(axis=1)
@@ -157,7 +178,7 @@ class DefectStatistics:
             plausible = np.quantile(filled[~constant], 0.1) >= LEAST_BINS
             blank = constant & (missing | (low != 0) | plausible)
         if np.sum(~constant) >= LEAST_VIEWS:
-            blank |= self._without_signal(~constant)
+            blank |= self._without_signal(~constant) | self._repeated(~constant)
         result = np.repeat(blank[:, None], rows, axis=1)
         others = ~blank
         if not others.any() or self.stuck.shape[1] < LEAST_BINS:
@@ -169,6 +190,21 @@ class DefectStatistics:
             values = self.low[:, row]
             result[:, row] |= ~varies[:, row] & (np.isnan(values) | (values != 0) | (typical >= LEAST_BINS))
         return result
+
+    def _repeated(self, usual: np.ndarray) -> np.ndarray:
+        """Views (views,) that repeat the one before them, as a detector writes that has stopped reading out.
+
+        Noise makes two frames of a detector differ, and a turned sample does, too.
+        """
+        measures = np.stack([self.low, self.high, self.level, self.size, self.dim, self.bright])
+        same = np.all(measures[:, 1:] == measures[:, :-1], axis=(0, 2)) & self.turned & usual[1:]
+        repeated = np.zeros(usual.shape, bool)
+        if np.mean(same) > MOST_REPEATED:
+            return repeated
+        for run in _runs_of(same):
+            if run.stop - run.start >= LEAST_REPEATED:
+                repeated[run.start + 1 : run.stop + 1] = True
+        return repeated
 
     def _without_signal(self, usual: np.ndarray) -> np.ndarray:
         """Views (views,) that saw neither beam nor sample, by their level; ``usual`` are not constant."""
@@ -206,16 +242,17 @@ class DefectStatistics:
         return float(WRAPPED_BELOW * highest) if few and lowest < WRAPPED_VALUE * highest else None
 
 
-def stuck_pixels(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
+def stuck_pixels(values: np.ndarray, measured: np.ndarray, bright_air: bool = False) -> np.ndarray:
     """Pixels of one detector row that hold one value in all views although they should not, (columns,) bool.
 
     A constant pixel is stuck if, in some views, it lies above or below its neighbours on both sides by more
     than 10% of the row's range, or if the pixels beside it change from view to view. Air that is exactly
-    constant is not stuck.
+    constant is not stuck, also at the border, where it has neighbours on one side alone.
 
     Args:
         values: (views, columns), raw values of the row.
         measured: (views,), whether the row of the view holds more than one value.
+        bright_air: Whether air has the highest values, as in counts and transmission, or the lowest ones.
     """
     columns = values.shape[1]
     stuck = np.zeros(columns, bool)
@@ -235,15 +272,100 @@ def stuck_pixels(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
             slice(run.stop, run.stop + NEIGHBOURS),
         ):
             if rows[:, side].shape[1]:
-                sides.append(np.nanmedian(rows[:, side].astype(float), axis=1))
+                sides.append(_median_of_finite(rows[:, side]))
         above = value > np.max(sides, axis=0) + tolerance
-        # A border without signal is air.
-        below = (value < np.min(sides, axis=0) - tolerance) & (len(sides) == 2)
+        below = value < np.min(sides, axis=0) - tolerance
+        if len(sides) < 2:
+            # A constant border may be air.
+            below[:], above[:] = False, above & (not bright_air)
         stuck[run] = np.count_nonzero(above | below) >= fewest
         if len(sides) == 2 and not stuck[run.start]:
             beside = rows[:, [run.start - 1, run.stop]]
             stuck[run] = np.all(np.mean(beside[1:] != beside[:-1], axis=0) > CHANGING_SHARE)
     return stuck
+
+
+def stuck_in_part(values: np.ndarray) -> np.ndarray:
+    """Bins (views, columns) bool of pixels that hold one value in many successive views, but not in all.
+
+    The pixels on both sides change from view to view meanwhile.
+
+    Args:
+        values: (views, columns), raw values of a detector row.
+    """
+    stuck = np.zeros(values.shape, bool)
+    same = values[1:] == values[:-1]
+    least = max(LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE * len(values))
+    often = np.flatnonzero((same.sum(axis=0) >= least - 1) & ~same.all(axis=0))
+    for column in often[(often > 0) & (often < values.shape[1] - 1)]:
+        for run in _runs_of(same[:, column]):
+            beside = same[run][:, [column - 1, column + 1]]
+            if run.stop - run.start >= least - 1 and np.all(np.mean(~beside, axis=0) > CHANGING_SHARE):
+                stuck[run.start : run.stop + 1, column] = True
+    return stuck
+
+
+def find_zingers(values: np.ndarray, low: np.ndarray, high: np.ndarray, kind: str) -> np.ndarray:
+    """Bins that a particle or a reading error changed in one view: (zingers, 2), view and column.
+
+    With ``low`` and ``high`` the medians of the lowest and highest values of the views, and ``d`` their
+    difference, a zinger lies beyond ``low - d`` or ``high + d``, and exceeds the values around it, in its
+    view and in the views before and after, except for one of them, by more than ``d``. Counts and
+    transmission are bright there. A line integral counts only if the sum of its view is closer to that of the
+    views around it without the excess: a wire seen edge-on is as high and as narrow, but leaves the sum as it
+    is.
+
+    Args:
+        values: (views, columns), raw values of a detector row.
+        low: (views,), the lowest finite value of each view, or NaN.
+        high: (views,), the highest finite value of each view, or NaN.
+        kind: Kind of the data.
+    """
+    none = np.zeros((0, 2), int)
+    measured = np.flatnonzero(low < high)
+    if measured.size < LEAST_VIEWS or values.shape[1] < 3:
+        return none
+    bottom, top = (float(np.median(extreme[measured].astype(float))) for extreme in (low, high))
+    reach = top - bottom
+    beyond = values > top + reach
+    if kind == "absorption":
+        beyond |= values < bottom - reach
+    if not beyond.any():
+        return none
+    found = np.argwhere(beyond & np.isfinite(values))
+    if not 0 < len(found) <= max(MOST_ZINGERS * values.size, 1):
+        return none
+    bins = np.pad(values.astype(float), 1, constant_values=np.nan)
+    excess = np.zeros(len(found))
+    for k, (view, column) in enumerate(found):
+        window = bins[view : view + 3, column : column + 3].ravel()
+        around = np.sort(np.delete(window, 4)[np.isfinite(np.delete(window, 4))])
+        value = window[4]
+        if around.size < 3:
+            continue
+        second = around[-2] if value > top else around[1]
+        if (value - second if value > top else second - value) > reach:
+            excess[k] = value - np.median(around)
+    if kind == "absorption":
+        added = np.bincount(found[:, 0], excess, len(values))
+        for view in np.unique(found[:, 0]):
+            near = values[max(view - NEAR_VIEWS, 0) : view + NEAR_VIEWS + 1].astype(float)
+            sums = np.where(np.isfinite(near), near, 0).sum(axis=1)
+            change = sums[min(view, NEAR_VIEWS)] - np.median(np.delete(sums, min(view, NEAR_VIEWS)))
+            if abs(change - added[view]) > abs(change) / 2:
+                excess[found[:, 0] == view] = 0
+    return found[excess != 0]
+
+
+def _median_of_finite(values: np.ndarray) -> np.ndarray:
+    """Median over the finite columns (views,); NaN where there is none."""
+    return np.ma.median(np.ma.masked_invalid(values.astype(float)), axis=1).filled(np.nan)
+
+
+def _runs_of(flags: np.ndarray) -> list[slice]:
+    """Runs of successive true entries (n,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _runs(constant: np.ndarray, values: np.ndarray) -> list[slice]:

@@ -40,6 +40,10 @@ class DetectorMask:
             :func:`pfitre_jax.data.defects.stuck_pixels`.
         saturation: Integer at and above which counts are saturated, or None.
         wrapped_below: Integer below which values exceeded the range of their type and wrapped, or None.
+        zingers: (n, 3), view, row and column of single bins, see
+            :func:`pfitre_jax.data.defects.find_zingers`.
+        stuck_bins: (n, 3), the same of pixels that are stuck in a part of the views, see
+            :func:`pfitre_jax.data.defects.stuck_in_part`.
     """
 
     padding: np.ndarray
@@ -48,6 +52,8 @@ class DetectorMask:
     stuck: np.ndarray
     saturation: int | None = None
     wrapped_below: float | None = None
+    zingers: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), int))
+    stuck_bins: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), int))
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> DetectorMask:
@@ -84,12 +90,17 @@ class DetectorMask:
             statistics.stuck,
             statistics.saturation(),
             statistics.wrapped_below(),
+            *(np.reshape(bins, (-1, 3)).astype(int) for bins in (statistics.zingers, statistics.stuck_bins)),
         )
 
     def invalid(self, rows: slice) -> np.ndarray:
         """(views, n, columns) bool, True for a bin of these rows that holds no measurement by its place."""
         by_view = (self.padding | self.dead)[:, None, :] | self.blank[:, rows, None]
-        return by_view | self.stuck[None, rows, :]
+        invalid = by_view | self.stuck[None, rows, :]
+        for bins in (self.zingers, self.stuck_bins):
+            view, row, column = bins[(bins[:, 1] >= rows.start) & (bins[:, 1] < rows.stop)].T
+            invalid[view, row - rows.start, column] = True
+        return invalid
 
     def out_of_range(self, values: np.ndarray) -> np.ndarray:
         """Whether raw values (...) are saturated or wrapped, bool."""
@@ -110,12 +121,22 @@ class DetectorMask:
                 f"rows {format_ranges(rows)} of views {format_ranges(views)} hold one constant value, as if "
                 "they had not been written; they were left out"
             )
-        stuck = np.argwhere(self.stuck & ~self.dead)
-        if len(stuck):
-            named = ", ".join(f"({row}, {column})" for row, column in stuck[:NAMED_PIXELS])
-            more = f", and {len(stuck) - NAMED_PIXELS} more" if len(stuck) > NAMED_PIXELS else ""
+        stuck = self._named(np.argwhere(self.stuck & ~self.dead))
+        if stuck:
             messages.append(
-                f"detector pixels (row, column) {named}{more} hold one value in all views; they were left out"
+                f"detector pixels (row, column) {stuck} hold one value in all views; they were left out"
+            )
+        zingers = self._named(self.zingers)
+        if zingers:
+            messages.append(
+                f"bins (view, row, column) {zingers} are zingers, far beyond the bins around them; they were "
+                "left out"
+            )
+        partly = np.unique(self.stuck_bins[:, 1:], axis=0)
+        if len(partly):
+            messages.append(
+                f"detector pixels (row, column) {self._named(partly)} hold one value in many successive "
+                "views; these bins were left out"
             )
         if self.saturation is not None:
             messages.append(
@@ -128,6 +149,13 @@ class DetectorMask:
                 "bins were left out: store counts in a wider type"
             )
         return messages
+
+    @staticmethod
+    def _named(places: np.ndarray) -> str:
+        """The first places (n, axes) in words; empty if there is none."""
+        named = ", ".join(str(tuple(place)) for place in places[:NAMED_PIXELS].tolist())
+        more = len(places) - NAMED_PIXELS
+        return f"{named}, and {more} more" if more > 0 else named
 
 
 def to_scan(
@@ -186,8 +214,8 @@ def leave_out_blank_views(scan: Scan, numbers: np.ndarray) -> Scan:
         return scan
     blank = format_ranges(numbers[~measured])
     return scan.take_views(np.flatnonzero(measured)).with_warnings(
-        f"views {blank} have no measured bin (never written, beam off, or blocked); they were left out, and "
-        f"{int(measured.sum())} views are used"
+        f"views {blank} have no measured bin (never written, beam off, blocked, or repetitions of the view "
+        f"before); they were left out, and {int(measured.sum())} views are used"
     )
 
 

@@ -145,12 +145,13 @@ class RawScan:
             flat = dark = monitor = None
         provenance = {**(provenance or {}), "data": kind}
         theta = check_angles(theta_rad, projections.shape)
-        views, rows, _ = projections.shape
-        if views == rows > 1 and not order_stated:
+        views, rows, columns = projections.shape
+        others = [name for name, count in (("rows", rows), ("columns", columns)) if count == views > 1]
+        if others and not order_stated:
             warnings = [
                 *warnings,
-                f"the stack has as many rows as views, {rows}, and the file does not state the order of its "
-                "axes; it was read as (views, rows, columns)",
+                f"the stack has as many {' and '.join(others)} as views, {views}, and the file does not "
+                "state the order of its axes; it was read as (views, rows, columns)",
             ]
         if transforms is not None and len(transforms) != views:
             raise ValueError(

@@ -9,6 +9,8 @@ from pfitre_jax.data.scan import Scan
 #: Line integrals are negative as a whole if the largest ones of a view are below this share of the largest
 #: negative ones, in the median over the views; noise and a small offset of the beam are symmetric or smaller.
 POSITIVE_SHARE = 0.25
+#: Mean line integral below which no beam was divided by its own intensity: it would have gained a factor e.
+LEAST_MEAN = -1.0
 
 
 def check_sign(scan: Scan) -> None:
@@ -21,9 +23,10 @@ def check_sign(scan: Scan) -> None:
     highest = float(np.median(np.max(overview.peak, axis=1)))
     lowest = float(np.median(np.min(overview.trough, axis=1)))
     total = float(np.sum(overview.signal, dtype=float))
-    if total >= 0 or lowest >= 0 or highest >= POSITIVE_SHARE * -lowest:
-        return
     stated = scan.provenance.get("data", "absorption")
+    amplified = stated != "absorption" and total < LEAST_MEAN * float(np.sum(overview.valid, dtype=float))
+    if not amplified and (total >= 0 or lowest >= 0 or highest >= POSITIVE_SHARE * -lowest):
+        return
     cause = {
         "transmission": "the transmission exceeds 1: divide the projections by the beam without sample, or "
         "give data='counts' for detector counts with flat and dark frames, or data='absorption' for line "

@@ -18,8 +18,8 @@ from pfitre_jax.data.overview import EDGE_COLUMNS, edge_bins
 from pfitre_jax.data.scan import Scan
 
 #: The level of air lies between these fractions of the sample's largest signal. A smaller one does not
-#: matter; a larger one may be matter.
-MIN_LEVEL, MAX_LEVEL = 0.003, 0.15
+#: matter; a larger one may be matter. Matter is not negative, but other data may be negative everywhere.
+MIN_LEVEL, MAX_LEVEL, MAX_NEGATIVE_LEVEL = 0.003, 0.15, 1.0
 #: Part of the columns at each side that must be flat.
 EDGE_SHARE = 0.02
 #: Smallest numbers of views, and of the range of their angles in degrees, that distinguish air from matter.
@@ -62,9 +62,10 @@ def estimate_air(scan: Scan) -> float:
     """Constant line integral of the air beside the sample.
 
     The level is the median of the edge means of all views. It is accepted if it lies within
-    :data:`MIN_LEVEL` to :data:`MAX_LEVEL` of the sample's signal and the edges agree within their
-    noise and a part of the level: outer and inner columns (flatness), left and right, the middle and the ends
-    of the range of angles, groups of neighbouring views and of rows, and single views and rows.
+    :data:`MIN_LEVEL` to :data:`MAX_LEVEL` of the sample's signal (:data:`MAX_NEGATIVE_LEVEL` below 0) and the
+    edges agree within their noise and a part of the level: outer and inner columns (flatness), left and
+    right, the middle and the ends of the range of angles, groups of neighbouring views and of rows, and
+    single views and rows.
 
     Args:
         scan: The scan, of line integrals that may be too large or too small by a constant.
@@ -84,7 +85,8 @@ def estimate_air(scan: Scan) -> float:
         return 0.0
     level = float(np.median(_pool(edges.views, edges.view_bins, 0)[0]))
     signal = float(np.max(np.median(overview.peak, axis=0))) - level
-    if not MIN_LEVEL * signal <= abs(level) <= MAX_LEVEL * signal:
+    highest = MAX_LEVEL if level > 0 else MAX_NEGATIVE_LEVEL
+    if not MIN_LEVEL * signal <= abs(level) <= highest * signal:
         return 0.0
     return level if _is_constant(edges, level, overview.noise, np.argsort(scan.theta_rad)) else 0.0
 

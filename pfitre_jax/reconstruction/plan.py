@@ -26,8 +26,15 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Missing degrees from which filtered backprojection lowers the level of a sample noticeably.
 LEVEL_WEDGE_DEG = 5.0
-#: Share of truncated views above which the data are probably not line integrals.
+#: Share of truncated views above which the data are probably of another kind.
 MAX_TRUNCATED_SHARE = 0.8
+#: What such data may be instead of their stated or assumed kind.
+OTHER_KINDS = {
+    "absorption": "if these data are not line integrals, use data='counts' or data='transmission'",
+    "counts": "if the sample is within the field of view, the beam is weaker than in the flat frames: check "
+    "their exposure, or give the line integral of the air (air=...)",
+    "transmission": "if these data are no transmission but line integrals, use data='absorption'",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -199,14 +206,15 @@ class Plan:
                 if shape[1] > scan.columns
                 else "the image is limited to the detector's disc and is less certain near"
             )
+            beam = scan.provenance.get("data") in ("counts", "transmission") and truncated.mean() < 0.5
+            cause = ", or have a weaker beam than the others" if beam else ""
             warnings.append(
                 f"views {format_ranges(np.flatnonzero(truncated))} of {scan.views} extend beyond the field "
-                f"of view; {image} the edge of the field"
+                f"of view{cause}; {image} the edge of the field"
             )
-        if truncated.mean() > MAX_TRUNCATED_SHARE and scan.provenance.get("data") == "absorption":
+        if truncated.mean() > MAX_TRUNCATED_SHARE and scan.provenance.get("data") in OTHER_KINDS:
             warnings.append(
-                "nearly all views have signal at their edges: if these data are not line integrals, use "
-                "data='counts' or data='transmission'"
+                f"nearly all views have signal at their edges: {OTHER_KINDS[scan.provenance['data']]}"
             )
         if not self.calibration.selected_support.casts_shadow:
             warnings.append(
