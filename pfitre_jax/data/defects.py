@@ -29,6 +29,8 @@ LONGEST_RUN, NEIGHBOURS = 3, 3
 INCONSISTENT, INCONSISTENT_SHARE = 0.1, 0.1
 #: A pixel may be stuck in a part of the views: fewest successive ones, and their share of all views.
 LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE = 8, 0.25
+#: Share of successive views between which a live pixel changes, at least.
+LEAST_CHANGES = 0.25
 #: Fewest successive views that repeat the one before them, and the largest share of all views: more often,
 #: the sample is round and the data without noise.
 LEAST_REPEATED, MOST_REPEATED = 2, 0.5
@@ -141,7 +143,7 @@ class DefectStatistics:
             np.where(finite, values, 0)[:, chosen].astype(np.float32), (0.1, 0.9), axis=1
         )
         with np.errstate(invalid="ignore"):
-            self.stuck[row] = stuck_pixels(values, low < high, self.kind != "absorption")
+            self.stuck[row] = stuck_pixels(values, low < high, self.kind != "absorption", frames)
             zingers = find_zingers(values, low, high, self.kind)
         self.zingers += [(view, row, column) for view, column in zingers.tolist()]
         stuck = stuck_in_part(values) & ~self.stuck[row]
@@ -242,7 +244,12 @@ class DefectStatistics:
         return float(WRAPPED_BELOW * highest) if few and lowest < WRAPPED_VALUE * highest else None
 
 
-def stuck_pixels(values: np.ndarray, measured: np.ndarray, bright_air: bool = False) -> np.ndarray:
+def stuck_pixels(
+    values: np.ndarray,
+    measured: np.ndarray,
+    bright_air: bool = False,
+    frames: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """Pixels of one detector row that hold one value in all views although they should not, (columns,) bool.
 
     A constant pixel is stuck if, in some views, it lies above or below its neighbours on both sides by more
@@ -253,6 +260,7 @@ def stuck_pixels(values: np.ndarray, measured: np.ndarray, bright_air: bool = Fa
         values: (views, columns), raw values of the row.
         measured: (views,), whether the row of the view holds more than one value.
         bright_air: Whether air has the highest values, as in counts and transmission, or the lowest ones.
+        frames: (columns,) each, flat and dark of the row, with which counts become comparable, or None.
     """
     columns = values.shape[1]
     stuck = np.zeros(columns, bool)
@@ -262,10 +270,17 @@ def stuck_pixels(values: np.ndarray, measured: np.ndarray, bright_air: bool = Fa
     constant = np.all(rows == rows[0], axis=0)
     if not constant.any() or constant.all():
         return stuck
+    raw = rows[0]
+    if frames is not None:
+        flat, dark = (frame.astype(float) for frame in frames)
+        beam = np.where(flat > dark, flat - dark, np.nan)
+        rows = (rows - dark) / beam
     varying = rows[:, ~constant]
+    if not np.isfinite(varying).any():
+        return stuck
     tolerance = INCONSISTENT * (float(np.nanmax(varying)) - float(np.nanmin(varying)))
     fewest = max(3, INCONSISTENT_SHARE * len(rows))
-    for run in _runs(constant, rows[0]):
+    for run in _runs(constant, raw):
         value, sides = float(rows[0, run.start]), []
         for side in (
             slice(max(run.start - NEIGHBOURS, 0), run.start),
@@ -288,7 +303,8 @@ def stuck_pixels(values: np.ndarray, measured: np.ndarray, bright_air: bool = Fa
 def stuck_in_part(values: np.ndarray) -> np.ndarray:
     """Bins (views, columns) bool of pixels that hold one value in many successive views, but not in all.
 
-    The pixels on both sides change from view to view meanwhile.
+    The pixels on both sides change from view to view meanwhile, or as often as the liveliest tenth of the
+    row: repeated exposures without noise are alike.
 
     Args:
         values: (views, columns), raw values of a detector row.
@@ -299,8 +315,11 @@ def stuck_in_part(values: np.ndarray) -> np.ndarray:
     often = np.flatnonzero((same.sum(axis=0) >= least - 1) & ~same.all(axis=0))
     for column in often[(often > 0) & (often < values.shape[1] - 1)]:
         for run in _runs_of(same[:, column]):
-            beside = same[run][:, [column - 1, column + 1]]
-            if run.stop - run.start >= least - 1 and np.all(np.mean(~beside, axis=0) > CHANGING_SHARE):
+            if run.stop - run.start < least - 1:
+                continue
+            changes = np.mean(~same[run], axis=0)
+            usual = max(float(np.quantile(changes, 0.9)), LEAST_CHANGES)
+            if changes[[column - 1, column + 1]].min() > CHANGING_SHARE * usual:
                 stuck[run.start : run.stop + 1, column] = True
     return stuck
 

@@ -121,6 +121,11 @@ class DetectorMask:
                 f"rows {format_ranges(rows)} of views {format_ranges(views)} hold one constant value, as if "
                 "they had not been written; they were left out"
             )
+        if self.dead.any():
+            messages.append(
+                f"detector columns {format_ranges(np.flatnonzero(self.dead))} hold one value in all views "
+                "and rows; they were left out"
+            )
         stuck = self._named(np.argwhere(self.stuck & ~self.dead))
         if stuck:
             messages.append(

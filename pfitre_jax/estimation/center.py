@@ -14,6 +14,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation import opposite_views
 from pfitre_jax.estimation.binning import binned_index
 from pfitre_jax.estimation.estimate import Estimate, Undetermined
+from pfitre_jax.estimation.overlap import center_from_overlap
 from pfitre_jax.estimation.residual_search import (
     COLUMNS,
     ROWS,
@@ -36,7 +37,7 @@ WIDTH_SHARE = 0.2
 LEAST_ANGLES = 3
 #: Angles closer than this are exposures at one angle, radians.
 SAME_ANGLE_RAD = 1e-3
-#: Largest uncertainty of a centre by the residual, as a share of the columns.
+#: Largest uncertainty of a centre, as a share of the columns; a bin for opposite views on a narrow detector.
 LARGEST_SHARE = 0.04
 #: Largest mismatch of opposite views at which they are used where the residual does not determine the centre.
 FAIR_MATCH = 0.2
@@ -45,14 +46,20 @@ FAIR_MATCH = 0.2
 def find_center(scan: Scan) -> Estimate:
     """Estimates the detector index of the rotation axis at the middle row.
 
-    From opposite views where they match (mismatch below :data:`GOOD_MATCH`); else from the residual, searched
-    about the estimate of poorly matching views, or over the middle half of the detector. Correct a roll
-    first, with which the centre differs from row to row.
+    From opposite views where they match (mismatch below :data:`GOOD_MATCH`), anywhere on the detector if they
+    cover a whole turn (:func:`pfitre_jax.estimation.overlap.center_from_overlap`); else from the residual,
+    searched about the estimate of poorly matching views, or over the middle half of the detector. Correct a
+    roll first, with which the centre differs from row to row.
 
     Raises:
         Undetermined: Neither determines the centre.
     """
-    pairs = opposite_views.center_from_pairs(scan)
+    overlap = center_from_overlap(scan)
+    outside = overlap is not None and abs(overlap - (scan.columns - 1) / 2) > scan.columns / 4
+    pairs = opposite_views.center_from_pairs(scan, overlap if outside else None)
+    largest = max(LARGEST_SHARE * scan.columns, 1.0)
+    if pairs is not None and pairs.uncertainty > largest:
+        pairs = None
     if pairs is not None and pairs.mismatch < GOOD_MATCH:
         return pairs
     middle, reach = (scan.columns - 1) / 2, scan.columns / 4

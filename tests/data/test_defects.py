@@ -165,3 +165,81 @@ def test_a_pixel_whose_counts_wrapped():
 
 def test_real_scans_have_no_new_defects(cu23, i13, tooth):
     assert to_scan(cu23).warnings == i13.warnings == tooth.warnings == ()
+
+
+def stored(kind: str, p: np.ndarray) -> dict:
+    """Line integrals as a kind of data, float32."""
+    if kind == "absorption":
+        return {"projections": p.astype(np.float32)}
+    transmission = np.exp(-p).astype(np.float32)
+    return {"projections": transmission, "kind": kind}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["absorption", "transmission"])
+def test_zingers_are_left_out_and_named(kind, lazy):
+    """Three bins of one view or of several, twenty times as bright as the brightest."""
+    rng = np.random.default_rng(5)
+    data = stored(kind, CLEAN + rng.normal(0, 0.01, CLEAN.shape))
+    expected = np.zeros(CLEAN.shape, bool)
+    expected[7, 1, 20] = expected[7, 1, 33] = expected[20, 2, 0] = True
+    data["projections"][expected] = 20 * data["projections"].max()
+    raw = RawScan.create(theta_rad=THETA, **data)
+    np.testing.assert_array_equal(invalid(raw, lazy), expected)
+    assert "(7, 1, 20), (7, 1, 33), (20, 2, 0) are zingers" in to_scan(raw).warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["absorption", "transmission"])
+@pytest.mark.parametrize("noise", [0, 1])
+def test_a_wire_seen_edge_on_and_a_small_particle_are_no_zingers(kind, noise):
+    """In the view along a wire its line integral is 45 times as high as in the others, in a single bin."""
+    rng = np.random.default_rng(6)
+    theta = np.arange(0.0, 180.0, 2.0)
+    angle = np.deg2rad(theta - 90.0)[:, None]
+    t = np.arange(COLUMNS) - 23.5
+    length, width = 40.0, 0.9
+    reach = np.maximum(length * np.abs(np.sin(angle)), width)
+    wire = np.clip(reach / 2 + 0.5 - np.abs(t), 0, 1)
+    wire *= length * width / wire.sum(axis=1, keepdims=True)
+    particle = np.exp(-((t - 15 * np.cos(angle)) ** 2))
+    for sample in (0.03 * wire, particle):
+        p = np.repeat(sample[:, None], 2, axis=1)
+        p = p + noise * 0.003 * rng.standard_normal(p.shape)
+        raw = RawScan.create(theta_rad=np.deg2rad(theta), **stored(kind, p))
+        assert not any("zingers" in text for text in to_scan(raw).warnings)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("exposures", [1, 2])
+def test_a_pixel_that_dies_during_the_scan(exposures, lazy):
+    p, theta = CLEAN.copy(), THETA
+    p, theta = np.repeat(p, exposures, axis=0), np.repeat(theta, exposures)
+    p[18:, 1, 22] = p[18, 1, 22]
+    expected = np.zeros(p.shape, bool)
+    expected[18:, 1, 22] = True
+    raw = RawScan.create(p, theta)
+    np.testing.assert_array_equal(invalid(raw, lazy), expected)
+    assert "(1, 22) hold one value in many successive views" in to_scan(raw).warnings[-1]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_views_that_repeat_the_one_before(lazy):
+    p = CLEAN.copy()
+    p[20:26] = p[19]
+    expected = np.zeros(p.shape, bool)
+    expected[20:26] = True
+    np.testing.assert_array_equal(invalid(RawScan.create(p, THETA), lazy), expected)
+    # Exposures at one angle, and a round sample, are alike without noise.
+    same_angle = THETA.copy()
+    same_angle[20:26] = THETA[19]
+    assert not invalid(RawScan.create(p, same_angle), lazy).any()
+    assert not invalid(RawScan.create(np.repeat(CLEAN[:1], VIEWS, axis=0), THETA), lazy).any()
+
+
+@pytest.mark.parametrize("kind", ["absorption", "transmission"])
+def test_air_at_the_border_is_not_stuck(kind):
+    """Air without noise is constant, the darkest for line integrals and the brightest for transmission."""
+    raw = RawScan.create(theta_rad=THETA, **stored(kind, CLEAN))
+    cut = RawScan.create(theta_rad=THETA, **stored(kind, CLEAN[:, :, 7:]))
+    for scan in (raw, cut):
+        assert to_scan(scan).warnings == ()

@@ -398,8 +398,12 @@ def _damage(recipe: Recipe, values: np.ndarray, frames: dict[str, np.ndarray], r
     elif fault == "weak beam":
         dark = frames["dark"][0].astype(float)
         values[views // 3] = (dark + 0.5 * (values[views // 3] - dark)).astype(values.dtype)
-    elif fault.startswith("flats of"):
-        frames["flat"] = (frames["flat"] * (2 if "twice" in fault else 0.5)).astype(values.dtype)
+    elif fault == "flats of twice the exposure":
+        dark = frames["dark"][0].astype(float)
+        values = _cast(dark + 0.5 * (values - dark), values.dtype)
+    elif fault == "flats of half the exposure":
+        dark = frames["dark"][0].astype(float)
+        frames["flat"] = _cast(dark + 0.5 * (frames["flat"] - dark), values.dtype)
     elif fault == "zinger in a flat":
         frames["flat"][2, row, column] = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 6e4
     elif fault == "dark among the flats":

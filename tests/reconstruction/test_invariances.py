@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from analytic import COLUMNS, THETA, disc_sinogram
 
 import pfitre_jax as pf
+from pfitre_jax.geometry import ParallelGeometry
+from pfitre_jax.operators.projector import Projector
+from pfitre_jax.solvers.parameters.scale import estimate_scale
+from pfitre_jax.solvers.slice_problem import SliceProblem
 
 VALUE, RADIUS = 0.03, 9.0
 CENTER = (COLUMNS - 1) / 2
@@ -73,3 +79,28 @@ def test_filtered_backprojection_reports_that_its_level_depends_on_the_arc():
 def test_views_of_one_angle_are_reported():
     result = pf.reconstruct(disc_scan(np.full(4, 0.3)), "sirt", iterations=5)
     assert any("all views have the same angle" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_the_scale_is_that_of_the_sample_however_small_it_is(noise):
+    """Squares from 2 to 16 pixels across, in a field of 256 x 256: from 0.01% to 0.5% of its disc."""
+    columns, theta = 256, np.deg2rad(np.arange(0.0, 180.0, 6.0))
+    scales = {}
+    for side in (2, 3, 8, 16, 40):
+        image = np.zeros((columns, columns), np.float32)
+        image[90 : 90 + side, 140 : 140 + side] = VALUE
+        sinograms, problem = square_problem(image, theta)
+        rng = np.random.default_rng(0)
+        noisy = sinograms + noise * VALUE * side * rng.standard_normal(sinograms.shape)
+        scales[side] = float(small_scale(problem, noisy.astype(np.float32))) / VALUE
+    print(noise, scales)
+    assert all(0.6 < scale < 1.4 for scale in scales.values()), scales
+
+
+@jax.jit
+def square_problem(image, theta):
+    A = Projector(ParallelGeometry(theta, jnp.asarray(127.5), jnp.zeros(len(theta)), 256), image.shape)
+    return A(image)[None], SliceProblem.create(A, A(image))
+
+
+small_scale = jax.jit(estimate_scale)

@@ -24,8 +24,8 @@ BEYOND, APART = 0.06, 0.12
 METHOD_ERROR = 0.1
 #: One in so many refused files is given to the command line, too.
 COMMANDS = 5
-#: Words about what is right: a wedge is missing, or the object reaches the edge of the field.
-NO_FAULT = re.compile("lowers the level of the sample|extend beyond the field of view")
+#: Words about what is right: a wedge, an object at the edge of the field, as many columns as views.
+NO_FAULT = re.compile("lowers the level of the sample|extend beyond the field of view|order of its axes")
 #: Outcomes that keep the rule.
 RIGHT, SAID, REFUSED = "right", "said", "refused"
 
@@ -105,14 +105,11 @@ def check_command(case: Case) -> None:
     assert done.exit_code == 2 and len(errors) == 1, done.output
 
 
-def check(recipe: Recipe, outcomes: collections.Counter) -> None:
-    """Checks the rule for a recipe, and counts its outcome."""
-    outcome = run(recipe)
-    outcomes[recipe.fault, outcome.name] += 1
-    assert outcome.name in (RIGHT, SAID, REFUSED), outcome
-    if recipe.fault == "none" and outcome.name == RIGHT:
-        unexpected = [text for text in outcome.warnings if not NO_FAULT.search(text)]
-        outcomes["none", "words without a fault"] += bool(unexpected) and recipe.words == FAULTS["none"]
+def keeps_the_rule(recipe: Recipe, outcome: Outcome) -> bool:
+    """Whether an outcome keeps the rule; a file without a fault is right, and nothing is said about it."""
+    if recipe.words != FAULTS["none"]:
+        return outcome.name in (RIGHT, SAID, REFUSED)
+    return outcome.name == RIGHT and all(NO_FAULT.search(text) for text in outcome.warnings)
 
 
 def report(outcomes: collections.Counter) -> None:
@@ -122,15 +119,15 @@ def report(outcomes: collections.Counter) -> None:
     for fault in FAULTS:
         print(f"| {fault} | {' | '.join(str(outcomes[fault, name]) for name in names)} |")
     totals = [sum(outcomes[fault, name] for fault in FAULTS) for name in names]
-    print(f"| all {sum(totals)} | {' | '.join(map(str, totals))} |")
-    print(f"\nwarnings of a fault that there is not: {outcomes['none', 'words without a fault']}", flush=True)
+    print(f"| all {sum(totals)} | {' | '.join(map(str, totals))} |", flush=True)
 
 
 def check_many(count: int, shapes: list[tuple[int, int, int]], **options) -> collections.Counter:
     """Checks the rule for so many recipes of these shapes."""
     outcomes: collections.Counter = collections.Counter()
+    failures: list[tuple[Recipe, Outcome]] = []
 
-    # A failing example is not simplified: the simpler ones of other shapes would have to be compiled.
+    # All files are counted, also after one that breaks the rule.
     @settings(
         max_examples=count,
         phases=[Phase.generate],
@@ -141,13 +138,14 @@ def check_many(count: int, shapes: list[tuple[int, int, int]], **options) -> col
     )
     @given(recipes(shapes))
     def every_file(recipe):
-        check(recipe, outcomes)
+        outcome = run(recipe)
+        outcomes[recipe.fault, outcome.name] += 1
+        if not keeps_the_rule(recipe, outcome):
+            failures.append((recipe, outcome))
 
-    try:
-        every_file()
-    finally:
-        report(outcomes)
-    assert outcomes["none", "words without a fault"] == 0
+    every_file()
+    report(outcomes)
+    assert not failures, "\n".join(map(str, failures))
     assert reference(shapes[0], "half turn", 0.0)[1] < METHOD_ERROR
     return outcomes
 

@@ -11,6 +11,8 @@ from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Damping of the least-squares images from which the scale is estimated.
 SCALE_RHO = 0.02
+#: The same for samples of a few pixels.
+SMALL_RHO = 5e-4
 #: Conjugate gradient iterations of these images.
 SCALE_ITERATIONS = 12
 #: Quantile of the pixel values inside the support that is the scale.
@@ -24,10 +26,13 @@ def estimate_scale(
     region: Float[Array, "ny nx"] | None = None,
     iterations: int = SCALE_ITERATIONS,
 ) -> Float[Array, ""]:
-    """Quantile :data:`SCALE_QUANTILE` of damped, non-negative least-squares images of all slices together.
+    """Quantile :data:`SCALE_QUANTILE` ``q`` of damped, non-negative least-squares images of all slices.
 
-    A quantile is robust against hot pixels. It is the maximum where the object is so small
-    that the quantile is 0, and 1 for sinograms without signal or of negative values.
+    A quantile is robust against hot pixels. Where a sample fills less than 0.5% of the field, ``q`` is the
+    noise of the air: the pixels above it then hold more than half of the mass, which the line integrals give
+    without the noise, ``sum_x x = mean_views sum_t y``. The scale is then the mean of these pixels weighted
+    by ``(x - q)^2``, in images with less damping, which would flatten a sample of a few pixels. For sinograms
+    without signal or of negative values it is 1.
 
     Args:
         problem: Geometry and support; its sinogram is ignored.
@@ -47,10 +52,24 @@ def estimate_scale(
     sinograms = sinograms / unit
     zero = jnp.zeros(problem.A.shape, sinograms.dtype)
 
-    def quick(sinogram, mask):
-        one = problem.with_sinogram(sinogram, mask)
-        return data_step(one, zero, SCALE_RHO, zero, iterations=iterations)
+    def solve(sinogram, mask, x, rho):
+        return data_step(problem.with_sinogram(sinogram, mask), zero, rho, x, iterations=iterations)
 
-    images = jnp.where(region[None] > 0, jax.vmap(quick)(sinograms, masks), jnp.nan)
-    scale, largest = jnp.nanquantile(images, SCALE_QUANTILE), jnp.nanmax(images)
-    return jnp.where(scale > 0, unit * scale, jnp.where(largest > 0, unit * largest, 1.0))
+    def quantile_and_excess(images):
+        quantile = jnp.nanquantile(jnp.where(region[None] > 0, images, jnp.nan), SCALE_QUANTILE)
+        return quantile, region[None] * jnp.maximum(images - quantile, 0)
+
+    def small_level(images):
+        images = jax.vmap(lambda *row: solve(*row, SMALL_RHO))(sinograms, masks, images)
+        bright = quantile_and_excess(images)[1]
+        total = jnp.sum(bright**2)
+        return jnp.sum(bright**2 * images) / jnp.where(total > 0, total, 1)
+
+    images = jax.vmap(lambda *row: solve(*row, zero, SCALE_RHO))(sinograms, masks)
+    quantile, bright = quantile_and_excess(images)
+    # The mean over the valid bins stands for those that are not valid.
+    measured = jnp.maximum(jnp.sum(masks, axis=(1, 2)), 1)
+    mass = jnp.sum(jnp.sum(masks * sinograms, axis=(1, 2)) / measured) * sinograms.shape[2]
+    is_small = jnp.sum(jnp.where(bright > 0, images, 0)) > mass / 2
+    scale = jax.lax.cond(is_small, small_level, lambda _: quantile, images)
+    return jnp.where(scale > 0, unit * scale, 1.0)

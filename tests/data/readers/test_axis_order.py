@@ -143,6 +143,9 @@ def test_an_assumed_order_is_reported_where_it_matters(tmp_path):
     assert read_raw(write_exchange(tmp_path / "b.h5", data=square[:, :3], theta=DEGREES)).warnings == ()
     np.savez(tmp_path / "c.npz", projections=square, theta_rad=THETA)
     assert len(read_raw(tmp_path / "c.npz").warnings) == 1
+    np.savez(tmp_path / "e.npz", projections=np.ones((4, 3, 4)), theta_rad=THETA)
+    (warning,) = read_raw(tmp_path / "e.npz").warnings
+    assert "as many columns as views, 4," in warning
     sinograms = write_exchange(tmp_path / "d.h5", data=np.ones((3, 4, 6)), theta=DEGREES)
     with pytest.raises(ValueError, match="or transpose it: another axis has as many entries"):
         read_raw(sinograms)
