@@ -50,22 +50,25 @@ def estimate_scale(
     largest = jnp.max(jnp.where(masks > 0, jnp.abs(sinograms), 0))
     unit = jnp.where(largest > 0, jnp.exp2(jnp.floor(jnp.log2(largest))), 1).astype(sinograms.dtype)
     sinograms = sinograms / unit
-    zero = jnp.zeros(problem.A.shape, sinograms.dtype)
 
-    def solve(sinogram, mask, x, rho):
-        return data_step(problem.with_sinogram(sinogram, mask), zero, rho, x, iterations=iterations)
+    def solve(x, rho):
+        def one(sinogram, mask, x):
+            row = problem.with_sinogram(sinogram, mask)
+            return data_step(row, jnp.zeros_like(x), rho, x, iterations=iterations)
+
+        return jax.vmap(one)(sinograms, masks, x)
 
     def quantile_and_excess(images):
         quantile = jnp.nanquantile(jnp.where(region[None] > 0, images, jnp.nan), SCALE_QUANTILE)
         return quantile, region[None] * jnp.maximum(images - quantile, 0)
 
     def small_level(images):
-        images = jax.vmap(lambda *row: solve(*row, SMALL_RHO))(sinograms, masks, images)
+        images = solve(images, SMALL_RHO)
         bright = quantile_and_excess(images)[1]
         total = jnp.sum(bright**2)
         return jnp.sum(bright**2 * images) / jnp.where(total > 0, total, 1)
 
-    images = jax.vmap(lambda *row: solve(*row, zero, SCALE_RHO))(sinograms, masks)
+    images = solve(jnp.zeros((len(sinograms), *problem.A.shape), sinograms.dtype), SCALE_RHO)
     quantile, bright = quantile_and_excess(images)
     # The mean over the valid bins stands for those that are not valid.
     measured = jnp.maximum(jnp.sum(masks, axis=(1, 2)), 1)
