@@ -200,6 +200,11 @@ def convert_angles(
     reduced = theta if unit.name == "rad" else np.fmod(theta, 2 * np.pi)
     warnings = []
     turns = np.ptp(theta) / (2 * np.pi)
+    if unit.origin == "stated" and turns > LARGEST_RANGE_DEG / 360:
+        warnings.append(
+            f"the file states {_name(unit.name)}, in which the angles extend over {turns:.0f} turns; check "
+            "whether its unit is right (if not, give the angles as a CSV file, angles='angles.csv')"
+        )
     if unit.origin == "assumed" and turns > 1.01:
         warnings.append(
             f"the angles extend over {turns:.1f} turns and their unit is not stated; degrees are assumed "

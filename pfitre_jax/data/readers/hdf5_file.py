@@ -20,10 +20,10 @@ from pfitre_jax.data.readers.angle_units import find_unit
 from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, axis_order
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory, format_names
 
-#: First bytes of an HDF5 file.
-MAGIC = b"\x89HDF\r\n\x1a\n"
+#: First bytes of an HDF5 file, and of one that MATLAB (v7.3) writes, whose HDF5 data begin after 512 bytes.
+MAGIC = (b"\x89HDF\r\n\x1a\n", b"MATLAB 7")
 #: Suffixes of HDF5 files.
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx")
+SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".emd", ".mat")
 
 #: Largest number of paths of links to one group. A chain of groups, each with two links to the next, has
 #: 2**depth of them.

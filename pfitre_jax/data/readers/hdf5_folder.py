@@ -26,6 +26,8 @@ from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import FolderReader
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 
+#: Number of files that are opened to recognise the format of a folder.
+OPENED_FILES = 8
 _NO_OPTIONS = ReadOptions()
 
 
@@ -100,9 +102,6 @@ class Hdf5FolderReader(FolderReader, Protocol):
     are left out, with a warning: an interrupted map.
     """
 
-    #: Suffixes of the files of the layout.
-    suffixes: tuple[str, ...] = SUFFIXES
-
     def has_layout(self, hdf5: Hdf5File) -> bool:
         """Whether a file has the layout."""
         ...
@@ -129,7 +128,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
         return names[choose_channel(names, options.element, path)] if names else None
 
     def matches(self, folder: ScanFolder) -> bool:
-        """Whether a file of the folder has the layout; files are opened until one has.
+        """Whether one of the first HDF5 files of the folder has the layout.
 
         Raises:
             ValueError: If a file is damaged.
@@ -154,7 +153,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
         channel = self.choose(self.elements(folder, options), options, folder.path)
         views: list[_CheckedView] = []
         other = []
-        for path in folder.select((MAGIC,), self.suffixes):
+        for path in folder.select(MAGIC, SUFFIXES):
             with opened_hdf5(path) as hdf5:
                 if not self.has_layout(hdf5):
                     other.append(path.name)
@@ -190,8 +189,8 @@ class Hdf5FolderReader(FolderReader, Protocol):
         )
 
     def _first(self, folder: ScanFolder) -> Path | None:
-        """The first file that has the layout, or None."""
-        for path in folder.select((MAGIC,), self.suffixes):
+        """The first file that has the layout, or None; only some files are opened."""
+        for path in folder.select(MAGIC, SUFFIXES)[:OPENED_FILES]:
             with opened_hdf5(path) as hdf5:
                 if self.has_layout(hdf5):
                     return path

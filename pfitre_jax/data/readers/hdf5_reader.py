@@ -53,7 +53,7 @@ class Hdf5Contents:
 class Hdf5Reader(Reader, Protocol):
     """Reader of an HDF5 layout. A layout implements :meth:`has_layout` and :meth:`contents`."""
 
-    magic: tuple[bytes, ...] = (MAGIC,)
+    magic: tuple[bytes, ...] = MAGIC
     suffixes: tuple[str, ...] = SUFFIXES
     takes: frozenset[str] = frozenset({"theta_path"})
 

@@ -19,7 +19,8 @@ import numpy as np
 from pfitre_jax.data.raw import RawScan
 from pfitre_jax.data.readers.angles import StoredAngles, choose_angles
 from pfitre_jax.data.readers.file_checks import check_memory, format_names
-from pfitre_jax.data.readers.hdf5_file import Hdf5File, opened_hdf5
+from pfitre_jax.data.readers.hdf5_file import MAGIC, SUFFIXES, Hdf5File, opened_hdf5
+from pfitre_jax.data.readers.hdf5_folder import OPENED_FILES
 from pfitre_jax.data.readers.hdf5_values import find_angles
 from pfitre_jax.data.readers.phase import unwrapped_phase
 from pfitre_jax.data.readers.read_options import ReadOptions
@@ -28,8 +29,6 @@ from pfitre_jax.data.readers.scan_folder import ScanFolder
 
 _OBJECTS = ("reconstruction/object", "object")
 _PIXEL = "reconstruction/p/dx_spec"
-#: First bytes of a MATLAB v7.3 file, 512 bytes before the HDF5 data, and its suffixes.
-_MAGIC, _SUFFIXES = (b"MATLAB 7",), (".mat", ".h5")
 #: Smallest number of pixels of a side of a view.
 _LEAST_SIZE = 3
 
@@ -42,12 +41,13 @@ class PtychoFolderReader(FolderReader):
     takes = frozenset({"theta_path"})
 
     def matches(self, folder: ScanFolder) -> bool:
-        """Whether the first file of the folder holds an object.
+        """Whether one of the first HDF5 files of the folder holds an object.
 
         Raises:
             ValueError: If it is damaged.
         """
-        return any(self._has_object(path) for path in folder.select(_MAGIC, _SUFFIXES))
+        paths = folder.select(MAGIC, SUFFIXES)[:OPENED_FILES]
+        return any(self._has_object(path) for path in paths)
 
     def read(self, folder: ScanFolder, options: ReadOptions) -> RawScan:
         """Contents of the folder, see :meth:`pfitre_jax.data.readers.reader.FolderReader.read`.
@@ -57,7 +57,7 @@ class PtychoFolderReader(FolderReader):
         """
         paths, other, angles = [], [], []
         sizes, pixel_sizes = [], []
-        for path in folder.select(_MAGIC, _SUFFIXES):
+        for path in folder.select(MAGIC, SUFFIXES):
             with opened_hdf5(path) as hdf5:
                 name = _object(hdf5)
                 if name is None:

@@ -62,7 +62,7 @@ class XrfTomoReader(Hdf5Reader):
         projections = fitted
         if _ALIGNED in hdf5.datasets:
             projections = _maps(hdf5, _ALIGNED, channel)
-            warnings = _shift_warnings(hdf5, projections, fitted)
+            warnings = _shift_warnings(hdf5, channel)
         return Hdf5Contents(
             projections=projections,
             angles=StoredAngles.of_dataset(hdf5, _THETA),
@@ -75,36 +75,41 @@ class XrfTomoReader(Hdf5Reader):
         )
 
 
-def _maps(hdf5: Hdf5File, name: str, channel: int) -> LazyStack:
-    return hdf5.stack(name, order=(0, 2, 3), fixed={1: channel})
+def _maps(hdf5: Hdf5File, name: str, channel: int, frames: np.ndarray | None = None) -> LazyStack:
+    return hdf5.stack(name, frames, order=(0, 2, 3), fixed={1: channel})
 
 
-def _normalized(hdf5: Hdf5File, channel: int) -> tuple[LazyStack, tuple[str, ...]]:
+def _normalized(
+    hdf5: Hdf5File, channel: int, frames: np.ndarray | None = None
+) -> tuple[LazyStack, tuple[str, ...]]:
     """Fitted maps over the intensity of the beam, and a warning if there is none."""
-    fitted = _maps(hdf5, _FITTED, channel)
+    fitted = _maps(hdf5, _FITTED, channel, frames)
     if _INTENSITY not in hdf5.datasets:
         return fitted, (f"/{_INTENSITY} is missing; the maps were not normalized by the beam",)
-    shape = hdf5.datasets[_INTENSITY].shape
-    if shape != fitted.shape:
+    beam = hdf5.stack(_INTENSITY, frames)
+    if beam.shape != fitted.shape:
         raise ValueError(
-            f"{hdf5.path}: /{_INTENSITY} has the shape {shape}; expected {fitted.shape} as the maps"
+            f"{hdf5.path}: /{_INTENSITY} has the shape {beam.shape}; expected {fitted.shape} as the maps"
         )
-    return fitted.normalize(hdf5.stack(_INTENSITY)), ()
+    return fitted.normalize(beam), ()
 
 
-def _shift_warnings(hdf5: Hdf5File, aligned: LazyStack, fitted: LazyStack) -> tuple[str, ...]:
+def _shift_warnings(hdf5: Hdf5File, channel: int) -> tuple[str, ...]:
     """A warning if the file states shifts that have not been applied to its maps.
 
-    The file does not state whether they have. They have not if the row in the middle is that of the maps
-    before the alignment.
+    The file does not state whether they have. They have not if a view with a shift is that before the
+    alignment.
     """
-    shifts = [hdf5.values(name) for name in _SHIFTS if name in hdf5.datasets]
-    if not any(np.any(shift) for shift in shifts if shift.dtype.kind in "fiu"):
+    names = [name for name in _SHIFTS if name in hdf5.datasets and hdf5.datasets[name].ndim == 1]
+    shifts = [values for values in map(hdf5.values, names) if values.dtype.kind in "fiu"]
+    views = hdf5.datasets[_ALIGNED].shape[0]
+    shifted = [view for view in range(views) if any(view < len(shift) and shift[view] for shift in shifts)]
+    if not shifted or hdf5.datasets[_FITTED].shape != hdf5.datasets[_ALIGNED].shape:
         return ()
-    middle = fitted.shape[1] // 2
-    row = slice(middle, middle + 1)
-    before, after = np.nan_to_num(fitted.read(row)), aligned.read(row)
-    if before.shape != after.shape or np.abs(after - before).max() > _UNCHANGED * np.abs(before).max():
+    frames = np.array(shifted[:1])
+    before = np.nan_to_num(_normalized(hdf5, channel, frames)[0].read(slice(None)))
+    after = _maps(hdf5, _ALIGNED, channel, frames).read(slice(None))
+    if np.abs(after - before).max() > _UNCHANGED * np.abs(before).max():
         return ()
     return (
         f"the shifts /{_SHIFTS[0]} and del_y have not been applied to /{_ALIGNED}, and were ignored; align "

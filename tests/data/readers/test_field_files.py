@@ -240,6 +240,10 @@ def test_millidegrees_are_never_degrees(tmp_path):
     path, options = pyxrf_folder(tmp_path / "other", CONTENT, units="mdeg")
     with pytest.raises(ValueError, match="is in 'mdeg' but the angle unit is 'deg'"):
         open_raw(path, angle_unit="deg", **options)
+    (tmp_path / "wrong").mkdir()
+    path, options = pyxrf_folder(tmp_path / "wrong", CONTENT, units="deg")
+    with pytest.raises(ValueError, match=r"these look like millidegrees"):
+        open_raw(path, **options)
 
 
 def test_an_interrupted_map_is_left_out_and_named(tmp_path):

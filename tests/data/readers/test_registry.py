@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -50,6 +52,17 @@ def test_an_unknown_kind(stack):
         RawScan.create(stack, THETA, kind="phase")
 
 
+#: Words of the page about scan files for formats that it does not call by their name.
+DOCUMENTED = {
+    "npz": "`.npz`",
+    "TIFF folder": "a folder of TIFF images",
+    "XRM folder": "a folder of `.xrm` images",
+    "HDF5 dataset": "any HDF5 file",
+    "HDF5 datasets": "a folder of any HDF5 files",
+    "detector images": "other detector images",
+}
+
+
 class CountsReader(Reader):
     """A format for this test: a header line, and one row of numbers as text."""
 
@@ -83,3 +96,10 @@ def test_a_format_is_one_class_and_one_entry(tmp_path, monkeypatch, csv):
 def test_names_of_the_formats_differ():
     names = [reader.name for reader in registry.READERS]
     assert len(set(names)) == len(names)
+
+
+def test_every_format_is_documented():
+    page = (Path(__file__).parents[3] / "docs/reference/scan_files.md").read_text()
+    names = [reader.name for reader in (*registry.READERS, *registry.FOLDER_READERS)]
+    missing = [name for name in names if DOCUMENTED.get(name, name) not in page]
+    assert not missing
