@@ -27,8 +27,8 @@ _OPTIONS = {
 _SAME_NAME = (
     "adapt align alignment angle_unit angles axis_order center columns coordinator data dataset drift "
     "element exclude_views gains iterations joint mask_nan memory method num_processes overwrite photons "
-    "pixel_size prior process_id resolution rho robust roll rows scene scenes stage stripes theta_path "
-    "tv_weight validate views weights"
+    "pixel_size prior process_id resolution rho robust roll rows scene scenes stage stripes support "
+    "theta_path tv_weight validate views weights"
 ).split()
 _SWITCHES = (
     "adapt",
@@ -89,7 +89,7 @@ def in_options(message: str) -> str:
     >>> in_options("the prior needs neighbouring rows; pass joint=True")
     'the prior needs neighbouring rows; pass --joint'
     """
-    message = message.replace("another output folder", "another --out")
+    message = message.replace("another output folder", "another --out").replace("pf.align(scan)", "--align")
     message = re.sub(rf"^({_NAMES}) is\b", lambda match: f"{_option(match[1])} is", message)
     message = re.sub(rf"\bleave ({_NAMES}) out\b", lambda match: f"leave {_option(match[1])} out", message)
     message = re.sub(rf"\btakes (?:no )?(?:{_NAMES})(?:, (?:{_NAMES}))*\b", _in_list, message)

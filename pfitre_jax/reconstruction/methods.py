@@ -51,6 +51,8 @@ class Method:
         automatic_iterations: Whether held-out views choose the number of iterations if it is not set, see
             :func:`pfitre_jax.estimation.iteration_selection.select_iterations`. The default is for scans of
             too few views and for joint reconstructions.
+        fits_data: Whether it fits the data down to the noise, so that patterns in its residual are faults of
+            the scan.
     """
 
     summary: str
@@ -63,12 +65,15 @@ class Method:
     first_steps: int = 0
     initial_estimate: bool = False
     automatic_iterations: bool = False
+    fits_data: bool = True
 
 
 METHODS: dict[str, Method] = {
-    "fbp": Method("filtered backprojection", FBP, {}, data_model=False),
+    "fbp": Method("filtered backprojection", FBP, {}, data_model=False, fits_data=False),
     "sirt": Method("non-negative SIRT", SIRT, {"iterations": 200}, first_steps=30),
-    "cgls": Method("conjugate gradients, stopped early", CGLS, {"iterations": 20}, data_model=False),
+    "cgls": Method(
+        "conjugate gradients, stopped early", CGLS, {"iterations": 20}, data_model=False, fits_data=False
+    ),
     "fista-tv": Method(
         "non-negative, total variation, FISTA",
         lambda weight: FISTATV(weight),
@@ -106,6 +111,7 @@ METHODS: dict[str, Method] = {
         lambda prior, rho: PublishedADMM(prior, rho),
         {"iterations": 10, "rho": 10.0, "prior": "circuits"},
         first_steps=2,
+        fits_data=False,
     ),
 }
 

@@ -19,6 +19,7 @@ from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.prior_check import check_prior
+from pfitre_jax.reconstruction.residual_check import check_residual
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.solvers.loop import SETTLED, Status
@@ -102,6 +103,15 @@ class Plan:
             block.norm,
             lambda row: np.float32(unit) * block.volume[row - rows.start],
         )
+        residual = check_residual(
+            scan,
+            self.calibration,
+            settings.data_model,
+            rows,
+            block.norm,
+            lambda row: np.float32(unit) * block.volume[row - rows.start],
+        )
+        faults = residual.statistics.faults if METHODS[settings.method].fits_data else []
         middle = len(block) // 2
         sinogram, residual_sinogram = self._residual_sinogram(rows.start + middle, block.volume[middle])
         device = jax.devices()[0]
@@ -133,13 +143,14 @@ class Plan:
             selection=self.selection,
             scale=self.calibration.scale,
             domain_score=check.score,
+            residual_statistics=residual.statistics.record(),
             resolution=None,
             validation=None,
             chunk=self.chunk,
-            warnings=self._warnings(block) + check.warnings,
+            warnings=self._warnings(block) + check.warnings + [fault.text for fault in faults],
             timings={
                 "seconds_prepare": max(seconds - self.seconds_compile - seconds_run, 0.0),
-                "seconds_compile": self.seconds_compile + check.seconds_compile,
+                "seconds_compile": self.seconds_compile + check.seconds_compile + residual.seconds_compile,
                 "seconds_run": seconds_run,
             },
             provenance=scan.provenance | self._calibration_texts(),
@@ -204,7 +215,8 @@ class Plan:
             image = (
                 f"the image is extended to {shape[1]} x {shape[0]} pixels and is less certain near and beyond"
                 if shape[1] > scan.columns
-                else "the image is limited to the detector's disc and is less certain near"
+                else "the image is limited to the detector's disc (support='extended' extends it) and is "
+                "less certain near"
             )
             beam = scan.provenance.get("data") in ("counts", "transmission") and truncated.mean() < 0.5
             cause = ", or have a weaker beam than the others" if beam else ""

@@ -50,6 +50,7 @@ _VALUES = (
     "selection",
     "scale",
     "domain_score",
+    "residual_statistics",
     "resolution",
     "validation",
     "chunk",
@@ -100,6 +101,8 @@ class Result:
         scale: Image value that was 1 in the solver, per pixel.
         domain_score: Out-of-distribution score of the result: 1 is exceeded by 5% of the images that the
             prior was evaluated on. None without a prior, or where its card has no reference.
+        residual_statistics: Statistics of the residual of a few rows, see
+            :meth:`pfitre_jax.trust.ResidualStatistics.record`.
         resolution: Resolution from half sets of the views, see
             :meth:`pfitre_jax.trust.Resolution.record`; None if it was not asked for.
         validation: Prediction of held-out views, see :meth:`pfitre_jax.trust.HeldOutVerdict.record`; None if
@@ -140,6 +143,7 @@ class Result:
     selection: dict[str, Any]
     scale: float
     domain_score: float | None
+    residual_statistics: dict[str, Any]
     resolution: dict[str, Any] | None
     validation: dict[str, Any] | None
     chunk: int
@@ -201,6 +205,7 @@ class Result:
             "selection": {},
             "scale": float("nan"),
             "domain_score": None,
+            "residual_statistics": {},
             "resolution": None,
             "validation": None,
             "chunk": rows,
@@ -288,6 +293,7 @@ class Result:
             "iterations": self.iterations,
             "supplied": self.supplied,
             "domain_score": self.domain_score,
+            "residual_statistics": self.residual_statistics,
             "resolution": self.resolution,
             "validation": self.validation,
             "center": self.center,

@@ -8,6 +8,9 @@ from .held_out_verdict import HeldOutVerdict as HeldOutVerdict
 from .image_statistics import domain_scores as domain_scores
 from .image_statistics import reference_statistics as reference_statistics
 from .image_statistics import statistics as statistics
+from .residuals import Pattern as Pattern
+from .residuals import ResidualStatistics as ResidualStatistics
+from .residuals import residual_statistics as residual_statistics
 from .resolution import FourierCorrelation as FourierCorrelation
 from .resolution import Resolution as Resolution
 from .resolution import Sector as Sector

@@ -156,7 +156,7 @@ class HeldOutVerdict:
             ]
         return [
             f"{prediction} worse than FISTA-TV ({errors.text}): do not trust structure that FISTA-TV does "
-            "not show, and use method='fista-tv' or fine-tune the prior on the scan (pfitre adapt)"
+            "not show, and use method='fista-tv', or adapt the prior to the scan with adapt=True"
         ]
 
     def _of_interpolation(self) -> list[str]:
