@@ -29,8 +29,6 @@ LONGEST_RUN, NEIGHBOURS = 3, 3
 INCONSISTENT, INCONSISTENT_SHARE = 0.1, 0.1
 #: A pixel may be stuck in a part of the views: fewest successive ones, and their share of all views.
 LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE = 8, 0.25
-#: Share of successive views between which a live pixel changes, at least.
-LEAST_CHANGES = 0.25
 #: Fewest successive views that repeat the one before them, and the largest share of all views: more often,
 #: the sample is round and the data without noise.
 LEAST_REPEATED, MOST_REPEATED = 2, 0.5
@@ -62,6 +60,7 @@ class DefectStatistics:
         normal_cosine: (views,), cosine of the angle between the view and the middle of the measured range,
             along which flat samples are thin; 1 for a full scan.
         turned: (views-1,) bool, whether the sample was turned after each view.
+        repeats: (views-1,) bool, whether the next view holds the same values.
         low: (views, rows), smallest finite value of each row in each view; NaN without a finite value.
         high: (views, rows), largest finite value.
         level: (views, rows), sum of the finite values, less the dark for counts.
@@ -81,6 +80,7 @@ class DefectStatistics:
     dtype: np.dtype
     normal_cosine: np.ndarray
     turned: np.ndarray
+    repeats: np.ndarray
     low: np.ndarray
     high: np.ndarray
     level: np.ndarray
@@ -111,7 +111,9 @@ class DefectStatistics:
         if wedge.width_rad > 0:
             cosine = np.abs(np.sin(raw.theta_rad - float(wedge.center_rad)))
         turned = np.abs(np.sin(np.diff(raw.theta_rad))) > SAME_VIEW_RAD
-        return cls(raw.kind, dtype, cosine, turned, low, high, level, size, filled, dim, bright, stuck, tops)
+        repeats = np.ones(views - 1, bool)
+        measures = low, high, level, size, filled, dim, bright
+        return cls(raw.kind, dtype, cosine, turned, repeats, *measures, stuck, tops)
 
     def add(self, raw: RawScan, row0: int) -> None:
         """Adds the rows of ``raw``, which is in memory and begins with row ``row0``."""
@@ -146,7 +148,9 @@ class DefectStatistics:
             self.stuck[row] = stuck_pixels(values, low < high, self.kind != "absorption", frames)
             zingers = find_zingers(values, low, high, self.kind)
         self.zingers += [(view, row, column) for view, column in zingers.tolist()]
-        stuck = stuck_in_part(values) & ~self.stuck[row]
+        same = values[1:] == values[:-1]
+        self.repeats &= same.all(axis=1)
+        stuck = stuck_in_part(same, self.turned) & ~self.stuck[row]
         self.stuck_bins += [(view, row, column) for view, column in np.argwhere(stuck).tolist()]
         for top in self.at_top:
             if high.max() >= top:
@@ -198,8 +202,7 @@ class DefectStatistics:
 
         Noise makes two frames of a detector differ, and a turned sample does, too.
         """
-        measures = np.stack([self.low, self.high, self.level, self.size, self.dim, self.bright])
-        same = np.all(measures[:, 1:] == measures[:, :-1], axis=(0, 2)) & self.turned & usual[1:]
+        same = self.repeats & self.turned & usual[1:]
         repeated = np.zeros(usual.shape, bool)
         if np.mean(same) > MOST_REPEATED:
             return repeated
@@ -300,26 +303,25 @@ def stuck_pixels(
     return stuck
 
 
-def stuck_in_part(values: np.ndarray) -> np.ndarray:
+def stuck_in_part(same: np.ndarray, turned: np.ndarray) -> np.ndarray:
     """Bins (views, columns) bool of pixels that hold one value in many successive views, but not in all.
 
-    The pixels on both sides change from view to view meanwhile, or as often as the liveliest tenth of the
-    row: repeated exposures without noise are alike.
+    The pixels on both sides change meanwhile, from each view to the next at another angle.
 
     Args:
-        values: (views, columns), raw values of a detector row.
+        same: (views-1, columns), whether the next view holds the same value in a detector row.
+        turned: (views-1,) bool, whether the sample was turned after each view.
     """
-    stuck = np.zeros(values.shape, bool)
-    same = values[1:] == values[:-1]
-    least = max(LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE * len(values))
+    views, columns = len(same) + 1, same.shape[1]
+    stuck = np.zeros((views, columns), bool)
+    least = max(LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE * views)
     often = np.flatnonzero((same.sum(axis=0) >= least - 1) & ~same.all(axis=0))
-    for column in often[(often > 0) & (often < values.shape[1] - 1)]:
+    for column in often[(often > 0) & (often < columns - 1)]:
         for run in _runs_of(same[:, column]):
-            if run.stop - run.start < least - 1:
+            beside = same[run][turned[run]][:, [column - 1, column + 1]]
+            if len(beside) < LEAST_STUCK_VIEWS / 2 or run.stop - run.start < least - 1:
                 continue
-            changes = np.mean(~same[run], axis=0)
-            usual = max(float(np.quantile(changes, 0.9)), LEAST_CHANGES)
-            if changes[[column - 1, column + 1]].min() > CHANGING_SHARE * usual:
+            if np.all(np.mean(~beside, axis=0) > CHANGING_SHARE):
                 stuck[run.start : run.stop + 1, column] = True
     return stuck
 

@@ -189,6 +189,29 @@ class Case:
     unit: float
 
 
+def plain_recipe(fault: str) -> Recipe:
+    """A recipe with this fault and little else."""
+    kind, dtype = ("counts", "<u2") if fault in _COUNT_FAULTS | _INTEGER_FAULTS else ("absorption", "<f4")
+    if fault == "transmission without a statement":
+        kind = "transmission"
+    if fault in _FLOAT_FAULTS:
+        dtype = "<f4"
+    if fault == "wrapped":
+        dtype = "<i2"
+    unit = {"radians without a unit": "rad", "milliradians without a unit": "mrad"}.get(fault, "deg")
+    return Recipe(
+        format="dxchange",
+        kind=kind,
+        dtype=dtype,
+        angles="negative" if fault == "negative angles as uint16" else "half turn",
+        unit=unit,
+        unit_stated=unit == "deg",
+        order=(0, 2, 1) if fault == "order without a statement" else (0, 1, 2),
+        noise=0.003,
+        fault=fault,
+    )
+
+
 @st.composite
 def recipes(draw, shapes=SHAPES) -> Recipe:
     """Recipes whose parts fit together."""

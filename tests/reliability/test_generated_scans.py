@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generated_scans import FAULTS, SHAPES, Case, Recipe, recipes, write
+from generated_scans import FAULTS, SHAPES, Case, Recipe, plain_recipe, recipes, write
 from hypothesis import HealthCheck, Phase, given, settings
 from pfitre_command import pfitre
 
@@ -148,6 +148,13 @@ def check_many(count: int, shapes: list[tuple[int, int, int]], **options) -> col
     assert not failures, "\n".join(map(str, failures))
     assert reference(shapes[0], "half turn", 0.0)[1] < METHOD_ERROR
     return outcomes
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_corrected_named_or_refused(fault):
+    recipe = plain_recipe(fault)
+    outcome = run(recipe)
+    assert keeps_the_rule(recipe, outcome), outcome
 
 
 def test_a_hundred_files_are_right_or_the_program_says_what_is_wrong():

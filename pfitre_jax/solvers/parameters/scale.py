@@ -68,7 +68,7 @@ def estimate_scale(
         total = jnp.sum(bright**2)
         return jnp.sum(bright**2 * images) / jnp.where(total > 0, total, 1)
 
-    images = solve(jnp.zeros((len(sinograms), *problem.A.shape), sinograms.dtype), SCALE_RHO)
+    images = solve(jnp.zeros((len(sinograms), *region.shape), sinograms.dtype), SCALE_RHO)
     quantile, bright = quantile_and_excess(images)
     # The mean over the valid bins stands for those that are not valid.
     measured = jnp.maximum(jnp.sum(masks, axis=(1, 2)), 1)
