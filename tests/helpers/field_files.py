@@ -234,7 +234,7 @@ def mrc(folder: Path, content: Content) -> tuple[Path, dict]:
     """A tilt series of IMOD with its refined angles."""
     path = write_mrc(folder / "scan.st", content.maps["Cu_K"], content.pixel_um)
     (folder / "scan.rawtlt").write_text("".join(f"{angle + 1:.1f}\n" for angle in content.degrees))
-    (folder / "scan.tlt").write_text("".join(f"{angle:7.2f}\n" for angle in content.degrees))
+    (folder / "scan.tlt").write_text("".join(f"{angle:9.4f}\n" for angle in content.degrees))
     return path, {}
 
 
