@@ -27,8 +27,8 @@ import numpy as np
 
 from pfitre_jax.data.atomic_write import TEMPORARY, write_files
 from pfitre_jax.data.json_values import jsonable
-from pfitre_jax.data.readers.file_checks import check_file, format_names
-from pfitre_jax.data.readers.scan_folder import ScanFolder
+from pfitre_jax.data.readers.file_checks import format_names
+from pfitre_jax.data.readers.registry import list_files
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
@@ -106,13 +106,11 @@ def identify(files: Mapping[str, Any], options: Mapping[str, Any], settings: Set
 
 
 def _describe_files(path: Path) -> str:
-    """Path, size and last change of a file, or of all files of a folder."""
-    if not path.is_dir():
-        stat = check_file(path, "a scan file and, beside it, its angles").stat()
-        return f"{path.resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}"
-    members = [member.stat() for member in ScanFolder(path).members]
-    size, change = sum(s.st_size for s in members), max((s.st_mtime_ns for s in members), default=0)
-    return f"{path.resolve()}, {len(members)} files, {size} bytes, changed {change}"
+    """Path, size and last change of a scan, with all files that belong to it."""
+    files = [file.stat() for file in list_files(path)]
+    size, change = sum(s.st_size for s in files), max((s.st_mtime_ns for s in files), default=0)
+    count = f"{len(files)} files, " if len(files) != 1 else ""
+    return f"{path.resolve()}, {count}{size} bytes, changed {change}"
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -38,12 +38,10 @@ class MapPart:
     Attributes:
         dataset: Path of the dataset.
         fixed: Index along each axis that is not in the map. The others are rows and columns, in this order.
-        transposed: Whether the order is columns and rows.
     """
 
     dataset: str
     fixed: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    transposed: bool = False
 
     def shape(self, hdf5: Hdf5File) -> tuple[int, int]:
         """Numbers of rows and columns.
@@ -67,15 +65,14 @@ class MapPart:
                     f"along axis {axis}, one for each name"
                 )
         rows, columns = (n for axis, n in enumerate(dataset.shape) if axis not in self.fixed)
-        return (columns, rows) if self.transposed else (rows, columns)
+        return rows, columns
 
     def read(self, path: Path, rows: slice) -> np.ndarray:
         """Rows of the map, (n, columns); its shape has been checked."""
-        axes = iter([slice(None), rows] if self.transposed else [rows, slice(None)])
+        axes = iter([rows, slice(None)])
         count = 2 + len(self.fixed)
         index = tuple(self.fixed[axis] if axis in self.fixed else next(axes) for axis in range(count))
-        part = read_part(path, self.dataset, index)
-        return part.T if self.transposed else part
+        return read_part(path, self.dataset, index)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,12 +84,14 @@ class ViewFile:
         angle: Stored angle of the view, and where it is or should be.
         intensity: Map of the intensity of the beam that the signal is divided by, or None.
         pixel_size: Width of a bin, micrometres, or None.
+        warning: What was assumed or left out, or None; the first view's is reported.
     """
 
     signal: MapPart
     angle: StoredAngles
     intensity: MapPart | None = None
     pixel_size: float | None = None
+    warning: str | None = None
 
 
 class Hdf5FolderReader(FolderReader, Protocol):
@@ -123,10 +122,6 @@ class Hdf5FolderReader(FolderReader, Protocol):
         """
         ...
 
-    def choose(self, names: Sequence[str], options: ReadOptions, path: Path) -> str | None:
-        """Name of the channel to read; None if there is only one."""
-        return names[choose_channel(names, options.element, path)] if names else None
-
     def matches(self, folder: ScanFolder) -> bool:
         """Whether one of the first HDF5 files of the folder has the layout.
 
@@ -150,7 +145,8 @@ class Hdf5FolderReader(FolderReader, Protocol):
             ValueError: If a file is damaged or incomplete, less than half of the views have the same shape,
                 they state different units, or there are no angles.
         """
-        channel = self.choose(self.elements(folder, options), options, folder.path)
+        names = self.elements(folder, options)
+        channel = names[choose_channel(names, options.element, folder.path)] if names else None
         views: list[_CheckedView] = []
         other = []
         for path in folder.select(MAGIC, SUFFIXES):
@@ -171,12 +167,15 @@ class Hdf5FolderReader(FolderReader, Protocol):
                 f"{origin} holds {len(read.theta_rad)} angles for the {len(views)} views of {folder.path}; "
                 "expected one for each view, in the natural order of the file names"
             )
+        _check_intensities(views, folder.path)
         shape, kept, left_out = _common_shape(views, folder.path)
         if left_out:
             warnings.append(
                 f"{len(left_out)} views have another shape than {shape} and were left out: "
                 f"{format_names(left_out)}"
             )
+        if views[0].view.warning is not None:
+            warnings.append(views[0].view.warning)
         provenance = {"file": str(folder.path), "format": self.name, "angles": origin}
         return RawScan.create(
             _stack([views[k] for k in kept], shape),
@@ -254,6 +253,17 @@ def _joined_angles(views: Sequence[_CheckedView], folder: Path) -> StoredAngles:
             )
         values.append(value)
     return StoredAngles(place, np.concatenate(values), units.pop())
+
+
+def _check_intensities(views: Sequence[_CheckedView], folder: Path) -> None:
+    """Raises ``ValueError`` if the beam was measured in some views and not in others."""
+    missing = [checked.path.name for checked in views if checked.view.intensity is None]
+    if 0 < len(missing) < len(views):
+        raise ValueError(
+            f"{folder}: {len(missing)} of {len(views)} files hold no counter of the beam "
+            f"({format_names(missing)}); expected it in all files or in none, because the others are divided "
+            "by it"
+        )
 
 
 def _common_shape(

@@ -37,6 +37,11 @@ class MrcReader(Reader):
     magic = ()
     suffixes = (".mrc", ".st", ".ali", ".mrcs", ".preali")
 
+    def companions(self, path: Path) -> tuple[Path, ...]:
+        """Angles and alignments beside the file."""
+        beside = (_beside(path, suffix) for suffix in (".tlt", ".rawtlt", ".xf", ".aln"))
+        return tuple(companion for companion in beside if companion is not None)
+
     def read(self, file: ScanFile, options: ReadOptions) -> RawScan:
         """Contents of the file, see :meth:`pfitre_jax.data.readers.reader.Reader.read`.
 

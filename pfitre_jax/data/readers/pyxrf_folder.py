@@ -55,7 +55,14 @@ class PyXRFFolderReader(Hdf5FolderReader):
                 f"{hdf5.path} has no channel {channel!r} in /{_NAMES}; expected that of the others"
             )
         signal = MapPart(_MAPS, {0: names.index(channel)})
-        return ViewFile(signal, _angle(hdf5, options), _beam(hdf5), _pixel_size(hdf5))
+        beam = _beam(hdf5)
+        warning = None
+        if beam is None:
+            warning = (
+                f"/{_SCALER_NAMES} has none of the counters {' and '.join(_BEAM)}; the maps were not "
+                "normalized by the beam"
+            )
+        return ViewFile(signal, _angle(hdf5, options), beam, _pixel_size(hdf5), warning)
 
 
 def _angle(hdf5: Hdf5File, options: ReadOptions) -> StoredAngles:

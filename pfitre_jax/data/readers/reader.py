@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from pfitre_jax.data.raw import RawScan
@@ -39,6 +40,10 @@ class Reader(Protocol):
 
     def elements(self, file: ScanFile) -> tuple[str, ...]:
         """Names of the channels of the file; by default none, for a format with a single channel."""
+        return ()
+
+    def companions(self, path: Path) -> tuple[Path, ...]:
+        """Existing files beside a scan file that are read with it, such as its angles; by default none."""
         return ()
 
     def read(self, file: ScanFile, options: ReadOptions) -> RawScan:

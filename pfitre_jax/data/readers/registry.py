@@ -150,6 +150,19 @@ def list_elements(path: str | os.PathLike) -> tuple[str, ...]:
         return find_reader(file).elements(file)
 
 
+def list_files(path: Path) -> list[Path]:
+    """All files of a scan: the scan file and those beside it that are read with it, or those of the folder.
+
+    Raises:
+        OSError: If it does not exist or cannot be opened.
+    """
+    path = check_file_or_folder(path)
+    if path.is_dir():
+        return ScanFolder(path).members
+    readers = (reader for reader in READERS if path.suffix.lower() in reader.suffixes)
+    return [path, *(companion for reader in readers for companion in reader.companions(path))]
+
+
 def find_reader(file: ScanFile, options: ReadOptions = _NO_OPTIONS) -> Reader:
     """The reader of a file, by its first bytes or else its suffix, and then by its content.
 

@@ -261,6 +261,22 @@ def test_an_interrupted_map_is_left_out_and_named(tmp_path):
     np.testing.assert_allclose(np.rad2deg(raw.theta_rad), np.delete(CONTENT.degrees, view), atol=1e-4)
 
 
+def test_the_beam_is_measured_in_all_views_or_in_none(tmp_path):
+    path, options = pyxrf_folder(tmp_path, CONTENT)
+    with h5py.File(member(path), "a") as file:
+        del file["xrfmap/scalers/name"]
+    with pytest.raises(
+        ValueError, match=rf"1 of 20 files hold no counter of the beam \({member(path).name}\)"
+    ):
+        open_raw(path, **options)
+    for view in path.glob("*.h5"):
+        with h5py.File(view, "a") as file:
+            del file["xrfmap/scalers"]
+    raw = read_raw(path, **options)
+    np.testing.assert_allclose(raw.array, COPPER * CONTENT.beam, rtol=1e-6)
+    assert any("not normalized" in note for note in raw.warnings)
+
+
 def test_shifts_of_xrf_tomo_that_were_not_applied_are_reported(tmp_path):
     path, options = xrf_tomo(tmp_path, CONTENT, aligned=True)
     with h5py.File(path, "a") as file:

@@ -11,6 +11,8 @@ from field_files import write_mrc
 import pfitre_jax as pf
 from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.readers.registry import open_raw, read_raw
+from pfitre_jax.reconstruction.checkpoint import identify
+from pfitre_jax.reconstruction.methods import Settings
 
 SHAPE = 6, 24, 28
 TILT = np.arange(-50.0, 70.0, 20.0)
@@ -181,3 +183,16 @@ def test_malformed_series_are_refused(series, case):
     damage(series)
     with pytest.raises(ValueError, match=message):
         read_raw(series)
+
+
+def test_files_beside_the_series_belong_to_the_identity_of_a_run(series):
+    """Another alignment is another result."""
+    settings = Settings.create("fbp")
+
+    def identity():
+        return identify({"scan": series, "angles": None}, {}, settings)["scan"]
+
+    first = identity()
+    assert identity() == first
+    write_xf(series.with_suffix(".xf"))
+    assert identity() != first

@@ -104,3 +104,34 @@ def test_truncated_files_are_refused(tmp_path, share):
     image.write_bytes(image.read_bytes()[: int(share * image.stat().st_size)])
     with pytest.raises(ValueError, match=r"sample_3\.xrm"):
         read_raw(folder)
+
+
+IMAGES = {
+    "empty": (lambda image: image.write_bytes(b""), "sample_3.xrm"),
+    "text": (lambda image: image.write_text("words"), "sample_3.xrm"),
+    "two images": (
+        lambda image: write_ole(image, txrm_streams(CONTENT, slice(0, 2))),
+        "sample_3.xrm holds 2",
+    ),
+    "no angle": (lambda image: _change(image, "ImageInfo/Angles", None), "1 of 20 images .*sample_3.xrm"),
+    "no image": (lambda image: _change(image, "ImageData1/Image1", None), "ImageData1/Image1"),
+    "a short image": (lambda image: _change(image, "ImageData1/Image1", b"0"), "ImageData1/Image1"),
+    "no width": (lambda image: _change(image, "ImageInfo/ImageWidth", None), "ImageInfo/ImageWidth"),
+    "two rows": (lambda image: _change(image, "ImageInfo/ImageHeight", _integer(2)), "another shape"),
+    "an unknown type": (lambda image: _change(image, "ImageInfo/DataType", _integer(4)), "DataType is 4"),
+    "a damaged flat": (lambda image: image.with_name("ref_0.xrm").write_bytes(b"0"), "ref_0.xrm"),
+}
+
+
+def _change(image, name, value):
+    streams = txrm_streams(CONTENT, slice(3, 4)) | {name: value}
+    write_ole(image, {name: content for name, content in streams.items() if content is not None})
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_malformed_images_are_refused(tmp_path, case):
+    folder, _ = xrm_folder(tmp_path, CONTENT)
+    damage, message = IMAGES[case]
+    damage(folder / "sample_3.xrm")
+    with pytest.raises(ValueError, match=message):
+        read_raw(folder)
