@@ -233,10 +233,7 @@ class FieldOfView:
         if shape.outlined:
             inside &= shadow_outline(self.shadow, geometry, x, y)
         if shape.faces is not None:
-            # The middle is known modulo pi. It is taken upwards or to the right, so that a small change of
-            # the angles near either direction does not reverse it.
-            middle = (Wedge.from_angles(geometry.theta_rad).center_rad + np.pi / 4) % np.pi - np.pi / 4
-            along = x * np.cos(middle) + y * np.sin(middle)
+            along = along_missing(geometry, x, y)
             inside &= (along > shape.faces.low) & (along < shape.faces.high)
         return inside
 
@@ -303,6 +300,16 @@ def pixel_grid(size: int) -> tuple[Float[np.ndarray, "1 size"], Float[np.ndarray
     """Coordinates x (1, size) to the right and y (size, 1) upwards, in pixels from the middle."""
     x = np.arange(size) - (size - 1) / 2
     return x[None, :], -x[:, None]
+
+
+def along_missing(
+    geometry: ParallelGeometry, x: Float[np.ndarray, "1 nx"], y: Float[np.ndarray, "ny 1"]
+) -> Float[np.ndarray, "ny nx"]:
+    """Coordinate (ny, nx) of points along the middle of the missing wedge, in the unit of x and y."""
+    # The middle is known modulo pi. It is taken upwards or to the right, so that a small change of the angles
+    # near either direction does not reverse it.
+    middle = (Wedge.from_angles(geometry.theta_rad).center_rad + np.pi / 4) % np.pi - np.pi / 4
+    return x * np.cos(middle) + y * np.sin(middle)
 
 
 def _in_every_view(
