@@ -99,8 +99,9 @@ def describe_scan(scan: Any) -> str:
     center = scan.provenance.get("center", f"{scan.center:g}")
     roll = scan.provenance.get("roll", f"{scan.roll_deg:g} degrees")
     air = f"; air level {scan.provenance['air']}, subtracted" if "air" in scan.provenance else ""
+    element = f"; element {scan.provenance['element']}" if "element" in scan.provenance else ""
     return (
         f"{scan.views} views x {scan.rows} rows x {scan.columns} columns, missing wedge "
         f"{wedge.width_deg:.0f} degrees wide at {wedge.center_deg:.0f} degrees; center {center}; "
-        f"roll {roll}{air}"
+        f"roll {roll}{air}{element}"
     )
