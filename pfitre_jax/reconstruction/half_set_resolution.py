@@ -48,8 +48,10 @@ def resolution_of(
     fixed = dataclasses.replace(settings, support=Support.from_image(result.support))
     volumes = []
     for half in half_sets(scan.theta_rad):
+        # Equal numbers of views need one compilation: of an odd number, one is in neither half.
+        used = np.flatnonzero(half)[: scan.views // 2]
         plan = make_plan(
-            scan.take_views(np.flatnonzero(half)),
+            scan.take_views(used),
             fixed,
             count,
             scale=result.scale,

@@ -68,7 +68,12 @@ def check_residual(
     executable, seconds = compiled(_residuals, *arguments, model=data_model)
     residual, predicted, used = (np.asarray(a)[: len(chosen)] for a in executable(*arguments))
     statistics = residual_statistics(
-        residual, predicted, used, calibration.noise or 0.0, np.asarray(scan.theta_rad)
+        residual,
+        predicted,
+        used,
+        calibration.noise or 0.0,
+        np.asarray(scan.theta_rad),
+        calibration.truncated,
     )
     return ResidualCheck(statistics, seconds)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.held_out_views import end_folds, interleaved_folds
@@ -17,8 +18,9 @@ from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.trust.held_out_verdict import HeldOutErrors, HeldOutVerdict, Kind
 
-#: Every this many views in angular order is held out in the interpolating set.
-EVERY = 4
+#: Every this many views in angular order is held out in the interpolating set. The extrapolating set has as
+#: many at both ends together, so that programs are compiled once for both.
+EVERY = 5
 #: Largest number of rows that are reconstructed without the held-out views.
 ROWS = 8
 #: The method that every other one is compared with.
@@ -35,8 +37,9 @@ def validate(
 ) -> HeldOutVerdict:
     """Predicts held-out views of a scan whose centre is known, by a method and by FISTA-TV.
 
-    The interpolating set is every fourth view in angular order, the extrapolating one the tenth of the views
-    at either end of the angular range. Each method calibrates itself (scale, support, noise, weights, number
+    The interpolating set is every fifth view in angular order, the extrapolating one a tenth of the views at
+    The interpolating set is every fifth view in angular order, the extrapolating one a tenth of the views at
+    either end of the angular range. Each method calibrates itself (scale, support, noise, weights, number
     of iterations) on the remaining views alone, so that nothing of the held-out ones enters. At most
     :data:`ROWS` rows are reconstructed: two reconstructions of them by the method, and two by FISTA-TV.
 
@@ -57,10 +60,7 @@ def validate(
         methods.append(
             dataclasses.replace(reference, support=settings.support, data_model=settings.data_model)
         )
-    sets: dict[Kind, np.ndarray] = {
-        "interpolating": interleaved_folds(scan.theta_rad, EVERY, 1)[0] > 0,
-        "extrapolating": np.any(end_folds(scan.theta_rad) > 0, axis=0),
-    }
+    sets = held_out_sets(scan.theta_rad)
     done, total = 0, len(sets) * len(methods)
     errors: dict[Kind, HeldOutErrors] = {}
     for kind, held in sets.items():
@@ -87,6 +87,19 @@ def validate(
         scan.row0 + chosen,
         time.perf_counter() - start,
     )
+
+
+def held_out_sets(theta_rad: ArrayLike) -> dict[Kind, np.ndarray]:
+    """Which views (views,) each of the two sets holds out; both have the same number.
+
+    Args:
+        theta_rad: (views,), radians, in any order.
+    """
+    ends = np.any(end_folds(theta_rad, 1) > 0, axis=0)
+    between = (interleaved_folds(theta_rad, EVERY, 1)[0] > 0) & ~ends
+    count = int(between.sum())
+    first, last = end_folds(theta_rad, count - count // 2)[0], end_folds(theta_rad, count // 2)[1]
+    return {"interpolating": between, "extrapolating": first + last > 0}
 
 
 def _validation_rows(rows: slice, joint: bool) -> np.ndarray:

@@ -35,7 +35,7 @@ NEGLIGIBLE = 0.003
 #: Standard deviation of a normal distribution within which 95% of the values lie.
 NORMAL_95 = 1.96
 #: Share of the displacement of the views, above noise, that an error of the axis must explain.
-AXIS_SHARE = 0.4
+AXIS_SHARE = 0.85
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +147,7 @@ def residual_statistics(
     mask: Float[np.ndarray, "rows views columns"],
     noise: float,
     theta_rad: ArrayLike,
+    truncated: ArrayLike | None = None,
 ) -> ResidualStatistics:
     """Statistics of the residual of some rows, which share the faults of the scan.
 
@@ -156,6 +157,8 @@ def residual_statistics(
         mask: (rows, views, columns), 1 for a valid bin, else 0.
         noise: Standard deviation of the noise in a bin, in the units of the residual.
         theta_rad: (views,), radians, in any order.
+        truncated: (views,), whether the sample extends beyond the field of view, in which case the image
+            does not explain the intensity of the view; None for no view.
     """
     theta = np.asarray(theta_rad, float)
     start = float(Wedge.from_angles(theta).center_rad)
@@ -176,7 +179,8 @@ def residual_statistics(
     relative = np.linalg.norm(raw) / max(float(np.linalg.norm(measured)), 1e-30)
     patterns = []
     if relative > NEGLIGIBLE and len(theta) >= MIN_VIEWS:
-        views = _Views(clipped, predicted * mask, mask, order, theta)
+        whole = np.ones(len(theta), bool) if truncated is None else ~np.asarray(truncated, bool)
+        views = _Views(clipped, predicted * mask, mask, order, theta, whole[order])
         patterns = [
             _columns(clipped, mask),
             *views.displacements(),
@@ -238,6 +242,7 @@ class _Views:
         mask: (rows, views, columns).
         order: (views,), indices of the views in angular order.
         theta: (views,), angles in the order of the scan, radians.
+        whole: (views,), whether a view shows the whole sample, in angular order.
     """
 
     residual: np.ndarray
@@ -245,6 +250,7 @@ class _Views:
     mask: np.ndarray
     order: np.ndarray
     theta: np.ndarray
+    whole: np.ndarray
 
     def displacements(self) -> list[Pattern]:
         """Displacements of views along the columns, and the part that an error of the axis explains.
@@ -263,12 +269,14 @@ class _Views:
         design = np.column_stack([beyond, basis]) * weights[:, None]
         factors = np.linalg.lstsq(design, shift * weights, rcond=1e-6)[0]
         rest = np.sum((shift * weights - design @ factors) ** 2)
-        share = 1 - rest / max(float(np.sum((shift * weights) ** 2)), 1e-30)
-        if share > AXIS_SHARE:
+        # White noise leaves one unit of the mean square of each view.
+        total = float(np.sum((shift * weights) ** 2))
+        explained = (total - rest) / max(total - len(shift), 1e-30)
+        if significance > 1 and explained > AXIS_SHARE:
             text = (
                 f"the views are displaced by {rms:.2g} bins (rms), as by an error of the rotation axis of "
-                f"about {abs(factors[0]):.2g} bins or more; estimate it with center='auto', or compare trial "
-                "values (pfitre center --try)"
+                f"about {abs(factors[0]):.2g} bins or more, or by a slow drift; estimate the axis with "
+                "center='auto', or align the views (pf.align(scan))"
             )
             return [Pattern("axis", significance, rms, text)]
         worst = self.order[np.abs(shift) > np.maximum(5 * deviation, 3 * rms)]
@@ -281,9 +289,11 @@ class _Views:
 
     def intensities(self) -> list[Pattern]:
         """Intensity factors of the views: those that scatter, and those that vary slowly with the angle."""
-        factor, deviation = self._factor(-self.predicted)
+        if self.whole.sum() < MIN_VIEWS:
+            return []
+        factor, deviation = (values[self.whole] for values in self._factor(-self.predicted))
         factor = factor - np.median(factor)
-        angle = np.linspace(-1, 1, len(factor))
+        angle = np.linspace(-1, 1, len(self.whole))[self.whole]
         basis = np.polynomial.legendre.legvander(angle, SLOW_DEGREE)
         weights = 1 / deviation
         slow = basis @ np.linalg.lstsq(basis * weights[:, None], factor * weights, rcond=None)[0]

@@ -60,7 +60,7 @@ def faults_of(scan, **settings):
 FAULTS = {
     "stripes": ({"stripes": 0.02}, "columns", "--stripes"),
     "moved views": ({"shift": 0.7}, "views", "--align"),
-    "drift": ({"drift": 1.5, "ranges": WIDE}, "views", "--align"),
+    "drift": ({"drift": 1.5, "ranges": WIDE}, ("views", "axis"), "--align"),
     "wrong axis": ({"center_error": 1.5, "ranges": WIDE}, "axis", "--center auto"),
     "gains": ({"gain": 0.03}, "gains", "--gains"),
     "self-absorption": ({"absorption": 2.0, "ranges": WIDE}, "absorption", "--gains"),
@@ -74,7 +74,7 @@ FAULTS = {
 def test_a_fault_is_named_with_the_switch_that_helps(fault):
     arguments, name, switch = FAULTS[fault]
     named, warnings = faults_of(scan_of(1, **arguments))
-    assert name in named
+    assert set(named) & ({name} if isinstance(name, str) else set(name)), named
     assert any(switch in text for text in warnings)
 
 

@@ -50,9 +50,9 @@ def check_errors(result, most_overestimated):
 def test_the_floor_is_the_noise_and_no_prediction_is_better():
     # Without a TV weight, the noise is that of second differences, which edges raise.
     check_errors(checked(), 2)
-    # Every fourth of the 20 views, and a tenth of them at either end.
-    assert len(checked().validation["interpolating"]["views"]) == 5
-    assert len(checked().validation["extrapolating"]["views"]) == 4
+    # Every fifth of the 20 views, and a tenth of them at either end.
+    assert checked().validation["interpolating"]["views"] == [2, 7, 12, 17]
+    assert checked().validation["extrapolating"]["views"] == [0, 1, 18, 19]
     assert checked().validation["verdict"][0].startswith("sirt predicts views beyond the measured range")
 
 
@@ -93,6 +93,16 @@ def test_the_checks_are_in_the_file_and_in_the_summary(tmp_path):
     assert read.validation == checked().validation
     assert read.resolution == checked().resolution
     assert checked().summary()["validation"]["verdict"]
+
+
+@pytest.mark.parametrize("views", [10, 13, 48, 51, 200])
+def test_both_sets_have_as_many_views_and_only_one_has_the_ends(views):
+    theta = np.deg2rad(np.linspace(-50, 50, views))
+    between, beyond = validation.held_out_sets(theta).values()
+    assert between.sum() == beyond.sum() == pytest.approx(views / 5, abs=1)
+    assert not between[0] and not between[-1] and beyond[0]
+    inner = np.flatnonzero(~beyond)
+    assert np.all(np.diff(inner) == 1)
 
 
 def test_too_few_views_are_refused():
