@@ -73,10 +73,12 @@ def read_aln(path: Path) -> AretomoAlignment:
     dx, dy = -(cos * table[:, _TX] - sin * table[:, _TY]), -(sin * table[:, _TX] + cos * table[:, _TY])
     transforms = _transforms(path, lines, np.stack([cos, -sin, sin, cos, dx, dy], axis=1))
     sections = table[:, _SECTION].astype(int)
-    # Older versions count the sections from 0.
-    sections = sections - (sections.min() > 0)
     size = re.search(r"# RawSize\s*=\s*\d+\s+\d+\s+(\d+)", text)
-    count = int(size[1]) if size else sections.max() + 1
+    dark = {int(section) for section in re.findall(r"# DarkFrame\s*=\s*\d+\s+(\d+)", text)}
+    # Older versions count the sections from 0; the first one may be dark.
+    counted_from_0 = 0 in sections or (0 in dark and not (size and int(size[1]) in sections))
+    sections = sections - (not counted_from_0)
+    count = int(size[1]) if size else int(sections.max()) + 1
     if len(set(sections)) < len(sections) or sections.min() < 0 or sections.max() >= count:
         raise ValueError(f"{path} lists views twice or beyond the {count} of RawSize; expected each one once")
     return AretomoAlignment(sections, transforms, table[:, _TILT])

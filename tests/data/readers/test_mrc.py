@@ -62,6 +62,7 @@ def write_aln(path, first=1, dark=()):
         "# NumPatches = 0",
         "# SEC     ROT         GMAG       TX          TY      SMEAN     SFIT    SCALE",
     ]
+    lines += [f"# DarkFrame = {view} {view + first} {TILT[view]:.2f}" for view in dark]
     for view in range(SHAPE[0]):
         if view not in dark:
             numbers = [-np.rad2deg(ROTATION[view]), 1.0, *shift[view], 1.0, 1.0, 1.0, 0.0, TILT[view]]
@@ -96,6 +97,8 @@ def test_alignments_of_imod_and_aretomo(series, first):
     part = load(series)
     np.testing.assert_allclose(part.projections, np.delete(scan.projections, 2, axis=0), atol=1e-5)
     assert any("1 dark view" in warning for warning in part.warnings)
+    write_aln(series.with_suffix(".aln"), first, dark=(0,))
+    np.testing.assert_allclose(load(series).projections, scan.projections[1:], atol=1e-5)
 
 
 @pytest.mark.parametrize("roll", [0.0, 3.0])
