@@ -43,7 +43,7 @@ class Checks:
         names = [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
         if names and scan.views < MIN_VIEWS:
             raise ValueError(
-                f"{names[0]}=True for a scan of {scan.views} views; expected at least {MIN_VIEWS}, of which "
+                f"{names[0]}=True for a scan of {scan.views} views; expected at least {MIN_VIEWS}, because "
                 f"some are held out: leave {names[0]} out"
             )
 

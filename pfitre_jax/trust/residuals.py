@@ -104,7 +104,7 @@ class ResidualStatistics:
         column_bound: 95% of the values for white noise are within plus or minus this bound.
         view_correlation: Correlation of the same bin in neighbouring views, in angular order.
         view_bound: Its bound for white noise.
-        patterns: Patterns, of which those that exceed their limits indicate a fault.
+        patterns: Patterns; those that exceed their limits indicate a fault.
     """
 
     chi_square: Float[np.ndarray, " views"]
