@@ -29,6 +29,8 @@ LONGEST_RUN, NEIGHBOURS = 3, 3
 INCONSISTENT, INCONSISTENT_SHARE = 0.1, 0.1
 #: A pixel may be stuck in a part of the views: fewest successive ones, and their share of all views.
 LEAST_STUCK_VIEWS, LEAST_STUCK_SHARE = 8, 0.25
+#: Largest probability that a live pixel holds one value as long, if it changes as often as those beside it.
+BY_CHANCE = 1e-5
 #: Fewest successive views that repeat the one before them, and the largest share of all views: more often,
 #: the sample is round and the data without noise.
 LEAST_REPEATED, MOST_REPEATED = 2, 0.5
@@ -150,7 +152,7 @@ class DefectStatistics:
         self.zingers += [(view, row, column) for view, column in zingers.tolist()]
         same = values[1:] == values[:-1]
         self.repeats &= same.all(axis=1)
-        stuck = stuck_in_part(same, self.turned) & ~self.stuck[row]
+        stuck = stuck_in_part(values, same, self.turned) & ~self.stuck[row]
         self.stuck_bins += [(view, row, column) for view, column in np.argwhere(stuck).tolist()]
         for top in self.at_top:
             if high.max() >= top:
@@ -303,12 +305,15 @@ def stuck_pixels(
     return stuck
 
 
-def stuck_in_part(same: np.ndarray, turned: np.ndarray) -> np.ndarray:
+def stuck_in_part(values: np.ndarray, same: np.ndarray, turned: np.ndarray) -> np.ndarray:
     """Bins (views, columns) bool of pixels that hold one value in many successive views, but not in all.
 
-    The pixels on both sides change meanwhile, from each view to the next at another angle.
+    The pixels on both sides change meanwhile: from nearly each view to the next at another angle; or, where
+    the numbers are coarse, so often that a live pixel would hardly hold its value as long, and the value is
+    not between theirs in some views.
 
     Args:
+        values: (views, columns), raw values of a detector row.
         same: (views-1, columns), whether the next view holds the same value in a detector row.
         turned: (views-1,) bool, whether the sample was turned after each view.
     """
@@ -319,11 +324,24 @@ def stuck_in_part(same: np.ndarray, turned: np.ndarray) -> np.ndarray:
     for column in often[(often > 0) & (often < columns - 1)]:
         for run in _runs_of(same[:, column]):
             beside = same[run][turned[run]][:, [column - 1, column + 1]]
-            if len(beside) < LEAST_STUCK_VIEWS / 2 or run.stop - run.start < least - 1:
+            count = len(beside)
+            if run.stop - run.start < least - 1:
                 continue
-            if np.all(np.mean(~beside, axis=0) > CHANGING_SHARE):
+            share = float(np.mean(~beside, axis=0).min()) if count else 0.0
+            by_chance = (1 - share * count / (count + 1)) ** count
+            if by_chance < BY_CHANCE and (share > CHANGING_SHARE or _stands_out(values, run, column)):
                 stuck[run.start : run.stop + 1, column] = True
     return stuck
+
+
+def _stands_out(values: np.ndarray, run: slice, column: int) -> bool:
+    """Whether a pixel is above or below those on both sides, by 10% of the row's range, in some views."""
+    part = values[run.start : run.stop + 1].astype(float)
+    tolerance = INCONSISTENT * (np.nanmax(values) - float(np.nanmin(values)))
+    beside = part[:, [column - 1, column + 1]]
+    above = part[:, column] > beside.max(axis=1) + tolerance
+    below = part[:, column] < beside.min(axis=1) - tolerance
+    return np.count_nonzero(above | below) >= max(3, INCONSISTENT_SHARE * len(part))
 
 
 def find_zingers(values: np.ndarray, low: np.ndarray, high: np.ndarray, kind: str) -> np.ndarray:

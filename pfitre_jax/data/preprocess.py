@@ -23,6 +23,8 @@ from pfitre_jax.data.selection import format_ranges
 PADDING_FRACTION = 0.05
 #: Smallest number of views in which a dead column can be detected.
 DEAD_COLUMN_VIEWS = 3
+#: Counts within this share of the beam from the flat frame are air.
+AIR_TOLERANCE = 0.1
 #: Largest number of stuck pixels that a warning names.
 NAMED_PIXELS = 8
 
@@ -83,9 +85,13 @@ class DetectorMask:
             low = np.fmin(low, np.where(kept, np.fmin.reduce(block, axis=0), np.inf).min(axis=0))
             high = np.fmax(high, np.where(kept, np.fmax.reduce(block, axis=0), -np.inf).max(axis=0))
         blank = statistics.blank()
+        dead = _dead(low < high, views)
+        if raw.flat is not None and raw.dark is not None and dead.any():
+            # Air that coarse integers make constant.
+            dead &= ~np.all(np.abs(low - raw.flat) <= AIR_TOLERANCE * np.abs(raw.flat - raw.dark), axis=0)
         return cls(
             _padding(filled & np.logical_not(blank.all(axis=1, keepdims=True))),
-            _dead(low < high, views),
+            dead,
             blank,
             statistics.stuck,
             statistics.saturation(),

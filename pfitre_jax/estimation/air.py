@@ -16,6 +16,7 @@ import numpy as np
 from pfitre_jax.data.air import subtract_air
 from pfitre_jax.data.overview import EDGE_COLUMNS, edge_bins
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.sign import LEAST_MEAN
 
 #: The level of air lies between these fractions of the sample's largest signal. A smaller one does not
 #: matter; a larger one may be matter. Matter is not negative, but other data may be negative everywhere.
@@ -85,6 +86,8 @@ def estimate_air(scan: Scan) -> float:
         return 0.0
     level = float(np.median(_pool(edges.views, edges.view_bins, 0)[0]))
     signal = float(np.max(np.median(overview.peak, axis=0))) - level
+    if scan.provenance.get("data") in ("counts", "transmission") and level < LEAST_MEAN:
+        return 0.0
     highest = MAX_LEVEL if level > 0 else MAX_NEGATIVE_LEVEL
     if not MIN_LEVEL * signal <= abs(level) <= highest * signal:
         return 0.0
