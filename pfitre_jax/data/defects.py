@@ -341,7 +341,7 @@ def _stands_out(values: np.ndarray, run: slice, column: int) -> bool:
     beside = part[:, [column - 1, column + 1]]
     above = part[:, column] > beside.max(axis=1) + tolerance
     below = part[:, column] < beside.min(axis=1) - tolerance
-    return np.count_nonzero(above | below) >= max(3, INCONSISTENT_SHARE * len(part))
+    return bool(np.count_nonzero(above | below) >= max(3, INCONSISTENT_SHARE * len(part)))
 
 
 def find_zingers(values: np.ndarray, low: np.ndarray, high: np.ndarray, kind: str) -> np.ndarray:
