@@ -109,6 +109,7 @@ def print_result(result: Result, paths: Iterable[Path]) -> None:
     print_line(
         f"{seconds:.1f} s ({seconds / len(result.rows):.2f} s per row), compiling "
         f"{times['seconds_compile']:.1f} s, preparation {times['seconds_prepare']:.1f} s"
+        + (f", checks {times['seconds_checks']:.1f} s" if "seconds_checks" in times else "")
     )
     for name, correction in result.corrections().items():
         unit = "columns" if name == "stripes" else "views"

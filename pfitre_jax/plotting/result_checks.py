@@ -38,10 +38,10 @@ def draw_resolution(axis: Axes, resolution: Mapping[str, Any]) -> None:
     period = rings["pixels"]["half-bit"]
     if period is not None:
         axis.axvline(1 / period, color=TEXT, lw=0.8)
-    axis.set(xlim=(0, 0.5), ylim=(-0.1, 1.03), xlabel="spatial frequency, 1/pixel", ylabel="correlation")
+    axis.set(xlim=(0, 0.5), ylim=(-0.25, 1.03), xlabel="spatial frequency, 1/pixel", ylabel="correlation")
     axis.set_title(f"half sets agree to {format_resolution(rings)}", loc="left")
     add_grid(axis)
-    axis.legend(frameon=False, fontsize=7, labelcolor=TEXT)
+    axis.legend(frameon=False, fontsize=7, labelcolor=TEXT, loc="lower left", ncols=2)
 
 
 def draw_held_out(axis: Axes, validation: Mapping[str, Any], method: str) -> None:

@@ -109,8 +109,8 @@ class Result:
             it was not asked for.
         chunk: Number of rows per batch.
         warnings: Warnings for the user.
-        timings: Wall times: ``seconds_compile``; ``seconds_run``, to solve all rows; ``seconds_prepare``, for
-            the rest.
+        timings: Wall times: ``seconds_compile``; ``seconds_run``, to solve all rows; ``seconds_checks``, for
+            further checks that were made; ``seconds_prepare``, for the rest.
         provenance: Origin of the data, in words.
         device: Platform and kind of the device.
         versions: Versions of the packages.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,7 @@ class Checks:
             limit: Bytes that this process may use; by default the free memory.
             progress: Function from the title of a check to a context in which its progress is reported.
         """
+        start = time.perf_counter()
         changes: dict[str, Any] = {}
         if self.validate:
             with progress("predicting held-out views") as report:
@@ -77,4 +79,6 @@ class Checks:
             with progress("resolution from half sets") as report:
                 measured = resolution_of(scan, settings, result, rows, limit=limit, progress=report)
             changes["resolution"] = measured.record()
+        if changes:
+            changes["timings"] = result.timings | {"seconds_checks": time.perf_counter() - start}
         return dataclasses.replace(result, **changes)

@@ -56,6 +56,8 @@ CONSEQUENCES = {
     "edges": ("columns", "axis", "gains", "absorption", "outliers"),
     "views": ("outliers",),
     "columns": ("outliers",),
+    "gains": ("outliers",),
+    "absorption": ("outliers",),
 }
 #: Limits by pattern: above those of all clean scans of the twin, see docs/measurements/log.md.
 LIMITS = {
