@@ -271,8 +271,8 @@ def reconstruct(
         adapt: Whether the prior is adapted to the scan first, without ground truth, see
             :func:`pfitre_jax.adapt`; or the settings of the adaptation. It takes minutes.
             ``selection["adaptation"]`` of the result tells what was decided and why.
-        validate: Whether held-out views are predicted by the method and by FISTA-TV, before the
-            reconstruction from all views, see :func:`pfitre_jax.reconstruction.validation.validate`.
+        validate: Whether held-out views are predicted by the method and by FISTA-TV; the result uses all
+            views, see :func:`pfitre_jax.reconstruction.validation.validate`.
         resolution: Whether the resolution is estimated from half sets of the views, see
             :func:`pfitre_jax.reconstruction.half_set_resolution.resolution_of`.
         chunk: Largest number of rows that are solved together; by default all rows of a joint reconstruction,

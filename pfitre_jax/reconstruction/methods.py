@@ -70,7 +70,7 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "fbp": Method("filtered backprojection", FBP, {}, data_model=False, fits_data=False),
-    "sirt": Method("non-negative SIRT", SIRT, {"iterations": 200}, first_steps=30),
+    "sirt": Method("non-negative SIRT", SIRT, {"iterations": 200}, first_steps=30, fits_data=False),
     "cgls": Method(
         "conjugate gradients, stopped early", CGLS, {"iterations": 20}, data_model=False, fits_data=False
     ),

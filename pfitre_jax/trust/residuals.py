@@ -22,6 +22,8 @@ from pfitre_jax.solvers.parameters.noise import MAD
 CLIP = 4.0
 #: Standard deviations above which a bin is an outlier.
 OUTLYING = 8.0
+#: Largest share of the bins that are called outliers.
+RARE = 0.1
 #: Columns of the running median that is subtracted from column means; smoother ones may come from the object.
 MEDIAN_COLUMNS = 9
 #: Degree of the polynomial in the angle that counts as a slow variation of the view intensities.
@@ -173,7 +175,7 @@ def residual_statistics(
     squares = np.where(bins > 0, (raw**2).sum(axis=(0, 2)) / np.maximum(bins, 1) / variance, np.nan)
     chi_square = np.empty_like(squares)
     chi_square[order] = squares
-    typical = float(np.median(np.abs(raw[mask > 0]))) / MAD if np.any(mask > 0) else 0.0
+    typical = _typical(raw[mask > 0])
     clipped = np.clip(raw, -CLIP * typical, CLIP * typical)
     column_correlation, column_pairs = _correlation(clipped, mask, axis=2)
     view_correlation, view_pairs = _correlation(clipped, mask, axis=1)
@@ -199,6 +201,15 @@ def residual_statistics(
         float(NORMAL_95 / np.sqrt(max(view_pairs, 1))),
         patterns,
     )
+
+
+def _typical(values: np.ndarray) -> float:
+    """Standard deviation from the median, or from all values if outliers are not rare."""
+    if not values.size:
+        return 0.0
+    robust = float(np.median(np.abs(values))) / MAD
+    rare = np.mean(np.abs(values) > OUTLYING * robust) < RARE
+    return robust if rare else float(np.sqrt(np.mean(values**2)))
 
 
 def _correlation(residual: np.ndarray, mask: np.ndarray, axis: int) -> tuple[float, float]:

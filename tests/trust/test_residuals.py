@@ -113,6 +113,12 @@ def test_outlying_bins():
     assert result.faults[0].size == pytest.approx(hit.mean(), rel=0.2)
 
 
+def test_bins_that_differ_in_half_of_the_scan_are_no_outliers():
+    error = np.zeros((ROWS, VIEWS, COLUMNS))
+    error[..., ::2] = 2.0 * np.random.default_rng(7).normal(size=(ROWS, VIEWS, COLUMNS // 2))
+    assert names(statistics(error)) == []
+
+
 def test_errors_at_the_edges_of_the_detector_hide_their_consequences():
     error = np.zeros(COLUMNS)
     error[:2] = error[-2:] = 0.3
