@@ -2,9 +2,9 @@
 
 Command:  python -m experiments.self_supervision [--preset tiny|default|ablation]
           Layouts, the real chip and the other measured samples need PFITRE_DATA or ../shared/data.
-Runtime:  about 4 hours on 2 idle cores with the oneDNN engine, resumes (tiny: 2 minutes).
-Expected: 1 to 3 dB on volumes of wires, whose directions differ; little on single slices that the prior
-          already restores, where the held-out views keep the prior as it is.
+Runtime:  hours on 2 cores, resumes (tiny: 2 minutes).
+Expected: between nothing and 2 dB on volumes of wires, depending on the orientation of the wedge. Where the
+          held-out views are not predicted better, the prior and the result stay the same.
 
 "ablation" compares settings of the adaptation on other held-out volumes. No setting is chosen on a scan of
 the default preset.
