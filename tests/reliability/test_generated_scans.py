@@ -163,7 +163,7 @@ def test_a_hundred_files_are_right_or_the_program_says_what_is_wrong():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_two_thousand_files_are_right_or_the_program_says_what_is_wrong(shape):
     """500 of each of four shapes."""
     check_many(500, shape)
