@@ -54,6 +54,13 @@ class NXtomoReader(Hdf5Reader):
                 f"{path}: /{key} names {image_key.size} frames but /{frames[key]} holds {data.shape[views]}; "
                 "expected one image key for each frame"
             )
+        ambiguous: tuple[str, ...] = ()
+        if order is None and image_key.size in data.shape[1:] and np.any(image_key != PROJECTION):
+            # Without flat and dark frames, the frames are the views, which RawScan compares.
+            ambiguous = (
+                f"another axis of /{frames[key]} is as long as that of the frames, {image_key.size}, and the "
+                "file does not state the order of its axes; it was read as (frames, rows, columns)",
+            )
         if not np.any(image_key == PROJECTION):
             raise ValueError(
                 f"{path}: /{key} names no projection; expected image_key 0 for the frames that are"
@@ -78,7 +85,7 @@ class NXtomoReader(Hdf5Reader):
             order_stated=order is not None,
             center=center,
             monitor=monitor,
-            warnings=(*notes, *more),
+            warnings=(*ambiguous, *notes, *more),
             flat=flat,
             dark=dark,
             angles=StoredAngles(
