@@ -32,9 +32,8 @@ from pfitre_jax.training.round_selection import RoundChoice, RoundErrors, select
 
 #: Smallest number of views of a scan.
 MIN_VIEWS = 12
-#: Every such view between the ends is held out, and this share of the views at each end. A single view at an
-#: end is as near to the views in use as one between them, and tests no extrapolation.
-HELD_OUT_EVERY, HELD_OUT_END_SHARE = 12, 0.06
+#: Every such view between the ends is held out, and this share of the views at each end.
+HELD_OUT_EVERY, HELD_OUT_END_SHARE = 12, 0.04
 #: Every such row is not trained on, if there are enough rows.
 TEST_ROW_EVERY = 4
 #: Rows that are reconstructed together, and pixels of a batch that is trained on: large images are fewer.
