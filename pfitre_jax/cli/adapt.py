@@ -12,7 +12,7 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.adaptation_files import adaptation_writers
 from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import describe_scan, print_line, print_note, print_warnings, progress_bar
-from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.options import EXECUTION, INPUT, METHOD, OUTPUT, option, parse_number
 
 
@@ -50,7 +50,8 @@ def adapt(
         option(
             "--minutes",
             "M",
-            "Time limit in minutes. No round is started that would end later.",
+            "Time limit in minutes. No round is started that would end later, except for the first one, "
+            "whose duration is unknown.",
             EXECUTION,
             "no limit; at most 6 rounds",
         ),
@@ -104,7 +105,7 @@ def adapt(
     HeldOutViews.select(loaded.theta_rad)
     loaded = api.with_center(loaded)
     print_note(describe_scan(loaded))
-    print_warnings(loaded.warnings)
+    print_warnings(map(in_options, loaded.warnings))
     settings = AdaptationSettings(minutes=minutes)
     with computation():
         with progress_bar("adapting", "batches") as progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import SCAN_PANEL, command
 from pfitre_jax.cli.console import print_line, print_paths, print_warnings, progress_bar
-from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.options import GEOMETRY, INPUT, METHOD, OUTPUT, option, parse_number, parse_values
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def center(
         mask_nan=mask_nan,
         air=options.parse_air(air),
     )
-    print_warnings(loaded.warnings)
+    print_warnings(map(in_options, loaded.warnings))
     if values is None:
         _print_estimates(loaded, center_value)
         return

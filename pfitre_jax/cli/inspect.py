@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import SCAN_PANEL, command
 from pfitre_jax.cli.console import print_facts, print_paths, print_warnings, progress_bar
-from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _facts(path: Path, scan: Scan, summary: ContentSummary, truncated: np.ndarra
 
 
 def _warnings(scan: Scan, summary: ContentSummary, truncated: np.ndarray) -> list[str]:
-    warnings = list(scan.warnings)
+    warnings = [in_options(text) for text in scan.warnings]
     if truncated.size:
         warnings.append(
             "the sample extends beyond the field of view in some views; the reconstructed image will be "

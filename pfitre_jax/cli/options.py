@@ -219,7 +219,7 @@ PixelSize = Annotated[
         "UM",
         "Width of a detector bin in micrometres. Image values then have the unit 1/um.",
         GEOMETRY,
-        "unknown; image values in 1/pixel",
+        "width named in the file, else unknown, with image values in 1/pixel",
     ),
 ]
 
@@ -302,7 +302,8 @@ AdaptMinutes = Annotated[
     option(
         "--adapt-minutes",
         "M",
-        "With --adapt: time limit of the adaptation, in minutes. No round is started that would end later.",
+        "With --adapt: time limit of the adaptation, in minutes. No round is started that would end later, "
+        "except for the first one, whose duration is unknown.",
         METHOD,
         "no limit; at most 6 rounds",
     ),

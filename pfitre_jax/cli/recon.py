@@ -172,7 +172,7 @@ def recon(
     settings.check_support(loaded.columns)
     picked = resolve_rows(rows, loaded.rows)
     checks = Checks(validate, resolution)
-    checks.require_views(loaded)
+    checks.require_views(loaded, settings)
     loaded = api.with_center(loaded)
     reporter.note(describe_scan(loaded))
     limit = None if memory is None else int(memory * 2**30)

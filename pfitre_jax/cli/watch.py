@@ -12,7 +12,7 @@ import typer
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
 from pfitre_jax.cli.console import print_note, print_warnings
-from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.options import (
     DATA_MODEL,
     EXECUTION,
@@ -198,7 +198,7 @@ def watch(
         read = to_scan(raw, center=center)
         loaded = with_air(leave_out_blank_views(read, np.arange(read.views)), level)
         check_sign(loaded)
-        print_warnings(text for text in loaded.warnings if text not in shown)
+        print_warnings(in_options(text) for text in loaded.warnings if text not in shown)
         shown.update(loaded.warnings)
         settings.check_support(loaded.columns)
         if joint and loaded.rows < 2:

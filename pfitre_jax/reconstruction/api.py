@@ -307,7 +307,7 @@ def reconstruct(
     check_sign(scan)
     scan = with_center(scan)
     checks = Checks(validate, resolution)
-    checks.require_views(scan)
+    checks.require_views(scan, settings)
     plan = make_plan(scan, settings, count, scale=scale, chunk=chunk)
     run = time.perf_counter()
     blocks = []

@@ -13,7 +13,9 @@ from pfitre_jax.estimation.held_out_views import MIN_VIEWS
 from pfitre_jax.reconstruction.half_set_resolution import resolution_of
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.result import Result
-from pfitre_jax.reconstruction.validation import validate
+from pfitre_jax.reconstruction.validation import held_out_sets, validate
+from pfitre_jax.training.adaptation import MIN_VIEWS as ADAPTATION_VIEWS
+from pfitre_jax.training.adaptation import HeldOutViews
 
 #: Called with the number of reconstructions done and their total.
 Progress = Callable[[int, int], None]
@@ -35,11 +37,16 @@ class Checks:
     validate: bool = False
     resolution: bool = False
 
-    def require_views(self, scan: Scan) -> None:
-        """Checks that the scan has enough views.
+    def require_views(self, scan: Scan, settings: Settings) -> None:
+        """Checks that the scan has enough views, also for an adaptation of the prior to a part of them.
+
+        Args:
+            scan: The scan.
+            settings: Settings of the method.
 
         Raises:
-            ValueError: It has fewer than :data:`pfitre_jax.estimation.held_out_views.MIN_VIEWS`.
+            ValueError: It has fewer than :data:`pfitre_jax.estimation.held_out_views.MIN_VIEWS`, or a prior
+                would be adapted to fewer than :data:`pfitre_jax.training.adaptation.MIN_VIEWS`.
         """
         names = [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
         if names and scan.views < MIN_VIEWS:
@@ -47,6 +54,17 @@ class Checks:
                 f"{names[0]}=True for a scan of {scan.views} views; expected at least {MIN_VIEWS}, because "
                 f"some are held out: leave {names[0]} out"
             )
+        if settings.adaptation is None:
+            return
+        HeldOutViews.select(scan.theta_rad)
+        held_out = int(held_out_sets(scan.theta_rad)["interpolating"].sum())
+        used = {"validate": scan.views - held_out, "resolution": scan.views // 2}
+        for name in names:
+            if used[name] < ADAPTATION_VIEWS:
+                raise ValueError(
+                    f"{name}=True with adapt=True for a scan of {scan.views} views adapts the prior to "
+                    f"{used[name]} of them, too; expected at least {ADAPTATION_VIEWS}: leave {name} out"
+                )
 
     def add_to(
         self,

@@ -38,7 +38,6 @@ def validate(
     """Predicts held-out views of a scan whose centre is known, by a method and by FISTA-TV.
 
     The interpolating set is every fifth view in angular order, the extrapolating one a tenth of the views at
-    The interpolating set is every fifth view in angular order, the extrapolating one a tenth of the views at
     either end of the angular range. Each method calibrates itself (scale, support, noise, weights, number
     of iterations) on the remaining views alone, so that nothing of the held-out ones enters. At most
     :data:`ROWS` rows are reconstructed: two reconstructions of them by the method, and two by FISTA-TV.

@@ -54,7 +54,8 @@ class AdaptationSettings:
         predicted_iterations: Iterations of the loop that reconstructs the rows in each round.
         margin: Relative decrease of the prediction error of held-out views that counts as better.
         patience: Rounds without a better one after which the adaptation stops.
-        minutes: Time after which no round is started; None for no limit.
+        minutes: Time limit: no round is started that would end later, except for the first one, whose
+            duration is unknown. None for no limit.
         seed: Seed of rows, turns and noise.
     """
 
@@ -243,15 +244,21 @@ def adapt_prior(
 def replace_network(part: Any, prior: NetworkPrior) -> Any:
     """A solver or prior with another network prior inside.
 
+    Args:
+        part: The solver or prior, a pytree.
+        prior: The network prior.
+
     Raises:
         TypeError: If it contains no network prior.
     """
-    if isinstance(part, NetworkPrior):
-        return prior
-    for name in ("solver", "prior"):
-        if hasattr(part, name):
-            return dataclasses.replace(part, **{name: replace_network(getattr(part, name), prior)})
-    raise TypeError(f"{type(part).__name__} contains no NetworkPrior")
+    leaves, structure = jax.tree.flatten(part, is_leaf=_is_network)
+    if not any(map(_is_network, leaves)):
+        raise TypeError(f"{type(part).__name__} contains no NetworkPrior")
+    return jax.tree.unflatten(structure, [prior if _is_network(leaf) else leaf for leaf in leaves])
+
+
+def _is_network(node: Any) -> bool:
+    return isinstance(node, NetworkPrior)
 
 
 @dataclasses.dataclass(frozen=True)

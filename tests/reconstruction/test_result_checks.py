@@ -115,3 +115,17 @@ def test_too_few_views_are_refused():
 )
 def test_the_rows_that_are_reconstructed(rows, joint, expected):
     assert list(validation._validation_rows(slice(*rows), joint)) == list(expected)
+
+
+@pytest.mark.parametrize(("name", "views", "used"), [("resolution", 20, 10), ("validate", 13, 11)])
+def test_a_prior_is_not_adapted_to_too_few_views_after_the_reconstruction(name, views, used):
+    scan = noisy_scan().take_views(np.arange(views))
+    with pytest.raises(
+        ValueError, match=f"{name}=True with adapt=True .* adapts the prior to {used} of them"
+    ):
+        pf.reconstruct(scan, adapt=True, **{name: True})
+
+
+def test_a_prior_is_not_adapted_to_a_scan_of_few_views():
+    with pytest.raises(ValueError, match="the scan has 10 views; expected at least 12"):
+        pf.reconstruct(noisy_scan().take_views(np.arange(10)), adapt=True)

@@ -76,7 +76,7 @@ def test_the_network_inside_a_loop_is_replaced():
     other = dataclasses.replace(PRIOR, symmetric=False)
     loop = replace_network(learned_loop(Windowed(PRIOR, 10, 20), 0.1), other)
     assert find_network_prior(loop.solver.prior) is other
-    with pytest.raises(TypeError, match="TV contains no NetworkPrior"):
+    with pytest.raises(TypeError, match="HQS contains no NetworkPrior"):
         replace_network(HQS(TV(0.1), 0.1), other)
 
 

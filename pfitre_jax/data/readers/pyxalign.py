@@ -70,4 +70,7 @@ def _warnings(hdf5: Hdf5File, name: str) -> tuple[str, ...]:
     shift = hdf5.values(name)
     if shift.dtype.kind not in "fiu" or not np.any(shift):
         return ()
-    return (f"/{name} holds shifts that pyxalign has not applied; they were ignored: align with --align",)
+    return (
+        f"/{name} holds shifts that pyxalign has not applied; they were ignored; align the "
+        "views (pf.align(scan))",
+    )

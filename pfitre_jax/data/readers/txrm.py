@@ -70,7 +70,10 @@ class TxrmReader(Reader):
         if flat is not None:
             notes.append(_NO_DARK)
         if any(shift is not None and np.any(shift) for shift in shifts):
-            notes.append("the shifts Alignment/X-Shifts and Y-Shifts were not applied; align with --align")
+            notes.append(
+                "the shifts Alignment/X-Shifts and Y-Shifts were not applied; align the views "
+                "(pf.align(scan))"
+            )
         read, origin = choose_angles(
             options, StoredAngles("ImageInfo/Angles", angles, "deg"), path, self.name
         )

@@ -113,7 +113,7 @@ def _shift_warnings(hdf5: Hdf5File, channel: int) -> tuple[str, ...]:
         return ()
     return (
         f"the shifts /{_SHIFTS[0]} and del_y have not been applied to /{_ALIGNED}, and were ignored; align "
-        "the views with --align",
+        "the views (pf.align(scan))",
     )
 
 
