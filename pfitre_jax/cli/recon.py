@@ -174,6 +174,7 @@ def recon(
     checks = Checks(validate, resolution)
     checks.require_views(loaded, settings)
     loaded = api.with_center(loaded)
+    settings.check_faces(loaded)
     reporter.note(describe_scan(loaded))
     limit = None if memory is None else int(memory * 2**30)
     if memory_check:

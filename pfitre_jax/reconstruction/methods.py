@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Array
 
 from pfitre_jax.baselines.published.loop import PublishedADMM
+from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import Parameter
 from pfitre_jax.estimation.support import FACES, Faces, Support, SupportKind, SupportShape
 from pfitre_jax.estimation.support_file import read_support
+from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.models.engines import engine_versions
 from pfitre_jax.priors.directional_tv import RATIO
@@ -244,6 +246,15 @@ class Settings:
         """
         if isinstance(self.support, Support):
             self.support.check(columns)
+
+    def check_faces(self, scan: Scan) -> None:
+        """Checks that known faces contain a part of the sample of a scan whose centre is known.
+
+        Raises:
+            ValueError: See :func:`pfitre_jax.estimation.support_selection.select_support`.
+        """
+        if isinstance(self.support, Faces):
+            select_support(scan, self.support)
 
     @property
     def needed_parameter(self) -> Parameter:

@@ -85,6 +85,8 @@ def validate(
         errors["extrapolating"],
         scan.row0 + chosen,
         time.perf_counter() - start,
+        learned=settings.prior is not None,
+        adaptable=settings.method == "pfitre" and not settings.joint and settings.adaptation is None,
     )
 
 

@@ -106,6 +106,8 @@ class HeldOutVerdict:
         extrapolating: Errors of the extrapolating set.
         rows: Rows of the raw stack that were reconstructed for it.
         seconds: Wall time.
+        learned: Whether the method has a learned prior.
+        adaptable: Whether this prior can be adapted to the scan, and was not.
     """
 
     label: str
@@ -113,6 +115,8 @@ class HeldOutVerdict:
     extrapolating: HeldOutErrors
     rows: np.ndarray
     seconds: float = 0.0
+    learned: bool = True
+    adaptable: bool = True
 
     @property
     def sentences(self) -> list[str]:
@@ -154,17 +158,23 @@ class HeldOutVerdict:
                 f"{prediction} as well as FISTA-TV ({errors.text}): the data do not decide between them, so "
                 "trust in the wedge only what both show"
             ]
+        adapt = ", or adapt the prior to the scan with adapt=True" if self.adaptable else ""
         return [
             f"{prediction} worse than FISTA-TV ({errors.text}): do not trust structure that FISTA-TV does "
-            "not show, and use method='fista-tv', or adapt the prior to the scan with adapt=True"
+            f"not show, and use method='fista-tv'{adapt}"
         ]
 
     def _of_interpolation(self) -> list[str]:
         errors, sentences = self.interpolating, []
         if errors.comparison == "worse":
+            advice = (
+                "its prior contradicts the data; use method='fista-tv', or a smaller rho"
+                if self.learned
+                else "use method='fista-tv'"
+            )
             sentences.append(
                 f"{self.label} predicts even views between measured ones worse than FISTA-TV "
-                f"({errors.text}): its prior contradicts the data; use method='fista-tv', or a smaller rho"
+                f"({errors.text}): {advice}"
             )
         best = min(errors.error, errors.reference_error or errors.error)
         if errors.floor > 0 and best > MODEL_ERROR * errors.floor:

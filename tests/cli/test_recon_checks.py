@@ -40,3 +40,11 @@ def test_too_few_views_for_the_checks(folder):
     assert done.exit_code == 2
     assert "--validate for a scan of 5 views; expected at least 10" in " ".join(done.stderr.split())
     assert not (folder / "few").exists()
+
+
+def test_faces_beside_the_sample_are_refused(folder):
+    done = pfitre(
+        "recon", folder / "scan.npz", "--method", "fbp", "--support", "faces:90,99", "--out", folder / "no"
+    )
+    assert done.exit_code == 2
+    assert "faces:90,99 contains no pixel" in " ".join(done.stderr.split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,12 @@ def test_a_difference_that_varies_between_views_is_no_difference():
 def test_worse_interpolation_is_a_warning():
     result = verdict((0.3, 0.3), (0.08, 0.06))
     assert ["its prior contradicts the data" in text for text in result.warnings] == [True]
+
+
+def test_no_advice_about_a_prior_that_the_method_does_not_have():
+    result = dataclasses.replace(verdict((0.4, 0.3), (0.08, 0.06)), learned=False, adaptable=False)
+    assert len(result.warnings) == 2
+    assert not [text for text in result.sentences if "prior" in text or "rho" in text or "adapt" in text]
 
 
 def test_an_interpolation_error_far_above_the_noise_shows_a_fault_of_the_scan():
