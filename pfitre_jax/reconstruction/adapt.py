@@ -13,8 +13,8 @@ from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.api import with_center
-from pfitre_jax.reconstruction.methods import Settings, build
-from pfitre_jax.reconstruction.plan import restrict_to_field
+from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.plan import build_for_scan
 from pfitre_jax.training.adaptation import AdaptationSettings
 
 
@@ -50,6 +50,6 @@ def adapt(
     scan = with_center(scan)
     calibration = calibrate(scan, loop.needed_parameter)
     loop = loop.resolve(calibration.tv_weight, calibration.rho)
-    solver = build(restrict_to_field(loop, scan, calibration.problem), calibration.scale)
+    _, solver = build_for_scan(loop, scan, calibration)
     picked = None if rows is None else np.arange(selected.start, selected.stop)
     return adapt_to_scan(scan, solver, network, calibration, settings, rows=picked, progress=progress)

@@ -14,6 +14,7 @@ from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibrate
 from pfitre_jax.estimation.iteration_selection import select_iterations
 from pfitre_jax.estimation.support import SupportShape, field_of_view
+from pfitre_jax.interfaces import Solver
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
@@ -305,16 +306,14 @@ def make_plan(
     )
     record = {"support": calibration.selected_support.record()}
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
-    windowed = restrict_to_field(settings, scan, calibration.problem)
-    solver = build(windowed, calibration.scale)
+    windowed, solver = build_for_scan(settings, scan, calibration)
     if settings.adaptation is not None:
         if adapted is None:
             parent = check_adaptable(settings.prior)
             adapted = adapt_to_scan(scan, solver, parent, calibration, settings.adaptation, progress=adapting)
             record["adaptation"] = adapted.record
         settings = dataclasses.replace(settings, prior=adapted.prior)
-        windowed = restrict_to_field(settings, scan, calibration.problem)
-        solver = build(windowed, calibration.scale)
+        windowed, solver = build_for_scan(settings, scan, calibration)
     if "iterations" in METHODS[settings.method].defaults:
         by = "default" if settings.iterations_by_default else "stated"
         record["iterations"] = {"by": by, "chosen": settings.iterations}
@@ -346,7 +345,19 @@ def make_plan(
     return Plan(scan, settings, windowed.prior, calibration, selection or record, program, adapted)
 
 
-def restrict_to_field(settings: Settings, scan: Scan, problem: SliceProblem) -> Settings:
+def build_for_scan(settings: Settings, scan: Scan, calibration: Calibration) -> tuple[Settings, Solver]:
+    """The solver of a calibrated scan, and its settings: a learned prior acts inside the field of view only.
+
+    Args:
+        settings: Settings without "auto", see :meth:`Settings.resolve`.
+        scan: The scan.
+        calibration: Its calibration.
+    """
+    windowed = _restrict_to_field(settings, scan, calibration.problem)
+    return windowed, build(windowed, calibration.scale)
+
+
+def _restrict_to_field(settings: Settings, scan: Scan, problem: SliceProblem) -> Settings:
     """The settings with a learned prior that is restricted to the field of view, where the image is larger.
 
     Outside the field of view the image only absorbs the excess of truncated rays: no prior there.

@@ -58,7 +58,7 @@ def test_the_air_level_is_reported_and_recorded(folder, tmp_path):
 
 
 def declared_dxchange(path):
-    """20 GB of counts in DXchange, of which three rows are not 0; the file is sparse."""
+    """A sparse file of DXchange with 20 GB of counts; three rows are not 0."""
     with h5py.File(path, "w") as file:
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_layout(h5py.h5d.CONTIGUOUS)

@@ -8,32 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from two_scenes import THETA, small_prior, two_scene_scan, two_scenes
 
 from pfitre_jax.contrib.view_prediction import ViewPredictionSettings, fit_view_prediction, make_splits
-from pfitre_jax.geometry import ParallelGeometry, Wedge, remove_object_shift
-from pfitre_jax.models.unet_config import UNetConfig
+from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.twin.scenes.heldout import heldout
 
-SIZE = 24
-THETA = np.deg2rad(np.arange(-45.0, 45.0, 3.0))
 SETTINGS = ViewPredictionSettings(
     steps=60, rate=3e-3, unrolled=2, validation_iterations=2, splits=4, check_every=5, patience=20, batch=2
 )
-PRIOR = NetworkPrior.create(
-    UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
-)
+PRIOR = small_prior()
 
 
 @pytest.fixture(scope="module")
 def scan():
     """Two scenes and their exact data over 90 degrees: problem, sinograms, masks."""
-    A = Projector(ParallelGeometry.create(THETA, SIZE))
-    truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
-    sinograms = jax.jit(jax.vmap(A))(truth)
-    return SliceProblem.create(A, sinograms[0]), sinograms, jnp.ones_like(sinograms)
+    return two_scene_scan()
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +105,7 @@ def test_shifts_of_views_are_estimated(scan):
     moved = remove_object_shift(THETA, np.random.default_rng(0).normal(0, 0.7, THETA.size))
     geometry = dataclasses.replace(problem.A.geometry, shifts=jnp.asarray(moved, jnp.float32))
     A = Projector(geometry)
-    truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
-    data = jax.jit(jax.vmap(A))(truth)
+    data = jax.jit(jax.vmap(A))(two_scenes())
     free = dataclasses.replace(SETTINGS, rate=0.0, geometry_rate=0.05, steps=100, validation_iterations=4)
     adapted = fit_view_prediction(PRIOR, problem, data, masks, free)
     off = adapted.shifts - moved

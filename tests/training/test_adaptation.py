@@ -8,37 +8,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from two_scenes import THETA, small_prior, two_scene_scan
 
-from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.models.unet_config import UNetConfig
-from pfitre_jax.operators.projector import Projector
-from pfitre_jax.priors.network import NetworkPrior, find_network_prior
+from pfitre_jax.priors.network import find_network_prior
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.solvers.hqs import HQS, learned_loop
-from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.adaptation import AdaptationSettings, HeldOutViews, adapt_prior, replace_network
 from pfitre_jax.training.round_selection import prediction_ratio
-from pfitre_jax.twin.scenes.heldout import heldout
 
-SIZE = 24
-THETA = np.deg2rad(np.arange(-45.0, 45.0, 3.0))
 SETTINGS = AdaptationSettings(
     rounds=3, batches=5, batch=2, iterations=2, rate=3e-3, predicted_iterations=2, patience=3
 )
-PRIOR = NetworkPrior.create(
-    UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8), jax.random.key(0)
-)
+PRIOR = small_prior()
 LOOP = HQS(PRIOR, 0.02)
 
 
 @pytest.fixture(scope="module")
 def scan():
     """Two scenes and their data over 90 degrees: problem, sinograms, masks."""
-    A = Projector(ParallelGeometry.create(THETA, SIZE))
-    truth = jnp.stack([jnp.asarray(heldout(seed, SIZE)[0]) for seed in (1, 3)])
-    sinograms = jax.jit(jax.vmap(A))(truth)
-    return SliceProblem.create(A, sinograms[0]), sinograms, jnp.ones_like(sinograms)
+    return two_scene_scan()
 
 
 @pytest.fixture(scope="module")
