@@ -118,7 +118,8 @@ def test_a_resumed_run_uses_its_saved_alignment(path, out, tmp_path, monkeypatch
         assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
     [kept] = (folder / "partial").glob("alignment-*.csv")
     # The alignment of another run is ignored.
-    Motion.none(THETA[:5], 15.5).save(folder / "partial" / "alignment-other.csv")
+    other = kept.with_name(f"alignment-{job.digest({'scan': 'other'})}.csv")
+    Motion.none(THETA[:5], 15.5).save(other)
     assert kept.read_text() == (out / "alignment.csv").read_text()
 
     def fail(*args, **options):
