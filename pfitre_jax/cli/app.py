@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import io
 import shlex
 import sys
+import typing
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -130,6 +134,40 @@ def command(panel: str) -> Any:
         panel: Panel of ``pfitre --help`` that lists it.
     """
     return app.command(cls=_Command, rich_help_panel=panel)
+
+
+def takes_options(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator of a command whose options are the fields of a dataclass.
+
+    The command is a function of its context and of an instance of the dataclass.
+
+    Args:
+        options: Dataclass whose fields are annotated like the parameters of a command.
+    """
+    hints = typing.get_type_hints(options, include_extras=True)
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def run(ctx: typer.Context, **values: Any) -> None:
+            function(ctx, options(**values))
+
+        empty = inspect.Parameter.empty
+        fields = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=empty if field.default is dataclasses.MISSING else field.default,
+                annotation=hints[field.name],
+            )
+            for field in dataclasses.fields(options)
+        ]
+        context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        # Typer reads name, help and parameters of a command from these attributes.
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__dict__["__signature__"] = inspect.Signature([context, *fields])
+        run.__annotations__ = {"ctx": typer.Context} | {field.name: field.annotation for field in fields}
+        return run
+
+    return decorate
 
 
 def command_line(ctx: typer.Context) -> str:

@@ -1,0 +1,219 @@
+"""Options of ``pfitre recon``: their values, and what follows from them before the scan is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pfitre_jax.cli import alignment as alignment_step
+from pfitre_jax.cli import options
+from pfitre_jax.cli.options import parse_number
+from pfitre_jax.cli.samples import sample_path
+
+if TYPE_CHECKING:
+    from pfitre_jax.data.motion import Motion
+    from pfitre_jax.reconstruction.methods import Settings
+    from pfitre_jax.reconstruction.result_checks import Checks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReconOptions:
+    """Options of ``pfitre recon``; each field is an option, described in :mod:`pfitre_jax.cli.options`."""
+
+    scan: options.OptionalScanPath = None
+    sample: options.Sample = None
+    angles: options.Angles = None
+    angle_unit: options.AngleUnit = None
+    element: options.Element = None
+    dataset: options.Dataset = None
+    theta_path: options.ThetaPath = None
+    axis_order: options.AxisOrder = None
+    data: options.Data = None
+    rows: options.Rows = None
+    views: options.Views = None
+    exclude_views: options.ExcludeViews = None
+    mask_nan: options.MaskNan = False
+    center: options.Center = "auto"
+    roll: options.Roll = "0"
+    pixel_size: options.PixelSize = None
+    method: options.Method = "pfitre"
+    prior: options.Prior = None
+    iterations: options.Iterations = None
+    rho: options.Rho = None
+    tv_weight: options.TVWeight = None
+    joint: options.Joint = False
+    adapt: options.Adapt = False
+    adapt_minutes: options.AdaptMinutes = None
+    air: options.Air = "auto"
+    robust: options.Robust = None
+    photons: options.Photons = None
+    stripes: options.Stripes = False
+    gains: options.Gains = False
+    support: options.Support = "auto"
+    align: options.Align = False
+    drift: options.Drift = False
+    alignment: options.AlignmentFile = None
+    validate: options.Validate = False
+    resolution: options.Resolution = False
+    out: options.OutFolder
+    overwrite: options.Overwrite = False
+    quiet: options.Quiet = False
+    json_log: options.JsonLog = False
+    memory: options.Memory = None
+    memory_check: options.MemoryCheck = False
+    coordinator: options.Coordinator = None
+    num_processes: options.NumProcesses = None
+    process_id: options.ProcessId = None
+
+    def check(self) -> None:
+        """Checks that the options fit together and that the output folder can be written.
+
+        Raises:
+            ValueError: Two options contradict each other, or a value is invalid.
+            OSError: The output folder cannot be written.
+        """
+        from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
+
+        source = self.source
+        if self.memory is not None and not 0 < self.memory < 1e6:
+            raise ValueError(f"--memory is {self.memory:g}; expected GiB, more than 0")
+        if self.adapt_minutes is not None and not self.adapt:
+            raise ValueError("--adapt-minutes without --adapt; expected both, or neither")
+        if source.is_dir() and source.resolve() == self.out.resolve():
+            raise ValueError(
+                f"--out is {self.out}, the folder of the scan; expected another folder for the results"
+            )
+        check_output_folder(self.out, self.output_names)
+        words = (self.prior, self.support)
+        inputs = [source, self.angles, self.alignment, *(Path(word) for word in words if word is not None)]
+        check_replaceable(self.out, self.output_names, inputs=inputs, overwrite=self.overwrite)
+        self._check_geometry()
+
+    def _check_geometry(self) -> None:
+        """Checks that centre, roll and alignment fit together."""
+        center, roll = parse_number(self.center, "--center", None), self.roll_value
+        if self.drift and not self.align:
+            raise ValueError("--drift without --align; expected both, or neither")
+        if self.aligned:
+            if isinstance(roll, str):
+                raise ValueError(
+                    "--roll auto with --align or --alignment, which have a roll of their own; leave --roll "
+                    "out"
+                )
+            if not abs(roll) < 90:
+                raise ValueError(f"--roll is {roll:g}; expected degrees between -90 and 90")
+        if self.alignment is not None and (roll or center is not None):
+            raise ValueError(
+                "--roll or --center with --alignment, whose file has both; leave --roll and --center out"
+            )
+
+    @functools.cached_property
+    def source(self) -> Path:
+        """The scan file, or the folder of the scan."""
+        if self.scan is not None and self.sample is None:
+            return self.scan
+        if self.sample is not None and self.scan is None:
+            return sample_path(self.sample)
+        raise ValueError("expected either a SCAN or --sample chip: give one of them")
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the files of a result."""
+        from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, RESULT_FILES
+
+        names = [*RESULT_FILES, "preview.png", *(alignment_step.NAMES if self.aligned else ())]
+        return [*names, *(ADAPTATION_FILES if self.adapt else ())]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the motion of the views is corrected."""
+        return self.align or self.alignment is not None
+
+    @functools.cached_property
+    def motion(self) -> Motion | None:
+        """The motion in the file ``--alignment``."""
+        from pfitre_jax.data.motion import Motion
+
+        return None if self.alignment is None else Motion.load(self.alignment)
+
+    @functools.cached_property
+    def center_value(self) -> float | None:
+        """Detector index of the rotation axis; None for "auto"."""
+        return parse_number(self.center, "--center", None) if self.motion is None else self.motion.center
+
+    @functools.cached_property
+    def roll_value(self) -> float | str:
+        """Roll of the rotation axis, degrees, or "auto"."""
+        return parse_number(self.roll, "--roll", "auto")
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Memory limit in bytes, or None."""
+        return None if self.memory is None else int(self.memory * 2**30)
+
+    @property
+    def checks(self) -> Checks:
+        """Checks of the result."""
+        from pfitre_jax.reconstruction.result_checks import Checks
+
+        return Checks(self.validate, self.resolution)
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """Settings of the method."""
+        from pfitre_jax.reconstruction.methods import Settings
+        from pfitre_jax.training.adaptation import AdaptationSettings
+
+        return Settings.create(
+            self.method,
+            joint=self.joint,
+            prior=self.prior,
+            iterations=self.iterations,
+            rho=parse_number(self.rho, "--rho", "auto"),
+            weight=parse_number(self.tv_weight, "--tv-weight", "auto"),
+            robust=self.robust,
+            photons=self.photons,
+            stripes=self.stripes,
+            gains=self.gains,
+            support=self.support,
+            adaptation=AdaptationSettings(minutes=self.adapt_minutes) if self.adapt else None,
+        )
+
+    @property
+    def read_options(self) -> dict[str, Any]:
+        """Arguments of :func:`pfitre_jax.load_scan`, without the file of the angles."""
+        return {
+            "angle_unit": self.angle_unit,
+            "element": self.element,
+            "dataset": self.dataset,
+            "theta_path": self.theta_path,
+            "axis_order": self.axis_order,
+            "data": self.data,
+            "center": self.center_value,
+            "roll": self.roll_value,
+            "pixel_size": self.pixel_size,
+            "views": self.views,
+            "exclude_views": self.exclude_views,
+            "mask_nan": self.mask_nan,
+            "air": options.parse_air(self.air),
+        }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Input and options that the result depends on."""
+        from pfitre_jax.reconstruction import checkpoint
+
+        files: Mapping[str, Any] = {
+            "scan": self.source,
+            "angles": self.angles,
+            "alignment": self.alignment,
+        }
+        names = ("rows", "joint", "align", "drift", "validate", "resolution")
+        return checkpoint.identify(
+            files,
+            self.read_options | {name: getattr(self, name) or None for name in names},
+            self.settings,
+        )
