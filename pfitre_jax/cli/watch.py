@@ -154,7 +154,8 @@ def watch(
     from pfitre_jax.data.readers.growing import GrowingScan
     from pfitre_jax.data.selection import parse_slice
     from pfitre_jax.data.sign import check_sign
-    from pfitre_jax.data.tiff_output import write_tiff
+    from pfitre_jax.data.writers.image_stack import ImageStack
+    from pfitre_jax.data.writers.tiff import TiffWriter
     from pfitre_jax.estimation.air import with_air
     from pfitre_jax.reconstruction import live, methods
 
@@ -206,11 +207,12 @@ def watch(
         with computation():
             result = live.refresh(loaded, settings, result)
             figure = _draw(result, loaded, chosen.start or 0, method)
+            stack = ImageStack.of_array(result.images, pixel_size=loaded.pixel_size, row0=chosen.start or 0)
             write_files(
                 out,
                 {
                     "live.png": _save_figure(figure),
-                    "live.tif": functools.partial(write_tiff, pages=result.images),
+                    "live.tif": functools.partial(TiffWriter().write, stack=stack),
                 },
             )
         schedule.reconstructed = views

@@ -33,7 +33,7 @@ def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) ->
 
     Raises:
         NotADirectoryError: If the folder or a part of its path is a file.
-        IsADirectoryError: If one of the names is a folder.
+        IsADirectoryError: If one of the names is a folder that this package did not write.
         OSError: If nothing can be written, with the class of the cause, such as ``PermissionError``.
     """
     folder = Path(folder)
@@ -53,7 +53,7 @@ def check_output_folder(folder: str | os.PathLike, names: Sequence[str] = ()) ->
             "permission: use another output folder"
         ) from error
     for name in names:
-        if (folder / name).is_dir():
+        if (folder / name).is_dir() and not has_mark(folder / name):
             raise IsADirectoryError(
                 f"{folder / name} is a folder; expected to write a file there: move it, or use "
                 "another output folder"
@@ -96,14 +96,21 @@ def check_replaceable(
             )
 
 
-def write_files(folder: str | os.PathLike, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
+def write_files(
+    folder: str | os.PathLike,
+    writers: Mapping[str, Callable[[Path], object]],
+    *,
+    obsolete: Iterable[str] = (),
+) -> list[Path]:
     """Writes files into ``folder``, all of them or none; creates the folder.
 
     Existing files are replaced, see :func:`check_replaceable`. A symbolic link is replaced, not followed.
 
     Args:
         folder: Output folder.
-        writers: For each file name, a function that writes that file to the path it is called with.
+        writers: For each file name, a function that writes that file, or a folder, to the path it is called
+            with.
+        obsolete: Names of files and folders of an earlier result that are removed.
 
     Returns:
         The paths of the files, in the order of ``writers``.
@@ -117,8 +124,30 @@ def write_files(folder: str | os.PathLike, writers: Mapping[str, Callable[[Path]
     try:
         for name, write in writers.items():
             write(temporary / name)
-        for name in writers:
-            (temporary / name).replace(folder / name)
+        _replace(temporary, folder, list(writers), [name for name in obsolete if name not in writers])
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return [folder / name for name in writers]
+
+
+def _replace(temporary: Path, folder: Path, names: Sequence[str], obsolete: Sequence[str]) -> None:
+    """Moves new files into the folder, and old folders and obsolete files out of it.
+
+    If a folder cannot be moved in, the old one is moved back.
+    """
+    old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=temporary))
+    for name in obsolete:
+        if os.path.lexists(folder / name):
+            (folder / name).rename(old / name)
+    for name in names:
+        # A file is replaced in one step; a folder only takes the place of none.
+        is_folder = (temporary / name).is_dir() or (folder / name).is_dir()
+        in_the_way = is_folder and os.path.lexists(folder / name)
+        if in_the_way:
+            (folder / name).rename(old / name)
+        try:
+            (temporary / name).replace(folder / name)
+        except OSError:
+            if in_the_way:
+                (old / name).rename(folder / name)
+            raise

@@ -30,10 +30,11 @@ from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.file_checks import format_names
 from pfitre_jax.data.readers.registry import list_files
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.data.writers.registry import find_writers
 from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
 from pfitre_jax.reconstruction.executor import split_rows
-from pfitre_jax.reconstruction.file_names import ADAPTATION, ADAPTED_PRIOR, PARTIAL, PLAN
+from pfitre_jax.reconstruction.file_names import ADAPTATION, ADAPTED_PRIOR, FORMATS, PARTIAL, PLAN
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import Plan, make_plan
 from pfitre_jax.reconstruction.result import Result
@@ -159,6 +160,7 @@ def reconstruct_to(
     limit: int | None = None,
     team: Team = ALONE,
     events: Events = Events(),
+    formats: Sequence[str] = FORMATS,
 ) -> Result | None:
     """Reconstructs rows of a scan whose centre is known; resumes the same run in ``folder``.
 
@@ -175,6 +177,7 @@ def reconstruct_to(
         limit: Bytes of memory that this process may use; by default the free memory.
         team: Processes that share the rows.
         events: Functions that are called while it runs.
+        formats: Formats that the result will be saved in, see :meth:`Result.save`; they need disk space.
 
     Returns:
         The result; None in all processes but the first.
@@ -187,7 +190,7 @@ def reconstruct_to(
     start = time.perf_counter()
     partial = Path(folder) / PARTIAL
     plan_rows = functools.partial(
-        _load_or_make_plan, folder, identity, scan, settings, rows, team, limit, events.adapting
+        _load_or_make_plan, folder, identity, scan, settings, rows, team, limit, formats, events.adapting
     )
     with team.step():
         planned = plan_rows() if team.first else None
@@ -253,15 +256,17 @@ def _check_partial(partial: Path) -> None:
         )
 
 
-def check_disk(folder: Path, plan: Plan, rows: slice) -> tuple[int, int]:
+def check_disk(folder: Path, plan: Plan, rows: slice, formats: Sequence[str] = FORMATS) -> tuple[int, int]:
     """Returns the bytes that a run writes and the bytes that are free.
 
-    At the end of a run the slices are on disk twice: as checkpoints, and in ``recon.h5`` and ``recon.tif``.
+    At the end of a run, slices and measured component are on disk as checkpoints and in ``recon.h5``, and the
+    slices in each further format.
 
     Raises:
         DoesNotFit: There is too little free space.
     """
-    needed = 5 * (rows.stop - rows.start) * 4 * int(np.prod(plan.image_shape))
+    copies = 4 + sum(writer.relative_size for writer in find_writers(formats))
+    needed = int(copies * (rows.stop - rows.start) * 4 * int(np.prod(plan.image_shape)))
     existing = Path(folder)
     while not existing.exists():
         existing = existing.parent
@@ -282,6 +287,7 @@ def _load_or_make_plan(
     rows: slice,
     team: Team,
     limit: int | None,
+    formats: Sequence[str],
     adapting: Callable[[int, int], None],
 ) -> tuple[Plan, str]:
     """The plan with calibration and chunk from ``plan.json``, and its digest; else a new, saved plan.
@@ -321,7 +327,7 @@ def _load_or_make_plan(
             "memory and as many devices as before: provide them, or start over with overwrite=True"
         )
     if saved is None:
-        check_disk(folder, plan, rows)
+        check_disk(folder, plan, rows, formats)
         values = {name: getattr(plan.calibration, name) for name in _CALIBRATION}
         shape = plan.calibration.selected_support.support.shape
         saved = jsonable(

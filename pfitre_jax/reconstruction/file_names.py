@@ -1,7 +1,9 @@
 """Names of the files of a reconstruction."""
 
-#: Files of a result.
+#: Files of a result with slices in the default formats.
 RESULT_FILES = ("recon.h5", "recon.tif", "summary.json")
+#: Formats of the slices by default.
+FORMATS = ("hdf5", "tiff")
 #: Folder of the checkpoints of a run, and the file in it that identifies the run.
 PARTIAL, PLAN = "partial", "plan.json"
 #: Weights file of a prior that was adapted to the scan; errors and images of the adaptation.

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from jaxtyping import Bool, Float, Int
 
 from pfitre_jax.data.atomic_write import check_replaceable, write_files
 from pfitre_jax.data.json_values import jsonable
-from pfitre_jax.data.tiff_output import write_tiff
+from pfitre_jax.data.writers.image_stack import ImageStack
+from pfitre_jax.data.writers.registry import find_writers
 from pfitre_jax.geometry import ParallelGeometry, Wedge
+from pfitre_jax.reconstruction.exported_images import check_image, export_name, export_names, read_image
+from pfitre_jax.reconstruction.file_names import FORMATS
 from pfitre_jax.reconstruction.row_block import LazyVolume
-from pfitre_jax.runtime.file_mark import MARK
+from pfitre_jax.runtime.file_mark import MARK, has_mark
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
@@ -340,17 +343,19 @@ class Result:
         self,
         folder: str | os.PathLike,
         *,
+        formats: Sequence[str] = FORMATS,
         command: str = "",
         writers: Mapping[str, Callable[[Path], None]] | None = None,
         extra: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> list[Path]:
-        """Writes ``recon.h5``, ``recon.tif`` and ``summary.json``: all files appear, or none.
+        """Writes ``recon.h5``, ``summary.json`` and the slices in other formats: all files appear, or none.
 
-        Files of an earlier result are replaced.
+        Files of an earlier result are replaced, and its slices in further formats are removed.
 
         Args:
             folder: Folder for the files; created if it does not exist.
+            formats: Formats of the slices: "tiff", "ome-zarr" and "mrc"; "hdf5" is always written.
             command: Command line to record in ``recon.h5``.
             writers: Functions that write further files, by file name.
             extra: Additional entries of the summary.
@@ -361,25 +366,87 @@ class Result:
 
         Raises:
             FileExistsError: A file was not written by this package.
+            ValueError: A format is unknown, or its package is not installed.
             OSError: The folder cannot be written.
         """
         content = {"creator": MARK} | self.summary() | dict(extra or {})
         summary = json.dumps(jsonable(content), indent=2) + "\n"
         result_writers: dict[str, Callable[[Path], Any]] = {
             "recon.h5": functools.partial(_write_hdf5, self, command),
-            "recon.tif": lambda path: write_tiff(path, _slices(self.volume), self.volume.shape),
-            "summary.json": lambda path: path.write_text(summary),
+            **self._export_writers(formats, "slices"),
+            # Last, because a complete summary states that the result is complete.
+            **dict(writers or {}),
+            "summary.json": lambda path: path.write_text(summary, encoding="utf-8"),
         }
-        result_writers |= dict(writers or {})
         check_replaceable(folder, result_writers, overwrite=overwrite)
-        return write_files(folder, result_writers)
+        obsolete = [name for name in export_names() if has_mark(Path(folder) / name)]
+        return write_files(folder, result_writers, obsolete=obsolete)
+
+    def export(
+        self,
+        folder: str | os.PathLike,
+        formats: Sequence[str],
+        *,
+        image: str = "slices",
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Writes slices in formats that other programs open: all files appear, or none.
+
+        Args:
+            folder: Folder for the files; created if it does not exist.
+            formats: Formats: "tiff", "ome-zarr" and "mrc".
+            image: "slices", or their "measured" or "supplied" component.
+            overwrite: Whether files that this package did not write are replaced, too.
+
+        Returns:
+            The paths of the files: ``recon.tif``, or ``recon_measured.tif``, and so on.
+
+        Raises:
+            FileExistsError: A file was not written by this package.
+            ValueError: A format or image is unknown, the package of a format is not installed, or the result
+                has no such image.
+            OSError: The folder cannot be written.
+        """
+        writers = self._export_writers(formats, image, with_hdf5=False)
+        check_replaceable(folder, writers, overwrite=overwrite)
+        return write_files(folder, writers)
+
+    def stack(self, image: str = "slices") -> ImageStack:
+        """Slices, or a component of them, to write them by a writer of :mod:`pfitre_jax.data.writers`.
+
+        Args:
+            image: "slices", "measured" or "supplied".
+
+        Raises:
+            ValueError: The image is unknown, or the result does not have it.
+        """
+        return ImageStack(
+            self.volume.shape,
+            functools.partial(read_image, image, self.volume, check_image(image, self.measured)),
+            pixel_size=self.pixel_size,
+            row0=self.row0,
+            name=image,
+            units=self.units,
+            attributes={"method": self.method, "parameters": jsonable(self.parameters)},
+        )
+
+    def _export_writers(
+        self, formats: Sequence[str], image: str, *, with_hdf5: bool = True
+    ) -> dict[str, Callable[[Path], None]]:
+        """Functions that write the stack of an image, by file name."""
+        stack = self.stack(image)
+        return {
+            export_name(image, writer): functools.partial(writer.write, stack=stack)
+            for writer in find_writers(formats, with_hdf5=with_hdf5)
+        }
 
 
-def read_result(path: str | os.PathLike) -> Result:
+def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
     """The result in a ``recon.h5``.
 
     Args:
         path: The file; files of version 0.2 contain only volume, geometry and parameters.
+        lazy: Whether the volumes stay in the file, and single slices are read when they are needed.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -396,8 +463,8 @@ def read_result(path: str | os.PathLike) -> Result:
         with h5py.File(path, "r") as file:
             if VOLUME not in file:
                 raise ValueError(f"{path} does not contain {VOLUME}; {_EXPECTED}")
-            volume, attributes = file[VOLUME][()], dict(file[VOLUME].attrs)
-            measured = file[MEASURED][()] if MEASURED in file else None
+            volume, attributes = _read_volume(file, VOLUME, lazy), dict(file[VOLUME].attrs)
+            measured = _read_volume(file, MEASURED, lazy) if MEASURED in file else None
             if GROUP in file:
                 group = file[GROUP]
                 recorded |= {name: group[name][()] for name in _ARRAYS if name in group}
@@ -407,13 +474,13 @@ def read_result(path: str | os.PathLike) -> Result:
     except OSError as error:
         raise ValueError(f"{path} is not HDF5, or is truncated; {_EXPECTED}") from error
     missing = [name for name in ("theta_rad", *_GEOMETRY, "parameters") if name not in attributes]
-    if missing or volume.ndim != 3:
+    if missing or len(volume.shape) != 3:
         raise ValueError(f"{path} lacks {', '.join(missing) or 'a volume (rows, ny, nx)'}; {_EXPECTED}")
     if "versions" in attributes:
         recorded["versions"] = _parsed(path, "versions", attributes["versions"])
     pixel_size = attributes.get("pixel_size")
     return Result.of_volume(
-        volume.astype(np.float32),
+        volume,
         attributes["theta_rad"],
         center=float(attributes["center"]),
         columns=int(attributes["columns"]),
@@ -459,11 +526,28 @@ def _write_volume(file: h5py.File, name: str, volume: np.ndarray | LazyVolume, u
     return data
 
 
-def _slices(volume: np.ndarray | LazyVolume):
-    """The slices (ny, nx) one after the other; a lazy volume is read once."""
-    if isinstance(volume, LazyVolume):
-        return (image for _, block in volume.read() for image in block)
-    return iter(volume)
+def _read_volume(file: h5py.File, name: str, lazy: bool) -> np.ndarray | LazyVolume:
+    data = file[name]
+    if not lazy or data.ndim != 3:
+        return data[()].astype(np.float32)
+    return lazy_dataset(Path(file.filename), name, data.shape)
+
+
+def lazy_dataset(path: Path, name: str, shape: tuple[int, int, int]) -> LazyVolume:
+    """A volume (rows, ny, nx) in an HDF5 file, which is read slice by slice.
+
+    Args:
+        path: The file.
+        name: Path of the dataset in it.
+        shape: (rows, ny, nx).
+    """
+    readers = [(slice(k, k + 1), functools.partial(_read_slice, path, name, k)) for k in range(int(shape[0]))]
+    return LazyVolume((int(shape[0]), int(shape[1]), int(shape[2])), readers)
+
+
+def _read_slice(path: Path, name: str, row: int) -> np.ndarray:
+    with h5py.File(path, "r") as file:
+        return file[name][row : row + 1].astype(np.float32)
 
 
 def _parsed(path: Path, name: str, text) -> Any:

@@ -7,17 +7,23 @@ from pathlib import Path
 
 import h5py
 
-#: The mark: ``creator`` of HDF5 and JSON files, ``Software`` of TIFF and PNG files.
+#: The mark: ``creator`` of HDF5, JSON and Zarr files, ``Software`` of TIFF and PNG files, label of MRC files.
 MARK = "pfitre_jax"
 #: First columns of the tables that this package writes as CSV, which has no place for a mark.
 _TABLES = (b"view,theta_deg,shift_columns,", b"center,residual", b"roll,residual")
 #: Bytes at the start of a file that are searched for the mark.
 _HEAD = 2**16
+#: Description of a folder in the format Zarr.
+_ZARR = "zarr.json"
 _HDF5, _ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 
 
 def has_mark(path: Path) -> bool:
-    """Whether a file was written by this package; False if it cannot be read."""
+    """Whether a file, or a folder in the format Zarr, was written by this package.
+
+    False if it cannot be read.
+    """
+    path = path / _ZARR if path.is_dir() else path
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

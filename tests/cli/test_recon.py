@@ -277,7 +277,7 @@ def test_after_a_full_disk_the_run_is_resumed(folder, tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("tifffile.imwrite", full)
+    monkeypatch.setattr("tifffile.TiffWriter", full)
     done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
     assert done.exit_code == 1 and "error: OSError: " in done.stderr
     assert "No space left on device" in done.stderr and "Traceback" not in done.output

@@ -19,6 +19,29 @@ def test_a_failing_writer_leaves_the_folder_unchanged(tmp_path):
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
+def test_a_folder_that_cannot_be_moved_leaves_the_old_one(tmp_path, monkeypatch):
+    def write(path, content="new"):
+        path.mkdir()
+        (path / "zarr.json").write_text(f"pfitre_jax {content}")
+
+    write_files(tmp_path, {"a.zarr": lambda path: write(path, "old")})
+    replace = Path.replace
+
+    def fail(self, target):
+        if target == tmp_path / "a.zarr":
+            raise OSError(13, "Permission denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="Permission denied"):
+        write_files(tmp_path, {"a.zarr": write})
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+    assert (tmp_path / "a.zarr" / "zarr.json").read_text() == "pfitre_jax old"
+    write_files(tmp_path, {"a.zarr": write})
+    assert (tmp_path / "a.zarr" / "zarr.json").read_text() == "pfitre_jax new"
+
+
 def test_an_output_folder_below_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

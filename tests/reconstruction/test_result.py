@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import h5py
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
+from pfitre_jax.data.writers.mrc import MrcWriter
 from pfitre_jax.reconstruction.result import UNKNOWN, Result, read_result
 from pfitre_jax.reconstruction.row_block import LazyVolume
 from pfitre_jax.solvers.loop import Status
@@ -112,6 +115,75 @@ def test_a_lazy_volume_is_written_block_by_block(tmp_path):
     assert reads == 2 * rows
     np.testing.assert_array_equal(read_result(paths[0]).volume, volume)
     np.testing.assert_array_equal(tifffile.imread(paths[1]), volume)
+
+
+@pytest.mark.parametrize("pixel_size", [None, 0.5])
+def test_slices_and_components_are_exported_alike_from_memory_and_from_the_file(tmp_path, pixel_size):
+    result = example(pixel_size=pixel_size)
+    [path, *_] = result.save(tmp_path)
+    expected = {
+        "slices": result.volume,
+        "measured": result.measured,
+        "supplied": result.volume - result.measured,
+    }
+    for source in (result, read_result(path), read_result(path, lazy=True)):
+        for image, values in expected.items():
+            names = [file.name for file in source.export(tmp_path / image, ["tiff", "mrc"], image=image)]
+            start = "recon" if image == "slices" else f"recon_{image}"
+            assert names == [f"{start}.tif", f"{start}.mrc"]
+            np.testing.assert_array_equal(tifffile.imread(tmp_path / image / names[0]), values)
+            with mrcfile.open(tmp_path / image / names[1]) as file:
+                np.testing.assert_array_equal(file.data, values.transpose(1, 0, 2))
+                assert file.voxel_size.x == (1 if pixel_size is None else 5000)
+
+
+def test_a_result_is_saved_in_all_formats_and_replaced_as_a_whole(tmp_path):
+    names = ["recon.h5", "recon.tif", "recon.ome.zarr", "recon.mrc", "summary.json"]
+    paths = example().save(tmp_path, formats=["hdf5", "tiff", "ome-zarr", "mrc"])
+    assert [path.name for path in paths] == names
+    image = zarr.open_group(tmp_path / "recon.ome.zarr", mode="r")
+    np.testing.assert_array_equal(image["0"][:], example().volume)
+    assert image.attrs["pfitre_jax"]["row0"] == 10 and image.attrs["pfitre_jax"]["method"] == "cgls"
+    example().export(tmp_path, ["mrc"], image="supplied")
+    (tmp_path / "recon_measured.tif").write_bytes(b"of another program")
+    # No slices of the earlier result stay beside those of the new one.
+    other = Result.of_volume(np.ones((1, 4, 4), np.float32), [0.0, 0.5], center=1.5, columns=4)
+    other.save(tmp_path, formats=["ome-zarr"])
+    names = ["recon.h5", "recon.ome.zarr", "recon_measured.tif", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert zarr.open_group(tmp_path / "recon.ome.zarr", mode="r")["0"].shape == (1, 4, 4)
+
+
+def test_a_failing_export_keeps_the_earlier_files(tmp_path, monkeypatch):
+    formats = ["ome-zarr", "mrc"]
+    example().export(tmp_path, formats)
+
+    def fail(self, path, stack):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MrcWriter, "write", fail)
+    with pytest.raises(OSError, match="No space left"):
+        example(pixel_size=2.0).export(tmp_path, formats)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recon.mrc", "recon.ome.zarr"]
+    image = zarr.open_group(tmp_path / "recon.ome.zarr", mode="r")
+    assert "unit" not in image.attrs["ome"]["multiscales"][0]["axes"][0]
+
+
+def test_a_folder_of_another_program_is_kept(tmp_path):
+    folder = tmp_path / "recon.ome.zarr"
+    folder.mkdir()
+    (folder / "zarr.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"recon\.ome\.zarr was not written by pfitre"):
+        example().export(tmp_path, ["ome-zarr"])
+    assert (folder / "zarr.json").read_text() == "{}"
+
+
+def test_an_unknown_or_missing_image_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown image 'lower'; expected one of slices, measured"):
+        example().export(tmp_path, ["tiff"], image="lower")
+    bare = Result.of_volume(np.ones((1, 4, 4), np.float32), [0.0, 0.5], center=1.5, columns=4)
+    with pytest.raises(ValueError, match="no supplied component"):
+        bare.export(tmp_path, ["tiff"], image="supplied")
 
 
 def test_a_long_list_of_angles_fits_into_the_attributes(tmp_path):

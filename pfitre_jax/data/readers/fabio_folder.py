@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pfitre_jax.data.optional_package import import_optional
 from pfitre_jax.data.readers.csv_table import parse_value
 from pfitre_jax.data.readers.file_checks import check_declared_size
 from pfitre_jax.data.readers.image_folder import ImageFolderReader, ImageHeader
-from pfitre_jax.data.readers.optional_package import import_optional
 from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.scan_folder import ScanFolder
 
@@ -66,7 +66,7 @@ class FabioFolderReader(ImageFolderReader):
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The open image; whatever fabio raises for a damaged one is a ``ValueError``."""
-    fabio = import_optional("fabio", path, "a detector image")
+    fabio = import_optional("fabio", f"{path} is a detector image, which")
     try:
         with _no_padding(), fabio.open(str(path)) as image:
             if image.data is None:

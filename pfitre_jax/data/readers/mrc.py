@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pfitre_jax.data.optional_package import import_optional
 from pfitre_jax.data.raw import LazyStack, RawScan
 from pfitre_jax.data.readers.angle_units import Angles
 from pfitre_jax.data.readers.angles import StoredAngles, choose_angles, read_angle_file
 from pfitre_jax.data.readers.file_checks import check_memory
-from pfitre_jax.data.readers.optional_package import import_optional
 from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
@@ -127,7 +127,7 @@ def _open(path: Path):
     Raises:
         ValueError: If mrcfile is not installed, or the file is damaged.
     """
-    mrcfile = import_optional("mrcfile", path, "an MRC file")
+    mrcfile = import_optional("mrcfile", f"{path} is an MRC file, which")
     try:
         with python_warnings.catch_warnings():
             # Programs write headers that do not follow the standard in every field.

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from pfitre_jax.data.optional_package import import_optional
 from pfitre_jax.data.raw import LazyStack, RawScan
 from pfitre_jax.data.readers.angles import StoredAngles, choose_angles
 from pfitre_jax.data.readers.file_checks import check_declared_size, check_memory
 from pfitre_jax.data.readers.image_folder import ImageFolderReader, ImageHeader
-from pfitre_jax.data.readers.optional_package import import_optional
 from pfitre_jax.data.readers.read_options import ReadOptions
 from pfitre_jax.data.readers.reader import Reader
 from pfitre_jax.data.readers.scan_file import ScanFile
@@ -139,7 +139,7 @@ class XrmFolderReader(ImageFolderReader):
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The open file; whatever olefile raises for a damaged one is a ``ValueError``."""
-    olefile = import_optional("olefile", path, "a TXRM file")
+    olefile = import_optional("olefile", f"{path} is a TXRM file, which")
     try:
         with olefile.OleFileIO(str(path)) as ole:
             yield ole

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from types import ModuleType
 
 
-def import_optional(package: str, path: Path, content: str) -> ModuleType:
+def import_optional(package: str, what: str) -> ModuleType:
     """Imports a package of the extra ``formats``.
 
     Args:
         package: Name of the package.
-        path: The file that needs it, for the message.
-        content: Name of its format in the message.
+        what: What needs it, the subject of the message.
 
     Raises:
         ValueError: If it is not installed.
@@ -22,6 +20,6 @@ def import_optional(package: str, path: Path, content: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise ValueError(
-            f"{path} is {content}, which needs the package {package}: pip install {package}, or all formats "
-            "with pip install 'pfitre_jax[formats]'"
+            f"{what} needs the package {package}: pip install {package}, or all formats with pip install "
+            "'pfitre_jax[formats]'"
         ) from error

@@ -1,0 +1,1 @@
+"""Writers of slices, one class for each format that other programs open."""
