@@ -39,6 +39,9 @@ class Stage:
             for none. The exported prior uses the value of its last stage.
         coarse_share: Share of the scans whose loop starts from its own result at half the resolution, as
             that of ``pfitre`` does for many detector columns.
+        rho: Range of the prior strength, or None for that of the pairs.
+        rho_jitter: Factor between prior strength and noise law, or None for that of the pairs.
+        views: Numbers of views, or None for those of the pool.
         instrument: Instrument of this stage, or None for that of the configuration.
         scenes: Scenes of this stage, or None for those of the configuration.
         losses: Losses of this stage, or None for those of the configuration.
@@ -57,6 +60,9 @@ class Stage:
     warm_up: int = 200
     initial_iterations: int = 0
     coarse_share: float = 0.0
+    rho: tuple[float, float] | None = None
+    rho_jitter: float | None = None
+    views: tuple[int, ...] | None = None
     instrument: Instrument | None = None
     scenes: SceneMixture | None = None
     losses: LossWeights | None = None
@@ -233,7 +239,19 @@ class TrainingConfig:
 
     def stage_pool(self, stage: Stage) -> Pool:
         """Returns the pool of a stage: where its iterations are the whole loop, every scan is a fresh one."""
-        return dataclasses.replace(self.pool, iterations=1) if stage.learned == "iterations" else self.pool
+        return dataclasses.replace(
+            self.pool,
+            iterations=1 if stage.learned == "iterations" else self.pool.iterations,
+            views=self.pool.views if stage.views is None else stage.views,
+        )
+
+    def stage_pairs(self, stage: Stage) -> PairSettings:
+        """Returns the settings of the training pairs of a stage."""
+        return dataclasses.replace(
+            self.pairs,
+            rho=self.pairs.rho if stage.rho is None else stage.rho,
+            rho_jitter=self.pairs.rho_jitter if stage.rho_jitter is None else stage.rho_jitter,
+        )
 
     def span(self, name: str) -> tuple[int, int]:
         """Returns the first step of the stage called ``name`` and the step after its last.

@@ -47,6 +47,7 @@ def export_weights(
     assert stage.instrument is not None
     prior = prior_with_parameters(NetworkPrior(None, config.network), state.average)
     rho = prior.info.rho
+    views = config.stage_pool(stage).views
     card = {
         "name": config.name,
         "command": command,
@@ -54,9 +55,11 @@ def export_weights(
         "config": config.as_dict(),
         "trained_on": {
             "missing_deg": list(stage.instrument.missing_deg),
-            "views": [min(config.pool.views), max(config.pool.views)],
+            "views": [min(views), max(views)],
             "noise": list(stage.instrument.noise),
-            "rho": list(config.pairs.rho) if rho is None else [float(jnp.min(rho)), float(jnp.max(rho))],
+            "rho": list(config.stage_pairs(stage).rho)
+            if rho is None
+            else [float(jnp.min(rho)), float(jnp.max(rho))],
             "size": config.pairs.size,
             "initial_iterations": stage.initial_iterations,
         },

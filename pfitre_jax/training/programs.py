@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -64,8 +63,7 @@ class Programs:
         self.banks = make_banks(config.bank_files(), config.banks.count, config.banks.side, config.seed)
         self._draw = jax.jit(draw_training_scenes, static_argnames=("scenes", "settings"))
         self._start = jax.jit(
-            functools.partial(start_batch, settings=config.pairs),
-            static_argnames=("instrument", "views", "initial_iterations"),
+            start_batch, static_argnames=("instrument", "settings", "views", "initial_iterations")
         )
         self.optimiser = make_optimiser(config.optimisation, config.stages)
         cg = config.pairs.cg_iterations
@@ -84,7 +82,7 @@ class Programs:
 
     def start_state(self, prior: NetworkPrior | UnrolledPrior, stage: Stage, step: int = 0) -> TrainState:
         """Returns the state of a stage that starts from ``prior``, to which ``step`` steps led."""
-        low, high = self.config.pairs.rho
+        low, high = self.config.stage_pairs(stage).rho
         rho = (low * high) ** 0.5
         return start_state(prior, self.optimiser, step, iterations=stage.iterations, rho=rho)
 
@@ -109,10 +107,10 @@ class Programs:
             views: Number of views.
             stage: The stage.
             state: State whose averaged weights give the coarse results; None for none.
-            settings: Settings of the pairs, where they are not those of the configuration.
+            settings: Settings of the pairs, where they are not those of the stage.
         """
         k_scenes, k_scan = jax.random.split(key)
-        settings = self.config.pairs if settings is None else settings
+        settings = self.config.stage_pairs(stage) if settings is None else settings
         coarse_prior = None
         if state is not None and jax.random.uniform(jax.random.fold_in(key, 0)) < stage.coarse_share:
             coarse_prior = prior_with_parameters(self.prior, state.average)
@@ -120,6 +118,7 @@ class Programs:
             k_scan,
             self._draw(k_scenes, scenes=stage.scenes, settings=settings, banks=self.banks),
             instrument=stage.instrument,
+            settings=settings,
             views=views,
             initial_iterations=stage.initial_iterations,
             coarse_prior=coarse_prior,
@@ -135,10 +134,10 @@ class Programs:
         """Simulates the validation scans of a stage."""
         keys = jax.random.split(jax.random.fold_in(key, VALIDATION_KEY), self.config.report.validation)
         # New scenes also where the training repeats a few.
-        settings = dataclasses.replace(self.config.pairs, distinct=0)
+        settings = dataclasses.replace(self.config.stage_pairs(stage), distinct=0)
         return [
             self.start_batch(k, views, stage, settings=settings)
-            for views in self.config.pool.views
+            for views in self.config.stage_pool(stage).views
             for k in keys
         ]
 

@@ -99,11 +99,12 @@ def train(
             if current != (current := config.stage(step)):
                 state = programs.enter_stage(state, current)
                 # Loops of another stage started from other initial estimates.
-                pool = ScanPool(config.pool.views)
+                settings = config.stage_pool(current)
+                pool = ScanPool(settings.views)
                 validation_batches = programs.validation_batches(key, current)
-            views = int(generator.choice(config.pool.views))
+            views = int(generator.choice(settings.views))
             progress = step / config.stages[0].steps
-            batch, slot = pool.take(views, config.stage_pool(current), progress, generator)
+            batch, slot = pool.take(views, settings, progress, generator)
             if batch is None:
                 batch = programs.start_batch(jax.random.fold_in(key, 1 + step), views, current, state)
             state, next_batch, metrics = programs.step(state, batch, current)

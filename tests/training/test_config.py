@@ -341,6 +341,14 @@ def test_the_default_prior_was_trained_for_all_steps_of_its_configuration():
     assert pretrained("circuits").info.card["steps"] == load_config("circuits").steps
 
 
+def test_a_stage_may_have_its_own_views_and_prior_strength():
+    config = structure({"stages": [{}, {"rho": [1e-3, 1e-2], "rho_jitter": 3, "views": [7, 9]}]}, "the test")
+    first, second = config.stages
+    assert config.stage_pairs(first) == config.pairs and config.stage_pool(first) == config.pool
+    assert config.stage_pairs(second) == dataclasses.replace(config.pairs, rho=(1e-3, 1e-2), rho_jitter=3.0)
+    assert config.stage_pool(second) == dataclasses.replace(config.pool, views=(7, 9))
+
+
 def test_a_stage_is_selected_by_its_name():
     config = TrainingConfig(stages=(Stage(steps=3), Stage(steps=4, name="b", unrolled=2), Stage(name="c")))
     assert config.span("b") == (3, 7)

@@ -90,6 +90,11 @@ def compiled(config, blank) -> SharedPrograms:
     return SharedPrograms(programs.Programs(config, blank))
 
 
+def test_scans_have_the_prior_strength_of_their_stage(config, compiled):
+    stage = dataclasses.replace(config.stage(0), rho=(0.25, 0.25))
+    assert float(compiled.start_batch(jax.random.key(0), 16, stage).rho) == pytest.approx(0.25)
+
+
 @pytest.fixture(scope="module")
 def train(compiled):
     """``training_run.train`` with the programs that are compiled already."""
