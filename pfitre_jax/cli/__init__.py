@@ -16,6 +16,8 @@ from pfitre_jax.cli import (  # isort: skip  # noqa: F401
     recon,
     watch,
     project,
+    report,
+    compare,
     simulate,
     priors,
     adapt,

@@ -419,6 +419,15 @@ Resolution = Annotated[
 
 # Output
 
+Report = Annotated[
+    bool,
+    flag(
+        "--report",
+        "Write the report of the result as well, report.html: one page with all slices and checks, which "
+        "needs no network.",
+        OUTPUT,
+    ),
+]
 OutFolder = Annotated[
     Path, option("--out", "DIR", "Folder for the results; created if it does not exist.", OUTPUT)
 ]

@@ -15,8 +15,8 @@ def recon(ctx: typer.Context, options: ReconOptions) -> None:
 
     Reads SCAN and writes to DIR: recon.h5 and recon.tif (slices),
     preview.png, summary.json; alignment.csv and .png if views were
-    aligned; prior.npz and adaptation.png with --adapt. An interrupted run
-    resumes when the command is repeated.
+    aligned; prior.npz and adaptation.png with --adapt; report.html with
+    --report. An interrupted run resumes when the command is repeated.
 
     Examples:
     pfitre recon --sample chip --out out

@@ -59,6 +59,7 @@ class ReconOptions:
     validate: options.Validate = False
     resolution: options.Resolution = False
     out: options.OutFolder
+    report: options.Report = False
     overwrite: options.Overwrite = False
     quiet: options.Quiet = False
     json_log: options.JsonLog = False
@@ -122,10 +123,25 @@ class ReconOptions:
     @property
     def output_names(self) -> list[str]:
         """Names of the files of a result."""
-        from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, RESULT_FILES
+        from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, REPORT, RESULT_FILES
 
         names = [*RESULT_FILES, "preview.png", *(alignment_step.NAMES if self.aligned else ())]
-        return [*names, *(ADAPTATION_FILES if self.adapt else ())]
+        return [*names, *(ADAPTATION_FILES if self.adapt else ()), *((REPORT,) if self.report else ())]
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Path, size and hash of the input files, by role."""
+        from pfitre_jax.data.input_files import describe_input
+        from pfitre_jax.data.readers.registry import list_files
+
+        inputs = {"scan": describe_input(self.source, list_files(self.source))}
+        files = {"angles": self.angles, "alignment": self.alignment}
+        # The name of a shipped prior, or of a shape of the support, is no file.
+        files |= {"prior": self.prior and Path(self.prior), "support": Path(self.support)}
+        for role, path in files.items():
+            if path is not None and path.is_file():
+                inputs[role] = describe_input(path, [path])
+        return inputs
 
     @property
     def aligned(self) -> bool:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfitre_jax.cli import alignment as alignment_step
-from pfitre_jax.cli.console import describe_scan
+from pfitre_jax.cli.console import describe_scan, print_paths
 from pfitre_jax.cli.errors import ComputationError, computation, in_options
 from pfitre_jax.cli.progress import ProgressReporter
 from pfitre_jax.cli.recon_options import ReconOptions
+from pfitre_jax.cli.report import has_report, write_run_report
 from pfitre_jax.cli.samples import read_truth
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class ReconRun:
         """Input and settings that identify the result."""
         return self.options.identity
 
+    @functools.cached_property
+    def inputs(self) -> Mapping[str, Any]:
+        """Record of the input files, by role; empty in all processes but the first."""
+        return self.options.inputs if self.team.first else {}
+
     def reconstruct(self) -> None:
         """Reconstructs the channel and writes the result, unless the folder holds it already.
 
@@ -67,8 +73,12 @@ class ReconRun:
             self.reporter.note(
                 f"{options.out} already contains this result; use --overwrite to compute it again"
             )
+            if options.report and self.team.first:
+                self._report()
             return
         scan, rows = self.read()
+        # The hashes are computed now, because an input may be changed while the run lasts.
+        self.reporter.event("inputs", inputs=self.inputs)
         if options.overwrite and self.team.first:
             checkpoint.remove_partial(options.out)
         aligned = self._align(scan)
@@ -83,6 +93,8 @@ class ReconRun:
         uncounted = time.perf_counter() - start - sum(result.timings.values())
         result.timings["seconds_prepare"] += max(uncounted, 0.0)
         self._save(scan, result, aligned, adapted)
+        if options.report or has_report(options.out):
+            self._report()
         if result.all_diverged:
             raise ComputationError from FloatingPointError(
                 "every row diverged; the slices are the last finite iterates"
@@ -250,6 +262,14 @@ class ReconRun:
         if self.reporter.for_person:
             print_result(result, paths)
 
+    def _report(self) -> None:
+        """Writes the report of the saved result and prints its path."""
+        with computation():
+            path = write_run_report(self.options.out)
+        self.reporter.event("report", files=[str(path)])
+        if self.reporter.for_person:
+            print_paths([path])
+
     def _write(
         self,
         result: Result,
@@ -277,6 +297,7 @@ class ReconRun:
             overwrite=self.options.overwrite,
             extra={
                 checkpoint.IDENTITY: self.identity,
+                "inputs": self.inputs,
                 "command": self.command,
                 **summary,
                 "complete": complete,

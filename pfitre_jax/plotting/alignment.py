@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pfitre_jax.plotting.style import FRAME, MEASURED, MISSING, add_grid, new_figure
@@ -34,12 +35,7 @@ def draw_alignment(
         for axis in axes.flat:
             add_grid(axis)
         for axis, (label, named) in zip(axes.flat, curves.items(), strict=False):
-            for (name, values), color in zip(named.items(), (MEASURED, MISSING), strict=False):
-                axis.plot(values, ".-", color=color, lw=0.9, ms=4, label=name)
-            axis.set_title(label, loc="left")
-            axis.set_xlabel("view")
-            if len(named) > 1:
-                axis.legend(frameon=False, fontsize=8)
+            draw_motion(axis, label, named)
         convergence, rolls, text = axes.flat[len(curves) : len(curves) + 3]
         convergence.semilogy(residual, color=MEASURED)
         for change in np.flatnonzero(np.diff(bin_factors)):
@@ -56,3 +52,19 @@ def draw_alignment(
         for axis in axes.flat[len(curves) + 2 :]:
             axis.set_axis_off()
     return figure
+
+
+def draw_motion(axis: Axes, title: str, curves: Mapping[str, np.ndarray]) -> None:
+    """Draws properties of the views against the number of the view.
+
+    Args:
+        axis: Where to draw.
+        title: Title with the unit.
+        curves: Label -> (views,), at most two curves.
+    """
+    for (name, values), color in zip(curves.items(), (MEASURED, MISSING), strict=False):
+        axis.plot(values, ".-", color=color, lw=0.9, ms=4, label=name)
+    axis.set_title(title, loc="left")
+    axis.set_xlabel("view")
+    if len(curves) > 1:
+        axis.legend(frameon=False, fontsize=8)

@@ -51,8 +51,8 @@ def draw_preview(
                 draw(axis)
         draw_slices(above, panels, units)
         left, middle, right = split_figure(below, width_ratios=(1.35, 1.25, 1))
-        _draw_residual_sinogram(left, residual_sinogram, row)
-        _draw_convergence(middle.subplots(), curves)
+        draw_residual_sinogram(left, residual_sinogram, row)
+        draw_convergence(middle.subplots(), curves)
         draw_wedge_and_facts(right, theta_rad, wedge, facts)
     return figure
 
@@ -76,7 +76,14 @@ def draw_live(
     return figure
 
 
-def _draw_residual_sinogram(figure: FigureBase, residual: np.ndarray, row: int) -> None:
+def draw_residual_sinogram(figure: FigureBase, residual: np.ndarray, row: int) -> None:
+    """Draws the residual of one row with a colour bar.
+
+    Args:
+        figure: Figure or subfigure to draw into.
+        residual: (views, columns), ``M(A x - y)``, in the units of the projections.
+        row: Number of the row in the scan.
+    """
     axis = figure.subplots()
     limit = float(np.quantile(np.abs(residual), 0.995)) or 1.0
     drawn = axis.imshow(
@@ -90,7 +97,13 @@ def _draw_residual_sinogram(figure: FigureBase, residual: np.ndarray, row: int) 
     bar.outline.set_edgecolor(FRAME)
 
 
-def _draw_convergence(axis: Axes, curves: Mapping[str, np.ndarray]) -> None:
+def draw_convergence(axis: Axes, curves: Mapping[str, np.ndarray]) -> None:
+    """Draws relative residuals against the iteration, with the last value of each curve.
+
+    Args:
+        axis: Where to draw.
+        curves: Label -> (iterations,), relative residual after each iteration; NaN after the last one.
+    """
     colors = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.8, max(len(curves), 1)))
     axis.set_title("convergence", loc="left")
     axis.set(xlabel="iteration", ylabel="relative residual  ||A x - y|| / ||y||")

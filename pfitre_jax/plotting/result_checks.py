@@ -1,4 +1,4 @@
-"""Plots of the checks of a result: Fourier ring correlation, and prediction errors of held-out views."""
+"""Plots of the checks of a result: residual by row and view, Fourier ring correlation, held-out views."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from pfitre_jax.plotting.style import FRAME, MEASURED, MISSING, TEXT, add_grid
 
@@ -72,6 +73,45 @@ def draw_held_out(axis: Axes, validation: Mapping[str, Any], method: str) -> Non
     axis.set_title("held-out views", loc="left")
     add_grid(axis)
     axis.legend(frameon=False, fontsize=7.5, labelcolor=TEXT)
+
+
+def draw_row_quality(axis: Axes, rows: np.ndarray, residual: np.ndarray, supplied: np.ndarray) -> None:
+    """Draws the relative residual and the share of the supplied component of each row.
+
+    Args:
+        axis: Where to draw.
+        rows: (rows,), row numbers in the raw stack.
+        residual: (rows,), relative residual.
+        supplied: (rows,), relative norm of the supplied component.
+    """
+    marker = "o" if len(rows) < 30 else None
+    for values, color, label in ((residual, MEASURED, "residual"), (supplied, MISSING, "supplied component")):
+        axis.plot(rows, values, color=color, lw=1.4, marker=marker, ms=3.5, label=label)
+    axis.set(xlabel="row", ylabel="relative norm")
+    axis.set_ylim(bottom=0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axis.set_title("rows", loc="left")
+    add_grid(axis)
+    axis.legend(frameon=False, fontsize=8, labelcolor=TEXT)
+
+
+def draw_view_chi_square(axis: Axes, chi_square: np.ndarray) -> None:
+    """Draws the chi-square of each view on a logarithmic scale, with the value 1 of noise alone.
+
+    Args:
+        axis: Where to draw.
+        chi_square: (views,), mean of ``(r / sigma)^2`` of a view; NaN for a view without valid bins.
+    """
+    drawn = np.where(chi_square > 0, chi_square, np.nan)
+    axis.plot(drawn, ".-", color=MEASURED, lw=0.9, ms=5)
+    axis.axhline(1, color=TEXT, lw=1.2, ls="--", label="noise alone")
+    axis.set(xlabel="view", ylabel="chi-square", yscale="log")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axis.set_title("chi-square of the views", loc="left")
+    add_grid(axis)
+    axis.legend(frameon=False, fontsize=8, labelcolor=TEXT)
 
 
 def format_resolution(entry: Mapping[str, Any]) -> str:

@@ -89,6 +89,7 @@ def gray_limits(values: np.ndarray) -> tuple[float, float]:
 def add_grid(axis: Axes) -> None:
     """Draws light grid lines and removes the frame above and to the right."""
     axis.grid(color=GRID, lw=0.8)
+    axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 
 

@@ -4,6 +4,8 @@
 RESULT_FILES = ("recon.h5", "recon.tif", "summary.json")
 #: Formats of the slices by default.
 FORMATS = ("hdf5", "tiff")
+#: Report of a result.
+REPORT = "report.html"
 #: Folder of the checkpoints of a run, and the file in it that identifies the run.
 PARTIAL, PLAN = "partial", "plan.json"
 #: Weights file of a prior that was adapted to the scan; errors and images of the adaptation.

@@ -15,6 +15,7 @@ from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibra
 from pfitre_jax.estimation.iteration_selection import select_iterations
 from pfitre_jax.estimation.support import SupportShape, field_of_view
 from pfitre_jax.interfaces import Solver
+from pfitre_jax.priors.card_summary import summarise_card
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
@@ -156,6 +157,7 @@ class Plan:
             },
             provenance=scan.provenance | self._calibration_texts(),
             device=f"{device.platform}: {device.device_kind}",
+            prior_card=None if self.prior is None else summarise_card(self.prior.info.card),
             versions=settings.versions(),
         )
 

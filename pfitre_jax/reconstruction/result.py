@@ -61,6 +61,7 @@ _VALUES = (
     "timings",
     "provenance",
     "device",
+    "prior_card",
 )
 _GEOMETRY = ("center", "roll_deg", "columns", "row0", "raw_rows", "method")
 
@@ -116,6 +117,8 @@ class Result:
             further checks that were made; ``seconds_prepare``, for the rest.
         provenance: Origin of the data, in words.
         device: Platform and kind of the device.
+        prior_card: Model card of the learned prior, see
+            :func:`pfitre_jax.priors.card_summary.summarise_card`; None without one.
         versions: Versions of the packages.
     """
 
@@ -154,6 +157,7 @@ class Result:
     timings: dict[str, float]
     provenance: dict[str, str]
     device: str
+    prior_card: dict[str, Any] | None
     versions: dict[str, str]
 
     @classmethod
@@ -216,6 +220,7 @@ class Result:
             "timings": {},
             "provenance": {},
             "device": "",
+            "prior_card": None,
             "versions": {},
         }
         return cls(
@@ -312,6 +317,7 @@ class Result:
             "chunk": self.chunk,
             **self.timings,
             "device": self.device,
+            "prior_card": self.prior_card,
             "versions": self.versions,
             "warnings": self.warnings,
             "scan": self.provenance,

@@ -1,0 +1,39 @@
+"""Record of the input files of a run, by which it can be recognised later: path, size and SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+#: Inputs of more bytes are recorded without a hash, which would take long to compute.
+MAX_HASHED_BYTES = 2 * 2**30
+
+
+def describe_input(path: Path, files: Sequence[Path]) -> dict[str, Any]:
+    """Path, size and hash of an input.
+
+    Args:
+        path: The input: a file or a folder.
+        files: All files that belong to it.
+
+    Returns:
+        ``path``, absolute; ``files``, their number; ``bytes``, their size; and ``sha256``: of one file the
+        hash of its content, of several files the hash of the output of ``sha256sum`` for their names in
+        alphabetical order, and None above :data:`MAX_HASHED_BYTES`.
+    """
+    size = sum(file.stat().st_size for file in files)
+    record = {"path": str(path.resolve()), "files": len(files), "bytes": size, "sha256": None}
+    if size > MAX_HASHED_BYTES:
+        return record
+    hashes = {file.name: _sha256(file) for file in files}
+    if len(files) == 1:
+        return record | {"sha256": next(iter(hashes.values()))}
+    lines = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+    return record | {"sha256": hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,10 @@
+from .comparison import Comparison as Comparison
+from .comparison import compare_runs as compare_runs
+from .comparison_page import Measure as Measure
+from .comparison_page import comparison_page as comparison_page
+from .comparison_page import measures as measures
+from .comparison_page import write_comparison as write_comparison
+from .finished_run import FinishedRun as FinishedRun
+from .finished_run import read_run as read_run
+from .report_page import report_page as report_page
+from .report_page import write_report as write_report

@@ -1,0 +1,108 @@
+"""A finished run: everything that ``pfitre recon`` wrote into its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from pfitre_jax.data.motion import Motion
+from pfitre_jax.reconstruction.result import Result, lazy_dataset, read_result
+from pfitre_jax.reconstruction.row_block import LazyVolume
+
+_EXPECTED = "expected the output folder of pfitre recon"
+#: Limits of the interval of each pixel, in ``recon.h5``.
+_LOWER, _UPPER = "/trust/lower", "/trust/upper"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """A run that was read from its folder; its volumes stay in ``recon.h5``.
+
+    Attributes:
+        folder: The folder.
+        result: The result.
+        summary: Content of ``summary.json``; empty where there is none.
+        interval: Lower and upper limits of the interval of each pixel, (rows, ny, nx) each; None where they
+            were not computed.
+        motion: Motion of the views that was corrected, from ``alignment.csv``; None without an alignment.
+    """
+
+    folder: Path
+    result: Result
+    summary: Mapping[str, Any]
+    interval: tuple[LazyVolume, LazyVolume] | None
+    motion: Motion | None
+
+    @property
+    def name(self) -> str:
+        """Name of the scan file; of the folder of the run where it is not recorded."""
+        file = self.result.provenance.get("file")
+        return Path(file).name if file else self.folder.resolve().name
+
+    @property
+    def command(self) -> str:
+        """Command line of the run; empty where it is not recorded."""
+        return str(self.summary.get("command", ""))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run reached its end; True where that is not recorded."""
+        return bool(self.summary.get("complete", True))
+
+    @property
+    def scan_sha256(self) -> str | None:
+        """Hash of the scan, see :mod:`pfitre_jax.data.input_files`; None where it is not recorded."""
+        return self.summary.get("inputs", {}).get("scan", {}).get("sha256")
+
+
+def read_run(folder: str | os.PathLike) -> FinishedRun:
+    """The run in a folder.
+
+    Args:
+        folder: Output folder of ``pfitre recon``, or of :meth:`pfitre_jax.Result.save`.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no result in it.
+        NotADirectoryError: It is a file.
+        ValueError: A file of the run is damaged.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder} does not exist; {_EXPECTED}")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; {_EXPECTED}")
+    path = folder / "recon.h5"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} contains no recon.h5; {_EXPECTED}")
+    result = read_result(path, lazy=True)
+    summary = _read_summary(folder / "summary.json")
+    # An alignment that an earlier run left in the folder does not belong to this result.
+    aligned = "alignment" in summary and (folder / "alignment.csv").exists()
+    motion = Motion.load(folder / "alignment.csv") if aligned else None
+    return FinishedRun(folder, result, summary, _interval(path), motion)
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); {_EXPECTED}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not contain an object; {_EXPECTED}")
+    return content
+
+
+def _interval(path: Path) -> tuple[LazyVolume, LazyVolume] | None:
+    with h5py.File(path, "r") as file:
+        if _LOWER not in file or _UPPER not in file:
+            return None
+        shape = file[_LOWER].shape
+    return lazy_dataset(path, _LOWER, shape), lazy_dataset(path, _UPPER, shape)
