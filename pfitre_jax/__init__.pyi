@@ -1,4 +1,4 @@
-from . import contrib, evaluation, interfaces, metrics, priors, solvers, training, trust, twin
+from . import contrib, evaluation, interfaces, metrics, priors, reporting, solvers, training, trust, twin
 from .data.motion import Motion
 from .data.scan import Scan
 from .estimation.air import with_air
@@ -39,6 +39,7 @@ __all__ = [
     "project_result",
     "read_result",
     "reconstruct",
+    "reporting",
     "solvers",
     "training",
     "trust",

@@ -137,7 +137,7 @@ class ReconOptions:
         inputs = {"scan": describe_input(self.source, list_files(self.source))}
         files = {"angles": self.angles, "alignment": self.alignment}
         # The name of a shipped prior, or of a shape of the support, is no file.
-        files |= {"prior": self.prior and Path(self.prior), "support": Path(self.support)}
+        files |= {"prior": Path(self.prior) if self.prior else None, "support": Path(self.support)}
         for role, path in files.items():
             if path is not None and path.is_file():
                 inputs[role] = describe_input(path, [path])

@@ -169,7 +169,8 @@ def _settings(result: Result) -> dict[str, str]:
 def _card(card: Mapping[str, Any] | None) -> dict[str, str]:
     if card is None:
         return {}
-    facts = {name: _text(value) for name, value in card.items() if name not in ("gain", "disagreement")}
+    hidden = ("gain", "disagreement")
+    facts = {name.replace("_", " "): _text(value) for name, value in card.items() if name not in hidden}
     if "gain" in card:
         gain = card["gain"]
         facts["gain over FISTA-TV in its evaluation"] = (
