@@ -125,7 +125,7 @@ def _facts(path: Path, scan: Scan, summary: ContentSummary, truncated: np.ndarra
         "pixel size": "not in the file" if scan.pixel_size is None else f"{scan.pixel_size:g} um",
         "invalid bins": f"{invalid} ({100 * invalid / bins:.2f}%) in "
         f"{int(np.sum(summary.invalid > 0))} views",
-        "truncated views": format_ranges(truncated) if truncated.size else "none",
+        "truncated views": format_ranges(scan.view_numbers[truncated]) if truncated.size else "none",
     }
 
 
@@ -139,7 +139,8 @@ def _warnings(scan: Scan, summary: ContentSummary, truncated: np.ndarray) -> lis
     negative = summary.negative_share
     if negative > MAX_NEGATIVE_SHARE:
         warnings.append(
-            f"{100 * negative:.0f}% of the line integrals are negative, which is unusual for data of the "
-            f"kind '{scan.provenance.get('data')}'; check the kind with --data counts or --data transmission"
+            f"{100 * negative:.0f}% of the summed line integrals is negative, which is unusual for data of "
+            f"the kind '{scan.provenance.get('data')}'; check the kind with --data counts or "
+            "--data transmission"
         )
     return warnings

@@ -146,8 +146,6 @@ def watch(
             f"{scan} does not exist; expected the file to which the scan is being written"
         )
 
-    import numpy as np
-
     from pfitre_jax.data.atomic_write import write_files
     from pfitre_jax.data.checks import check_columns
     from pfitre_jax.data.preprocess import leave_out_blank_views, to_scan
@@ -197,7 +195,7 @@ def watch(
             continue
         check_columns(raw.projections.shape[2])
         read = to_scan(raw, center=center)
-        loaded = with_air(leave_out_blank_views(read, np.arange(read.views)), level)
+        loaded = with_air(leave_out_blank_views(read), level)
         check_sign(loaded)
         print_warnings(in_options(text) for text in loaded.warnings if text not in shown)
         shown.update(loaded.warnings)

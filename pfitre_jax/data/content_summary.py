@@ -19,7 +19,8 @@ class ContentSummary:
         low: Smallest line integral of a valid bin.
         high: Largest line integral of a valid bin.
         median: Median of the valid bins of the rows that are in memory.
-        negative_share: Share of the valid bins whose line integral is negative.
+        negative_share: ``sum max(-p, 0) / sum |p|`` of the valid bins; noise in the air, which is
+            negative in half of its bins, hardly counts.
         invalid: (views,), number of invalid bins.
         frame: (rows, columns), line integrals of the view in the middle; NaN where invalid.
     """
@@ -44,15 +45,15 @@ class ContentSummary:
         count = max(BLOCK_BYTES // (4 * scan.views * scan.columns), 1)
         frame = np.full((scan.rows, scan.columns), np.nan, np.float32)
         invalid = np.zeros(scan.views, int)
-        low, high, negative, number = np.inf, -np.inf, 0, 0
+        low, high, negative, total = np.inf, -np.inf, 0.0, 0.0
         for start in range(0, scan.rows, count):
             rows = slice(start, min(start + count, scan.rows))
             projections, mask = scan.source.read(rows)
             values = projections[mask]
             if values.size:
                 low, high = min(low, float(values.min())), max(high, float(values.max()))
-            negative += int((values < 0).sum())
-            number += values.size
+            total += float(np.sum(np.abs(values), dtype=float))
+            negative -= float(np.sum(np.minimum(values, 0), dtype=float))
             invalid += np.sum(~mask, axis=(1, 2))
             view = scan.views // 2
             frame[rows] = np.where(mask[view], projections[view], np.nan)
@@ -60,4 +61,4 @@ class ContentSummary:
         sample = scan.sample()
         valid = sample.projections[sample.mask]
         median = float(np.median(valid)) if valid.size else low
-        return cls(low, high, median, negative / max(number, 1), invalid, frame)
+        return cls(low, high, median, negative / total if total else 0.0, invalid, frame)

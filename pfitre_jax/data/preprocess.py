@@ -207,15 +207,11 @@ def to_scan(
     )
 
 
-def leave_out_blank_views(scan: Scan, numbers: np.ndarray) -> Scan:
+def leave_out_blank_views(scan: Scan) -> Scan:
     """The scan without views that have no valid bin, which a warning names.
 
     A view that was never written, or that saw neither beam nor sample, does not count as measured: the
     missing wedge, the weights of filtered backprojection and held-out views are those of the other views.
-
-    Args:
-        scan: The scan.
-        numbers: (views,), number of each view in the file.
     """
     source = scan.source
     measured = (
@@ -223,7 +219,7 @@ def leave_out_blank_views(scan: Scan, numbers: np.ndarray) -> Scan:
     )
     if measured.all() or not measured.any():
         return scan
-    blank = format_ranges(numbers[~measured])
+    blank = format_ranges(scan.view_numbers[~measured])
     return scan.take_views(np.flatnonzero(measured)).with_warnings(
         f"views {blank} have no measured bin (never written, beam off, blocked, or repetitions of the view "
         f"before); they were left out, and {int(measured.sum())} views are used"

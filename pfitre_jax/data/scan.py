@@ -29,6 +29,7 @@ class Scan:
     Attributes:
         source: The rows, in memory or in a file.
         theta_rad: (views,) float64, radians.
+        view_numbers: (views,) int, numbers of the views in the raw stack, from 0.
         center: Detector index of the rotation axis at the middle row, or None while it is unknown.
         roll_deg: In-plane roll of the axis that has been corrected, degrees.
         pixel_size: Length of a detector bin, micrometres, or None.
@@ -40,6 +41,7 @@ class Scan:
 
     source: RowSource
     theta_rad: np.ndarray
+    view_numbers: np.ndarray
     center: float | None
     roll_deg: float
     pixel_size: float | None
@@ -145,6 +147,7 @@ class Scan:
         return cls(
             source,
             theta_rad,
+            np.arange(len(theta_rad)),
             None if center is None else check_center(center, columns),
             float(roll_deg),
             None if pixel_size is None else float(pixel_size),
@@ -257,7 +260,10 @@ class Scan:
     def take_views(self, indices: np.ndarray | slice) -> Scan:
         """Only the views with these indices."""
         return dataclasses.replace(
-            self, source=self.source.take_views(indices), theta_rad=self.theta_rad[indices]
+            self,
+            source=self.source.take_views(indices),
+            theta_rad=self.theta_rad[indices],
+            view_numbers=self.view_numbers[indices],
         )
 
     def exclude_views(self, selection: slice | str) -> Scan:

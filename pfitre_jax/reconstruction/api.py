@@ -117,7 +117,7 @@ def load_scan(
             mask_nan=mask_nan,
             roll_deg=roll_deg if together else 0.0,
         )
-        scan = leave_out_blank_views(scan.take_views(used), used)
+        scan = leave_out_blank_views(scan.take_views(used))
         return with_air(correct_roll(scan, roll_deg) if roll_deg and not together else scan, air)
 
     scan = prepare(0.0 if isinstance(roll, str) else float(roll))
@@ -197,7 +197,7 @@ def open_scan(
     count, all_rows, columns = raw.projections.shape
     if preview and raw.nbytes > PREVIEW_BYTES and raw.transforms is None:
         part = raw.sample_rows(max(PREVIEW_BINS // (count * columns), PREVIEW_ROWS))
-        text = f"{part.projections.shape[1]} of {all_rows}, spread over the scan"
+        text = f"{part.projections.shape[1]} of {all_rows}, spread over the scan; warnings count these rows"
         raw = dataclasses.replace(part, provenance={**part.provenance, "rows": text})
     rows = raw.projections.shape[1]
     spread = np.linspace(0, rows - 1, min(rows, opposite_views.ROWS)).round().astype(int)
@@ -213,7 +213,7 @@ def open_scan(
         strongest_rows=residual_search.ROWS,
         progress=progress,
     )
-    scan = with_air(leave_out_blank_views(scan, used), air)
+    scan = with_air(leave_out_blank_views(scan), air)
     check_sign(scan)
     return dataclasses.replace(scan, raw_rows=all_rows)
 

@@ -223,9 +223,10 @@ class Plan:
             )
             beam = scan.provenance.get("data") in ("counts", "transmission") and truncated.mean() < 0.5
             cause = ", or have a weaker beam than the others" if beam else ""
+            views = format_ranges(scan.view_numbers[truncated])
             warnings.append(
-                f"views {format_ranges(np.flatnonzero(truncated))} of {scan.views} extend beyond the field "
-                f"of view{cause}; {image} the edge of the field"
+                f"views {views} of {scan.views} extend beyond the field of view{cause}; {image} the edge of "
+                "the field"
             )
         if truncated.mean() > MAX_TRUNCATED_SHARE and scan.provenance.get("data") in OTHER_KINDS:
             warnings.append(

@@ -74,6 +74,7 @@ def check_residual(
         calibration.noise or 0.0,
         np.asarray(scan.theta_rad),
         calibration.truncated,
+        scan.view_numbers,
     )
     return ResidualCheck(statistics, seconds)
 

@@ -73,7 +73,7 @@ def validate(
         bins = np.sum(scan.take_views(np.flatnonzero(held)).take_rows(chosen).mask, axis=(1, 2))
         errors[kind] = HeldOutErrors(
             kind,
-            np.flatnonzero(held),
+            scan.view_numbers[held],
             squares[0],
             squares[1] if len(squares) > 1 else None,
             measured,

@@ -30,7 +30,7 @@ class HeldOutErrors:
 
     Attributes:
         kind: "interpolating" or "extrapolating".
-        views: (held,), indices of the held-out views.
+        views: (held,), numbers of the held-out views in the raw stack.
         method: (held,), ``||M(A x - y)||^2`` of each view, of the method.
         reference: (held,), the same of FISTA-TV; None if that is the method itself.
         power: (held,), ``||M y||^2`` of each view.

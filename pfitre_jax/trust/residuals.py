@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from pfitre_jax.data.selection import format_ranges
@@ -152,6 +152,7 @@ def residual_statistics(
     noise: float,
     theta_rad: ArrayLike,
     truncated: ArrayLike | None = None,
+    view_numbers: Int[np.ndarray, " views"] | None = None,
 ) -> ResidualStatistics:
     """Statistics of the residual of some rows, which share the faults of the scan.
 
@@ -163,6 +164,7 @@ def residual_statistics(
         theta_rad: (views,), radians, in any order.
         truncated: (views,), whether the sample extends beyond the field of view, in which case the image
             does not explain the intensity of the view; None for no view.
+        view_numbers: (views,), numbers by which views are named; by default their indices.
     """
     theta = np.asarray(theta_rad, float)
     start = float(Wedge.from_angles(theta).center_rad)
@@ -184,7 +186,8 @@ def residual_statistics(
     patterns = []
     if relative > NEGLIGIBLE and len(theta) >= MIN_VIEWS:
         whole = np.ones(len(theta), bool) if truncated is None else ~np.asarray(truncated, bool)
-        views = _Views(clipped, predicted * mask, mask, order, theta, whole[order])
+        numbers = np.arange(len(theta)) if view_numbers is None else np.asarray(view_numbers)
+        views = _Views(clipped, predicted * mask, mask, numbers[order], theta[order], whole[order])
         patterns = [
             _columns(clipped, mask),
             *views.displacements(),
@@ -255,15 +258,15 @@ class _Views:
         residual: (rows, views, columns), clipped, views in angular order.
         predicted: (rows, views, columns), ``M A x``.
         mask: (rows, views, columns).
-        order: (views,), indices of the views in angular order.
-        theta: (views,), angles in the order of the scan, radians.
+        numbers: (views,), numbers by which views are named.
+        theta: (views,), radians, ascending from the middle of the missing wedge.
         whole: (views,), whether a view shows the whole sample, in angular order.
     """
 
     residual: np.ndarray
     predicted: np.ndarray
     mask: np.ndarray
-    order: np.ndarray
+    numbers: np.ndarray
     theta: np.ndarray
     whole: np.ndarray
 
@@ -276,10 +279,9 @@ class _Views:
         slope = np.gradient(self.predicted, axis=2) * self.mask
         shift, deviation = self._factor(slope)
         significance, rms = _excess(shift, deviation)
-        theta = self.theta[self.order]
-        basis = np.stack([np.cos(theta), np.sin(theta)], axis=1)
+        basis = np.stack([np.cos(self.theta), np.sin(self.theta)], axis=1)
         weights = 1 / deviation
-        ones = np.ones(len(theta))
+        ones = np.ones(len(self.theta))
         beyond = ones - basis @ np.linalg.lstsq(basis, ones, rcond=1e-3)[0]
         design = np.column_stack([beyond, basis]) * weights[:, None]
         factors = np.linalg.lstsq(design, shift * weights, rcond=1e-6)[0]
@@ -294,7 +296,7 @@ class _Views:
                 "center='auto', or align the views (pf.align(scan))"
             )
             return [Pattern("axis", significance, rms, text)]
-        worst = self.order[np.abs(shift) > np.maximum(5 * deviation, 3 * rms)]
+        worst = self.numbers[np.abs(shift) > np.maximum(5 * deviation, 3 * rms)]
         where = f", most of all views {format_ranges(np.sort(worst))}" if worst.size else ""
         text = (
             f"the views are displaced by {rms:.2g} bins (rms) along the columns{where}; align them "

@@ -97,6 +97,7 @@ def test_select_and_exclude_views():
     assert scan.exclude_views("1:3").projections[:, 0, 0].tolist() == [0, 300]
     np.testing.assert_array_equal(scan.exclude_views(slice(1, 3)).theta_rad, THETA[[0, 3]])
     assert scan.exclude_views("1:3").mask.shape == (2, 5, 6)
+    assert scan.exclude_views("1:3").exclude_views("0:1").view_numbers.tolist() == [3]
     # Both count the views of the scan, not the selected ones.
     assert scan.select_views("1:4", "1:3").projections[:, 0, 0].tolist() == [300]
 

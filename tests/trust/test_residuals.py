@@ -23,13 +23,15 @@ def projections(shift=0.0):
     return out
 
 
-def statistics(measured_error, *, mask=None, seed=0, order=slice(None)):
+def statistics(measured_error, *, mask=None, seed=0, order=slice(None), numbers=None):
     """Statistics of the residual if the data have this error, beside white noise."""
     predicted = projections()
     noise = NOISE * np.random.default_rng(seed).normal(size=predicted.shape)
     mask = np.ones_like(predicted) if mask is None else mask
     residual = mask * -(noise + measured_error)
-    return residual_statistics(residual[:, order], predicted[:, order], mask[:, order], NOISE, THETA[order])
+    return residual_statistics(
+        residual[:, order], predicted[:, order], mask[:, order], NOISE, THETA[order], view_numbers=numbers
+    )
 
 
 def names(result):
@@ -85,7 +87,10 @@ def test_views_that_moved():
 def test_views_that_slipped_are_named():
     shift = np.zeros(VIEWS)
     shift[[5, 20]] = 3.0
-    assert "most of all views 5, 20" in statistics(projections(shift) - projections()).faults[0].text
+    error = projections(shift) - projections()
+    assert "most of all views 5, 20" in statistics(error).faults[0].text
+    order, numbers = np.arange(VIEWS)[::-1], 100 + np.arange(VIEWS)[::-1]
+    assert "most of all views 105, 120" in statistics(error, order=order, numbers=numbers).faults[0].text
 
 
 def test_a_wrong_axis():
