@@ -16,6 +16,7 @@ from pfitre_jax.cli import (  # isort: skip  # noqa: F401
     recon,
     watch,
     project,
+    export,
     report,
     compare,
     simulate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ def print_memory_check(
     *,
     limit: int | None,
     out: Path,
+    formats: Sequence[str],
 ) -> None:
     """Prints required and available memory and disk space; nothing is reconstructed.
 
@@ -30,6 +32,7 @@ def print_memory_check(
         rows: Rows to reconstruct.
         limit: Memory limit in bytes, or None.
         out: Folder for the results.
+        formats: Formats of the slices.
     """
     from pfitre_jax.reconstruction import checkpoint
     from pfitre_jax.reconstruction.plan import make_plan
@@ -40,7 +43,7 @@ def print_memory_check(
         # An adapted prior needs as much memory as the one before.
         settings = dataclasses.replace(settings, adaptation=None)
         plan = make_plan(scan, settings, count, limit=limit)
-        disk, free_disk = checkpoint.check_disk(out, plan, rows)
+        disk, free_disk = checkpoint.check_disk(out, plan, rows, formats)
     free_memory, needed = available(limit), plan.program.needed
     print_facts(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -431,6 +432,17 @@ Report = Annotated[
 OutFolder = Annotated[
     Path, option("--out", "DIR", "Folder for the results; created if it does not exist.", OUTPUT)
 ]
+Formats = Annotated[
+    list[str] | None,
+    option(
+        "--format",
+        "NAME,...",
+        "Formats of the slices: hdf5 (recon.h5, always written), tiff (ImageJ), ome-zarr (napari and other "
+        "viewers of large images), mrc (electron tomography). May be repeated.",
+        OUTPUT,
+        "hdf5,tiff",
+    ),
+]
 Overwrite = Annotated[bool, flag("--overwrite", "Discard any previous run in DIR and start over.", OUTPUT)]
 Quiet = Annotated[bool, flag("--quiet", "Print only warnings and errors.", OUTPUT)]
 JsonLog = Annotated[
@@ -491,6 +503,15 @@ def parse_number(text: str | None, name: str, auto: Any) -> Any:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} is {text!r}; expected a number or 'auto'") from None
+
+
+def parse_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names in the values of an option that may be repeated, and that takes lists.
+
+    >>> parse_names(["tiff, mrc", "ome-zarr"])
+    ('tiff', 'mrc', 'ome-zarr')
+    """
+    return tuple(name.strip().lower() for word in words for name in word.split(",") if name.strip())
 
 
 def parse_air(text: str) -> float | str:

@@ -13,10 +13,11 @@ from pfitre_jax.cli.recon_options import ReconOptions
 def recon(ctx: typer.Context, options: ReconOptions) -> None:
     """Reconstruct a scan.
 
-    Reads SCAN and writes to DIR: recon.h5 and recon.tif (slices),
-    preview.png, summary.json; alignment.csv and .png if views were
-    aligned; prior.npz and adaptation.png with --adapt; report.html with
-    --report. An interrupted run resumes when the command is repeated.
+    Reads SCAN and writes to DIR: recon.h5 and recon.tif (slices; further
+    formats with --format), preview.png, summary.json; alignment.csv and
+    .png if views were aligned; prior.npz and adaptation.png with --adapt;
+    report.html with --report. An interrupted run resumes when the command
+    is repeated.
 
     Examples:
     pfitre recon --sample chip --out out

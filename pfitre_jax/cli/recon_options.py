@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pfitre_jax.cli import alignment as alignment_step
 from pfitre_jax.cli import options
-from pfitre_jax.cli.options import parse_number
+from pfitre_jax.cli.options import parse_names, parse_number
 from pfitre_jax.cli.samples import sample_path
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class ReconOptions:
     alignment: options.AlignmentFile = None
     validate: options.Validate = False
     resolution: options.Resolution = False
+    formats: options.Formats = None
     out: options.OutFolder
     report: options.Report = False
     overwrite: options.Overwrite = False
@@ -125,7 +126,8 @@ class ReconOptions:
         """Names of the files of a result."""
         from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, REPORT, RESULT_FILES
 
-        names = [*RESULT_FILES, "preview.png", *(alignment_step.NAMES if self.aligned else ())]
+        names = [*RESULT_FILES, *self.exports, "preview.png"]
+        names += alignment_step.NAMES if self.aligned else ()
         return [*names, *(ADAPTATION_FILES if self.adapt else ()), *((REPORT,) if self.report else ())]
 
     @property
@@ -142,6 +144,25 @@ class ReconOptions:
             if path is not None and path.is_file():
                 inputs[role] = describe_input(path, [path])
         return inputs
+
+    @functools.cached_property
+    def saved_formats(self) -> tuple[str, ...]:
+        """Formats of the slices."""
+        from pfitre_jax.reconstruction.file_names import FORMATS
+
+        return FORMATS if self.formats is None else parse_names(self.formats)
+
+    @functools.cached_property
+    def exports(self) -> dict[str, str]:
+        """Format of each file of slices beside ``recon.h5``, by its name.
+
+        Raises:
+            ValueError: A format is unknown, or its package is not installed.
+        """
+        from pfitre_jax.data.writers.registry import find_writers
+        from pfitre_jax.reconstruction.exported_images import export_name
+
+        return {export_name("slices", writer): writer.name for writer in find_writers(self.saved_formats)}
 
     @property
     def aligned(self) -> bool:

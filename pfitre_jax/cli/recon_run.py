@@ -73,6 +73,7 @@ class ReconRun:
             self.reporter.note(
                 f"{options.out} already contains this result; use --overwrite to compute it again"
             )
+            self._add_formats()
             if options.report and self.team.first:
                 self._report()
             return
@@ -100,13 +101,31 @@ class ReconRun:
                 "every row diverged; the slices are the last finite iterates"
             )
 
+    def _add_formats(self) -> None:
+        """Writes the slices of a complete result in the formats that its folder does not have yet."""
+        from pfitre_jax.reconstruction.result import read_result
+
+        options = self.options
+        missing = [form for name, form in options.exports.items() if not (options.out / name).exists()]
+        if missing and self.team.first:
+            with computation():
+                paths = read_result(options.out / "recon.h5", lazy=True).export(options.out, missing)
+            self.reporter.note(f"{', '.join(path.name for path in paths)} written from recon.h5")
+
     def check_memory(self) -> None:
         """Prints the required and the available memory and disk space."""
         from pfitre_jax.cli.memory_check import print_memory_check
 
         options = self.options
         scan, rows = self.read()
-        print_memory_check(scan, options.settings, rows, limit=options.memory_limit, out=options.out)
+        print_memory_check(
+            scan,
+            options.settings,
+            rows,
+            limit=options.memory_limit,
+            out=options.out,
+            formats=options.saved_formats,
+        )
 
     def read(self) -> tuple[Scan, slice]:
         """The scan with a known centre, and the rows to reconstruct.
@@ -193,6 +212,7 @@ class ReconRun:
                     limit=options.memory_limit,
                     team=self.team,
                     events=checkpoint.Events(progress.planned, progress.solved, progress.adapting),
+                    formats=options.saved_formats,
                 )
         except checkpoint.Interrupted as interruption:
             if interruption.result is not None:
@@ -292,6 +312,7 @@ class ReconRun:
         writers |= {} if adapted is None else adaptation_writers(adapted)
         return result.save(
             self.options.out,
+            formats=self.options.saved_formats,
             command=self.command,
             writers={"preview.png": lambda path: save_png(figure, path)} | writers,
             overwrite=self.options.overwrite,
