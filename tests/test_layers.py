@@ -32,6 +32,7 @@ LAYERS = [
     "reconstruction",
     "reporting",
     "evaluation",
+    "napari_plugin",
     "cli",
 ]
 #: Libraries that only these places may import.

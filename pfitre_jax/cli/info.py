@@ -7,7 +7,7 @@ import os
 from pfitre_jax.cli.app import INSTALLATION_PANEL, command
 from pfitre_jax.cli.console import print_facts
 from pfitre_jax.cli.priors import describe_prior
-from pfitre_jax.cli.samples import SAMPLES
+from pfitre_jax.data.sample_files import SAMPLES
 
 
 @command(INSTALLATION_PANEL)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pfitre_jax.cli import alignment as alignment_step
 from pfitre_jax.cli import options
 from pfitre_jax.cli.options import parse_names, parse_number
-from pfitre_jax.cli.samples import sample_path
+from pfitre_jax.data.sample_files import sample_path
 
 if TYPE_CHECKING:
     from pfitre_jax.data.motion import Motion
@@ -124,9 +124,9 @@ class ReconOptions:
     @property
     def output_names(self) -> list[str]:
         """Names of the files of a result."""
-        from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, REPORT, RESULT_FILES
+        from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, REPORT, REQUIRED_FILES
 
-        names = [*RESULT_FILES, *self.exports, "preview.png"]
+        names = [*REQUIRED_FILES, *self.exports, "preview.png"]
         names += alignment_step.NAMES if self.aligned else ()
         return [*names, *(ADAPTATION_FILES if self.adapt else ()), *((REPORT,) if self.report else ())]
 

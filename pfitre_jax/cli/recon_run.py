@@ -15,7 +15,7 @@ from pfitre_jax.cli.errors import ComputationError, computation, in_options
 from pfitre_jax.cli.progress import ProgressReporter
 from pfitre_jax.cli.recon_options import ReconOptions
 from pfitre_jax.cli.report import has_report, write_run_report
-from pfitre_jax.cli.samples import read_truth
+from pfitre_jax.data.sample_files import read_truth
 
 if TYPE_CHECKING:
     import numpy as np

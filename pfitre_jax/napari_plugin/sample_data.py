@@ -11,13 +11,13 @@ def chip() -> list[tuple[Any, dict[str, Any], str]]:
     """Layers of the shipped scan of a chip: slices by total variation, their components, and the truth."""
     import numpy as np
 
+    from pfitre_jax.data.sample_files import sample_path
     from pfitre_jax.reconstruction.api import load_scan, reconstruct
-    from pfitre_jax.reconstruction.sample_files import sample_path
 
     path = sample_path("chip")
     with np.load(path, allow_pickle=False) as arrays:
         truth = arrays["truth"].astype(np.float32)
-    # Fixed settings, so that the data appear within seconds.
+    # Fixed settings, because their selection takes longer than the reconstruction.
     result = reconstruct(load_scan(path), "fista-tv", weight=1e-3, iterations=100, support="disc")
     assert isinstance(result.volume, np.ndarray) and isinstance(result.measured, np.ndarray)
     images = {

@@ -1,7 +1,8 @@
 """Names of the files of a reconstruction."""
 
-#: Files of a result with slices in the default formats.
-RESULT_FILES = ("recon.h5", "recon.tif", "summary.json")
+#: Files that every result has, and with the slices in the default formats.
+REQUIRED_FILES = ("recon.h5", "summary.json")
+RESULT_FILES = (*REQUIRED_FILES, "recon.tif")
 #: Formats of the slices by default.
 FORMATS = ("hdf5", "tiff")
 #: Report of a result.

@@ -182,7 +182,7 @@ def test_the_preview_of_the_sample_shows_its_truth(tmp_path, monkeypatch, pixel_
     stack = disc_stack(DISCS)
     truth = np.stack([disc_image(discs, COLUMNS) for discs in DISCS]).astype(np.float32)
     np.savez(tmp_path / "chip.npz", projections=stack, theta_deg=THETA_DEG, center=CENTER, truth=truth)
-    monkeypatch.setattr("pfitre_jax.cli.samples.SAMPLES", tmp_path)
+    monkeypatch.setattr("pfitre_jax.data.sample_files.SAMPLES", tmp_path)
     drawn = []
     from pfitre_jax.cli import result_display
 
