@@ -1,6 +1,7 @@
 """Tests of ``pfitre recon``."""
 
 import dataclasses
+import hashlib
 import json
 import re
 import sys
@@ -313,3 +314,20 @@ def test_a_detector_of_one_or_two_columns_is_refused_with_the_least_width(tmp_pa
     assert done.exit_code == 2 and not (tmp_path / "out").exists()
     plural = "s" if columns == 2 else ""
     assert f"the detector has {columns} column{plural}; expected at least 3" in done.stderr
+
+
+def test_a_report_is_written_on_request_and_renewed_with_the_result(recon, folder, tmp_path):
+    line = ["recon", folder / "scan.npz", "--method", "cgls", "--iterations", 15, "--out", tmp_path / "out"]
+    report = tmp_path / "out" / "report.html"
+    done = pfitre(*line, "--rows", "0:2", "--report")
+    assert done.exit_code == 0 and done.stdout.endswith(f"{report}\n"), done.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    sha256 = hashlib.sha256((folder / "scan.npz").read_bytes()).hexdigest()
+    assert summary["inputs"]["scan"]["sha256"] == sha256 and sha256 in report.read_text()
+    # The result exists already: the report alone is written.
+    report.unlink()
+    again = pfitre(*line, "--rows", "0:2", "--report")
+    assert again.exit_code == 0 and "already contains this result" in again.stderr and report.exists()
+    # A report must not outlive its result.
+    assert pfitre(*line, "--rows", "1:3", "--overwrite").exit_code == 0
+    assert "2 rows (1 to 2)" in report.read_text()
