@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pfitre_jax.estimation.alignment import Alignment
 
 #: Files of an alignment in the folder of a result.
-NAMES = ("alignment.csv", "alignment.png")
+NAMES = ("alignment.csv", "alignment.xf", "alignment.aln", "alignment.png")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,14 +26,23 @@ class AlignedScan:
 
     Attributes:
         scan: The corrected scan.
+        motion: The motion that was corrected.
         summary: Entries for ``summary.json``.
         writers: Name -> function that writes a file of :data:`NAMES`; without a picture if nothing was
             estimated.
     """
 
     scan: Scan
+    motion: Motion
     summary: Mapping[str, Any]
     writers: Mapping[str, Callable[[Path], None]]
+
+    def add_record(self, estimated: AlignedScan) -> AlignedScan:
+        """This alignment with the picture and the record of the estimation of another scan's motion."""
+        record = {**estimated.summary["alignment"], **self.summary["alignment"]}
+        return dataclasses.replace(
+            self, summary={"alignment": record}, writers={**estimated.writers, **self.writers}
+        )
 
 
 def align_scan(
@@ -67,6 +76,7 @@ def align_scan(
     estimate = {"pinned": alignment.pinned, "residual": alignment.residual, "bins": alignment.levels}
     return AlignedScan(
         aligned.scan,
+        motion,
         {"alignment": aligned.summary["alignment"] | estimate},
         {**aligned.writers, "alignment.png": lambda path: save_png(figure, path)},
     )
@@ -76,6 +86,9 @@ def apply_alignment(scan: Scan, motion: Motion, reporter: ProgressReporter) -> A
     """Corrects a scan by a known motion."""
     import numpy as np
 
+    from pfitre_jax.data.alignment_files import write_aln, write_xf
+
+    rows, columns = scan.rows, scan.columns
     reporter.note(
         f"alignment: roll {motion.roll_deg:.3g} degrees, shifts of {np.std(motion.shifts):.2f} bins rms "
         f"along columns and {np.std(motion.row_shifts):.2f} along rows, gain {np.std(motion.gain):.1%} rms"
@@ -88,9 +101,12 @@ def apply_alignment(scan: Scan, motion: Motion, reporter: ProgressReporter) -> A
         "gain": motion.gain,
         "offset": motion.offset,
     }
-    return AlignedScan(
-        motion.corrected(scan), {"alignment": summary}, {"alignment.csv": lambda path: motion.save(path)}
-    )
+    writers: dict[str, Callable[[Path], None]] = {
+        "alignment.csv": lambda path: motion.save(path),
+        "alignment.xf": lambda path: write_xf(path, motion, columns),
+        "alignment.aln": lambda path: write_aln(path, motion, rows, columns),
+    }
+    return AlignedScan(motion.corrected(scan), motion, {"alignment": summary}, writers)
 
 
 def _draw(alignment: Alignment, motion: Motion) -> Figure:

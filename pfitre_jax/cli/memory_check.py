@@ -23,6 +23,7 @@ def print_memory_check(
     limit: int | None,
     out: Path,
     formats: Sequence[str],
+    elements: int = 1,
 ) -> None:
     """Prints required and available memory and disk space; nothing is reconstructed.
 
@@ -33,6 +34,7 @@ def print_memory_check(
         limit: Memory limit in bytes, or None.
         out: Folder for the results.
         formats: Formats of the slices.
+        elements: Number of scans of this kind that are reconstructed one after the other into the folder.
     """
     from pfitre_jax.reconstruction import checkpoint
     from pfitre_jax.reconstruction.plan import make_plan
@@ -43,10 +45,11 @@ def print_memory_check(
         # An adapted prior needs as much memory as the one before.
         settings = dataclasses.replace(settings, adaptation=None)
         plan = make_plan(scan, settings, count, limit=limit)
-        disk, free_disk = checkpoint.check_disk(out, plan, rows, formats)
+        disk, free_disk = checkpoint.check_disk(out, plan, rows, formats, elements)
     free_memory, needed = available(limit), plan.program.needed
     print_facts(
         {
+            **({} if elements == 1 else {"elements": str(elements)}),
             "rows": f"{count}, in batches of {plan.chunk}",
             "device": f"{_gib(needed.device)} needed",
             "host": f"{_gib(needed.host)} needed to buffer rows",

@@ -114,7 +114,19 @@ Element = Annotated[
     option(
         "--element",
         "NAME",
-        "Element or channel to reconstruct, for example Cu or Cu_K, of a scan with several elements.",
+        "Element or channel to read, for example Cu or Cu_K, of a scan with several elements.",
+        INPUT,
+        "the only element",
+    ),
+]
+Elements = Annotated[
+    str | None,
+    option(
+        "--element",
+        "NAME[,NAME...]|all",
+        "Element or channel to reconstruct, for example Cu or Cu_K, of a scan with several elements. Several "
+        "names, or 'all', are reconstructed with one rotation axis, roll and alignment, each in a folder of "
+        "its own in DIR.",
         INPUT,
         "the only element",
     ),
@@ -389,10 +401,24 @@ AlignmentFile = Annotated[
     Path | None,
     option(
         "--alignment",
-        "CSV",
-        "Alignment to apply (alignment.csv of an earlier run). With --align: the initial estimate.",
+        "FILE",
+        "Alignment to apply: alignment.csv of an earlier run, an .xf file of IMOD, or an .aln file of "
+        "AreTomo. With --align: the initial estimate.",
         ALIGNMENT,
         "none",
+    ),
+]
+
+AlignOn = Annotated[
+    str | None,
+    option(
+        "--align-on",
+        "NAME[+NAME...]|sum",
+        "Element whose rotation axis, roll and alignment are estimated and used for all elements of "
+        "--element. Several names, or 'sum' for all of --element, are added, each divided by the square root "
+        "of its signal.",
+        ALIGNMENT,
+        "of several elements the one with the strongest signal",
     ),
 ]
 

@@ -51,8 +51,8 @@ def project(
         Path | None,
         option(
             "--alignment",
-            "CSV",
-            "File alignment.csv of the run; the projections are shifted accordingly.",
+            "FILE",
+            "Alignment of the run (alignment.csv, .xf or .aln); the projections are shifted accordingly.",
             ALIGNMENT,
             "none",
         ),
@@ -86,12 +86,14 @@ def project(
 
     import numpy as np
 
-    from pfitre_jax.data.motion import Motion
+    from pfitre_jax.data.alignment_files import read_alignment
     from pfitre_jax.data.readers.angles import read_angles
     from pfitre_jax.reconstruction.reproject import project_result
 
-    motion = None if alignment is None else Motion.load(alignment)
+    stored = None if alignment is None else read_alignment(alignment)
     theta_rad = None if angles is None else read_angles(angles, angle_unit)
+    used = result.theta_rad if theta_rad is None else theta_rad
+    motion = None if stored is None else stored.motion(used, result.columns)
     projections = project_result(
         result, theta_rad, center=center, roll_deg=roll, columns=columns, motion=motion
     )

@@ -25,17 +25,24 @@ def recon(ctx: typer.Context, options: ReconOptions) -> None:
     """
     options.check()
 
+    from pfitre_jax.cli.errors import ComputationError
+    from pfitre_jax.cli.recon_elements import ElementsRun
     from pfitre_jax.cli.recon_run import ReconRun
     from pfitre_jax.data.folder_lock import lock_folder
     from pfitre_jax.runtime.processes import join
 
     # Processes are joined before anything, such as a prior's weights, is put on a device.
     team = join(options.coordinator, options.num_processes, options.process_id)
-    run = ReconRun(options, command_line(ctx), team)
+    one = ReconRun(options, command_line(ctx), team)
+    shared = options.several_elements or options.align_on is not None
+    run = ElementsRun(one) if shared else one
     if options.memory_check:
         run.check_memory()
         return
     with team.step():
         if team.first:
             ctx.with_resource(lock_folder(options.out, command_line(ctx)))
-    run.reconstruct()
+    if run.reconstruct():
+        raise ComputationError from FloatingPointError(
+            "every row diverged; the slices are the last finite iterates"
+        )

@@ -14,7 +14,7 @@ from pfitre_jax.cli.options import parse_names, parse_number
 from pfitre_jax.data.sample_files import sample_path
 
 if TYPE_CHECKING:
-    from pfitre_jax.data.motion import Motion
+    from pfitre_jax.data.alignment_files import AlignmentFile
     from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.reconstruction.result_checks import Checks
 
@@ -27,7 +27,7 @@ class ReconOptions:
     sample: options.Sample = None
     angles: options.Angles = None
     angle_unit: options.AngleUnit = None
-    element: options.Element = None
+    element: options.Elements = None
     dataset: options.Dataset = None
     theta_path: options.ThetaPath = None
     axis_order: options.AxisOrder = None
@@ -56,6 +56,7 @@ class ReconOptions:
     align: options.Align = False
     drift: options.Drift = False
     alignment: options.AlignmentFile = None
+    align_on: options.AlignOn = None
     validate: options.Validate = False
     resolution: options.Resolution = False
     formats: options.Formats = None
@@ -77,8 +78,6 @@ class ReconOptions:
             ValueError: Two options contradict each other, or a value is invalid.
             OSError: The output folder cannot be written.
         """
-        from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
-
         source = self.source
         if self.memory is not None and not 0 < self.memory < 1e6:
             raise ValueError(f"--memory is {self.memory:g}; expected GiB, more than 0")
@@ -88,17 +87,32 @@ class ReconOptions:
             raise ValueError(
                 f"--out is {self.out}, the folder of the scan; expected another folder for the results"
             )
+        self.check_output()
+        self._check_geometry()
+
+    def check_output(self) -> None:
+        """Checks that the output folder can be written, and that no file of another program is lost.
+
+        Raises:
+            OSError: It cannot, or a file would be lost.
+        """
+        from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable
+
         check_output_folder(self.out, self.output_names)
         words = (self.prior, self.support)
-        inputs = [source, self.angles, self.alignment, *(Path(word) for word in words if word is not None)]
+        inputs = [self.source, self.angles, self.alignment, *(Path(word) for word in words if word)]
         check_replaceable(self.out, self.output_names, inputs=inputs, overwrite=self.overwrite)
-        self._check_geometry()
 
     def _check_geometry(self) -> None:
         """Checks that centre, roll and alignment fit together."""
         center, roll = parse_number(self.center, "--center", None), self.roll_value
         if self.drift and not self.align:
             raise ValueError("--drift without --align; expected both, or neither")
+        if self.align_on is not None and self.element is None:
+            raise ValueError(
+                f"--align-on is {self.align_on}, without --element; expected both: name the elements to "
+                "reconstruct"
+            )
         if self.aligned:
             if isinstance(roll, str):
                 raise ValueError(
@@ -126,8 +140,10 @@ class ReconOptions:
         """Names of the files of a result."""
         from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, REPORT, REQUIRED_FILES
 
-        names = [*REQUIRED_FILES, *self.exports, "preview.png"]
-        names += alignment_step.NAMES if self.aligned else ()
+        names = [*REQUIRED_FILES, "preview.png", *(alignment_step.NAMES if self.aligned else ())]
+        if self.several_elements:
+            return names
+        names += self.exports
         return [*names, *(ADAPTATION_FILES if self.adapt else ()), *((REPORT,) if self.report else ())]
 
     @property
@@ -165,21 +181,33 @@ class ReconOptions:
         return {export_name("slices", writer): writer.name for writer in find_writers(self.saved_formats)}
 
     @property
+    def several_elements(self) -> bool:
+        """Whether the elements are reconstructed into folders of their own."""
+        return self.element is not None and ("," in self.element or self.element.strip().lower() == "all")
+
+    def of_element(self, name: str) -> ReconOptions:
+        """The options of one of the elements."""
+        from pfitre_jax.reconstruction.file_names import element_folder
+
+        out = self.out / element_folder(name) if self.several_elements else self.out
+        return dataclasses.replace(self, element=name, out=out, align_on=None)
+
+    @property
     def aligned(self) -> bool:
         """Whether the motion of the views is corrected."""
         return self.align or self.alignment is not None
 
     @functools.cached_property
-    def motion(self) -> Motion | None:
-        """The motion in the file ``--alignment``."""
-        from pfitre_jax.data.motion import Motion
+    def stored_alignment(self) -> AlignmentFile | None:
+        """The alignment in the file ``--alignment``."""
+        from pfitre_jax.data.alignment_files import read_alignment
 
-        return None if self.alignment is None else Motion.load(self.alignment)
+        return None if self.alignment is None else read_alignment(self.alignment)
 
     @functools.cached_property
     def center_value(self) -> float | None:
         """Detector index of the rotation axis; None for "auto"."""
-        return parse_number(self.center, "--center", None) if self.motion is None else self.motion.center
+        return parse_number(self.center, "--center", None)
 
     @functools.cached_property
     def roll_value(self) -> float | str:
@@ -248,7 +276,7 @@ class ReconOptions:
             "angles": self.angles,
             "alignment": self.alignment,
         }
-        names = ("rows", "joint", "align", "drift", "validate", "resolution")
+        names = ("rows", "joint", "align", "drift", "align_on", "validate", "resolution")
         return checkpoint.identify(
             files,
             self.read_options | {name: getattr(self, name) or None for name in names},

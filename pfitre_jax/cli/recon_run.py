@@ -1,4 +1,4 @@
-"""Steps of ``pfitre recon`` for one channel of a scan: reading, alignment, reconstruction, checks, output."""
+"""Steps of ``pfitre recon`` for one channel of a scan: reconstruction, checks and output."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pfitre_jax.cli import alignment as alignment_step
-from pfitre_jax.cli.console import describe_scan, print_paths
-from pfitre_jax.cli.errors import ComputationError, computation, in_options
+from pfitre_jax.cli.console import print_paths
+from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.progress import ProgressReporter
+from pfitre_jax.cli.recon_input import ReconInput
 from pfitre_jax.cli.recon_options import ReconOptions
 from pfitre_jax.cli.report import has_report, write_run_report
 from pfitre_jax.data.sample_files import read_truth
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pfitre_jax.cli.alignment import AlignedScan
     from pfitre_jax.data.scan import Scan
     from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
+    from pfitre_jax.reconstruction.elements import SharedGeometry
     from pfitre_jax.reconstruction.result import Result
     from pfitre_jax.runtime.processes import Team
 
@@ -35,11 +36,15 @@ class ReconRun:
         options: Options of the command.
         command: Command line, recorded in the result.
         team: Processes that share the rows.
+        geometry: Axis, roll and motion of all elements; None to estimate them from this one.
+        reference: The aligned scan that the motion was estimated from, whose picture is kept; or None.
     """
 
     options: ReconOptions
     command: str
     team: Team
+    geometry: SharedGeometry | None = None
+    reference: AlignedScan | None = None
 
     @functools.cached_property
     def reporter(self) -> ProgressReporter:
@@ -49,20 +54,38 @@ class ReconRun:
     @functools.cached_property
     def identity(self) -> Mapping[str, Any]:
         """Input and settings that identify the result."""
-        return self.options.identity
+        if self.geometry is None:
+            return self.options.identity
+        return self.options.identity | {"align_on": list(self.geometry.reference)}
+
+    @functools.cached_property
+    def input(self) -> ReconInput:
+        """Reads and aligns the scan."""
+        return ReconInput(
+            self.options, self.team, self.reporter, self.identity, self.geometry, self.reference
+        )
 
     @functools.cached_property
     def inputs(self) -> Mapping[str, Any]:
         """Record of the input files, by role; empty in all processes but the first."""
         return self.options.inputs if self.team.first else {}
 
-    def reconstruct(self) -> None:
+    @property
+    def title(self) -> str:
+        """Name of the scan, in pictures."""
+        element = "" if self.options.element is None else f", {self.options.element}"
+        return f"{self.options.source.name}{element}"
+
+    def reconstruct(self) -> bool:
         """Reconstructs the channel and writes the result, unless the folder holds it already.
 
         The caller holds the lock of the folder.
 
+        Returns:
+            Whether every row diverged.
+
         Raises:
-            ComputationError: A step failed, or every row diverged.
+            ComputationError: A step failed.
         """
         from pfitre_jax.reconstruction import checkpoint
 
@@ -73,20 +96,18 @@ class ReconRun:
             self.reporter.note(
                 f"{options.out} already contains this result; use --overwrite to compute it again"
             )
-            self._add_formats()
-            if options.report and self.team.first:
-                self._report()
-            return
-        scan, rows = self.read()
+            self.add_outputs()
+            return False
+        scan, rows = self.input.read()
         # The hashes are computed now, because an input may be changed while the run lasts.
         self.reporter.event("inputs", inputs=self.inputs)
         if options.overwrite and self.team.first:
             checkpoint.remove_partial(options.out)
-        aligned = self._align(scan)
+        aligned = self.input.align(scan)
         scan = scan if aligned is None else aligned.scan
         reconstructed = self._reconstruct_rows(scan, rows, aligned)
         if reconstructed is None:
-            return
+            return False
         result, adapted = reconstructed
         result = self._check(scan, result, rows)
         # Preparation is all time that is not counted otherwise. Timings of a resumed run include the earlier
@@ -96,10 +117,13 @@ class ReconRun:
         self._save(scan, result, aligned, adapted)
         if options.report or has_report(options.out):
             self._report()
-        if result.all_diverged:
-            raise ComputationError from FloatingPointError(
-                "every row diverged; the slices are the last finite iterates"
-            )
+        return result.all_diverged
+
+    def add_outputs(self) -> None:
+        """Writes the formats and the report that the folder of a complete result does not have yet."""
+        self._add_formats()
+        if self.options.report and self.team.first:
+            self._report()
 
     def _add_formats(self) -> None:
         """Writes the slices of a complete result in the formats that its folder does not have yet."""
@@ -112,12 +136,16 @@ class ReconRun:
                 paths = read_result(options.out / "recon.h5", lazy=True).export(options.out, missing)
             self.reporter.note(f"{', '.join(path.name for path in paths)} written from recon.h5")
 
-    def check_memory(self) -> None:
-        """Prints the required and the available memory and disk space."""
+    def check_memory(self, elements: int = 1) -> None:
+        """Prints the required and the available memory and disk space.
+
+        Args:
+            elements: Number of elements that are reconstructed one after the other.
+        """
         from pfitre_jax.cli.memory_check import print_memory_check
 
         options = self.options
-        scan, rows = self.read()
+        scan, rows = self.input.read()
         print_memory_check(
             scan,
             options.settings,
@@ -125,65 +153,8 @@ class ReconRun:
             limit=options.memory_limit,
             out=options.out,
             formats=options.saved_formats,
+            elements=elements,
         )
-
-    def read(self) -> tuple[Scan, slice]:
-        """The scan with a known centre, and the rows to reconstruct.
-
-        Raises:
-            ValueError: The scan or an option is invalid.
-        """
-        from pfitre_jax.data.selection import resolve_rows
-        from pfitre_jax.reconstruction import api
-
-        settings = self.options.settings
-        scan = self._open()
-        settings.check_support(scan.columns)
-        rows = resolve_rows(self.options.rows, scan.rows)
-        self.options.checks.require_views(scan, settings)
-        scan = api.with_center(scan)
-        settings.check_faces(scan)
-        self.reporter.note(describe_scan(scan))
-        return scan, rows
-
-    def _open(self) -> Scan:
-        """The scan; its projections stay in the file unless they are needed as a whole."""
-        from pfitre_jax.reconstruction import api
-
-        options = self.options
-        source, angles, read_options = options.source, options.angles, options.read_options
-        if options.aligned:
-            # The roll of an aligned scan is corrected together with the shifts, by a single interpolation.
-            return api.load_scan(source, angles=angles, **read_options | {"roll": 0.0})
-        if options.roll_value == "auto":
-            return api.load_scan(source, angles=angles, **read_options)
-        with self.reporter.bar("reading the scan", transient=True) as progress:
-            return api.open_scan(source, angles=angles, progress=progress, **read_options)
-
-    def _align(self, scan: Scan) -> AlignedScan | None:
-        """Aligns the scan, by estimation or by a known motion; None where it is not to be aligned.
-
-        The first process estimates the motion; the others read it from its file.
-        """
-        from pfitre_jax.data.motion import Motion
-        from pfitre_jax.reconstruction import checkpoint
-
-        options = self.options
-        if not options.aligned:
-            return None
-        assert scan.center is not None
-        initial = options.motion or Motion.none(scan.theta_rad, scan.center, float(options.roll_value))
-        if not options.align:
-            return alignment_step.apply_alignment(scan, initial, self.reporter)
-        # The name contains the identity of the run, so that no other run's estimate is used.
-        saved = options.out / checkpoint.PARTIAL / f"alignment-{checkpoint.digest(self.identity)}.csv"
-
-        def align() -> AlignedScan:
-            return alignment_step.align_scan(scan, initial, saved, options.drift, self.reporter)
-
-        with self.team.step():
-            aligned = align() if self.team.first else None
-        return aligned or align()
 
     def _reconstruct_rows(
         self, scan: Scan, rows: slice, aligned: AlignedScan | None
@@ -197,7 +168,7 @@ class ReconRun:
         from pfitre_jax.cli.row_progress import RowProgress
         from pfitre_jax.reconstruction import checkpoint
 
-        options, scan_name = self.options, self.options.source.name
+        options, scan_name = self.options, self.title
         method, count = options.settings.method, rows.stop - rows.start
         preview = options.out / "preview.png" if self.team.first else None
         try:
@@ -273,9 +244,7 @@ class ReconRun:
         truth = read_truth(options.source, int(result.rows[result.middle])) if options.sample else None
         comparison = None if truth is None else self._compare(scan, result)
         with computation(), self.team.step():
-            paths = self._write(
-                result, aligned, adapted, options.source.name, truth, comparison, complete=True
-            )
+            paths = self._write(result, aligned, adapted, self.title, truth, comparison, complete=True)
             checkpoint.remove_partial(options.out)
         self.reporter.warn(map(in_options, result.warnings))
         self.reporter.event("done", files=[str(path) for path in paths], **result.timings)

@@ -83,12 +83,20 @@ def check_finite(
     return finite
 
 
+class NoSignal(ValueError):
+    """A scan without a valid bin that is not 0."""
+
+
 def check_content(any_valid: bool, any_signal: bool) -> None:
-    """Checks that a scan has a valid bin, and a valid bin that is not 0."""
+    """Checks that a scan has a valid bin, and a valid bin that is not 0.
+
+    Raises:
+        NoSignal: If it has not.
+    """
     if not any_valid:
-        raise ValueError("no valid bin is left in the scan; expected at least one measured bin")
+        raise NoSignal("no valid bin is left in the scan; expected at least one measured bin")
     if not any_signal:
-        raise ValueError(
+        raise NoSignal(
             "all projections are 0; expected line integrals of a sample: is this the right dataset, or a "
             "dark or an empty scan?"
         )

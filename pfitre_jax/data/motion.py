@@ -75,6 +75,16 @@ class Motion:
         """Number of views."""
         return len(self.shifts)
 
+    def take_views(self, indices: np.ndarray | slice) -> Motion:
+        """The motion of only the views with these indices."""
+        names = ("theta_rad", "shifts", "row_shifts", "gain", "offset")
+        return dataclasses.replace(self, **{name: getattr(self, name)[indices] for name in names})
+
+    def without_gain(self) -> Motion:
+        """The same displacements, roll and centre, without gains and offsets."""
+        still = Motion.none(self.theta_rad, self.center, self.roll_deg)
+        return dataclasses.replace(self, gain=still.gain, offset=still.offset)
+
     def correct(self, projections: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Transforms measured projections into the frame of the geometry.
 

@@ -135,12 +135,10 @@ def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = Fal
     _check_partial(folder / PARTIAL)
     if overwrite:
         return False
-    summary, plan = (_read_json(path) for path in (folder / "summary.json", folder / PARTIAL / PLAN))
-    if summary is not None and summary.get(IDENTITY) == identity and summary.get("complete"):
-        return (folder / "recon.h5").exists()
-    # A run that was started to overwrite another result is resumed.
-    previous = summary if plan is None else plan
-    if previous is not None and previous.get(IDENTITY) != identity:
+    if holds_result(folder, identity):
+        return True
+    previous = _other_run(folder, identity)
+    if previous is not None:
         # Version 0.2 called the entry "what".
         recorded = previous.get(IDENTITY, previous.get("what"))
         raise ValueError(
@@ -148,6 +146,38 @@ def is_complete(folder: Path, identity: Mapping[str, Any], overwrite: bool = Fal
             "empty folder, or the command that produced it: use another output folder, or overwrite=True"
         )
     return False
+
+
+def holds_result(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether the folder holds the complete result of a run."""
+    summary = _read_json(Path(folder) / "summary.json") or {}
+    complete = summary.get(IDENTITY) == identity and bool(summary.get("complete"))
+    return complete and (Path(folder) / "recon.h5").exists()
+
+
+def holds_other_run(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether the folder holds the result of another run, complete or partial."""
+    return not holds_result(folder, identity) and _other_run(Path(folder), identity) is not None
+
+
+def _other_run(folder: Path, identity: Mapping[str, Any]) -> dict | None:
+    """The recorded plan or summary of another run in the folder, or None."""
+    summary, plan = (_read_json(path) for path in (folder / "summary.json", folder / PARTIAL / PLAN))
+    # A run that was started to overwrite another result is resumed.
+    previous = summary if plan is None else plan
+    return None if previous is None or previous.get(IDENTITY) == identity else previous
+
+
+def in_progress(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a run has begun in the folder and has not ended."""
+    saved = _read_json(Path(folder) / PARTIAL / PLAN)
+    return saved is not None and saved.get(IDENTITY) == identity
+
+
+def begin(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Records that a run of several elements, each with a folder of its own, is in progress."""
+    text = json.dumps({IDENTITY: identity}, indent=2) + "\n"
+    write_files(Path(folder) / PARTIAL, {PLAN: functools.partial(_write_text, text)})
 
 
 def reconstruct_to(
@@ -256,16 +286,25 @@ def _check_partial(partial: Path) -> None:
         )
 
 
-def check_disk(folder: Path, plan: Plan, rows: slice, formats: Sequence[str] = FORMATS) -> tuple[int, int]:
+def check_disk(
+    folder: Path, plan: Plan, rows: slice, formats: Sequence[str] = FORMATS, elements: int = 1
+) -> tuple[int, int]:
     """Returns the bytes that a run writes and the bytes that are free.
 
     At the end of a run, slices and measured component are on disk as checkpoints and in ``recon.h5``, and the
     slices in each further format.
 
+    Args:
+        folder: Output folder.
+        plan: The plan of the run.
+        rows: Rows of the scan.
+        formats: Formats that the result will be saved in.
+        elements: Number of runs of this kind, one after the other, whose results are kept.
+
     Raises:
         DoesNotFit: There is too little free space.
     """
-    copies = 4 + sum(writer.relative_size for writer in find_writers(formats))
+    copies = 2 + elements * (2 + sum(writer.relative_size for writer in find_writers(formats)))
     needed = int(copies * (rows.stop - rows.start) * 4 * int(np.prod(plan.image_shape)))
     existing = Path(folder)
     while not existing.exists():

@@ -31,8 +31,8 @@ def project_result(
     Args:
         result: A result, from :func:`pfitre_jax.reconstruct` or :func:`pfitre_jax.read_result`.
         theta_rad: (views,), radians; by default the measured angles.
-        center: Detector index of the rotation axis; by default that of the result, moved with the middle of
-            the detector where ``columns`` differ.
+        center: Detector index of the rotation axis; by default that of the motion or, without one, of the
+            result, moved with the middle of the detector where ``columns`` differ.
         roll_deg: Roll of the axis against the detector, degrees; by default the roll that was corrected.
         columns: Number of detector columns; by default those of the scan.
         motion: Motion of the views, which includes a roll: the projections are those before alignment.
@@ -53,7 +53,8 @@ def project_result(
     if columns < 1:
         raise ValueError(f"columns is {columns}; expected the number of detector columns, at least 1")
     if center is None:
-        center = result.center + (columns - result.columns) / 2
+        measured = result.center if motion is None else motion.center
+        center = measured + (columns - result.columns) / 2
     geometry = ParallelGeometry.create(theta_rad, columns, center)
     # The detector is wider while it is rotated, so that no bin of the requested one comes from outside.
     margin = int(np.ceil(result.raw_rows * np.abs(np.sin(np.deg2rad(roll_deg))))) + 1 if roll_deg else 0

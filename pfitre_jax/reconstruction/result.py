@@ -30,6 +30,10 @@ from pfitre_jax.solvers.loop import Status
 VOLUME, MEASURED = "/exchange/data", "/trust/measured"
 #: Group of ``recon.h5`` that holds everything else.
 GROUP = "/result"
+#: Attribute of a ``recon.h5`` that leads to the results of several elements: their names.
+ELEMENTS = "elements"
+#: Dataset of ``recon.h5`` with the sample support.
+SUPPORT = f"{GROUP}/support"
 #: Status of a row in a file that does not record it.
 UNKNOWN = -1
 
@@ -467,6 +471,12 @@ def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
     recorded: dict[str, Any] = {}
     try:
         with h5py.File(path, "r") as file:
+            if ELEMENTS in file.attrs:
+                places = [link.filename for link in (file.get(name, getlink=True) for name in file)]
+                raise ValueError(
+                    f"{path} leads to the results of several elements; expected one of "
+                    f"{', '.join(str(path.parent / place) for place in places)}"
+                )
             if VOLUME not in file:
                 raise ValueError(f"{path} does not contain {VOLUME}; {_EXPECTED}")
             volume, attributes = _read_volume(file, VOLUME, lazy), dict(file[VOLUME].attrs)

@@ -11,6 +11,8 @@ import h5py
 MARK = "pfitre_jax"
 #: First columns of the tables that this package writes as CSV, which has no place for a mark.
 _TABLES = (b"view,theta_deg,shift_columns,", b"center,residual", b"roll,residual")
+#: Suffix of files without a place for a mark, which belong to the table of the same name beside them.
+_BESIDE_TABLE = ".xf"
 #: Bytes at the start of a file that are searched for the mark.
 _HEAD = 2**16
 #: Description of a folder in the format Zarr.
@@ -24,6 +26,8 @@ def has_mark(path: Path) -> bool:
     False if it cannot be read.
     """
     path = path / _ZARR if path.is_dir() else path
+    if path.suffix == _BESIDE_TABLE:
+        path = path.with_suffix(".csv")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

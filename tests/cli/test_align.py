@@ -63,7 +63,8 @@ def out(path, tmp_path_factory) -> Path:
 
 
 def test_the_alignment_is_saved_drawn_and_recorded(out):
-    names = {"recon.h5", "recon.tif", "preview.png", "summary.json", "alignment.csv", "alignment.png"}
+    names = {"recon.h5", "recon.tif", "preview.png", "summary.json"}
+    names |= {f"alignment.{suffix}" for suffix in ("csv", "xf", "aln", "png")}
     assert {file.name for file in out.iterdir()} == names
     assert (out / "alignment.png").read_bytes().startswith(b"\x89PNG")
     recorded = json.loads((out / "summary.json").read_text())["alignment"]

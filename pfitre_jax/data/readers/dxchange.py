@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from pfitre_jax.data.readers.angles import StoredAngles
 from pfitre_jax.data.readers.axis_order import DEFAULT_ORDER, arrange_frames
+from pfitre_jax.data.readers.channels import choose_channel
 from pfitre_jax.data.readers.hdf5_file import Hdf5File
 from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
 from pfitre_jax.data.readers.read_options import ReadOptions
@@ -36,20 +37,32 @@ class DXchangeReader(Hdf5Reader):
 
     name = "DXchange"
     description = "HDF5 with /exchange/data"
-    takes = frozenset({"theta_path", "dataset"})
+    takes = frozenset({"theta_path", "dataset", "element"})
 
     def has_layout(self, hdf5: Hdf5File) -> bool:
         """Whether the file holds ``/exchange/data``, or that of a numbered group."""
         return bool(_groups(hdf5))
 
+    def channels(self, hdf5: Hdf5File) -> tuple[str, ...]:
+        """Names of the groups with projections, if there are several."""
+        groups = _groups(hdf5)
+        return tuple(groups) if len(groups) > 1 else ()
+
     def contents(self, hdf5: Hdf5File, options: ReadOptions) -> Hdf5Contents:
-        """Contents of the group ``/exchange``, else of the first numbered one.
+        """Contents of the group that the caller names, else of ``/exchange``, else of the first numbered one.
 
         Raises:
             ValueError: If they are damaged or incomplete.
         """
         groups = _groups(hdf5)
         group = groups[0]
+        if options.element is not None:
+            if len(groups) == 1 or options.dataset is not None:
+                raise ValueError(
+                    f"{hdf5.path} ({self.name}) has no use for element={options.element!r} with a single "
+                    "group of projections: leave it out"
+                )
+            group = groups[choose_channel(groups, options.element, hdf5.path)]
         if options.dataset is not None:
             match = _GROUP.fullmatch(options.dataset.strip("/"))
             if match is None or match[1] not in groups:
@@ -76,6 +89,7 @@ class DXchangeReader(Hdf5Reader):
             order_stated=order is not None,
             angles=_angles(hdf5, group, *projections.shape[:1]),
             dataset=None if group == "exchange" else f"/{data}",
+            element=options.element and group,
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pfitre_jax.data.readers.angles import StoredAngles
-from pfitre_jax.data.readers.hdf5_file import Hdf5File
+from pfitre_jax.data.readers.hdf5_file import Hdf5File, damage_as_value_error
 from pfitre_jax.data.readers.hdf5_folder import Hdf5FolderReader, MapPart, ViewFile
 from pfitre_jax.data.readers.hdf5_reader import Hdf5Contents, Hdf5Reader
 from pfitre_jax.data.readers.hdf5_values import check_dataset, find_angles
 from pfitre_jax.data.readers.read_options import AXES, SELECTORS, ReadOptions
+from pfitre_jax.data.readers.scan_file import ScanFile
 
 _NO_THETA = "the file (theta_path='/PATH' names them)"
 
@@ -23,6 +24,20 @@ class Hdf5DatasetReader(Hdf5Reader):
     def has_layout(self, hdf5: Hdf5File) -> bool:
         """True for any HDF5 file."""
         return True
+
+    def elements(self, file: ScanFile, options: ReadOptions) -> tuple[str, ...]:
+        """The indices along the element axis, if the caller names one.
+
+        Raises:
+            ValueError: If there is no such dataset, or its axes do not fit the order.
+        """
+        name, names = (options.dataset or "").strip("/"), options.axis_order
+        if names is None or "element" not in names:
+            return ()
+        with damage_as_value_error(file.path):
+            check_dataset(file.hdf5, name, "dataset")
+            file.hdf5.check_shape(name, len(names), {}, f"the axes {', '.join(names)} (axis_order)")
+            return tuple(map(str, range(file.hdf5.datasets[name].shape[names.index("element")])))
 
     def contents(self, hdf5: Hdf5File, options: ReadOptions) -> Hdf5Contents:
         """The dataset, in the order of axes that the caller or the file states.

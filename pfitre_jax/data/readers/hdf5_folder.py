@@ -28,7 +28,6 @@ from pfitre_jax.data.readers.scan_folder import ScanFolder
 
 #: Number of files that are opened to recognise the format of a folder.
 OPENED_FILES = 8
-_NO_OPTIONS = ReadOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +129,7 @@ class Hdf5FolderReader(FolderReader, Protocol):
         """
         return self._first(folder) is not None
 
-    def elements(self, folder: ScanFolder, options: ReadOptions = _NO_OPTIONS) -> tuple[str, ...]:
+    def elements(self, folder: ScanFolder, options: ReadOptions) -> tuple[str, ...]:
         """Names of the channels of the first view."""
         first = self._first(folder)
         if first is None:

@@ -82,7 +82,7 @@ class Hdf5Reader(Reader, Protocol):
         with damage_as_value_error(file.path):
             return self.has_layout(file.hdf5)
 
-    def elements(self, file: ScanFile) -> tuple[str, ...]:
+    def elements(self, file: ScanFile, options: ReadOptions) -> tuple[str, ...]:
         """Names of the channels of the file.
 
         Raises:

@@ -38,7 +38,7 @@ class Reader(Protocol):
         """
         return True
 
-    def elements(self, file: ScanFile) -> tuple[str, ...]:
+    def elements(self, file: ScanFile, options: ReadOptions) -> tuple[str, ...]:
         """Names of the channels of the file; by default none, for a format with a single channel."""
         return ()
 
@@ -82,7 +82,7 @@ class FolderReader(Protocol):
         """
         ...
 
-    def elements(self, folder: ScanFolder) -> tuple[str, ...]:
+    def elements(self, folder: ScanFolder, options: ReadOptions) -> tuple[str, ...]:
         """Names of the channels of the scan; by default none, for a format with a single channel."""
         return ()
 

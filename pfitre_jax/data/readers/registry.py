@@ -132,22 +132,27 @@ def open_raw(
         ) from error
 
 
-def list_elements(path: str | os.PathLike) -> tuple[str, ...]:
+def list_elements(
+    path: str | os.PathLike, *, dataset: str | None = None, axis_order: str | None = None
+) -> tuple[str, ...]:
     """Names of the channels of a scan, such as its elements; empty if the format has a single channel.
 
     Args:
         path: The scan file, or a folder with one file for each view.
+        dataset: Dataset of the projections of an HDF5 file, as in :func:`open_raw`.
+        axis_order: Names of the axes of the stored projections; the channels of an element axis are numbers.
 
     Raises:
         OSError: If it does not exist or cannot be opened.
         ValueError: If the format is unknown or the file is damaged.
     """
     path = check_file_or_folder(path)
+    options = ReadOptions(dataset=dataset, axis_order=parse_axis_order(axis_order))
     if path.is_dir():
         folder = ScanFolder(path)
-        return find_folder_reader(folder).elements(folder)
+        return find_folder_reader(folder, options).elements(folder, options)
     with ScanFile(path) as file:
-        return find_reader(file).elements(file)
+        return find_reader(file, options).elements(file, options)
 
 
 def list_files(path: Path) -> list[Path]:
