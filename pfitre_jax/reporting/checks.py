@@ -44,6 +44,7 @@ def checks_of(run: FinishedRun) -> dict[str, Check]:
         "patterns": _patterns(run),
         "supplied": _supplied(run),
         "domain": _domain(run),
+        "intervals": _intervals(run),
         "held_out": _held_out(run),
         "resolution": _resolution(run),
     }
@@ -129,8 +130,26 @@ def _domain(run: FinishedRun) -> Check:
     answer = f"Out-of-distribution score {score:.2f}; 95% of the images of its evaluation are below 1."
     if score <= 1:
         return Check(question, "good", answer)
-    advice = "Do not trust fine detail, and compare with method='fista-tv'."
+    advice = "Compare with method='fista-tv' before you trust fine detail."
     return Check(question, "caution", answer, advice)
+
+
+def _intervals(run: FinishedRun) -> Check:
+    question, record = "How wrong may it be?", run.summary.get("intervals")
+    if record is None:
+        answer = "The file has intervals." if run.interval else "No intervals were computed for this result."
+        return Check(question, "note", answer)
+    if not record["holds"]:
+        answer = f"The intervals do not hold: {'; '.join(record['reasons'])}."
+        return Check(question, "caution", answer, "Do not rely on the intervals: the true errors are larger.")
+    share = record["wider_than_contrast"]
+    wide = (
+        ""
+        if share is None
+        else f" Of the pixels near structure, {share:.0%} have an interval wider than its contrast."
+    )
+    answer = f"The true value is inside the interval in {record['level']:.0%} of the pixels.{wide}"
+    return Check(question, "note", answer)
 
 
 def _held_out(run: FinishedRun) -> Check:
@@ -147,10 +166,13 @@ def _held_out(run: FinishedRun) -> Check:
         + f", noise alone {validation[kind]['noise_floor']:.3g}"
         for kind in ("interpolating", "extrapolating")
     )
-    answer = f"{answer[0].upper()}{answer[1:]}."
+    if found[0] is None:
+        return Check(question, "note", f"{answer[0].upper()}{answer[1:]}.")
     if "worse" in found:
-        return Check(question, "bad", answer, "Use method='fista-tv' for this scan, or adapt=True.")
-    return Check(question, "note" if found[0] is None else "good", answer)
+        answer = f"No, FISTA-TV predicts them better. {answer[0].upper()}{answer[1:]}."
+        return Check(question, "bad", answer, "Use method='fista-tv', or adapt=True to adapt the prior.")
+    lead = "Yes, better than FISTA-TV" if found[0] == "better" else "Yes, as well as FISTA-TV"
+    return Check(question, "good", f"{lead}: {answer}.")
 
 
 def _resolution(run: FinishedRun) -> Check:

@@ -13,8 +13,8 @@ from pfitre_jax.trust.resolution import ring_correlation
 
 #: Runs that a page shows at most.
 MAX_RUNS = 6
-#: Rows from which the Fourier ring correlation of two runs is computed, at most.
-CORRELATED_ROWS = 32
+#: Most neighbouring rows, and pixels in them, from which the Fourier ring correlation is computed.
+CORRELATED_ROWS, CORRELATED_PIXELS = 32, 8e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,10 @@ class Comparison:
         count = measured.size * self.shape[0] * self.shape[1]
         a, b, aa, bb, ab = moments / count
         spread = np.sqrt(max(aa - a * a, 0) * max(bb - b * b, 0))
-        start = max((len(self.rows) - CORRELATED_ROWS) // 2, 0)
-        chosen = range(start, min(start + CORRELATED_ROWS, len(self.rows)))
+        affordable = max(int(CORRELATED_PIXELS / (self.shape[0] * self.shape[1])), 1)
+        correlated = min(len(self.rows), CORRELATED_ROWS, affordable)
+        start = (len(self.rows) - correlated) // 2
+        chosen = range(start, start + correlated)
         rings = ring_correlation(
             np.stack([self.slice(0, row) for row in chosen]), np.stack([self.slice(k, row) for row in chosen])
         )

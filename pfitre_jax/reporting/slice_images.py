@@ -57,18 +57,20 @@ def choose_sampling(rows: int, shape: tuple[int, int], layers: float, middle: in
 
 
 def bin_image(image: Float[np.ndarray, "ny nx"], factor: int) -> Float[np.ndarray, "rows columns"]:
-    """Means over squares of ``factor`` pixels; incomplete squares at the end are means of what they have.
+    """Means over the finite pixels of squares; those at the end may be incomplete.
 
     Args:
         image: (ny, nx).
-        factor: Side of the squares.
+        factor: Side of the squares, pixels.
     """
     if factor == 1:
         return image
     padding = [(0, -n % factor) for n in image.shape]
     padded = np.pad(np.asarray(image, float), padding, constant_values=np.nan)
     ny, nx = (n // factor for n in padded.shape)
-    return np.nanmean(padded.reshape(ny, factor, nx, factor), axis=(1, 3))
+    squares = padded.reshape(ny, factor, nx, factor)
+    count = np.isfinite(squares).sum(axis=(1, 3))
+    return np.where(count > 0, np.nansum(squares, axis=(1, 3)) / np.maximum(count, 1), np.nan)
 
 
 def gray_png(image: Float[np.ndarray, "ny nx"], low: float, high: float) -> str:

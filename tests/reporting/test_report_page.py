@@ -147,13 +147,13 @@ VERDICTS = {
     "warning": (
         {"warnings": ["leave rho out"]},
         "Usable with care",
-        ["1 warning; 0 of 7 checks ask for attention"],
+        ["1 warning; 0 of 8 checks ask for attention"],
     ),
     "unlike": ({"domain_score": 1.4}, "Usable with care", ["looks unlike the images that the prior knows"]),
     "worse than FISTA-TV": (
         {"validation": validation(0.3, 0.2)},
         "Do not rely on this result yet",
-        ["Use --method fista-tv", "Everything that FISTA-TV does not show"],
+        ["Use --method fista-tv, or --adapt to adapt the prior.", "Everything that FISTA-TV does not show"],
     ),
     "diverged": (
         {"status": np.array([0, int(Status.DIVERGED), int(Status.DIVERGED), 0, 0])},
@@ -176,8 +176,21 @@ def test_the_first_lines_judge_the_result(tmp_path, case):
     text = " ".join(map(in_options, [verdict.explanation, *verdict.distrust, *verdict.advice]))
     for sentence in sentences:
         assert sentence in text
+    # Every argument of the library was translated.
+    assert "True" not in text and "='" not in text
     # Every report says which edges were not measured.
     assert "Edges that run from the lower left to the upper right (45 degrees)" in text
+
+
+def test_intervals_that_do_not_hold_are_named(tmp_path):
+    record = {"holds": False, "reasons": ["the scan is unlike those of the calibration"], "level": 0.9}
+    folder = write_run(tmp_path, intervals=record)
+    verdict = judge(folder)
+    assert verdict.headline == "Usable with care" and any("intervals" in text for text in verdict.advice)
+    assert "unlike those of the calibration" in checks_of(read_run(folder))["intervals"].answer
+    record |= {"holds": True, "reasons": [], "wider_than_contrast": 0.25}
+    check = checks_of(read_run(write_run(tmp_path, intervals=record)))["intervals"]
+    assert "90% of the pixels" in check.answer and "25%" in check.answer
 
 
 def test_an_interrupted_run_is_not_relied_on(tmp_path):
