@@ -16,7 +16,7 @@ from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reporting.comparison import Comparison, Difference
 from pfitre_jax.reporting.finished_run import FinishedRun
 from pfitre_jax.reporting.page import render_page, write_page
-from pfitre_jax.reporting.report_page import describe_rows, number, unit, width_text
+from pfitre_jax.reporting.report_page import describe_rows, element_text, number, unit, width_text
 from pfitre_jax.reporting.slice_images import bin_image, choose_sampling, gray_png, signed_png
 from pfitre_jax.reporting.viewer import Viewer, describe_sampling, overview_rows
 
@@ -73,7 +73,7 @@ def comparison_page(
     content = {
         "phrase": phrase,
         "name": runs[0].name,
-        "subtitle": f"{len(runs)} runs, {describe_rows(comparison.rows)}",
+        "subtitle": element_text(first) + f"{len(runs)} runs, {describe_rows(comparison.rows)}",
         "labels": comparison.labels,
         "notes": comparison.notes,
         "viewer": viewer,

@@ -64,7 +64,8 @@ def report_page(run: FinishedRun, phrase: Callable[[str], str] = str) -> str:
     content = {
         "phrase": phrase,
         "name": run.name,
-        "subtitle": f"{result.label or 'method not recorded'}, {describe_rows(result.rows)}, {result.views} "
+        "subtitle": element_text(result)
+        + f"{result.label or 'method not recorded'}, {describe_rows(result.rows)}, {result.views} "
         f"views, {result.wedge.width_deg:.0f} degrees missing",
         "assessment": assess(run, checks.values()),
         "warnings": result.warnings,
@@ -94,6 +95,12 @@ def report_page(run: FinishedRun, phrase: Callable[[str], str] = str) -> str:
 def describe_rows(rows: np.ndarray) -> str:
     """Number and range of neighbouring rows (rows,)."""
     return f"row {rows[0]}" if len(rows) == 1 else f"{len(rows)} rows ({rows[0]} to {rows[-1]})"
+
+
+def element_text(result: Result) -> str:
+    """The element of a fluorescence scan, as the start of a list; empty for other scans."""
+    element = result.provenance.get("element")
+    return "" if element is None else f"element {element}, "
 
 
 def unit(result: Result) -> str:
