@@ -171,6 +171,22 @@ class Prior(Protocol):
         """Properties of the prior."""
         return PriorInfo()
 
+    @property
+    def has_expected_error(self) -> bool:
+        """Whether it has :meth:`expected_error`; by default not."""
+        return False
+
+    def expected_error(self, v: Array, *, correction: Array, wedge: Wedge, rho: Array | float) -> Array:
+        """The absolute error to expect in each pixel of an image; the arguments are those of :meth:`denoise`.
+
+        Raises:
+            ValueError: For a prior without it.
+        """
+        raise ValueError(
+            f"{type(self).__name__} predicts no expected error; expected a prior that was trained with "
+            "expected_error = true in [network]"
+        )
+
     def at(self, iteration: Array | int) -> Prior:
         """Returns the prior of an iteration; by default the same prior in all iterations.
 

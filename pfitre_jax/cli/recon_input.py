@@ -54,6 +54,9 @@ class ReconInput:
         scan = self._with_axis(scan)
         settings.check_faces(scan)
         self.reporter.note(describe_scan(scan))
+        _, without = self.options.chosen_intervals
+        if without:
+            self.reporter.note(f"no intervals: {without}")
         return scan, rows
 
     def open(self) -> Scan:

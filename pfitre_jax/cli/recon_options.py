@@ -15,6 +15,7 @@ from pfitre_jax.data.sample_files import sample_path
 
 if TYPE_CHECKING:
     from pfitre_jax.data.alignment_files import AlignmentFile
+    from pfitre_jax.reconstruction.intervals import Intervals
     from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.reconstruction.result_checks import Checks
 
@@ -59,6 +60,7 @@ class ReconOptions:
     align_on: options.AlignOn = None
     validate: options.Validate = False
     resolution: options.Resolution = False
+    intervals: options.Intervals = "quick"
     formats: options.Formats = None
     out: options.OutFolder
     report: options.Report = False
@@ -247,6 +249,20 @@ class ReconOptions:
             adaptation=AdaptationSettings(minutes=self.adapt_minutes) if self.adapt else None,
         )
 
+    @functools.cached_property
+    def chosen_intervals(self) -> tuple[Intervals | None, str]:
+        """The intervals of the pixels, and why there are none, in words.
+
+        Raises:
+            ValueError: ``--intervals full`` where there is no calibrated table.
+        """
+        from pfitre_jax.reconstruction.intervals import Intervals
+
+        chosen, reason = Intervals.choose(self.settings, self.intervals)
+        if self.intervals == "full" and chosen is None:
+            raise ValueError(f"--intervals full, but {reason}; expected --intervals quick or off")
+        return chosen, reason
+
     @property
     def read_options(self) -> dict[str, Any]:
         """Arguments of :func:`pfitre_jax.load_scan`, without the file of the angles."""
@@ -277,8 +293,7 @@ class ReconOptions:
             "alignment": self.alignment,
         }
         names = ("rows", "joint", "align", "drift", "align_on", "validate", "resolution")
-        return checkpoint.identify(
-            files,
-            self.read_options | {name: getattr(self, name) or None for name in names},
-            self.settings,
-        )
+        intervals, _ = self.chosen_intervals
+        values = {name: getattr(self, name) or None for name in names}
+        values["intervals"] = None if intervals is None else f"{intervals.kind} {intervals.digest}"
+        return checkpoint.identify(files, self.read_options | values, self.settings)

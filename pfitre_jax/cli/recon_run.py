@@ -180,6 +180,7 @@ class ReconRun:
                     scan,
                     options.settings,
                     rows,
+                    intervals=options.chosen_intervals[0],
                     limit=options.memory_limit,
                     team=self.team,
                     events=checkpoint.Events(progress.planned, progress.solved, progress.adapting),
@@ -230,6 +231,7 @@ class ReconRun:
                 rows=slice(row, row + 1),
                 scale=result.scale,
                 support=result.support,
+                intervals="off",
                 progress=progress,
             )
 

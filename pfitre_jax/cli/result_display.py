@@ -67,6 +67,10 @@ def draw_result(
     title = f"row {rows[middle]}   supplied component shaded, {result.supplied[middle]:.0%}"
     supplied = None if result.measured is None else image - result.measured[middle]
     panels.append(Panel(title, image, supplied, result.support))
+    if result.upper is not None and result.intervals is not None:
+        holds = "in 9 of 10 pixels" if result.intervals["holds"] else "or more: see the warnings"
+        half_width = result.upper[middle] - result.volume[middle]
+        panels.append(Panel(f"the true value is within ± this {holds}", half_width, own_scale="uncertainty"))
     settings = ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in result.parameters.items()
@@ -119,6 +123,8 @@ def print_result(result: Result, paths: Iterable[Path]) -> None:
             f"{name}: {np.mean(correction[unit]):.1f} {unit} {action} per row on average; in at least half "
             f"of the rows: {often}"
         )
+    if result.intervals is not None:
+        _print_intervals(result.intervals, result.units)
     if result.validation is not None:
         Console(soft_wrap=True, highlight=False, emoji=False).print(_held_out_table(result))
         for sentence in result.validation["verdict"]:
@@ -139,6 +145,23 @@ def _held_out_table(result: Result) -> Table:
         values = [errors["error"], *([errors["fista_tv"]] if reference else []), errors["noise_floor"]]
         table.add_row(f"{len(errors['views'])} {kind}", *(f"{value:.4f}" for value in values))
     return table
+
+
+def _print_intervals(intervals: dict[str, Any], units: str) -> None:
+    """Prints the median half width of the intervals, and the share of pixels where they hide structure."""
+    if intervals["median_half_width"] is None:
+        return
+    wider = intervals["wider_than_contrast"]
+    print_line(
+        f"intervals ({intervals['kind']}): the true value of 9 of 10 pixels is within "
+        f"± {intervals['median_half_width']:.3g} {units} (median)"
+        + (
+            ""
+            if wider is None
+            else f"; wider than the contrast of the surroundings in {wider:.0%} of the pixels"
+        )
+        + ("" if intervals["holds"] else "; they do not hold, see the warnings")
+    )
 
 
 def _print_resolution(resolution: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import FigureBase
+from matplotlib.image import AxesImage
 
 from pfitre_jax.plotting.style import FRAME, MISSING, gray_limits, remove_ticks
 
@@ -27,12 +28,14 @@ class Panel:
         image: (ny, nx), image values.
         supplied: (ny, nx), the supplied component of the image, which is shaded, or None.
         support: (ny, nx), the pixels that may differ from 0, whose outline is drawn, or None.
+        own_scale: Label of a colour scale of its own, which starts at 0, in place of the common grey scale.
     """
 
     title: str
     image: np.ndarray
     supplied: np.ndarray | None = None
     support: np.ndarray | None = None
+    own_scale: str | None = None
 
 
 def choose_rows(rows: int) -> np.ndarray:
@@ -41,7 +44,7 @@ def choose_rows(rows: int) -> np.ndarray:
 
 
 def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None:
-    """Draws images on one grey scale, with a colour bar and scale bars.
+    """Draws images on one grey scale, or with a colour scale of their own, with scale bars.
 
     Args:
         figure: Figure or subfigure to draw into.
@@ -49,9 +52,16 @@ def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None
         units: Unit of the image values, "1/pixel" or "1/um".
     """
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    low, high = gray_limits(np.concatenate([panel.image.ravel() for panel in panels]))
+    gray = [axis for axis, panel in zip(axes, panels, strict=True) if panel.own_scale is None]
+    low, high = gray_limits(np.concatenate([p.image.ravel() for p in panels if p.own_scale is None]))
+    unit = units.replace("um", "µm")
     for axis, panel in zip(axes, panels, strict=True):
-        drawn = axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        if panel.own_scale is None:
+            drawn = axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        else:
+            limit = gray_limits(panel.image)[1]
+            colored = axis.imshow(panel.image, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
+            _add_color_bar(figure, colored, [axis], f"{panel.own_scale}, {unit}")
         if panel.supplied is not None:
             alpha = 0.8 * np.clip(np.abs(panel.supplied) / (FULL_SHADE * (high - low)), 0, 1)
             shade = np.empty((*alpha.shape, 4))
@@ -67,8 +77,12 @@ def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None
         axis.set_title(panel.title, loc="left")
         remove_ticks(axis)
         _add_scale_bar(axis, panel.image.shape[1])
+    _add_color_bar(figure, drawn, gray, f"image value, {unit}")
+
+
+def _add_color_bar(figure: FigureBase, drawn: AxesImage, axes: Sequence[Axes], label: str) -> None:
     bar = figure.colorbar(drawn, ax=list(axes), shrink=0.86, pad=0.01, aspect=28)
-    bar.set_label(f"image value, {units.replace('um', 'µm')}")
+    bar.set_label(label)
     bar.outline.set_edgecolor(FRAME)
 
 

@@ -4,6 +4,9 @@ from .files import load as load
 from .files import locate as locate
 from .files import pretrained as pretrained
 from .files import save as save
+from .files import save_intervals as save_intervals
+from .interval_table import IntervalCell as IntervalCell
+from .interval_table import IntervalTable as IntervalTable
 from .network import NetworkPrior as NetworkPrior
 from .nonnegative import Nonnegative as Nonnegative
 from .trainable import TrainablePrior as TrainablePrior

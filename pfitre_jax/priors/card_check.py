@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pfitre_jax.priors.interval_table import tables_from_record
+
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping)
@@ -90,3 +92,8 @@ def check_card(card: Mapping[str, Any]) -> None:
         if value is not None and not is_valid(value):
             shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
             raise ValueError(f"the entry {path} of the model card is {shown}; expected {expected}")
+    if card.get("intervals") is not None:
+        try:
+            tables_from_record(card["intervals"])
+        except ValueError as error:
+            raise ValueError(f"the entry intervals of the model card: {error}") from error

@@ -22,6 +22,7 @@ from pfitre_jax.data.readers.npz import load_arrays
 from pfitre_jax.interfaces import Card
 from pfitre_jax.models.networks import find_network
 from pfitre_jax.priors.card_check import check_card
+from pfitre_jax.priors.interval_table import KINDS, IntervalTable
 from pfitre_jax.priors.network import NetworkPrior, check_config
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
@@ -108,6 +109,33 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
 
     write_files(path.parent, {path.name: write})
     return prior.with_card(card)
+
+
+def save_intervals(name_or_path: str | os.PathLike, kind: str, table: IntervalTable) -> list[Path]:
+    """Writes a calibrated table of intervals into the card of a weights file, and into a card beside it.
+
+    Args:
+        name_or_path: Name or path of the prior, see :func:`locate`.
+        kind: Kind of scale, one of :data:`pfitre_jax.priors.interval_table.KINDS`.
+        table: The table; another one of the same kind is replaced.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ValueError: For an unknown prior or kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"the kind of scale is {kind!r}; expected one of {', '.join(KINDS)}")
+    path = locate(name_or_path)
+    prior = load(path)
+    card = dict(prior.info.card)
+    saved = save(
+        path, prior.with_card(card | {"intervals": card.get("intervals", {}) | {kind: table.record()}})
+    )
+    text = json.dumps(saved.info.card, indent=2) + "\n"
+    beside = path.with_suffix(".json")
+    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(text)})]
 
 
 def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:

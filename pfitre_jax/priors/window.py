@@ -57,16 +57,39 @@ class Windowed(Prior):
         rho: Array | float,
     ) -> Float[Array, "*rows ny nx"]:
         """The proposal inside the window and the blurred image outside; see :meth:`Prior.denoise`."""
+        inside, weight = self._window(v)
+        proposal = self.prior.denoise(v[inside], correction=correction[inside], wedge=wedge, rho=rho)
+        blurred = _blur(v)
+        return blurred.at[inside].add(weight[inside] * (proposal - blurred[inside]))
+
+    @property
+    def has_expected_error(self) -> bool:
+        """Whether the prior inside the window has :meth:`expected_error`."""
+        return self.prior.has_expected_error
+
+    def expected_error(
+        self,
+        v: Float[Array, "*rows ny nx"],
+        *,
+        correction: Float[Array, "*rows ny nx"],
+        wedge: Wedge,
+        rho: Array | float,
+    ) -> Float[Array, "*rows ny nx"]:
+        """The expected error inside the window; outside, where little is known, the blurred values."""
+        inside, weight = self._window(v)
+        error = self.prior.expected_error(v[inside], correction=correction[inside], wedge=wedge, rho=rho)
+        blurred = _blur(jnp.abs(v))
+        return blurred.at[inside].add(weight[inside] * (error - blurred[inside]))
+
+    def _window(self, v: Float[Array, "*rows ny nx"]) -> tuple[tuple, Float[Array, "*rows ny nx"]]:
+        """Index of the pixels of the window, and the weight of the prior in every pixel."""
         ny, nx = v.shape[-2:]
         share = 1.0 if self.image_side is None else max(ny, nx) / self.image_side
         side, taper = math.ceil(share * self.side), max(round(share * TAPER), 1)
         top, left = (max(n - side, 0) // 2 for n in (ny, nx))
         inside = (..., slice(top, ny - top), slice(left, nx - left))
-        proposal = self.prior.denoise(v[inside], correction=correction[inside], wedge=wedge, rho=rho)
         weight = _ramp(ny, top, taper)[:, None] * _ramp(nx, left, taper)
-        weight = jnp.broadcast_to(weight.astype(v.dtype), v.shape)
-        blurred = _blur(v)
-        return blurred.at[inside].add(weight[inside] * (proposal - blurred[inside]))
+        return inside, jnp.broadcast_to(weight.astype(v.dtype), v.shape)
 
 
 def _ramp(n: int, margin: int, taper: int) -> np.ndarray:

@@ -14,6 +14,9 @@ from .executor import load_chunk as load_chunk
 from .executor import make_program as make_program
 from .executor import split_rows as split_rows
 from .half_set_resolution import resolution_of as resolution_of
+from .intervals import CalibratedIntervals as CalibratedIntervals
+from .intervals import Intervals as Intervals
+from .intervals import save_classical_table as save_classical_table
 from .live import LiveResult as LiveResult
 from .live import refresh as refresh
 from .methods import METHODS as METHODS

@@ -35,6 +35,7 @@ from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
 from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.file_names import ADAPTATION, ADAPTED_PRIOR, FORMATS, PARTIAL, PLAN
+from pfitre_jax.reconstruction.intervals import Intervals
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import Plan, make_plan
 from pfitre_jax.reconstruction.result import Result
@@ -54,7 +55,7 @@ _NAMES = re.compile(
     re.DOTALL,
 )
 _CALIBRATION = ("center", "scale", "noise", "tv_weight", "tv_weight_source")
-_IMAGES = ("volume", "measured")
+_IMAGES, _LIMITS = ("volume", "measured"), ("lower", "upper")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -187,6 +188,7 @@ def reconstruct_to(
     settings: Settings,
     rows: slice,
     *,
+    intervals: Intervals | None = None,
     limit: int | None = None,
     team: Team = ALONE,
     events: Events = Events(),
@@ -204,6 +206,7 @@ def reconstruct_to(
         scan: The scan.
         settings: Settings of the method.
         rows: Rows of the scan.
+        intervals: What the intervals of the pixels are made of; None for no intervals.
         limit: Bytes of memory that this process may use; by default the free memory.
         team: Processes that share the rows.
         events: Functions that are called while it runs.
@@ -220,7 +223,17 @@ def reconstruct_to(
     start = time.perf_counter()
     partial = Path(folder) / PARTIAL
     plan_rows = functools.partial(
-        _load_or_make_plan, folder, identity, scan, settings, rows, team, limit, formats, events.adapting
+        _load_or_make_plan,
+        folder,
+        identity,
+        scan,
+        settings,
+        rows,
+        intervals,
+        team,
+        limit,
+        formats,
+        events.adapting,
     )
     with team.step():
         planned = plan_rows() if team.first else None
@@ -291,8 +304,8 @@ def check_disk(
 ) -> tuple[int, int]:
     """Returns the bytes that a run writes and the bytes that are free.
 
-    At the end of a run, slices and measured component are on disk as checkpoints and in ``recon.h5``, and the
-    slices in each further format.
+    At the end of a run, slices, measured component and limits of the intervals are on disk as checkpoints and
+    in ``recon.h5``, and the slices in each further format.
 
     Args:
         folder: Output folder.
@@ -304,7 +317,8 @@ def check_disk(
     Raises:
         DoesNotFit: There is too little free space.
     """
-    copies = 2 + elements * (2 + sum(writer.relative_size for writer in find_writers(formats)))
+    volumes = 2 if plan.intervals is None else 4
+    copies = volumes + elements * (volumes + sum(writer.relative_size for writer in find_writers(formats)))
     needed = int(copies * (rows.stop - rows.start) * 4 * int(np.prod(plan.image_shape)))
     existing = Path(folder)
     while not existing.exists():
@@ -324,6 +338,7 @@ def _load_or_make_plan(
     scan: Scan,
     settings: Settings,
     rows: slice,
+    intervals: Intervals | None,
     team: Team,
     limit: int | None,
     formats: Sequence[str],
@@ -355,6 +370,7 @@ def _load_or_make_plan(
         scan,
         settings,
         rows.stop - rows.start,
+        intervals=intervals,
         chunk=chunk,
         limit=limit,
         adapting=adapting,
@@ -377,6 +393,7 @@ def _load_or_make_plan(
                 "iterations": plan.settings.iterations,
                 "selection": plan.selection,
                 "chunk": plan.chunk,
+                "intervals": None if plan.intervals is None else plan.intervals.digest,
             }
         )
         if plan.adapted is not None:
@@ -464,12 +481,12 @@ def _read_block(partial: Path, rows: slice, plan: Plan, plan_digest: str) -> tup
         # Opened here, so that a damaged file is closed too.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-            complete = all(arrays.pop(name).shape == shape for name in _IMAGES)
+            lazy = _IMAGES if plan.intervals is None else _IMAGES + _LIMITS
+            complete = all(arrays.pop(name).shape == shape for name in lazy)
             seconds = float(arrays.pop("seconds"))
             complete &= str(arrays.pop(_PLAN_DIGEST)) == plan_digest
         images: dict[str, Any] = {
-            name: LazyVolume(shape, [(slice(0, shape[0]), _Reader(path, name, plan_digest))])
-            for name in _IMAGES
+            name: LazyVolume(shape, [(slice(0, shape[0]), _Reader(path, name, plan_digest))]) for name in lazy
         }
         block = RowBlock(rows, **images, **arrays)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):

@@ -16,12 +16,13 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.reconstruction.decompose import decompose
+from pfitre_jax.reconstruction.intervals import IntervalProgram
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.reconstruction.slabs import HALO, slab_rows, slabs, solve_volume
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.runtime.devices import device_count, jit_over_slices, local_mesh, replicate
 from pfitre_jax.runtime.memory import DoesNotFit, Needed, available, needed_by
-from pfitre_jax.solvers.loop import Solution, run
+from pfitre_jax.solvers.loop import Solution, Status, run
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Number of slices per batch on each device; the batched projector is fastest with this number.
@@ -47,6 +48,7 @@ class Program:
         mesh: The local devices; None for a single device.
         needed: Memory that a run needs.
         seconds_compile: Wall time of compilation.
+        intervals: Programs of the intervals of the pixels; None without intervals.
     """
 
     solve: Callable
@@ -63,10 +65,17 @@ class Program:
     mesh: Mesh | None
     needed: Needed
     seconds_compile: float
+    intervals: IntervalProgram | None = None
 
     def __call__(self, sinograms: np.ndarray, masks: np.ndarray) -> tuple[Solution, Array]:
         """Solution and residuals (slices,) of a chunk of :func:`load_chunk`."""
         return self.solve(self.solver, self.problem, np.float32(self.tolerance), sinograms, masks)
+
+    @property
+    def slices(self) -> int:
+        """Number of slices of :func:`load_chunk`, with the halos."""
+        devices = device_count(self.mesh)
+        return devices * slab_rows(self.chunk, devices, self.halo, self.rows)
 
 
 def make_program(
@@ -216,7 +225,9 @@ def _solve_chunk(
 ) -> RowBlock:
     """Solves a chunk of :func:`load_chunk` and returns its block in the units of the result."""
     count = block.stop - block.start
-    solution, residual = jax.tree.map(lambda a: np.asarray(a)[kept], program(sinograms, masks))
+    solved = program(sinograms, masks)
+    solution, residual = jax.tree.map(lambda a: np.asarray(a)[kept], solved)
+    half_width = _half_width(program, block, sinograms, masks, solved[0].value)
     sinograms, masks = sinograms[kept], masks[kept]
     parts = program.decompose(
         program.problem,
@@ -228,23 +239,44 @@ def _solve_chunk(
     )
     measured, supplied, gains, stripes, view_weights = (np.asarray(a)[:count] for a in parts)
     unit = np.float32(program.scale / program.pixel_size)
-    volume = unit * solution.value[:count]
+    volume, status = unit * solution.value[:count], solution.status[:count]
+    empty = ~np.any(masks[:count], axis=(1, 2))
+    limits: dict[str, np.ndarray] = {name: np.zeros((count, 0, 0), np.float32) for name in ("lower", "upper")}
+    limits |= {name: np.full(count, np.nan, np.float32) for name in ("half_width", "wider")}
+    if program.intervals is not None and half_width is not None:
+        valid = ~empty & (status != int(Status.DIVERGED))
+        limits = program.intervals.limits(volume, unit * half_width[kept][:count], valid)
     return RowBlock(
         rows=block,
         volume=volume,
         measured=unit * measured,
         supplied=supplied,
-        status=solution.status[:count],
+        status=status,
         iterations=solution.stats["iterations"][:count],
         residual=residual[:count],
         residual_history=solution.stats["residual"][:count],
         change_history=solution.stats["change"][:count],
         norm=np.sqrt(np.sum(np.square(volume, dtype=float), axis=(1, 2))),
-        empty=~np.any(masks[:count], axis=(1, 2)),
+        empty=empty,
         gains=gains,
         stripes=np.float32(program.scale) * stripes,
         view_weights=view_weights,
+        **limits,
     )
+
+
+def _half_width(
+    program: Program, block: slice, sinograms: np.ndarray, masks: np.ndarray, images: Array
+) -> np.ndarray | None:
+    """Half widths (slices, ny, nx) of the intervals of a chunk, in units of the scale, or None."""
+    if program.intervals is None:
+        return None
+    numbers, _ = slabs(block, program.chunk, device_count(program.mesh), program.halo, program.rows)
+
+    def solve(problem: SliceProblem, new: Array) -> Array:
+        return program.solve(program.solver, problem, np.float32(program.tolerance), new, masks)[0].value
+
+    return np.asarray(program.intervals.half_width(solve, sinograms, masks, images, numbers.ravel()))
 
 
 def _solve_slices(

@@ -55,6 +55,7 @@ class Method:
             too few views and for joint reconstructions.
         fits_data: Whether it fits the data down to the noise, so that patterns in its residual are faults of
             the scan.
+        nonnegative: Whether it returns no negative values, because the sample has none.
     """
 
     summary: str
@@ -68,13 +69,19 @@ class Method:
     initial_estimate: bool = False
     automatic_iterations: bool = False
     fits_data: bool = True
+    nonnegative: bool = True
 
 
 METHODS: dict[str, Method] = {
-    "fbp": Method("filtered backprojection", FBP, {}, data_model=False, fits_data=False),
+    "fbp": Method("filtered backprojection", FBP, {}, data_model=False, fits_data=False, nonnegative=False),
     "sirt": Method("non-negative SIRT", SIRT, {"iterations": 200}, first_steps=30, fits_data=False),
     "cgls": Method(
-        "conjugate gradients, stopped early", CGLS, {"iterations": 20}, data_model=False, fits_data=False
+        "conjugate gradients, stopped early",
+        CGLS,
+        {"iterations": 20},
+        data_model=False,
+        fits_data=False,
+        nonnegative=False,
     ),
     "fista-tv": Method(
         "non-negative, total variation, FISTA",

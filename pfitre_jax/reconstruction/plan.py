@@ -19,6 +19,12 @@ from pfitre_jax.priors.card_summary import summarise_card
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
+from pfitre_jax.reconstruction.intervals import (
+    CalibratedIntervals,
+    Intervals,
+    interval_warning,
+    make_interval_program,
+)
 from pfitre_jax.reconstruction.methods import METHODS, Settings, build
 from pfitre_jax.reconstruction.prior_check import check_prior
 from pfitre_jax.reconstruction.residual_check import check_residual
@@ -67,7 +73,14 @@ class Plan:
     @property
     def seconds_compile(self) -> float:
         """Wall time of compilation."""
-        return self.calibration.seconds_compile + self.program.seconds_compile
+        intervals = self.program.intervals
+        of_intervals = 0.0 if intervals is None else intervals.seconds_compile
+        return self.calibration.seconds_compile + self.program.seconds_compile + of_intervals
+
+    @property
+    def intervals(self) -> CalibratedIntervals | None:
+        """The intervals of the pixels; None without."""
+        return None if self.program.intervals is None else self.program.intervals.calibrated
 
     @property
     def chunk(self) -> int:
@@ -114,12 +127,17 @@ class Plan:
             lambda row: np.float32(unit) * block.volume[row - rows.start],
         )
         faults = residual.statistics.faults if METHODS[settings.method].fits_data else []
+        intervals = None
+        if self.intervals is not None:
+            intervals = self.intervals.record(block.half_width, block.wider, check.score)
         middle = len(block) // 2
         sinogram, residual_sinogram = self._residual_sinogram(rows.start + middle, block.volume[middle])
         device = jax.devices()[0]
         return Result(
             volume=block.volume,
             measured=block.measured,
+            lower=None if intervals is None else block.lower,
+            upper=None if intervals is None else block.upper,
             rows=scan.row0 + np.arange(rows.start, rows.stop),
             method=settings.method,
             parameters=settings.record(),
@@ -148,8 +166,12 @@ class Plan:
             residual_statistics=residual.statistics.record(),
             resolution=None,
             validation=None,
+            intervals=intervals,
             chunk=self.chunk,
-            warnings=self._warnings(block) + check.warnings + [fault.text for fault in faults],
+            warnings=self._warnings(block)
+            + check.warnings
+            + interval_warning(intervals)
+            + [fault.text for fault in faults],
             timings={
                 "seconds_prepare": max(seconds - self.seconds_compile - seconds_run, 0.0),
                 "seconds_compile": self.seconds_compile + check.seconds_compile + residual.seconds_compile,
@@ -271,6 +293,7 @@ def make_plan(
     iterations: int | None = None,
     selection: dict[str, Any] | None = None,
     adapted: AdaptedPrior | None = None,
+    intervals: Intervals | None = None,
     chunk: int | None = None,
     limit: int | None = None,
     adapting: Callable[[int, int], None] = lambda done, total: None,
@@ -289,6 +312,7 @@ def make_plan(
         iterations: A known number of iterations, in place of an automatic one.
         selection: How the known support, iterations and prior were chosen, see :class:`Plan`.
         adapted: The prior that was adapted to the scan before, if ``settings`` ask for an adaptation.
+        intervals: What the intervals of the pixels are made of; None for no intervals.
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
@@ -345,6 +369,19 @@ def make_plan(
         chunk=chunk,
         limit=limit,
     )
+    if intervals is not None:
+        interval_program = make_interval_program(
+            CalibratedIntervals.create(intervals, scan, calibration, settings),
+            settings,
+            windowed.prior,
+            program.problem,
+            scale=program.scale,
+            noise=program.noise,
+            slices=program.slices,
+            data_model=settings.data_model,
+            mesh=program.mesh,
+        )
+        program = dataclasses.replace(program, intervals=interval_program)
     return Plan(scan, settings, windowed.prior, calibration, selection or record, program, adapted)
 
 

@@ -28,6 +28,8 @@ from pfitre_jax.solvers.loop import Status
 
 #: Datasets of ``recon.h5``: the volume and the component of it that the data determine.
 VOLUME, MEASURED = "/exchange/data", "/trust/measured"
+#: Datasets of the limits of the interval of each pixel.
+LIMITS = {"lower": "/trust/lower", "upper": "/trust/upper"}
 #: Group of ``recon.h5`` that holds everything else.
 GROUP = "/result"
 #: Attribute of a ``recon.h5`` that leads to the results of several elements: their names.
@@ -60,6 +62,7 @@ _VALUES = (
     "residual_statistics",
     "resolution",
     "validation",
+    "intervals",
     "chunk",
     "warnings",
     "timings",
@@ -80,6 +83,9 @@ class Result:
         volume: (rows, ny, nx) float32; per pixel, or per micrometre where the scan has a pixel size.
         measured: (rows, ny, nx), the component of the volume that the data determine at this noise level, see
             :mod:`pfitre_jax.trust.consistency`; None where a file does not hold it.
+        lower: (rows, ny, nx), lower limit of the interval of each pixel, see
+            :mod:`pfitre_jax.trust.intervals`; None without intervals. NaN in rows without data.
+        upper: (rows, ny, nx), upper limit.
         rows: (rows,), row numbers in the raw stack.
         method: Name of the method.
         parameters: Settings of the method.
@@ -115,6 +121,9 @@ class Result:
             :meth:`pfitre_jax.trust.Resolution.record`; None if it was not asked for.
         validation: Prediction of held-out views, see :meth:`pfitre_jax.trust.HeldOutVerdict.record`; None if
             it was not asked for.
+        intervals: Level, kind and calibration of the intervals of the pixels, their median half width, and
+            whether they hold, see :meth:`pfitre_jax.reconstruction.CalibratedIntervals.record`; None without
+            intervals.
         chunk: Number of rows per batch.
         warnings: Warnings for the user.
         timings: Wall times: ``seconds_compile``; ``seconds_run``, to solve all rows; ``seconds_checks``, for
@@ -128,6 +137,8 @@ class Result:
 
     volume: Float[np.ndarray, "rows ny nx"] | LazyVolume
     measured: Float[np.ndarray, "rows ny nx"] | LazyVolume | None
+    lower: Float[np.ndarray, "rows ny nx"] | LazyVolume | None
+    upper: Float[np.ndarray, "rows ny nx"] | LazyVolume | None
     rows: Int[np.ndarray, " rows"]
     method: str
     parameters: dict[str, Any]
@@ -156,6 +167,7 @@ class Result:
     residual_statistics: dict[str, Any]
     resolution: dict[str, Any] | None
     validation: dict[str, Any] | None
+    intervals: dict[str, Any] | None
     chunk: int
     warnings: list[str]
     timings: dict[str, float]
@@ -200,6 +212,8 @@ class Result:
         rows, views = len(volume), len(theta_rad)
         unknown, none = np.full(rows, np.nan, np.float32), np.zeros((rows, 0), np.float32)
         defaults: dict[str, Any] = {
+            "lower": None,
+            "upper": None,
             "status": np.full(rows, UNKNOWN),
             "iterations": np.zeros(rows, int),
             "residual": unknown,
@@ -219,6 +233,7 @@ class Result:
             "residual_statistics": {},
             "resolution": None,
             "validation": None,
+            "intervals": None,
             "chunk": rows,
             "warnings": [],
             "timings": {},
@@ -308,6 +323,7 @@ class Result:
             "residual_statistics": self.residual_statistics,
             "resolution": self.resolution,
             "validation": self.validation,
+            "intervals": self.intervals,
             "center": self.center,
             "roll_deg": self.roll_deg,
             "wedge_deg": self.wedge.width_deg,
@@ -481,6 +497,9 @@ def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
                 raise ValueError(f"{path} does not contain {VOLUME}; {_EXPECTED}")
             volume, attributes = _read_volume(file, VOLUME, lazy), dict(file[VOLUME].attrs)
             measured = _read_volume(file, MEASURED, lazy) if MEASURED in file else None
+            recorded |= {
+                name: _read_volume(file, dataset, lazy) for name, dataset in LIMITS.items() if dataset in file
+            }
             if GROUP in file:
                 group = file[GROUP]
                 recorded |= {name: group[name][()] for name in _ARRAYS if name in group}
@@ -526,6 +545,9 @@ def _write_hdf5(result: Result, command: str, path: Path) -> None:
         data.attrs["command"] = command
         if result.measured is not None:
             _write_volume(file, MEASURED, result.measured, result.units)
+        for limit, name in ((result.lower, LIMITS["lower"]), (result.upper, LIMITS["upper"])):
+            if limit is not None:
+                _write_volume(file, name, limit, result.units)
         group = file.create_group(GROUP)
         for name in _ARRAYS:
             group[name] = getattr(result, name)

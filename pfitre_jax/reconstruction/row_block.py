@@ -60,6 +60,11 @@ class RowBlock:
         gains: (rows, views), estimated view gains, 1 for none; (rows, 0) where not estimated.
         stripes: (rows, columns), column offsets, in units of the projections; (rows, 0) where not estimated.
         view_weights: (rows, views), mean weights of the views in a robust data term; (rows, 0) without one.
+        lower: (rows, ny, nx) float32, lower limit of the interval of each pixel; (rows, 0, 0) without.
+        upper: (rows, ny, nx) float32, upper limit; (rows, 0, 0) without intervals.
+        half_width: (rows,), median half width of the intervals in the support; NaN without intervals.
+        wider: (rows,), share of the pixels near structure whose interval is wider than the local contrast,
+            see :func:`pfitre_jax.trust.share_wider_than_contrast`; NaN without intervals.
     """
 
     rows: slice
@@ -76,6 +81,10 @@ class RowBlock:
     gains: Float[np.ndarray, "rows _"]
     stripes: Float[np.ndarray, "rows _"]
     view_weights: Float[np.ndarray, "rows _"]
+    lower: Float[np.ndarray, "rows _ _"] | LazyVolume
+    upper: Float[np.ndarray, "rows _ _"] | LazyVolume
+    half_width: Float[np.ndarray, " rows"]
+    wider: Float[np.ndarray, " rows"]
 
     def __len__(self) -> int:
         return self.rows.stop - self.rows.start

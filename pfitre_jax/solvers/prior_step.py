@@ -8,8 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pfitre_jax.interfaces import Prior, Problem, data_correction
-from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.priors.unrolled import UnrolledPrior
 
 
 def prior_step(
@@ -35,13 +33,13 @@ def prior_step(
 
 
 def expected_error(
-    problem: Problem, prior: NetworkPrior | UnrolledPrior, x: Float[Array, "*rows ny nx"], rho: Any
+    problem: Problem, prior: Prior, x: Float[Array, "*rows ny nx"], rho: Any
 ) -> Float[Array, "*rows ny nx"]:
     """The absolute error that a prior expects in each pixel of an image: (ny, nx).
 
     Args:
         problem: The data term.
-        prior: A prior with an expected error, see :meth:`NetworkPrior.expected_error`.
+        prior: A prior with an expected error, see :meth:`Prior.expected_error`.
         x: (ny, nx), the image, such as the result of the loop.
         rho: (), prior strength of the loop.
     """

@@ -1,3 +1,5 @@
+from .bootstrap import bootstrap_angles as bootstrap_angles
+from .bootstrap import bootstrap_error as bootstrap_error
 from .consistency import measured_component as measured_component
 from .consistency import noise_damping as noise_damping
 from .domain import check_domain as check_domain
@@ -8,6 +10,13 @@ from .held_out_verdict import HeldOutVerdict as HeldOutVerdict
 from .image_statistics import domain_scores as domain_scores
 from .image_statistics import reference_statistics as reference_statistics
 from .image_statistics import statistics as statistics
+from .intervals import area_under_curve as area_under_curve
+from .intervals import calibrate_cells as calibrate_cells
+from .intervals import combined_scale as combined_scale
+from .intervals import conformal_factor as conformal_factor
+from .intervals import interval as interval
+from .intervals import local_contrast as local_contrast
+from .intervals import share_wider_than_contrast as share_wider_than_contrast
 from .residuals import Pattern as Pattern
 from .residuals import ResidualStatistics as ResidualStatistics
 from .residuals import residual_statistics as residual_statistics
