@@ -344,6 +344,17 @@ def test_robustness_runs_at_its_tiny_preset(tmp_path):
 
 
 @pytest.mark.slow
+def test_intervals_runs_at_its_tiny_preset(tmp_path):
+    """The intervals of a bootstrap hold on other scenes of the same kind, however bad the reconstruction."""
+    results = run("intervals", tmp_path / "out", tmp_path)
+    assert results["all"]["slices"] == 8 and results["table"]["draws"] == 2
+    # Twelve slices of the calibration and eight of the test.
+    assert 0.75 < results["all"]["coverage"] <= 1
+    assert results["all"]["area"] > 0.5
+    assert "| in domain, 8 |" in (tmp_path / "out/intervals.md").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wedge_sweep", "dose_and_views"])
 def test_a_tiny_preset_needs_no_data(name, tmp_path):
     results = run(name, tmp_path / "out", tmp_path)

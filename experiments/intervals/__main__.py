@@ -59,14 +59,14 @@ def _write_arrays(arrays: Slices, path: Path) -> None:
         np.savez(file, **arrays)
 
 
-def in_domain(slices: Slices) -> np.ndarray:
+def in_domain(config: Config, slices: Slices) -> np.ndarray:
     """(slices,), whether the prior knows such images; all without a reference in its card."""
-    return ~(slices["domain_score"] > 1)
+    return ~(slices["domain_score"] > 1) | (not config.domain)
 
 
 def calibrate(config: Config, slices: Slices, draws: int, command: str) -> IntervalTable:
     """The table from the calibration slices that are in the domain of the prior, where intervals hold."""
-    used = np.flatnonzero(in_domain(slices))
+    used = np.flatnonzero(in_domain(config, slices))
     cells = calibrate_cells(
         [slices["scores"][k] for k in used],
         slices["wedge_deg"][used],
@@ -117,7 +117,7 @@ def measures(table: IntervalTable, slices: Slices, which: np.ndarray) -> dict[st
 
 def report(config: Config, table: IntervalTable, slices: Slices) -> dict[str, Any]:
     """Measures of the test: in all, for each wedge and noise, for each kind of scene, out of domain."""
-    known = in_domain(slices)
+    known = in_domain(config, slices)
     by_cell = {
         f"{wedge:g}": {
             f"{noise:g}": measures(
@@ -147,7 +147,7 @@ def leave_one_kind_out(config: Config, calibration: Slices, slices: Slices, draw
             table = calibrate(config, others, draws, "")
         except ValueError:
             continue
-        part = measures(table, slices, in_domain(slices) & (slices["kind"] == kind))
+        part = measures(table, slices, in_domain(config, slices) & (slices["kind"] == kind))
         found[kind] = None if part is None else part["coverage"]
     return found
 
@@ -196,15 +196,19 @@ def main() -> None:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--prior", default="circuits", help="prior of pfitre: its name or weights file")
     chosen.add_argument("--method", help="a method without a prior; the bootstrap is then the only scale")
-    parser.add_argument("--intervals", choices=("quick", "full"), help="default: quick; of a --method: full")
+    parser.add_argument(
+        "--intervals",
+        choices=("quick", "full"),
+        help="default: quick for a prior that predicts its error, else full",
+    )
     parser.add_argument("--write", action="store_true", help="write the table into the card or the package")
     parser.add_argument("--skip-test", action="store_true", help="calibrate without the test")
     options = parser.parse_args()
     config: Config = PRESETS[options.preset]
     method = options.method or "pfitre"
     prior = None if options.method else pf.priors.pretrained(options.prior)
-    mode = options.intervals or ("full" if prior is None else "quick")
     expected = prior is not None and prior.has_expected_error
+    mode = options.intervals or ("quick" if expected else "full")
     if mode == "quick" and not expected:
         parser.error("--intervals quick needs a prior that predicts its expected error; use --intervals full")
     kind = "expected-error" if mode == "quick" else "combined" if expected else "bootstrap"

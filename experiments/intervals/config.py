@@ -1,7 +1,7 @@
 """Calibration and test of the intervals of a prior, or of a method without a prior.
 
 Command:  python -m experiments.intervals [--prior NAME_OR_PATH | --method METHOD] [--intervals quick|full]
-          [--preset tiny|quick|full] [--write] [--only-evaluate]
+          [--preset tiny|small|quick|full] [--write] [--skip-test]
           quick: the error that the prior expects. full: with the bootstrap, too; about 25 times slower.
           Scenes from files need PFITRE_DATA or ../shared/data; without them the others are used.
 Runtime:  --preset quick about 12 minutes on one core, resumes (tiny: 1 minute).
@@ -41,6 +41,7 @@ class Config:
         settings: Settings of the method that differ from its defaults, to save time: the support and the
             number of iterations need not be selected for each scan.
         fewest: Smallest number of slices of a cell of the table.
+        domain: Whether slices with a domain score above 1, where intervals do not hold, are left out.
         seed: Seed of geometry, noise and scenes.
     """
 
@@ -59,6 +60,7 @@ class Config:
     draws: int = 20
     settings: tuple[tuple[str, object], ...] = (("support", "disc"), ("iterations", 12))
     fewest: int = 20
+    domain: bool = True
     seed: int = 1
 
 
@@ -67,6 +69,14 @@ PRESETS = {
     "default": QUICK,
     "quick": QUICK,
     "full": Config(size=128, views=(36, 51, 90), scans=12, scenes=120, test_scans=4, settings=(), fewest=40),
+    "small": Config(
+        size=64,
+        scans=3,
+        noise_edges=(1e-5, 0.06),
+        scenes=28,
+        test_noise=(0.003, 0.02),
+        fewest=20,
+    ),
     "tiny": Config(
         size=48,
         views=(24,),
@@ -81,5 +91,6 @@ PRESETS = {
         draws=2,
         settings=(("support", "disc"), ("iterations", 2)),
         fewest=10,
+        domain=False,
     ),
 }

@@ -12,6 +12,7 @@ from pfitre_jax.cli.errors import computation
 
 if TYPE_CHECKING:
     from pfitre_jax.data.scan import Scan
+    from pfitre_jax.reconstruction.intervals import Intervals
     from pfitre_jax.reconstruction.methods import Settings
 
 
@@ -20,6 +21,7 @@ def print_memory_check(
     settings: Settings,
     rows: slice,
     *,
+    intervals: Intervals | None = None,
     limit: int | None,
     out: Path,
     formats: Sequence[str],
@@ -31,6 +33,7 @@ def print_memory_check(
         scan: The scan; its centre is known.
         settings: Settings of the method.
         rows: Rows to reconstruct.
+        intervals: What the intervals of the pixels are made of, or None.
         limit: Memory limit in bytes, or None.
         out: Folder for the results.
         formats: Formats of the slices.
@@ -44,7 +47,7 @@ def print_memory_check(
     with computation():
         # An adapted prior needs as much memory as the one before.
         settings = dataclasses.replace(settings, adaptation=None)
-        plan = make_plan(scan, settings, count, limit=limit)
+        plan = make_plan(scan, settings, count, intervals=intervals, limit=limit)
         disk, free_disk = checkpoint.check_disk(out, plan, rows, formats, elements)
     free_memory, needed = available(limit), plan.program.needed
     print_facts(

@@ -150,6 +150,7 @@ class ReconRun:
             scan,
             options.settings,
             rows,
+            intervals=options.chosen_intervals[0],
             limit=options.memory_limit,
             out=options.out,
             formats=options.saved_formats,

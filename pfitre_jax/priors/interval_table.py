@@ -43,6 +43,15 @@ class IntervalCell:
         """Size of the range, to compare cells: degrees times the logarithm of the noise ratio."""
         return (self.wedge_deg[1] - self.wedge_deg[0]) * math.log(self.noise[1] / self.noise[0])
 
+    def record(self) -> dict[str, Any]:
+        """The cell as JSON values."""
+        return {
+            "wedge_deg": list(self.wedge_deg),
+            "noise": list(self.noise),
+            "factor": self.factor,
+            "slices": self.slices,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class IntervalTable:
@@ -90,15 +99,7 @@ class IntervalTable:
         return {
             "level": self.level,
             "draws": self.draws,
-            "cells": [
-                {
-                    "wedge_deg": list(cell.wedge_deg),
-                    "noise": list(cell.noise),
-                    "factor": cell.factor,
-                    "slices": cell.slices,
-                }
-                for cell in self.cells
-            ],
+            "cells": [cell.record() for cell in self.cells],
             "calibration": self.calibration,
         }
 

@@ -220,7 +220,7 @@ class CalibratedIntervals:
             "draws": self.intervals.draws,
             "wedge_deg": self.wedge_deg,
             "noise": self.noise,
-            "cell": None if self.cell is None else dataclasses.asdict(self.cell),
+            "cell": None if self.cell is None else self.cell.record(),
             "median_half_width": _median(half_width),
             "wider_than_contrast": _median(wider),
             "holds": not reasons,

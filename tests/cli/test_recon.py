@@ -56,6 +56,11 @@ BAD = {
     "unknown method": ("scan.npz --method magic", "unknown method 'magic'; expected one of fbp"),
     "unknown prior": ("scan.npz --method pfitre --prior oracle", "no prior 'oracle'"),
     "prior that is none": ("scan.npz --method pfitre --prior weights.npz", "weights.npz"),
+    "intervals without a table": (
+        "scan.npz --method pfitre-original --intervals full",
+        "--intervals full, but the method 'pfitre-original' has no calibrated table",
+    ),
+    "unknown intervals": (f"{GOOD} --intervals wide", "'wide' is not one of 'quick', 'full', 'off'"),
     "zero iterations": (f"{GOOD} --iterations 0", "iterations is 0; expected a whole number of at least 1"),
     "negative iterations": (f"{GOOD} --iterations -3", "iterations is -3"),
     "iterations that are no number": (f"{GOOD} --iterations few", "--iterations"),

@@ -48,6 +48,17 @@ def test_all_slices_share_one_gray_scale():
     assert len(limits) == 1
 
 
+def test_a_panel_may_have_a_colour_scale_of_its_own():
+    """Values that are not those of the slices, such as their uncertainty, do not change the grey scale."""
+    width = np.full((30, 30), 50.0)
+    figure = preview([*random_panels(2), Panel("width", width, own_scale="uncertainty")])
+    alone = preview(random_panels(2))
+    assert len({axes_with(f, "slice 0").images[0].get_clim() for f in (figure, alone)}) == 1
+    low, high = axes_with(figure, "width").images[0].get_clim()
+    assert (low, high) == (0, pytest.approx(50))
+    assert "uncertainty, 1/µm" in all_text(figure)
+
+
 def test_the_supplied_component_is_shaded():
     supplied = np.zeros((30, 30))
     supplied[4, 5], supplied[6, 7] = -3.0, 0.1

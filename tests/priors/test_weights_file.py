@@ -15,6 +15,7 @@ import pytest
 from pfitre_jax.geometry import Wedge
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors import files
+from pfitre_jax.priors.interval_table import IntervalCell, IntervalTable, tables_from_record
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 
@@ -179,6 +180,8 @@ def test_shipped_priors_work_and_have_a_card(name):
         ("config", {"stages": "two"}, "config.stages"),
         ("steps", "all", "steps .*whole number"),
         ("name", ["a"], "name .*expected a text"),
+        ("intervals", "wide", "intervals of the model card: it is 'wide'; expected a table for each kind"),
+        ("intervals", {"bootstrap": {"level": 2}}, "intervals .*bootstrap: level is 2; expected"),
     ],
 )
 def test_text_where_a_table_belongs_is_refused_with_the_entry(tmp_path, entry, value, expected):
@@ -201,3 +204,20 @@ def test_a_card_that_is_no_table_is_refused(tmp_path, card):
     np.savez(path, **(arrays | {"card": np.array(card)}))
     with pytest.raises(ValueError, match=r"mine\.npz has no readable model card"):
         files.load(path)
+
+
+def test_a_table_of_intervals_is_written_into_the_card_and_beside_it(saved):
+    path, prior = saved
+    cell = IntervalCell((30.0, 90.0), (0.001, 0.1), 1.5, 40)
+    files.save_intervals(path, "combined", IntervalTable(0.9, 20, (cell,)))
+    table = IntervalTable(0.9, 0, (cell,), {"size": 96})
+    written = files.save_intervals(path, "expected-error", table)
+    assert written == [path, path.with_suffix(".json")]
+    loaded = files.load(path)
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, prior.params)
+    assert loaded.card["sha256"] == prior.card["sha256"]
+    tables = tables_from_record(loaded.card["intervals"])
+    assert set(tables) == {"combined", "expected-error"} and tables["expected-error"] == table
+    assert json.loads(path.with_suffix(".json").read_text()) == loaded.card
+    with pytest.raises(ValueError, match="kind of scale is 'guess'; expected one of expected-error"):
+        files.save_intervals(path, "guess", table)

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from pfitre_jax.estimation.support import MARGIN, field_of_view
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.interfaces import Prior, PriorInfo
+from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.priors.window import TAPER, Windowed
 
@@ -25,7 +26,12 @@ class Fill(Prior):
     value: float
     info = PriorInfo(initial_iterations=3)
 
+    has_expected_error = True
+
     def denoise(self, v, *, correction, wedge, rho):
+        return jnp.full_like(v, self.value)
+
+    def expected_error(self, v, *, correction, wedge, rho):
         return jnp.full_like(v, self.value)
 
 
@@ -84,3 +90,12 @@ def test_the_field_of_view_contains_the_rotated_detector(center):
     side = field_of_view(ParallelGeometry.create(np.linspace(-1, 1, 5), 50, center))
     reach = max(center + 0.5, 49.5 - center)
     assert side % 2 == 0 and 0 <= side / 2 - MARGIN - reach < 1
+
+
+def test_the_expected_error_is_that_of_the_prior_inside_and_the_value_outside():
+    v = -jax.random.uniform(jax.random.key(0), (100, 100))
+    prior = Windowed(Fill(7.0), 60)
+    error = prior.expected_error(v, correction=v, wedge=Wedge(0.3, 1.5), rho=0.005)
+    assert prior.has_expected_error and not Windowed(Nonnegative(), 60).has_expected_error
+    np.testing.assert_allclose(error[37:63, 37:63], 7, rtol=1e-6)
+    assert abs(float(error[:18].mean() + v[:18].mean())) < 0.01
