@@ -26,9 +26,9 @@ _OPTIONS = {
 #: Further arguments whose option has the same name, with hyphens.
 _SAME_NAME = (
     "adapt align align_on alignment angle_unit angles axis_order center columns coordinator data "
-    "dataset drift element exclude_views gains intervals iterations joint mask_nan memory method num_processes "
-    "overwrite photons pixel_size prior process_id resolution rho robust roll rows scene scenes stage "
-    "stripes support theta_path tv_weight validate views weights"
+    "dataset drift element exclude_views gains intervals iterations joint mask_nan memory method "
+    "num_processes overwrite photons pixel_size prior process_id resolution rho robust roll rows scene "
+    "scenes stage stripes support theta_path tv_weight validate views weights"
 ).split()
 _SWITCHES = (
     "adapt",
