@@ -45,7 +45,9 @@ for (const viewer of document.querySelectorAll("[data-viewer]")) {
   showRow(Number(slider.value));
 }
 document.documentElement.classList.add("scripted");
-// Closed tables are printed, too.
+// A closed table is printed, too, unless it is several pages long.
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details")) details.open = true;
+  for (const details of document.querySelectorAll("details")) {
+    details.open ||= details.querySelectorAll("tr").length <= 200;
+  }
 });
