@@ -89,7 +89,7 @@ def _distrust(run: FinishedRun) -> list[str]:
         )
     if result.domain_score is not None and result.domain_score > 1:
         sentences.append("Fine detail everywhere: the result looks unlike the images that the prior knows.")
-    if run.interval is not None:
+    if result.upper is not None:
         sentences.append("Structure whose contrast is smaller than the width of the interval.")
     validation = result.validation
     if validation is not None and validation["extrapolating"]["comparison"] == "equal":

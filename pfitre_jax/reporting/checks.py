@@ -135,10 +135,9 @@ def _domain(run: FinishedRun) -> Check:
 
 
 def _intervals(run: FinishedRun) -> Check:
-    question, record = "How wrong may it be?", run.summary.get("intervals")
+    question, record = "How wrong may it be?", run.result.intervals
     if record is None:
-        answer = "The file has intervals." if run.interval else "No intervals were computed for this result."
-        return Check(question, "note", answer)
+        return Check(question, "note", "Unknown: the result has no intervals; see intervals='full'")
     if not record["holds"]:
         answer = f"The intervals do not hold: {'; '.join(record['reasons'])}."
         return Check(question, "caution", answer, "Do not rely on the intervals: the true errors are larger.")
@@ -146,9 +145,9 @@ def _intervals(run: FinishedRun) -> Check:
     wide = (
         ""
         if share is None
-        else f" Of the pixels near structure, {share:.0%} have an interval wider than its contrast."
+        else f" Near structure, {share:.0%} of the pixels have one wider than its contrast."
     )
-    answer = f"The true value is inside the interval in {record['level']:.0%} of the pixels.{wide}"
+    answer = f"The true value lies inside the interval in {record['level']:.0%} of the pixels.{wide}"
     return Check(question, "note", answer)
 
 

@@ -118,6 +118,7 @@ def measures(comparison: Comparison) -> list[Measure]:
             [_percent(_median(run, run.result.supplied, comparison.rows)) for run in runs],
         ),
         line("out-of-distribution score", _domain_score),
+        line("median half width of the intervals", _half_width),
         *(_held_out(results, kind) for kind in ("interpolating", "extrapolating")),
         line("resolution of half sets", _resolution),
         beside_first(f"rms difference to A, {units}", lambda entry: f"{entry.rms:.3g}"),
@@ -137,6 +138,14 @@ def _median(run: FinishedRun, values: np.ndarray, rows: np.ndarray) -> float:
 
 def _domain_score(result: Result) -> str:
     return "no learned prior" if result.domain_score is None else number(result.domain_score)
+
+
+def _half_width(result: Result) -> str:
+    if result.intervals is None:
+        return "no intervals"
+    return number(result.intervals["median_half_width"]) + (
+        "" if result.intervals["holds"] else " (does not hold)"
+    )
 
 
 def _percent(value: float) -> str:

@@ -9,15 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from pfitre_jax.data.motion import Motion
-from pfitre_jax.reconstruction.result import Result, lazy_dataset, read_result
-from pfitre_jax.reconstruction.row_block import LazyVolume
+from pfitre_jax.reconstruction.result import Result, read_result
 
 _EXPECTED = "expected the output folder of pfitre recon"
-#: Limits of the interval of each pixel, in ``recon.h5``.
-_LOWER, _UPPER = "/trust/lower", "/trust/upper"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,15 +23,12 @@ class FinishedRun:
         folder: The folder.
         result: The result.
         summary: Content of ``summary.json``; empty where there is none.
-        interval: Lower and upper limits of the interval of each pixel, (rows, ny, nx) each; None where they
-            were not computed.
         motion: Motion of the views that was corrected, from ``alignment.csv``; None without an alignment.
     """
 
     folder: Path
     result: Result
     summary: Mapping[str, Any]
-    interval: tuple[LazyVolume, LazyVolume] | None
     motion: Motion | None
 
     @property
@@ -85,7 +77,7 @@ def read_run(folder: str | os.PathLike) -> FinishedRun:
     # An alignment that an earlier run left in the folder does not belong to this result.
     aligned = "alignment" in summary and (folder / "alignment.csv").exists()
     motion = Motion.load(folder / "alignment.csv") if aligned else None
-    return FinishedRun(folder, result, summary, _interval(path), motion)
+    return FinishedRun(folder, result, summary, motion)
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
@@ -98,11 +90,3 @@ def _read_summary(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} does not contain an object; {_EXPECTED}")
     return content
-
-
-def _interval(path: Path) -> tuple[LazyVolume, LazyVolume] | None:
-    with h5py.File(path, "r") as file:
-        if _LOWER not in file or _UPPER not in file:
-            return None
-        shape = file[_LOWER].shape
-    return lazy_dataset(path, _LOWER, shape), lazy_dataset(path, _UPPER, shape)

@@ -51,7 +51,7 @@ def run_viewer(run: FinishedRun) -> Viewer:
     """
     result = run.result
     shape = (int(result.volume.shape[1]), int(result.volume.shape[2]))
-    layers = 1 + (1 + SHADE_SHARE) * (result.measured is not None) + SHADE_SHARE * (run.interval is not None)
+    layers = 1 + (1 + SHADE_SHARE) * (result.measured is not None) + SHADE_SHARE * (result.upper is not None)
     sampling = choose_sampling(len(result.rows), shape, layers, result.middle)
     slices = read_binned(result.volume, sampling)
     low, high = gray_limits(slices)
@@ -61,8 +61,8 @@ def run_viewer(run: FinishedRun) -> Viewer:
         content["measured"] = [gray_png(image, low, high) for image in measured]
         supplied = np.abs(slices - measured) / (FULL_SHADE * (high - low))
         content["supplied"] = [shade_png(image, MISSING) for image in supplied]
-    if run.interval is not None:
-        lower, upper = (read_binned(limit, sampling) for limit in run.interval)
+    if result.lower is not None and result.upper is not None:
+        lower, upper = (read_binned(limit, sampling) for limit in (result.lower, result.upper))
         content["interval"] = [shade_png(width, INTERVAL) for width in (upper - lower) / (high - low)]
     start = int(np.flatnonzero(sampling.indices == result.middle)[0])
     return Viewer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from pfitre_jax.data.motion import Motion
@@ -97,7 +96,7 @@ def make_result(**changes) -> Result:
 def write_run(
     folder: Path, result: Result | None = None, *, sha256: str = "a" * 64, motion: bool = False, **summary
 ) -> Path:
-    """Writes a result as ``pfitre recon`` does, with an interval of each pixel; returns the folder."""
+    """Writes a result as ``pfitre recon`` does; returns the folder."""
     result = make_result() if result is None else result
     inputs = {"scan": {"path": "/beamline/scan.h5", "files": 1, "bytes": 1234, "sha256": sha256}}
     extra = {"command": "pfitre recon scan.h5 --out out", "complete": True, "inputs": inputs}
@@ -110,8 +109,14 @@ def write_run(
     return folder
 
 
-def add_interval(folder: Path, half_width: float) -> None:
-    """Adds intervals of this half width to the ``recon.h5`` of a folder."""
-    with h5py.File(folder / "recon.h5", "r+") as file:
-        images = file["/exchange/data"][()]
-        file["/trust/lower"], file["/trust/upper"] = images - half_width, images + half_width
+def with_interval(result: Result, half_width: float, *reasons: str) -> Result:
+    """The result with intervals of this half width, which do not hold for these reasons."""
+    record = {
+        "level": 0.9,
+        "holds": not reasons,
+        "reasons": list(reasons),
+        "wider_than_contrast": 0.25,
+        "median_half_width": half_width,
+    }
+    images = result.volume
+    return dataclasses.replace(result, lower=images - half_width, upper=images + half_width, intervals=record)

@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from finished_runs import ROWS, add_interval, make_result, write_run
+from finished_runs import ROWS, make_result, with_interval, write_run
 from PIL import Image
 
 from pfitre_jax.reporting import compare_runs, read_run, write_comparison, write_report
@@ -42,9 +42,11 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    runs = [write_run(folder / name, make_result(), motion=name == "a") for name in "ab"]
-    add_interval(runs[0], 1.0)
-    return runs
+    result = make_result()
+    return [
+        write_run(folder / "a", with_interval(result, 1.0), motion=True),
+        write_run(folder / "b", result),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from finished_runs import ROWS, add_interval, make_result, statistics, validation, volume, write_run
+from finished_runs import ROWS, make_result, statistics, validation, volume, with_interval, write_run
 from html_pages import Page, pixels
 
 from pfitre_jax.cli.errors import in_options
@@ -29,9 +29,7 @@ def page_of(folder) -> Page:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = write_run(tmp_path_factory.mktemp("run"), motion=True)
-    add_interval(folder, 0.5)
-    return folder
+    return write_run(tmp_path_factory.mktemp("run"), with_interval(make_result(), 0.5), motion=True)
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +181,14 @@ def test_the_first_lines_judge_the_result(tmp_path, case):
 
 
 def test_intervals_that_do_not_hold_are_named(tmp_path):
-    record = {"holds": False, "reasons": ["the scan is unlike those of the calibration"], "level": 0.9}
-    folder = write_run(tmp_path, intervals=record)
+    result, reason = make_result(), "the scan is unlike those of the calibration"
+    folder = write_run(tmp_path, with_interval(result, 0.5, reason))
     verdict = judge(folder)
     assert verdict.headline == "Usable with care" and any("intervals" in text for text in verdict.advice)
-    assert "unlike those of the calibration" in checks_of(read_run(folder))["intervals"].answer
-    record |= {"holds": True, "reasons": [], "wider_than_contrast": 0.25}
-    check = checks_of(read_run(write_run(tmp_path, intervals=record)))["intervals"]
+    assert reason in checks_of(read_run(folder))["intervals"].answer
+    folder = write_run(tmp_path, with_interval(result, 0.5))
+    check = checks_of(read_run(folder))["intervals"]
+    assert judge(folder).headline == "No fault found"
     assert "90% of the pixels" in check.answer and "25%" in check.answer
 
 
