@@ -9,6 +9,7 @@ from .operators.normal import NormalKernel
 from .operators.projector import Projector
 from .reconstruction.adapt import adapt
 from .reconstruction.api import load_scan, open_scan, reconstruct, with_center, with_roll
+from .reconstruction.elements import load_elements
 from .reconstruction.reproject import project_result
 from .reconstruction.result import Result, read_result
 from .solvers.loop import Solution, Status
@@ -32,6 +33,7 @@ __all__ = [
     "evaluation",
     "fbp",
     "interfaces",
+    "load_elements",
     "load_scan",
     "metrics",
     "open_scan",

@@ -14,14 +14,15 @@ def recon(ctx: typer.Context, options: ReconOptions) -> None:
     """Reconstruct a scan.
 
     Reads SCAN and writes to DIR: recon.h5 and recon.tif (slices; further
-    formats with --format), preview.png, summary.json; alignment.csv and
-    .png if views were aligned; prior.npz and adaptation.png with --adapt;
-    report.html with --report. An interrupted run resumes when the command
-    is repeated.
+    formats with --format), preview.png, summary.json; alignment.csv, .xf,
+    .aln and .png if views were aligned; prior.npz and adaptation.png with
+    --adapt; report.html with --report. Several elements have a folder each.
+    An interrupted run resumes when the command is repeated.
 
     Examples:
     pfitre recon --sample chip --out out
     pfitre recon scan.tiff --angles angles.csv --center 75 --out out
+    pfitre recon tomo.h5 --element Cu,Fe,Zn --align --out out
     """
     options.check()
 

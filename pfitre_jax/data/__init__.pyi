@@ -1,5 +1,8 @@
 from .air import subtract_air as subtract_air
 from .air import subtract_edge_lines as subtract_edge_lines
+from .alignment_files import read_alignment as read_alignment
+from .alignment_files import write_aln as write_aln
+from .alignment_files import write_xf as write_xf
 from .atomic_write import check_output_folder as check_output_folder
 from .atomic_write import write_files as write_files
 from .json_values import jsonable as jsonable

@@ -10,6 +10,8 @@ from .checkpoint import Interrupted as Interrupted
 from .checkpoint import reconstruct_to as reconstruct_to
 from .data_model import ROBUST as ROBUST
 from .data_model import DataModel as DataModel
+from .elements import find_elements as find_elements
+from .elements import load_elements as load_elements
 from .executor import load_chunk as load_chunk
 from .executor import make_program as make_program
 from .executor import split_rows as split_rows

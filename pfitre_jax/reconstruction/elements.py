@@ -268,7 +268,8 @@ def load_elements(
         motion = stored.motion(scan.theta_rad, scan.columns)
     elif aligned:
         scan = api.with_center(scan)
-        motion = Motion.none(scan.theta_rad, float(scan.geometry().center), float(roll))
+        assert scan.center is not None
+        motion = Motion.none(scan.theta_rad, scan.center, float(roll))
     else:
         scan = api.with_center(api.with_roll(scan) if roll == "auto" else correct_roll(scan, float(roll)))
     if align:
