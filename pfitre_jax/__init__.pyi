@@ -1,4 +1,16 @@
-from . import contrib, evaluation, interfaces, metrics, priors, reporting, solvers, training, trust, twin
+from . import (
+    contrib,
+    evaluation,
+    interfaces,
+    interop,
+    metrics,
+    priors,
+    reporting,
+    solvers,
+    training,
+    trust,
+    twin,
+)
 from .data.motion import Motion
 from .data.scan import Scan
 from .estimation.air import with_air
@@ -33,6 +45,7 @@ __all__ = [
     "evaluation",
     "fbp",
     "interfaces",
+    "interop",
     "load_elements",
     "load_scan",
     "metrics",

@@ -33,13 +33,18 @@ LAYERS = [
     "reporting",
     "evaluation",
     "napari_plugin",
+    "interop",
     "cli",
 ]
 #: Libraries that only these places may import.
 CONFINED = {
     "flax": ("models/", "contrib/", "baselines/published/network.py"),
     "orbax": ("training/checkpoints.py",),
-    "torch": ("models/onednn/", "baselines/published/checkpoint.py"),
+    "torch": ("models/onednn/", "baselines/published/checkpoint.py", "interop/deepinv.py"),
+    "astra": ("interop/astra.py",),
+    "deepinv": ("interop/deepinv.py",),
+    "scico": ("interop/scico.py",),
+    "tomviz": ("interop/tomviz_operator/",),
     "typer": ("cli/",),
     "jinja2": ("reporting/",),
 }
