@@ -36,7 +36,7 @@ def linear_physics(projector: Projector, normalize: bool = False, **options: Any
         jax.vmap(jax.vmap(lambda sinogram: projector.T(sinogram) / norm)),
         projector.geometry.theta_rad.dtype,
     )
-    # DeepInverse passes parameters of the physics on, of which there are none.
+    # DeepInverse passes the parameters of a physics to both functions; this physics has none.
     return LinearPhysics(
         A=lambda image, **_: forward(image),
         A_adjoint=lambda sinogram, **_: adjoint(sinogram),

@@ -20,18 +20,20 @@ NEEDED = {
 
 
 def relative_error(names, found):
-    return float(np.linalg.norm(np.squeeze(found) - names["image"]) / np.linalg.norm(names["image"]))
+    return float(
+        np.linalg.norm(np.squeeze(np.asarray(found)) - names["image"]) / np.linalg.norm(names["image"])
+    )
 
 
 def restores_the_image(names):
-    """Two thirds of a turn: the ends of the block are blurred."""
-    assert relative_error(names, names["volume"] if "volume" in names else names["x"].squeeze()) < 0.3
+    """120 of 180 degrees: the ends of the block are blurred along the missing directions."""
+    assert relative_error(names, names["volume"] if "volume" in names else names["x"]) < 0.35
 
 
 def keeps_the_axis(names):
-    assert float(names["B"].geometry.center) == pytest.approx(31.0)
+    assert float(names["B"].geometry.center) == pytest.approx(15.0)
     np.testing.assert_allclose(names["B"].geometry.theta_rad, names["theta"], atol=1e-6)
-    assert names["proj_geom"]["type"] == "parallel_vec" and names["vol_geom"]["GridColCount"] == 64
+    assert names["proj_geom"]["type"] == "parallel_vec" and names["vol_geom"]["GridColCount"] == 32
 
 
 CHECKS = {title: restores_the_image for title in NEEDED} | {"ASTRA": keeps_the_axis}
