@@ -84,7 +84,7 @@ def check_finite(
 
 
 class NoSignal(ValueError):
-    """A scan without a valid bin that is not 0."""
+    """A scan without a valid bin that is not 0, or whose line integrals are negative as a whole."""
 
 
 def check_content(any_valid: bool, any_signal: bool) -> None:

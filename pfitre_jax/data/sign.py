@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pfitre_jax.data.checks import NoSignal
 from pfitre_jax.data.scan import Scan
 
 #: Line integrals are negative as a whole if the largest ones of a view are below this share of the largest
@@ -17,7 +18,7 @@ def check_sign(scan: Scan) -> None:
     """Checks that the line integrals are not negative as a whole; every method returns 0 for such data.
 
     Raises:
-        ValueError: They are negative, and their sum is, too; the message names the likely causes.
+        NoSignal: They are negative, and their sum is, too; the message names the likely causes.
     """
     overview = scan.overview
     highest = float(np.median(np.max(overview.peak, axis=1)))
@@ -37,7 +38,7 @@ def check_sign(scan: Scan) -> None:
         "multiply them by -1 if their sign is inverted (phase shifts, logarithms), or give "
         "data='transmission' for p/p0, or data='counts' for detector counts with flat and dark frames",
     )
-    raise ValueError(
+    raise NoSignal(
         f"the line integrals are negative as a whole (views reach from {lowest:.3g} to {highest:.3g} in the "
         f"median); expected positive ones of a sample: {cause}"
     )

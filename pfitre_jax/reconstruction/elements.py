@@ -113,9 +113,12 @@ class Reference:
                 signals[name] = signal_of(preview(name))
             except NoSignal as error:
                 without_signal[name] = str(error)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
         if not any(name in signals for name in elements):
             raise NoSignal(
-                f"none of the elements {', '.join(elements)} has signal; expected a valid bin that is not 0"
+                f"none of the elements {', '.join(elements)} has signal ({elements[0]}: "
+                f"{without_signal[elements[0]]})"
             )
         if align_on is None:
             names = [max((name for name in elements if name in signals), key=lambda name: signals[name])]

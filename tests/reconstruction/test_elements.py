@@ -132,8 +132,20 @@ def test_an_element_that_lacks_a_view_uses_the_motion_of_the_others(tmp_path, mo
 def test_elements_without_signal_are_left_out(tmp_path):
     path = elements_scan(tmp_path, ("empty", "Cu_K"))
     assert list(pf.load_elements(path)) == ["Cu_K"]
-    with pytest.raises(ValueError, match="none of the elements empty has signal"):
+    with pytest.raises(ValueError, match=r"none of the elements empty has signal \(empty: all projections"):
         pf.load_elements(path, "empty")
+
+
+def test_a_negative_element_is_left_out_and_one_that_is_not_finite_is_named(tmp_path):
+    content = elements_content(("Cu_K", "Fe_K", "Zn_K"))
+    content.maps["Fe_K"] *= -1
+    path = field_files.xrf_tomo(tmp_path, content)[0]
+    assert list(pf.load_elements(path, center=17.0)) == ["Cu_K", "Zn_K"]
+    content.maps["Zn_K"][2, 1, 7] = np.nan
+    path = field_files.xrf_tomo(tmp_path, content)[0]
+    with pytest.raises(ValueError, match=r"^Zn_K: 1 bins are NaN .* first at view 2, row 1, column 7"):
+        pf.load_elements(path, center=17.0)
+    assert list(pf.load_elements(path, center=17.0, mask_nan=True)) == ["Cu_K", "Zn_K"]
 
 
 @pytest.mark.parametrize(
