@@ -179,7 +179,7 @@ def _write_trials(out: Path, trials: Sequence[Trial], varied: str, title: str) -
     lines += [f"{format_value(trial.value)},{trial.residual:.8g}" for trial in trials]
 
     def write_table(path: Path) -> None:
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     return write_files(
         out, {f"{varied}.png": lambda path: save_png(figure, path), f"{varied}.csv": write_table}

@@ -64,7 +64,7 @@ def _expects_accelerator() -> bool:
 def _cpu_hash() -> str:
     """Returns a short hash of the instruction set of the CPU."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         features = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         features = platform.processor()

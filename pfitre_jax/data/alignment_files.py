@@ -155,7 +155,7 @@ def write_xf(path: str | os.PathLike, motion: Motion, columns: int) -> None:
         forward = matrix[::-1, ::-1].T
         dx, dy = -forward @ shift[::-1]
         lines.append("".join(f"{value:12.7f}" for value in forward.ravel()) + f"{dx:14.5f}{dy:14.5f}\n")
-    Path(path).write_text("".join(lines))
+    Path(path).write_text("".join(lines), encoding="utf-8")
 
 
 def write_aln(path: str | os.PathLike, motion: Motion, rows: int, columns: int) -> None:
@@ -180,4 +180,4 @@ def write_aln(path: str | os.PathLike, motion: Motion, rows: int, columns: int) 
             f"{view:5d}{motion.roll_deg:12.6f}{1:11.5f}{tx:14.5f}{ty:14.5f}"
             f"{1:8.2f}{1:8.2f}{1:8.2f}{0:8.2f}{theta_deg:12.4f}\n"
         )
-    Path(path).write_text("".join(lines))
+    Path(path).write_text("".join(lines), encoding="utf-8")

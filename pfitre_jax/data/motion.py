@@ -176,7 +176,7 @@ class Motion:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a CSV file with one line for each view."""
-        with Path(path).open("w", newline="") as file:
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
             for v, theta in enumerate(np.rad2deg(self.theta_rad)):
@@ -196,7 +196,7 @@ class Motion:
             f"expected the alignment.csv of pfitre recon --align, with the columns {', '.join(_COLUMNS)}"
         )
         try:
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 lines = list(csv.DictReader(file))
             table = {name: np.array([float(line[name]) for line in lines]) for name in _COLUMNS}
         except (KeyError, TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:

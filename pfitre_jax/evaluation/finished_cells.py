@@ -78,7 +78,7 @@ def read_finished_cells(
             continue
         fix = "use another output folder, or remove the folder"
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             same_cell = content["cell"] == _as_json(dataclasses.asdict(cell))
             stored = _OLDER_CONTEXT | content["context"]
             same = same_cell and all(stored[part] == _as_json(context)[part] for part in parts)
@@ -95,7 +95,7 @@ def write_finished_cell(folder: Path, cell: Cell, context: dict[str, Any], recor
     """Writes the records of a finished cell."""
     content = {"cell": dataclasses.asdict(cell), "context": context, "records": records}
     text = json.dumps(content, indent=1) + "\n"
-    write_files(folder, {f"{cell.name}.json": lambda path: path.write_text(text)})
+    write_files(folder, {f"{cell.name}.json": lambda path: path.write_text(text, encoding="utf-8")})
 
 
 def _digest(prior: Any) -> str:

@@ -48,8 +48,8 @@ def write_report(
     drawing = draw_evaluation(records, summary, settings)
     tables = markdown(summary, settings, parameters)
     writers = {
-        "evaluation.json": lambda path: path.write_text(_text(content)),
-        "evaluation.md": lambda path: path.write_text(tables),
+        "evaluation.json": lambda path: path.write_text(_text(content), encoding="utf-8"),
+        "evaluation.md": lambda path: path.write_text(tables, encoding="utf-8"),
         "evaluation.png": lambda path: save_png(drawing, path),
     }
     return write_files(folder, writers)
@@ -86,7 +86,12 @@ def write_card(
     path = files.locate(prior_path)
     saved = files.save(path, prior.with_card({**card, "scores": scored | scores}))
     beside = path.with_suffix(".json")
-    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(_text(saved.info.card))})]
+    return [
+        path,
+        *write_files(
+            beside.parent, {beside.name: lambda p: p.write_text(_text(saved.info.card), encoding="utf-8")}
+        ),
+    ]
 
 
 def _domain(card: dict, records: list[dict], volumes: bool) -> dict:

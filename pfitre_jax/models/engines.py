@@ -148,4 +148,6 @@ def _is_single_x86() -> bool:
 @functools.cache
 def _multiplies_bfloat16() -> bool:
     information = Path("/proc/cpuinfo")
-    return information.exists() and not _BFLOAT16_FLAGS.isdisjoint(information.read_text().split())
+    return information.exists() and not _BFLOAT16_FLAGS.isdisjoint(
+        information.read_text(encoding="utf-8").split()
+    )

@@ -429,7 +429,7 @@ def _load_adapted(partial: Path, saved: Mapping[str, Any]) -> AdaptedPrior:
 
 
 def _write_text(text: str, path: Path) -> None:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _solve(
@@ -514,7 +514,7 @@ def _read_json(path: Path) -> dict | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -56,7 +56,7 @@ def save_overview(
         name: {"folder": places[name]}
         | {
             key: value
-            for key, value in json.loads((path / "summary.json").read_text()).items()
+            for key, value in json.loads((path / "summary.json").read_text(encoding="utf-8")).items()
             if key not in _COMMON
         }
         for name, path in folders.items()

@@ -61,7 +61,7 @@ def render_page(template: str, title: str, content: Mapping[str, Any]) -> str:
         title: Title of the page.
         content: Variables of the template.
     """
-    script = (_TEMPLATES / "viewer.js").read_text()
+    script = (_TEMPLATES / "viewer.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (
         _environment()
@@ -70,7 +70,7 @@ def render_page(template: str, title: str, content: Mapping[str, Any]) -> str:
             mark=MARK,
             title=title,
             version=metadata.version("pfitre_jax"),
-            style=Markup((_TEMPLATES / "style.css").read_text()),
+            style=Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
             script=Markup(script),
             script_hash=f"sha256-{digest}",
             **content,

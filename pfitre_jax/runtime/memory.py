@@ -72,7 +72,9 @@ def available(limit: int | None = None) -> int | None:
 def resident() -> int:
     """Bytes of memory that this process uses; 0 if unknown."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -81,15 +83,19 @@ def free_memory() -> int | None:
     """Free bytes of the host's memory, limited by that of the container; None if unknown."""
     candidates = []
     try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        fields = dict(
+            line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        )
         candidates.append(int(fields["MemAvailable"].split()[0]) * 1024)
     except (OSError, KeyError, ValueError):
         pass
     try:
         group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used = (
+            (group / name).read_text(encoding="utf-8").strip() for name in ("memory.max", "memory.current")
+        )
         # The kernel frees cached pages of files when memory is needed.
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
         candidates.append(int(limit) - int(used) + int(stat["inactive_file"]))
     except (OSError, ValueError, KeyError):
         pass

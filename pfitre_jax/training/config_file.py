@@ -70,7 +70,7 @@ def _read(path_or_name: str | Path, later: tuple[Path, ...] = ()) -> tuple[Path,
             f"no training configuration at {path_or_name}; expected a TOML file, or one of: {shipped}"
         )
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     return path, _append(table, (*later, path))

@@ -76,5 +76,5 @@ def export_weights(
     path = out / f"{config.name}.npz"
     saved = files.save(path, prior.with_card(card))
     text = json.dumps(saved.info.card, indent=2) + "\n"
-    write_files(out, {path.with_suffix(".json").name: lambda file: file.write_text(text)})
+    write_files(out, {path.with_suffix(".json").name: lambda file: file.write_text(text, encoding="utf-8")})
     return path

@@ -33,7 +33,7 @@ def claim_folder(config: TrainingConfig, out: Path) -> None:
     new = _as_json(config)
     if path.exists():
         try:
-            table = json.loads(path.read_text())
+            table = json.loads(path.read_text(encoding="utf-8"))
             # Versions before 0.3 call the option of a stage `first_iterations`.
             for stage in table.get("stages", []) if isinstance(table, dict) else []:
                 if isinstance(stage, dict) and "first_iterations" in stage:
@@ -51,7 +51,9 @@ def claim_folder(config: TrainingConfig, out: Path) -> None:
                 f"{path.parent} holds a run of another configuration ({path.name} differs); expected the "
                 "same, or one with longer or more stages, to resume it: use another output folder"
             )
-    write_files(out, {path.name: lambda path: path.write_text(json.dumps(new, indent=2) + "\n")})
+    write_files(
+        out, {path.name: lambda path: path.write_text(json.dumps(new, indent=2) + "\n", encoding="utf-8")}
+    )
 
 
 def _as_json(config: TrainingConfig) -> dict[str, Any]:
@@ -71,10 +73,10 @@ def truncate_log(path: Path, step: int) -> float:
     """
     if not path.exists():
         return 0.0
-    *lines, _ = path.read_text().split("\n")
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
     kept = [line for line in lines if json.loads(line)["step"] <= step]
     text = "".join(line + "\n" for line in kept)
-    write_files(path.parent, {path.name: lambda file: file.write_text(text)})
+    write_files(path.parent, {path.name: lambda file: file.write_text(text, encoding="utf-8")})
     # Logs of version 0.2 have no hours.
     return json.loads(kept[-1]).get("hours", 0.0) if kept else 0.0
 
@@ -82,7 +84,7 @@ def truncate_log(path: Path, step: int) -> float:
 def append_record(path: Path, record: dict[str, Any]) -> None:
     """Appends a record to the log; a symbolic link is not followed."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "a") as file:
+    with os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 

@@ -129,7 +129,7 @@ def train(
                     export_weights(config, state, validation.scores, validation.trust, out, command)
                 append_record(log, record)
                 if "validation_psnr" in record:
-                    records = [json.loads(line) for line in log.read_text().splitlines()]
+                    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
                     _save_picture(draw_training_curves(records), out / curve)
                 report(record)
             if checkpoint_due:
