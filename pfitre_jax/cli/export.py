@@ -20,12 +20,12 @@ def export(
     result: Annotated[Path, argument("DIR", "Folder with the result of 'pfitre recon', or its recon.h5.")],
     *,
     image: Annotated[
-        Literal["slices", "measured", "supplied"],
+        Literal["slices", "measured", "supplied", "lower", "upper"],
         option(
             "--image",
             "NAME",
-            "What to write: the slices, their component that the data determine (measured), or the rest, "
-            "which the prior supplied (supplied).",
+            "What to write: the slices, their component that the data determine (measured), the rest, which "
+            "the prior supplied (supplied), or the limits of the intervals (lower, upper).",
             INPUT,
         ),
     ] = "slices",

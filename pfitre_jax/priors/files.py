@@ -135,7 +135,7 @@ def save_intervals(name_or_path: str | os.PathLike, kind: str, table: IntervalTa
     )
     text = json.dumps(saved.info.card, indent=2) + "\n"
     beside = path.with_suffix(".json")
-    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(text)})]
+    return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(text, encoding="utf-8")})]
 
 
 def load(path: str | os.PathLike) -> NetworkPrior | UnrolledPrior:

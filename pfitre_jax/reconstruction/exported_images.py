@@ -1,8 +1,8 @@
-"""Images of a result that are written for other programs: the slices and their components."""
+"""Images of a result that are written for other programs: slices, components and intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -11,8 +11,19 @@ from pfitre_jax.data.writers.registry import WRITERS
 from pfitre_jax.data.writers.writer import Writer
 from pfitre_jax.reconstruction.row_block import LazyVolume
 
+#: Images of a result, in words, and the command that computes them.
+_DESCRIPTIONS = {
+    "slices": "slices",
+    "measured": "measured component",
+    "supplied": "supplied component",
+    "lower": "lower limit of the intervals",
+    "upper": "upper limit of the intervals",
+}
+_COMMANDS = dict.fromkeys(_DESCRIPTIONS, "pfitre recon") | dict.fromkeys(
+    ("lower", "upper"), "pfitre recon --intervals"
+)
 #: Names of the images.
-IMAGES = ("slices", "measured", "supplied")
+IMAGES = tuple(_DESCRIPTIONS)
 
 
 def export_name(image: str, writer: Writer) -> str:
@@ -25,36 +36,35 @@ def export_names() -> list[str]:
     return [export_name(image, writer) for image in IMAGES for writer in WRITERS.values()]
 
 
-def check_image(image: str, measured: np.ndarray | LazyVolume | None) -> np.ndarray | LazyVolume | None:
-    """Checks that a result has an image, and returns its measured component.
+def read_image(
+    image: str, stored: Mapping[str, np.ndarray | LazyVolume | None]
+) -> Callable[[], Iterator[tuple[slice, Float[np.ndarray, "rows ny nx"]]]]:
+    """Function that returns an iterator over blocks of rows of an image: their range and their values.
+
+    Args:
+        image: Name in :data:`IMAGES`.
+        stored: Volumes (rows, ny, nx) by the names of all images but "supplied"; None for one that is not
+            known.
 
     Raises:
-        ValueError: The image is unknown, or needs the measured component, and there is none.
+        ValueError: The image is unknown, or the result does not have it.
     """
     if image not in IMAGES:
         raise ValueError(f"unknown image {image!r}; expected one of {', '.join(IMAGES)}")
-    if image != "slices" and measured is None:
-        raise ValueError(f"the result has no {image} component; expected a result of pfitre recon")
-    return measured
+    volume = stored["slices" if image == "supplied" else image]
+    part = stored["measured"] if image == "supplied" else None
+    if volume is None or (image == "supplied" and part is None):
+        raise ValueError(
+            f"the result has no {_DESCRIPTIONS[image]}; expected the recon.h5 of {_COMMANDS[image]}"
+        )
+    return lambda: _blocks(volume) if part is None else _difference(volume, part)
 
 
-def read_image(
-    image: str, volume: np.ndarray | LazyVolume, measured: np.ndarray | LazyVolume | None
-) -> Iterator[tuple[slice, Float[np.ndarray, "rows ny nx"]]]:
-    """Blocks of rows of an image of :data:`IMAGES`, and their ranges.
-
-    Args:
-        image: Name of the image.
-        volume: (rows, ny, nx), the slices.
-        measured: (rows, ny, nx), their measured component; None if it is not known.
-    """
-    if image == "slices" or measured is None:
-        yield from _blocks(volume)
-    elif image == "measured":
-        yield from _blocks(measured)
-    else:
-        for (rows, block), (_, part) in zip(_blocks(volume), _blocks(measured), strict=True):
-            yield rows, block - part
+def _difference(
+    volume: np.ndarray | LazyVolume, part: np.ndarray | LazyVolume
+) -> Iterator[tuple[slice, np.ndarray]]:
+    for (rows, block), (_, subtracted) in zip(_blocks(volume), _blocks(part), strict=True):
+        yield rows, block - subtracted
 
 
 def _blocks(volume: np.ndarray | LazyVolume) -> Iterator[tuple[slice, np.ndarray]]:

@@ -102,7 +102,7 @@ class Intervals:
 @functools.cache
 def classical_tables() -> dict[str, dict[str, IntervalTable]]:
     """The tables of the methods without a prior, by method and kind."""
-    content = json.loads(CLASSICAL.read_text()) if CLASSICAL.is_file() else {}
+    content = json.loads(CLASSICAL.read_text(encoding="utf-8")) if CLASSICAL.is_file() else {}
     return {method: tables_from_record(record) for method, record in content.items()}
 
 
@@ -114,9 +114,9 @@ def save_classical_table(method: str, table: IntervalTable, path: Path = CLASSIC
         table: The table.
         path: The file; by default that of the package.
     """
-    content = json.loads(path.read_text()) if path.is_file() else {}
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     text = json.dumps(content | {method: {"bootstrap": table.record()}}, indent=1) + "\n"
-    write_files(path.parent, {path.name: lambda partial: partial.write_text(text)})
+    write_files(path.parent, {path.name: lambda partial: partial.write_text(text, encoding="utf-8")})
     classical_tables.cache_clear()
 
 

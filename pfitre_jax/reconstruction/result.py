@@ -19,7 +19,7 @@ from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.writers.image_stack import ImageStack
 from pfitre_jax.data.writers.registry import find_writers
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.reconstruction.exported_images import check_image, export_name, export_names, read_image
+from pfitre_jax.reconstruction.exported_images import export_name, export_names, read_image
 from pfitre_jax.reconstruction.file_names import FORMATS
 from pfitre_jax.reconstruction.row_block import LazyVolume
 from pfitre_jax.runtime.file_mark import MARK, has_mark
@@ -421,7 +421,8 @@ class Result:
         Args:
             folder: Folder for the files; created if it does not exist.
             formats: Formats: "tiff", "ome-zarr" and "mrc".
-            image: "slices", or their "measured" or "supplied" component.
+            image: "slices", their "measured" or "supplied" component, or the "lower" or "upper" limit of the
+                intervals.
             overwrite: Whether files that this package did not write are replaced, too.
 
         Returns:
@@ -438,17 +439,23 @@ class Result:
         return write_files(folder, writers)
 
     def stack(self, image: str = "slices") -> ImageStack:
-        """Slices, or a component of them, to write them by a writer of :mod:`pfitre_jax.data.writers`.
+        """Slices, or images that belong to them, to write them by a writer of :mod:`pfitre_jax.data.writers`.
 
         Args:
-            image: "slices", "measured" or "supplied".
+            image: "slices", "measured", "supplied", "lower" or "upper".
 
         Raises:
             ValueError: The image is unknown, or the result does not have it.
         """
+        stored = {
+            "slices": self.volume,
+            "measured": self.measured,
+            "lower": self.lower,
+            "upper": self.upper,
+        }
         return ImageStack(
             self.volume.shape,
-            functools.partial(read_image, image, self.volume, check_image(image, self.measured)),
+            read_image(image, stored),
             pixel_size=self.pixel_size,
             row0=self.row0,
             name=image,

@@ -86,7 +86,10 @@ def test_export_writes_components_beside_the_result_or_elsewhere(saved, tmp_path
         (["out", "--format", ","], "--format names no format"),
         (["out"], "Missing option '--format'"),
         (["nowhere", "--format", "mrc"], "does not exist"),
-        (["out", "--format", "mrc", "--image", "lower"], "'lower' is not one of"),
+        (
+            ["out", "--format", "mrc", "--image", "lower"],
+            "no lower limit of the intervals; expected the recon.h5",
+        ),
         (["out", "--format", "tiff"], "recon.tif was not written by pfitre"),
     ],
 )
@@ -108,7 +111,7 @@ def test_recon_refuses_an_unknown_format_before_the_scan_is_read(folder, tmp_pat
 
 def test_the_disk_space_counts_every_format(tmp_path):
     """Checkpoints and recon.h5 hold two volumes each; coarser levels add at most a third."""
-    plan, volume = SimpleNamespace(image_shape=(100, 100)), 4 * 12 * 100 * 100
+    plan, volume = SimpleNamespace(image_shape=(100, 100), intervals=None), 4 * 12 * 100 * 100
     needed = {
         formats: checkpoint.check_disk(tmp_path, plan, slice(0, 12), formats)[0] / volume
         for formats in (("hdf5",), ("hdf5", "tiff"), ("tiff", "mrc", "ome-zarr"))

@@ -76,8 +76,10 @@ def text_without_encoding(tree: ast.AST) -> list[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or "encoding" in {word.arg for word in node.keywords}:
             continue
-        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name not in ("open", "fdopen", "read_text", "write_text"):
+            continue
+        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         modes = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         modes += [
             w.value.value for w in node.keywords if w.arg == "mode" and isinstance(w.value, ast.Constant)
@@ -95,18 +97,18 @@ def posix_only(tree: ast.AST) -> list[str]:
     """Imports and functions that Windows does not have, outside a test of the system or an exception."""
     guarded: set[ast.AST] = set()
     for node in ast.walk(tree):
-        tests = isinstance(node, ast.If | ast.IfExp) and any(
-            word in ast.unparse(node.test) for word in ("sys.platform", "hasattr(os")
-        )
-        if tests or isinstance(node, ast.Try):
+        if isinstance(node, ast.If | ast.IfExp):
+            test = ast.unparse(node.test)
+            guarded |= set(ast.walk(node)) if "sys.platform" in test or "hasattr(os" in test else set()
+        elif isinstance(node, ast.Try):
             guarded |= set(ast.walk(node))
     found = []
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         wrong = [name for name in names if name.split(".")[0] in (*windows_rules.MODULES, "signal")]
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os":
-            wrong += [node.attr] if node.attr in (*windows_rules.FUNCTIONS, "kill") else []
+        if isinstance(node, ast.Attribute) and node.attr in (*windows_rules.FUNCTIONS, "kill"):
+            wrong += [node.attr] if ast.unparse(node.value) == "os" else []
         if isinstance(node, ast.Attribute) and node.attr in ("symlink_to", "hardlink_to", "chmod"):
             wrong.append(node.attr)
         if wrong and node not in guarded:

@@ -119,9 +119,11 @@ def test_a_lazy_volume_is_written_block_by_block(tmp_path):
 
 @pytest.mark.parametrize("pixel_size", [None, 0.5])
 def test_slices_and_components_are_exported_alike_from_memory_and_from_the_file(tmp_path, pixel_size):
-    result = example(pixel_size=pixel_size)
+    plain = example()
+    limits = {"lower": plain.volume - 1, "upper": plain.volume + 2}
+    result = example(pixel_size=pixel_size, **limits)
     [path, *_] = result.save(tmp_path)
-    expected = {
+    expected = limits | {
         "slices": result.volume,
         "measured": result.measured,
         "supplied": result.volume - result.measured,
@@ -179,8 +181,8 @@ def test_a_folder_of_another_program_is_kept(tmp_path):
 
 
 def test_an_unknown_or_missing_image_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="unknown image 'lower'; expected one of slices, measured"):
-        example().export(tmp_path, ["tiff"], image="lower")
+    with pytest.raises(ValueError, match="unknown image 'noise'; expected one of slices, measured"):
+        example().export(tmp_path, ["tiff"], image="noise")
     bare = Result.of_volume(np.ones((1, 4, 4), np.float32), [0.0, 0.5], center=1.5, columns=4)
     with pytest.raises(ValueError, match="no supplied component"):
         bare.export(tmp_path, ["tiff"], image="supplied")
