@@ -38,8 +38,6 @@ def test_every_file_of_the_package_is_package_data_or_code():
         for path in PACKAGE.glob(pattern)
     }
     assert not {name for name in tracked() if not name.endswith(".py")} - data
-    # Packages are found by their __init__.py.
-    assert not {path.parent for path in PACKAGE.rglob("*.py") if not (path.parent / "__init__.py").exists()}
 
 
 def test_the_stated_size_of_the_package_holds():
