@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from analytic import CENTER, COLUMNS, THETA_DEG, disc_image, disc_stack
+from finished_runs import without_figures
 from pfitre_command import pfitre
 
 from pfitre_jax.data.readers.dxchange import write_dxchange
@@ -321,7 +322,8 @@ def test_a_detector_of_one_or_two_columns_is_refused_with_the_least_width(tmp_pa
     assert f"the detector has {columns} column{plural}; expected at least 3" in done.stderr
 
 
-def test_a_report_is_written_on_request_and_renewed_with_the_result(recon, folder, tmp_path):
+def test_a_report_is_written_on_request_and_renewed_with_the_result(recon, folder, tmp_path, monkeypatch):
+    without_figures(monkeypatch)
     line = ["recon", folder / "scan.npz", "--method", "cgls", "--iterations", 15, "--out", tmp_path / "out"]
     report = tmp_path / "out" / "report.html"
     done = pfitre(*line, "--rows", "0:2", "--report")

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from finished_runs import make_result, validation, write_run
+from finished_runs import make_result, validation, without_figures, write_run
 from html_pages import Page
 from pfitre_command import pfitre
 
@@ -21,7 +21,8 @@ def folders(tmp_path_factory):
     return folder
 
 
-def test_report_writes_a_page_with_options_in_place_of_arguments(folders):
+def test_report_writes_a_page_with_options_in_place_of_arguments(folders, monkeypatch):
+    without_figures(monkeypatch)
     done = pfitre("report", folders / "b")
     path = folders / "b" / "report.html"
     assert done.exit_code == 0 and done.stdout == f"{path}\n", done.output

@@ -9,6 +9,7 @@ import numpy as np
 
 from pfitre_jax.data.motion import Motion
 from pfitre_jax.reconstruction.result import Result
+from pfitre_jax.reporting import figures
 from pfitre_jax.solvers.loop import Status
 from pfitre_jax.trust.held_out_verdict import HeldOutErrors, HeldOutVerdict
 from pfitre_jax.trust.residuals import residual_statistics
@@ -107,6 +108,11 @@ def write_run(
         known = dataclasses.replace(Motion.none(THETA, 16.0, 0.5), shifts=shifts)
         known.save(folder / "alignment.csv")
     return folder
+
+
+def without_figures(monkeypatch) -> None:
+    """Leaves the pictures of plots out of reports, which takes most of their time."""
+    monkeypatch.setattr(figures, "embed_figure", lambda figure, alt: figures.EmbeddedFigure("data:,", alt))
 
 
 def with_interval(result: Result, half_width: float, *reasons: str) -> Result:

@@ -8,7 +8,16 @@ import re
 
 import numpy as np
 import pytest
-from finished_runs import ROWS, make_result, statistics, validation, volume, with_interval, write_run
+from finished_runs import (
+    ROWS,
+    make_result,
+    statistics,
+    validation,
+    volume,
+    with_interval,
+    without_figures,
+    write_run,
+)
 from html_pages import Page, pixels
 
 from pfitre_jax.cli.errors import in_options
@@ -99,7 +108,8 @@ def test_the_page_loads_nothing_and_is_accessible(page):
     assert policy.startswith("default-src 'none'") and "script-src 'sha256-" in policy
 
 
-def test_hostile_names_are_shown_and_not_run(tmp_path):
+def test_hostile_names_are_shown_and_not_run(tmp_path, monkeypatch):
+    without_figures(monkeypatch)
     result = make_result(
         provenance={"file": f"/data/{HOSTILE}", HOSTILE: HOSTILE},
         warnings=[HOSTILE],
