@@ -415,10 +415,9 @@ AlignOn = Annotated[
         "--align-on",
         "NAME[+NAME...]|sum",
         "Element whose rotation axis, roll and alignment are estimated and used for all elements of "
-        "--element. Several names, or 'sum' for all of --element, are added, each divided by the square root "
-        "of its signal.",
+        "--element. Several names, or 'sum' for all of --element, are added, each divided by its noise.",
         ALIGNMENT,
-        "of several elements the one with the strongest signal",
+        "of several elements the one with the largest signal-to-noise ratio",
     ),
 ]
 

@@ -115,9 +115,9 @@ class ElementsRun:
     def _geometry_text(self) -> str:
         """Where the geometry comes from, in words."""
         signals = self.reference.signals
-        levels = ", ".join(f"{name} {signal:.3g}" for name, signal in signals.items())
+        levels = ", ".join(f"{name} {signal.ratio:.3g}" for name, signal in signals.items())
         what = "alignment" if self.options.aligned else "rotation axis"
-        return f"{what} of all elements: that of {self.reference.text} (signal {levels})"
+        return f"{what} of all elements: that of {self.reference.text} (signal-to-noise ratio {levels})"
 
     def _element(
         self, name: str, geometry: SharedGeometry | None = None, reference: AlignedScan | None = None
@@ -211,7 +211,7 @@ class ElementsRun:
                 overwrite=options.overwrite,
                 extra={
                     "align_on": list(reference.names),
-                    "signal": reference.signals,
+                    "signal_to_noise": {name: signal.ratio for name, signal in reference.signals.items()},
                     "without_signal": reference.without_signal,
                     **({} if aligned is None else aligned.summary),
                     checkpoint.IDENTITY: self.identity,

@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
 import numpy as np
+from scipy import ndimage
 
 from pfitre_jax.data.motion import SAME_ANGLE_DEG
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.solvers.parameters.noise import noise_from_differences
+
+#: Columns of the local mean, and its smallest share of the root mean square where a channel has signal: most
+#: bins of a sparse channel are 0, and would hide its noise.
+LOCAL_COLUMNS, LOCAL_SHARE = 5, 0.5
+#: Smallest noise, relative to the root mean square of the line integrals.
+LEAST_NOISE = 1e-3
+#: ``median |n|`` of a standard normal ``n``.
+_MAD = 0.6745
 
 
-def signal_of(scan: Scan) -> float:
-    """Standard deviation of the line integrals along the columns, without that of the noise.
+@dataclasses.dataclass(frozen=True)
+class ChannelSignal:
+    """Signal of a channel for the alignment of its views.
 
-    A uniform layer, which has no features to align, adds nothing to it. Elements of one scan have line
-    integrals in counts of the same beam, so that the one with the most signal has the least relative noise.
-
-    Args:
-        scan: A channel, which is represented by its rows in memory.
+    Attributes:
+        noise: Standard deviation of the noise in a bin where the channel has signal.
+        ratio: Root mean square of the slopes along the columns over the noise. The shift of a view can be
+            estimated with an error in proportion to its inverse. 0 where the slopes are those of noise alone.
     """
-    sample = scan.sample()
-    values, mask = sample.projections.astype(float), sample.mask
-    mean = values.sum(axis=2, keepdims=True) / np.maximum(mask.sum(axis=2, keepdims=True), 1)
-    variance = np.sum(np.square(values - mean), where=mask) / max(int(mask.sum()), 1)
-    sinograms, masks = (jnp.asarray(np.moveaxis(a, 1, 0), jnp.float32) for a in (values, mask))
-    noise = float(noise_from_differences(sinograms, masks))
-    return float(np.sqrt(max(variance - noise**2, 0)))
+
+    noise: float
+    ratio: float
+
+    @classmethod
+    def of(cls, scan: Scan) -> ChannelSignal:
+        """Signal of a channel, from its rows in memory.
+
+        The noise is that of second differences along the columns, and the slopes are central differences,
+        without the contribution of the noise.
+        """
+        sample = scan.sample()
+        y, mask = sample.projections.astype(float), sample.mask
+        size = float(np.sqrt(np.mean(np.square(y[mask]))))
+        local = ndimage.uniform_filter1d(np.abs(y), LOCAL_COLUMNS, axis=2)
+        used = (mask[..., :-2] & mask[..., 1:-1] & mask[..., 2:]) & (local > LOCAL_SHARE * size)[..., 1:-1]
+        if not used.any():
+            return cls(size, 0.0)
+        second = (y[..., :-2] - 2 * y[..., 1:-1] + y[..., 2:])[used]
+        slopes = ((y[..., 2:] - y[..., :-2]) / 2)[used]
+        noise = float(np.median(np.abs(second))) / (_MAD * 6**0.5)
+        slope = np.sqrt(max(float(np.mean(slopes**2)) - noise**2 / 2, 0.0))
+        noise = max(noise, LEAST_NOISE * size)
+        return cls(noise, float(slope / noise))
 
 
-def sum_channels(scans: Mapping[str, Scan], signals: Mapping[str, float]) -> Scan:
+def sum_channels(scans: Mapping[str, Scan], signals: Mapping[str, ChannelSignal]) -> Scan:
     """Weighted sum of channels, for the estimation of their geometry.
 
-    ``sum_e p_e / sqrt(s_e)``, with the signal ``s_e`` of :func:`signal_of`. Counting noise is proportional to
-    ``sqrt(s_e)``, so that all channels add the same noise, and each adds structure by its signal-to-noise
-    ratio.
+    ``sum_e p_e / n_e``, with the noise ``n_e`` of the channel: all channels add the same noise, and each adds
+    structure by its signal-to-noise ratio.
 
     Args:
-        scans: The channels, in memory; those without signal are left out.
+        scans: The channels, in memory.
         signals: Their signal.
     """
-    names = [name for name in scans if signals[name] > 0]
+    names = list(scans)
     first = scans[names[0]]
     views = np.arange(first.views)
     for name in names[1:]:
@@ -52,7 +76,7 @@ def sum_channels(scans: Mapping[str, Scan], signals: Mapping[str, float]) -> Sca
     values, mask = np.zeros(shape, np.float32), np.ones(shape, bool)
     for name in names:
         scan = scans[name].take_views(same_views(theta_rad, scans[name].theta_rad)[1])
-        values += scan.projections / np.float32(np.sqrt(signals[name]))
+        values += scan.projections / np.float32(signals[name].noise)
         mask &= scan.mask
     return first.take_views(views).with_projections(np.where(mask, values, 0), mask)
 

@@ -1,8 +1,8 @@
 """Several elements of a scan with one geometry: rotation axis, roll and alignment are those of all of them.
 
-The geometry is estimated once, from the element with the strongest signal or from a weighted sum. Everything
-else belongs to an element: scale, noise, TV weight, prior strength and sample support, because an element
-need not be where another one is.
+The geometry is estimated once, from the element with the largest signal-to-noise ratio or from a weighted
+sum. Everything else belongs to an element: scale, noise, TV weight, prior strength and sample support,
+because an element need not be where another one is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pfitre_jax.data.roll import correct_roll
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.alignment import align as estimate_motion
-from pfitre_jax.estimation.channels import same_views, signal_of, sum_channels
+from pfitre_jax.estimation.channels import ChannelSignal, same_views, sum_channels
 from pfitre_jax.reconstruction import api
 
 #: All elements of a scan; the weighted sum of the reconstructed elements.
@@ -75,12 +75,12 @@ class Reference:
     Attributes:
         names: One element, or several that are added.
         signals: Signal of each element that was compared or is added, see
-            :func:`pfitre_jax.estimation.channels.signal_of`.
+            :class:`pfitre_jax.estimation.channels.ChannelSignal`.
         without_signal: Elements without signal, and why, by name.
     """
 
     names: tuple[str, ...]
-    signals: dict[str, float]
+    signals: dict[str, ChannelSignal]
     without_signal: dict[str, str]
 
     @classmethod
@@ -96,7 +96,7 @@ class Reference:
         Args:
             elements: Elements that are reconstructed.
             align_on: An element, several of them joined by "+", or "sum" for all ``elements``; None for the
-                one with the strongest signal.
+                one with the largest signal-to-noise ratio.
             find: Finds the elements of the scan by name, see :func:`find_elements`.
             preview: Reads some rows of an element.
 
@@ -106,11 +106,11 @@ class Reference:
         stated: list[str] = []
         if align_on is not None and align_on.strip().lower() != SUM:
             stated = list(find(align_on.replace("+", ",")))
-        signals: dict[str, float] = {}
+        signals: dict[str, ChannelSignal] = {}
         without_signal: dict[str, str] = {}
         for name in dict.fromkeys([*elements, *stated]):
             try:
-                signals[name] = signal_of(preview(name))
+                signals[name] = ChannelSignal.of(preview(name))
             except NoSignal as error:
                 without_signal[name] = str(error)
             except ValueError as error:
@@ -121,13 +121,15 @@ class Reference:
                 f"{without_signal[elements[0]]})"
             )
         if align_on is None:
-            names = [max((name for name in elements if name in signals), key=lambda name: signals[name])]
+            names = [
+                max((name for name in elements if name in signals), key=lambda name: signals[name].ratio)
+            ]
         else:
-            names = [name for name in stated or elements if signals.get(name, 0) > 0]
+            names = [name for name in stated or elements if name in signals]
         if not names:
             raise NoSignal(
                 f"align_on is {align_on!r}, which has no signal; expected an element with signal, such as "
-                f"{max(signals, key=lambda name: signals[name])}"
+                f"{max(signals, key=lambda name: signals[name].ratio)}"
             )
         return cls(tuple(names), signals, without_signal)
 
@@ -235,7 +237,7 @@ def load_elements(
         elements: Names, or "all", see :func:`find_elements`.
         align_on: Element whose geometry is estimated; several names joined by "+", or "sum" for all
             ``elements``, are added with weights (:func:`pfitre_jax.estimation.channels.sum_channels`). By
-            default, the element with the strongest signal.
+            default, the element with the largest signal-to-noise ratio.
         align: Whether the motion of the views is estimated (:func:`pfitre_jax.align`) and corrected.
         drift: Whether the motion is a slow drift.
         alignment: File of a known alignment, see :func:`pfitre_jax.data.read_alignment`; with ``align`` the

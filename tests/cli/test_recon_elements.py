@@ -44,7 +44,7 @@ def _out(scan, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("together") / "out"
     done = pfitre("recon", scan, *TOGETHER, *METHOD, "--out", out)
     assert done.exit_code == 0, done.output
-    assert "rotation axis of all elements: that of Cu_K (signal Cu_K 5.9" in done.stderr
+    assert "rotation axis of all elements: that of Cu_K (signal-to-noise ratio Cu_K " in done.stderr
     return out
 
 
