@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import h5py
@@ -39,13 +38,6 @@ def result() -> Result:
 @pytest.fixture
 def path(result, tmp_path) -> Path:
     return result.save(tmp_path / "out")[0]
-
-
-def optional(name: str):
-    """A package of napari; its own warnings do not concern this package."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip(name, reason=f"needs {name}")
 
 
 def layers_of(path: Path) -> dict[str, tuple]:
@@ -127,8 +119,9 @@ def test_the_plugin_imports_neither_napari_nor_jax(path):
     assert done.returncode == 0 and done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_manifest_is_valid_and_its_commands_can_be_imported():
-    npe2 = optional("npe2")
+    npe2 = pytest.importorskip("npe2", reason="needs npe2")
     manifest = npe2.PluginManifest.from_file(MANIFEST)
     assert manifest.name == "pfitre_jax"
     for command in manifest.contributions.commands:
@@ -136,8 +129,9 @@ def test_the_manifest_is_valid_and_its_commands_can_be_imported():
         assert callable(getattr(importlib.import_module(module), name))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_npe2_reads_a_result_through_the_manifest(path, result):
-    npe2 = optional("npe2")
+    npe2 = pytest.importorskip("npe2", reason="needs npe2")
     manager = npe2.PluginManager()
     manager.register(npe2.PluginManifest.from_file(MANIFEST))
     assert not list(manager.iter_compatible_readers([str(path.with_suffix(".tif"))]))
@@ -148,25 +142,24 @@ def test_npe2_reads_a_result_through_the_manifest(path, result):
     np.testing.assert_array_equal(np.asarray(layers[0][0]), result.volume)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_viewer_shows_the_layers_in_micrometres(path, result):
-    optional("napari")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from napari.components import ViewerModel
-        from napari.layers import Layer
+    pytest.importorskip("napari", reason="needs napari")
+    from napari.components import ViewerModel
+    from napari.layers import Layer
 
-        viewer = ViewerModel()
-        for layer in get_reader(str(path))(str(path)):
-            viewer.add_layer(Layer.create(*layer))
-        viewer.dims.set_point(0, 2 * 0.05)
-        shown = {layer.name: layer for layer in viewer.layers}
-        assert list(shown) == ["slices", "measured", "supplied"]
-        assert [layer.name for layer in viewer.layers if layer.visible] == ["slices"]
-        assert {str(unit) for unit in shown["slices"].units} == {"micrometer"}
-        # The extent is that of the sample: the centres of the first and the last voxel.
-        extent = shown["slices"].extent.world
-        np.testing.assert_allclose(extent[1] - extent[0], 0.05 * (np.array([ROWS, N, N]) - 1), atol=0.051)
-        value = shown["slices"].get_value((2 * 0.05, 3 * 0.05, 7 * 0.05), world=True)
+    viewer = ViewerModel()
+    for layer in get_reader(str(path))(str(path)):
+        viewer.add_layer(Layer.create(*layer))
+    viewer.dims.set_point(0, 2 * 0.05)
+    shown = {layer.name: layer for layer in viewer.layers}
+    assert list(shown) == ["slices", "measured", "supplied"]
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["slices"]
+    assert {str(unit) for unit in shown["slices"].units} == {"micrometer"}
+    # The extent is that of the sample: the centres of the first and the last voxel.
+    extent = shown["slices"].extent.world
+    np.testing.assert_allclose(extent[1] - extent[0], 0.05 * (np.array([ROWS, N, N]) - 1), atol=0.051)
+    value = shown["slices"].get_value((2 * 0.05, 3 * 0.05, 7 * 0.05), world=True)
     assert value == result.volume[2, 3, 7]
 
 

@@ -80,6 +80,7 @@ def test_odd_sizes_keep_the_last_pixel(tmp_path):
     assert image["datasets"][1]["coordinateTransformations"][0]["scale"] == [2.0, 1.0, 2.0]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_models_of_ngff_accept_the_file(example):
     models = pytest.importorskip("ome_zarr_models.v05", reason="needs ome-zarr-models")
     _, path = example
@@ -87,6 +88,7 @@ def test_the_models_of_ngff_accept_the_file(example):
     assert [axis.name for axis in image.attributes.ome.multiscales[0].axes] == ["z", "y", "x"]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_reader_of_ome_zarr_opens_the_file(example):
     reader = pytest.importorskip("ome_zarr.reader", reason="needs ome-zarr")
     from ome_zarr.io import parse_url
