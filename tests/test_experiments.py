@@ -355,6 +355,20 @@ def test_intervals_runs_at_its_tiny_preset(tmp_path):
 
 
 @pytest.mark.slow
+def test_defects_runs_at_its_tiny_preset(tmp_path):
+    """Gaps of 3 pixels whose edges are measured: more contrast with the defect than without it."""
+    results = run("defects", tmp_path / "out", tmp_path)
+    assert set(results) == {"broken wire", "missing via"}
+    for by_size in results.values():
+        for by_chip in by_size["3"].values():
+            assert set(by_chip) == {"0", "1"} and len(by_chip["1"]["contrast"]) == 2
+    for by_chip in results["broken wire"]["3"].values():
+        assert by_chip["1"]["direction"] == "measured"
+        assert min(by_chip["1"]["contrast"]) > by_chip["1"]["healthy_contrast"][0] + 0.2
+    assert "| broken wire | 3 | measured | pfitre |" in (tmp_path / "out/defects.md").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wedge_sweep", "dose_and_views"])
 def test_a_tiny_preset_needs_no_data(name, tmp_path):
     results = run(name, tmp_path / "out", tmp_path)
