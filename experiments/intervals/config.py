@@ -29,9 +29,10 @@ class Config:
         rows: Scenes of a scan, one in each row.
         scans: Calibration scans of each cell.
         wedge_edges: Limits of the cells, degrees.
-        noise_edges: Limits of the cells, sigma over the largest line integral. The noise that is estimated
-            from a scan decides on its cell.
-        least_noise: Smallest noise that is simulated.
+        simulated_noise: Limits of the noise that is simulated in each cell, sigma over the largest line
+            integral.
+        noise_edges: Limits of the noise of the cells in the table. The noise that is estimated from a scan
+            decides on its cell; it is not below the error of the discretisation.
         scenes: Scenes for the calibration, and as many for the test; they are shared by the cells.
         sources: Sources of the scenes, in turn.
         test_wedges: Wedges of the test, degrees.
@@ -45,20 +46,20 @@ class Config:
         seed: Seed of geometry, noise and scenes.
     """
 
-    size: int = 96
+    size: int = 128
     views: tuple[int, ...] = (51,)
     rows: int = 8
-    scans: int = 4
-    wedge_edges: tuple[float, ...] = (20.0, 50.0, 80.0, 110.0, 140.0)
-    noise_edges: tuple[float, ...] = (1e-5, 0.002, 0.009, 0.06)
-    least_noise: float = 5e-4
+    scans: int = 3
+    wedge_edges: tuple[float, ...] = (20.0, 45.0, 75.0, 105.0, 140.0)
+    simulated_noise: tuple[float, ...] = (5e-4, 0.006, 0.016, 0.06)
+    noise_edges: tuple[float, ...] = (1e-5, 0.01, 0.02, 0.06)
     scenes: int = 40
     sources: tuple[str, ...] = ("heldout", "circuits", "ihp", "tile", "images", "battery", "rock")
     test_wedges: tuple[float, ...] = (30.0, 60.0, 90.0, 120.0)
     test_noise: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
     test_scans: int = 1
     draws: int = 20
-    settings: tuple[tuple[str, object], ...] = (("support", "disc"), ("iterations", 12))
+    settings: tuple[tuple[str, object], ...] = (("support", "disc"), ("iterations", 10))
     fewest: int = 20
     domain: bool = True
     seed: int = 1
@@ -68,10 +69,10 @@ QUICK = Config()
 PRESETS = {
     "default": QUICK,
     "quick": QUICK,
-    "full": Config(size=128, views=(36, 51, 90), scans=12, scenes=120, test_scans=4, settings=(), fewest=40),
+    "full": Config(views=(36, 51, 90), scans=12, scenes=120, test_scans=4, settings=(), fewest=40),
     "small": Config(
         size=64,
-        scans=3,
+        simulated_noise=(5e-4, 0.06),
         noise_edges=(1e-5, 0.06),
         scenes=28,
         test_noise=(0.003, 0.02),
@@ -83,6 +84,7 @@ PRESETS = {
         rows=4,
         scans=3,
         wedge_edges=(40.0, 120.0),
+        simulated_noise=(0.003, 0.03),
         noise_edges=(1e-5, 0.1),
         scenes=4,
         sources=("heldout", "circuits"),

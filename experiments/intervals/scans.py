@@ -20,6 +20,8 @@ from pfitre_jax.twin import OVERSAMPLING
 
 #: Number of quantiles that stand for all pixels of a slice.
 GRID = 1000
+#: Quantile of a scene that becomes 1, that of the scale of a scan; smallest mean value of a scene.
+BRIGHT_QUANTILE, LEAST_MEAN = 0.995, 0.04
 #: Share of the pixels of a slice that count as the largest errors.
 LARGEST = 0.1
 
@@ -54,9 +56,8 @@ class Draw:
 def calibration_draws(config: Config) -> list[Draw]:
     """Scans of all cells: the wedge is uniform in its cell, the noise log-uniform."""
     rng, draws = np.random.default_rng(config.seed), []
-    edges = (max(config.noise_edges[0], config.least_noise), *config.noise_edges[1:])
     for wedge in itertools.pairwise(config.wedge_edges):
-        for noise in itertools.pairwise(edges):
+        for noise in itertools.pairwise(config.simulated_noise):
             for _ in range(config.scans):
                 number = len(draws)
                 level = float(np.exp(rng.uniform(*np.log(noise))))
@@ -89,7 +90,13 @@ def test_draws(config: Config) -> list[Draw]:
 
 @functools.lru_cache(maxsize=512)
 def _scene(source: str, seed: int, fine: int) -> np.ndarray:
-    return np.asarray(draw_scene(source, seed, fine).image, np.float32)
+    """A scene that is not nearly blank, with bright values of 1 as if it were alone in its scan."""
+    for trial in range(20):
+        image = np.asarray(draw_scene(source, seed + 1000 * trial, fine).image, np.float32)
+        bright = np.quantile(image, BRIGHT_QUANTILE)
+        if image.mean() > LEAST_MEAN and bright > LEAST_MEAN:
+            break
+    return image / max(bright, LEAST_MEAN)
 
 
 def available_sources(config: Config) -> tuple[str, ...]:
@@ -108,7 +115,7 @@ def simulate(config: Config, draw: Draw, sources: tuple[str, ...]) -> tuple[pf.S
     """The scan, its truth (rows, ny, nx), and the source of each row."""
     numbers = (draw.first + np.arange(config.rows)) % config.scenes
     # Scenes of the test differ from those of the calibration, and both from those of the evaluation.
-    seeds = [int(900_000 + 50_000 * draw.test + number // len(sources)) for number in numbers]
+    seeds = [int(900_000 + 500_000 * draw.test + number // len(sources)) for number in numbers]
     kinds = [sources[number % len(sources)] for number in numbers]
     fine = OVERSAMPLING * config.size
     images = jnp.stack([_scene(kind, seed, fine) for kind, seed in zip(kinds, seeds, strict=True)])
