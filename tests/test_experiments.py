@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -29,6 +30,8 @@ from experiments.support_and_size.outlines import simulate as simulate_outlined
 from pfitre_jax.data import RawScan
 from pfitre_jax.data.roll import apply_roll
 from pfitre_jax.metrics import psnr
+from pfitre_jax.models.unet_config import UNetConfig
+from pfitre_jax.priors import NetworkPrior, load, save
 from pfitre_jax.reconstruction import Result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -255,9 +258,9 @@ def test_every_experiment_can_be_started(path):
     assert f"python -m experiments.{path.parent.name}" in config.__doc__
 
 
-def run(name: str, out: Path, data: Path) -> dict:
+def run(name: str, out: Path, data: Path, *more: str) -> dict:
     """Results of a tiny preset, run as a user would; checks that its figure is a PNG."""
-    command = [sys.executable, "-m", f"experiments.{name}", "--preset", "tiny", "--out", str(out)]
+    command = [sys.executable, "-m", f"experiments.{name}", "--preset", "tiny", "--out", str(out), *more]
     subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "PFITRE_DATA": str(data)})
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     return json.loads((out / f"{name}.json").read_text())["results"]
@@ -344,14 +347,25 @@ def test_robustness_runs_at_its_tiny_preset(tmp_path):
 
 
 @pytest.mark.slow
-def test_intervals_runs_at_its_tiny_preset(tmp_path):
-    """The intervals of a bootstrap hold on other scenes of the same kind, however bad the reconstruction."""
-    results = run("intervals", tmp_path / "out", tmp_path)
-    assert results["all"]["slices"] == 8 and results["table"]["draws"] == 2
-    # Twelve slices of the calibration and eight of the test.
+@pytest.mark.parametrize("kind", ["expected-error", "bootstrap"])
+def test_intervals_hold_on_other_scenes_however_bad_the_prior(kind, tmp_path):
+    """The tiny preset, with an untrained prior, and with the shipped one after two iterations."""
+    more = []
+    if kind == "expected-error":
+        config = UNetConfig(
+            channels=(3, 4, 5), blocks=1, dilations=(1,), growth=3, embedding=4, expected_error=True
+        )
+        prior = NetworkPrior.create(config, jax.random.key(0), {"name": "small"})
+        save(tmp_path / "small.npz", prior)
+        more = ["--prior", str(tmp_path / "small.npz"), "--write"]
+    results = run("intervals", tmp_path / "out", tmp_path, *more)
+    assert results["all"]["slices"] == 8 and results["table"]["draws"] == 2 * (kind == "bootstrap")
+    # Twelve slices of the calibration, and eight of the test.
     assert 0.75 < results["all"]["coverage"] <= 1
-    assert results["all"]["area"] > 0.5
     assert "| in domain, 8 |" in (tmp_path / "out/intervals.md").read_text()
+    if more:
+        table = load(tmp_path / "small.npz").info.card["intervals"]["expected-error"]
+        assert table["cells"] == results["table"]["cells"]
 
 
 @pytest.mark.slow
