@@ -66,7 +66,12 @@ def in_domain(config: Config, slices: Slices) -> np.ndarray:
 
 def calibrate(config: Config, slices: Slices, draws: int, command: str) -> IntervalTable:
     """The table from the calibration slices that are in the domain of the prior, where intervals hold."""
-    used = np.flatnonzero(in_domain(config, slices))
+    used, total = np.flatnonzero(in_domain(config, slices)), len(slices["kind"])
+    if len(used) < max(config.fewest, total / 4):
+        raise SystemExit(
+            f"{len(used)} of {total} calibration slices have a domain score of at most 1; expected at least a "
+            "quarter: evaluate the prior first (pfitre evaluate --card), or use --all-scenes"
+        )
     cells = calibrate_cells(
         [slices["scores"][k] for k in used],
         slices["wedge_deg"][used],
@@ -145,7 +150,7 @@ def leave_one_kind_out(config: Config, calibration: Slices, slices: Slices, draw
         others = {name: values[calibration["kind"] != kind] for name, values in calibration.items()}
         try:
             table = calibrate(config, others, draws, "")
-        except ValueError:
+        except (ValueError, SystemExit):
             continue
         part = measures(table, slices, in_domain(config, slices) & (slices["kind"] == kind))
         found[kind] = None if part is None else part["coverage"]
@@ -201,10 +206,15 @@ def main() -> None:
         choices=("quick", "full"),
         help="default: quick for a prior that predicts its error, else full",
     )
+    parser.add_argument(
+        "--all-scenes", action="store_true", help="also use slices whose domain score is above 1"
+    )
     parser.add_argument("--write", action="store_true", help="write the table into the card or the package")
     parser.add_argument("--skip-test", action="store_true", help="calibrate without the test")
     options = parser.parse_args()
     config: Config = PRESETS[options.preset]
+    if options.all_scenes:
+        config = dataclasses.replace(config, domain=False)
     method = options.method or "pfitre"
     prior = None if options.method else pf.priors.pretrained(options.prior)
     expected = prior is not None and prior.has_expected_error
