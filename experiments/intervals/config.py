@@ -49,10 +49,10 @@ class Config:
     size: int = 128
     views: tuple[int, ...] = (51,)
     rows: int = 8
-    scans: int = 3
+    scans: int = 8
     wedge_edges: tuple[float, ...] = (20.0, 45.0, 75.0, 105.0, 140.0)
-    simulated_noise: tuple[float, ...] = (5e-4, 0.006, 0.016, 0.06)
-    noise_edges: tuple[float, ...] = (1e-5, 0.01, 0.02, 0.06)
+    simulated_noise: tuple[float, ...] = (5e-4, 0.006, 0.06)
+    noise_edges: tuple[float, ...] = (1e-5, 0.01, 0.06)
     scenes: int = 40
     sources: tuple[str, ...] = ("heldout", "circuits", "ihp", "tile", "images", "battery", "rock")
     test_wedges: tuple[float, ...] = (30.0, 60.0, 90.0, 120.0)
@@ -72,6 +72,7 @@ PRESETS = {
     "full": Config(views=(36, 51, 90), scans=12, scenes=120, test_scans=4, settings=(), fewest=40),
     "small": Config(
         size=64,
+        scans=3,
         simulated_noise=(5e-4, 0.06),
         noise_edges=(1e-5, 0.06),
         scenes=28,
