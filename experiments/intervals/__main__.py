@@ -69,7 +69,7 @@ def calibrate(config: Config, slices: Slices, draws: int, command: str) -> Inter
     used, total = np.flatnonzero(in_domain(config, slices)), len(slices["kind"])
     if len(used) < max(config.fewest, total / 4):
         raise SystemExit(
-            f"{len(used)} of {total} calibration slices have a domain score of at most 1; expected a quarter: "
+            f"{len(used)} of {total} calibration slices have a domain score of at most 1; expected more: "
             "evaluate the prior first (pfitre evaluate --card), or use --all-scenes"
         )
     cells = calibrate_cells(
