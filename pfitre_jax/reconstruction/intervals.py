@@ -180,7 +180,7 @@ class CalibratedIntervals:
             )
         stated = _stated(settings, calibration)
         if stated:
-            reasons.append(f"the table was made without a value of {', '.join(stated)}")
+            reasons.append(f"the table was made with the automatic value of {', '.join(stated)}")
         if settings.joint:
             reasons.append("the table was made for rows that are reconstructed separately")
         if settings.prior is not None and settings.prior.info.card.get("adapted", {}).get("chosen"):

@@ -153,7 +153,7 @@ def test_outside_of_the_table_the_intervals_do_not_hold(changes, reason):
 
 
 def test_stated_settings_are_a_reason_and_the_domain_score_is_one():
-    assert quick().intervals["reasons"] == ["the table was made without a value of iterations"]
+    assert quick().intervals["reasons"] == ["the table was made with the automatic value of iterations"]
     settings = Settings.create("pfitre", prior=prior(expected_error=table()), support="disc")
     # Not selected by held-out views, which takes long.
     settings = dataclasses.replace(settings, iterations=2, automatic_iterations=False)
