@@ -68,9 +68,12 @@ def draw_result(
     supplied = None if result.measured is None else image - result.measured[middle]
     panels.append(Panel(title, image, supplied, result.support))
     if result.upper is not None and result.intervals is not None:
-        holds = "in 9 of 10 pixels" if result.intervals["holds"] else "or more: see the warnings"
+        holds = result.intervals["holds"]
+        title = (
+            "9 of 10 true values are within ± this" if holds else "uncertainty too small: see the warnings"
+        )
         half_width = result.upper[middle] - result.volume[middle]
-        panels.append(Panel(f"the true value is within ± this {holds}", half_width, own_scale="uncertainty"))
+        panels.append(Panel(title, half_width, own_scale="uncertainty"))
     settings = ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in result.parameters.items()
