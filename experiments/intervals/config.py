@@ -5,8 +5,8 @@ Command:  python -m experiments.intervals [--prior NAME_OR_PATH | --method METHO
           quick: the error that the prior expects. full: with the bootstrap, too; about 25 times slower.
           Scenes from files need PFITRE_DATA or ../shared/data; without them the others are used.
 Runtime:  --preset quick about 12 minutes on one core, resumes (tiny: 1 minute).
-Expected: the intervals contain 87 to 93% of the true values overall and 82 to 97% in each cell of wedge and
-          noise; the scale ranks the pixels by their error with an area under the curve of at least 0.85.
+Expected: the intervals contain 90 to 93% of the true values overall and 82 to 97% in each cell of wedge and
+          noise, and they are narrower than intervals of one constant width with the same coverage.
 
 Calibration: scans of simulated scenes for each cell of wedge width and noise. The score of a pixel is its
 absolute error over the scale of its interval. Their conformal quantiles are the factors of the table, which
