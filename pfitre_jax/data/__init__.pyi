@@ -37,3 +37,7 @@ from .selection import parse_slice as parse_slice
 from .tiff_output import write_tiff as write_tiff
 from .truncation import edge_signal as edge_signal
 from .truncation import truncated_views as truncated_views
+from .writers.image_stack import ImageStack as ImageStack
+from .writers.registry import WRITERS as WRITERS
+from .writers.registry import find_writers as find_writers
+from .writers.writer import Writer as Writer
