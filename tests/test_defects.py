@@ -222,12 +222,15 @@ class TestReport:
         config = Config(kinds=("short",), methods=("pfitre",), sizes=(3.0,))
         scans = list(report.scans_of(self.RESULTS))
         assert [scan.seen for scan in scans] == [True, True, False, False]
-        assert [scan.warned for scan in scans] == [True, True, False, True]
+        assert [scan.in_interval for scan in scans] == [True, True, False, True]
+        assert [scan.in_wedge for scan in scans] == [False, False, True, True]
         text = report.tables(config, self.RESULTS)
-        assert "| pfitre | 100% of 2 |  | 0% of 2 |  | 2 of 4 | 50% of 2 | interval |" in text
-        assert (
-            "| short | 3 | blind | pfitre | 0% of 2 | 0.20 | 0.00 | 0% of 1 | 3 | 2 | 50% of 2 | 80% |"
-            in text
+        assert "| pfitre | 100% of 2 |  | 0% of 2 |  |" in text
+        assert "| pfitre | 2 of 4 | 50% of 2 | 100% of 2 | 100% of 2 | 50% of 2 | 100% of 2 |" in text
+        start, end = (
+            "| short | 3 | blind | pfitre | 0% of 2 | 0.20 | 0.00 |",
+            "| 50% of 2 | 100% of 2 | 80% |",
         )
+        assert f"{start} 0% of 1 | 3 | 2 {end}" in text
         # The worst of a kind and size is shown.
         assert report.worst(config, self.RESULTS) == [("short", "3", "1")]

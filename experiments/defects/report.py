@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.ndimage import binary_dilation
 
 from experiments.defects.config import Config
 from experiments.defects.scans import BLIND, EVERY, MEASURED
@@ -52,9 +53,19 @@ class Scan:
         return self.contrast >= SEEN
 
     @property
+    def in_interval(self) -> bool:
+        """Whether the interval warns of the defect."""
+        return self.contained is not None and self.contained >= CONTAINED
+
+    @property
+    def in_wedge(self) -> bool:
+        """Whether the supplied component warns of the defect."""
+        return self.supplied >= SUPPLIED
+
+    @property
     def warned(self) -> bool:
-        """Whether the interval, or else the supplied component, warns of the defect."""
-        return self.supplied >= SUPPLIED if self.contained is None else self.contained >= CONTAINED
+        """Whether any of both warns."""
+        return self.in_interval or self.in_wedge
 
 
 def scans_of(results: dict) -> Iterator[Scan]:
@@ -83,26 +94,43 @@ def tables(config: Config, results: dict) -> str:
     lines = [
         f"Missing wedge {config.missing_deg:g} degrees, {config.views} views, noise {config.noise:.1%}, "
         f"{config.size} x {config.size} pixels, prior `{Path(config.prior).name}`. Each "
-        "scan of a defect counts once.",
+        "scan of a defect counts once. Seen:",
         "",
-        f"| method | seen, {LARGE:g} pixels or more, edges measured | edges of every direction | "
-        "blind edges | smaller, any | invented away | warned, of those | warned by |",
-        "|---" * 8 + "|",
+        f"| method | {LARGE:g} pixels or more, edges measured | edges of every direction | blind edges | "
+        "smaller |",
+        "|---" * 5 + "|",
     ]
-    for method in methods:
-        own = [scan for scan in scans if scan.method == method]
+    of = {method: [scan for scan in scans if scan.method == method] for method in methods}
+    for method, own in of.items():
         large = [scan for scan in own if scan.size >= LARGE]
         parts = [_share(s.seen for s in large if s.direction == d) for d in (MEASURED, EVERY, BLIND)]
         parts.append(_share(s.seen for s in own if s.size < LARGE))
+        lines.append(f"| {method} | " + " | ".join(parts) + " |")
+    lines += [
+        "",
+        "Invented away, and the share of these that is warned of:",
+        "",
+        "| method | scans | by the interval | by the supplied component | by any | "
+        f"{LARGE:g} pixels or more, by the interval | by any |",
+        "|---" * 7 + "|",
+    ]
+    for method, own in of.items():
         away = [scan for scan in own if not scan.seen]
-        parts += [f"{len(away)} of {len(own)}", _share(s.warned for s in away)]
-        parts.append("supplied component" if own[0].contained is None else "interval")
+        large = [scan for scan in away if scan.size >= LARGE]
+        has_intervals = own[0].contained is not None
+        parts = [
+            f"{len(away)} of {len(own)}",
+            _share(s.in_interval for s in away) if has_intervals else "none",
+        ]
+        parts += [_share(s.in_wedge for s in away), _share(s.warned for s in away)]
+        parts += [_share(s.in_interval for s in large) if has_intervals else "none"]
+        parts += [_share(s.warned for s in large)]
         lines.append(f"| {method} | " + " | ".join(parts) + " |")
     lines += [
         "",
         "| kind | size | edges | method | seen | contrast | without the defect | false alarms | "
-        "detectability | invented away | warned, of those | energy in the wedge |",
-        "|---" * 12 + "|",
+        "detectability | invented away | interval warns | supplied component warns | energy in the wedge |",
+        "|---" * 13 + "|",
     ]
     for kind in config.kinds:
         for size, by_method in results.get(kind, {}).items():
@@ -133,7 +161,8 @@ def _line(
         _share(healthy >= SEEN),
         f"{np.median([values['detectability'] for values in chips.values()]):.0f}",
         str(len(away)),
-        _share(scan.warned for scan in away),
+        _share(scan.in_interval for scan in away) if own[0].contained is not None else "",
+        _share(scan.in_wedge for scan in away),
         f"{np.mean([values['supplied_share'] for values in chips.values()]):.0%}",
     ]
     return "| " + " | ".join(parts) + " |"
@@ -142,14 +171,15 @@ def _line(
 def worst(config: Config, results: dict) -> list[tuple[str, str, str]]:
     """Kind, size and chip of the defects to show: the worst of each kind and size by the last method.
 
-    Defects that are invented away without a warning come first, then those with the lowest contrast.
+    Defects that are invented away without a warning of the interval come first, then those with the lowest
+    contrast.
     """
     method, first = config.methods[-1], {}
     for scan in scans_of(results):
         # The images are those of the first scan of a chip.
         if scan.method == method:
             first.setdefault((scan.kind, f"{scan.size:g}", scan.chip), scan)
-    order = sorted(first, key=lambda key: (first[key].seen or first[key].warned, first[key].contrast))
+    order = sorted(first, key=lambda key: (first[key].seen or first[key].in_interval, first[key].contrast))
     by_cell: dict[tuple[str, str], tuple[str, str, str]] = {}
     for kind, size, chip in order:
         by_cell.setdefault((kind, size), (kind, size, chip))
@@ -194,6 +224,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
 
 
 def _outline(axis: Axes, images: Mapping[str, np.ndarray], name: str) -> None:
-    """Draws the outline of the defect."""
+    """Draws an outline around the defect, two pixels away, which hides nothing of it."""
     change = np.abs(images[f"{name}/defective"].astype(float) - images[f"{name}/healthy"])
-    axis.contour(change, levels=[0.5 * change.max()], colors="tab:orange", linewidths=0.8)
+    around = binary_dilation(change > 0.1 * change.max(), iterations=2)
+    axis.contour(around, levels=[0.5], colors="tab:orange", linewidths=0.8)
