@@ -226,7 +226,9 @@ class TestReport:
         assert [scan.in_wedge for scan in scans] == [False, False, True, True]
         text = report.tables(config, self.RESULTS)
         assert "| pfitre | 100% of 2 |  | 0% of 2 |  |" in text
-        assert "| pfitre | 2 of 4 | 50% of 2 | 100% of 2 | 100% of 2 | 50% of 2 | 100% of 2 |" in text
+        assert (
+            "| pfitre | 2 of 4 | 50% of 2 | 100% of 2 | 100% of 2 | 0% of 2 | 50% of 2 | 100% of 2 |" in text
+        )
         start, end = (
             "| short | 3 | blind | pfitre | 0% of 2 | 0.20 | 0.00 |",
             "| 50% of 2 | 100% of 2 | 80% |",

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
 
-from experiments.defects.config import Config
+from experiments.defects.config import TV, Config
 from experiments.defects.scans import BLIND, EVERY, MEASURED
 from experiments.defects.visibility import CONTAINED, SEEN, SUPPLIED
 
@@ -32,6 +32,7 @@ class Scan:
         kind: Kind of the defect.
         size: Its size, pixels.
         chip: Number of the chip.
+        seed: Number of the scan of the chip.
         direction: Direction of its edges.
         contrast: Contrast in the reconstruction.
         contained: Share of its true values in the interval; None without intervals.
@@ -42,6 +43,7 @@ class Scan:
     kind: str
     size: float
     chip: str
+    seed: int
     direction: str
     contrast: float
     contained: float | None
@@ -75,9 +77,9 @@ def scans_of(results: dict) -> Iterator[Scan]:
             for method, by_chip in by_method.items():
                 for chip, values in by_chip.items():
                     contained = values.get("contained", [None] * len(values["contrast"]))
-                    for share, inside in zip(values["contrast"], contained, strict=True):
+                    for seed, (share, inside) in enumerate(zip(values["contrast"], contained, strict=True)):
                         yield Scan(
-                            method, kind, float(size), chip, values["direction"], share, inside,
+                            method, kind, float(size), chip, seed, values["direction"], share, inside,
                             values["supplied_share"],
                         )  # fmt: skip
 
@@ -110,10 +112,11 @@ def tables(config: Config, results: dict) -> str:
         "",
         "Invented away, and the share of these that is warned of:",
         "",
-        "| method | scans | by the interval | by the supplied component | by any | "
+        "| method | scans | by the interval | by the supplied component | by any | seen by fista-tv | "
         f"{LARGE:g} pixels or more, by the interval | by any |",
-        "|---" * 7 + "|",
+        "|---" * 8 + "|",
     ]
+    shown = {(s.kind, s.size, s.chip, s.seed) for s in of.get(TV, []) if s.seen}
     for method, own in of.items():
         away = [scan for scan in own if not scan.seen]
         large = [scan for scan in away if scan.size >= LARGE]
@@ -123,6 +126,7 @@ def tables(config: Config, results: dict) -> str:
             _share(s.in_interval for s in away) if has_intervals else "none",
         ]
         parts += [_share(s.in_wedge for s in away), _share(s.warned for s in away)]
+        parts += [_share((s.kind, s.size, s.chip, s.seed) in shown for s in away) if method != TV else ""]
         parts += [_share(s.in_interval for s in large) if has_intervals else "none"]
         parts += [_share(s.warned for s in large)]
         lines.append(f"| {method} | " + " | ".join(parts) + " |")
