@@ -30,7 +30,7 @@ def adapt(
     data: options.Data = None,
     rows: Annotated[
         str | None,
-        option("--rows", "A:B", "Detector rows to use: A to B-1.", INPUT, "8 rows, evenly spaced"),
+        option("--rows", "A:B", "Detector rows to use: A to B-1.", INPUT, "12 rows, evenly spaced"),
     ] = None,
     views: options.Views = None,
     exclude_views: options.ExcludeViews = None,
@@ -50,8 +50,8 @@ def adapt(
         option(
             "--minutes",
             "M",
-            "Time limit in minutes. No round is started that would end later, except for the first one, "
-            "whose duration is unknown.",
+            "Time limit in minutes, without compilation. No round is started that would end later, except "
+            "for the first one, whose duration is unknown.",
             EXECUTION,
             "no limit; at most 6 rounds",
         ),
@@ -81,7 +81,7 @@ def adapt(
     from pfitre_jax.reconstruction.adapt import adapt as adapt_to_scan
     from pfitre_jax.reconstruction.adapted_prior import check_adaptable
     from pfitre_jax.reconstruction.methods import Settings
-    from pfitre_jax.training.adaptation import AdaptationSettings, HeldOutViews
+    from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 
     parent = check_adaptable(Settings.create("pfitre", prior=prior).prior)
     loaded = api.load_scan(
@@ -108,12 +108,12 @@ def adapt(
     print_warnings(map(in_options, loaded.warnings))
     settings = AdaptationSettings(minutes=minutes)
     with computation():
-        with progress_bar("adapting", "batches") as progress:
+        with progress_bar("adapting", "steps") as progress:
             adapted = adapt_to_scan(loaded, parent, rows=rows, settings=settings, progress=progress)
         card = dict(adapted.prior.card) | {"name": out.stem, "command": command_line(ctx)}
         adapted = dataclasses.replace(adapted, prior=adapted.prior.with_card(card))
         write_files(out.parent, adaptation_writers(adapted, (out.name, picture.name)))
     print_note(adapted.record["reason"])
     if not adapted.changed:
-        print_warnings(["the prior is written unchanged"])
+        print_warnings(["the adaptation gained nothing: the prior is written as it was"])
     print_line(out)

@@ -40,26 +40,34 @@ def print_memory_check(
         elements: Number of scans of this kind that are reconstructed one after the other into the folder.
     """
     from pfitre_jax.reconstruction import checkpoint
-    from pfitre_jax.reconstruction.plan import make_plan
+    from pfitre_jax.reconstruction.adapted_prior import check_adaptable, training_memory
+    from pfitre_jax.reconstruction.plan import build_for_scan, make_plan
     from pfitre_jax.runtime.memory import available
 
     count = rows.stop - rows.start
     with computation():
+        adaptation = settings.adaptation
         # An adapted prior needs as much memory as the one before.
         settings = dataclasses.replace(settings, adaptation=None)
         plan = make_plan(scan, settings, count, intervals=intervals, limit=limit)
+        training = 0
+        if adaptation is not None:
+            _, solver = build_for_scan(plan.settings, scan, plan.calibration)
+            prior = check_adaptable(settings.prior)
+            training = training_memory(scan, solver, prior, plan.calibration, adaptation)
         disk, free_disk = checkpoint.check_disk(out, plan, rows, formats, elements)
     free_memory, needed = available(limit), plan.program.needed
-    print_facts(
-        {
-            **({} if elements == 1 else {"elements": str(elements)}),
-            "rows": f"{count}, in batches of {plan.chunk}",
-            "device": f"{_gib(needed.device)} needed",
-            "host": f"{_gib(needed.host)} needed to buffer rows",
-            "memory": f"{_gib(needed.largest)} needed, {_gib(free_memory)} available",
-            "disk": f"{_gib(disk)} needed during the run, {_gib(free_disk)} available",
-        }
-    )
+    facts = {
+        **({} if elements == 1 else {"elements": str(elements)}),
+        "rows": f"{count}, in batches of {plan.chunk}",
+        "device": f"{_gib(needed.device)} needed",
+        "host": f"{_gib(needed.host)} needed to buffer rows",
+    }
+    if training:
+        facts["adaptation"] = f"{_gib(training)} needed before the reconstruction"
+    facts["memory"] = f"{_gib(max(needed.largest, training))} needed, {_gib(free_memory)} available"
+    facts["disk"] = f"{_gib(disk)} needed during the run, {_gib(free_disk)} available"
+    print_facts(facts)
 
 
 def _gib(size: int | None) -> str:

@@ -306,7 +306,8 @@ Adapt = Annotated[
     flag(
         "--adapt",
         "Adapt the learned prior to this scan first (self-supervised), which takes minutes. Held-out views "
-        "decide whether the adapted prior is used. Writes it as prior.npz, with adaptation.png.",
+        "decide whether the adapted prior is used. It learns from rows of the whole scan, whatever --rows. "
+        "Writes it as prior.npz, with adaptation.png.",
         METHOD,
     ),
 ]
@@ -315,8 +316,8 @@ AdaptMinutes = Annotated[
     option(
         "--adapt-minutes",
         "M",
-        "With --adapt: time limit of the adaptation, in minutes. No round is started that would end later, "
-        "except for the first one, whose duration is unknown.",
+        "With --adapt: time limit of the adaptation, in minutes, without compilation. No round is started "
+        "that would end later, except for the first one, whose duration is unknown.",
         METHOD,
         "no limit; at most 6 rounds",
     ),

@@ -232,7 +232,7 @@ class ReconOptions:
     def settings(self) -> Settings:
         """Settings of the method."""
         from pfitre_jax.reconstruction.methods import Settings
-        from pfitre_jax.training.adaptation import AdaptationSettings
+        from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
         return Settings.create(
             self.method,

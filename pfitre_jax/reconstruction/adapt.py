@@ -15,7 +15,7 @@ from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan,
 from pfitre_jax.reconstruction.api import with_center
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import build_for_scan
-from pfitre_jax.training.adaptation import AdaptationSettings
+from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
 
 def adapt(
@@ -25,6 +25,7 @@ def adapt(
     rows: slice | str | None = None,
     settings: AdaptationSettings | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    observe: Callable[[np.ndarray], None] = lambda images: None,
 ) -> AdaptedPrior:
     """Adapts a prior to one scan, without ground truth (self-supervised).
 
@@ -35,9 +36,11 @@ def adapt(
     Args:
         scan: The scan.
         prior: A prior, or its name or path for :func:`pfitre_jax.priors.files.pretrained`.
-        rows: Rows to use, ``slice`` or "A:B"; by default 8 rows, evenly spread over those with signal.
+        rows: Rows to use, ``slice`` or "A:B"; by default 12 rows, evenly spread over those with signal.
         settings: Settings of the adaptation.
-        progress: Called with the number of batches of turned images done and of all batches.
+        progress: Called with the number of steps of the optimiser done and of all steps.
+        observe: Called in each round with the reconstructions (rows, n, n), per pixel, in which the
+            adaptation sees the scan: without its held-out views.
 
     Raises:
         ValueError: If the prior is unknown or cannot be adapted, rows are outside the scan, or the scan has
@@ -52,4 +55,6 @@ def adapt(
     loop = loop.resolve(calibration.tv_weight, calibration.rho)
     _, solver = build_for_scan(loop, scan, calibration)
     picked = None if rows is None else np.arange(selected.start, selected.stop)
-    return adapt_to_scan(scan, solver, network, calibration, settings, rows=picked, progress=progress)
+    return adapt_to_scan(
+        scan, solver, network, calibration, settings, rows=picked, progress=progress, observe=observe
+    )

@@ -19,10 +19,12 @@ from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.file_names import ADAPTATION, ADAPTED_PRIOR
 from pfitre_jax.reconstruction.prior_check import select_rows_with_signal
-from pfitre_jax.training.adaptation import AdaptationSettings, adapt_prior
+from pfitre_jax.training.adaptation import adapt_prior
+from pfitre_jax.training.adaptation_rows import AdaptationRows, Stopwatch
+from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 
 #: Number of rows, evenly spread over those with signal, that a prior is adapted to.
-ROWS = 8
+ROWS = 12
 # Entries of a card that are valid only for the weights of the parent.
 _WEIGHT_ENTRIES = ("sha256", "scores", "training_scores", "disagreement")
 
@@ -101,6 +103,7 @@ def adapt_to_scan(
     *,
     rows: np.ndarray | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    observe: Callable[[np.ndarray], None] = lambda images: None,
 ) -> AdaptedPrior:
     """Adapts the prior of a loop to some rows of a scan.
 
@@ -111,7 +114,8 @@ def adapt_to_scan(
         calibration: Calibration of the scan, with the noise.
         settings: Settings of the adaptation.
         rows: Rows of the scan to use; by default :data:`ROWS` rows, evenly spread over those with signal.
-        progress: Called with the number of batches done and of all batches.
+        progress: Called with the number of steps done and of all steps.
+        observe: Called in each round with the reconstructions (rows, n, n), per pixel.
 
     Raises:
         ValueError: The scan has too few views.
@@ -127,7 +131,15 @@ def adapt_to_scan(
     sinograms = np.where(masks > 0, values, 0).astype(np.float32)
     assert calibration.noise is not None
     adapted = adapt_prior(
-        solver, prior, calibration.problem, sinograms, masks, calibration.noise, settings, progress
+        solver,
+        prior,
+        calibration.problem,
+        sinograms,
+        masks,
+        calibration.noise,
+        settings,
+        progress,
+        lambda images: observe(images * calibration.scale),
     )
     record = adapted.record()
     card = dict(prior.card)
@@ -141,3 +153,23 @@ def adapt_to_scan(
     } | record
     result = dataclasses.replace(adapted.prior, card=Card(json.loads(json.dumps(card))))
     return AdaptedPrior(result, record, adapted.before, adapted.after)
+
+
+def training_memory(
+    scan: Scan, solver: Solver, prior: NetworkPrior, calibration: Calibration, settings: AdaptationSettings
+) -> int:
+    """Bytes that a training step of the adaptation needs on the device; nothing is computed.
+
+    Args:
+        scan: The scan.
+        solver: The loop, which contains the prior.
+        prior: The prior.
+        calibration: Calibration of the scan.
+        settings: Settings of the adaptation.
+    """
+    blank = np.zeros((1, *calibration.problem.A.sinogram_shape), np.float32)
+    held_out = HeldOutViews.select(scan.theta_rad)
+    rows = AdaptationRows(
+        solver, prior, calibration.problem, blank, blank, np.float32(0), held_out, settings, Stopwatch()
+    )
+    return rows.training_memory()

@@ -37,7 +37,7 @@ from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.result_checks import Checks
 from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.solvers.solve import check_number
-from pfitre_jax.training.adaptation import AdaptationSettings
+from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
 #: Size of the projections, bytes, above which a preview reads a part of the rows; number of bins of this
 #: part, and its smallest number of rows.

@@ -31,7 +31,7 @@ from pfitre_jax.solvers.fista import FISTATV
 from pfitre_jax.solvers.hqs import learned_loop
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
-from pfitre_jax.training.adaptation import AdaptationSettings
+from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
 
 @dataclasses.dataclass(frozen=True)

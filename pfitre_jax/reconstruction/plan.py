@@ -316,7 +316,7 @@ def make_plan(
         chunk: Largest number of rows that are solved together, see
             :func:`pfitre_jax.reconstruction.executor.make_program`.
         limit: Bytes that this process may use; by default the free memory.
-        adapting: Called while the prior is adapted, with the number of batches done and of all batches.
+        adapting: Called while the prior is adapted, with the number of steps done and of all steps.
 
     Raises:
         DoesNotFit: One row on each device needs more memory than is available.

@@ -14,8 +14,8 @@ from pfitre_jax.reconstruction.half_set_resolution import resolution_of
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.validation import held_out_sets, validate
-from pfitre_jax.training.adaptation import MIN_VIEWS as ADAPTATION_VIEWS
-from pfitre_jax.training.adaptation import HeldOutViews
+from pfitre_jax.training.adaptation_settings import MIN_VIEWS as ADAPTATION_VIEWS
+from pfitre_jax.training.adaptation_settings import HeldOutViews
 
 #: Called with the number of reconstructions done and their total.
 Progress = Callable[[int, int], None]
@@ -46,7 +46,7 @@ class Checks:
 
         Raises:
             ValueError: It has fewer than :data:`pfitre_jax.estimation.held_out_views.MIN_VIEWS`, or a prior
-                would be adapted to fewer than :data:`pfitre_jax.training.adaptation.MIN_VIEWS`.
+                would be adapted to fewer than :data:`pfitre_jax.training.adaptation_settings.MIN_VIEWS`.
         """
         names = [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
         if names and scan.views < MIN_VIEWS:

@@ -43,14 +43,19 @@ def needed_by(executable: Any, sinograms: np.ndarray, image_shape: tuple[int, ..
         sinograms: (slices, views, columns) float32, a chunk.
         image_shape: Shape (ny, nx) of a slice.
     """
-    sizes = executable.memory_analysis()
-    device = 0
-    if sizes is not None:
-        device = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-        # The sizes are those of one device; the devices of a CPU share its memory.
-        device *= len(jax.local_devices()) if jax.default_backend() == "cpu" else 1
+    device = device_bytes(executable)
+    # The sizes are those of one device; the devices of a CPU share its memory.
+    device *= len(jax.local_devices()) if jax.default_backend() == "cpu" else 1
     images = len(sinograms) * int(np.prod(image_shape)) * 4
     return Needed(device, 4 * sinograms.nbytes + 4 * images)
+
+
+def device_bytes(executable: Any) -> int:
+    """Bytes that a compiled program needs on each device; 0 if unknown."""
+    sizes = executable.memory_analysis()
+    if sizes is None:
+        return 0
+    return sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
 
 
 def available(limit: int | None = None) -> int | None:

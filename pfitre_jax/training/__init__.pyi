@@ -1,6 +1,6 @@
 from .adaptation import Adaptation as Adaptation
-from .adaptation import AdaptationSettings as AdaptationSettings
 from .adaptation import adapt_prior as adapt_prior
+from .adaptation_settings import AdaptationSettings as AdaptationSettings
 from .config import Banks as Banks
 from .config import Optimisation as Optimisation
 from .config import Pool as Pool
@@ -11,7 +11,7 @@ from .config_file import load_config as load_config
 from .equivariance import Turn as Turn
 from .equivariance import TurnedRows as TurnedRows
 from .equivariance import equivariance_loss as equivariance_loss
-from .equivariance import start_turned_rows as start_turned_rows
+from .equivariance import turn_rows as turn_rows
 from .losses import LOSSES as LOSSES
 from .losses import Loss as Loss
 from .losses import LossWeights as LossWeights

@@ -8,13 +8,12 @@ direction teaches what is missing in another.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from pfitre_jax.interfaces import Iterate, Solver
+from pfitre_jax.interfaces import Solver
 from pfitre_jax.operators.rotation import rotate
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
@@ -92,10 +91,13 @@ def measure_again(
 
 
 def image_loss(
-    image: Float[Array, "n n"], truth: Float[Array, "n n"], support: Float[Array, "n n"]
+    images: Float[Array, "rows n n"], truth: Float[Array, "rows n n"], supports: Float[Array, "rows n n"]
 ) -> Float[Array, ""]:
-    """``rms(x - t) + 0.25 mean |x - t|`` over the pixels of the support: ()."""
-    error, pixels = support * (image - truth), jnp.maximum(jnp.sum(support), 1)
+    """``rms(x - t) + 0.25 mean |x - t|`` over the pixels of all supports together: ().
+
+    Rows with large errors count more: they are those with structure.
+    """
+    error, pixels = supports * (images - truth), jnp.maximum(jnp.sum(supports), 1)
     # The root has no gradient at 0.
     rms = jnp.sqrt(jnp.sum(error**2) / pixels + 1e-8)
     return rms + L1_WEIGHT * jnp.sum(jnp.abs(error)) / pixels
@@ -104,39 +106,31 @@ def image_loss(
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TurnedRows:
-    """Turned images that are being reconstructed; every array has a leading axis of rows.
+    """Turned images that were measured again; every array has a leading axis of rows.
 
     Attributes:
         sinograms: (rows, views, columns), the simulated measurements.
         masks: (rows, views, columns), 1 for a valid bin.
         supports: (rows, n, n), the turned supports.
         truth: (rows, n, n), the turned images.
-        point: Iterate and state of the loop.
     """
 
     sinograms: Float[Array, "rows views columns"]
     masks: Float[Array, "rows views columns"]
     supports: Float[Array, "rows n n"]
     truth: Float[Array, "rows n n"]
-    point: tuple[Iterate, Any]
-
-    def problem(self, problem: SliceProblem) -> SliceProblem:
-        """The problem of a single row; ``problem`` supplies the geometry."""
-        return turned_problem(problem, self.sinograms, self.masks, self.supports)
 
 
-def start_turned_rows(
-    solver: Solver,
+def turn_rows(
     problem: SliceProblem,
     images: Float[Array, "rows n n"],
     masks: Float[Array, "rows views columns"],
     noise: Float[Array, ""] | float,
     key: Array,
 ) -> TurnedRows:
-    """Turns images at random, measures them again and starts the loop on each.
+    """Turns images at random and measures them again.
 
     Args:
-        solver: The loop.
         problem: Geometry and support of the scan.
         images: (rows, n, n), images in units of the scale of the scan.
         masks: (rows, views, columns), 1 for a valid bin.
@@ -148,24 +142,24 @@ def start_turned_rows(
 
     def one(image, mask, turn, key):
         row, truth = measure_again(dataclasses.replace(problem, mask=mask), image, turn, noise, key)
-        point = solver.init(row, jnp.zeros_like(image))
-        return TurnedRows(row.sinogram, mask, row.support, truth, point)
+        return TurnedRows(row.sinogram, mask, row.support, truth)
 
     return jax.vmap(one)(images, masks, turns, jax.random.split(noise_key, len(images)))
 
 
 def equivariance_loss(
-    solver: Solver, problem: SliceProblem, rows: TurnedRows
-) -> tuple[Float[Array, ""], TurnedRows]:
-    """Mean :func:`image_loss` of the proposals of the next iteration; and the rows after this iteration.
+    solver: Solver, problem: SliceProblem, rows: TurnedRows, iterations: int
+) -> Float[Array, ""]:
+    """:func:`image_loss` of the proposals after some iterations of the loop: ().
 
-    It is differentiable with respect to the solver. The iterates are constants: no gradient passes through
-    the data steps to earlier iterations.
+    It is differentiable with respect to the solver, through all of these iterations and their data steps. The
+    initial iterate of the loop is a constant.
 
     Args:
         solver: The loop, a pytree.
         problem: Geometry of the scan.
         rows: The turned images.
+        iterations: Number of iterations.
 
     References:
         Chen, Tachella & Davies, Equivariant imaging, ICCV 2021. Liu et al., Isotropic reconstruction with
@@ -173,9 +167,11 @@ def equivariance_loss(
     """
 
     def one(row: TurnedRows):
-        point = solver.step(row.problem(problem), *jax.lax.stop_gradient(row.point))
-        loss = image_loss(solver.proposal(*point), row.truth, row.supports)
-        return loss, dataclasses.replace(row, point=jax.lax.stop_gradient(point))
+        turned = turned_problem(problem, row.sinograms, row.masks, row.supports)
+        start = jax.lax.stop_gradient(solver)
+        point = jax.lax.stop_gradient(start.init(turned, jnp.zeros_like(row.truth)))
+        for _ in range(iterations):
+            point = solver.step(turned, *point)
+        return solver.proposal(*point)
 
-    losses, rows = jax.vmap(one)(rows)
-    return jnp.mean(losses), rows
+    return image_loss(jax.vmap(one)(rows), rows.truth, rows.supports)

@@ -19,11 +19,12 @@ from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import plan as planning
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
 from pfitre_jax.reconstruction.methods import Settings
-from pfitre_jax.training.adaptation import AdaptationSettings
+from pfitre_jax.training.adaptation_settings import AdaptationSettings
+from pfitre_jax.training.round_selection import RoundChoice
 
 ROWS = 4
 DISCS = [[(2.0 - 0.3 * r, 1.0, 6.0 + 0.3 * r, 3.0)] for r in range(ROWS)]
-SHORT = AdaptationSettings(rounds=1, batches=1, batch=2, iterations=1, predicted_iterations=1)
+SHORT = AdaptationSettings(rounds=1, steps=1, batch=2, iterations=1, predicted_iterations=1)
 PRIOR = NetworkPrior.create(
     UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8),
     jax.random.key(0),
@@ -65,10 +66,8 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
     settings = Settings.create("pfitre", prior=PRIOR, iterations=1, adaptation=SHORT)
     identity = job.identify({"scan": path}, {}, settings)
     # One round of few steps gains little: it is kept all the same.
-    monkeypatch.setattr(
-        "pfitre_jax.training.round_selection.prediction_ratio", lambda e, first: 1.0 - (e != first)
-    )
-    monkeypatch.setattr("pfitre_jax.training.round_selection.rejection", lambda *_: None)
+    kept = RoundChoice(1, "for this test")
+    monkeypatch.setattr("pfitre_jax.training.adaptation.select_round", lambda rounds, margin: kept)
     scan = pf.open_scan(path, center=CENTER)
 
     def stop(*_):
@@ -107,7 +106,7 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
 def test_recon_writes_the_adapted_prior_and_the_decision(path, tmp_path, monkeypatch):
     prior = tmp_path / "small.npz"
     files.save(prior, PRIOR)
-    monkeypatch.setattr("pfitre_jax.training.adaptation.AdaptationSettings", lambda minutes: SHORT)
+    monkeypatch.setattr("pfitre_jax.training.adaptation_settings.AdaptationSettings", lambda minutes: SHORT)
     out = tmp_path / "out"
     words = ("recon", path, "--center", CENTER, "--prior", prior, "--iterations", 1, "--out", out)
     done = pfitre(*words, "--adapt", "--adapt-minutes", 5)

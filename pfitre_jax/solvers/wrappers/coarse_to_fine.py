@@ -77,3 +77,8 @@ def wrap_levels(solver: Solver, wrap: Callable[[Solver], Solver]) -> Solver:
     if isinstance(solver, CoarseToFine):
         return dataclasses.replace(solver, solver=wrap(solver.solver))
     return wrap(solver)
+
+
+def without_levels(solver: Solver) -> Solver:
+    """``solver``; inside :class:`CoarseToFine`, the solver of the finest level, which starts by itself."""
+    return solver.solver if isinstance(solver, CoarseToFine) else solver
