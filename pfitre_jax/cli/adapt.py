@@ -60,8 +60,9 @@ def adapt(
     """Adapt a prior to one scan (self-supervised).
 
     Trains the prior to reconstruct images of the scan that are turned and
-    measured again. Held-out views decide when to stop. Writes the prior and a
-    picture. 'pfitre recon SCAN --adapt' does the same and reconstructs.
+    measured again. Rows that it is not trained on and held-out views decide
+    when to stop. Writes the prior and a picture. 'pfitre recon SCAN --adapt'
+    does the same and reconstructs.
 
     Example: pfitre adapt scan.h5 --out adapted.npz
     """

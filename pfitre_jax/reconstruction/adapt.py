@@ -29,9 +29,9 @@ def adapt(
 ) -> AdaptedPrior:
     """Adapts a prior to one scan, without ground truth (self-supervised).
 
-    The prior is trained to reconstruct images of the scan that are turned and measured again. Held-out views
-    decide which round of the training is kept; if none predicts them better, the prior is unchanged. See
-    :func:`pfitre_jax.training.adaptation.adapt_prior`. ``reconstruct(scan, adapt=True)`` does this first.
+    The prior is trained to reconstruct images of the scan that are turned and measured again. Rows that
+    it is not trained on and held-out views decide which round of the training is kept; if none passes, the
+    prior is unchanged. See :func:`pfitre_jax.training.adaptation.adapt_prior`. ``reconstruct(scan, adapt=True)`` does this first.
 
     Args:
         scan: The scan.

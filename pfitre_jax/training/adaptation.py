@@ -2,8 +2,8 @@
 
 In each round the rows of the scan are reconstructed with the present prior, and the prior is trained to
 reconstruct these images when they are turned and measured again
-(:mod:`pfitre_jax.training.equivariance`). Views that no image is computed from decide which round is kept
-(:mod:`pfitre_jax.training.round_selection`).
+(:mod:`pfitre_jax.training.equivariance`). Rows that it is not trained on, and views that no image is computed
+from, decide which round is kept (:mod:`pfitre_jax.training.round_selection`).
 """
 
 from __future__ import annotations

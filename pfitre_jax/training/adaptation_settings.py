@@ -31,7 +31,7 @@ class AdaptationSettings:
         clip: Global norm that gradients are clipped to.
         predicted_iterations: Iterations of the loop that reconstructs the rows in each round.
         margin: Relative decrease of the error of turned images that counts as better.
-        patience: Rounds without a better one after which the adaptation stops.
+        patience: Rejected rounds in a row after which the adaptation stops.
         minutes: Time limit without compilation: no round is started that would end later, except for the
             first one, whose duration is unknown. None for no limit.
         seed: Seed of rows, turns and noise.

@@ -54,23 +54,26 @@ class RoundChoice:
     reason: str
 
 
-def rejection(errors: RoundErrors, first: RoundErrors) -> str | None:
-    """Why a round cannot be kept, however well it reconstructs turned images; None if it can.
+def rejection(errors: RoundErrors, first: RoundErrors, margin: float) -> str | None:
+    """Why a round cannot be kept; None if it can.
 
     Args:
         errors: The errors of the round.
         first: Those of the first round.
+        margin: Relative decrease of the error of turned images that counts as better.
     """
     if not errors.is_finite:
         return "a reconstruction diverged"
     checks = (
-        ("the held-out views between others", errors.interpolated, first.interpolated, PREDICTION_LIMIT),
-        ("the held-out views at the ends", errors.extrapolated, first.extrapolated, PREDICTION_LIMIT),
+        ("held-out views between others", errors.interpolated, first.interpolated, PREDICTION_LIMIT),
+        ("held-out views at the ends", errors.extrapolated, first.extrapolated, PREDICTION_LIMIT),
         ("the views in use", errors.residual, first.residual, RESIDUAL_LIMIT),
+        ("turned slices", errors.equivariance, first.equivariance, 1 - margin),
     )
     for name, error, before, limit in checks:
         if error > limit * before:
-            return f"the error of {name} rose from {before:.4g} to {error:.4g}"
+            change = "rose" if error > before else "fell only"
+            return f"the error of {name} {change} from {before:.4g} to {error:.4g}"
     if errors.domain_score is not None and first.domain_score is not None:
         before, score = first.domain_score, errors.domain_score
         if score > max(before, 1.0) + DOMAIN_INCREASE:
@@ -79,11 +82,11 @@ def rejection(errors: RoundErrors, first: RoundErrors) -> str | None:
 
 
 def select_round(rounds: Sequence[RoundErrors], margin: float) -> RoundChoice:
-    """The round that reconstructs turned images best, or the first one if none is better by ``margin``.
+    """The last round that nothing speaks against (:func:`rejection`), or the first one if there is none.
 
-    These images belong to rows that are not trained on, and all of their pixels are known. Held-out views,
-    the residual and the out-of-distribution score can only reject a round (:func:`rejection`): few views
-    near those in use say little about the rest of the wedge.
+    Slices improve with the number of steps until the prior has learned too much of its own errors. Turned
+    images of rows that are not trained on show that it learns at all: all of their pixels are known. Held-out
+    views, the residual and the out-of-distribution score show that the scan is still described.
 
     Args:
         rounds: Errors of all rounds; the first is that of the prior before the adaptation.
@@ -92,25 +95,19 @@ def select_round(rounds: Sequence[RoundErrors], margin: float) -> RoundChoice:
     first, later = rounds[0], rounds[1:]
     if not later:
         return RoundChoice(0, "no adaptation: there was no time for a round")
-    reasons = [rejection(errors, first) for errors in later]
-    candidates = [
-        errors.equivariance if reason is None else np.inf
-        for errors, reason in zip(later, reasons, strict=True)
-    ]
-    best = int(np.argmin(candidates))
-    if candidates[best] < (1 - margin) * first.equivariance:
+    reasons = [rejection(errors, first, margin) for errors in later]
+    accepted = [number for number, reason in enumerate(reasons, 1) if reason is None]
+    if not accepted:
         return RoundChoice(
-            best + 1,
-            f"round {best + 1} of {len(later)} reconstructs turned slices best: their error fell from "
-            f"{first.equivariance:.4g} to {candidates[best]:.4g}, and held-out views are predicted as well "
-            "as before",
+            0,
+            "the adaptation gained nothing; the prior and the result are the same as without it: "
+            f"{reasons[0]} in round 1",
         )
-    why = next((reason for reason in reasons if reason is not None), None)
-    detail = (
-        f"{why} in round {reasons.index(why) + 1}"
-        if why
-        else f"no round reconstructs turned slices better by {margin:.1%}"
-    )
+    kept = accepted[-1]
+    stop = "" if kept == len(later) else f"; in round {kept + 1} {reasons[kept]}"
+    error = rounds[kept].equivariance
     return RoundChoice(
-        0, f"the adaptation gained nothing; the prior and the result are the same as without it: {detail}"
+        kept,
+        f"round {kept} of {len(later)} is kept: the error of turned slices fell from "
+        f"{first.equivariance:.4g} to {error:.4g}, and held-out views are predicted as before{stop}",
     )
