@@ -305,9 +305,9 @@ Adapt = Annotated[
     bool,
     flag(
         "--adapt",
-        "Adapt the learned prior to this scan first (self-supervised), which takes minutes. Slices that it is "
-        "not trained on and held-out views decide whether the adapted prior is used. It learns from rows of "
-        "the whole scan, whatever --rows. Writes it as prior.npz, with adaptation.png.",
+        "Adapt the learned prior to this scan first (self-supervised), which takes minutes. Slices that it "
+        "is not trained on and held-out views decide whether it is used. It learns from rows of the whole "
+        "scan, whatever --rows. Writes it as prior.npz, with adaptation.png.",
         METHOD,
     ),
 ]

@@ -31,7 +31,8 @@ def adapt(
 
     The prior is trained to reconstruct images of the scan that are turned and measured again. Rows that
     it is not trained on and held-out views decide which round of the training is kept; if none passes, the
-    prior is unchanged. See :func:`pfitre_jax.training.adaptation.adapt_prior`. ``reconstruct(scan, adapt=True)`` does this first.
+    prior is unchanged. See :func:`pfitre_jax.training.adaptation.adapt_prior`.
+    ``reconstruct(scan, adapt=True)`` does this first.
 
     Args:
         scan: The scan.
