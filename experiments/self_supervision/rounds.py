@@ -9,6 +9,7 @@ Expected: rounds whose error of turned slices falls while held-out views are pre
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pfitre_jax as pf
 from experiments.common.comparison import crop_center
 from experiments.common.simulated_volumes import VolumeScans, psnr, simulate
 from pfitre_jax.evaluation import Cell, simulate_cell
-from pfitre_jax.training import AdaptationSettings
+from pfitre_jax.training import AdaptationSettings, RoundErrors, select_round
 from pfitre_jax.twin import bin_down, project_finely
 
 SIZE, ROWS, ROW_STEP, VIEWS, MISSING_DEG, NOISE = 128, 12, 2, 51, 96.0, 0.01
@@ -62,7 +63,7 @@ def rods(seed: int, center_deg: float) -> tuple[pf.Scan, np.ndarray]:
 
 
 def measure(name: str, settings: AdaptationSettings) -> list[dict]:
-    """PSNR and all errors of each round, and whether the round is kept."""
+    """PSNR and all errors of each round."""
     kind, seed, *center = name.split(":")
     scan, truth = simulated(kind, int(seed), float(center[0]) if center else 0.0)
     scores: list[float] = []
@@ -73,26 +74,25 @@ def measure(name: str, settings: AdaptationSettings) -> list[dict]:
 
     adapted = pf.adapt(scan, rows=slice(0, scan.rows), settings=settings, observe=observe)
     print(name, adapted.record["reason"], flush=True)
-    kept = adapted.record["chosen"]
-    return [
-        {"psnr": score, "kept": number == kept} | errors
-        for number, (score, errors) in enumerate(zip(scores, adapted.record["rounds"], strict=True))
-    ]
+    return [{"psnr": p} | errors for p, errors in zip(scores, adapted.record["rounds"], strict=True)]
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Markdown: one line a round; errors relative to round 0."""
+    """Markdown: one line a round; errors relative to round 0, and the round that the stop rule keeps."""
     lines = [
         "| scan | steps | PSNR | turned | ends | between | in use | domain | s | kept |",
         "|---" * 10 + "|",
     ]
     for name, rounds in results.items():
         first = rounds[0]
-        for r in rounds:
+        names = [field.name for field in dataclasses.fields(RoundErrors)]
+        errors = [RoundErrors(**{name: r[name] for name in names}) for r in rounds]
+        chosen = select_round(errors, AdaptationSettings.margin).index
+        for number, r in enumerate(rounds):
             keys = ("equivariance", "extrapolated", "interpolated", "residual")
             ratios = " | ".join(f"{r[key] / first[key]:.3f}" for key in keys)
             domain = "" if r["domain_score"] is None else f"{r['domain_score']:.2f}"
-            kept = "yes" if r["kept"] else ""
+            kept = "yes" if number == chosen else ""
             lines.append(
                 f"| {name} | {r['steps']} | {r['psnr']:.2f} | {ratios} | {domain} | {r['seconds']:.0f} | "
                 f"{kept} |"

@@ -120,6 +120,29 @@ def test_recon_writes_the_adapted_prior_and_the_decision(path, tmp_path, monkeyp
     assert pfitre(*words).exit_code == 2
 
 
+@pytest.mark.slow
+def test_the_memory_check_counts_the_adaptation(path, tmp_path):
+    prior = tmp_path / "small.npz"
+    files.save(prior, PRIOR)
+    words = (
+        "recon",
+        path,
+        "--center",
+        CENTER,
+        "--prior",
+        prior,
+        "--iterations",
+        1,
+        "--out",
+        tmp_path / "out",
+    )
+    done = pfitre(*words, "--memory-check", "--adapt")
+    assert done.exit_code == 0, done.output
+    facts = dict(line.split(maxsplit=1) for line in done.output.splitlines() if "GiB needed" in line)
+    gib = {name: float(text.split()[0]) for name, text in facts.items()}
+    assert gib["memory"] >= gib["adaptation"] > 0 and not (tmp_path / "out").exists()
+
+
 def test_a_time_limit_without_adaptation_is_refused(path, tmp_path):
     done = pfitre("recon", path, "--out", tmp_path / "out", "--adapt-minutes", 5)
     assert done.exit_code == 2 and "--adapt-minutes without --adapt" in done.output
