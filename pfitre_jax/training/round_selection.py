@@ -74,7 +74,9 @@ def rejection(errors: RoundErrors, first: RoundErrors, margin: float) -> str | N
         if error > limit * before:
             change = "rose" if error > before else "fell only"
             return f"the error of {name} {change} from {before:.4g} to {error:.4g}"
-    if errors.domain_score is not None and first.domain_score is not None:
+    predicted_better = errors.extrapolated <= (1 - margin) * first.extrapolated
+    # The score also rises where a sample unlike all known images is reconstructed better.
+    if not predicted_better and errors.domain_score is not None and first.domain_score is not None:
         before, score = first.domain_score, errors.domain_score
         if score > max(before, 1.0) + DOMAIN_INCREASE:
             return f"the domain score of the slices rose from {before:.2f} to {score:.2f}"

@@ -140,7 +140,7 @@ def test_the_memory_check_counts_the_adaptation(path, tmp_path):
     assert done.exit_code == 0, done.output
     facts = dict(line.split(maxsplit=1) for line in done.output.splitlines() if "GiB needed" in line)
     gib = {name: float(text.split()[0]) for name, text in facts.items()}
-    assert gib["memory"] >= gib["adaptation"] > 0 and not (tmp_path / "out").exists()
+    assert gib["memory"] >= gib["adaptation"] and not (tmp_path / "out").exists()
 
 
 def test_a_time_limit_without_adaptation_is_refused(path, tmp_path):

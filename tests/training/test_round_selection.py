@@ -55,3 +55,8 @@ def test_fluctuations_of_the_other_errors_do_not_reject_a_round():
 def test_a_prior_without_reference_has_no_domain_score():
     first, later = (dataclasses.replace(errors, domain_score=None) for errors in (FIRST, better(0.9)))
     assert select_round([first, later], margin=0.01).index == 1
+
+
+def test_the_domain_score_may_rise_where_views_at_the_ends_are_predicted_better():
+    unlike = better(0.9, extrapolated=0.38, domain_score=1.5)
+    assert select_round([FIRST, unlike], margin=0.01).index == 1
