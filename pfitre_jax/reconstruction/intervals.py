@@ -181,6 +181,12 @@ class CalibratedIntervals:
         stated = _stated(settings, calibration)
         if stated:
             reasons.append(f"the table was made with the automatic value of {', '.join(stated)}")
+        fixed = table.calibration.get("settings")
+        if fixed:
+            values = ", ".join(f"{name} = {value}" for name, value in fixed.items())
+            reasons.append(f"the table was made with {values} and not with automatic values")
+        if settings.data_model != DataModel():
+            reasons.append("the table was made for least squares without corrections of views and columns")
         if settings.joint:
             reasons.append("the table was made for rows that are reconstructed separately")
         if settings.prior is not None and settings.prior.info.card.get("adapted", {}).get("chosen"):

@@ -154,6 +154,14 @@ def test_outside_of_the_table_the_intervals_do_not_hold(changes, reason):
 
 def test_stated_settings_are_a_reason_and_the_domain_score_is_one():
     assert quick().intervals["reasons"] == ["the table was made with the automatic value of iterations"]
+    fixed = dataclasses.replace(table(), calibration={"settings": {"support": "disc", "iterations": 2}})
+    other = reconstruct(prior(expected_error=fixed), gains=True).intervals
+    assert other["holds"] is False
+    assert (
+        "the table was made with support = disc, iterations = 2 and not with automatic values"
+        in other["reasons"]
+    )
+    assert any("least squares without corrections" in reason for reason in other["reasons"])
     settings = Settings.create("pfitre", prior=prior(expected_error=table()), support="disc")
     # Not selected by held-out views, which takes long.
     settings = dataclasses.replace(settings, iterations=2, automatic_iterations=False)
