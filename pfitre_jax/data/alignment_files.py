@@ -21,13 +21,17 @@ import numpy as np
 
 from pfitre_jax.data.motion import Motion
 from pfitre_jax.data.readers.file_checks import check_file
-from pfitre_jax.data.readers.tilt_alignment import read_aln, read_xf
+from pfitre_jax.data.readers.tilt_alignment import AretomoAlignment, read_aln, read_xf
 from pfitre_jax.data.roll import roll_matrix
+from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.data.view_transforms import ViewTransforms
 from pfitre_jax.runtime.file_mark import MARK
 
 #: Largest displacement of a bin by the part of a transform that is no common rotation, bins.
 SAME_ROTATION_BINS = 0.1
+
+#: Largest difference between a tilt angle that AreTomo refined and the angle of the view, degrees.
+SAME_TILT_DEG = 5.0
 
 _EXPECTED = "the alignment.csv of pfitre recon --align, an .xf file of IMOD or an .aln file of AreTomo"
 _ALN_HEADER = b"# AreTomo Alignment"
@@ -110,6 +114,45 @@ class TransformsFile(AlignmentFile):
         return dataclasses.replace(still, shifts=shift[:, 1], row_shifts=shift[:, 0])
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class AretomoFile(AlignmentFile):
+    """An ``.aln`` file, whose lines state the view they belong to.
+
+    Attributes:
+        path: The file.
+        content: Its content, in the order of the stored views.
+    """
+
+    path: Path
+    content: AretomoAlignment
+
+    def motion(self, theta_rad: np.ndarray, columns: int) -> Motion:
+        """The motion that the transforms describe, see :meth:`TransformsFile.motion`.
+
+        Raises:
+            ValueError: A view of the scan is not aligned, a tilt angle is not that of the view, or the
+                transforms are no common rotation with shifts.
+        """
+        content, views = self.content, len(theta_rad)
+        dark = sorted(set(range(content.stored)) - set(content.sections.tolist()))
+        if dark and views == content.stored:
+            raise ValueError(
+                f"{self.path} does not align the dark views {format_ranges(dark)} (from 0); expected a scan "
+                "with the same views excluded"
+            )
+        if views == len(content.tilt_deg):
+            difference = np.abs(content.tilt_deg - np.rad2deg(theta_rad))
+            view = int(np.argmax(difference))
+            if difference[view] > SAME_TILT_DEG:
+                raise ValueError(
+                    f"{self.path} has view {view} of the scan at {content.tilt_deg[view]:g} degrees, the "
+                    f"scan at {np.rad2deg(theta_rad[view]):g}; expected angles that differ by less than "
+                    f"{SAME_TILT_DEG:g} degrees: use the alignment of this scan, with the column TILT as "
+                    "angles if AreTomo corrected the tilt"
+                )
+        return TransformsFile(self.path, content.transforms).motion(theta_rad, columns)
+
+
 def read_alignment(path: str | os.PathLike) -> AlignmentFile:
     """Reads an alignment; its content decides the format, or for ``.xf`` its name.
 
@@ -121,7 +164,7 @@ def read_alignment(path: str | os.PathLike) -> AlignmentFile:
     with path.open("rb") as file:
         head = file.read(64)
     if head.lstrip().startswith(_ALN_HEADER) or path.suffix.lower() == ".aln":
-        return TransformsFile(path, read_aln(path).transforms)
+        return AretomoFile(path, read_aln(path).in_stored_order())
     if path.suffix.lower() in (".xf", ".prexf", ".prexg", ".xg"):
         return TransformsFile(path, read_xf(path))
     return MotionTable(Motion.load(path))

@@ -130,6 +130,38 @@ def test_an_alignment_is_read_back(tmp_path, suffix, roll_deg):
     assert scan.center == back.center and error < 0.03
 
 
+def sort_by_tilt(path, tilt_deg, dark=()) -> None:
+    """Sorts an .aln file by tilt angle and lists dark views, as AreTomo does."""
+    lines = path.read_text().splitlines()
+    head, body = lines[:5], lines[5:]
+    body = [f"{line.rsplit(maxsplit=1)[0]} {tilt}" for line, tilt in zip(body, tilt_deg, strict=True)]
+    head += [f"# DarkFrame = {k} {k + 1} {tilt_deg[k]}" for k in dark]
+    kept = sorted(set(range(len(body))) - set(dark), key=lambda k: tilt_deg[k])
+    path.write_text("\n".join([*head, *(body[k] for k in kept)]) + "\n")
+
+
+def test_shifts_of_aretomo_belong_to_the_view_of_their_section(tmp_path):
+    """A dose-symmetric scan: 0, 9, -9, 18, -18 ... degrees, whose file is sorted by angle."""
+    tilt_deg = np.array([(-1) ** (k + 1) * 9.0 * ((k + 1) // 2) for k in range(VIEWS)])
+    known = dataclasses.replace(motion(), theta_rad=np.deg2rad(tilt_deg))
+    path = tmp_path / "a.aln"
+    write_aln(path, known, ROWS, COLUMNS)
+    # Refined angles differ a little.
+    sort_by_tilt(path, tilt_deg + 0.7)
+    back = read_alignment(path).motion(known.theta_rad, COLUMNS)
+    np.testing.assert_allclose(back.shifts + back.center - known.center, known.shifts, atol=1e-4)
+    with pytest.raises(ValueError, match=r"view 18 of the scan at -80.3 degrees, the scan at 170.5"):
+        read_alignment(path).motion(np.linspace(0, np.pi, VIEWS), COLUMNS)
+    dark = (3, 7)
+    write_aln(path, known, ROWS, COLUMNS)
+    sort_by_tilt(path, tilt_deg, dark)
+    with pytest.raises(ValueError, match=r"does not align the dark views 3, 7 .* the same views excluded"):
+        read_alignment(path).motion(known.theta_rad, COLUMNS)
+    kept = known.take_views(np.setdiff1d(np.arange(VIEWS), dark))
+    back = read_alignment(path).motion(kept.theta_rad, COLUMNS)
+    np.testing.assert_allclose(back.shifts + back.center - kept.center, kept.shifts, atol=1e-4)
+
+
 def test_the_files_are_marked_as_ours(tmp_path):
     for suffix in (".csv", ".xf", ".aln"):
         write(tmp_path / f"alignment{suffix}", motion())

@@ -33,11 +33,23 @@ class AretomoAlignment:
         sections: (views,), indices of the stored views that were aligned, from 0; the others were dark.
         transforms: Their transforms.
         tilt_deg: (views,), refined tilt angles, degrees.
+        stored: Number of stored views, with the dark ones.
     """
 
     sections: np.ndarray
     transforms: ViewTransforms
     tilt_deg: np.ndarray
+    stored: int
+
+    def in_stored_order(self) -> AretomoAlignment:
+        """The same alignment in the order of the stored views; AreTomo sorts them by tilt angle."""
+        order = np.argsort(self.sections)
+        return dataclasses.replace(
+            self,
+            sections=self.sections[order],
+            transforms=self.transforms.take_views(order),
+            tilt_deg=self.tilt_deg[order],
+        )
 
 
 def read_xf(path: Path) -> ViewTransforms:
@@ -81,7 +93,7 @@ def read_aln(path: Path) -> AretomoAlignment:
     count = int(size[1]) if size else int(sections.max()) + 1
     if len(set(sections)) < len(sections) or sections.min() < 0 or sections.max() >= count:
         raise ValueError(f"{path} lists views twice or beyond the {count} of RawSize; expected each one once")
-    return AretomoAlignment(sections, transforms, table[:, _TILT])
+    return AretomoAlignment(sections, transforms, table[:, _TILT], count)
 
 
 def _transforms(path: Path, lines: list[tuple[int, list[str]]], rows: np.ndarray) -> ViewTransforms:
