@@ -225,7 +225,7 @@ class TestReport:
         assert [scan.in_interval for scan in scans] == [True, True, False, True]
         assert [scan.in_wedge for scan in scans] == [False, False, True, True]
         text = report.tables(config, self.RESULTS)
-        assert "| pfitre | 100% of 2 |  | 0% of 2 |  |" in text
+        assert "| pfitre | 100% of 2 |  | 0% of 2 |  | 0% of 2 |" in text
         assert (
             "| pfitre | 2 of 4 | 50% of 2 | 100% of 2 | 100% of 2 | 0% of 2 | 50% of 2 | 100% of 2 |" in text
         )

@@ -84,6 +84,13 @@ def scans_of(results: dict) -> Iterator[Scan]:
                         )  # fmt: skip
 
 
+def _healthy_contrast(results: dict, method: str) -> list[float]:
+    """Contrast of the defects in all scans of the chips without them."""
+    methods = [by_method for by_size in results.values() for by_method in by_size.values()]
+    chips = [values for by_method in methods for values in by_method.get(method, {}).values()]
+    return [value for values in chips for value in values["healthy_contrast"]]
+
+
 def _share(flags: Iterable[bool]) -> str:
     flags = list(flags)
     return f"{np.mean(flags):.0%} of {len(flags)}" if flags else ""
@@ -99,14 +106,15 @@ def tables(config: Config, results: dict) -> str:
         "scan of a defect counts once. Seen:",
         "",
         f"| method | {LARGE:g} pixels or more, edges measured | edges of every direction | blind edges | "
-        "smaller |",
-        "|---" * 5 + "|",
+        "smaller | false alarms, all healthy chips |",
+        "|---" * 6 + "|",
     ]
     of = {method: [scan for scan in scans if scan.method == method] for method in methods}
     for method, own in of.items():
         large = [scan for scan in own if scan.size >= LARGE]
         parts = [_share(s.seen for s in large if s.direction == d) for d in (MEASURED, EVERY, BLIND)]
         parts.append(_share(s.seen for s in own if s.size < LARGE))
+        parts.append(_share(value >= SEEN for value in _healthy_contrast(results, method)))
         lines.append(f"| {method} | " + " | ".join(parts) + " |")
     lines += [
         "",
