@@ -71,9 +71,10 @@ def export(
     names = [export_name(image, writer) for writer in writers]
     check_output_folder(folder, names)
     check_replaceable(folder, names, inputs=[path], overwrite=overwrite)
+    # Locked first, so that no other run replaces the result that is read.
+    ctx.with_resource(lock_folder(folder, command_line(ctx)))
     stored = read_result(path, lazy=True)
     stored.stack(image)
-    ctx.with_resource(lock_folder(folder, command_line(ctx)))
     with computation():
         paths = stored.export(folder, [writer.name for writer in writers], image=image, overwrite=overwrite)
     print_paths(paths)

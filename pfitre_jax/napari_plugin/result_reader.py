@@ -13,6 +13,7 @@ import h5py
 from pfitre_jax.napari_plugin.layers import image_layers
 from pfitre_jax.napari_plugin.stored_image import StoredImage
 from pfitre_jax.runtime.file_mark import has_mark
+from pfitre_jax.runtime.file_version import FileVersion
 
 #: Datasets of ``recon.h5`` by the name of their layer.
 DATASETS = {
@@ -44,14 +45,15 @@ def read_layers(path: Path) -> Layers:
     Args:
         path: ``recon.h5``.
     """
-    with h5py.File(path, "r") as file:
+    version = FileVersion.of(path)
+    with version.open() as file:
         data = file[DATASETS["slices"]]
         shape = data.shape
-        stored = {name: StoredImage(path, key, shape) for name, key in DATASETS.items() if key in file}
+        stored = {name: StoredImage(version, key, shape) for name, key in DATASETS.items() if key in file}
         attributes = {name: _plain(data.attrs[name]) for name in _ATTRIBUTES if name in data.attrs}
         pixel_size = data.attrs.get("pixel_size")
     if "measured" in stored:
-        stored["supplied"] = StoredImage(path, DATASETS["slices"], shape, DATASETS["measured"])
+        stored["supplied"] = StoredImage(version, DATASETS["slices"], shape, DATASETS["measured"])
     return image_layers(
         stored, None if pixel_size is None else float(pixel_size), {"file": str(path), **attributes}
     )

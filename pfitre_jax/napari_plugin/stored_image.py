@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+
+from pfitre_jax.runtime.file_version import FileVersion
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredImage:
     """A dataset of an HDF5 file, or the difference of two, as an array without its values in memory.
 
-    The file is open only while it is read, so that a new result can replace it.
+    The file is open only while it is read, so that a new result can replace it; its values are never mixed with
+    those of the earlier one.
 
     Attributes:
-        path: The file.
+        file: The file.
         dataset: Path of the dataset.
         shape: (rows, ny, nx).
         subtracted: Path of a dataset that is subtracted; None for none.
     """
 
-    path: Path
+    file: FileVersion
     dataset: str
     shape: tuple[int, ...]
     subtracted: str | None = None
@@ -45,7 +46,7 @@ class StoredImage:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        with h5py.File(self.path, "r") as file:
+        with self.file.open() as file:
             values = file[self.dataset][key]
             if self.subtracted is not None:
                 values = values - file[self.subtracted][key]

@@ -23,6 +23,7 @@ from pfitre_jax.reconstruction.exported_images import export_name, export_names,
 from pfitre_jax.reconstruction.file_names import FORMATS
 from pfitre_jax.reconstruction.row_block import LazyVolume
 from pfitre_jax.runtime.file_mark import MARK, has_mark
+from pfitre_jax.runtime.file_version import FileVersion
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
@@ -479,7 +480,8 @@ def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
 
     Args:
         path: The file; files of version 0.2 contain only volume, geometry and parameters.
-        lazy: Whether the volumes stay in the file, and single slices are read when they are needed.
+        lazy: Whether the volumes stay in the file, and single slices are read when they are needed; this
+            raises :class:`pfitre_jax.runtime.file_version.FileReplaced` once the file was replaced.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -492,6 +494,7 @@ def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; {_EXPECTED} in it")
     recorded: dict[str, Any] = {}
+    version = FileVersion.of(path) if lazy else None
     try:
         with h5py.File(path, "r") as file:
             if ELEMENTS in file.attrs:
@@ -502,10 +505,12 @@ def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
                 )
             if VOLUME not in file:
                 raise ValueError(f"{path} does not contain {VOLUME}; {_EXPECTED}")
-            volume, attributes = _read_volume(file, VOLUME, lazy), dict(file[VOLUME].attrs)
-            measured = _read_volume(file, MEASURED, lazy) if MEASURED in file else None
+            volume, attributes = _read_volume(file, VOLUME, version), dict(file[VOLUME].attrs)
+            measured = _read_volume(file, MEASURED, version) if MEASURED in file else None
             recorded |= {
-                name: _read_volume(file, dataset, lazy) for name, dataset in LIMITS.items() if dataset in file
+                name: _read_volume(file, dataset, version)
+                for name, dataset in LIMITS.items()
+                if dataset in file
             }
             if GROUP in file:
                 group = file[GROUP]
@@ -571,27 +576,29 @@ def _write_volume(file: h5py.File, name: str, volume: np.ndarray | LazyVolume, u
     return data
 
 
-def _read_volume(file: h5py.File, name: str, lazy: bool) -> np.ndarray | LazyVolume:
+def _read_volume(file: h5py.File, name: str, version: FileVersion | None) -> np.ndarray | LazyVolume:
     data = file[name]
-    if not lazy or data.ndim != 3:
+    if version is None or data.ndim != 3:
         return data[()].astype(np.float32)
-    return lazy_dataset(Path(file.filename), name, data.shape)
+    return lazy_dataset(version, name, data.shape)
 
 
-def lazy_dataset(path: Path, name: str, shape: tuple[int, int, int]) -> LazyVolume:
+def lazy_dataset(version: FileVersion, name: str, shape: tuple[int, int, int]) -> LazyVolume:
     """A volume (rows, ny, nx) in an HDF5 file, which is read slice by slice.
 
     Args:
-        path: The file.
+        version: The file.
         name: Path of the dataset in it.
         shape: (rows, ny, nx).
     """
-    readers = [(slice(k, k + 1), functools.partial(_read_slice, path, name, k)) for k in range(int(shape[0]))]
+    readers = [
+        (slice(k, k + 1), functools.partial(_read_slice, version, name, k)) for k in range(int(shape[0]))
+    ]
     return LazyVolume((int(shape[0]), int(shape[1]), int(shape[2])), readers)
 
 
-def _read_slice(path: Path, name: str, row: int) -> np.ndarray:
-    with h5py.File(path, "r") as file:
+def _read_slice(version: FileVersion, name: str, row: int) -> np.ndarray:
+    with version.open() as file:
         return file[name][row : row + 1].astype(np.float32)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import shutil
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ import tifffile
 import zarr
 from pfitre_command import pfitre
 
+from pfitre_jax.data import folder_lock
 from pfitre_jax.reconstruction import checkpoint
 from pfitre_jax.reconstruction.result import read_result
 
@@ -76,6 +79,24 @@ def test_export_writes_components_beside_the_result_or_elsewhere(saved, tmp_path
     assert done.exit_code == 0 and names(tmp_path / "new") == ["recon.tif"], done.output
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "new" / "recon.tif"), stored.volume)
     assert names(out) == ["preview.png", "recon.h5", "recon.mrc", "recon.ome.zarr", "summary.json"]
+
+
+def test_export_reads_the_result_that_is_there_once_the_folder_is_its_own(saved, tmp_path, monkeypatch):
+    """A run that ends while export waits for the folder replaces the result."""
+    out = tmp_path / "out"
+    shutil.copytree(saved[0], out)
+    new = dataclasses.replace(read_result(out / "recon.h5"), volume=np.ones((2, 33, 33), np.float32))
+
+    @contextlib.contextmanager
+    def lock(folder, command):
+        new.save(folder)
+        yield
+
+    monkeypatch.setattr(folder_lock, "lock_folder", lock)
+    done = pfitre("export", out, "--format", "mrc")
+    assert done.exit_code == 0, done.output
+    with mrcfile.open(out / "recon.mrc") as file:
+        np.testing.assert_array_equal(file.data, 1)
 
 
 @pytest.mark.parametrize(

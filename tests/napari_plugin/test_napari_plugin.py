@@ -15,6 +15,7 @@ import pfitre_jax
 from pfitre_jax.napari_plugin.layers import gray_range
 from pfitre_jax.napari_plugin.result_reader import get_reader
 from pfitre_jax.reconstruction.result import Result
+from pfitre_jax.runtime.file_version import FileReplaced
 
 MANIFEST = Path(pfitre_jax.__file__).parent / "napari_plugin" / "napari.yaml"
 ROWS, N = 4, 12
@@ -74,6 +75,14 @@ def test_an_interval_is_shown_where_there_is_one(path, result):
     layers = layers_of(path)
     assert set(layers) == {"slices", "measured", "supplied", "lower", "upper"}
     np.testing.assert_array_equal(np.asarray(layers["upper"][0]), result.volume + 1)
+
+
+def test_layers_never_mix_the_slices_of_two_runs(path, result):
+    layers = layers_of(path)
+    result.save(path.parent)
+    for data, _, _ in layers.values():
+        with pytest.raises(FileReplaced, match="was replaced or changed after it was first read"):
+            data[0]
 
 
 def test_a_result_without_pixel_size_is_in_pixels(tmp_path):

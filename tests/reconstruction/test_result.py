@@ -13,6 +13,7 @@ import zarr
 from pfitre_jax.data.writers.mrc import MrcWriter
 from pfitre_jax.reconstruction.result import UNKNOWN, Result, read_result
 from pfitre_jax.reconstruction.row_block import LazyVolume
+from pfitre_jax.runtime.file_version import FileReplaced
 from pfitre_jax.solvers.loop import Status
 
 
@@ -115,6 +116,23 @@ def test_a_lazy_volume_is_written_block_by_block(tmp_path):
     assert reads == 2 * rows
     np.testing.assert_array_equal(read_result(paths[0]).volume, volume)
     np.testing.assert_array_equal(tifffile.imread(paths[1]), volume)
+
+
+@pytest.mark.parametrize("replacement", ["another result", "nothing"])
+def test_a_lazy_result_never_mixes_the_slices_of_two_runs(tmp_path, replacement):
+    [path, *_] = example().save(tmp_path)
+    lazy = read_result(path, lazy=True)
+    first = lazy.volume[0]
+    if replacement == "another result":
+        np.testing.assert_array_equal(first, example().volume[0])
+        Result.of_volume(-example().volume, np.linspace(0, 1.5, 4), center=2.25, columns=7).save(tmp_path)
+    else:
+        path.unlink()
+    with pytest.raises(FileReplaced, match=r"recon\.h5 was re.* after it was first read; expected one file"):
+        _ = lazy.volume[1]
+    with pytest.raises(FileReplaced):
+        lazy.export(tmp_path / "exported", ["tiff"])
+    assert not list((tmp_path / "exported").iterdir())
 
 
 @pytest.mark.parametrize("pixel_size", [None, 0.5])
