@@ -14,8 +14,8 @@ from pfitre_jax.runtime.file_version import FileVersion
 class StoredImage:
     """A dataset of an HDF5 file, or the difference of two, as an array without its values in memory.
 
-    The file is open only while it is read, so that a new result can replace it; its values are never mixed with
-    those of the earlier one.
+    The file is open only while it is read, so that a new result can replace it; the values of both are never
+    mixed.
 
     Attributes:
         file: The file.

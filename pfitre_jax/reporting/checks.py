@@ -147,7 +147,10 @@ def _intervals(run: FinishedRun) -> Check:
         if share is None
         else f" Near structure, {share:.0%} of the pixels have one wider than its contrast."
     )
-    answer = f"The true value lies inside the interval in {record['level']:.0%} of the pixels.{wide}"
+    answer = (
+        f"For scans like those of the calibration, the interval is expected to contain the true value in "
+        f"{record['level']:.0%} of the pixels on average.{wide}"
+    )
     return Check(question, "note", answer)
 
 

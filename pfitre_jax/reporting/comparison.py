@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 
 import numpy as np
@@ -122,13 +123,21 @@ def compare_runs(runs: Sequence[FinishedRun]) -> Comparison:
 
 
 def _check_same_scan(first: FinishedRun, other: FinishedRun) -> None:
-    """Refuses runs of different scans: by the hash of the scan or, where it is not recorded, by its shape."""
+    """Refuses runs of different scans.
+
+    A scan is recognised by its hash; without one, by the size and last change of its file and by its shape.
+    """
     names = f"{first.folder} and {other.folder}"
     hashes = [run.scan_sha256 or "" for run in (first, other)]
     if all(hashes) and hashes[0] != hashes[1]:
         raise ValueError(
             f"{names} are runs of different scans ({first.name}, SHA-256 {hashes[0][:12]}..., and "
             f"{other.name}, {hashes[1][:12]}...); expected runs of the same scan"
+        )
+    if not all(hashes) and _is_same_file(first, other) is False:
+        raise ValueError(
+            f"{names} are runs of different scans ({_file_text(first)}, and {_file_text(other)}); expected "
+            "runs of the same scan"
         )
     identities = [run.summary.get("identity", {}).get("element") for run in (first, other)]
     if identities[0] != identities[1]:
@@ -153,6 +162,26 @@ def _check_same_scan(first: FinishedRun, other: FinishedRun) -> None:
         )
 
 
+def _is_same_file(first: FinishedRun, other: FinishedRun) -> bool | None:
+    """Whether the scan files have one size and one time of the last change; None if not recorded.
+
+    A file keeps both when it is moved.
+    """
+    records = first.scan_record, other.scan_record
+    pairs = [[record.get(name) for record in records] for name in ("bytes", "changed_ns")]
+    if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        return False
+    return None if any(None in pair for pair in pairs) else True
+
+
+def _file_text(run: FinishedRun) -> str:
+    """Path, size and last change of the scan file of a run."""
+    record = run.scan_record
+    changed = record.get("changed_ns")
+    when = "" if changed is None else f", changed {datetime.datetime.fromtimestamp(changed / 1e9):%F %T}"
+    return f"{record['path']}, {record['bytes']} bytes{when}"
+
+
 def _labels(runs: Sequence[FinishedRun]) -> list[str]:
     """Letters with the method and the name of the folder."""
     return [
@@ -164,9 +193,10 @@ def _labels(runs: Sequence[FinishedRun]) -> list[str]:
 def _notes(runs: Sequence[FinishedRun], shapes: Sequence[tuple[int, ...]], rows: int) -> list[str]:
     notes = []
     if any(run.scan_sha256 is None for run in runs):
+        same = all(_is_same_file(runs[0], run) for run in runs[1:])
         notes.append(
             "The hash of the scan is not recorded in all runs: whether they are of the same scan was judged "
-            "by its shape."
+            f"by {'the size and last change of its file' if same else 'its shape'}."
         )
     counts = [len(run.result.rows) for run in runs]
     if max(counts) > rows:

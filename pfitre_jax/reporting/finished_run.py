@@ -13,6 +13,9 @@ from pfitre_jax.data.motion import Motion
 from pfitre_jax.reconstruction.result import Result, read_result
 
 _EXPECTED = "expected the output folder of pfitre recon"
+#: Types of the entries of ``summary.json`` that are read, and of the record of an input file in ``inputs``.
+_ENTRIES = {"inputs": dict, "identity": dict, "alignment": dict, "command": str, "complete": bool}
+_INPUT = {"path": str, "files": int, "bytes": int, "sha256": str | None}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +53,12 @@ class FinishedRun:
     @property
     def scan_sha256(self) -> str | None:
         """Hash of the scan, see :mod:`pfitre_jax.data.input_files`; None where it is not recorded."""
-        return self.summary.get("inputs", {}).get("scan", {}).get("sha256")
+        return self.scan_record.get("sha256")
+
+    @property
+    def scan_record(self) -> Mapping[str, Any]:
+        """Record of the scan file, see :func:`pfitre_jax.data.input_files.describe_input`; empty without."""
+        return self.summary.get("inputs", {}).get("scan", {})
 
 
 def read_run(folder: str | os.PathLike) -> FinishedRun:
@@ -89,4 +97,13 @@ def _read_summary(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not valid JSON ({error}); {_EXPECTED}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} does not contain an object; {_EXPECTED}")
+    for name, kind in _ENTRIES.items():
+        if name in content and not isinstance(content[name], kind):
+            raise ValueError(f"{path} is damaged: {name} is {content[name]!r}; {_EXPECTED}")
+    for role, record in content.get("inputs", {}).items():
+        known = record if isinstance(record, dict) else {}
+        if not all(name in known and isinstance(known[name], kind) for name, kind in _INPUT.items()):
+            raise ValueError(
+                f"{path} is damaged: the input {role} is {record!r}; expected its {', '.join(_INPUT)}"
+            )
     return content

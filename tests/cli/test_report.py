@@ -18,6 +18,7 @@ def folders(tmp_path_factory):
     write_run(folder / "a [bold]", result)
     write_run(folder / "b", other)
     write_run(folder / "c", result, sha256="c" * 64)
+    write_run(folder / "damaged", result, inputs=[1])
     return folder
 
 
@@ -47,6 +48,10 @@ REFUSED = {
     "no such folder": ("report {0}/none", "does not exist; expected the output folder of pfitre recon"),
     "no page": ("report {0}/b --out {0}/page.txt", "expected an HTML file, a name that ends in .html"),
     "a foreign page": ("report {0}/b --out {0}/foreign.html", "was not written by pfitre"),
+    "a damaged summary": (
+        "report {0}/damaged",
+        "summary.json is damaged: inputs is [1]; expected the output",
+    ),
     "one run": ("compare {0}/b --out {0}/x.html", "expected 2 to 6 output folders"),
     "another scan": ("compare {0}/b {0}/c --out {0}/x.html", "are runs of different scans"),
     "no run": ("compare {0}/b {0} --out {0}/x.html", "contains no recon.h5"),

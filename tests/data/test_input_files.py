@@ -1,5 +1,6 @@
 """The record of input files agrees with ``sha256sum``."""
 
+import os
 import shutil
 import subprocess
 
@@ -27,4 +28,6 @@ def test_the_hash_of_a_file_and_of_several_is_that_of_sha256sum(tmp_path):
 def test_a_large_input_has_no_hash(tmp_path, monkeypatch):
     monkeypatch.setattr(input_files, "MAX_HASHED_BYTES", 10)
     (tmp_path / "scan.h5").write_bytes(b"0" * 11)
-    assert describe_input(tmp_path / "scan.h5", [tmp_path / "scan.h5"])["sha256"] is None
+    os.utime(tmp_path / "scan.h5", ns=(5, 7_000_000_000))
+    record = describe_input(tmp_path / "scan.h5", [tmp_path / "scan.h5"])
+    assert record["sha256"] is None and record["bytes"] == 11 and record["changed_ns"] == 7_000_000_000

@@ -104,6 +104,35 @@ def test_runs_without_a_hash_are_compared_with_a_note(tmp_path):
     assert "hash of the scan is not recorded" in notes and "rotation centers: A 16.0, B 15.5" in notes
 
 
+def large_scan(path="/data/scan.h5", size=3 * 2**30, changed_ns=1_700_000_000_000_000_000):
+    """Record of a scan file that is too large for a hash."""
+    return {"scan": {"path": path, "files": 1, "bytes": size, "changed_ns": changed_ns, "sha256": None}}
+
+
+@pytest.mark.parametrize(
+    "other, same",
+    [
+        (large_scan(), True),
+        (large_scan("/archive/scan.h5"), True),
+        (large_scan(size=3 * 2**30 + 1), False),
+        (large_scan("/data/next.h5", changed_ns=1_700_000_900_000_000_000), False),
+    ],
+)
+def test_large_scans_of_one_shape_are_told_apart_by_their_files(tmp_path, other, same):
+    images = result_of(noise(2, 32, 1))
+    folders = [
+        write_run(tmp_path / f"run{k}", images, inputs=inputs)
+        for k, inputs in enumerate((large_scan(), other))
+    ]
+    runs = [read_run(folder) for folder in folders]
+    if same:
+        assert "judged by the size and last change of its file" in " ".join(compare_runs(runs).notes)
+    else:
+        path = other["scan"]["path"]
+        with pytest.raises(ValueError, match=f"are runs of different scans .*/data/scan.h5.*{path}"):
+            compare_runs(runs)
+
+
 def test_the_best_prediction_is_marked_only_for_the_same_held_out_views(tmp_path):
     better, worse = (make_result(validation=validation(error, None)) for error in (0.1, 0.2))
     table = {line.label: line for line in measures(compared(tmp_path / "same", worse, better))}
