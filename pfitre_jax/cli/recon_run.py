@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pfitre_jax.cli.console import print_paths
 from pfitre_jax.cli.errors import computation, in_options
+from pfitre_jax.cli.obsolete_files import obsolete_files
 from pfitre_jax.cli.progress import ProgressReporter
 from pfitre_jax.cli.recon_input import ReconInput
 from pfitre_jax.cli.recon_options import ReconOptions
@@ -114,8 +115,10 @@ class ReconRun:
         # one.
         uncounted = time.perf_counter() - start - sum(result.timings.values())
         result.timings["seconds_prepare"] += max(uncounted, 0.0)
+        # A new result removes the report of an earlier one.
+        report = options.report or has_report(options.out)
         self._save(scan, result, aligned, adapted)
-        if options.report or has_report(options.out):
+        if report:
             self._report()
         return result.all_diverged
 
@@ -288,6 +291,7 @@ class ReconRun:
             command=self.command,
             writers={"preview.png": lambda path: save_png(figure, path)} | writers,
             overwrite=self.options.overwrite,
+            obsolete=obsolete_files(self.options.out, self.inputs),
             extra={
                 checkpoint.IDENTITY: self.identity,
                 "inputs": self.inputs,

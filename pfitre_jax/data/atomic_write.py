@@ -7,6 +7,7 @@ be predicted and with access for its owner only, so that nobody can put a link w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -133,21 +134,35 @@ def write_files(
 def _replace(temporary: Path, folder: Path, names: Sequence[str], obsolete: Sequence[str]) -> None:
     """Moves new files into the folder, and old folders and obsolete files out of it.
 
-    If a folder cannot be moved in, the old one is moved back.
+    If a step fails, the files of all earlier steps are restored.
     """
     old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=temporary))
-    for name in obsolete:
-        if os.path.lexists(folder / name):
-            (folder / name).rename(old / name)
-    for name in names:
-        # A file is replaced in one step; a folder only takes the place of none.
-        is_folder = (temporary / name).is_dir() or (folder / name).is_dir()
-        in_the_way = is_folder and os.path.lexists(folder / name)
-        if in_the_way:
-            (folder / name).rename(old / name)
-        try:
+    try:
+        for name in names:
+            _keep(folder / name, old / name, move=(temporary / name).is_dir())
             (temporary / name).replace(folder / name)
-        except OSError:
-            if in_the_way:
+        for name in obsolete:
+            _keep(folder / name, old / name, move=True)
+    except BaseException:
+        for name in names:
+            if not os.path.lexists(temporary / name) and os.path.lexists(folder / name):
+                (folder / name).rename(temporary / name)
+        for name in (*names, *obsolete):
+            if os.path.lexists(old / name) and not os.path.lexists(folder / name):
                 (old / name).rename(folder / name)
-            raise
+        raise
+
+
+def _keep(path: Path, copy: Path, *, move: bool) -> None:
+    """Gives a file, if there is one, a second name, under which it remains when it is replaced.
+
+    A folder or a symbolic link is moved there, and every file with ``move``.
+    """
+    if not os.path.lexists(path):
+        return
+    if not (move or path.is_dir() or path.is_symlink()):
+        # A file that stays in its place is replaced in one step. Some file systems have no second names.
+        with contextlib.suppress(OSError):
+            os.link(path, copy)
+            return
+    path.rename(copy)

@@ -374,6 +374,7 @@ class Result:
         command: str = "",
         writers: Mapping[str, Callable[[Path], None]] | None = None,
         extra: Mapping[str, Any] | None = None,
+        obsolete: Sequence[str] = (),
         overwrite: bool = False,
     ) -> list[Path]:
         """Writes ``recon.h5``, ``summary.json`` and the slices in other formats: all files appear, or none.
@@ -386,6 +387,7 @@ class Result:
             command: Command line to record in ``recon.h5``.
             writers: Functions that write further files, by file name.
             extra: Additional entries of the summary.
+            obsolete: Names of further files of an earlier result that are removed.
             overwrite: Whether files that this package did not write are replaced, too.
 
         Returns:
@@ -406,8 +408,8 @@ class Result:
             "summary.json": lambda path: path.write_text(summary, encoding="utf-8"),
         }
         check_replaceable(folder, result_writers, overwrite=overwrite)
-        obsolete = [name for name in export_names() if has_mark(Path(folder) / name)]
-        return write_files(folder, result_writers, obsolete=obsolete)
+        removed = [name for name in (*export_names(), *obsolete) if has_mark(Path(folder) / name)]
+        return write_files(folder, result_writers, obsolete=removed)
 
     def export(
         self,

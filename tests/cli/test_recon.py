@@ -338,3 +338,12 @@ def test_a_report_is_written_on_request_and_renewed_with_the_result(recon, folde
     # A report must not outlive its result.
     assert pfitre(*line, "--rows", "1:3", "--overwrite").exit_code == 0
     assert "2 rows (1 to 2)" in report.read_text()
+    solved = read_result(tmp_path / "out" / "recon.h5")
+
+    def stop(*args, **kwargs):
+        raise checkpoint.Interrupted(solved, 1, 2)
+
+    monkeypatch.setattr(checkpoint, "reconstruct_to", stop)
+    assert pfitre(*line, "--rows", "0:1", "--overwrite").exit_code == 130
+    assert not json.loads((tmp_path / "out" / "summary.json").read_text())["complete"]
+    assert not report.exists()
