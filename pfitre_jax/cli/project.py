@@ -93,7 +93,10 @@ def project(
     stored = None if alignment is None else read_alignment(alignment)
     theta_rad = None if angles is None else read_angles(angles, angle_unit)
     used = result.theta_rad if theta_rad is None else theta_rad
-    motion = None if stored is None else stored.motion(used, result.columns)
+    motion = None
+    if stored is not None:
+        motion, notes = stored.motion(used, result.columns).of_element(result.provenance.get("element"))
+        print_warnings(notes)
     projections = project_result(
         result, theta_rad, center=center, roll_deg=roll, columns=columns, motion=motion
     )

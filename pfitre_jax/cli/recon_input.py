@@ -106,6 +106,8 @@ class ReconInput:
             initial = Motion.none(scan.theta_rad, scan.center, float(options.roll_value))
         else:
             initial = stored.motion(scan.theta_rad, scan.columns)
+            initial, notes = initial.of_element(scan.provenance.get("element"))
+            self.reporter.warn(notes)
         if not options.align:
             return alignment_step.apply_alignment(scan, initial, self.reporter)
         # The name contains the identity of the run, so that no other run's estimate is used.

@@ -31,6 +31,9 @@ _COLUMNS = (
     *("roll_deg", "center"),
 )
 
+#: Further column of a file, if the element is known; it is the same in each line.
+_ELEMENT = "element"
+
 #: Angles that differ by less are the same, degrees; a file holds nine digits.
 SAME_ANGLE_DEG = 1e-4
 
@@ -47,6 +50,8 @@ class Motion:
         offset: (views,), offsets of the line integrals, in their unit.
         roll_deg: In-plane roll of the rotation axis, degrees.
         center: Detector index of the rotation axis at the middle row.
+        element: Element that gains and offsets were estimated from, None if it is unknown or the scan has a
+            single channel.
     """
 
     theta_rad: np.ndarray
@@ -56,6 +61,7 @@ class Motion:
     offset: np.ndarray
     roll_deg: float
     center: float
+    element: str | None = None
 
     @classmethod
     def none(cls, theta_rad: ArrayLike, center: float, roll_deg: float = 0.0) -> Motion:
@@ -83,7 +89,25 @@ class Motion:
     def without_gain(self) -> Motion:
         """The same displacements, roll and centre, without gains and offsets."""
         still = Motion.none(self.theta_rad, self.center, self.roll_deg)
-        return dataclasses.replace(self, gain=still.gain, offset=still.offset)
+        return dataclasses.replace(self, gain=still.gain, offset=still.offset, element=None)
+
+    def of_element(self, element: str | None) -> tuple[Motion, tuple[str, ...]]:
+        """The motion for a scan of an element, and a note if its gains and offsets were left out.
+
+        Gains and offsets belong to the element that they were estimated from: an offset has its units, and
+        self-absorption depends on the element.
+
+        Args:
+            element: Name of the element; None for a scan with a single channel.
+        """
+        if self.element == element or not ((self.gain != 1).any() or self.offset.any()):
+            return self, ()
+        own, other = self.element or "an unknown element", element or "an unknown element"
+        note = (
+            f"the gains and offsets of the alignment were left out, because they are those of {own} and the "
+            f"scan is that of {other}"
+        )
+        return self.without_gain(), (note,)
 
     def correct(self, projections: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Transforms measured projections into the frame of the geometry.
@@ -178,10 +202,12 @@ class Motion:
         """Writes a CSV file with one line for each view."""
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
+            known = [] if self.element is None else [self.element]
+            writer.writerow([*_COLUMNS, *[_ELEMENT] * len(known)])
             for v, theta in enumerate(np.rad2deg(self.theta_rad)):
                 values = (a[v] for a in (self.shifts, self.row_shifts, self.gain, self.offset))
-                writer.writerow([v, *(f"{x:.9g}" for x in (theta, *values, self.roll_deg, self.center))])
+                numbers = (f"{x:.9g}" for x in (theta, *values, self.roll_deg, self.center))
+                writer.writerow([v, *numbers, *known])
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Motion:
@@ -208,6 +234,9 @@ class Motion:
                 f"{path} has no lines, values that are not finite, gains that are not positive, or more than "
                 f"one roll or centre; {expected}"
             )
+        elements = {line.get(_ELEMENT) for line in lines}
+        if len(elements) > 1:
+            raise ValueError(f"{path} has more than one element ({sorted(map(str, elements))}); {expected}")
         return cls(
             np.deg2rad(table["theta_deg"]),
             table["shift_columns"],
@@ -216,6 +245,7 @@ class Motion:
             table["offset"],
             float(table["roll_deg"][0]),
             float(table["center"][0]),
+            elements.pop() or None,
         )
 
 

@@ -115,7 +115,7 @@ def align(
 
     Args:
         scan: The measured scan, with an at least approximate centre.
-        start: Initial motion; by default none.
+        start: Initial motion; by default none. Gains and offsets of another element are left out.
         roll: Whether the roll is estimated.
         rows: Whether shifts along the rows are estimated.
         gain: Whether gain and offset are estimated.
@@ -126,6 +126,9 @@ def align(
         progress: Called with the number of steps done and the number of steps.
     """
     motion = Motion.none(scan.theta_rad, float(scan.geometry().center)) if start is None else start
+    # The gains of another element are no initial estimate; those that are estimated belong to this one.
+    element = scan.provenance.get("element")
+    motion = dataclasses.replace(motion.of_element(element)[0], element=element)
     # The initial shifts are relative to the centre of the initial motion.
     scan, factors = scan.with_center(motion.center), _factors(scan.columns)
     pinned = ["shifts along cos(theta) and sin(theta)"]

@@ -78,7 +78,8 @@ def sum_channels(scans: Mapping[str, Scan], signals: Mapping[str, ChannelSignal]
         scan = scans[name].take_views(same_views(theta_rad, scans[name].theta_rad)[1])
         values += scan.projections / np.float32(signals[name].noise)
         mask &= scan.mask
-    return first.take_views(views).with_projections(np.where(mask, values, 0), mask)
+    summed = first.take_views(views).with_projections(np.where(mask, values, 0), mask)
+    return summed.with_provenance(element=" + ".join(names))
 
 
 def same_views(

@@ -268,9 +268,11 @@ def load_elements(
         names, align_on, find, lambda name: api.open_scan(path, element=name, preview=True, **options)
     )
     scan = reference.scan(lambda name: load(element=name, center=center))
-    motion = None
+    motion: Motion | None = None
+    notes: tuple[str, ...] = ()
     if stored is not None:
         motion = stored.motion(scan.theta_rad, scan.columns)
+        motion, notes = motion.of_element(scan.provenance.get("element"))
     elif aligned:
         scan = api.with_center(scan)
         assert scan.center is not None
@@ -287,6 +289,6 @@ def load_elements(
         scan = geometry.axis_of(load(element=name, center=geometry.center, roll=geometry.roll_deg))
         if motion is not None:
             own, scan = geometry.motion_of(name, scan)
-            scan = own.corrected(scan)
+            scan = own.corrected(scan).with_warnings(*notes)
         scans[name] = scan
     return scans

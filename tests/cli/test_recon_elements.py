@@ -73,7 +73,8 @@ def estimates(monkeypatch) -> list[str]:
 
     def align(scan, start, **options):
         aligned.append(scan.provenance.get("element", "sum"))
-        return alignment.Alignment(MOTION, np.array([0.2, 0.1]), np.array([1, 1]), [], ["nothing"])
+        known = dataclasses.replace(MOTION, element=scan.provenance.get("element"))
+        return alignment.Alignment(known, np.array([0.2, 0.1]), np.array([1, 1]), [], ["nothing"])
 
     monkeypatch.setattr(alignment, "align", align)
     return aligned
@@ -146,6 +147,14 @@ def test_one_alignment_is_applied_to_all_elements(scan, tmp_path, estimates):
         assert done.exit_code == 0, done.output
         np.testing.assert_allclose(volume(out / element), volume(alone), atol=1e-6 * volume(alone).max())
     assert summary(out)["alignment"]["pinned"] == ["nothing"]
+    # That of copper fits the others but for its gains, alone and together with others.
+    for words, result in (("Zn", "zinc"), ("Zn,Fe", "two/Zn_K")):
+        file, place = out / "Cu_K" / "alignment.csv", tmp_path / result.split("/")[0]
+        done = pfitre("recon", scan, "--element", words, "--alignment", file, *METHOD, "--out", place)
+        assert done.exit_code == 0 and done.stderr.count("because they are those of Cu_K and") == 1, (
+            done.output
+        )
+        np.testing.assert_allclose(volume(tmp_path / result), volume(out / "Zn_K"), atol=1e-6)
 
 
 @pytest.mark.parametrize(

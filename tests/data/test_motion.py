@@ -108,11 +108,36 @@ def test_a_saved_motion_is_loaded_unchanged(tmp_path):
     path = tmp_path / "alignment.csv"
     motion().save(path)
     back = Motion.load(path)
-    for field in dataclasses.fields(Motion):
+    fields = {field.name: field for field in dataclasses.fields(Motion)}
+    assert fields.pop("element") and back.element is None
+    for field in fields.values():
         np.testing.assert_allclose(getattr(back, field.name), getattr(motion(), field.name), rtol=1e-7)
     # Saving a loaded motion gives the same file.
     back.save(tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_text() == path.read_text()
+
+
+def test_gains_belong_to_the_element_that_the_file_states(tmp_path):
+    path = tmp_path / "alignment.csv"
+    known = dataclasses.replace(motion(), element='Cu "K", 1')
+    known.save(path)
+    back = Motion.load(path)
+    assert back.element == known.element
+    kept, notes = back.of_element(known.element)
+    assert kept is back and notes == ()
+    motion().save(path)
+    for stored, element in ((back, "Fe_K"), (back, None), (Motion.load(path), "Fe_K")):
+        dropped, [note] = stored.of_element(element)
+        assert "gains and offsets of the alignment were left out" in note
+        np.testing.assert_array_equal(dropped.gain, 1)
+        np.testing.assert_array_equal(dropped.offset, 0)
+        np.testing.assert_array_equal(dropped.shifts, stored.shifts)
+        # Without gains it is that of all elements.
+        assert dropped.of_element("Zn_K") == (dropped, ())
+    known.save(path)
+    path.write_text(path.read_text().replace('1"', '2"', 1))
+    with pytest.raises(ValueError, match="more than one element"):
+        Motion.load(path)
 
 
 @pytest.mark.parametrize(
