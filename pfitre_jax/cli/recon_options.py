@@ -107,26 +107,20 @@ class ReconOptions:
 
     def _check_geometry(self) -> None:
         """Checks that centre, roll and alignment fit together."""
-        center, roll = parse_number(self.center, "--center", None), self.roll_value
-        if self.drift and not self.align:
-            raise ValueError("--drift without --align; expected both, or neither")
+        from pfitre_jax.data.alignment_checks import check_alignment_options
+
         if self.align_on is not None and self.element is None:
             raise ValueError(
                 f"--align-on is {self.align_on}, without --element; expected both: name the elements to "
                 "reconstruct"
             )
-        if self.aligned:
-            if isinstance(roll, str):
-                raise ValueError(
-                    "--roll auto with --align or --alignment, which have a roll of their own; leave --roll "
-                    "out"
-                )
-            if not abs(roll) < 90:
-                raise ValueError(f"--roll is {roll:g}; expected degrees between -90 and 90")
-        if self.alignment is not None and (roll or center is not None):
-            raise ValueError(
-                "--roll or --center with --alignment, whose file has both; leave --roll and --center out"
-            )
+        check_alignment_options(
+            align=self.align,
+            drift=self.drift,
+            stored=self.alignment is not None,
+            center=self.center_value,
+            roll=self.roll_value,
+        )
 
     @functools.cached_property
     def source(self) -> Path:

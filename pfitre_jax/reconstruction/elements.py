@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pfitre_jax.data.alignment_checks import check_alignment_options
 from pfitre_jax.data.alignment_files import read_alignment
 from pfitre_jax.data.checks import NoSignal
 from pfitre_jax.data.motion import Motion
@@ -241,7 +242,7 @@ def load_elements(
         align: Whether the motion of the views is estimated (:func:`pfitre_jax.align`) and corrected.
         drift: Whether the motion is a slow drift.
         alignment: File of a known alignment, see :func:`pfitre_jax.data.read_alignment`; with ``align`` the
-            initial estimate.
+            initial estimate. It states centre and roll.
         center: Detector index of the rotation axis, None or "auto", see :func:`pfitre_jax.load_scan`.
         roll: Roll of the rotation axis, degrees; without alignment also "auto".
         progress: Called with the number of alignment steps done and the number of steps.
@@ -253,10 +254,9 @@ def load_elements(
     Raises:
         ValueError: An element is unknown, none has signal, or an argument is invalid.
     """
+    check_alignment_options(align=align, drift=drift, stored=alignment is not None, center=center, roll=roll)
     stored = None if alignment is None else read_alignment(alignment)
     aligned = align or stored is not None
-    if aligned and roll == "auto":
-        raise ValueError("roll is 'auto' with an alignment, which has a roll of its own; leave roll out")
 
     def find(words: str | Sequence[str]) -> list[str]:
         layout = {name: options.get(name) for name in ("dataset", "axis_order")}

@@ -170,7 +170,7 @@ def test_joint_rows_differ_from_separate_rows(path, tmp_path):
         (["--drift"], "--drift without --align"),
         (["--align", "--roll", "120"], "between -90 and 90"),
         (["--alignment", "turned.csv"], "the alignment has view 0 at"),
-        (["--alignment", "turned.csv", "--center", "20"], "leave --roll and --center out"),
+        (["--alignment", "turned.csv", "--center", "20"], "leave --center out"),
         (["--alignment", "few.csv"], "the alignment has 5 views, the scan has 24"),
     ],
 )

@@ -105,8 +105,29 @@ def test_a_known_alignment_is_applied_to_all(path, tmp_path):
         expected = MOTION.without_gain().corrected(pf.load_scan(path, element=name))
         np.testing.assert_allclose(scan.projections, expected.projections, atol=2e-3)
         assert scan.center == pytest.approx(16.5, abs=1e-4)
-    with pytest.raises(ValueError, match="roll is 'auto' with an alignment"):
-        pf.load_elements(path, alignment=tmp_path / "scan.xf", roll="auto")
+    # Gains of an element that is not read correct none.
+    dataclasses.replace(MOTION, element="Fe_K").save(tmp_path / "iron.csv")
+    scans = pf.load_elements(path, "Cu,Zn", alignment=tmp_path / "iron.csv")
+    for name, scan in scans.items():
+        expected = MOTION.without_gain().corrected(pf.load_scan(path, element=name))
+        np.testing.assert_allclose(scan.projections, expected.projections, atol=1e-6)
+        assert any("because they are those of Fe_K" in warning for warning in scan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"roll": "auto"}, "roll is 'auto' with an alignment"),
+        ({"roll": 1.0}, "roll is 1 with the file of an alignment, which states it"),
+        ({"roll": 91.0}, "between -90 and 90"),
+        ({"center": 16.0}, "center is 16.0 with the file of an alignment, which states it"),
+        ({"drift": True}, "drift=True without align=True"),
+    ],
+)
+def test_arguments_that_an_alignment_overrides_are_refused(path, tmp_path, options, message):
+    write_xf(tmp_path / "scan.xf", MOTION, 33)
+    with pytest.raises(ValueError, match=message):
+        pf.load_elements(path, alignment=tmp_path / "scan.xf", **options)
 
 
 def test_an_element_that_lacks_a_view_uses_the_motion_of_the_others(tmp_path, monkeypatch):
