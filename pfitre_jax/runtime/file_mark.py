@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import h5py
 MARK = "pfitre_jax"
 #: First columns of the tables that this package writes as CSV, which has no place for a mark.
 _TABLES = (b"view,theta_deg,shift_columns,", b"center,residual", b"roll,residual")
-#: Suffix of files without a place for a mark, which belong to the table of the same name beside them.
-_BESIDE_TABLE = ".xf"
+#: Suffix of the files of transforms, which have no place for a mark.
+_TRANSFORMS = ".xf"
+#: A line of such a file as this package writes it; that of IMOD has fewer decimals.
+_TRANSFORM = re.compile(r" *-?\d+\.\d{7}(?: *-?\d+\.\d{7}){3}(?: *-?\d+\.\d{5}){2}")
 #: Bytes at the start of a file that are searched for the mark.
 _HEAD = 2**16
 #: Description of a folder in the format Zarr.
@@ -26,9 +29,9 @@ def has_mark(path: Path) -> bool:
     False if it cannot be read.
     """
     path = path / _ZARR if path.is_dir() else path
-    if path.suffix == _BESIDE_TABLE:
-        path = path.with_suffix(".csv")
     try:
+        if path.suffix == _TRANSFORMS:
+            return _are_our_transforms(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
         if head.startswith(_HDF5):
@@ -40,6 +43,15 @@ def has_mark(path: Path) -> bool:
             # A weights file; its model card is not stored as plain text.
             with zipfile.ZipFile(path) as archive:
                 return "card.npy" in archive.namelist()
-    except (OSError, RuntimeError, zipfile.BadZipFile):
+    except (OSError, RuntimeError, UnicodeDecodeError, zipfile.BadZipFile):
         return False
     return MARK.encode() in head or head.startswith(_TABLES)
+
+
+def _are_our_transforms(path: Path) -> bool:
+    """Whether transforms have our decimals, and a line for each line of the table beside them."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    table = path.with_suffix(".csv")
+    if not has_mark(table) or not all(map(_TRANSFORM.fullmatch, lines)):
+        return False
+    return len(lines) == len(table.read_text(encoding="utf-8").splitlines()) - 1

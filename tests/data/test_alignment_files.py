@@ -169,6 +169,12 @@ def test_the_files_are_marked_as_ours(tmp_path):
     # An .xf file has no place for a mark; without the table beside it, it may be anybody's.
     write(tmp_path / "scan.xf", motion())
     assert not has_mark(tmp_path / "scan.xf")
+    # The user's own file beside our table: as IMOD writes it, or of another number of views.
+    imod = "".join(f"{1:12.7f}{0:12.7f}{0:12.7f}{1:12.7f}{2.5:12.3f}{v:12.3f}\n" for v in range(VIEWS))
+    ours = (tmp_path / "scan.xf").read_text()
+    for text in (imod, ours[: len(ours) // 2], ours + ours, ""):
+        (tmp_path / "alignment.xf").write_text(text)
+        assert not has_mark(tmp_path / "alignment.xf")
 
 
 ROTATED = "0.9 0.1 -0.1 0.9 0 0\n"
