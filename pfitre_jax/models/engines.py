@@ -25,6 +25,8 @@ import jax
 
 #: Environment variable that chooses the engine.
 VARIABLE = "PFITRE_NETWORK"
+#: Command that installs PyTorch.
+_INSTALL = "pip install '.[cpu]' in a copy of the repository"
 #: Its values.
 ENGINES = ("xla", "onednn", "onednn-float32", "onednn-bfloat16")
 #: Networks, by their names in :data:`pfitre_jax.models.networks.NETWORKS`, that oneDNN computes.
@@ -93,12 +95,12 @@ def _check_onednn(name: str) -> None:
         backend = jax.default_backend()
         raise ValueError(f"{VARIABLE} is {name}, which needs a CPU; JAX runs on {backend}: expected xla")
     if util.find_spec("torch") is None:
-        raise ValueError(f"{VARIABLE} is {name} and PyTorch is missing: pip install 'pfitre_jax[cpu]'")
+        raise ValueError(f"{VARIABLE} is {name} and PyTorch is missing: {_INSTALL}")
     error = _pytorch_error()
     if error is not None:
         raise ValueError(
-            f"{VARIABLE} is {name} and the installed PyTorch cannot be used ({error}): repair it with pip "
-            f"install 'pfitre_jax[cpu]', or set {VARIABLE}=xla"
+            f"{VARIABLE} is {name} and the installed PyTorch cannot be used ({error}): repair it with "
+            f"{_INSTALL}, or set {VARIABLE}=xla"
         )
 
 
@@ -109,7 +111,7 @@ def _pytorch_works() -> bool:
     if error is not None:
         message = (
             f"XLA computes the network, which is slower, because the installed PyTorch cannot be used "
-            f"({error}); repair it with pip install 'pfitre_jax[cpu]', or set {VARIABLE}=xla"
+            f"({error}); repair it with {_INSTALL}, or set {VARIABLE}=xla"
         )
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return error is None

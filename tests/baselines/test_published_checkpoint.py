@@ -218,7 +218,7 @@ def test_missing_files_and_missing_pytorch_are_reported(tmp_path, monkeypatch):
         methods.Settings.create("pfitre-original", prior=str(tmp_path / "none.pth"))
     (tmp_path / "there.pth").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ValueError, match=r"pip install 'pfitre_jax\[torch\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[torch\]' in a copy of the repository"):
         original.load(tmp_path / "there.pth")
 
 

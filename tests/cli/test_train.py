@@ -29,7 +29,7 @@ def test_layouts_without_gdstk_are_refused_before_anything_is_written(tmp_path, 
     )
     scene = ("--scene", "layouts") if command == "simulate" else ()
     done = pfitre(command, "--config", tmp_path / "mine.toml", *scene, "--out", tmp_path / "new.h5")
-    assert done.exit_code == 2 and "pip install 'pfitre_jax[layouts]'" in done.stderr
+    assert done.exit_code == 2 and "pip install '.[layouts]'" in done.stderr
     assert not (tmp_path / "new.h5").exists() and len(done.stderr.splitlines()) == 1
 
 

@@ -332,7 +332,7 @@ def test_chosen_by_itself(monkeypatch, installed, devices, machine, expected):
 def test_missing_pytorch(monkeypatch):
     monkeypatch.setenv(engines.VARIABLE, "onednn")
     monkeypatch.setattr(engines.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'pfitre_jax\[cpu\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[cpu\]' in a copy of the repository"):
         engines.select_engine()
 
 

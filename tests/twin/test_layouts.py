@@ -212,5 +212,5 @@ def test_an_almost_empty_layout_is_refused(tmp_path):
 
 def test_missing_gdstk_is_reported_with_the_install_command(chip, monkeypatch):
     monkeypatch.setitem(sys.modules, "gdstk", None)
-    with pytest.raises(ValueError, match=r"pip install 'pfitre_jax\[layouts\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[layouts\]' in a copy of the repository"):
         read_layout(chip, STACK)

@@ -91,7 +91,7 @@ def load(path: str | os.PathLike) -> PublishedPrior:
     except ImportError as error:
         raise ValueError(
             f"{path.name} is a PyTorch checkpoint and PyTorch is not installed; install PyTorch to read "
-            "it: pip install 'pfitre_jax[torch]'"
+            "it: pip install '.[torch]' in a copy of the repository"
         ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

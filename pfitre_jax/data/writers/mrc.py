@@ -29,6 +29,7 @@ class MrcWriter(Writer):
     name = "mrc"
     suffix = ".mrc"
     package = "mrcfile"
+    minimum = "1.5"
 
     def write(self, path: Path, stack: ImageStack) -> None:
         """Writes the file, see :meth:`pfitre_jax.data.writers.writer.Writer.write`."""

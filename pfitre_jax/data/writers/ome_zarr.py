@@ -32,6 +32,7 @@ class OmeZarrWriter(Writer):
     name = "ome-zarr"
     suffix = ".ome.zarr"
     package = "zarr"
+    minimum = "3.0.8"
     # All coarser levels together have at most 1/7 of the pixels, and 1/3 of those of a single row.
     relative_size = 4 / 3
 

@@ -1,6 +1,6 @@
 """Real chips: layouts (GDSII or layer masks) with the heights of their layers, cut in the plane or upright.
 
-Lengths are in micrometres. Reading GDSII needs gdstk: ``pip install 'pfitre_jax[layouts]'``.
+Lengths are in micrometres. Reading GDSII needs gdstk: ``pip install '.[layouts]'``.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def require_gdstk(paths: Sequence) -> None:
     if streams and not has_gdstk():
         raise ValueError(
             f"{streams[0]} is GDSII and gdstk is not installed; expected it to read the file: "
-            "pip install 'pfitre_jax[layouts]'"
+            "pip install '.[layouts]' in a copy of the repository"
         )
 
 

@@ -141,7 +141,7 @@ def test_angles_beside_the_file(series):
 def test_a_missing_package_is_named(series, monkeypatch):
     monkeypatch.setitem(sys.modules, "mrcfile", None)
     with pytest.raises(
-        ValueError, match=r"needs the package mrcfile: pip install mrcfile.*pfitre_jax\[formats\]"
+        ValueError, match=r"needs the package mrcfile: pip install mrcfile.*'\.\[formats\]' in a copy"
     ):
         open_raw(series)
 

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
+from pfitre_jax.data.optional_package import import_optional
 from pfitre_jax.data.writers.registry import WRITERS, find_writers
 
 #: Writes 96 MiB block by block in each format; prints the growth of the memory in MiB.
@@ -41,10 +45,38 @@ def test_formats_are_found_once_each():
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     expected = (
-        rf"the format {name} needs the package {package}: pip install {package}, .*pfitre_jax\[formats\]"
+        rf"the format {name} needs the package {package}: pip install '{package}>=[\d.]+', or .*"
+        r"pip install '\.\[formats\]' in a copy of the repository"
     )
     with pytest.raises(ValueError, match=expected):
         find_writers([name])
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "old"), [("ome-zarr", "zarr", "2.18.7"), ("mrc", "mrcfile", "1.4.3")]
+)
+def test_a_package_that_is_too_old_is_refused_before_the_run(monkeypatch, name, package, old):
+    installed = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda n: old if n == package else installed(n))
+    expected = (
+        rf"the format {name} needs the package {package} .* or newer, and {old} is installed: pip install"
+    )
+    with pytest.raises(ValueError, match=expected):
+        find_writers([name])
+
+
+def test_the_oldest_versions_are_those_of_the_extra():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    extra = project["project"]["optional-dependencies"]["formats"]
+    needed = {f"{writer.package}>={writer.minimum}" for writer in WRITERS.values() if writer.package}
+    assert needed and needed <= set(extra)
+
+
+def test_a_package_that_is_installed_and_broken_is_not_called_missing(tmp_path, monkeypatch):
+    (tmp_path / "half_installed.py").write_text("import a_package_that_is_missing")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_missing"):
+        import_optional("half_installed", "the format x")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
