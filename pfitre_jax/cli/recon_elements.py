@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfitre_jax.cli.errors import computation
@@ -37,6 +38,15 @@ class ElementsRun:
     def names(self) -> list[str]:
         """Names of the elements as the scan has them."""
         return self._find(self.options.element or "")
+
+    @functools.cached_property
+    def folders(self) -> dict[str, Path]:
+        """Output folder of each element, by name."""
+        from pfitre_jax.reconstruction.file_names import element_folders
+
+        if not self.options.several_elements:
+            return dict.fromkeys(self.names, self.options.out)
+        return {name: self.options.out / folder for name, folder in element_folders(self.names).items()}
 
     @functools.cached_property
     def identity(self) -> Mapping[str, Any]:
@@ -123,12 +133,17 @@ class ElementsRun:
         self, name: str, geometry: SharedGeometry | None = None, reference: AlignedScan | None = None
     ) -> ReconRun:
         """The run of an element."""
-        options = self.options.of_element(name)
-        return dataclasses.replace(self.run, options=options, geometry=geometry, reference=reference)
+        return dataclasses.replace(
+            self.run, options=self._options_of(name), geometry=geometry, reference=reference
+        )
+
+    def _options_of(self, name: str) -> ReconOptions:
+        # The element whose geometry is that of all need not be reconstructed.
+        return self.options.of_element(name, self.folders.get(name, self.options.out))
 
     def _element_identity(self, name: str) -> Mapping[str, Any]:
         """Identity of the run of an element, see :attr:`ReconRun.identity`."""
-        return self.options.of_element(name).identity | {"align_on": list(self.reference.names)}
+        return self._options_of(name).identity | {"align_on": list(self.reference.names)}
 
     def _begin(self, names: list[str]) -> bool:
         """Records that the run is in progress; whether it was before.
@@ -145,7 +160,7 @@ class ElementsRun:
                 checkpoint.remove_partial(options.out)
             in_progress = checkpoint.in_progress(options.out, self.identity)
             for name in names:
-                element = options.of_element(name)
+                element = self._options_of(name)
                 element.check_output()
                 if not in_progress:
                     checkpoint.is_complete(element.out, self._element_identity(name), options.overwrite)
@@ -205,7 +220,7 @@ class ElementsRun:
         with computation():
             paths = save_overview(
                 options.out,
-                {name: options.of_element(name).out for name in names},
+                {name: self.folders[name] for name in names},
                 title=f"{options.source.name}, {len(names)} elements",
                 writers={} if aligned is None else aligned.writers,
                 overwrite=options.overwrite,

@@ -181,11 +181,8 @@ class ReconOptions:
         """Whether the elements are reconstructed into folders of their own."""
         return self.element is not None and ("," in self.element or self.element.strip().lower() == "all")
 
-    def of_element(self, name: str) -> ReconOptions:
-        """The options of one of the elements."""
-        from pfitre_jax.reconstruction.file_names import element_folder
-
-        out = self.out / element_folder(name) if self.several_elements else self.out
+    def of_element(self, name: str, out: Path) -> ReconOptions:
+        """The options of one of the elements, with its output folder."""
         return dataclasses.replace(self, element=name, out=out, align_on=None)
 
     @property

@@ -1,6 +1,7 @@
 """Names of the files of a reconstruction."""
 
 import re
+from collections.abc import Iterable
 
 #: Files that every result has, and with the slices in the default formats.
 REQUIRED_FILES = ("recon.h5", "summary.json")
@@ -17,13 +18,29 @@ ADAPTED_PRIOR, ADAPTATION = "prior.npz", "adaptation.npz"
 ADAPTATION_FILES = (ADAPTED_PRIOR, "adaptation.png")
 
 
-def element_folder(name: str) -> str:
-    """Name of the folder of an element in a result of several elements.
+def element_folders(names: Iterable[str]) -> dict[str, str]:
+    """Names of the folders of the elements in a result of several elements, by element.
 
-    >>> element_folder("Fe_Ka1/Mn"), element_folder("partial")
-    ('Fe_Ka1_Mn', 'partial_')
+    They differ on file systems that do not distinguish upper and lower case, too.
+
+    >>> element_folders(["Fe_Ka1/Mn", "partial", "Cu K", "Cu_K"])
+    {'Cu_K': 'Cu_K', 'Cu K': 'Cu_K_2', 'Fe_Ka1/Mn': 'Fe_Ka1_Mn', 'partial': 'partial_'}
     """
+    folders: dict[str, str] = {}
+    used: set[str] = set()
+    # In an order that does not depend on that of the names; a name that needs no change keeps it.
+    for name in sorted(names, key=lambda name: (_safe(name) != name, name)):
+        folder, number = _safe(name), 2
+        while folder.casefold() in used:
+            folder, number = f"{_safe(name)}_{number}", number + 1
+        folders[name] = folder
+        used.add(folder.casefold())
+    return folders
+
+
+def _safe(name: str) -> str:
+    """The name with only characters that every file system allows, and different from those of files."""
     safe = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
     # A name with a dot in front would be hidden, and others are taken.
-    taken = safe.startswith(".") or safe in (PARTIAL, *RESULT_FILES)
+    taken = safe.startswith(".") or safe.casefold() in (PARTIAL, *RESULT_FILES)
     return f"{safe.lstrip('.')}_" if taken else safe

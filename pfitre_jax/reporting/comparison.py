@@ -139,10 +139,10 @@ def _check_same_scan(first: FinishedRun, other: FinishedRun) -> None:
             f"{names} are runs of different scans ({_file_text(first)}, and {_file_text(other)}); expected "
             "runs of the same scan"
         )
-    identities = [run.summary.get("identity", {}).get("element") for run in (first, other)]
-    if identities[0] != identities[1]:
+    elements = [_element(run) for run in (first, other)]
+    if elements[0] != elements[1]:
         raise ValueError(
-            f"{names} are runs of different elements ({identities[0]} and {identities[1]}); expected runs of "
+            f"{names} are runs of different elements ({elements[0]} and {elements[1]}); expected runs of "
             "the same element"
         )
     shapes = [
@@ -160,6 +160,11 @@ def _check_same_scan(first: FinishedRun, other: FinishedRun) -> None:
             f"{names} have pixel sizes of {first.result.pixel_size} and {other.result.pixel_size} "
             "micrometres; expected the same pixel size"
         )
+
+
+def _element(run: FinishedRun) -> str | None:
+    """Element of a run as the scan has it, or else as it was requested, such as "Cu" for "Cu_K"."""
+    return run.result.provenance.get("element", run.summary.get("identity", {}).get("element"))
 
 
 def _is_same_file(first: FinishedRun, other: FinishedRun) -> bool | None:

@@ -19,6 +19,7 @@ from pfitre_jax.estimation import alignment
 from pfitre_jax.plotting import style
 from pfitre_jax.reconstruction import checkpoint
 from pfitre_jax.reconstruction.result import read_result
+from pfitre_jax.reporting import compare_runs, read_run
 
 #: A method without TV, which needs no long compilation.
 METHOD = ("--method", "cgls", "--iterations", 5, "--support", "disc")
@@ -110,6 +111,10 @@ def test_elements_are_the_same_together_and_one_by_one(scan, out, tmp_path):
         error = np.abs(volume(out / f"{element}_K") - expected).max()
         assert error <= 1e-6 * np.abs(expected).max()
         assert summary(alone)["scale"] == summary(out / f"{element}_K")["scale"]
+        # "Cu" alone and "Cu_K" of several are the same element, and copper is not iron.
+        assert len(compare_runs([read_run(out / f"{element}_K"), read_run(alone)]).rows) == 3
+    with pytest.raises(ValueError, match=r"different elements \(Fe_K and Zn_K\)"):
+        compare_runs([read_run(out / "Fe_K"), read_run(alone)])
 
 
 def test_the_command_recognises_its_own_result(scan, out):

@@ -17,7 +17,7 @@ from pfitre_jax.data.alignment_files import write_xf
 from pfitre_jax.data.readers.registry import list_elements
 from pfitre_jax.reconstruction import elements
 from pfitre_jax.reconstruction.elements import find_elements, load_elements
-from pfitre_jax.reconstruction.file_names import element_folder
+from pfitre_jax.reconstruction.file_names import element_folders
 
 MOTION = dataclasses.replace(
     pf.Motion.none(THETA, 16.5), shifts=np.linspace(-1, 1, len(THETA)), gain=np.full(len(THETA), 1.1)
@@ -174,4 +174,16 @@ def test_a_negative_element_is_left_out_and_one_that_is_not_finite_is_named(tmp_
     [("Cu_K", "Cu_K"), ("../x", "_x_"), ("a/b", "a_b"), ("..", "_"), ("recon.h5", "recon.h5_"), ("Ω", "_")],
 )
 def test_the_folder_of_an_element_stays_inside_the_output_folder(name, folder):
-    assert element_folder(name) == folder
+    assert element_folders([name]) == {name: folder}
+
+
+@pytest.mark.parametrize(
+    "names", [("Cu K", "Cu_K", "cu_k", "Cu_K_2"), ("a/b", "a b"), ("RECON.H5", "recon.h5")]
+)
+def test_no_two_elements_have_one_folder(names):
+    """Also not where upper and lower case are the same."""
+    folders = element_folders(names)
+    assert len({folder.casefold() for folder in folders.values()}) == len(names)
+    assert folders == element_folders(names[::-1]) and set(folders) == set(names)
+    assert "recon.h5" not in {folder.casefold() for folder in folders.values()}
+    assert folders.get("Cu_K", "Cu_K") == "Cu_K"
