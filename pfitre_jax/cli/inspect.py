@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pfitre_jax.cli import options
 from pfitre_jax.cli.app import SCAN_PANEL, command
+from pfitre_jax.cli.channel_list import needs_element, print_channels
 from pfitre_jax.cli.console import print_facts, print_paths, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.options import OUTPUT, option
@@ -44,12 +46,14 @@ def inspect(
 
     Shows shape, angles, missing wedge, rotation axis, invalid bins and
     truncated views. With --out, also saves a picture. Of a scan of more than
-    1 GiB, some rows that are spread over it are read.
+    1 GiB, some rows that are spread over it are read. Of a scan of several
+    elements, lists the signal of each channel unless --element chooses one.
 
     Example: pfitre inspect scan.h5 --out scan.png
     """
     from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable, write_files
     from pfitre_jax.data.content_summary import ContentSummary
+    from pfitre_jax.data.readers.registry import list_elements
     from pfitre_jax.data.truncation import truncated_views
     from pfitre_jax.reconstruction import api
 
@@ -58,21 +62,26 @@ def inspect(
             raise ValueError(f"--out is {out}; expected a file name that ends in .png")
         check_output_folder(out.parent)
         check_replaceable(out.parent, [out.name], inputs=[scan, angles])
+    read = functools.partial(
+        api.open_scan,
+        scan,
+        angles=angles,
+        angle_unit=angle_unit,
+        dataset=dataset,
+        theta_path=theta_path,
+        axis_order=axis_order,
+        data=data,
+        mask_nan=mask_nan,
+        preview=True,
+    )
+    if element is None and out is None:
+        channels = list_elements(scan, dataset=dataset, axis_order=axis_order)
+        if needs_element(channels):
+            # Without the level of the air, which would hide the bins that are 0.
+            print_channels(scan, channels, lambda name: read(element=name, air="none"))
+            return
     with progress_bar("reading the scan", transient=True) as progress:
-        loaded = api.open_scan(
-            scan,
-            angles=angles,
-            angle_unit=angle_unit,
-            element=element,
-            dataset=dataset,
-            theta_path=theta_path,
-            axis_order=axis_order,
-            data=data,
-            mask_nan=mask_nan,
-            preview=True,
-            air=options.parse_air(air),
-            progress=progress,
-        )
+        loaded = read(element=element, air=options.parse_air(air), progress=progress)
         summary = ContentSummary.collect(loaded, progress)
     truncated = truncated_views(loaded)
     facts = _facts(scan, loaded, summary, truncated)

@@ -14,7 +14,7 @@ _COLORMAPS = {"supplied": "PiYG"}
 
 
 def image_layers(
-    images: Mapping[str, Any], pixel_size: float | None, metadata: Mapping[str, Any]
+    images: Mapping[str, Any], pixel_size: float | None, metadata: Mapping[str, Any], element: str = ""
 ) -> list[tuple[Any, dict[str, Any], str]]:
     """Layers of images of one shape; the first one is visible.
 
@@ -25,6 +25,7 @@ def image_layers(
         images: Arrays (rows, ny, nx) by name; the first one sets the range of the gray values.
         pixel_size: Size of a pixel and distance of two slices, micrometres; None if unknown.
         metadata: Properties of the result, which each layer carries.
+        element: Name of the element, with which the names of the layers start.
     """
     first = next(iter(images.values()))
     low, high = gray_range(first)
@@ -32,7 +33,7 @@ def image_layers(
     for name, image in images.items():
         span = max(abs(low), abs(high))
         properties = {
-            "name": name,
+            "name": f"{element} {name}".strip(),
             "scale": [1.0 if pixel_size is None else pixel_size] * 3,
             "units": ["pixel" if pixel_size is None else "um"] * 3,
             "axis_labels": ["row", "y", "x"],

@@ -22,6 +22,8 @@ DATASETS = {
     "lower": "/trust/lower",
     "upper": "/trust/upper",
 }
+#: Attribute of a ``recon.h5`` that leads to the results of several elements.
+ELEMENTS = "elements"
 _ATTRIBUTES = ("method", "parameters", "units", "row0", "center", "roll_deg", "command")
 
 Layers = list[tuple[Any, dict[str, Any], str]]
@@ -40,11 +42,32 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], Layers] | None:
 
 
 def read_layers(path: Path) -> Layers:
-    """Layers of a result: slices, their measured and supplied component, and the interval if there is one.
+    """Layers of a result, or of each element of a result of several.
 
     Args:
         path: ``recon.h5``.
+
+    Raises:
+        FileNotFoundError: The result of an element is missing.
     """
+    with h5py.File(path, "r") as file:
+        if ELEMENTS not in file.attrs:
+            return _result_layers(path)
+        places = {name: path.parent / file.get(name, getlink=True).filename for name in file}
+    missing = [str(place) for place in places.values() if not place.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{path} leads to the results of {', '.join(places)}, and {', '.join(missing)} does not exist; "
+            "expected the folders of the elements beside it"
+        )
+    layers = [layer for name, place in places.items() for layer in _result_layers(place, name)]
+    for _, properties, _ in layers[1:]:
+        properties["visible"] = False
+    return layers
+
+
+def _result_layers(path: Path, element: str = "") -> Layers:
+    """Layers of a result: slices, their measured and supplied component, and the interval if there is one."""
     version = FileVersion.of(path)
     with version.open() as file:
         data = file[DATASETS["slices"]]
@@ -55,7 +78,10 @@ def read_layers(path: Path) -> Layers:
     if "measured" in stored:
         stored["supplied"] = StoredImage(version, DATASETS["slices"], shape, DATASETS["measured"])
     return image_layers(
-        stored, None if pixel_size is None else float(pixel_size), {"file": str(path), **attributes}
+        stored,
+        None if pixel_size is None else float(pixel_size),
+        {"file": str(path), **attributes},
+        element,
     )
 
 
@@ -68,6 +94,8 @@ def _is_result(path: Path) -> bool:
     if not has_mark(path):
         return False
     with h5py.File(path, "r") as file:
+        if ELEMENTS in file.attrs:
+            return True
         data = file.get(DATASETS["slices"])
         # Simulated scans carry the mark, too.
         return data is not None and data.ndim == 3 and "row0" in data.attrs

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from analytic import CENTER, THETA_DEG, disc_stack
+from elements_scan import elements_content, elements_scan
 from field_files import write_mrc
 from pfitre_command import pfitre
 
@@ -98,3 +99,23 @@ def test_a_scan_of_20_gb_is_inspected_in_little_memory(tmp_path, name, write):
         tracemalloc.stop()
     assert done.exit_code == 0, done.output
     assert " rows x 4000 columns" in done.stdout and "13 of" in done.stdout and peak < 100e6
+
+
+def test_the_channels_of_a_scan_of_several_elements_are_listed(tmp_path):
+    channels = ("Cu_K", "Fe_K", "compton", "empty")
+    scan = elements_scan(tmp_path, channels)
+    done = pfitre("inspect", scan)
+    assert done.exit_code == 0, done.output
+    listed = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert list(listed) == ["scan", "channels", *channels]
+    content = elements_content(channels)
+    for k, name in enumerate(channels[:2]):
+        stack = content.fitted[:, k] / content.beam
+        assert f"maximum {stack.max():.4g}, sum {stack.sum(dtype=float):.4g}, " in listed[name]
+        assert f"{np.mean(stack == 0):.1%} of the bins are 0" in listed[name]
+    assert "no signal" in listed["empty"] and listed["compton"].endswith("not an element")
+    assert "choose a channel with --element Cu_K" in done.stderr and "--element Cu_K,Fe_K" in done.stderr
+    # A channel that is chosen is summarised, as one that is the only element.
+    assert "20 views x 3 rows x 33 columns" in pfitre("inspect", scan, "--element", "Fe").stdout
+    refused = pfitre("inspect", scan, "--out", tmp_path / "scan.png")
+    assert refused.exit_code == 2 and "--element Cu_K" in refused.stderr

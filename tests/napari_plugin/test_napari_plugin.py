@@ -93,6 +93,33 @@ def test_a_result_without_pixel_size_is_in_pixels(tmp_path):
     assert properties["contrast_limits"] == [1.0, 2.0]
 
 
+@pytest.fixture
+def overview(tmp_path, result) -> Path:
+    """Result of two elements: one file that leads to both."""
+    for element in ("Cu_K", "Fe_K"):
+        result.save(tmp_path / element)
+    with h5py.File(tmp_path / "recon.h5", "w") as file:
+        file.attrs["creator"], file.attrs["elements"] = "pfitre_jax", ["Cu_K", "Fe_K"]
+        for element in ("Cu_K", "Fe_K"):
+            file[element] = h5py.ExternalLink(f"{element}/recon.h5", "/")
+    return tmp_path / "recon.h5"
+
+
+def test_a_result_of_several_elements_has_the_layers_of_each(overview, result):
+    layers = layers_of(overview)
+    components = ("slices", "measured", "supplied")
+    assert list(layers) == [f"{element} {name}" for element in ("Cu_K", "Fe_K") for name in components]
+    np.testing.assert_array_equal(layers["Fe_K slices"][0][1], result.volume[1])
+    assert [name for name, (_, properties, _) in layers.items() if properties["visible"]] == ["Cu_K slices"]
+    assert layers["Fe_K supplied"][1]["colormap"] == "PiYG"
+
+
+def test_a_missing_element_is_named(overview):
+    (overview.parent / "Fe_K" / "recon.h5").unlink()
+    with pytest.raises(FileNotFoundError, match=r"Fe_K.recon\.h5 does not exist; expected the folders of"):
+        layers_of(overview)
+
+
 def test_the_range_ignores_single_outliers():
     image = np.random.default_rng(0).random((5, 64, 64)).astype(np.float32)
     image[2, 3, 3] = 1e6
