@@ -1,4 +1,4 @@
-"""HDF5 files that are read in several steps, none of which may read another file at the same path."""
+"""HDF5 files that are read in several steps, so that no step reads a later file at the same path."""
 
 from __future__ import annotations
 
