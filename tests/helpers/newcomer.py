@@ -45,7 +45,7 @@ def check_solver(method, name: str, only: str = "") -> bool:
     expression = " and ".join([name, *only.split()])
     # Without the options of the whole suite (processes, durations). Assertions stay plain: modules that a
     # notebook has imported cannot be rewritten.
-    options = "-o addopts= -p no:cacheprovider --assert=plain".split()
+    options = "-o addopts= -p no:cacheprovider -p no:npe2 -p no:napari --assert=plain".split()
     output = "-v --no-header --no-summary --tb=no --color=no".split()
     code = pytest.main([str(SUITE), "-k", expression, *options, *output], [_OnlyThisSolver(method, name)])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
