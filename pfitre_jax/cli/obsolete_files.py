@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pfitre_jax.cli import alignment
 from pfitre_jax.reconstruction.file_names import ADAPTATION_FILES, REPORT
+from pfitre_jax.runtime.file_mark import has_mark
 
 
 def obsolete_files(folder: Path, inputs: Mapping[str, Any]) -> list[str]:
@@ -29,6 +30,19 @@ def obsolete_files(folder: Path, inputs: Mapping[str, Any]) -> list[str]:
         names += ADAPTATION_FILES
     read = {record["path"] for record in inputs.values()}
     return [name for name in names if str((folder / name).resolve()) not in read]
+
+
+def earlier_element_folders(folder: Path, current: Iterable[str]) -> list[str]:
+    """Folders of elements of the earlier result in a folder that are none of the new result.
+
+    Args:
+        folder: Output folder.
+        current: Names of the folders of the new result.
+    """
+    elements = _read_summary(folder / "summary.json").get("elements")
+    records = elements.values() if isinstance(elements, dict) else ()
+    names = {str(record.get("folder")) for record in records if isinstance(record, dict)} - set(current)
+    return sorted(name for name in names if has_mark(folder / name / "recon.h5"))
 
 
 def _read_summary(path: Path) -> dict[str, Any]:

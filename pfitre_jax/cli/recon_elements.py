@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfitre_jax.cli.errors import computation
+from pfitre_jax.cli.obsolete_files import earlier_element_folders
 from pfitre_jax.cli.recon_options import ReconOptions
 from pfitre_jax.cli.recon_run import ReconRun
 
@@ -217,6 +218,14 @@ class ElementsRun:
         from pfitre_jax.reconstruction.element_overview import save_overview
 
         options, reference = self.options, self.reference
+        earlier = earlier_element_folders(options.out, [self.folders[name].name for name in names])
+        if earlier:
+            self.run.reporter.warn(
+                [
+                    f"{options.out} still has the folders {', '.join(earlier)} of an earlier run, which are "
+                    "no part of this result; remove them"
+                ]
+            )
         with computation():
             paths = save_overview(
                 options.out,
