@@ -24,7 +24,7 @@ from pfitre_jax.twin import OVERSAMPLING
 
 #: Width of wires with a defect, pixels.
 WIDTHS = (2.5, 16.0)
-#: Wire that remains around a void, and that goes on beyond any defect, pixels.
+#: Wire that remains around a void, and that continues beyond any defect, pixels.
 WALL, REST = 1.0, 2.0
 #: Largest distance of two wires with a short, pixels.
 LARGEST_GAP = 10.0
@@ -120,7 +120,7 @@ def _is_free(metal: np.ndarray, wire: Wire, length: float, distances: np.ndarray
 
 
 def _goes_on(wire: Wire, length: float) -> bool:
-    """Whether the wire goes on beyond a length about the origin."""
+    """Whether the wire continues beyond a length about the origin."""
     return min(wire.before, wire.after) >= length / 2 + REST * OVERSAMPLING
 
 

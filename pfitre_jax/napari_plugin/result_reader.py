@@ -12,18 +12,12 @@ import h5py
 
 from pfitre_jax.napari_plugin.layers import image_layers
 from pfitre_jax.napari_plugin.stored_image import StoredImage
+from pfitre_jax.reconstruction.file_names import ELEMENTS, LIMITS, MEASURED, VOLUME
 from pfitre_jax.runtime.file_mark import has_mark
 from pfitre_jax.runtime.file_version import FileVersion
 
 #: Datasets of ``recon.h5`` by the name of their layer.
-DATASETS = {
-    "slices": "/exchange/data",
-    "measured": "/trust/measured",
-    "lower": "/trust/lower",
-    "upper": "/trust/upper",
-}
-#: Attribute of a ``recon.h5`` that leads to the results of several elements.
-ELEMENTS = "elements"
+DATASETS = {"slices": VOLUME, "measured": MEASURED, **LIMITS}
 _ATTRIBUTES = ("method", "parameters", "units", "row0", "center", "roll_deg", "command")
 
 Layers = list[tuple[Any, dict[str, Any], str]]

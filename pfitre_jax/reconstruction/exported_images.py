@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from pfitre_jax.data.writers.registry import WRITERS
 from pfitre_jax.data.writers.writer import Writer
-from pfitre_jax.reconstruction.row_block import LazyVolume
+from pfitre_jax.reconstruction.row_block import LazyVolume, read_blocks
 
 #: Images of a result, in words, and the command that computes them.
 _DESCRIPTIONS = {
@@ -57,15 +57,11 @@ def read_image(
         raise ValueError(
             f"the result has no {_DESCRIPTIONS[image]}; expected the recon.h5 of {_COMMANDS[image]}"
         )
-    return lambda: _blocks(volume) if part is None else _difference(volume, part)
+    return lambda: read_blocks(volume) if part is None else _difference(volume, part)
 
 
 def _difference(
     volume: np.ndarray | LazyVolume, part: np.ndarray | LazyVolume
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    for (rows, block), (_, subtracted) in zip(_blocks(volume), _blocks(part), strict=True):
+    for (rows, block), (_, subtracted) in zip(read_blocks(volume), read_blocks(part), strict=True):
         yield rows, block - subtracted
-
-
-def _blocks(volume: np.ndarray | LazyVolume) -> Iterator[tuple[slice, np.ndarray]]:
-    return volume.read() if isinstance(volume, LazyVolume) else iter([(slice(0, len(volume)), volume)])

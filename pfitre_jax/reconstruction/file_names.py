@@ -1,4 +1,4 @@
-"""Names of the files of a reconstruction."""
+"""Names of the files of a reconstruction, and of the images in ``recon.h5``."""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +8,12 @@ REQUIRED_FILES = ("recon.h5", "summary.json")
 RESULT_FILES = (*REQUIRED_FILES, "recon.tif")
 #: Formats of the slices by default.
 FORMATS = ("hdf5", "tiff")
+#: Datasets of ``recon.h5``: the volume and the component of it that the data determine.
+VOLUME, MEASURED = "/exchange/data", "/trust/measured"
+#: Datasets of the limits of the interval of each pixel.
+LIMITS = {"lower": "/trust/lower", "upper": "/trust/upper"}
+#: Attribute of a ``recon.h5`` that leads to the results of several elements: their names.
+ELEMENTS = "elements"
 #: Report of a result.
 REPORT = "report.html"
 #: Folder of the checkpoints of a run, and the file in it that identifies the run.

@@ -80,7 +80,7 @@ class Intervals:
             f"the prior {prior.info.card.get('name', '')!r}" if learned else f"the method {settings.method!r}"
         )
         if mode == "quick" and not expected:
-            return None, f"{of} predicts no expected error"
+            return None, f"{of} does not predict its error"
         kind: Kind = "expected-error" if mode == "quick" else "combined" if expected else "bootstrap"
         if learned:
             tables = tables_from_record(prior.info.card.get("intervals") or {})

@@ -20,21 +20,15 @@ from pfitre_jax.data.writers.image_stack import ImageStack
 from pfitre_jax.data.writers.registry import find_writers
 from pfitre_jax.geometry import ParallelGeometry, Wedge
 from pfitre_jax.reconstruction.exported_images import export_name, export_names, read_image
-from pfitre_jax.reconstruction.file_names import FORMATS
-from pfitre_jax.reconstruction.row_block import LazyVolume
+from pfitre_jax.reconstruction.file_names import ELEMENTS, FORMATS, LIMITS, MEASURED, VOLUME
+from pfitre_jax.reconstruction.row_block import LazyVolume, read_blocks
 from pfitre_jax.runtime.file_mark import MARK, has_mark
 from pfitre_jax.runtime.file_version import FileVersion
 from pfitre_jax.runtime.versions import package_versions
 from pfitre_jax.solvers.loop import Status
 
-#: Datasets of ``recon.h5``: the volume and the component of it that the data determine.
-VOLUME, MEASURED = "/exchange/data", "/trust/measured"
-#: Datasets of the limits of the interval of each pixel.
-LIMITS = {"lower": "/trust/lower", "upper": "/trust/upper"}
 #: Group of ``recon.h5`` that holds everything else.
 GROUP = "/result"
-#: Attribute of a ``recon.h5`` that leads to the results of several elements: their names.
-ELEMENTS = "elements"
 #: Dataset of ``recon.h5`` with the sample support.
 SUPPORT = f"{GROUP}/support"
 #: Status of a row in a file that does not record it.
@@ -571,7 +565,7 @@ def _write_hdf5(result: Result, command: str, path: Path) -> None:
 
 def _write_volume(file: h5py.File, name: str, volume: np.ndarray | LazyVolume, units: str) -> h5py.Dataset:
     data = file.create_dataset(name, shape=volume.shape, dtype=np.float32, chunks=True)
-    for rows, block in volume.read() if isinstance(volume, LazyVolume) else [(slice(None), volume)]:
+    for rows, block in read_blocks(volume):
         data[rows] = block
     data.attrs["axes"] = "rows:y:x"
     data.attrs["units"] = units

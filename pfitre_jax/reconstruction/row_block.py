@@ -41,6 +41,11 @@ class LazyVolume:
             yield rows, read()
 
 
+def read_blocks(volume: np.ndarray | LazyVolume) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows and their slices (rows, ny, nx), block by block; a volume in memory is one block."""
+    return volume.read() if isinstance(volume, LazyVolume) else iter([(slice(0, len(volume)), volume)])
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class RowBlock:
     """Solved neighbouring rows of a scan.

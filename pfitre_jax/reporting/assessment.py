@@ -54,8 +54,8 @@ def assess(run: FinishedRun, checks: Collection[Check]) -> Assessment:
         explanation = " ".join(check.answer for check in wrong)
     elif doubtful or warnings:
         state, headline = "caution", "Usable with care"
-        said = f"{warnings} warning{'s' if warnings != 1 else ''}" if warnings else "No warning"
-        explanation = f"{said}; {len(doubtful)} of {len(checks)} checks ask for attention."
+        count = f"{warnings} warning{'s' if warnings != 1 else ''}" if warnings else "No warning"
+        explanation = f"{count}; {len(doubtful)} of {len(checks)} checks ask for attention."
     elif missing:
         state, headline = "open", "No fault found, but not fully checked"
         explanation = f"Not checked: {questions}."

@@ -161,19 +161,19 @@ def _held_out(run: FinishedRun) -> Check:
             "Repeat the run with validate=True: no other test on a real sample is independent of the prior."
         )
         return Check(question, "open", "Not checked.", advice)
-    found = [validation[kind]["comparison"] for kind in ("extrapolating", "interpolating")]
+    comparisons = [validation[kind]["comparison"] for kind in ("extrapolating", "interpolating")]
     answer = "; ".join(
         f"{kind} views: error {validation[kind]['error']:.3g}"
         + (f", FISTA-TV {validation[kind]['fista_tv']:.3g}" if validation[kind]["fista_tv"] else "")
         + f", noise alone {validation[kind]['noise_floor']:.3g}"
         for kind in ("interpolating", "extrapolating")
     )
-    if found[0] is None:
+    if comparisons[0] is None:
         return Check(question, "note", f"{answer[0].upper()}{answer[1:]}.")
-    if "worse" in found:
+    if "worse" in comparisons:
         answer = f"No, FISTA-TV predicts them better. {answer[0].upper()}{answer[1:]}."
         return Check(question, "bad", answer, "Use method='fista-tv', or adapt=True to adapt the prior.")
-    lead = "Yes, better than FISTA-TV" if found[0] == "better" else "Yes, as well as FISTA-TV"
+    lead = "Yes, better than FISTA-TV" if comparisons[0] == "better" else "Yes, as well as FISTA-TV"
     return Check(question, "good", f"{lead}: {answer}.")
 
 
