@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import documented
+import finished_runs
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -384,3 +385,20 @@ def test_the_drawn_wedge_is_the_empty_part_of_the_spectrum():
     share = lambda cone: power[cone & band].mean() / power[~cone & band].mean()  # noqa: E731
     assert share(inside) < 0.1
     assert share(inside[:, ::-1]) > 0.5, "the mirrored cone is empty as well: the test cannot fail"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_first_figure_shows_the_interval_beside_the_slice_where_there_is_one(known):
+    drawn = runpy.run_path(str(DOCS / "figures/sample.py"))
+    result = finished_runs.make_result()
+    learned = finished_runs.with_interval(result, 0.3) if known else result
+    truth = result.volume[0, 2:-2, 2:-2] + 0.1
+    figure = drawn["draw"](truth, result, learned)
+    images = {axis.get_title(loc="left"): axis.get_images() for axis in figure.axes if axis.get_images()}
+    values = {title: np.asarray(shown[0].get_array()) for title, shown in images.items()}
+    assert sum(title.startswith("shaded") for title in values) == 1 and len(values) == (6 if known else 4)
+    if known:
+        stated, error = (images[name][0] for name in list(images)[-2:])
+        np.testing.assert_allclose(stated.get_array(), 0.3, rtol=1e-5)
+        np.testing.assert_allclose(error.get_array(), 0.1, rtol=1e-4)
+        assert stated.get_clim() == error.get_clim()

@@ -29,6 +29,7 @@ class Panel:
         supplied: (ny, nx), the supplied component of the image, which is shaded, or None.
         support: (ny, nx), the pixels that may differ from 0, whose outline is drawn, or None.
         own_scale: Label of a colour scale of its own, which starts at 0, in place of the common grey scale.
+        limit: End of this colour scale; by default that of the image.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Panel:
     supplied: np.ndarray | None = None
     support: np.ndarray | None = None
     own_scale: str | None = None
+    limit: float | None = None
 
 
 def choose_rows(rows: int) -> np.ndarray:
@@ -59,7 +61,7 @@ def draw_slices(figure: FigureBase, panels: Sequence[Panel], units: str) -> None
         if panel.own_scale is None:
             drawn = axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         else:
-            limit = gray_limits(panel.image)[1]
+            limit = gray_limits(panel.image)[1] if panel.limit is None else panel.limit
             colored = axis.imshow(panel.image, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
             _add_color_bar(figure, colored, [axis], f"{panel.own_scale}, {unit}")
         if panel.supplied is not None:
