@@ -64,7 +64,7 @@ def in_domain(config: Config, slices: Slices) -> np.ndarray:
     return ~(slices["domain_score"] > 1) | (not config.domain)
 
 
-def calibrate(config: Config, slices: Slices, draws: int, command: str) -> IntervalTable:
+def calibrate(config: Config, slices: Slices, intervals: Intervals, command: str) -> IntervalTable:
     """The table from the calibration slices that are in the domain of the prior, where intervals hold."""
     used, total = np.flatnonzero(in_domain(config, slices)), len(slices["kind"])
     if len(used) < max(config.fewest, total / 4):
@@ -91,7 +91,8 @@ def calibrate(config: Config, slices: Slices, draws: int, command: str) -> Inter
         "slices": len(used),
         "scenes": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
     }
-    return IntervalTable(LEVEL, draws, tuple(cells), json.loads(json.dumps(about)))
+    about = json.loads(json.dumps(about))
+    return IntervalTable(LEVEL, intervals.draws, tuple(cells), about, intervals.gradient_weight)
 
 
 def coverage(table: IntervalTable, slices: Slices) -> tuple[np.ndarray, np.ndarray]:
@@ -143,13 +144,15 @@ def report(config: Config, table: IntervalTable, slices: Slices) -> dict[str, An
     }
 
 
-def leave_one_kind_out(config: Config, calibration: Slices, slices: Slices, draws: int) -> dict[str, Any]:
+def leave_one_kind_out(
+    config: Config, calibration: Slices, slices: Slices, intervals: Intervals
+) -> dict[str, Any]:
     """Coverage on each kind of scene with a table that was calibrated on all other kinds."""
     found = {}
     for kind in np.unique(slices["kind"]).tolist():
         others = {name: values[calibration["kind"] != kind] for name, values in calibration.items()}
         try:
-            table = calibrate(config, others, draws, "")
+            table = calibrate(config, others, intervals, "")
         except (ValueError, SystemExit):
             continue
         part = measures(table, slices, in_domain(config, slices) & (slices["kind"] == kind))
@@ -226,7 +229,7 @@ def main() -> None:
     intervals = Intervals(kind, draws)
     card = {} if prior is None else prior.info.card
     identity = json.dumps(
-        [dataclasses.asdict(config), method, kind, card.get("sha256"), card.get("likeness")]
+        [dataclasses.asdict(config), method, intervals.digest, card.get("sha256"), card.get("likeness")]
     )
     name = method if prior is None else str(card.get("name", "prior"))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
@@ -235,7 +238,7 @@ def main() -> None:
     command = " ".join(["python -m experiments.intervals", *map(shlex.quote, sys.argv[1:])])
 
     calibration = scored(config, calibration_draws(config), folder, method, prior, intervals)
-    table = calibrate(config, calibration, draws, command)
+    table = calibrate(config, calibration, intervals, command)
     for cell in table.cells:
         print(cell)
     if options.write and prior is None:
@@ -246,7 +249,7 @@ def main() -> None:
         return
     slices = scored(config, test_draws(config), folder, method, prior, intervals)
     results = report(config, table, slices)
-    results["leave_one_kind_out"] = leave_one_kind_out(config, calibration, slices, draws)
+    results["leave_one_kind_out"] = leave_one_kind_out(config, calibration, slices, intervals)
     results["table"] = table.record()
     content = {"config": dataclasses.asdict(config), "commit": commit(), "results": jsonable(results)}
     writers = {

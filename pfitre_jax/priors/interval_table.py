@@ -62,12 +62,14 @@ class IntervalTable:
         draws: Number of bootstrap draws; 0 without a bootstrap.
         cells: The cells, which may overlap: narrow ones and wider ones that hold them.
         calibration: What it was calibrated on (scenes, size, views, command), as JSON values.
+        gradient_weight: Weight of the gradient of the image beside the expected error in the scale, 0 to 1.
     """
 
     level: float
     draws: int
     cells: tuple[IntervalCell, ...]
     calibration: dict[str, Any] = dataclasses.field(default_factory=dict)
+    gradient_weight: float = 0.0
 
     @property
     def wedge_deg(self) -> tuple[float, float]:
@@ -99,6 +101,7 @@ class IntervalTable:
         return {
             "level": self.level,
             "draws": self.draws,
+            "gradient_weight": self.gradient_weight,
             "cells": [cell.record() for cell in self.cells],
             "calibration": self.calibration,
         }
@@ -121,10 +124,13 @@ class IntervalTable:
             raise ValueError(f"draws is {_shown(draws)}; expected a whole number")
         if not (isinstance(cells, list) and cells):
             raise ValueError(f"cells is {_shown(cells)}; expected a list of tables")
+        weight: Any = record.get("gradient_weight", 0.0)
+        if not (_is_number(weight) and 0 <= weight < 1):
+            raise ValueError(f"gradient_weight is {_shown(weight)}; expected a number from 0 to below 1")
         calibration = record.get("calibration", {})
         if not isinstance(calibration, Mapping):
             raise ValueError(f"calibration is {_shown(calibration)}; expected a table")
-        return cls(float(level), draws, tuple(map(_cell, cells)), dict(calibration))
+        return cls(float(level), draws, tuple(map(_cell, cells)), dict(calibration), float(weight))
 
 
 def tables_from_record(record: Any) -> dict[str, IntervalTable]:

@@ -28,7 +28,14 @@ from pfitre_jax.runtime.devices import jit_over_slices, replicate
 from pfitre_jax.solvers.prior_step import expected_error
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.trust.bootstrap import SEED, bootstrap_angles, bootstrap_error, rotate_any
-from pfitre_jax.trust.intervals import combined_scale, interval, share_wider_than_contrast, smooth_scale
+from pfitre_jax.trust.intervals import (
+    GRADIENT_WEIGHT,
+    combined_scale,
+    interval,
+    share_wider_than_contrast,
+    sharpened_scale,
+    smooth_scale,
+)
 
 #: "quick": from the error that the prior expects, at the cost of one pass of its network. "full": with a
 #: bootstrap, too. "off": no intervals.
@@ -92,10 +99,17 @@ class Intervals:
         return cls(kind, table.draws, table), ""
 
     @property
+    def gradient_weight(self) -> float:
+        """Weight of the gradient beside the expected error: that of the table, or of one to be calibrated."""
+        if self.table is not None:
+            return self.table.gradient_weight
+        return 0.0 if self.kind == "bootstrap" else GRADIENT_WEIGHT
+
+    @property
     def digest(self) -> str:
         """A short hash of kind, draws and table."""
         table = None if self.table is None else self.table.record()
-        text = json.dumps([self.kind, self.draws, table], sort_keys=True)
+        text = json.dumps([self.kind, self.draws, self.gradient_weight, table], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -251,7 +265,7 @@ class IntervalProgram:
     Attributes:
         calibrated: The intervals of the scan.
         nonnegative: Whether the method returns no negative values.
-        expected: Executable for the expected error of slices, or None.
+        expected: Executable for the scale of slices by the expected error, or None.
         measure: Executable that rotates slices and measures them again, or None.
         rotate: Executable that rotates the support of the problem, or None.
         problem: The problem that all rows share, on the devices.
@@ -366,8 +380,9 @@ def make_interval_program(
     if calibrated.intervals.kind != "bootstrap":
         assert prior is not None
         shared = replicate(as_arrays((prior, problem)), mesh)
-        numbers = np.float32(settings.rho or 0), np.float32(scale), np.int32(settings.iterations - 1)
-        function = jit_over_slices(_expected_error, mesh, 5, 3, (("model", data_model),))
+        weight = np.float32(calibrated.intervals.gradient_weight)
+        numbers = np.float32(settings.rho or 0), np.float32(scale), np.int32(settings.iterations - 1), weight
+        function = jit_over_slices(_expected_scale, mesh, 6, 3, (("model", data_model),))
         executable, took = compiled(function, *shared, *numbers, blank, blank, images)
         expected, seconds = functools.partial(executable, *shared, *numbers), seconds + took
     if calibrated.intervals.kind != "expected-error":
@@ -382,25 +397,26 @@ def make_interval_program(
     return IntervalProgram(calibrated, method.nonnegative, expected, measure, rotate, problem, mesh, seconds)
 
 
-def _expected_error(
+def _expected_scale(
     prior: Prior,
     problem: SliceProblem,
     rho: Array,
     scale: Array,
     iteration: Array,
+    gradient_weight: Array,
     sinograms: Float[Array, "slices views columns"],
     masks: Float[Array, "slices views columns"],
     images: Float[Array, "slices ny nx"],
     *,
     model: DataModel,
 ) -> Float[Array, "slices ny nx"]:
-    """Expected error of slices; pure."""
+    """Scale of the intervals of slices by their expected error; pure."""
     # One mirror image costs a single pass of the network.
     last = prior.at(iteration).at(0)
 
     def one(sinogram, mask, image):
         row = model.apply(dataclasses.replace(problem, sinogram=sinogram, mask=mask), image, scale)
-        return expected_error(row, last, image, rho)
+        return sharpened_scale(expected_error(row, last, image, rho), image, gradient_weight)
 
     return jax.vmap(one)(sinograms, masks, images)
 

@@ -17,6 +17,7 @@ from .intervals import conformal_factor as conformal_factor
 from .intervals import interval as interval
 from .intervals import local_contrast as local_contrast
 from .intervals import share_wider_than_contrast as share_wider_than_contrast
+from .intervals import sharpened_scale as sharpened_scale
 from .residuals import Pattern as Pattern
 from .residuals import ResidualStatistics as ResidualStatistics
 from .residuals import residual_statistics as residual_statistics

@@ -15,7 +15,7 @@ CELLS = (
     IntervalCell((20.0, 60.0), (0.001, 0.1), 1.7, 60),
     IntervalCell((20.0, 120.0), (0.001, 0.1), 2.0, 100),
 )
-TABLE = IntervalTable(0.9, 0, CELLS, {"size": 96})
+TABLE = IntervalTable(0.9, 0, CELLS, {"size": 96}, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,12 @@ def test_a_table_survives_its_record():
     assert TABLE.wedge_deg == (20, 120) and TABLE.noise == (0.001, 0.1)
 
 
+def test_a_table_without_a_gradient_weight_has_the_expected_error_alone():
+    record = TABLE.record()
+    del record["gradient_weight"]
+    assert IntervalTable.from_record(record).gradient_weight == 0
+
+
 def changed(path, value):
     record = {"expected-error": TABLE.record()}
     record = copy.deepcopy(record)
@@ -65,6 +71,7 @@ IN = "expected-error"
         (changed([IN, "level"], 1.5), "expected-error: level is 1.5; expected a number between 0 and 1"),
         (changed([IN, "level"], "high"), "level is 'high'"),
         (changed([IN, "draws"], 2.5), "draws is 2.5; expected a whole number"),
+        (changed([IN, "gradient_weight"], 1), "gradient_weight is 1; expected a number from 0 to below 1"),
         (changed([IN, "cells"], []), r"cells is \[\]; expected a list of tables"),
         (changed([IN, "cells", 1], None), "a cell is None"),
         (

@@ -22,6 +22,7 @@ from pfitre_jax.reconstruction.intervals import Intervals
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.reconstruction.result import read_result
+from pfitre_jax.trust import sharpened_scale
 
 CONFIG = UNetConfig(channels=(3, 4, 5), blocks=1, dilations=(1,), growth=3, embedding=4, expected_error=True)
 DISCS = [[(2.0, -3.0, 7.0, 1.0), (-6.0, 5.0, 3.0, 2.0)], [(1.0, 4.0, 8.0, 1.5), (-5.0, -6.0, 2.0, 1.0)]]
@@ -30,8 +31,9 @@ VIEWS = THETA[:10]
 FACTOR = 2.5
 
 
-def table(draws=0, factor=FACTOR, wedge_deg=(20.0, 140.0), noise=(1e-5, 0.2)):
-    return IntervalTable(0.9, draws, (IntervalCell(wedge_deg, noise, factor, 40),))
+def table(draws=0, factor=FACTOR, wedge_deg=(20.0, 140.0), noise=(1e-5, 0.2), gradient_weight=0.4):
+    cells = (IntervalCell(wedge_deg, noise, factor, 40),)
+    return IntervalTable(0.9, draws, cells, gradient_weight=gradient_weight)
 
 
 @functools.cache
@@ -82,6 +84,17 @@ def test_the_half_width_is_the_factor_times_the_expected_error():
     )
     # The noise of 1% is estimated from ten views of 33 bins.
     assert 0.005 < record["noise"] < 0.03 and record["wedge_deg"] == pytest.approx(90, abs=1)
+
+
+def test_the_scale_has_the_gradient_weight_of_the_table():
+    result = quick()
+    expected = reconstruct(prior(expected_error=table(gradient_weight=0.0)))
+    x = result.volume / result.scale
+    width, plain = ((r.upper - r.volume) / (FACTOR * result.scale) for r in (result, expected))
+    inside = np.broadcast_to(result.support, x.shape)
+    sharpened = np.asarray(sharpened_scale(plain, x, 0.4))
+    np.testing.assert_allclose(width[inside], sharpened[inside], rtol=1e-3)
+    assert np.abs(width / np.where(inside, plain, 1) - 1)[inside].max() > 0.1
 
 
 def test_the_limits_have_the_unit_of_the_projections():

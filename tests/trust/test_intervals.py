@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 
 from pfitre_jax.trust.intervals import (
+    SMALLEST_GRADIENT,
     SMALLEST_SCALE,
     area_under_curve,
     calibrate_cells,
     combined_scale,
     conformal_factor,
+    gradient_magnitude,
     interval,
     local_contrast,
     share_wider_than_contrast,
+    sharpened_scale,
     smooth_scale,
 )
 
@@ -111,6 +114,31 @@ def test_a_common_factor_of_either_scale_is_a_common_factor_of_both():
     assert float(combined_scale(0 * a, None).min()) == np.float32(SMALLEST_SCALE)
     with pytest.raises(ValueError, match="neither"):
         combined_scale(None, None)
+
+
+def test_the_gradient_of_a_ramp_is_its_slope():
+    i, j = np.indices((9, 7))
+    gradient = np.asarray(gradient_magnitude(jnp.asarray(0.3 * i - 0.4 * j, jnp.float32)))
+    np.testing.assert_allclose(gradient[1:-1, 1:-1], 0.5, rtol=1e-5)
+    np.testing.assert_allclose(gradient_magnitude(jnp.full((2, 5, 6), 3.0)), 0)
+
+
+def test_the_scale_is_the_geometric_mean_of_the_expected_error_and_the_gradient():
+    expected = jnp.asarray(np.random.default_rng(0).uniform(0.1, 1, (12, 12)), jnp.float32)
+    ramp = 0.4 * jnp.arange(12.0)[None, :] + jnp.zeros((12, 1))
+    np.testing.assert_allclose(sharpened_scale(expected, ramp, 0.0), expected, rtol=1e-6)
+    sharpened = sharpened_scale(expected, ramp, 0.25)[:, 3:-3]
+    wanted = expected[:, 3:-3] ** 0.75 * (0.4 + SMALLEST_GRADIENT) ** 0.25
+    np.testing.assert_allclose(sharpened, wanted, rtol=1e-5)
+
+
+def test_the_scale_is_large_where_a_displaced_edge_is_wrong():
+    """The prior expects the same error everywhere; without the gradient the area would be one half."""
+    across = np.arange(64.0) - 31.5 + np.zeros((4, 1))
+    image, truth = np.tanh(across / 3) / 2, np.tanh((across - 0.5) / 3) / 2
+    error = np.abs(image - truth).ravel()
+    scale = np.asarray(sharpened_scale(jnp.full((4, 64), 0.1), jnp.asarray(image, jnp.float32), 1 / 3))
+    assert area_under_curve(scale.ravel(), error >= np.quantile(error, 0.9)) > 0.95
 
 
 def test_smoothing_keeps_constants_and_spreads_a_pixel():
