@@ -13,7 +13,14 @@ from experiments.defects import report
 from experiments.defects.chips import KINDS, angle_to_wedge, draw_defect
 from experiments.defects.config import PRESETS, Config
 from experiments.defects.scans import BLIND, EVERY, MEASURED, draw_chip, simulate
-from experiments.defects.visibility import contained_share, contrast, core, detectability, supplied_share
+from experiments.defects.visibility import (
+    contained_share,
+    contrast,
+    core,
+    detectability,
+    supplied_share,
+    wider_share,
+)
 from experiments.defects.wires import Frame, find_wire
 from pfitre_jax.twin import OVERSAMPLING
 
@@ -142,6 +149,14 @@ class TestVisibility:
         share = contained_share(defective - half, defective + half - 1e-3 * (1 - half), defective, region)
         assert share == pytest.approx(np.mean(half[region]))
 
+    def test_intervals_that_are_wider_than_the_contrast(self, pair):
+        """Beside the defect the image goes from the level of the matrix to that of the wires."""
+        healthy, _ = pair
+        region, contrast_of_chip = core(*pair), 1 - MATRIX
+        for half_width, expected in ((0.45 * contrast_of_chip, 0.0), (0.55 * contrast_of_chip, 1.0)):
+            limits = healthy - half_width, healthy + half_width
+            assert wider_share(healthy, *limits, region) == expected
+
     def test_supplied_share_of_waves(self):
         """A wave along an angle is measured by the view at that angle: the geometry says which."""
         theta = np.deg2rad(np.arange(70.0, 150.0, 2.0))
@@ -203,6 +218,7 @@ class TestReport:
                         "contrast": [0.9, 0.8],
                         "healthy_contrast": [0.1],
                         "contained": [1.0, 1.0],
+                        "wider": [0.0, 0.0],
                         "detectability": 30.0,
                     },
                     "1": {
@@ -211,6 +227,7 @@ class TestReport:
                         "contrast": [0.1, 0.3],
                         "healthy_contrast": [0.0],
                         "contained": [0.2, 0.9],
+                        "wider": [0.7, 0.2],
                         "detectability": 3.0,
                     },
                 }
@@ -226,9 +243,11 @@ class TestReport:
         assert [scan.in_wedge for scan in scans] == [False, False, True, True]
         text = report.tables(config, self.RESULTS)
         assert "| pfitre | 100% of 2 |  | 0% of 2 |  | 0% of 2 |" in text
-        assert (
-            "| pfitre | 2 of 4 | 50% of 2 | 100% of 2 | 100% of 2 | 0% of 2 | 50% of 2 | 100% of 2 |" in text
-        )
+        # Of both scans that are invented away, one is contained, the other one has wide intervals.
+        away = "50% of 2 | 50% of 2 | 100% of 2 | 100% of 2 | 0% of 2 | 50% of 2 | 50% of 2 | 100% of 2 |"
+        assert f"| pfitre | 2 of 4 | {away}" in text
+        # Both chips beside their healthy copies: 30 and 3 standard deviations, 0.75 and 0.2 more contrast.
+        assert "| pfitre | 100% of 1; 100% of 1 |  | 0% of 1; 0% of 1 |" in text
         start, end = (
             "| short | 3 | blind | pfitre | 0% of 2 | 0.20 | 0.00 |",
             "| 50% of 2 | 100% of 2 | 80% |",

@@ -13,7 +13,14 @@ from experiments.defects.chips import angle_to_wedge
 from experiments.defects.config import METHODS, PRESETS, Config
 from experiments.defects.report import CROP, picture, tables
 from experiments.defects.scans import DefectScan, simulate
-from experiments.defects.visibility import contained_share, contrast, core, detectability, supplied_share
+from experiments.defects.visibility import (
+    contained_share,
+    contrast,
+    core,
+    detectability,
+    supplied_share,
+    wider_share,
+)
 from pfitre_jax.twin import OVERSAMPLING
 
 NAME = "defects"
@@ -76,6 +83,8 @@ def _measure_chip(
         lower, upper = limits
         pairs = zip(lower[rows], upper[rows], strict=True)
         values["contained"] = [contained_share(low, up, defective, region) for low, up in pairs]
+        triples = zip(volume[rows], lower[rows], upper[rows], strict=True)
+        values["wider"] = [wider_share(image, low, up, region) for image, low, up in triples]
         images["lower"], images["upper"] = lower[rows.start], upper[rows.start]
     row, column = (round(position / OVERSAMPLING) for position in (drawn.row, drawn.column))
     return values, {name: _crop(image, row, column) for name, image in images.items()}

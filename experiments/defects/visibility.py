@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pfitre_jax.trust import local_contrast
+
 #: Contrast from which a defect counts as seen: the image is nearer to the defective chip than to the healthy
 #: one.
 SEEN = 0.5
 #: Share of the values of a defect that the interval must contain to warn of it.
 CONTAINED = 0.5
+#: Share of the pixels of a defect where the interval must be wider than the local contrast to warn of it.
+WIDER = 0.5
+#: Signal-to-noise ratio from which a known signal is detected reliably (Rose criterion).
+ROSE = 5.0
 #: Share of the energy of a defect in the missing wedge from which the supplied component warns of it.
 SUPPLIED = 0.5
 
@@ -49,6 +55,20 @@ def contained_share(
     return float(np.mean((lower <= truth)[region] & (truth <= upper)[region]))
 
 
+def wider_share(
+    image: Float[np.ndarray, "ny nx"],
+    lower: Float[np.ndarray, "ny nx"],
+    upper: Float[np.ndarray, "ny nx"],
+    region: Bool[np.ndarray, "ny nx"],
+) -> float:
+    """Share of the pixels of a region where the interval is wider than the local contrast of the image.
+
+    There the interval allows that a structure is absent. This is known without the truth, unlike
+    :func:`contained_share`.
+    """
+    return float(np.mean((upper - lower > local_contrast(image))[region]))
+
+
 def supplied_share(change: Float[np.ndarray, "ny nx"], center_deg: float, width_deg: float) -> float:
     """Share of the energy of a change of the image in the missing wedge; the mean is counted as measured.
 
@@ -74,7 +94,12 @@ def detectability(
     """Signal-to-noise ratio of the matched filter of each defect, (chips,), between both scans.
 
     It is the mean difference of the :func:`contrast` of both scans over its standard deviation under
-    noise, which is pooled over all chips. It is that of an observer who knows chip and defect.
+    noise, which is pooled over all chips. It is that of an observer who knows chip and defect, and who has a
+    scan of the healthy chip by the same instrument.
+
+    References:
+        Rose, The sensitivity performance of the human eye on an absolute scale, J. Opt. Soc. Am. 38, 196,
+        1948: reliable detection needs a ratio of about 5.
 
     Args:
         defective: (chips, seeds), contrast in the scans with the defect, at least 2 seeds.
