@@ -28,7 +28,7 @@ from experiments.intervals.scans import (
 from pfitre_jax.data import jsonable, write_files
 from pfitre_jax.priors import IntervalTable, save_intervals
 from pfitre_jax.reconstruction import Intervals, save_classical_table
-from pfitre_jax.trust import calibrate_cells
+from pfitre_jax.trust import calibrate_cells, domain_scores
 
 NAME = "intervals"
 #: Share of the true values that the intervals contain.
@@ -40,7 +40,10 @@ Slices = dict[str, np.ndarray]
 def scored(
     config: Config, draws: list[Draw], folder: Path, method: str, prior: Any, intervals: Intervals
 ) -> Slices:
-    """Scores of all draws, one array per quantity; finished scans are read from the folder."""
+    """Scores of all draws, one array per quantity; finished scans are read from the folder.
+
+    The domain score is not stored: an evaluation of the prior changes the reference in its card.
+    """
     sources, parts = available_sources(config), []
     for number, draw in enumerate(draws):
         path, start = folder / f"{draw.name}.npz", time.perf_counter()
@@ -51,7 +54,12 @@ def scored(
             print(f"{number + 1}/{len(draws)} {draw.name} {seconds:.1f} s", flush=True)
         with np.load(path) as content:
             parts.append({name: content[name] for name in content.files})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    slices = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    reference = {} if prior is None else prior.info.card.get("likeness", {})
+    scores = (
+        domain_scores(reference, slices["statistics"]) if reference else np.full(len(slices["kind"]), np.nan)
+    )
+    return slices | {"domain_score": scores}
 
 
 def _write_arrays(arrays: Slices, path: Path) -> None:
@@ -228,13 +236,11 @@ def main() -> None:
     draws = 0 if mode == "quick" else config.draws
     intervals = Intervals(kind, draws)
     card = {} if prior is None else prior.info.card
-    identity = json.dumps(
-        [dataclasses.asdict(config), method, intervals.digest, card.get("sha256"), card.get("likeness")]
-    )
-    name = method if prior is None else str(card.get("name", "prior"))
+    scans = dataclasses.replace(config, fewest=0, domain=True)
+    identity = json.dumps([dataclasses.asdict(scans), method, intervals.digest, card.get("sha256")])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     out = options.out or Path("out") / NAME
-    folder = out / f"{name}-{kind}-{digest}"
+    folder = out / f"{method}-{kind}-{digest}"
     command = " ".join(["python -m experiments.intervals", *map(shlex.quote, sys.argv[1:])])
 
     calibration = scored(config, calibration_draws(config), folder, method, prior, intervals)

@@ -15,7 +15,7 @@ import pfitre_jax as pf
 from experiments.intervals.config import Config
 from pfitre_jax.evaluation import Cell, draw_scene, scan_cell
 from pfitre_jax.reconstruction import Intervals, Settings, make_plan, split_rows
-from pfitre_jax.trust import area_under_curve, domain_scores, statistics
+from pfitre_jax.trust import area_under_curve, statistics
 from pfitre_jax.twin import OVERSAMPLING
 
 #: Number of quantiles that stand for all pixels of a slice.
@@ -161,11 +161,7 @@ def score(
         "mean_scale": scale.mean(axis=1),
         "area": np.array([area_under_curve(s, e) for s, e in zip(scale, largest, strict=True)]),
     }
-    reference = {} if prior is None else prior.info.card.get("likeness", {})
-    result["domain_score"] = np.full(len(kinds), np.nan)
-    if reference:
-        found = _statistics(volume / np.float32(plan.calibration.scale))
-        result["domain_score"] = domain_scores(reference, np.asarray(found))
+    result["statistics"] = np.asarray(_statistics(volume / np.float32(plan.calibration.scale)))
     return result
 
 
