@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.common.record import command_line, commit
 from experiments.intervals.config import PRESETS, Config
+from experiments.intervals.real import real_coverage, real_table
 from experiments.intervals.scans import (
     Draw,
     available_sources,
@@ -189,6 +190,9 @@ def tables(results: dict[str, Any]) -> str:
     lines += ["", f"Out of domain: {results['out_of_domain_share']:.0%} ({shares})."]
     left = ", ".join(f"{k} {c:.1%}" for k, c in results["leave_one_kind_out"].items() if c is not None)
     lines += ["", f"Coverage on a kind of scene that the table was not calibrated on: {left}."]
+    if results.get("real"):
+        lines += ["", "Measured scans, cut down, against the image from all views:", ""]
+        lines.append(real_table(results["real"]))
     return "\n".join(lines) + "\n"
 
 
@@ -221,6 +225,7 @@ def main() -> None:
         "--all-scenes", action="store_true", help="also use slices whose domain score is above 1"
     )
     parser.add_argument("--write", action="store_true", help="write the table into the card or the package")
+    parser.add_argument("--real", action="store_true", help="also test on measured scans that are cut down")
     parser.add_argument("--skip-test", action="store_true", help="calibrate without the test")
     options = parser.parse_args()
     config: Config = PRESETS[options.preset]
@@ -257,6 +262,8 @@ def main() -> None:
     results = report(config, table, slices)
     results["leave_one_kind_out"] = leave_one_kind_out(config, calibration, slices, intervals)
     results["table"] = table.record()
+    if options.real and prior is not None:
+        results["real"] = real_coverage(prior, kind, mode, table)
     content = {"config": dataclasses.asdict(config), "commit": commit(), "results": jsonable(results)}
     writers = {
         f"{NAME}.json": lambda path: path.write_text(json.dumps(content, indent=1) + "\n"),
