@@ -14,6 +14,7 @@ from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import describe_scan, print_line, print_note, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation, in_options
 from pfitre_jax.cli.options import EXECUTION, INPUT, METHOD, OUTPUT, option, parse_number
+from pfitre_jax.priors.default import DEFAULT_PRIOR
 
 
 @command(PRIORS_PANEL)
@@ -38,7 +39,7 @@ def adapt(
     center: options.Center = "auto",
     roll: options.Roll = "0",
     air: options.Air = "auto",
-    prior: Annotated[str, option("--prior", "NAME|PATH", "Prior to start from.", METHOD)] = "circuits",
+    prior: Annotated[str, option("--prior", "NAME|PATH", "Prior to start from.", METHOD)] = DEFAULT_PRIOR,
     out: Annotated[
         Path,
         option(

@@ -13,6 +13,7 @@ from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import print_line, print_paths, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation
 from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT, flag, option, parse_number
+from pfitre_jax.priors.default import DEFAULT_PRIOR
 
 
 @command(PRIORS_PANEL)
@@ -44,7 +45,9 @@ def evaluate(
         float,
         option("--missing", "DEG", "Width of the missing wedge in the base case, in degrees.", GEOMETRY),
     ] = 96.0,
-    prior: Annotated[str, option("--prior", "NAME|PATH", "Learned prior to evaluate.", METHOD)] = "circuits",
+    prior: Annotated[
+        str, option("--prior", "NAME|PATH", "Learned prior to evaluate.", METHOD)
+    ] = DEFAULT_PRIOR,
     iterations: options.Iterations = None,
     rho: options.Rho = None,
     out: Annotated[
@@ -82,7 +85,7 @@ def evaluate(
     volumes of 12 rows. An interrupted evaluation resumes when the command is
     repeated.
 
-    Example: pfitre evaluate --prior circuits --quick --out evaluation
+    Example: pfitre evaluate --prior general --quick --out evaluation
     """
     from pfitre_jax import evaluation
     from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pfitre_jax.priors.default import DEFAULT_PRIOR
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -256,7 +258,7 @@ Prior = Annotated[
         "Learned prior: the name of a shipped one (listed by 'pfitre priors'), an .npz file from "
         "'pfitre train' or 'pfitre adapt', or a .pth checkpoint of the published network.",
         METHOD,
-        "circuits; with --joint: volume",
+        f"{DEFAULT_PRIOR}; with --joint: volume",
     ),
 ]
 Iterations = Annotated[

@@ -21,7 +21,7 @@ from pfitre_jax.models.networks import Network
 from pfitre_jax.models.onednn import primitive as onednn
 from pfitre_jax.models.onednn.network import Architecture
 from pfitre_jax.models.unet_config import UNetConfig, check_expected_error, check_inputs
-from pfitre_jax.models.unet_layers import BLOCK_WEIGHT, UNet, assemble
+from pfitre_jax.models.unet_layers import BLOCK_WEIGHT, ERROR_HEAD, UNet, assemble
 
 #: Expected absolute error of an untrained network, for images of about [0, 1].
 INITIAL_ERROR = 0.05
@@ -39,9 +39,9 @@ def init(config: UNetConfig, key: Array) -> dict:
     params |= jax.tree.map(jnp.zeros_like, zero)
     if not config.expected_error:
         return params
-    leave = jax.tree.map(jnp.zeros_like, params["error_head"]["leave"])
+    leave = jax.tree.map(jnp.zeros_like, params[ERROR_HEAD]["leave"])
     leave["bias"] += math.log(INITIAL_ERROR)
-    return params | {"error_head": params["error_head"] | {"leave": leave}}
+    return params | {ERROR_HEAD: params[ERROR_HEAD] | {"leave": leave}}
 
 
 def predict_update(

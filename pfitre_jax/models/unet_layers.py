@@ -34,6 +34,8 @@ from pfitre_jax.models.unet_config import UNetConfig, check_inputs
 
 #: Factor of a dense block's residual, so that a stack of blocks starts near the identity.
 BLOCK_WEIGHT = 0.2
+#: Name of the layers of the expected error among the parameters.
+ERROR_HEAD = "error_head"
 #: Features at the finest, at 1/2 and at 1/4 resolution; with ``unshuffled`` the finest are those at 1/2.
 _Features = tuple[Float[Array, "ny nx a"], Float[Array, "ny2 nx2 b"], Float[Array, "ny4 nx4 c"]]
 

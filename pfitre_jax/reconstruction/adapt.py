@@ -10,6 +10,7 @@ import numpy as np
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import resolve_rows
 from pfitre_jax.estimation.calibrate import calibrate
+from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.api import with_center
@@ -20,7 +21,7 @@ from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
 def adapt(
     scan: Scan,
-    prior: NetworkPrior | str | os.PathLike = "circuits",
+    prior: NetworkPrior | str | os.PathLike = DEFAULT_PRIOR,
     *,
     rows: slice | str | None = None,
     settings: AdaptationSettings | None = None,

@@ -18,6 +18,7 @@ from pfitre_jax.estimation.support_file import read_support
 from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.interfaces import Prior, Solver
 from pfitre_jax.models.engines import engine_versions
+from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.priors.directional_tv import RATIO
 from pfitre_jax.priors.network import network_engine
 from pfitre_jax.priors.tv import TV
@@ -109,7 +110,7 @@ METHODS: dict[str, Method] = {
     "pfitre": Method(
         "half-quadratic splitting with a learned prior",
         learned_loop,
-        {"iterations": 10, "rho": "auto", "prior": "circuits"},
+        {"iterations": 10, "rho": "auto", "prior": DEFAULT_PRIOR},
         joint=True,
         joint_defaults={"prior": "volume"},
         initial_estimate=True,
@@ -118,7 +119,7 @@ METHODS: dict[str, Method] = {
     "pfitre-original": Method(
         "the published ADMM loop, rho not relative to ||A||^2",
         lambda prior, rho: PublishedADMM(prior, rho),
-        {"iterations": 10, "rho": 10.0, "prior": "circuits"},
+        {"iterations": 10, "rho": 10.0, "prior": DEFAULT_PRIOR},
         first_steps=2,
         fits_data=False,
     ),

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from pfitre_jax.interfaces import Iterate, Prior, Problem, Solver
 from pfitre_jax.operators.projector import Projector
+from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.priors.files import pretrained
 from pfitre_jax.solvers.conjugate_gradients import data_step
 from pfitre_jax.solvers.initial_estimate import initial_estimate
@@ -177,7 +178,7 @@ def hqs(
     A: Projector,
     sinogram: Float[Array, "views columns"],
     *,
-    prior: Prior | str | os.PathLike = "circuits",
+    prior: Prior | str | os.PathLike = DEFAULT_PRIOR,
     rho: Any = "auto",
     iterations: int | None = None,
     cg_iterations: int = 5,
@@ -192,8 +193,8 @@ def hqs(
             ones by :func:`pfitre_jax.solvers.estimate_scale`.
         prior: A :class:`pfitre_jax.interfaces.Prior`, or the name or path of one for
             :func:`pfitre_jax.priors.pretrained`.
-        rho: (), prior strength relative to ``||A||^2 = 1``; the shipped priors were trained with 0.005 to
-            0.08. "auto": computed from the estimated noise, see
+        rho: (), prior strength relative to ``||A||^2 = 1``; the shipped priors were trained with 0.003 to
+            0.02. "auto": computed from the estimated noise, see
             :func:`pfitre_jax.solvers.rho_from_tv_weight`. A prior that was trained with its own ``rho``
             uses that.
         iterations: Largest number of iterations of prior and data step. None: 10, or as many as the prior was

@@ -19,7 +19,7 @@ from pfitre_jax.twin.scenes.mixture import BANKED, SceneMixture
 
 #: Names of priors: they become names of files in the folder of the run, where some are taken.
 _FILE_NAME = re.compile(r"\w[\w .-]{0,99}")
-_RESERVED_NAMES = ("config", "bad_batch")
+_RESERVED_NAMES = ("config", "bad_batch", "start")
 #: Quantities that a stage can train, see :class:`Stage`.
 LEARNED = ("network", "rho", "iterations")
 #: Tables that a stage inherits from the previous stage if it does not contain them.
@@ -51,6 +51,9 @@ class Stage:
             for any number of iterations. ``"iterations"``: a network and a rho for each of the ``unrolled``
             iterations, which then are the whole loop. A stage starts from the averaged weights, and rho from
             the middle of its range.
+        start_share: Share of the weights that this stage starts from in the prior that the run exports, 0
+            for none, see :mod:`pfitre_jax.training.start_weights`. It holds for all stages that follow, until
+            one has a share of its own.
         name: Name for training this stage alone, see :meth:`TrainingConfig.span`.
     """
 
@@ -68,6 +71,7 @@ class Stage:
     losses: LossWeights | None = None
     unrolled: int = 1
     learned: str = "network"
+    start_share: float = 0.0
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -75,6 +79,8 @@ class Stage:
             raise ValueError(f"unrolled is {self.unrolled}; expected at least 1")
         if not 0 <= self.coarse_share <= 1:
             raise ValueError(f"coarse_share is {self.coarse_share:g}; expected 0 to 1")
+        if not 0 <= self.start_share < 1:
+            raise ValueError(f"start_share is {self.start_share:g}; expected at least 0 and less than 1")
         if self.learned not in LEARNED:
             raise ValueError(f"learned is {self.learned!r}; expected one of {', '.join(LEARNED)}")
         if self.learned != "network" and self.unrolled == 1:
@@ -218,7 +224,7 @@ class TrainingConfig:
             raise ValueError(
                 f"name is {self.name!r}; expected a name for the files of the prior: letters, digits, '_', "
                 "'-', '.' and spaces, starting with a letter or digit, other than "
-                f"{' and '.join(_RESERVED_NAMES)}"
+                f"{', '.join(_RESERVED_NAMES)}"
             )
 
     @property
@@ -252,6 +258,21 @@ class TrainingConfig:
             rho=self.pairs.rho if stage.rho is None else stage.rho,
             rho_jitter=self.pairs.rho_jitter if stage.rho_jitter is None else stage.rho_jitter,
         )
+
+    def start_share(self, step: int) -> tuple[int, float]:
+        """Returns the first step of the stage whose ``start_share`` applies at ``step``, and the share.
+
+        Without one they are 0.
+
+        Args:
+            step: Step, counted from 0.
+        """
+        found, first = (0, 0.0), 0
+        for stage in self.stages:
+            if stage.start_share and first <= step:
+                found = first, stage.start_share
+            first += stage.steps
+        return found
 
     def span(self, name: str) -> tuple[int, int]:
         """Returns the first step of the stage called ``name`` and the step after its last.
@@ -294,7 +315,8 @@ class TrainingConfig:
 
         Raises:
             ValueError: If an artifact or the network needs the rows of a volume and the slices are
-                independent, if a stage learns less than the one before, and as :meth:`bank_files`.
+                independent, if a stage learns less than the one before or another than the network after a
+                ``start_share``, and as :meth:`bank_files`.
             FileNotFoundError: As :meth:`bank_files`.
         """
         for stage in self.stages:
@@ -323,6 +345,12 @@ class TrainingConfig:
                     f'a stage with learned = "{stage.learned}" follows one with learned = '
                     f'"{before.learned}"; expected the same with as many iterations, or the order network, '
                     "rho, iterations"
+                )
+        for number, stage in enumerate(self.stages):
+            if stage.start_share and any(later.learned != "network" for later in self.stages[number:]):
+                raise ValueError(
+                    f"a stage has start_share {stage.start_share:g} and it or a later one learns rho or "
+                    'iterations; expected learned = "network" in all of them, or start_share 0'
                 )
         self.bank_files()
 

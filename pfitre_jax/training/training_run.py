@@ -32,6 +32,7 @@ from pfitre_jax.training.run_folder import (
     truncate_log,
 )
 from pfitre_jax.training.scan_pool import ScanPool
+from pfitre_jax.training.start_weights import mix_start_weights, start_weights
 from pfitre_jax.training.train_step import TrainState
 
 
@@ -102,6 +103,7 @@ def train(
                 settings = config.stage_pool(current)
                 pool = ScanPool(settings.views)
                 validation_batches = programs.validation_batches(key, current)
+                start, share = start_weights(config, template, state, out)
             views = int(generator.choice(settings.views))
             progress = step / config.stages[0].steps
             batch, slot = pool.take(views, settings, progress, generator)
@@ -123,10 +125,11 @@ def train(
                 record["hours"] = hours_before + seconds / 3600
                 record["steps"] = config.steps
                 if done % config.report.validate_every == 0 or ends:
-                    validation = programs.validate(state, validation_batches, current)
+                    mixed = mix_start_weights(state, start, share)
+                    validation = programs.validate(mixed, validation_batches, current)
                     record |= validation.scores
                     _save_picture(draw_samples(validation.images), out / samples)
-                    export_weights(config, state, validation.scores, validation.trust, out, command)
+                    export_weights(config, mixed, validation.scores, validation.trust, out, command)
                 append_record(log, record)
                 if "validation_psnr" in record:
                     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

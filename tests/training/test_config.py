@@ -329,16 +329,17 @@ def test_a_configuration_can_continue_another(tmp_path, monkeypatch):
 
 def test_general_continues_circuits():
     general, circuits = load_config("general"), load_config("circuits")
-    assert general.network == circuits.network
+    assert dataclasses.replace(general.network, expected_error=False) == circuits.network
     assert general.stages[: len(circuits.stages)] == circuits.stages
     assert general.stage(general.steps).scenes.images > 0 == general.stage(0).scenes.images
     # The stage inherits unspecified weights from the last stage of circuits.
     assert sum(dataclasses.astuple(general.stages[-1].scenes)) == pytest.approx(1)
 
 
-def test_the_default_prior_was_trained_for_all_steps_of_its_configuration():
+@pytest.mark.parametrize("name", ["circuits", "general"])
+def test_a_shipped_prior_was_trained_for_all_steps_of_its_configuration(name):
     """Additional stages need a separate file that names this configuration as ``after``."""
-    assert pretrained("circuits").info.card["steps"] == load_config("circuits").steps
+    assert pretrained(name).info.card["steps"] == load_config(name).steps
 
 
 def test_a_stage_may_have_its_own_views_and_prior_strength():

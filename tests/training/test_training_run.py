@@ -313,3 +313,32 @@ def test_weights_of_another_network_are_refused(config, train, tmp_path):
     other = NetworkPrior.create(dataclasses.replace(config.network, growth=8), jax.random.key(0))
     with pytest.raises(ValueError, match=r"weights .*network.*expected"):
         train(config, tmp_path, weights=other)
+
+
+def test_a_start_share_mixes_the_weights_at_the_start_of_the_stage_into_the_prior(
+    config, blank, train, tmp_path
+):
+    stages = (
+        dataclasses.replace(config.stages[0], steps=4),
+        dataclasses.replace(config.stages[0], steps=2, start_share=0.25),
+        dataclasses.replace(config.stages[0], steps=2),
+    )
+    config, out = dataclasses.replace(config, stages=stages), tmp_path / "run"
+    train(config, out, steps=4)
+    start = last_state(config, blank, out).average.network
+    check_equal(load(out / "tiny.npz").params, start)
+    train(config, out, steps=7)
+    train(config, out)
+    end = last_state(config, blank, out).average.network
+    assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), start, end))) > 1e-3
+    jax.tree.map(
+        lambda mixed, a, b: np.testing.assert_allclose(mixed, 0.25 * a + 0.75 * b, atol=1e-6),
+        load(out / "tiny.npz").params,
+        start,
+        end,
+    )
+    shutil.copytree(out, tmp_path / "copy")
+    (tmp_path / "copy" / "start.npz").unlink()
+    longer = dataclasses.replace(config, stages=(*stages[:2], dataclasses.replace(stages[2], steps=3)))
+    with pytest.raises(ValueError, match=r"start\.npz does not exist; expected the weights after 4 steps"):
+        train(longer, tmp_path / "copy")

@@ -14,7 +14,7 @@ class ReconPfitreOperator(tomviz.operators.CancelableOperator):
         self,
         dataset,
         method="pfitre",
-        prior="circuits",
+        prior="general",
         iterations=0,
         center="middle",
         offset=0.0,
