@@ -58,7 +58,12 @@ class Reference:
 
     def measures(self, result: pf.Result) -> dict[str, float]:
         """Mean over the rows of ``psnr`` (dB, range 1, inside the support) and ``ssim``."""
-        measures = _measures(self.normalise(result), self.images, self.support)
+        return self.volume_measures(result.volume)
+
+    def volume_measures(self, volume: np.ndarray) -> dict[str, float]:
+        """:meth:`measures` of a volume (rows, n, n) in the units of the scan."""
+        volume = crop_center(volume, len(self.support)) / self.scale
+        measures = _measures(volume, self.images, self.support)
         return {name: float(np.mean(values)) for name, values in measures.items()}
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.common.comparison import Reference, crop_center, scan_with_reference
+from experiments.common.comparison import (
+    Reference,
+    crop_center,
+    reconstruct_at_best,
+    scan_with_reference,
+)
 from experiments.common.real_scans import (
     CHIP,
     CHIP_CENTER,
@@ -26,12 +31,13 @@ from experiments.common.record import command_line, run_experiment
 from experiments.common.simulated_volumes import VolumeScans, has_layout, simulate
 from experiments.self_supervision.config import PRESETS, Config
 from pfitre_jax.evaluation import Cell, simulate_cell
+from pfitre_jax.training import AdaptationSettings
 
 NAME = "self_supervision"
 CIRCUITS, LAYOUTS, SLICES, CU_23 = "circuits", "layouts", "slices", "Cu_23"
 #: Kinds of simulated scans.
 SIMULATED = (CIRCUITS, LAYOUTS, SLICES)
-BEFORE, AFTER, TRUTH = "before", "after", "truth"
+BEFORE, AFTER, TRUTH, TV = "before", "after", "truth", "fista-tv"
 
 
 def cells(config: Config) -> list[tuple[str, str, str]]:
@@ -51,44 +57,59 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
 def measure(config: Config, kind: str, name: str, settings: str) -> tuple[dict, dict]:
     """Score before and after the adaptation, the decision, and the errors of all rounds."""
     if kind == CU_23:
-        scan, held_out = chip(config, config.chip[name])
-        score = lambda result: {"error": prediction_error(result, held_out)}  # noqa: E731
-        images = {}
-    else:
-        scan, reference = simulated(config, kind, int(name)) if kind in SIMULATED else limited(kind, name)
-        score = reference.measures
-        images = {TRUTH: reference.images[len(reference.images) // 2]}
-    solve = functools.partial(pf.reconstruct, scan, prior=config.prior, iterations=config.iterations)
-    before = solve()
-    after = solve(adapt=config.settings[settings], scale=before.scale)
-    for label, result in ((BEFORE, before), (AFTER, after)):
-        images[label] = crop_center(result.volume, scan.columns)[scan.rows // 2] / result.scale
-    if TRUTH in images:
-        images[TRUTH] = images[TRUTH] * reference.scale / before.scale
-    seconds = after.selection["adaptation"]["rounds"][-1]["seconds"]
-    return {
-        BEFORE: score(before),
-        AFTER: score(after),
-        "seconds": seconds,
-        "adaptation": after.selection["adaptation"],
-    }, images
+        return predict_views(config, name, config.settings[settings])
+    scan, reference = simulated(config, kind, int(name)) if kind in SIMULATED else limited(kind, name)
+    volumes: list[np.ndarray] = []
+    rows = slice(0, scan.rows)
+    adapted = pf.adapt(
+        scan, config.prior, rows=rows, settings=config.settings[settings], observe=volumes.append
+    )
+    scores = [reference.volume_measures(volume) for volume in volumes]
+    middle, chosen = scan.rows // 2, adapted.record["chosen"]
+    images = {
+        label: crop_center(volume, scan.columns)[middle] / reference.scale
+        for label, volume in ((BEFORE, volumes[0]), (AFTER, volumes[chosen]))
+    }
+    rounds = [r | score for r, score in zip(adapted.record["rounds"], scores, strict=True)]
+    result = {BEFORE: scores[0], AFTER: scores[chosen], "adaptation": adapted.record | {"rounds": rounds}}
+    return result, images | {TRUTH: reference.images[middle]}
+
+
+def predict_views(config: Config, views: str, settings: AdaptationSettings) -> tuple[dict, dict]:
+    """Error on held-out views of Cu_23 by TV at its best weight, and before and after the adaptation."""
+    scan, held_out = chip(config, config.chip[views])
+    adapted = pf.adapt(scan, config.prior, settings=settings)
+    results = {BEFORE: pf.reconstruct(scan, prior=config.prior)}
+    results[AFTER] = pf.reconstruct(scan, prior=adapted.prior) if adapted.changed else results[BEFORE]
+    error = functools.partial(prediction_error, held_out=held_out)
+    results[TV], _ = reconstruct_at_best(scan, "fista-tv", error, {"tv_weight": config.tv_weights})
+    images = {
+        label: crop_center(result.volume, scan.columns)[scan.rows // 2] / results[BEFORE].scale
+        for label, result in results.items()
+    }
+    errors = {label: {"error": error(result)} for label, result in results.items()}
+    return errors | {"adaptation": adapted.record}, images
 
 
 def simulated(config: Config, kind: str, seed: int) -> tuple[pf.Scan, Reference]:
     """Simulated scan of a held-out volume or slice, without artifacts but noise, and its truth."""
+    tall = config.rows * config.row_step
     if kind == LAYOUTS:
-        scans = VolumeScans(config.size, config.rows, config.views, config.missing_deg, config.noise)
+        scans = VolumeScans(config.size, tall, config.views, config.missing_deg, config.noise)
         volume = simulate(scans, seed, layout=True)
-        return volume.ideal, Reference.from_truth(volume.truth, volume.ideal)
-    orientations = config.circuits if kind == CIRCUITS else config.slices
-    center_deg = 180 * orientations.index(seed) / len(orientations)
-    scan_of = functools.partial(Cell, "orientation", f"{center_deg:g}", (), center_deg)
-    cell = scan_of(config.missing_deg, config.views, config.noise, "heldout", (seed,))
-    _, scans = simulate_cell(cell, config.rows if kind == CIRCUITS else 1, config.size)
-    projections = np.moveaxis(np.asarray(scans.sinograms), 0, 1)
-    theta = np.asarray(scans.problem.A.geometry.theta_rad, float)
-    scan = pf.Scan.create(projections, theta, center=(config.size - 1) / 2)
-    return scan, Reference.from_truth(np.asarray(scans.truth), scan)
+        scan, truth = volume.ideal, volume.truth
+    else:
+        orientations = config.circuits if kind == CIRCUITS else config.slices
+        center_deg = 180 * orientations.index(seed) / len(orientations)
+        scan_of = functools.partial(Cell, "orientation", f"{center_deg:g}", (), center_deg)
+        cell = scan_of(config.missing_deg, config.views, config.noise, "heldout", (seed,))
+        _, scans = simulate_cell(cell, tall if kind == CIRCUITS else 1, config.size)
+        projections = np.moveaxis(np.asarray(scans.sinograms), 0, 1)
+        theta = np.asarray(scans.problem.A.geometry.theta_rad, float)
+        scan = pf.Scan.create(projections, theta, center=(config.size - 1) / 2)
+        truth = np.asarray(scans.truth)
+    picked = np.arange(config.row_step // 2, tall, config.row_step) if scan.rows > 1 else np.arange(1)
+    return scan.take_rows(picked), Reference.from_truth(truth[picked], scan)
 
 
 def chip(config: Config, views: str) -> tuple[pf.Scan, pf.Scan]:
@@ -115,34 +136,51 @@ def gain(cell: dict) -> float:
 
 def tables(config: Config, results: dict) -> str:
     """Markdown: mean and worst gain by kind of scan, and one line for each scan."""
-    lines = ["Gain: dB; for Cu_23 the ratio of the errors on views that nothing else uses.", ""]
-    lines += ["| scans | settings | mean gain | worst | adapted | minutes |", "|---" * 6 + "|"]
-    for kind, by_name in results.items():
+    simulated_kinds = {kind: results[kind] for kind in results if kind != CU_23}
+    lines = [
+        "| scans | settings | mean gain, dB | worst | best round | adapted | minutes |",
+        "|---" * 7 + "|",
+    ]
+    for kind, by_name in simulated_kinds.items():
         for settings in config.settings:
             done = [by_settings[settings] for by_settings in by_name.values() if settings in by_settings]
             if not done:
                 continue
             gains = [gain(cell) for cell in done]
-            ratio = "error" in done[0][AFTER]
-            worst, sign = (max(gains), "") if ratio else (min(gains), "+")
+            best = np.mean([max(_psnr_of_rounds(cell)) - cell[BEFORE]["psnr"] for cell in done])
             adapted = sum(cell["adaptation"]["chosen"] > 0 for cell in done)
-            minutes = np.mean([cell["seconds"] for cell in done]) / 60
+            minutes = np.mean([cell["adaptation"]["rounds"][-1]["seconds"] for cell in done]) / 60
             lines.append(
-                f"| {kind} | {settings} | {np.mean(gains):{sign}.3g} | {worst:{sign}.3g} | {adapted} of "
-                f"{len(done)} | {minutes:.1f} |"
+                f"| {kind} | {settings} | {np.mean(gains):+.2f} | {min(gains):+.2f} | {best:+.2f} | "
+                f"{adapted} of {len(done)} | {minutes:.1f} |"
             )
-    lines += ["", "| scan | settings | before | after | gain | round kept |", "|---" * 6 + "|"]
+    lines += ["", "| scan | settings | before | after | gain | PSNR of each round | kept |", "|---" * 7 + "|"]
+    for kind, name, settings, cell in _flat(simulated_kinds):
+        before, after = (f"{cell[label]['psnr']:.2f}" for label in (BEFORE, AFTER))
+        rounds = " ".join(f"{psnr:.2f}" for psnr in _psnr_of_rounds(cell))
+        lines.append(
+            f"| {kind} {name} | {settings} | {before} | {after} | {gain(cell):+.2f} | {rounds} | "
+            f"{cell['adaptation']['chosen']} |"
+        )
+    if CU_23 in results:
+        lines += ["", "| Cu_23, error on views | settings | fista-tv | before | after | ratio | kept |"]
+        lines.append("|---" * 7 + "|")
+        for _, name, settings, cell in _flat({CU_23: results[CU_23]}):
+            errors = " | ".join(f"{cell[label]['error']:.4f}" for label in (TV, BEFORE, AFTER))
+            kept = f"{cell['adaptation']['chosen']} of {len(cell['adaptation']['rounds']) - 1}"
+            lines.append(f"| {name} | {settings} | {errors} | {gain(cell):.3f} | {kept} |")
+    return "\n".join(lines) + "\n"
+
+
+def _flat(results: dict) -> Iterator[tuple[str, str, str, dict]]:
     for kind, by_name in results.items():
         for name, by_settings in by_name.items():
             for settings, cell in by_settings.items():
-                measure = "error" if "error" in cell[AFTER] else "psnr"
-                digits = ".4f" if measure == "error" else ".2f"
-                before, after = (f"{cell[label][measure]:{digits}}" for label in (BEFORE, AFTER))
-                text = f"{gain(cell):.3f}" if measure == "error" else f"{gain(cell):+.2f}"
-                record = cell["adaptation"]
-                kept = f"{record['chosen']} of {len(record['rounds']) - 1}"
-                lines.append(f"| {kind} {name} | {settings} | {before} | {after} | {text} | {kept} |")
-    return "\n".join(lines) + "\n"
+                yield kind, name, settings, cell
+
+
+def _psnr_of_rounds(cell: dict) -> list[float]:
+    return [r["psnr"] for r in cell["adaptation"]["rounds"]]
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:

@@ -27,16 +27,17 @@ class Config:
         circuits: Seeds of the held-out volumes of circuits; each has another orientation of the wedge.
         layouts: Seeds of the pieces of the held-out layout.
         slices: Seeds of the held-out slices, each a scan of its own.
-        rows: Rows of a volume.
+        rows: Rows of a volume that are used.
+        row_step: Step between them.
         size: Pixels and detector bins of the simulated scans.
         views: Number of views of the simulated scans.
         missing_deg: Missing wedge of the simulated scans, degrees.
         noise: Sigma over the largest line integral of the simulated scans.
         chip: Held-out views of Cu_23, by name.
         chip_row_step: Step between the rows of Cu_23 that are reconstructed, from row 2 on.
+        tv_weights: Weights of FISTA-TV for Cu_23; the best one by the held-out views counts.
         real: Names of measured samples in :data:`experiments.common.real_scans.FULL_ANGLE`.
         real_missing_deg: Missing wedges of these, degrees.
-        iterations: Iterations of every reconstruction; None for the automatic number.
     """
 
     prior: str = "circuits"
@@ -46,7 +47,8 @@ class Config:
     circuits: tuple[int, ...] = tuple(range(5000, 5008))
     layouts: tuple[int, ...] = tuple(range(1, 9))
     slices: tuple[int, ...] = tuple(range(5000, 5009))
-    rows: int = 24
+    rows: int = 8
+    row_step: int = 3
     size: int = 128
     views: int = 51
     missing_deg: float = 96.0
@@ -55,9 +57,9 @@ class Config:
         default_factory=lambda: {"36-50": "36:51", "28-35": "28:36", "every fourth": "0:51:4"}
     )
     chip_row_step: int = 6
+    tv_weights: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
     real: tuple[str, ...] = ("heat sink", "walnut", "wood", "disc 04b", "i13", "tooth")
     real_missing_deg: tuple[float, ...] = (60.0, 90.0, 120.0)
-    iterations: int | None = None
 
 
 SHORT = AdaptationSettings(rounds=3, patience=3)
@@ -72,10 +74,8 @@ PRESETS = {
         circuits=(9001, 9002, 9003),
         layouts=(12, 13, 14),
         slices=(),
-        rows=24,
         chip={},
         real=(),
-        iterations=10,
     ),
     "tiny": Config(
         settings={
@@ -85,10 +85,10 @@ PRESETS = {
         layouts=(),
         slices=(),
         rows=4,
+        row_step=1,
         size=40,
         views=20,
         chip={},
         real=(),
-        iterations=2,
     ),
 }

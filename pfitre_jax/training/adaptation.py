@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 from pfitre_jax.interfaces import Solver
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.slice_problem import SliceProblem
-from pfitre_jax.training.adaptation_rows import AdaptationRows, Stopwatch, TrainingState
+from pfitre_jax.training.adaptation_programs import TrainingState
+from pfitre_jax.training.adaptation_rows import AdaptationRows, Stopwatch
 from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 from pfitre_jax.training.round_selection import RoundChoice, RoundErrors, select_round
 
@@ -118,10 +119,10 @@ def adapt_prior(
     rows = AdaptationRows(solver, prior, problem, *arrays, np.float32(noise), held_out, settings, watch)
     state = TrainingState.start(prior.params, settings)
     key, rng = jax.random.key(settings.seed), np.random.default_rng(settings.seed)
-    images = first = rows.reconstruct(prior.params)
+    images = first = rows.first
     observe(images)
     shown = int(np.argmax(np.linalg.norm(images, axis=(1, 2))))
-    rounds = [Round(0, rows.errors(prior.params, images, first), None, watch.seconds)]
+    rounds = [Round(0, rows.errors(prior.params, images), None, watch.seconds)]
     best = prior.params, images[shown]
     total = settings.rounds * settings.steps
     for number in range(1, settings.rounds + 1):
@@ -129,15 +130,21 @@ def adapt_prior(
         if settings.minutes is not None and watch.seconds + _last_duration(rounds) > 60 * settings.minutes:
             break
         losses = []
+        # Consecutive steps use different images.
+        batches: list[tuple] = []
         for step in range(settings.steps):
-            picked = rng.choice(rows.training, rows.batch, replace=len(rows.training) < rows.batch)
-            key, batch_key = jax.random.split(key)
-            state, loss = rows.train(state, images, picked, batch_key)
+            if step < -(-settings.steps // settings.iterations):
+                picked = rng.choice(rows.training, rows.batch, replace=len(rows.training) < rows.batch)
+                key, batch_key = jax.random.split(key)
+                batches.append(rows.turn(images, picked, batch_key))
+            turned, points = batches.pop(0)
+            state, points, loss = rows.train(state, turned, points)
+            batches.append((turned, points))
             losses.append(float(loss))
             report((number - 1) * settings.steps + step + 1, total)
         images = rows.reconstruct(state.average)
         observe(images)
-        errors = rows.errors(state.average, images, first)
+        errors = rows.errors(state.average, images)
         rounds.append(Round(number * settings.steps, errors, float(np.mean(losses)), watch.seconds))
         choice = select_round([r.errors for r in rounds], settings.margin)
         if choice.index == number:

@@ -21,10 +21,10 @@ class AdaptationSettings:
 
     Attributes:
         rounds: Largest number of rounds.
-        steps: Steps of the optimiser in each round, each with new turns of rows drawn at random.
+        steps: Steps of the optimiser in each round.
         batch: Number of images in a step, fewer where they have more than
             :data:`pfitre_jax.training.adaptation_rows.BATCH_PIXELS` together.
-        iterations: Iterations of the loop that a step differentiates through.
+        iterations: Iterations of the loop that turned images pass through, one in each step of the optimiser.
         rate: Learning rate of Adam.
         average: Decay of the exponential moving average of the parameters, from those before the adaptation
             on. The average reconstructs the rows and is kept; the parameters of single steps fluctuate.
@@ -40,7 +40,7 @@ class AdaptationSettings:
     rounds: int = 6
     steps: int = 20
     batch: int = 4
-    iterations: int = 2
+    iterations: int = 5
     rate: float = 1e-4
     average: float = 0.97
     clip: float = 1.0

@@ -8,6 +8,7 @@ direction teaches what is missing in another.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -148,30 +149,28 @@ def turn_rows(
 
 
 def equivariance_loss(
-    solver: Solver, problem: SliceProblem, rows: TurnedRows, iterations: int
-) -> Float[Array, ""]:
-    """:func:`image_loss` of the proposals after some iterations of the loop: ().
+    solver: Solver, problem: SliceProblem, rows: TurnedRows, points: Any
+) -> tuple[Float[Array, ""], Any]:
+    """:func:`image_loss` of the proposals of one iteration of the loop, and the points after it.
 
-    It is differentiable with respect to the solver, through all of these iterations and their data steps. The
-    initial iterate of the loop is a constant.
+    It is differentiable with respect to the solver. Points are constants: the gradient does not pass through
+    earlier iterations or data steps, which would double its cost.
 
     Args:
         solver: The loop, a pytree.
         problem: Geometry of the scan.
         rows: The turned images.
-        iterations: Number of iterations.
+        points: Iterates and states of the loop before the iteration; every array has a leading axis of rows.
 
     References:
         Chen, Tachella & Davies, Equivariant imaging, ICCV 2021. Liu et al., Isotropic reconstruction with
         deep learning (IsoNet), Nature Communications 13, 2022.
     """
 
-    def one(row: TurnedRows):
+    def one(row: TurnedRows, point):
         turned = turned_problem(problem, row.sinograms, row.masks, row.supports)
-        start = jax.lax.stop_gradient(solver)
-        point = jax.lax.stop_gradient(start.init(turned, jnp.zeros_like(row.truth)))
-        for _ in range(iterations):
-            point = solver.step(turned, *point)
-        return solver.proposal(*point)
+        point = solver.step(turned, *jax.lax.stop_gradient(point))
+        return solver.proposal(*point), jax.lax.stop_gradient(point)
 
-    return image_loss(jax.vmap(one)(rows), rows.truth, rows.supports)
+    proposals, points = jax.vmap(one)(rows, points)
+    return image_loss(proposals, rows.truth, rows.supports), points

@@ -15,7 +15,7 @@ from pfitre_jax.priors.tv import TV
 from pfitre_jax.priors.window import Windowed
 from pfitre_jax.solvers.hqs import HQS, learned_loop
 from pfitre_jax.training.adaptation import adapt_prior
-from pfitre_jax.training.adaptation_rows import replace_network
+from pfitre_jax.training.adaptation_programs import replace_network
 from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 
 SETTINGS = AdaptationSettings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from pfitre_jax.training.equivariance import (
     image_loss,
     measure_again,
     turn_rows,
+    turned_problem,
 )
 
 SIZE = 24
@@ -111,11 +113,19 @@ def test_the_gradient_of_the_loss_agrees_with_finite_differences():
         loop = lambda prior: HQS(prior, 0.02, cg_iterations=2, start_iterations=2)  # noqa: E731
 
         @jax.jit
+        def start(loop):
+            rows = turn_rows(problem, images, masks, 0.05, jax.random.key(4))
+            turned = jax.vmap(functools.partial(turned_problem, problem))
+            problems = turned(rows.sinograms, rows.masks, rows.supports)
+            return jax.vmap(loop.init)(problems, jnp.zeros_like(rows.truth))
+
+        @jax.jit
         def loss(prior):
             rows = turn_rows(problem, images, masks, 0.05, jax.random.key(4))
-            return equivariance_loss(loop(prior), problem, rows, 2)
+            return equivariance_loss(loop(prior), problem, rows, points)[0]
 
         prior = Filtered(kernel, jnp.array(0.3))
+        points = start(loop(prior))
         direction = Filtered(jax.random.normal(jax.random.key(5), (3, 3)), jnp.array(0.7))
         gradient = jax.jit(jax.grad(loss))(prior)
         along = jnp.sum(gradient.kernel * direction.kernel) + gradient.gain * direction.gain
