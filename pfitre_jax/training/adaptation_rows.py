@@ -182,17 +182,14 @@ class AdaptationRows:
 
     def training_memory(self) -> int:
         """Bytes that a step of the optimiser needs, which is more than the other programs need."""
-        blank = [np.zeros((self.batch, *shape), np.float32) for shape in self._shapes]
-        rows, solver = TurnedRows(blank[0], blank[0], blank[1], blank[1]), without_levels(self.solver)
+        sinograms = np.zeros((self.batch, *self.problem.A.sinogram_shape), np.float32)
+        images = np.zeros((self.batch, *self.problem.support.shape), np.float32)
+        turned = images, sinograms, self.noise, jax.random.key_data(jax.random.key(0))
+        rows, solver = jax.eval_shape(turn_images, self.problem, *turned), without_levels(self.solver)
+        points = jax.eval_shape(start_rows, solver, self.problem, rows.sinograms, rows.masks, rows.supports)
         arguments = self.prior, TrainingState.start(self.prior.params, self.settings), solver, self.problem
-        points = jax.eval_shape(start_rows, solver, self.problem, blank[0], blank[0], blank[1])
         step = compiled(training_step, *as_arrays((*arguments, rows, points)), settings=self.settings)[0]
         return device_bytes(step)
-
-    @property
-    def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Shapes of a sinogram and of an image."""
-        return self.problem.A.sinogram_shape, self.problem.support.shape
 
     @functools.cached_property
     def _test(self) -> tuple[StartedRows, np.ndarray]:
