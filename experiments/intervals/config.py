@@ -73,7 +73,7 @@ PRESETS = {
     "quick": QUICK,
     # The selection of support and iterations takes most of the time of a scan: few scans with many rows.
     "standard": Config(
-        views=(36, 51, 90), rows=16, scans=2, scenes=112, test_noise=(0.001, 0.01, 0.03), settings=()
+        views=(36, 51, 90), rows=16, scans=2, scenes=112, test_noise=(0.002, 0.02), settings=()
     ),
     "full": Config(views=(36, 51, 90), scans=12, scenes=120, test_scans=4, settings=(), fewest=40),
     "small": Config(
