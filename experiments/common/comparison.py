@@ -16,6 +16,7 @@ from experiments.common.real_scans import (
     load_full_angle,
     load_referenced,
 )
+from experiments.common.segmentation import matthews_correlation, otsu_threshold
 from pfitre_jax.estimation import image_support
 from pfitre_jax.reconstruction import find_method
 
@@ -28,11 +29,13 @@ class Reference:
         images: (rows, n, n), the images divided by ``scale``, values of about [0, 1].
         support: (n, n), 1 for the pixels that enter the PSNR.
         scale: Image values of the scan over those of ``images``.
+        segmentation: (n, n), true where the sample is, of the first row; None if it is not known.
     """
 
     images: np.ndarray
     support: np.ndarray
     scale: float
+    segmentation: np.ndarray | None = None
 
     @classmethod
     def from_truth(cls, truth: np.ndarray, scan: pf.Scan) -> Reference:
@@ -47,32 +50,42 @@ class Reference:
         return cls(crop_center(result.volume, len(support)) / result.scale, support, result.scale)
 
     @classmethod
-    def from_images(cls, images: np.ndarray, support: np.ndarray) -> Reference:
+    def from_images(
+        cls, images: np.ndarray, support: np.ndarray, segmentation: np.ndarray | None = None
+    ) -> Reference:
         """Reference of images (rows, n, n); the PSNR range is their 99.5th percentile on the support."""
         scale = float(np.quantile(images[:, support], 0.995))
-        return cls(images / scale, support, scale)
+        return cls(images / scale, support, scale, segmentation)
 
     def normalise(self, result: pf.Result) -> np.ndarray:
         """Volume (rows, n, n) of a result in the units and the size of the reference."""
         return crop_center(result.volume, len(self.support)) / self.scale
 
     def measures(self, result: pf.Result) -> dict[str, float]:
-        """Mean over the rows of ``psnr`` (dB, range 1, inside the support) and ``ssim``."""
+        """:meth:`volume_measures` of a result."""
         return self.volume_measures(result.volume)
 
     def volume_measures(self, volume: np.ndarray) -> dict[str, float]:
-        """:meth:`measures` of a volume (rows, n, n) in the units of the scan."""
-        volume = crop_center(volume, len(self.support)) / self.scale
-        measures = _measures(volume, self.images, self.support)
-        return {name: float(np.mean(values)) for name, values in measures.items()}
+        """Mean over the rows (rows, n, n) of ``psnr`` (dB, range 1) and ``ssim`` inside the support.
+
+        Where a segmentation is known, ``matthews`` is Matthews' correlation with the image above the
+        threshold of Otsu. The volume has the units of the scan.
+        """
+        images = crop_center(volume, len(self.support)) / self.scale
+        measures = _measures(images, self.images, np.asarray(self.support, bool))
+        values = {name: float(np.mean(values)) for name, values in measures.items()}
+        if self.segmentation is not None:
+            found = images[0] > otsu_threshold(images[0])
+            values["matthews"] = matthews_correlation(found, self.segmentation)
+        return values
 
 
 @functools.cache
 def scan_with_reference(sample: FullAngleSample | ReferencedSample, method: str) -> tuple[pf.Scan, Reference]:
     """Real scan with all its views, and its reference: its own, or :meth:`Reference.from_full_scan`."""
     if isinstance(sample, ReferencedSample):
-        scan, images, support = load_referenced(sample)
-        return scan, Reference.from_images(images, support)
+        content = load_referenced(sample)
+        return content.scan, Reference.from_images(content.images, content.support, content.segmentation)
     scan = load_full_angle(sample)
     return scan, Reference.from_full_scan(scan, method)
 
@@ -81,7 +94,7 @@ def scan_with_reference(sample: FullAngleSample | ReferencedSample, method: str)
 def _measures(images, truths, support):
     return {
         "psnr": jax.vmap(lambda image, truth: pf.metrics.psnr(image, truth, support))(images, truths),
-        "ssim": jax.vmap(pf.metrics.ssim)(images, truths),
+        "ssim": jax.vmap(pf.metrics.ssim)(images * support, truths * support),
     }
 
 

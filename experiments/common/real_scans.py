@@ -42,6 +42,10 @@ class FullAngleSample:
     rows: tuple[int, ...]
     prior: str = "general"
 
+    def first_angle_deg(self, missing_deg: float) -> float:
+        """First angle that is kept, so that the central views are."""
+        return missing_deg / 2
+
 
 @dataclasses.dataclass(frozen=True)
 class ReferencedSample:
@@ -49,25 +53,39 @@ class ReferencedSample:
 
     Attributes:
         file: Path below the data folder; SOURCE.txt beside it describes its arrays.
-        prior: Name of the prior for ``pfitre``.
     """
 
     file: str
-    prior: str = "circuits"
+
+    def first_angle_deg(self, missing_deg: float) -> float:
+        """First angle that is kept: the first one."""
+        return 0.0
 
 
 # Rows that were used to choose a default of the package are excluded.
 I13 = FullAngleSample("i13_tomo_standard/i13_24737.npz", 85.8, 1, tuple(range(82, 114, 2)))
 TOOTH = FullAngleSample("tooth_aps2bm/tooth.h5", 295.9, 3, (0, 1))
-#: Scans that are compared with an image from all their views, by name. A new scan is one entry.
-FULL_ANGLE: dict[str, FullAngleSample | ReferencedSample] = {
-    "i13": dataclasses.replace(I13, rows=(82, 83)),
-    "tooth": dataclasses.replace(TOOTH, rows=(0,)),
-    "heat sink": ReferencedSample("real_full_angle/heatsink.npz"),
-    "walnut": ReferencedSample("real_full_angle/walnut0.npz"),
-    "wood": ReferencedSample("real_full_angle/wood.npz"),
-    "disc 04b": ReferencedSample("real_full_angle/htc_04b_256.npz"),
-}
+#: Folder of scans with an image from all their views.
+REFERENCED = "real_full_angle"
+#: Names of those scans by file; another one is named after its file.
+NAMES = {"heatsink": "heat sink", "walnut0": "walnut", "wood": "wood", "htc_04b_256": "disc 04b"}
+#: Arrays of such a file. ``truth``, the official segmentation, is optional.
+ARRAYS = ("projections", "theta_deg", "center", "reference", "support")
+
+
+def full_angle_samples() -> dict[str, FullAngleSample | ReferencedSample]:
+    """The available scans that are compared with an image from all their views, by name.
+
+    i13, the tooth, and every file of :data:`REFERENCED` in the data folder: a new scan is a new file there.
+    """
+    own = {"i13": dataclasses.replace(I13, rows=(82, 83)), "tooth": dataclasses.replace(TOOTH, rows=(0,))}
+    samples: dict[str, FullAngleSample | ReferencedSample] = {
+        name: sample for name, sample in own.items() if is_available(sample.file)
+    }
+    for path in sorted((data_folder() / REFERENCED).glob("*.npz")):
+        name = NAMES.get(path.stem, path.stem.replace("_", " "))
+        samples[name] = ReferencedSample(f"{REFERENCED}/{path.name}")
+    return samples
 
 
 def is_available(file: str) -> bool:
@@ -102,12 +120,42 @@ def load_full_angle(sample: FullAngleSample, share: float = 1.0, seed: int = 0) 
     return scan.take_rows(sample.rows)
 
 
-def load_referenced(sample: ReferencedSample) -> tuple[pf.Scan, np.ndarray, np.ndarray]:
-    """A scan with all its views, its reference images (rows, n, n), and the pixels (n, n) to compare."""
-    with np.load(data_folder() / sample.file) as file:
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReferencedScan:
+    """Contents of the file of a :class:`ReferencedSample`.
+
+    Attributes:
+        scan: The scan with all its views.
+        images: (rows, n, n), reference images.
+        support: (n, n), the pixels to compare.
+        segmentation: (n, n), official segmentation of the sample; None if the file has none.
+    """
+
+    scan: pf.Scan
+    images: np.ndarray
+    support: np.ndarray
+    segmentation: np.ndarray | None
+
+
+def load_referenced(sample: ReferencedSample) -> ReferencedScan:
+    """Reads a scan of line integrals and its reference.
+
+    Raises:
+        ValueError: The file lacks an array.
+    """
+    path = data_folder() / sample.file
+    with np.load(path) as file:
+        missing = [name for name in ARRAYS if name not in file.files]
+        if missing:
+            raise ValueError(
+                f"{path} has no array {', '.join(missing)}; expected {', '.join(ARRAYS)}: add them, or "
+                "remove the file"
+            )
         theta = np.deg2rad(file["theta_deg"].astype(float))
         scan = pf.Scan.create(file["projections"], theta, center=float(file["center"]))
-        return scan, file["reference"].astype(np.float32), file["support"][0]
+        segmentation = file["truth"] > 0 if "truth" in file.files else None
+        images = file["reference"].astype(np.float32)
+        return ReferencedScan(scan, images, file["support"][0] > 0, segmentation)
 
 
 def thin_counts(raw: RawScan, share: float, seed: int) -> RawScan:
@@ -135,11 +183,21 @@ def limit_angle(scan: pf.Scan, missing_deg: float) -> pf.Scan:
     return scan.select_views(slice(first, first + kept))
 
 
-def leading_angles(scan: pf.Scan, missing_deg: float) -> pf.Scan:
-    """Views less than ``180 - missing_deg`` degrees after the first one."""
+def limit_range(scan: pf.Scan, missing_deg: float, first_deg: float = 0.0) -> pf.Scan:
+    """Views of the first 180 degrees whose angle is less than ``180 - missing_deg`` after ``first_deg``.
+
+    Args:
+        scan: Scan of at least 180 degrees.
+        missing_deg: Angular range that is removed.
+        first_deg: First angle that is kept, relative to the first view. The range continues modulo 180
+            degrees.
+    """
     angles_deg = np.rad2deg(scan.theta_rad - scan.theta_rad[0])
     # Angles are rounded when they are converted.
-    return scan.select_views(slice(0, int(np.searchsorted(angles_deg, 180 - missing_deg - 1e-4))))
+    tolerance = 1e-4
+    after = (angles_deg - first_deg + tolerance) % 180
+    kept = (after < 180 - missing_deg) & (angles_deg < 180 - tolerance)
+    return scan.take_views(np.flatnonzero(kept))
 
 
 def load_chip(center: float, roll_deg: float = 0.0, **views) -> pf.Scan:

@@ -19,11 +19,9 @@ from experiments.common.real_scans import (
     CHIP,
     CHIP_CENTER,
     CHIP_ROLL_DEG,
-    FULL_ANGLE,
-    ReferencedSample,
+    full_angle_samples,
     is_available,
-    leading_angles,
-    limit_angle,
+    limit_range,
     load_chip,
     prediction_error,
 )
@@ -49,7 +47,7 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
     if config.chip and is_available(f"{CHIP}.tiff"):
         scans += [(CU_23, views) for views in config.chip]
     for name in config.real:
-        if is_available(FULL_ANGLE[name].file):
+        if name in full_angle_samples():
             scans += [(name, f"{missing:g} degrees") for missing in config.real_missing_deg]
     return [(*scan, settings) for settings in config.settings for scan in scans]
 
@@ -122,10 +120,10 @@ def chip(config: Config, views: str) -> tuple[pf.Scan, pf.Scan]:
 
 def limited(name: str, missing: str) -> tuple[pf.Scan, Reference]:
     """A measured scan without some of its angular range, and its reference from all views."""
-    sample, missing_deg = FULL_ANGLE[name], float(missing.removesuffix(" degrees"))
+    sample, missing_deg = full_angle_samples()[name], float(missing.removesuffix(" degrees"))
     full, reference = scan_with_reference(sample, "fista-tv")
-    limit = leading_angles if isinstance(sample, ReferencedSample) else limit_angle
-    return pf.with_air(limit(full, missing_deg)), reference
+    limited = limit_range(full, missing_deg, sample.first_angle_deg(missing_deg))
+    return pf.with_air(limited), reference
 
 
 def gain(cell: dict) -> float:

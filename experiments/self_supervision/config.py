@@ -36,7 +36,7 @@ class Config:
         chip: Held-out views of Cu_23, by name.
         chip_row_step: Step between the rows of Cu_23 that are reconstructed, from row 2 on.
         tv_weights: Weights of FISTA-TV for Cu_23; the best one by the held-out views counts.
-        real: Names of measured samples in :data:`experiments.common.real_scans.FULL_ANGLE`.
+        real: Names of measured samples in :func:`experiments.common.real_scans.full_angle_samples`.
         real_missing_deg: Missing wedges of these, degrees.
     """
 

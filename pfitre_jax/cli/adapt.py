@@ -85,7 +85,9 @@ def adapt(
     from pfitre_jax.reconstruction.methods import Settings
     from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 
-    parent = check_adaptable(Settings.create("pfitre", prior=prior).prior)
+    loop = Settings.create("pfitre", prior=prior)
+    loop.require_known_prior("an adaptation")
+    parent = check_adaptable(loop.prior)
     loaded = api.load_scan(
         scan,
         angles=angles,

@@ -41,7 +41,8 @@ def print_memory_check(
     """
     from pfitre_jax.reconstruction import checkpoint
     from pfitre_jax.reconstruction.adapted_prior import check_adaptable, training_memory
-    from pfitre_jax.reconstruction.plan import build_for_scan, make_plan
+    from pfitre_jax.reconstruction.plan import make_plan
+    from pfitre_jax.reconstruction.scan_solver import build_for_scan
     from pfitre_jax.runtime.memory import available
 
     count = rows.stop - rows.start
@@ -49,6 +50,9 @@ def print_memory_check(
         adaptation = settings.adaptation
         # An adapted prior needs as much memory as the one before.
         settings = dataclasses.replace(settings, adaptation=None)
+        if settings.prior_candidates:
+            # All candidates need about as much memory, and less without one.
+            settings = settings.with_candidate(next(iter(settings.prior_candidates)))
         plan = make_plan(scan, settings, count, intervals=intervals, limit=limit)
         training = 0
         if adaptation is not None:

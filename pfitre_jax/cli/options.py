@@ -254,9 +254,10 @@ Prior = Annotated[
     str | None,
     option(
         "--prior",
-        "NAME|PATH",
+        "NAME|PATH|auto",
         "Learned prior: the name of a shipped one (listed by 'pfitre priors'), an .npz file from "
-        "'pfitre train' or 'pfitre adapt', or a .pth checkpoint of the published network.",
+        "'pfitre train' or 'pfitre adapt', or a .pth checkpoint of the published network. auto: held-out "
+        "views of the scan choose a shipped one, or total variation if none helps.",
         METHOD,
         f"{DEFAULT_PRIOR}; with --joint: volume",
     ),

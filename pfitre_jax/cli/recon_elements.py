@@ -106,12 +106,14 @@ class ElementsRun:
         reporter.note(self._geometry_text)
         if several and self._begin(names):
             reporter.note("resuming: finished elements are kept")
-        geometry, aligned = self._geometry()
+        geometry, aligned, scan = self._geometry()
+        prior = self._choose_prior(scan)
         diverged = False
         for number, name in enumerate(names, 1):
             reporter.note(f"element {name} ({number} of {len(names)})")
             reporter.event("element", name=name, number=number, total=len(names))
-            diverged |= self._reconstruct(self._element(name, geometry, aligned))
+            element = dataclasses.replace(self._element(name, geometry, aligned), prior_choice=prior)
+            diverged |= self._reconstruct(element)
         if several and team.first:
             self._write_overview(names, aligned)
         return diverged
@@ -166,11 +168,30 @@ class ElementsRun:
                 if not in_progress:
                     checkpoint.is_complete(element.out, self._element_identity(name), options.overwrite)
         if team.first:
-            checkpoint.begin(options.out, self.identity)
+            prior = checkpoint.chosen_prior(options.out, self.identity)
+            checkpoint.begin(options.out, self.identity, prior)
         return in_progress
 
-    def _geometry(self) -> tuple[SharedGeometry, AlignedScan | None]:
-        """Axis, roll and motion of all elements, and the aligned reference."""
+    def _choose_prior(self, scan: Scan) -> Mapping[str, Any] | None:
+        """The prior of all elements, which the aligned reference chooses with ``--prior auto``; else None."""
+        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction.prior_selection import select_prior
+
+        options, team = self.options, self.run.team
+        settings, several = options.settings, options.several_elements
+        if not settings.prior_candidates:
+            return None
+        choice = checkpoint.chosen_prior(options.out, self.identity) if several else None
+        if choice is None:
+            with computation():
+                choice = select_prior(scan, settings).record()
+            if several and team.first:
+                checkpoint.begin(options.out, self.identity, choice)
+        self.run.reporter.note(f"prior of all elements: {choice['reason']}")
+        return choice
+
+    def _geometry(self) -> tuple[SharedGeometry, AlignedScan | None, Scan]:
+        """Axis, roll and motion of all elements, the aligned reference, and its scan."""
         from pfitre_jax.data.roll import correct_roll
         from pfitre_jax.reconstruction import api
         from pfitre_jax.reconstruction.elements import SharedGeometry
@@ -194,7 +215,8 @@ class ElementsRun:
         scan = api.with_center(scan)
         aligned = self.run.input.align(scan)
         motion = None if aligned is None else aligned.motion
-        return SharedGeometry.of(reference, scan, motion), aligned
+        geometry = SharedGeometry.of(reference, scan, motion)
+        return geometry, aligned, scan if aligned is None else aligned.scan
 
     def _reconstruct(self, run: ReconRun) -> bool:
         """Reconstructs an element, unless it is finished; whether every row diverged."""

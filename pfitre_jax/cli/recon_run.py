@@ -39,6 +39,9 @@ class ReconRun:
         team: Processes that share the rows.
         geometry: Axis, roll and motion of all elements; None to estimate them from this one.
         reference: The aligned scan that the motion was estimated from, whose picture is kept; or None.
+        prior_choice: The prior of all elements and the reason, see
+            :meth:`pfitre_jax.reconstruction.prior_selection.PriorSelection.record`; None to choose it for
+            this one.
     """
 
     options: ReconOptions
@@ -46,6 +49,7 @@ class ReconRun:
     team: Team
     geometry: SharedGeometry | None = None
     reference: AlignedScan | None = None
+    prior_choice: Mapping[str, Any] | None = None
 
     @functools.cached_property
     def reporter(self) -> ProgressReporter:
@@ -172,8 +176,12 @@ class ReconRun:
         from pfitre_jax.cli.row_progress import RowProgress
         from pfitre_jax.reconstruction import checkpoint
 
-        options, scan_name = self.options, self.title
-        method, count = options.settings.method, rows.stop - rows.start
+        options, scan_name, settings = self.options, self.title, self.options.settings
+        intervals = options.chosen_intervals[0]
+        if self.prior_choice is not None:
+            settings = settings.with_candidate(self.prior_choice["chosen"])
+            intervals = None if intervals is None else intervals.of_settings(settings)
+        method, count = settings.method, rows.stop - rows.start
         preview = options.out / "preview.png" if self.team.first else None
         try:
             with computation(), self.reporter.bar(f"{method}, compiling") as move_bar:
@@ -182,9 +190,9 @@ class ReconRun:
                     options.out,
                     self.identity,
                     scan,
-                    options.settings,
+                    settings,
                     rows,
-                    intervals=options.chosen_intervals[0],
+                    intervals=intervals,
                     limit=options.memory_limit,
                     team=self.team,
                     events=checkpoint.Events(progress.planned, progress.solved, progress.adapting),
@@ -203,6 +211,9 @@ class ReconRun:
             )
             raise
         if result is not None:
+            if self.prior_choice is not None:
+                selection = result.selection | {"prior": dict(self.prior_choice)}
+                result = dataclasses.replace(result, selection=selection)
             return result, progress.adapted
         # The first process assembles the result; wait for it.
         with computation(), self.team.step():

@@ -63,6 +63,9 @@ class RowProgress:
         self.adapted = plan.adapted
         if plan.adapted is not None:
             self.reporter.note(f"adaptation: {plan.adapted.record['reason']}")
+        if "prior" in plan.selection:
+            self.method = plan.settings.method
+            self.reporter.note(f"prior: {plan.selection['prior']['reason']}")
         memory = plan.program.needed.largest / 2**30
         devices = 1 if plan.program.mesh is None else plan.program.mesh.size
         self.reporter.note(f"batches of {plan.chunk} rows on {devices} device(s), {memory:.2f} GiB of memory")

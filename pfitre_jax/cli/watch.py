@@ -166,6 +166,7 @@ def watch(
         weight=parse_number(tv_weight, "--tv-weight", "auto"),
         support=support,
     )
+    settings.require_known_prior("a scan that is being measured")
     if method == "fbp":
         raise ValueError("--method fbp cannot start from a previous result; expected an iterative method")
     chosen = None if rows is None else parse_slice(rows)

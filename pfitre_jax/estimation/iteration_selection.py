@@ -60,6 +60,30 @@ class IterationSelection:
         }
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeldOutRows:
+    """The strongest rows of a scan, and the views at both ends of its range that are held out.
+
+    Attributes:
+        sinograms: (rows, views, columns), divided by the scale of the scan.
+        masks: (rows, views, columns), 1 for a valid bin.
+        held_out: (folds, views), 1 for a held-out view.
+    """
+
+    sinograms: Float[np.ndarray, "rows views columns"]
+    masks: Float[np.ndarray, "rows views columns"]
+    held_out: Float[np.ndarray, "folds views"]
+
+    @classmethod
+    def of(cls, scan: Scan, scale: float) -> HeldOutRows:
+        """Those of a scan; ``scale`` is the value by which the sinograms are divided."""
+        sample = scan.sample()
+        rows = sample.take_rows(strongest_rows(sample.projections, max(ROW_BINS // (2 * scan.columns), 1)))
+        masks = np.moveaxis(rows.mask, 1, 0)
+        sinograms = np.where(masks, np.moveaxis(rows.projections, 1, 0) / np.float32(scale), np.float32(0))
+        return cls(sinograms, masks.astype(np.float32), end_folds(scan.theta_rad))
+
+
 def select_iterations(
     scan: Scan, problem: SliceProblem, solver: Solver, scale: float, default: int
 ) -> IterationSelection:
@@ -78,12 +102,8 @@ def select_iterations(
     """
     if scan.views < MIN_VIEWS:
         return IterationSelection(default, np.zeros(0))
-    sample = scan.sample()
-    rows = sample.take_rows(strongest_rows(sample.projections, max(ROW_BINS // (2 * scan.columns), 1)))
-    masks = np.moveaxis(rows.mask, 1, 0)
-    sinograms = np.where(masks, np.moveaxis(rows.projections, 1, 0) / np.float32(scale), np.float32(0))
-    held_out = end_folds(scan.theta_rad)
-    arguments = as_arrays((solver, problem, sinograms, masks.astype(np.float32), held_out))
+    rows = HeldOutRows.of(scan, scale)
+    arguments = as_arrays((solver, problem, rows.sinograms, rows.masks, rows.held_out))
     executable, seconds = compiled(_held_out_errors, *arguments, iterations=MAX_ITERATIONS)
     errors = np.asarray(executable(*arguments))
     if not np.all(np.isfinite(errors)):

@@ -15,7 +15,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.api import with_center
 from pfitre_jax.reconstruction.methods import Settings
-from pfitre_jax.reconstruction.plan import build_for_scan
+from pfitre_jax.reconstruction.scan_solver import build_for_scan
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
 

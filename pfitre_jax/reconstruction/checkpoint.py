@@ -47,6 +47,8 @@ from pfitre_jax.runtime.processes import ALONE, Team
 SPARE_BYTES = 64 * 2**20
 #: Entry of ``plan.json`` and ``summary.json`` that identifies the run.
 IDENTITY = "identity"
+#: Entry of the ``plan.json`` of several elements with the prior that was chosen for all of them.
+_PRIOR = "prior_choice"
 #: Entry of a checkpoint with the digest of the plan that it belongs to.
 _PLAN_DIGEST = "plan"
 #: Names of everything that a run writes into ``partial/``.
@@ -175,10 +177,22 @@ def in_progress(folder: Path, identity: Mapping[str, Any]) -> bool:
     return saved is not None and saved.get(IDENTITY) == identity
 
 
-def begin(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Records that a run of several elements, each with a folder of its own, is in progress."""
-    text = json.dumps({IDENTITY: identity}, indent=2) + "\n"
+def begin(folder: Path, identity: Mapping[str, Any], prior: Mapping[str, Any] | None = None) -> None:
+    """Records that a run of several elements, each with a folder of its own, is in progress.
+
+    Args:
+        folder: Output folder.
+        identity: Identity of the run, see :func:`identify`.
+        prior: The prior that was chosen for all of them; None if none was chosen yet.
+    """
+    text = json.dumps({IDENTITY: identity} | ({} if prior is None else {_PRIOR: prior}), indent=2) + "\n"
     write_files(Path(folder) / PARTIAL, {PLAN: functools.partial(_write_text, text)})
+
+
+def chosen_prior(folder: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The prior that :func:`begin` recorded for the elements of a run in progress, or None."""
+    saved = _read_json(Path(folder) / PARTIAL / PLAN) or {}
+    return saved.get(_PRIOR) if saved.get(IDENTITY) == identity else None
 
 
 def reconstruct_to(
@@ -365,6 +379,7 @@ def _load_or_make_plan(
         calibration["support"] = None if shape is None else SupportShape.from_record(shape)
         calibration["iterations"] = saved["iterations"]
         calibration["selection"] = saved["selection"]
+        settings = settings.as_selected(saved["selection"])
         calibration["adapted"] = _load_adapted(partial, saved) if settings.adaptation else None
     plan = make_plan(
         scan,

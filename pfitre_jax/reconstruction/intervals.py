@@ -98,6 +98,10 @@ class Intervals:
         table = tables[kind]
         return cls(kind, table.draws, table), ""
 
+    def of_settings(self, settings: Settings) -> Intervals | None:
+        """The intervals of the same mode of other settings; None if they have none."""
+        return Intervals.choose(settings, "full" if self.draws else "quick")[0]
+
     @property
     def gradient_weight(self) -> float:
         """Weight of the gradient beside the expected error: that of the table, or of one to be calibrated."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,6 +33,9 @@ from pfitre_jax.solvers.hqs import learned_loop
 from pfitre_jax.solvers.sirt import SIRT
 from pfitre_jax.solvers.solve import check_number
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
+
+#: Value of ``prior`` with which the scan chooses it, and the name of the choice of no prior.
+AUTOMATIC_PRIOR, NO_PRIOR = "auto", "total variation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +156,9 @@ class Settings:
         automatic_iterations: Whether held-out views choose the number of iterations.
         iterations_by_default: Whether the number of iterations is that of the method or of the prior.
         adaptation: Settings with which the prior is adapted to the scan first; None to use it as it is.
+        prior_candidates: The priors of which the scan chooses one, or total variation, by name, see
+            :func:`pfitre_jax.reconstruction.prior_selection.select_prior`; ``prior`` is then the first of
+            them. Empty if the prior is known.
     """
 
     method: str
@@ -166,6 +172,7 @@ class Settings:
     automatic_iterations: bool = False
     iterations_by_default: bool = False
     adaptation: AdaptationSettings | None = None
+    prior_candidates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def create(
@@ -191,7 +198,8 @@ class Settings:
         Args:
             method: Name in :data:`METHODS`.
             joint: Whether all rows are solved together.
-            prior: A prior; or the name or path of one, which is loaded (``.pth``: the published network's).
+            prior: A prior; or the name or path of one, which is loaded (``.pth``: the published network's);
+                or "auto", with which the scan chooses a shipped prior or total variation.
             iterations: Number of iterations.
             rho: Prior strength, or "auto" where that is the default.
             weight: TV weight, or "auto" where that is the default.
@@ -221,6 +229,10 @@ class Settings:
         overrides = {name: value for name, value in arguments.items() if value is not None}
         _check_values(method, entry, overrides)
         values = {**entry.defaults, **(entry.joint_defaults if joint else {}), **overrides}
+        if isinstance(values.get("prior"), str) and values["prior"] == AUTOMATIC_PRIOR:
+            _check_automatic_prior(method, joint, adaptation)
+            values["prior_candidates"] = shipped_priors(entry.defaults["prior"])
+            values["prior"] = next(iter(values["prior_candidates"].values()))
         if isinstance(values.get("prior"), (str, os.PathLike)):
             values["prior"] = _load(values["prior"])
         if "prior" in values:
@@ -291,6 +303,41 @@ class Settings:
             rho_value = _required("rho", automatic_rho)
         return dataclasses.replace(self, weight=weight_value, rho=rho_value)
 
+    def with_candidate(self, name: str) -> Settings:
+        """The settings with one of :attr:`prior_candidates`, or with FISTA-TV for :data:`NO_PRIOR`.
+
+        Support and data model remain; FISTA-TV has its own number of iterations and weight.
+        """
+        if name != NO_PRIOR:
+            return dataclasses.replace(self, prior=self.prior_candidates[name], prior_candidates={})
+        settings = Settings.create("fista-tv")
+        return dataclasses.replace(settings, support=self.support, data_model=self.data_model)
+
+    def require_known_prior(self, purpose: str) -> None:
+        """Checks that the prior is known.
+
+        Args:
+            purpose: What needs it, in words.
+
+        Raises:
+            ValueError: The scan would have to choose it.
+        """
+        if self.prior_candidates:
+            raise ValueError(
+                f"prior='auto' for {purpose}; expected the name or the file of a prior, because only the "
+                "reconstruction of a complete scan chooses one"
+            )
+
+    def as_selected(self, selection: Mapping[str, Any]) -> Settings:
+        """The settings with the prior that a scan chose.
+
+        Args:
+            selection: How settings were chosen, see :class:`pfitre_jax.reconstruction.plan.Plan`.
+        """
+        if not self.prior_candidates:
+            return self
+        return self.with_candidate(selection["prior"]["chosen"])
+
     def versions(self) -> dict[str, str]:
         """Versions of what the result depends on: packages, and the engine that computes the network."""
         engine = network_engine(self.prior)
@@ -300,7 +347,8 @@ class Settings:
         """The settings by name, as JSON values; a prior by its name and the hash of its weights."""
         values = {name: getattr(self, name) for name in METHODS[self.method].defaults}
         if "prior" in values:
-            values["prior"] = prior_name(values["prior"])
+            names = [prior_name(prior) for prior in self.prior_candidates.values()]
+            values["prior"] = f"auto of {', '.join(names)}" if names else prior_name(values["prior"])
         if self.automatic_iterations:
             values["iterations"] = "auto"
         if isinstance(self.support, Support):
@@ -363,6 +411,28 @@ def _check_adaptation(method: str, joint: bool, prior: Prior | None) -> None:
             "adaptation or the other setting out"
         )
     check_adaptable(prior)
+
+
+def shipped_priors(first: str) -> dict[str, Any]:
+    """The shipped priors of single rows by name, beginning with ``first``."""
+    from pfitre_jax.priors import files
+
+    loaded = {name: files.pretrained(name) for name in dict.fromkeys([first, *files.available()])}
+    return {name: prior for name, prior in loaded.items() if not prior.info.reach}
+
+
+def _check_automatic_prior(method: str, joint: bool, adaptation: AdaptationSettings | None) -> None:
+    if method != "pfitre":
+        raise ValueError(f"prior='auto' for method {method!r}; expected method 'pfitre', or another prior")
+    if joint:
+        raise ValueError(
+            "prior='auto' for a joint reconstruction, for which one prior is shipped; leave the prior out"
+        )
+    if adaptation is not None:
+        raise ValueError(
+            "prior='auto' with an adaptation, which starts from one prior; name the prior, or leave the "
+            "adaptation out"
+        )
 
 
 def _check_values(method: str, entry: Method, overrides: dict[str, Any]) -> None:

@@ -13,10 +13,8 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.calibrate import Calibration, TVWeightSource, calibrate
 from pfitre_jax.estimation.iteration_selection import select_iterations
-from pfitre_jax.estimation.support import SupportShape, field_of_view
-from pfitre_jax.interfaces import Solver
+from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.priors.card_summary import summarise_card
-from pfitre_jax.priors.window import Windowed
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.intervals import (
@@ -25,13 +23,14 @@ from pfitre_jax.reconstruction.intervals import (
     interval_warning,
     make_interval_program,
 )
-from pfitre_jax.reconstruction.methods import METHODS, Settings, build
+from pfitre_jax.reconstruction.methods import METHODS, Settings
 from pfitre_jax.reconstruction.prior_check import check_prior
+from pfitre_jax.reconstruction.prior_selection import select_prior
 from pfitre_jax.reconstruction.residual_check import check_residual
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
+from pfitre_jax.reconstruction.scan_solver import build_for_scan
 from pfitre_jax.solvers.loop import SETTLED, Status
-from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Missing degrees from which filtered backprojection lowers the level of a sample noticeably.
 LEVEL_WEDGE_DEG = 5.0
@@ -57,7 +56,7 @@ class Plan:
         calibration: Calibration of the scan.
         selection: What was chosen, by whom ("auto", "stated" or "default"), and the errors of the
             candidates, as JSON values: ``support``; ``iterations``, if the method has any; ``adaptation``, if
-            the prior was adapted to the scan.
+            the prior was adapted to the scan; ``prior``, if the scan chose it.
         program: Compiled program that solves its rows.
         adapted: The prior after its adaptation to the scan; None where it was not to be adapted.
     """
@@ -322,15 +321,24 @@ def make_plan(
         DoesNotFit: One row on each device needs more memory than is available.
         ValueError: The scan has too few views for the adaptation of a prior.
     """
-    calibration = calibrate(
-        scan,
-        settings.needed_parameter,
-        support=support or settings.support,
-        scale=scale,
-        noise=noise,
-        tv_weight=tv_weight,
-        tv_weight_source=tv_weight_source,
-    )
+    choice, trial = None, None
+    if settings.prior_candidates:
+        choice = select_prior(scan, settings, scale=scale)
+        settings, trial = settings.with_candidate(choice.chosen), choice.trial
+        if intervals is not None:
+            intervals = intervals.of_settings(settings)
+    if trial is None:
+        calibration = calibrate(
+            scan,
+            settings.needed_parameter,
+            support=support or settings.support,
+            scale=scale,
+            noise=noise,
+            tv_weight=tv_weight,
+            tv_weight_source=tv_weight_source,
+        )
+    else:
+        calibration = trial.calibration
     record = {"support": calibration.selected_support.record()}
     settings = settings.resolve(calibration.tv_weight, calibration.rho)
     windowed, solver = build_for_scan(settings, scan, calibration)
@@ -345,15 +353,19 @@ def make_plan(
         by = "default" if settings.iterations_by_default else "stated"
         record["iterations"] = {"by": by, "chosen": settings.iterations}
     if settings.automatic_iterations:
+        if trial is not None:
+            iterations, record["iterations"] = trial.iterations.iterations, trial.iterations.record()
         if iterations is None:
-            choice = select_iterations(
+            tried = select_iterations(
                 scan, calibration.problem, solver, calibration.scale, settings.iterations
             )
-            iterations = choice.iterations
-            record["iterations"] = choice.record()
-            seconds = calibration.seconds_compile + choice.seconds_compile
+            iterations = tried.iterations
+            record["iterations"] = tried.record()
+            seconds = calibration.seconds_compile + tried.seconds_compile
             calibration = dataclasses.replace(calibration, seconds_compile=seconds)
         settings = dataclasses.replace(settings, iterations=iterations, automatic_iterations=False)
+    if choice is not None:
+        record["prior"] = choice.record()
     program = executor.make_program(
         solver,
         calibration.problem,
@@ -383,29 +395,6 @@ def make_plan(
         )
         program = dataclasses.replace(program, intervals=interval_program)
     return Plan(scan, settings, windowed.prior, calibration, selection or record, program, adapted)
-
-
-def build_for_scan(settings: Settings, scan: Scan, calibration: Calibration) -> tuple[Settings, Solver]:
-    """The solver of a calibrated scan, and its settings: a learned prior acts inside the field of view only.
-
-    Args:
-        settings: Settings without "auto", see :meth:`Settings.resolve`.
-        scan: The scan.
-        calibration: Its calibration.
-    """
-    windowed = _restrict_to_field(settings, scan, calibration.problem)
-    return windowed, build(windowed, calibration.scale)
-
-
-def _restrict_to_field(settings: Settings, scan: Scan, problem: SliceProblem) -> Settings:
-    """The settings with a learned prior that is restricted to the field of view, where the image is larger.
-
-    Outside the field of view the image only absorbs the excess of truncated rays: no prior there.
-    """
-    field, side = field_of_view(scan.geometry()), max(problem.support.shape)
-    if settings.prior is None or side <= field:
-        return settings
-    return dataclasses.replace(settings, prior=Windowed(settings.prior, field, side))
 
 
 @jax.jit

@@ -87,6 +87,7 @@ class Checks:
             progress: Function from the title of a check to a context in which its progress is reported.
         """
         start = time.perf_counter()
+        settings = settings.as_selected(result.selection)
         changes: dict[str, Any] = {}
         if self.validate:
             with progress("predicting held-out views") as report:

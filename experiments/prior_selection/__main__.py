@@ -1,0 +1,56 @@
+"""Selection of the prior by held-out views; see :mod:`experiments.prior_selection.config`."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pfitre_jax as pf
+from experiments.common.record import Record, command_line, output_folder
+from experiments.prior_selection.config import PRESETS, Config
+from experiments.prior_selection.scans import TV, measure, simulations
+from experiments.prior_selection.tables import picture, tables
+
+NAME = "prior_selection"
+#: Priors that are compared by default.
+PRIORS = ("general", "circuits")
+
+
+def label(prior: str, rho_factor: float) -> str:
+    """Name and shortened hash of a prior, and the factor of its strength."""
+    card = pf.priors.pretrained(prior).info.card
+    strength = "" if rho_factor == 1 else f", {rho_factor:g} rho"
+    return f"{card['name']} {card['sha256'][:8]}{strength}"
+
+
+def run(config: Config, priors: list[str], folder: Path) -> None:
+    """Computes the missing cells (scan, method), and writes the tables."""
+    scans = {simulation.name: simulation for simulation in simulations(config)}
+    methods: dict[str, tuple[str | None, float]] = {TV: (None, 1.0)}
+    for prior in priors:
+        # A weaker prior is tried with the first one.
+        factors = config.rho_factors if prior == priors[0] else (1.0,)
+        methods |= {label(prior, factor): (prior, factor) for factor in factors}
+    record = Record(folder, NAME, config, functools.partial(tables, config), picture)
+    record.fill(
+        [(name, method) for name in scans for method in methods],
+        lambda name, method: (measure(config, scans[name], *methods[method]), {}),
+    )
+    record.show()
+
+
+def main() -> None:
+    parser = command_line(NAME)
+    parser.add_argument(
+        "--prior",
+        dest="priors",
+        action="append",
+        metavar="NAME|WEIGHTS",
+        help="name or weights file (.npz) of a prior; can be repeated. Default: the shipped ones",
+    )
+    options = parser.parse_args()
+    run(PRESETS[options.preset], options.priors or list(PRIORS), output_folder(NAME, options))
+
+
+if __name__ == "__main__":
+    main()
