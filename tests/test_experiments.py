@@ -20,11 +20,14 @@ import pfitre_jax as pf
 from experiments.common import real_scans
 from experiments.common.comparison import Reference, minimise_unimodal, reconstruct_at_best
 from experiments.common.record import Record, palette_image
+from experiments.common.segmentation import matthews_correlation, otsu_threshold
 from experiments.common.simulated_scans import CircuitScans, simulate
 from experiments.dose_and_views.dose import dose_saving
 from experiments.prior_ablation import __main__ as prior_ablation
 from experiments.prior_ablation.config import PRESETS
 from experiments.real_chip import __main__ as real_chip
+from experiments.real_scoreboard.config import Config as ScoreboardConfig
+from experiments.real_scoreboard.tables import scoreboard
 from experiments.support_and_size.outlines import OUTLINES, OutlineScans, contains
 from experiments.support_and_size.outlines import simulate as simulate_outlined
 from pfitre_jax.data import RawScan
@@ -179,9 +182,36 @@ class TestRealScans:
         scan = real_scans.load_full_angle(real_scans.FullAngleSample("wire.npz", 31.5, 1, (0,)))
         np.testing.assert_allclose(scan.projections[:, 0], np.tile(wire, (12, 1)), atol=1e-4)
 
-    def test_leading_angles(self):
-        scan = pf.Scan.create(np.ones((100, 1, 16)), np.deg2rad(10 + 3.6 * np.arange(100)), center=8.0)
-        assert real_scans.leading_angles(scan, 90).views == 25
+    @pytest.mark.parametrize("first_deg", [0.0, 50.0, 140.0])
+    @pytest.mark.parametrize("range_deg", [180.0, 360.0])
+    def test_an_angular_range_is_kept_at_any_orientation(self, first_deg, range_deg):
+        theta = np.deg2rad(10 + 3.6 * np.arange(range_deg / 3.6))
+        scan = pf.Scan.create(np.ones((theta.size, 1, 16)), theta, center=8.0)
+        kept = real_scans.limit_range(scan, 90, first_deg)
+        assert kept.views == 25 and kept.wedge.width_deg == pytest.approx(90, abs=1e-3)
+        # The wedge begins where the range ends.
+        middle = (10 + np.ceil(first_deg / 3.6) * 3.6 + 24 * 3.6 + 1.8 + 45) % 180
+        assert kept.wedge.center_deg == pytest.approx(middle, abs=0.01)
+
+    def test_a_new_file_is_a_new_scan(self, tmp_path, monkeypatch):
+        folder = tmp_path / real_scans.REFERENCED
+        folder.mkdir()
+        arrays = {
+            "projections": np.ones((20, 1, 16)),
+            "theta_deg": 9.0 * np.arange(20),
+            "center": 7.5,
+            "reference": np.ones((1, 16, 16)),
+            "support": np.ones((1, 16, 16), bool),
+        }
+        np.savez(folder / "my_leaf.npz", **arrays)
+        np.savez(folder / "broken.npz", theta_deg=arrays["theta_deg"])
+        monkeypatch.setenv("PFITRE_DATA", str(tmp_path))
+        samples = real_scans.full_angle_samples()
+        assert set(samples) == {"my leaf", "broken"}
+        content = real_scans.load_referenced(samples["my leaf"])
+        assert content.scan.views == 20 and content.segmentation is None and content.support.all()
+        with pytest.raises(ValueError, match=r"no array projections, center, reference, support; expected"):
+            real_scans.load_referenced(samples["broken"])
 
     @pytest.mark.parametrize("missing", [30.0, 90.0, 120.0])
     def test_a_scan_is_limited_to_the_wedge(self, missing):
@@ -216,6 +246,38 @@ class TestRealScans:
 
 def test_the_spread_of_the_real_chip_excludes_rows_without_signal():
     assert real_chip.format_spread(np.array([0.5, 0.9, 1.1, 1.5, np.nan])) == "1.00 (0.62 to 1.38; 50%)"
+
+
+class TestSegmentation:
+    def test_otsu_is_that_of_scikit_image(self):
+        filters = pytest.importorskip("skimage.filters")
+        rng = np.random.default_rng(0)
+        image = np.where(rng.random((40, 50)) < 0.3, 1.0, 0.2) + rng.normal(0, 0.15, (40, 50))
+        assert otsu_threshold(image) == pytest.approx(filters.threshold_otsu(image), abs=1e-12)
+
+    def test_matthews_is_the_correlation_of_two_binary_images(self):
+        rng = np.random.default_rng(1)
+        found, expected = rng.random((2, 30, 30)) < 0.4
+        correlation = np.corrcoef(found.ravel(), expected.ravel())[0, 1]
+        assert matthews_correlation(found, expected) == pytest.approx(correlation, abs=1e-12)
+        assert matthews_correlation(expected, expected) == pytest.approx(1)
+        assert matthews_correlation(np.zeros_like(expected), expected) == 0
+
+
+class TestScoreboard:
+    def test_the_worst_gain_comes_first(self):
+        config = ScoreboardConfig()
+        best = "fista-tv, best weight"
+        cell = lambda psnr: {"psnr": psnr, "ssim": 0.5}  # noqa: E731
+        results = {
+            "a": {"60 degrees": {best: cell(20.0), "general 01234567": cell(23.0)}},
+            "b": {"60 degrees": {best: cell(20.0), "general 01234567": cell(19.5)}},
+            "c": {"views 1-2": {"fista-tv": {"error": 0.2}, "general 01234567": {"error": 0.1}}},
+        }
+        lines = scoreboard(config, results).splitlines()
+        assert "| 60 | +1.25, -0.50 (b), 1 of 2 |" in lines
+        assert lines.index("| b, 60 degrees | -0.50 |") < lines.index("| a, 60 degrees | +3.00 |")
+        assert "| c, views 1-2 | 0.100 | 0.200 |" in lines or "| c, views 1-2 | 0.200 | 0.100 |" in lines
 
 
 class TestComparison:
@@ -278,14 +340,19 @@ def test_real_chip_runs_at_its_tiny_preset(data_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_real_samples_runs_at_its_tiny_preset(data_dir, tmp_path):
-    results = run("real_samples", tmp_path, data_dir)
-    assert set(results) == {"Cu_23", "i13"}
-    [by_name], [beside] = results["Cu_23"].values(), results["i13"].values()
-    [baseline, prior] = by_name
-    assert baseline == "fista-tv" and prior.startswith("circuits ") and set(beside) == set(by_name)
-    assert 0 < by_name[prior]["error"] < 1 and 10 < beside[prior]["psnr"] < 50
-    assert f"| sample | fista-tv | {prior} |" in (tmp_path / "real_samples.md").read_text()
+def test_real_scoreboard_runs_at_its_tiny_preset(data_dir, tmp_path):
+    command = [sys.executable, "-m", "experiments.real_scoreboard", "--preset", "tiny"]
+    command += ["--prior", "circuits", "--out", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "PFITRE_DATA": str(data_dir)})
+    records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("Cu_23", "i13")}
+    [predicted], [measured] = (records[name]["results"].values() for name in ("Cu_23", "i13"))
+    baseline, prior, other = predicted
+    assert baseline == "fista-tv" and prior.startswith("circuits ") and other == "fbp"
+    assert set(measured) == set(predicted)
+    assert 0 < predicted[prior]["error"] < 1 and 10 < measured[prior]["psnr"] < 50
+    table = (tmp_path / "real_scoreboard.md").read_text()
+    assert f"| scan, without | {prior} | fbp |" in table and "| i13, 90 degrees |" in table
+    assert (tmp_path / "i13.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
