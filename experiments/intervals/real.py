@@ -8,7 +8,7 @@ import numpy as np
 
 import pfitre_jax as pf
 from experiments.common.comparison import crop_center, scan_with_reference
-from experiments.common.real_scans import FULL_ANGLE, is_available, limit_angle
+from experiments.common.real_scans import full_angle_samples, limit_angle
 from pfitre_jax.priors import IntervalTable
 from pfitre_jax.trust import area_under_curve
 
@@ -33,9 +33,9 @@ def real_coverage(prior: Any, kind: str, mode: str, table: IntervalTable) -> dic
     calibrated = prior.with_card({**prior.info.card, "intervals": tables})
     found: dict[str, dict[str, Any]] = {}
     for name in SAMPLES:
-        if not is_available(FULL_ANGLE[name].file):
+        if name not in full_angle_samples():
             continue
-        scan, reference = scan_with_reference(FULL_ANGLE[name], REFERENCE)
+        scan, reference = scan_with_reference(full_angle_samples()[name], REFERENCE)
         for missing in MISSING_DEG:
             part = pf.with_air(limit_angle(scan, missing))
             result = pf.reconstruct(part, "pfitre", prior=calibrated, intervals=mode)
