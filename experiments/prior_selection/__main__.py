@@ -16,25 +16,20 @@ NAME = "prior_selection"
 PRIORS = ("general", "circuits")
 
 
-def label(prior: str, rho_factor: float) -> str:
-    """Name and shortened hash of a prior, and the factor of its strength."""
+def label(prior: str) -> str:
+    """Name and shortened hash of a prior."""
     card = pf.priors.pretrained(prior).info.card
-    strength = "" if rho_factor == 1 else f", {rho_factor:g} rho"
-    return f"{card['name']} {card['sha256'][:8]}{strength}"
+    return f"{card['name']} {card['sha256'][:8]}"
 
 
 def run(config: Config, priors: list[str], folder: Path) -> None:
     """Computes the missing cells (scan, method), and writes the tables."""
     scans = {simulation.name: simulation for simulation in simulations(config)}
-    methods: dict[str, tuple[str | None, float]] = {TV: (None, 1.0)}
-    for prior in priors:
-        # A weaker prior is tried with the first one.
-        factors = config.rho_factors if prior == priors[0] else (1.0,)
-        methods |= {label(prior, factor): (prior, factor) for factor in factors}
+    methods: dict[str, str | None] = {TV: None} | {label(prior): prior for prior in priors}
     record = Record(folder, NAME, config, functools.partial(tables, config), picture)
     record.fill(
         [(name, method) for name in scans for method in methods],
-        lambda name, method: (measure(config, scans[name], *methods[method]), {}),
+        lambda name, method: (measure(config, scans[name], methods[method]), {}),
     )
     record.show()
 

@@ -27,8 +27,7 @@ class Config:
         missing_deg: Range of the missing wedge, degrees.
         views: Numbers of views.
         noise: Range of the noise over the sinogram's maximum, log-uniform.
-        artifacts: Strength of the artifacts, one of which occurs in every third scan.
-        rho_factors: Factors of the automatic strength of the priors.
+        artifacts: Strength of the artifacts; every third scan has one of them.
         seed: Seed of everything that is drawn.
         iterations: Iterations of total variation; None for the default.
     """
@@ -48,7 +47,6 @@ class Config:
     artifacts: dict[str, float] = dataclasses.field(
         default_factory=lambda: {"shift": 0.7, "gain": 0.03, "stripes": 0.02, "center_error": 0.7}
     )
-    rho_factors: tuple[float, ...] = (1.0, 0.3)
     seed: int = 7100
     iterations: int | None = None
 

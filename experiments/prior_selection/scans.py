@@ -42,7 +42,14 @@ def simulations(config: Config) -> list[Simulation]:
     """All scans of the experiment whose files exist; each is drawn from its own seed."""
     missing = missing_sources(config.sources)
     kinds = {kind: count for kind, count in config.sources.items() if kind not in missing} | config.scenes
-    return [_draw(config, kind, index) for kind, count in kinds.items() for index in range(count)]
+    largest = max(kinds.values(), default=0)
+    # All kinds come early, so that a part of the scans shows them all.
+    return [
+        _draw(config, kind, index)
+        for index in range(largest)
+        for kind, count in kinds.items()
+        if index < count
+    ]
 
 
 def _draw(config: Config, kind: str, index: int) -> Simulation:
@@ -76,14 +83,13 @@ def simulate(simulation: Simulation, size: int) -> tuple[pf.Scan, Reference]:
     return pf.with_air(scan), Reference.from_truth(np.asarray(scans.truth), scan)
 
 
-def measure(config: Config, simulation: Simulation, prior: str | None, rho_factor: float = 1.0) -> dict:
+def measure(config: Config, simulation: Simulation, prior: str | None) -> dict:
     """PSNR of a method, dB, and its errors on held-out views.
 
     Args:
         config: Configuration of the experiment.
         simulation: The scan.
         prior: Name or path of the prior; None for total variation.
-        rho_factor: Factor of the automatic ``rho``.
     """
     scan, reference = simulate(simulation, config.size)
     if prior is None:
@@ -101,7 +107,7 @@ def measure(config: Config, simulation: Simulation, prior: str | None, rho_facto
         scan,
         calibration.problem,
         pf.priors.pretrained(prior),
-        rho_factor * float(calibration.rho or 0),
+        float(calibration.rho or 0),
         calibration.scale,
         reference.images[0],
         reference.support,

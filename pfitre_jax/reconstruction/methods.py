@@ -156,7 +156,7 @@ class Settings:
         automatic_iterations: Whether held-out views choose the number of iterations.
         iterations_by_default: Whether the number of iterations is that of the method or of the prior.
         adaptation: Settings with which the prior is adapted to the scan first; None to use it as it is.
-        prior_candidates: The priors of which the scan chooses one, or total variation, by name, see
+        prior_candidates: The priors, by name, between which and total variation the scan chooses, see
             :func:`pfitre_jax.reconstruction.prior_selection.select_prior`; ``prior`` is then the first of
             them. Empty if the prior is known.
     """
