@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from pfitre_jax.priors.default import DEFAULT_PRIOR
+
 #: Methods by the label in the tables: name of the method, and its keyword arguments.
 METHODS: dict[str, tuple[str, dict]] = {
     "fista-tv": ("fista-tv", {}),
@@ -64,7 +66,7 @@ class Config:
     margin_deg: float = 10.0
     sources: tuple[str, ...] = ("circuits", "heldout", "tile", "ihp")
     settings: tuple[tuple[str, object], ...] = (("support", "disc"),)
-    prior: str = "circuits"
+    prior: str = DEFAULT_PRIOR
     first_seed: int = 700_000
 
 

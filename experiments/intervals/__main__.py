@@ -28,6 +28,7 @@ from experiments.intervals.scans import (
 )
 from pfitre_jax.data import jsonable, write_files
 from pfitre_jax.priors import IntervalTable, save_intervals
+from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.reconstruction import Intervals, save_classical_table
 from pfitre_jax.trust import calibrate_cells, domain_scores
 
@@ -214,7 +215,7 @@ def picture(config: Config, results: dict[str, Any]) -> Figure:
 def main() -> None:
     parser = command_line(NAME)
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--prior", default="circuits", help="prior of pfitre: its name or weights file")
+    chosen.add_argument("--prior", default=DEFAULT_PRIOR, help="prior of pfitre: its name or weights file")
     chosen.add_argument("--method", help="a method without a prior; the bootstrap is then the only scale")
     parser.add_argument(
         "--intervals",
