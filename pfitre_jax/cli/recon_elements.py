@@ -118,19 +118,21 @@ class ElementsRun:
             self._write_overview(names, aligned)
         return diverged
 
-    def _find(self, words: Any) -> list[str]:
+    def _find(self, requested: str) -> list[str]:
         from pfitre_jax.reconstruction.elements import find_elements
 
         options = self.options
-        return find_elements(options.source, words, dataset=options.dataset, axis_order=options.axis_order)
+        return find_elements(
+            options.source, requested, dataset=options.dataset, axis_order=options.axis_order
+        )
 
     @property
     def _geometry_text(self) -> str:
         """Where the geometry comes from, in words."""
         signals = self.reference.signals
         levels = ", ".join(f"{name} {signal.ratio:.3g}" for name, signal in signals.items())
-        what = "alignment" if self.options.aligned else "rotation axis"
-        return f"{what} of all elements: that of {self.reference.text} (signal-to-noise ratio {levels})"
+        quantity = "alignment" if self.options.aligned else "rotation axis"
+        return f"{quantity} of all elements: that of {self.reference.text} (signal-to-noise ratio {levels})"
 
     def _element(
         self, name: str, geometry: SharedGeometry | None = None, reference: AlignedScan | None = None

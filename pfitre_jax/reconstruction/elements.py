@@ -43,11 +43,11 @@ def find_elements(
         **options: ``dataset`` and ``axis_order``, as in :func:`pfitre_jax.load_scan`.
 
     Raises:
-        ValueError: A name is empty, unknown or stated twice, or the scan has a single channel.
+        ValueError: A name is empty, unknown or given twice, or the scan has a single channel.
     """
-    words = requested.split(",") if isinstance(requested, str) else list(requested)
-    text = ",".join(words)
-    if not words or not all(word.strip() for word in words):
+    entries = requested.split(",") if isinstance(requested, str) else list(requested)
+    text = ",".join(entries)
+    if not entries or not all(entry.strip() for entry in entries):
         raise ValueError(
             f"element is {text!r}, with an empty name; expected names that are separated by commas, such as "
             "Cu,Fe,Zn, or 'all'"
@@ -58,9 +58,9 @@ def find_elements(
             f"{path} has a single channel, and element is {text!r}; expected a scan with several elements: "
             "leave element out"
         )
-    if len(words) == 1 and words[0].strip().lower() == ALL and ALL not in channels:
+    if len(entries) == 1 and entries[0].strip().lower() == ALL and ALL not in channels:
         return [name for name in channels if name.lower() not in NOT_ELEMENTS] or list(channels)
-    names = [channels[choose_channel(channels, word, Path(path))] for word in words]
+    names = [channels[choose_channel(channels, entry, Path(path))] for entry in entries]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(
@@ -104,12 +104,12 @@ class Reference:
         Raises:
             ValueError: The scan has no such element, or none of the elements has signal.
         """
-        stated: list[str] = []
+        requested: list[str] = []
         if align_on is not None and align_on.strip().lower() != SUM:
-            stated = list(find(align_on.replace("+", ",")))
+            requested = list(find(align_on.replace("+", ",")))
         signals: dict[str, ChannelSignal] = {}
         without_signal: dict[str, str] = {}
-        for name in dict.fromkeys([*elements, *stated]):
+        for name in dict.fromkeys([*elements, *requested]):
             try:
                 signals[name] = ChannelSignal.of(preview(name))
             except NoSignal as error:
@@ -126,7 +126,7 @@ class Reference:
                 max((name for name in elements if name in signals), key=lambda name: signals[name].ratio)
             ]
         else:
-            names = [name for name in stated or elements if name in signals]
+            names = [name for name in requested or elements if name in signals]
         if not names:
             raise NoSignal(
                 f"align_on is {align_on!r}, which has no signal; expected an element with signal, such as "
@@ -258,9 +258,9 @@ def load_elements(
     stored = None if alignment is None else read_alignment(alignment)
     aligned = align or stored is not None
 
-    def find(words: str | Sequence[str]) -> list[str]:
+    def find(requested: str | Sequence[str]) -> list[str]:
         layout = {name: options.get(name) for name in ("dataset", "axis_order")}
-        return find_elements(path, words, **layout)
+        return find_elements(path, requested, **layout)
 
     load = functools.partial(api.load_scan, path, **options)
     names = find(elements)
