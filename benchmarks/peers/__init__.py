@@ -1,0 +1,1 @@
+"""Reconstructions of other packages beside ours, on the same scans with the same measure."""
