@@ -35,6 +35,8 @@ NAME = "self_supervision"
 CIRCUITS, LAYOUTS, SLICES, CU_23 = "circuits", "layouts", "slices", "Cu_23"
 #: Kinds of simulated scans.
 SIMULATED = (CIRCUITS, LAYOUTS, SLICES)
+#: Kind of pairs of scans: the prior that is adapted to the first reconstructs the second.
+REUSE = "reuse"
 BEFORE, AFTER, TRUTH, TV = "before", "after", "truth", "fista-tv"
 
 
@@ -44,6 +46,7 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
     if config.layouts and has_layout():
         scans += [(LAYOUTS, str(seed)) for seed in config.layouts]
     scans += [(SLICES, str(seed)) for seed in config.slices]
+    scans += [(REUSE, pair) for pair in config.reuse if has_layout() or not pair.startswith(LAYOUTS)]
     if config.chip and is_available(f"{CHIP}.tiff"):
         scans += [(CU_23, views) for views in config.chip]
     for name in config.real:
@@ -56,6 +59,8 @@ def measure(config: Config, kind: str, name: str, settings: str) -> tuple[dict, 
     """Score before and after the adaptation, the decision, and the errors of all rounds."""
     if kind == CU_23:
         return predict_views(config, name, config.settings[settings])
+    if kind == REUSE:
+        return reuse(config, name, config.settings[settings])
     scan, reference = simulated(config, kind, int(name)) if kind in SIMULATED else limited(kind, name)
     volumes: list[np.ndarray] = []
     rows = slice(0, scan.rows)
@@ -71,6 +76,22 @@ def measure(config: Config, kind: str, name: str, settings: str) -> tuple[dict, 
     rounds = [r | score for r, score in zip(adapted.record["rounds"], scores, strict=True)]
     result = {BEFORE: scores[0], AFTER: scores[chosen], "adaptation": adapted.record | {"rounds": rounds}}
     return result, images | {TRUTH: reference.images[middle]}
+
+
+def reuse(config: Config, pair: str, settings: AdaptationSettings) -> tuple[dict, dict]:
+    """Score of a scan, with all its views, before and with the prior that was adapted to another scan."""
+    kind, *seeds = pair.split()
+    (first, _), (second, reference) = (simulated(config, kind, int(seed)) for seed in seeds)
+    adapted = pf.adapt(first, config.prior, rows=slice(0, first.rows), settings=settings)
+    before, after = (pf.reconstruct(second, prior=prior) for prior in (config.prior, adapted.prior))
+    scores = {BEFORE: reference.measures(before), AFTER: reference.measures(after)}
+    images = {
+        label: reference.normalise(v)[second.rows // 2] for label, v in ((BEFORE, before), (AFTER, after))
+    }
+    rounds = [{"seconds": r["seconds"]} for r in adapted.record["rounds"]]
+    rounds = [rounds[0] | scores[BEFORE], rounds[-1] | scores[AFTER]]
+    record = adapted.record | {"rounds": rounds}
+    return scores | {"adaptation": record}, images | {TRUTH: reference.images[second.rows // 2]}
 
 
 def predict_views(config: Config, views: str, settings: AdaptationSettings) -> tuple[dict, dict]:

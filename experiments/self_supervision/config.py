@@ -27,6 +27,7 @@ class Config:
         circuits: Seeds of the held-out volumes of circuits; each has another orientation of the wedge.
         layouts: Seeds of the pieces of the held-out layout.
         slices: Seeds of the held-out slices, each a scan of its own.
+        reuse: Kind and seeds of two scans: the prior adapted to the first reconstructs the second.
         rows: Rows of a volume that are used.
         row_step: Step between them.
         size: Pixels and detector bins of the simulated scans.
@@ -40,13 +41,14 @@ class Config:
         real_missing_deg: Missing wedges of these, degrees.
     """
 
-    prior: str = "circuits"
+    prior: str = "general"
     settings: dict[str, AdaptationSettings] = dataclasses.field(
         default_factory=lambda: {"default": AdaptationSettings()}
     )
     circuits: tuple[int, ...] = tuple(range(5000, 5008))
     layouts: tuple[int, ...] = tuple(range(1, 9))
-    slices: tuple[int, ...] = tuple(range(5000, 5009))
+    slices: tuple[int, ...] = tuple(range(5000, 5016))
+    reuse: tuple[str, ...] = ("layouts 1 2", "circuits 5000 5001")
     rows: int = 8
     row_step: int = 3
     size: int = 128
@@ -67,13 +69,13 @@ PRESETS = {
     "default": Config(),
     "ablation": Config(
         settings={
-            "default": SHORT,
-            "rate 3e-4": dataclasses.replace(SHORT, rate=3e-4),
-            "last parameters": dataclasses.replace(SHORT, average=0.0),
+            "rate 2e-4": SHORT,
+            "rate 1e-4": dataclasses.replace(SHORT, rate=1e-4),
         },
-        circuits=(9001, 9002, 9003),
-        layouts=(12, 13, 14),
+        circuits=(9001, 9002),
+        layouts=(12, 14),
         slices=(),
+        reuse=(),
         chip={},
         real=(),
     ),
@@ -88,6 +90,7 @@ PRESETS = {
         row_step=1,
         size=40,
         views=20,
+        reuse=(),
         chip={},
         real=(),
     ),

@@ -30,7 +30,7 @@ class AdaptationSettings:
             on. The average reconstructs the rows and is kept; the parameters of single steps fluctuate.
         clip: Global norm that gradients are clipped to.
         predicted_iterations: Iterations of the loop that reconstructs the rows in each round.
-        margin: Relative decrease of the error of turned images that counts as better.
+        margin: Relative decrease of the error of turned images, or of held-out views, that counts as better.
         patience: Rejected rounds in a row after which the adaptation stops.
         minutes: Time limit without compilation: no round is started that would end later, except for the
             first one, whose duration is unknown. None for no limit.
@@ -38,10 +38,10 @@ class AdaptationSettings:
     """
 
     rounds: int = 6
-    steps: int = 20
-    batch: int = 4
+    steps: int = 40
+    batch: int = 2
     iterations: int = 5
-    rate: float = 1e-4
+    rate: float = 2e-4
     average: float = 0.97
     clip: float = 1.0
     predicted_iterations: int = 10

@@ -10,6 +10,10 @@ import numpy as np
 #: Largest residual, and largest error of either kind of held-out views, relative to the first round. The
 #: latter varies by about a percent where the image improves (docs/measurements/adaptation.md).
 RESIDUAL_LIMIT, PREDICTION_LIMIT = 1.05, 1.01
+#: Largest error of turned images relative to the first round. They are images of the first round, and a
+#: better prior does not reproduce the errors of these. On simulated volumes it rose by up to 16% where the
+#: image improved, and by 17% and more where it got worse.
+EQUIVARIANCE_LIMIT = 1.15
 #: Largest increase of the out-of-distribution score above 1, the score that 5% of known images exceed.
 DOMAIN_INCREASE = 0.25
 
@@ -60,7 +64,7 @@ def rejection(errors: RoundErrors, first: RoundErrors, margin: float) -> str | N
     Args:
         errors: The errors of the round.
         first: Those of the first round.
-        margin: Relative decrease of the error of turned images that counts as better.
+        margin: Relative decrease of an error that counts as better.
     """
     if not errors.is_finite:
         return "a reconstruction diverged"
@@ -68,13 +72,17 @@ def rejection(errors: RoundErrors, first: RoundErrors, margin: float) -> str | N
         ("held-out views between others", errors.interpolated, first.interpolated, PREDICTION_LIMIT),
         ("held-out views at the ends", errors.extrapolated, first.extrapolated, PREDICTION_LIMIT),
         ("the views in use", errors.residual, first.residual, RESIDUAL_LIMIT),
-        ("turned slices", errors.equivariance, first.equivariance, 1 - margin),
+        ("turned slices", errors.equivariance, first.equivariance, EQUIVARIANCE_LIMIT),
     )
     for name, error, before, limit in checks:
         if error > limit * before:
-            change = "rose" if error > before else "fell only"
-            return f"the error of {name} {change} from {before:.4g} to {error:.4g}"
+            return f"the error of {name} rose from {before:.4g} to {error:.4g}"
     predicted_better = errors.extrapolated <= (1 - margin) * first.extrapolated
+    if not predicted_better and errors.equivariance > (1 - margin) * first.equivariance:
+        return (
+            f"neither turned slices improved (error {first.equivariance:.4g}, then {errors.equivariance:.4g}) "
+            f"nor held-out views at the ends ({first.extrapolated:.4g}, then {errors.extrapolated:.4g})"
+        )
     # The score also rises where a sample unlike all known images is reconstructed better.
     if not predicted_better and errors.domain_score is not None and first.domain_score is not None:
         before, score = first.domain_score, errors.domain_score
@@ -86,13 +94,13 @@ def rejection(errors: RoundErrors, first: RoundErrors, margin: float) -> str | N
 def select_round(rounds: Sequence[RoundErrors], margin: float) -> RoundChoice:
     """The last round that nothing speaks against (:func:`rejection`), or the first one if there is none.
 
-    Slices improve with the number of steps until the prior has learned too much of its own errors. Turned
-    images of rows that are not trained on show that it learns at all: all of their pixels are known. Held-out
-    views, the residual and the out-of-distribution score show that the scan is still described.
+    Slices improve with the number of steps until the prior has learned too much of its own errors. A better
+    prior shows by turned images of rows that it is not trained on, whose pixels are all known, or by held-out
+    views at the ends of the angular range. The other errors show that the scan is still described.
 
     Args:
         rounds: Errors of all rounds; the first is that of the prior before the adaptation.
-        margin: Relative decrease of the error of turned images that counts as better.
+        margin: Relative decrease of an error that counts as better.
     """
     first, later = rounds[0], rounds[1:]
     if not later:
@@ -107,9 +115,10 @@ def select_round(rounds: Sequence[RoundErrors], margin: float) -> RoundChoice:
         )
     kept = accepted[-1]
     stop = "" if kept == len(later) else f"; in round {kept + 1} {reasons[kept]}"
-    error = rounds[kept].equivariance
+    errors = rounds[kept]
     return RoundChoice(
         kept,
-        f"round {kept} of {len(later)} is kept: the error of turned slices fell from "
-        f"{first.equivariance:.4g} to {error:.4g}, and held-out views are predicted as before{stop}",
+        f"round {kept} of {len(later)} is kept: the error of turned slices went from "
+        f"{first.equivariance:.4g} to {errors.equivariance:.4g}, that of held-out views at the ends from {first.extrapolated:.4g} to "
+        f"{errors.extrapolated:.4g}{stop}",
     )
