@@ -80,8 +80,8 @@ def rejection(errors: RoundErrors, first: RoundErrors, margin: float) -> str | N
     predicted_better = errors.extrapolated <= (1 - margin) * first.extrapolated
     if not predicted_better and errors.equivariance > (1 - margin) * first.equivariance:
         return (
-            f"neither turned slices improved (error {first.equivariance:.4g}, then {errors.equivariance:.4g}) "
-            f"nor held-out views at the ends ({first.extrapolated:.4g}, then {errors.extrapolated:.4g})"
+            f"neither turned slices improved (error {first.equivariance:.4g} to {errors.equivariance:.4g}) "
+            f"nor held-out views at the ends ({first.extrapolated:.4g} to {errors.extrapolated:.4g})"
         )
     # The score also rises where a sample unlike all known images is reconstructed better.
     if not predicted_better and errors.domain_score is not None and first.domain_score is not None:
@@ -119,6 +119,6 @@ def select_round(rounds: Sequence[RoundErrors], margin: float) -> RoundChoice:
     return RoundChoice(
         kept,
         f"round {kept} of {len(later)} is kept: the error of turned slices went from "
-        f"{first.equivariance:.4g} to {errors.equivariance:.4g}, that of held-out views at the ends from {first.extrapolated:.4g} to "
-        f"{errors.extrapolated:.4g}{stop}",
+        f"{first.equivariance:.4g} to {errors.equivariance:.4g}, that of held-out views at the "
+        f"ends from {first.extrapolated:.4g} to {errors.extrapolated:.4g}{stop}",
     )
