@@ -69,8 +69,8 @@ PRESETS = {
     "default": Config(),
     "ablation": Config(
         settings={
-            "rate 2e-4": SHORT,
-            "rate 1e-4": dataclasses.replace(SHORT, rate=1e-4),
+            "rate 2e-4": dataclasses.replace(SHORT, rate=2e-4),
+            "rate 1e-4": SHORT,
         },
         circuits=(9001, 9002),
         layouts=(12, 14),

@@ -37,11 +37,11 @@ class AdaptationSettings:
         seed: Seed of rows, turns and noise.
     """
 
-    rounds: int = 6
+    rounds: int = 4
     steps: int = 40
     batch: int = 2
     iterations: int = 5
-    rate: float = 2e-4
+    rate: float = 1e-4
     average: float = 0.97
     clip: float = 1.0
     predicted_iterations: int = 10
