@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 
 import pfitre_jax as pf
 from experiments.common.comparison import scan_with_reference
-from experiments.common.real_scans import FULL_ANGLE, ReferencedSample, is_available, leading_angles
+from experiments.common.real_scans import ReferencedSample, full_angle_samples, limit_range
 
 #: Simulated scans: kind of scene, degrees missing, noise, views.
 TWIN = (
@@ -108,12 +108,12 @@ def simulated_scans() -> list[PeerScan]:
 def measured_scans(missing_deg: float = MISSING_DEG) -> list[PeerScan]:
     """The measured full-angle scans of line integrals at hand, cut down; the first row of each."""
     scans = []
-    for name, sample in FULL_ANGLE.items():
+    for name, sample in full_angle_samples().items():
         # Scans of counts have a mask, which most packages do not take.
-        if not isinstance(sample, ReferencedSample) or not is_available(sample.file):
+        if not isinstance(sample, ReferencedSample):
             continue
         full, reference = scan_with_reference(sample, "fista-tv")
-        cut = leading_angles(full.take_rows([0]), missing_deg)
+        cut = limit_range(full.take_rows([0]), missing_deg)
         assert cut.center is not None
         scans.append(
             PeerScan(
