@@ -1,7 +1,7 @@
 """Reconstruction of a slice by each package, as its documentation does it.
 
 Every entry of :data:`PEERS` has the settings that are searched; the best one is chosen by the truth, for
-every scan anew, which favours the package. Packages that have no wheel on PyPI for this Python are listed in
+every scan separately, which favours the package. Packages that have no wheel on PyPI for this Python are listed in
 :data:`NOT_ON_PYPI`.
 """
 
@@ -29,7 +29,7 @@ class Peer:
     """A method of a package.
 
     Attributes:
-        package: Name on PyPI, of which the version is recorded.
+        package: Name on PyPI.
         reconstruct: Reconstructs a scan with one value of each setting.
         settings: Values of each setting that are tried.
         learned: Whether it has trained weights.
