@@ -9,32 +9,25 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pfitre_jax as pf
-from experiments.common.comparison import (
-    Reference,
-    crop_center,
-    reconstruct_at_best,
-    scan_with_reference,
-)
-from experiments.common.real_scans import (
-    CHIP,
-    CHIP_CENTER,
-    CHIP_ROLL_DEG,
-    full_angle_samples,
-    is_available,
-    limit_range,
-    load_chip,
-    prediction_error,
-)
+from experiments.common.comparison import crop_center, reconstruct_at_best
+from experiments.common.real_scans import CHIP, full_angle_samples, is_available, prediction_error
 from experiments.common.record import command_line, run_experiment
-from experiments.common.simulated_volumes import VolumeScans, has_layout, simulate
+from experiments.common.simulated_volumes import has_layout
 from experiments.self_supervision.config import PRESETS, Config
-from pfitre_jax.evaluation import Cell, simulate_cell
+from experiments.self_supervision.scans import (
+    CIRCUITS,
+    LAYOUTS,
+    RODS,
+    SIMULATED,
+    SLICES,
+    chip,
+    limited,
+    simulated,
+)
 from pfitre_jax.training import AdaptationSettings
 
 NAME = "self_supervision"
-CIRCUITS, LAYOUTS, SLICES, CU_23 = "circuits", "layouts", "slices", "Cu_23"
-#: Kinds of simulated scans.
-SIMULATED = (CIRCUITS, LAYOUTS, SLICES)
+CU_23 = "Cu_23"
 #: Kind of pairs of scans: the prior that is adapted to the first reconstructs the second.
 REUSE = "reuse"
 BEFORE, AFTER, TRUTH, TV = "before", "after", "truth", "fista-tv"
@@ -46,11 +39,13 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
     if config.layouts and has_layout():
         scans += [(LAYOUTS, str(seed)) for seed in config.layouts]
     scans += [(SLICES, str(seed)) for seed in config.slices]
+    scans += [(RODS, str(seed)) for seed in config.rods]
     scans += [(REUSE, pair) for pair in config.reuse if has_layout() or not pair.startswith(LAYOUTS)]
     if config.chip and is_available(f"{CHIP}.tiff"):
         scans += [(CU_23, views) for views in config.chip]
+    measured = full_angle_samples() if config.real else {}
     for name in config.real:
-        if name in full_angle_samples():
+        if name in measured:
             scans += [(name, f"{missing:g} degrees") for missing in config.real_missing_deg]
     return [(*scan, settings) for settings in config.settings for scan in scans]
 
@@ -108,43 +103,6 @@ def predict_views(config: Config, views: str, settings: AdaptationSettings) -> t
     }
     errors = {label: {"error": error(result)} for label, result in results.items()}
     return errors | {"adaptation": adapted.record}, images
-
-
-def simulated(config: Config, kind: str, seed: int) -> tuple[pf.Scan, Reference]:
-    """Simulated scan of a held-out volume or slice, without artifacts but noise, and its truth."""
-    tall = config.rows * config.row_step
-    if kind == LAYOUTS:
-        scans = VolumeScans(config.size, tall, config.views, config.missing_deg, config.noise)
-        volume = simulate(scans, seed, layout=True)
-        scan, truth = volume.ideal, volume.truth
-    else:
-        orientations = config.circuits if kind == CIRCUITS else config.slices
-        center_deg = 180 * orientations.index(seed) / len(orientations)
-        scan_of = functools.partial(Cell, "orientation", f"{center_deg:g}", (), center_deg)
-        cell = scan_of(config.missing_deg, config.views, config.noise, "heldout", (seed,))
-        _, scans = simulate_cell(cell, tall if kind == CIRCUITS else 1, config.size)
-        projections = np.moveaxis(np.asarray(scans.sinograms), 0, 1)
-        theta = np.asarray(scans.problem.A.geometry.theta_rad, float)
-        scan = pf.Scan.create(projections, theta, center=(config.size - 1) / 2)
-        truth = np.asarray(scans.truth)
-    picked = np.arange(config.row_step // 2, tall, config.row_step) if scan.rows > 1 else np.arange(1)
-    return scan.take_rows(picked), Reference.from_truth(truth[picked], scan)
-
-
-def chip(config: Config, views: str) -> tuple[pf.Scan, pf.Scan]:
-    """Some rows of Cu_23 without the held-out views, and these views."""
-    load = functools.partial(load_chip, CHIP_CENTER, CHIP_ROLL_DEG)
-    scan, held_out = load(exclude_views=views), load(views=views)
-    rows = range(2, scan.rows, config.chip_row_step)
-    return scan.take_rows(rows), held_out.take_rows(rows)
-
-
-def limited(name: str, missing: str) -> tuple[pf.Scan, Reference]:
-    """A measured scan without some of its angular range, and its reference from all views."""
-    sample, missing_deg = full_angle_samples()[name], float(missing.removesuffix(" degrees"))
-    full, reference = scan_with_reference(sample, "fista-tv")
-    limited = limit_range(full, missing_deg, sample.first_angle_deg(missing_deg))
-    return pf.with_air(limited), reference
 
 
 def gain(cell: dict) -> float:

@@ -27,6 +27,7 @@ class Config:
         circuits: Seeds of the held-out volumes of circuits; each has another orientation of the wedge.
         layouts: Seeds of the pieces of the held-out layout.
         slices: Seeds of the held-out slices, each a scan of its own.
+        rods: Seeds of slices of thin rods, which no prior was trained on.
         reuse: Kind and seeds of two scans: the prior adapted to the first reconstructs the second.
         rows: Rows of a volume that are used.
         row_step: Step between them.
@@ -48,6 +49,7 @@ class Config:
     circuits: tuple[int, ...] = tuple(range(5000, 5008))
     layouts: tuple[int, ...] = tuple(range(1, 9))
     slices: tuple[int, ...] = tuple(range(5000, 5016))
+    rods: tuple[int, ...] = (1,)
     reuse: tuple[str, ...] = ("layouts 1 2", "circuits 5000 5001")
     rows: int = 8
     row_step: int = 3
@@ -75,6 +77,7 @@ PRESETS = {
         circuits=(9001, 9002),
         layouts=(12, 14),
         slices=(),
+        rods=(),
         reuse=(),
         chip={},
         real=(),
@@ -90,6 +93,7 @@ PRESETS = {
         row_step=1,
         size=40,
         views=20,
+        rods=(),
         reuse=(),
         chip={},
         real=(),
