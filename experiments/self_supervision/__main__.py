@@ -162,7 +162,10 @@ def _psnr_of_rounds(cell: dict) -> list[float]:
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:
     """One row of the first scan of each kind: truth, before, after, and the difference."""
-    first = [(kind, next(iter(by_name)), next(iter(config.settings))) for kind, by_name in results.items()]
+    settings = next(iter(config.settings))
+    pictured = {kind: [(kind, name, settings) for name in by_name] for kind, by_name in results.items()}
+    has_image = lambda cell: "/".join((*cell, AFTER)) in images  # noqa: E731
+    first = [cell for cells in pictured.values() for cell in [c for c in cells if has_image(c)][:1]]
     figure = Figure(figsize=(11, 2.9 * max(len(first), 1)), layout="constrained")
     lines = figure.subplots(max(len(first), 1), 4, squeeze=False)
     for axis in lines.ravel():
