@@ -10,8 +10,8 @@ import numpy as np
 #: Largest residual, and largest error of either kind of held-out views, relative to the first round. The
 #: latter varies by about a percent where the image improves (docs/measurements/adaptation.md).
 RESIDUAL_LIMIT, PREDICTION_LIMIT = 1.05, 1.01
-#: Largest error of turned images relative to the first round. They are images of the first round, whose errors a
-#: better prior does not reproduce: it may rise where views at the ends are predicted better.
+#: Largest error of turned images relative to the first round. They are images of the first round, and a
+#: better prior does not reproduce their errors: it may rise where views at the ends are predicted better.
 EQUIVARIANCE_LIMIT = 1.5
 #: Largest increase of the out-of-distribution score above 1, the score that 5% of known images exceed.
 DOMAIN_INCREASE = 0.25
