@@ -118,7 +118,9 @@ def _measure_lines(
     shown = [label for label in labels if any(key in by_label.get(label, {}) for _, by_label in rows)]
     lines = [title, "", "| scan, without | " + " | ".join(shown) + " |", "|---" * (1 + len(shown)) + "|"]
     for name, by_label in rows:
-        texts = [form.format(by_label[label][key]) if label in by_label else "" for label in shown]
+        texts = [
+            form.format(by_label[label][key]) if key in by_label.get(label, {}) else "" for label in shown
+        ]
         lines.append(f"| {name} | " + " | ".join(texts) + " |")
     return [*lines, ""]
 
