@@ -16,7 +16,7 @@ from pfitre_jax.reconstruction.scan_solver import build_for_scan
 #: Another prior is chosen instead of the first one if its error is below this share of that of the first one,
 #: and total variation if its error is below the second share of that of every prior
 #: (``python -m experiments.prior_selection``).
-OTHER_PRIOR_SHARE, TV_SHARE = 0.9, 0.6
+OTHER_PRIOR_SHARE, TV_SHARE = 0.98, 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
