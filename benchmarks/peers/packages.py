@@ -1,7 +1,7 @@
 """Reconstruction of a slice by each package, as its documentation does it.
 
 Every entry of :data:`PEERS` has the settings that are searched; the best one is chosen by the truth, for
-every scan separately, which favours the package. Packages that have no wheel on PyPI for this Python are listed in
+every scan separately, which favours the package. Packages without a wheel on PyPI for this Python are in
 :data:`NOT_ON_PYPI`.
 """
 
