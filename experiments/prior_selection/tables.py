@@ -50,7 +50,7 @@ def tables(config: Config, results: Mapping[str, Mapping[str, Any]]) -> str:
             f"| {name} | {np.mean(psnr.max(axis=1) - loss):.2f} | {np.mean(loss):.2f} | {np.max(loss):.2f} | "
             f"{np.mean(loss <= RIGHT):.0%} |"
         )
-    lines += ["", *_factor_lines(complete, priors[0], with_artifact), ""]
+    lines += ["", *_factor_lines(results, priors[0], artifact), ""]
     lines += [
         "PSNR, dB, and in brackets the error on the views at the ends of the angular range.",
         "",
@@ -64,10 +64,12 @@ def tables(config: Config, results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _factor_lines(
-    results: Mapping[str, Mapping[str, Any]], prior: str, with_artifact: np.ndarray
+    results: Mapping[str, Mapping[str, Any]], prior: str, artifact: Mapping[str, bool]
 ) -> list[str]:
     """Table of the last data step: every factor of ``rho``, and the one that predicts held-out views best."""
-    cells = [by_method[prior] for by_method in results.values()]
+    scans = [scan for scan, by_method in results.items() if prior in by_method]
+    cells = [results[scan][prior] for scan in scans]
+    with_artifact = np.array([artifact.get(scan, False) for scan in scans])
     rows = np.array([selected(cell) for cell in cells])
     every = {
         key: np.array([cell[key] for cell in cells])[np.arange(len(cells)), rows]
@@ -84,7 +86,8 @@ def _factor_lines(
         f"Factor of `rho` in the last data step, {prior}: gain over the factor {FINAL_RHO_FACTOR:g}, dB, "
         "mean (worst).",
         "",
-        "| factor, or chosen by | without artifact | with artifact |",
+        f"| factor, or chosen by | {int((~with_artifact).sum())} scans without artifact | "
+        f"{int(with_artifact.sum())} with one |",
         "|---|---|---|",
     ]
     for name, index in choices.items():
