@@ -79,7 +79,7 @@ def test_is_committed_as_it_ran(path):
 
 def test_the_readme_lists_all():
     listed = re.findall(r"\]\((\w+\.ipynb)\)", (FOLDER / "README.md").read_text())
-    assert listed == [path.name for path in NOTEBOOKS] and len(listed) == 6
+    assert listed == [path.name for path in NOTEBOOKS] and len(listed) == 7
 
 
 @every_notebook
