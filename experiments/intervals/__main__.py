@@ -30,7 +30,7 @@ from pfitre_jax.data import jsonable, write_files
 from pfitre_jax.priors import IntervalTable, save_intervals
 from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.reconstruction import Intervals, save_classical_table
-from pfitre_jax.trust import calibrate_cells, domain_scores
+from pfitre_jax.trust import calibrate_cells, domain_scores, reference_statistics
 
 NAME = "intervals"
 #: Share of the true values that the intervals contain.
@@ -58,9 +58,13 @@ def scored(
             parts.append({name: content[name] for name in content.files})
     slices = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     reference = {} if prior is None else prior.info.card.get("likeness", {})
-    scores = (
-        domain_scores(reference, slices["statistics"]) if reference else np.full(len(slices["kind"]), np.nan)
-    )
+    return with_domain_scores(slices, reference)
+
+
+def with_domain_scores(slices: Slices, reference: dict) -> Slices:
+    """The slices with their domain scores, NaN without a reference."""
+    unknown = np.full(len(slices["kind"]), np.nan)
+    scores = domain_scores(reference, slices["statistics"]) if reference else unknown
     return slices | {"domain_score": scores}
 
 
@@ -227,10 +231,15 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="write the table into the card or the package")
     parser.add_argument("--real", action="store_true", help="also test on measured scans that are cut down")
+    parser.add_argument(
+        "--reference",
+        action="store_true",
+        help="with --write: the results of all calibration scans become the reference of the domain score",
+    )
     parser.add_argument("--skip-test", action="store_true", help="calibrate without the test")
     options = parser.parse_args()
     config: Config = PRESETS[options.preset]
-    if options.all_scenes:
+    if options.all_scenes or options.reference:
         config = dataclasses.replace(config, domain=False)
     method = options.method or "pfitre"
     prior = None if options.method else pf.priors.pretrained(options.prior)
@@ -256,10 +265,16 @@ def main() -> None:
     if options.write and prior is None:
         save_classical_table(method, table)
     elif options.write:
-        print(*save_intervals(options.prior, kind, table))
+        likeness = reference_statistics(calibration["statistics"]) if options.reference else None
+        print(*save_intervals(options.prior, kind, table, likeness))
     if options.skip_test:
         return
     slices = scored(config, test_draws(config), folder, method, prior, intervals)
+    if options.reference:
+        # Intervals hold for results like those of their calibration.
+        reference = reference_statistics(calibration["statistics"])
+        calibration, slices = (with_domain_scores(part, reference) for part in (calibration, slices))
+        config = dataclasses.replace(config, domain=True)
     results = report(config, table, slices)
     results["leave_one_kind_out"] = leave_one_kind_out(config, calibration, slices, intervals)
     results["table"] = table.record()

@@ -2,7 +2,7 @@
 
 Command:  python -m experiments.intervals [--prior NAME_OR_PATH | --method METHOD] [--intervals quick|full]
           [--preset tiny|small|quick|standard|full] [--all-scenes] [--real] [--write]
-          [--skip-test]
+          [--reference] [--skip-test]
           quick: the error that the prior expects. full: with the bootstrap, too; about 25 times slower.
           Scenes from files need PFITRE_DATA or ../shared/data; without them the others are used.
 Runtime:  --preset quick about 12 minutes on one core, resumes (tiny: 1 minute, standard: half an hour,

@@ -111,13 +111,17 @@ def save(path: str | os.PathLike, prior: NetworkPrior | UnrolledPrior) -> Networ
     return prior.with_card(card)
 
 
-def save_intervals(name_or_path: str | os.PathLike, kind: str, table: IntervalTable) -> list[Path]:
+def save_intervals(
+    name_or_path: str | os.PathLike, kind: str, table: IntervalTable, likeness: dict | None = None
+) -> list[Path]:
     """Writes a calibrated table of intervals into the card of a weights file, and into a card beside it.
 
     Args:
         name_or_path: Name or path of the prior, see :func:`locate`.
         kind: Kind of scale, one of :data:`pfitre_jax.priors.interval_table.KINDS`.
         table: The table; another one of the same kind is replaced.
+        likeness: A new reference of the domain score, such as that of the results of the calibration; by
+            default the card keeps its own.
 
     Returns:
         The paths of the files.
@@ -130,9 +134,9 @@ def save_intervals(name_or_path: str | os.PathLike, kind: str, table: IntervalTa
     path = locate(name_or_path)
     prior = load(path)
     card = dict(prior.info.card)
-    saved = save(
-        path, prior.with_card(card | {"intervals": card.get("intervals", {}) | {kind: table.record()}})
-    )
+    changes = {"intervals": card.get("intervals", {}) | {kind: table.record()}}
+    changes |= {} if likeness is None else {"likeness": likeness}
+    saved = save(path, prior.with_card(card | changes))
     text = json.dumps(saved.info.card, indent=2) + "\n"
     beside = path.with_suffix(".json")
     return [path, *write_files(beside.parent, {beside.name: lambda p: p.write_text(text, encoding="utf-8")})]

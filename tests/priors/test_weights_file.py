@@ -18,6 +18,7 @@ from pfitre_jax.priors import files
 from pfitre_jax.priors.interval_table import IntervalCell, IntervalTable, tables_from_record
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
+from pfitre_jax.trust import reference_statistics
 
 SMALL = UNetConfig(channels=(4, 6, 8), blocks=1, dilations=(1, 2), growth=4, embedding=8)
 
@@ -221,3 +222,7 @@ def test_a_table_of_intervals_is_written_into_the_card_and_beside_it(saved):
     assert json.loads(path.with_suffix(".json").read_text()) == loaded.card
     with pytest.raises(ValueError, match="kind of scale is 'guess'; expected one of expected-error"):
         files.save_intervals(path, "guess", table)
+    likeness = reference_statistics(np.random.default_rng(0).random((6, 4)))
+    files.save_intervals(path, "combined", table, likeness)
+    card = files.load(path).card
+    assert card["likeness"] == likeness and set(card["intervals"]) == {"combined", "expected-error"}
