@@ -49,7 +49,7 @@ def draw(truth: np.ndarray, classical: pf.Result, learned: pf.Result) -> Figure:
     second = [
         shaded,
         Panel("stated: 9 of 10 pixels are off by less", half_width, own_scale="uncertainty", limit=limit),
-        Panel("how far they are off in truth", error, own_scale="true error", limit=limit),
+        Panel("how far they are really off", error, own_scale="true error", limit=limit),
     ]
     with new_figure(WIDTH * 3 + 1.2, HEIGHT * 2) as figure:
         for part, panels in zip(split_figure(figure, height_ratios=(1, 1)), (first, second), strict=True):
@@ -70,7 +70,7 @@ def main() -> None:
     learned = pf.reconstruct(scan, "pfitre", rows=rows, **settings)
     whole = io.BytesIO()
     draw(read_truth(SAMPLE, ROW), classical, learned).savefig(whole)
-    Image.open(whole).convert("RGB").quantize(128).save(Path(__file__).with_suffix(".png"), optimize=True)
+    Image.open(whole).convert("RGB").quantize(256).save(Path(__file__).with_suffix(".png"), optimize=True)
 
 
 if __name__ == "__main__":
