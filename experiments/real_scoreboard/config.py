@@ -24,6 +24,8 @@ class Config:
 
     Attributes:
         baseline: Method to compare with, with its automatic weight and with the weight of the best PSNR.
+        reference: Method of the image from all views, where a scan has none of its own. Total variation would
+            favour itself.
         methods: Further methods, with their automatic settings.
         weights: TV weights to choose from by PSNR; empty for the automatic weight only.
         missing_deg: Missing wedges of the scans with an image from all views.
@@ -39,6 +41,7 @@ class Config:
     """
 
     baseline: str = "fista-tv"
+    reference: str = "fbp"
     methods: tuple[str, ...] = ("fbp", "sirt", "cgls", "fista-dtv", "admm-tv")
     weights: tuple[float, ...] = TV_WEIGHTS
     missing_deg: tuple[float, ...] = (60.0, 90.0, 120.0)

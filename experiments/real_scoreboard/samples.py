@@ -113,12 +113,12 @@ class LimitedAngle:
 
     def measure(self, config: Config, cut: str, candidate: Candidate) -> tuple[dict, dict[str, np.ndarray]]:
         degrees, _, turn = cut.partition(" degrees, turned by ")
-        wedge = (self.sample, float(degrees.removesuffix(" degrees")), float(turn or 0), config.baseline)
+        wedge = (self.sample, float(degrees.removesuffix(" degrees")), float(turn or 0), config.reference)
         used, reference = limited_scan(*wedge)
         best: dict[str, Any] = {}
         settings = candidate.settings(config)
         if candidate == Candidate(config.baseline):
-            result = baseline_result(*wedge, config.iterations)
+            result = baseline_result(*wedge, config.baseline, config.iterations)
         elif candidate.best_weight:
             result, best = reconstruct_at_best(
                 used,
@@ -126,7 +126,7 @@ class LimitedAngle:
                 lambda result: -reference.measures(result)["psnr"],
                 {"weight": config.weights},
                 iterations=config.iterations,
-                support=baseline_result(*wedge, config.iterations).support,
+                support=baseline_result(*wedge, config.baseline, config.iterations).support,
             )
         else:
             result = pf.reconstruct(used, **settings)
@@ -144,7 +144,7 @@ def cut_name(missing_deg: float, turn_deg: float, config: Config) -> str:
 
 
 def limited_scan(
-    sample: FullAngleSample | ReferencedSample, missing_deg: float, turn_deg: float, baseline: str
+    sample: FullAngleSample | ReferencedSample, missing_deg: float, turn_deg: float, method: str
 ) -> tuple[pf.Scan, Reference]:
     """Scan without ``missing_deg`` degrees, with its air at zero, and its reference.
 
@@ -152,9 +152,9 @@ def limited_scan(
         sample: The scan.
         missing_deg: Width of the wedge.
         turn_deg: Orientation of the wedge, relative to that of the sample's first views.
-        baseline: Method of the reference, where the scan has none of its own.
+        method: Method of the reference, where the scan has none of its own.
     """
-    full, reference = scan_with_reference(sample, baseline)
+    full, reference = scan_with_reference(sample, method)
     first_deg = sample.first_angle_deg(missing_deg) + turn_deg
     return pf.with_air(limit_range(full, missing_deg, first_deg)), reference
 
@@ -164,11 +164,12 @@ def baseline_result(
     sample: FullAngleSample | ReferencedSample,
     missing_deg: float,
     turn_deg: float,
+    reference: str,
     baseline: str,
     iterations: int | None,
 ) -> pf.Result:
     """Result of the baseline with its automatic settings."""
-    used, _ = limited_scan(sample, missing_deg, turn_deg, baseline)
+    used, _ = limited_scan(sample, missing_deg, turn_deg, reference)
     return pf.reconstruct(used, baseline, iterations=iterations)
 
 
