@@ -5,8 +5,8 @@ Command:  python -m experiments.defects [--preset tiny|quick|adapt|default] [--p
           Layouts need PFITRE_DATA or ../shared/data; without them the other chips are used.
 Runtime:  --preset quick about 6 minutes of one core, resumes (tiny: 1 minute; default: hours).
 Expected: defects of 3 pixels or more whose edges are measured are seen. Of those that are not seen, the aim
-          is that 95% lie where the interval contains their true values; a snapshot of a training with
-          expected error reached a quarter (results/quick).
+          is that 95% lie where the interval contains their true values; the prior general reached a
+          quarter (results/quick).
 
 Chips of the digital twin, of the held-out generator and of held-out layouts, each with and without one
 defect, are measured by the same instrument with the same noise, and again with other noise.
