@@ -250,8 +250,8 @@ def reconstruct(
         scan: The scan.
         method: A name in :data:`pfitre_jax.reconstruction.methods.METHODS`.
         rows: ``slice`` or "A:B"; by default all.
-        prior: Learned prior: a name or path for :func:`pfitre_jax.priors.files.pretrained`, or a prior; "auto"
-            if held-out views of the scan are to choose a shipped prior or total variation, see
+        prior: Learned prior: a name or path for :func:`pfitre_jax.priors.files.pretrained`, or a prior;
+            "auto" if held-out views of the scan are to choose a shipped prior or total variation, see
             :func:`pfitre_jax.reconstruction.prior_selection.select_prior`; ``selection["prior"]`` of the
             result tells what was chosen and why.
         iterations: Number of iterations; by default that of the method, as for ``rho`` and ``weight``.
