@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.priors.default import DEFAULT_PRIOR
+from pfitre_jax.priors import DEFAULT_PRIOR
 
 #: Methods by the label in the tables: name of the method, and its keyword arguments.
 METHODS: dict[str, tuple[str, dict]] = {

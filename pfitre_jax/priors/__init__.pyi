@@ -1,3 +1,4 @@
+from .default import DEFAULT_PRIOR as DEFAULT_PRIOR
 from .directional_tv import DirectionalTV as DirectionalTV
 from .files import available as available
 from .files import load as load
