@@ -27,8 +27,7 @@ from experiments.intervals.scans import (
     test_draws,
 )
 from pfitre_jax.data import jsonable, write_files
-from pfitre_jax.priors import IntervalTable, save_intervals
-from pfitre_jax.priors import DEFAULT_PRIOR
+from pfitre_jax.priors import DEFAULT_PRIOR, IntervalTable, save_intervals
 from pfitre_jax.reconstruction import Intervals, save_classical_table
 from pfitre_jax.trust import calibrate_cells, domain_scores, reference_statistics
 

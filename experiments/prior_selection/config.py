@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pfitre_jax.evaluation.scenes import FILES
+from pfitre_jax.evaluation import FILES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import pfitre_jax as pf
-from pfitre_jax.estimation.held_out_views import interleaved_folds, relative_error
-from pfitre_jax.estimation.iteration_selection import MAX_ITERATIONS, HeldOutRows
-from pfitre_jax.interfaces import Solver
-from pfitre_jax.metrics import psnr
-from pfitre_jax.solvers.hqs import HQS, learned_loop
-from pfitre_jax.solvers.slice_problem import SliceProblem
+from pfitre_jax.estimation import MAX_ITERATIONS, HeldOutRows, interleaved_folds, relative_error
+from pfitre_jax.solvers import HQS, SliceProblem, learned_loop
 
 #: Factors of ``rho`` in the last data step; the last one returns the proposal of the prior.
 FACTORS = (1.0, 10.0, 100.0, 1e4)
@@ -95,7 +91,7 @@ def curves(
 
 @jax.jit
 def _curves(
-    loop: Solver,
+    loop: pf.interfaces.Solver,
     problem: SliceProblem,
     sinograms: Array,
     masks: Array,
@@ -112,7 +108,7 @@ def _curves(
 
     def quality(iterate: Any, state: Any) -> tuple[Array, Array]:
         images = finished(row, iterate, state)
-        score = functools.partial(psnr, support=support)
+        score = functools.partial(pf.metrics.psnr, support=support)
         return (
             jax.vmap(lambda image: score(scale * image, scale * truth))(images),
             jax.vmap(row.residual_norm)(images),
@@ -132,13 +128,13 @@ def _curves(
     return scores, residual, jax.vmap(squares)(held_out)
 
 
-def _with_factor(loop: Solver, factor: float) -> Solver:
+def _with_factor(loop: pf.interfaces.Solver, factor: float) -> pf.interfaces.Solver:
     """The loop of the finest level with another factor in its last data step."""
     inner = loop if isinstance(loop, HQS) else loop.solver
     return dataclasses.replace(inner, final_rho_factor=factor)
 
 
-def _kept(loop: Solver, problem: SliceProblem, blank: Array, keep: Any) -> Any:
+def _kept(loop: pf.interfaces.Solver, problem: SliceProblem, blank: Array, keep: Any) -> Any:
     """``keep(iterate, state)`` after every :data:`STEP` iterations."""
 
     def step(point: Any, _: None) -> tuple[Any, None]:

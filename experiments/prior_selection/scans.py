@@ -12,11 +12,8 @@ import pfitre_jax as pf
 from experiments.common.comparison import Reference
 from experiments.prior_selection.config import Config
 from experiments.prior_selection.curves import curves
-from pfitre_jax.estimation.calibrate import calibrate
-from pfitre_jax.estimation.tv_prediction import tv_prediction_error
-from pfitre_jax.evaluation import Cell
-from pfitre_jax.evaluation.scans import scan_cell
-from pfitre_jax.evaluation.scenes import draw_scene, missing_sources
+from pfitre_jax.estimation import calibrate, tv_prediction_error
+from pfitre_jax.evaluation import Cell, draw_scene, missing_sources, scan_cell
 from pfitre_jax.twin import OVERSAMPLING, SCENES
 
 #: Label of total variation.

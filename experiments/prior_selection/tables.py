@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from experiments.prior_selection.config import Config
 from experiments.prior_selection.curves import FACTORS
 from experiments.prior_selection.scans import TV, simulations
-from pfitre_jax.estimation.iteration_selection import TOLERANCE
-from pfitre_jax.reconstruction.methods import NO_PRIOR
-from pfitre_jax.reconstruction.prior_selection import choose_prior
-from pfitre_jax.solvers.hqs import FINAL_RHO_FACTOR
+from pfitre_jax.estimation import ERROR_TOLERANCE
+from pfitre_jax.reconstruction import NO_PRIOR, choose_prior
+from pfitre_jax.solvers import FINAL_RHO_FACTOR
 
 #: A choice counts as right if its PSNR is below the best one by at most this, dB.
 RIGHT = 0.1
@@ -123,7 +122,7 @@ def error(cell: Mapping[str, Any]) -> float:
 def selected(cell: Mapping[str, Any]) -> int:
     """Point of the curves at which the number of iterations is selected."""
     errors = np.asarray(cell["ends"])[:, FACTORS.index(FINAL_RHO_FACTOR)]
-    return int(np.argmax(errors <= (1 + TOLERANCE) * errors.min()))
+    return int(np.argmax(errors <= (1 + ERROR_TOLERANCE) * errors.min()))
 
 
 def picture(results: Mapping[str, Mapping[str, Any]], images: Mapping[str, np.ndarray]) -> Figure:

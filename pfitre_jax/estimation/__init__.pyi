@@ -10,6 +10,11 @@ from .calibrate import estimate_parameters as estimate_parameters
 from .center import find_center as find_center
 from .estimate import Estimate as Estimate
 from .estimate import Undetermined as Undetermined
+from .held_out_views import interleaved_folds as interleaved_folds
+from .held_out_views import relative_error as relative_error
+from .iteration_selection import ERROR_TOLERANCE as ERROR_TOLERANCE
+from .iteration_selection import MAX_ITERATIONS as MAX_ITERATIONS
+from .iteration_selection import HeldOutRows as HeldOutRows
 from .roll import find_roll as find_roll
 from .shared_problem import shared_problem as shared_problem
 from .support import Faces as Faces
@@ -19,4 +24,5 @@ from .support import field_of_view as field_of_view
 from .support import image_support as image_support
 from .support_selection import SupportSelection as SupportSelection
 from .support_selection import select_support as select_support
+from .tv_prediction import tv_prediction_error as tv_prediction_error
 from .weight_selection import select_tv_weight as select_tv_weight

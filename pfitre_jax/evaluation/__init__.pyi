@@ -15,7 +15,9 @@ from .report import write_report as write_report
 from .scans import Scans as Scans
 from .scans import scan_cell as scan_cell
 from .scans import simulate_cell as simulate_cell
+from .scenes import FILES as FILES
 from .scenes import draw_scene as draw_scene
+from .scenes import missing_sources as missing_sources
 from .summary import summarise as summarise
 from .tables import markdown as markdown
 from .worst import WORST_FILE as WORST_FILE

@@ -22,12 +22,14 @@ from .intervals import save_classical_table as save_classical_table
 from .live import LiveResult as LiveResult
 from .live import refresh as refresh
 from .methods import METHODS as METHODS
+from .methods import NO_PRIOR as NO_PRIOR
 from .methods import Method as Method
 from .methods import Settings as Settings
 from .methods import build as build
 from .methods import find_method as find_method
 from .plan import Plan as Plan
 from .plan import make_plan as make_plan
+from .prior_selection import choose_prior as choose_prior
 from .reproject import project_result as project_result
 from .result import Result as Result
 from .result import read_result as read_result

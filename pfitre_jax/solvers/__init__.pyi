@@ -11,6 +11,7 @@ from .data_terms import WholeViews as WholeViews
 from .fbp import FBP as FBP
 from .fista import FISTATV as FISTATV
 from .fista import fista_tv as fista_tv
+from .hqs import FINAL_RHO_FACTOR as FINAL_RHO_FACTOR
 from .hqs import HQS as HQS
 from .hqs import hqs as hqs
 from .hqs import learned_loop as learned_loop
