@@ -92,9 +92,10 @@ def scan_with_reference(sample: FullAngleSample | ReferencedSample, method: str)
 
 @jax.jit
 def _measures(images, truths, support):
+    inside = support[None]
     return {
         "psnr": jax.vmap(lambda image, truth: pf.metrics.psnr(image, truth, support))(images, truths),
-        "ssim": jax.vmap(pf.metrics.ssim)(images * support, truths * support),
+        "ssim": jax.vmap(pf.metrics.ssim)(images * inside, truths * inside),
     }
 
 
