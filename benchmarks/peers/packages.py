@@ -32,13 +32,11 @@ class Peer:
         package: Name on PyPI.
         reconstruct: Reconstructs a scan with one value of each setting.
         settings: Values of each setting that are tried.
-        learned: Whether it has trained weights.
     """
 
     package: str
     reconstruct: Callable[..., Image]
     settings: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
-    learned: bool = False
 
     def version(self) -> str | None:
         """The installed version, or None."""
@@ -59,7 +57,7 @@ def ours(scan: PeerScan, method: str, **settings: Any) -> Image:
     return np.asarray(pf.reconstruct(whole, method, **settings).volume[0])
 
 
-def astra(scan: PeerScan, algorithm: str, iterations: int = 1, nonnegative: bool = True) -> Image:
+def astra(scan: PeerScan, algorithm: str, iterations: int = 1) -> Image:
     """FBP, SIRT or CGLS of the ASTRA toolbox on the CPU, with its ``linear`` projector."""
     import astra as toolbox
 
@@ -75,7 +73,7 @@ def astra(scan: PeerScan, algorithm: str, iterations: int = 1, nonnegative: bool
     result = toolbox.data2d.create("-vol", volume)
     config = toolbox.astra_dict(algorithm)
     config |= {"ProjectorId": projector, "ProjectionDataId": data, "ReconstructionDataId": result}
-    if algorithm == "SIRT" and nonnegative:
+    if algorithm == "SIRT":
         config["option"] = {"MinConstraint": 0.0}
     identifier = toolbox.algorithm.create(config)
     toolbox.algorithm.run(identifier, iterations)
@@ -114,14 +112,14 @@ def scikit_image_sart(scan: PeerScan, iterations: int) -> Image:
     return image
 
 
-def _scico_loss(scan: PeerScan) -> tuple[Any, Any, float]:
+def _scico_loss(scan: PeerScan) -> tuple[Any, Any]:
     """Operator of SCICO with norm 1, and the loss of the data scaled with it."""
     from scico.loss import SquaredL2Loss
 
     projector = pf.Projector(scan.geometry(), (scan.columns,) * 2)
     norm = float(np.sqrt(projector.norm_squared()))
     operator = pf.interop.scico.linear_operator(projector) / norm
-    return operator, SquaredL2Loss(y=scan.sinogram / norm, A=operator), norm
+    return operator, SquaredL2Loss(y=scan.sinogram / norm, A=operator)
 
 
 def scico_tv(scan: PeerScan, weight: float, rho: float, iterations: int = 100) -> Image:
@@ -130,7 +128,7 @@ def scico_tv(scan: PeerScan, weight: float, rho: float, iterations: int = 100) -
     from scico import functional, linop
     from scico.optimize.admm import ADMM, LinearSubproblemSolver
 
-    operator, loss, _ = _scico_loss(scan)
+    operator, loss = _scico_loss(scan)
     gradient = linop.FiniteDifference(input_shape=operator.input_shape, append=0)
     solver = ADMM(
         f=loss,
@@ -150,7 +148,7 @@ def scico_plug_and_play(scan: PeerScan, rho: float, denoiser: str, iterations: i
     from scico import functional, linop
     from scico.optimize.admm import ADMM, LinearSubproblemSolver
 
-    operator, loss, _ = _scico_loss(scan)
+    operator, loss = _scico_loss(scan)
     prior = functional.BM3D() if denoiser == "BM3D" else functional.DnCNN(denoiser)
     weight = 0.05 * rho if denoiser == "BM3D" else 1.0
     solver = ADMM(
@@ -226,7 +224,7 @@ _WEIGHTS = tuple(10.0 ** (-e / 2) for e in range(9, 3, -1))
 _MRF = {"sharpness": (-1.0, 0.0, 1.0), "snr_db": (30.0, 40.0, 50.0)}
 #: Methods by their name in tables.
 PEERS: dict[str, Peer] = {
-    "pfitre_jax, pfitre": Peer("pfitre_jax", lambda scan: ours(scan, "pfitre"), learned=True),
+    "pfitre_jax, pfitre": Peer("pfitre_jax", lambda scan: ours(scan, "pfitre")),
     "pfitre_jax, fista-tv, automatic weight": Peer("pfitre_jax", lambda scan: ours(scan, "fista-tv")),
     "pfitre_jax, fista-tv, best weight": Peer(
         "pfitre_jax", lambda scan, weight: ours(scan, "fista-tv", weight=weight), {"weight": _WEIGHTS}
@@ -256,7 +254,6 @@ PEERS: dict[str, Peer] = {
         "scico",
         lambda scan, rho, denoiser: scico_plug_and_play(scan, rho, denoiser),
         {"rho": (0.003, 0.01, 0.03), "denoiser": ("6L", "17L")},
-        learned=True,
     ),
     "DeepInverse, TV": Peer("deepinv", deepinverse_tv, {"weight": _WEIGHTS}),
     "MBIRJAX": Peer("mbirjax", mbirjax_recon, _MRF),

@@ -208,6 +208,32 @@ def command_line(name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_priors(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--prior``, which can be repeated; the names are then ``options.priors``, or None."""
+    parser.add_argument(
+        "--prior",
+        dest="priors",
+        action="append",
+        metavar="NAME|WEIGHTS",
+        type=_known_prior,
+        help="name or weights file (.npz) of a prior; can be repeated. Default: the shipped ones",
+    )
+
+
+def _known_prior(name: str) -> str:
+    if name not in pf.priors.available() and not Path(name).is_file():
+        raise argparse.ArgumentTypeError(
+            f"{name}: no such prior; expected a name or the file of its weights (.npz)"
+        )
+    return name
+
+
+def prior_label(prior: str) -> str:
+    """Name of a prior with its shortened hash, because other weights are another prior."""
+    card = pf.priors.pretrained(prior).info.card
+    return f"{card['name']} {card['sha256'][:8]}"
+
+
 def output_folder(name: str, options: argparse.Namespace) -> Path:
     """Output folder of a run. Only the default preset writes to the ``results/`` of the experiment."""
     if options.out is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import pfitre_jax as pf
-from experiments.common.record import Record, command_line, output_folder
+from experiments.common.record import Record, add_priors, command_line, output_folder, prior_label
 from experiments.prior_selection.config import PRESETS, Config
 from experiments.prior_selection.scans import TV, measure, simulations
 from experiments.prior_selection.tables import picture, tables
@@ -16,16 +15,10 @@ NAME = "prior_selection"
 PRIORS = ("general", "circuits")
 
 
-def label(prior: str) -> str:
-    """Name and shortened hash of a prior."""
-    card = pf.priors.pretrained(prior).info.card
-    return f"{card['name']} {card['sha256'][:8]}"
-
-
 def run(config: Config, priors: list[str], folder: Path) -> None:
     """Computes the missing cells (scan, method), and writes the tables."""
     scans = {simulation.name: simulation for simulation in simulations(config)}
-    methods: dict[str, str | None] = {TV: None} | {label(prior): prior for prior in priors}
+    methods: dict[str, str | None] = {TV: None} | {prior_label(prior): prior for prior in priors}
     record = Record(folder, NAME, config, functools.partial(tables, config), picture)
     record.fill(
         [(name, method) for name in scans for method in methods],
@@ -36,13 +29,7 @@ def run(config: Config, priors: list[str], folder: Path) -> None:
 
 def main() -> None:
     parser = command_line(NAME)
-    parser.add_argument(
-        "--prior",
-        dest="priors",
-        action="append",
-        metavar="NAME|WEIGHTS",
-        help="name or weights file (.npz) of a prior; can be repeated. Default: the shipped ones",
-    )
+    add_priors(parser)
     options = parser.parse_args()
     run(PRESETS[options.preset], options.priors or list(PRIORS), output_folder(NAME, options))
 

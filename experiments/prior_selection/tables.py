@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments.prior_selection.config import Config
 from experiments.prior_selection.curves import FACTORS
 from experiments.prior_selection.scans import TV, simulations
-from pfitre_jax.estimation import ERROR_TOLERANCE
+from pfitre_jax.estimation import first_of_smallest
 from pfitre_jax.reconstruction import NO_PRIOR, choose_prior
 from pfitre_jax.solvers import FINAL_RHO_FACTOR
 
@@ -121,8 +121,7 @@ def error(cell: Mapping[str, Any]) -> float:
 
 def selected(cell: Mapping[str, Any]) -> int:
     """Point of the curves at which the number of iterations is selected."""
-    errors = np.asarray(cell["ends"])[:, FACTORS.index(FINAL_RHO_FACTOR)]
-    return int(np.argmax(errors <= (1 + ERROR_TOLERANCE) * errors.min()))
+    return first_of_smallest(np.asarray(cell["ends"])[:, FACTORS.index(FINAL_RHO_FACTOR)])
 
 
 def picture(results: Mapping[str, Mapping[str, Any]], images: Mapping[str, np.ndarray]) -> Figure:

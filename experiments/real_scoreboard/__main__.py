@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import pfitre_jax as pf
-from experiments.common.record import Cell, Record, command_line, output_folder
+from experiments.common.record import Cell, Record, add_priors, command_line, output_folder
 from experiments.real_scoreboard.config import PRESETS, Config
 from experiments.real_scoreboard.pictures import picture, shown_cut
 from experiments.real_scoreboard.samples import Candidate, Sample, available_samples, candidates
@@ -58,18 +57,9 @@ def fill(config: Config, sample: Sample, folder: Path, chosen: dict[Cell, Candid
 
 def main() -> None:
     parser = command_line(NAME)
-    parser.add_argument(
-        "--prior",
-        dest="priors",
-        action="append",
-        metavar="NAME|WEIGHTS",
-        help="name or weights file (.npz) of a prior; can be repeated. Default: the shipped ones",
-    )
+    add_priors(parser)
     options = parser.parse_args()
     config, priors = PRESETS[options.preset], options.priors or list(PRIORS)
-    for prior in priors:
-        if prior not in pf.priors.available() and not Path(prior).is_file():
-            parser.error(f"--prior {prior}: no such prior; expected a name or the file of its weights (.npz)")
     folder, samples = output_folder(NAME, options), available_samples(config)
     if not samples:
         raise SystemExit(2)

@@ -23,6 +23,7 @@ from experiments.common.real_scans import (
     prediction_error,
     registered_prediction_error,
 )
+from experiments.common.record import prior_label
 from experiments.real_scoreboard.config import Config
 
 #: Label of the image from all views.
@@ -49,8 +50,7 @@ class Candidate:
     def label(self) -> str:
         """Name in the tables; of a prior with its shortened hash, because other weights are another prior."""
         if self.prior is not None:
-            card = pf.priors.pretrained(self.prior).info.card
-            return f"{card['name']} {card['sha256'][:8]}"
+            return prior_label(self.prior)
         return best_weight(self.method) if self.best_weight else self.method
 
     def settings(self, config: Config) -> dict[str, Any]:

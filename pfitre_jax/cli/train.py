@@ -75,8 +75,9 @@ def train(
     from pfitre_jax.data.folder_lock import lock_folder
     from pfitre_jax.priors.files import available, pretrained
     from pfitre_jax.training.config_file import load_config
-    from pfitre_jax.training.initial_weights import check_weights
+    from pfitre_jax.training.initial_weights import check_weights, steps_done
     from pfitre_jax.training.run_folder import claim_folder
+    from pfitre_jax.training.start_weights import check_start_weights
     from pfitre_jax.training.training_run import train as run_training
 
     start = time.monotonic()
@@ -93,6 +94,8 @@ def train(
     prior = None if weights is None else pretrained(weights)
     if prior is not None:
         check_weights(configuration, prior, steps, stage)
+        first = steps_done(prior) if stage is None else configuration.span(stage)[0]
+        check_start_weights(configuration, first, out)
     configuration.check()
     check_replaceable(out, [f"{configuration.name}.npz"], inputs=[weights and Path(weights)], overwrite=True)
     ctx.with_resource(lock_folder(out, command_line(ctx)))

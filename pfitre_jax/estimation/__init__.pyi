@@ -12,9 +12,9 @@ from .estimate import Estimate as Estimate
 from .estimate import Undetermined as Undetermined
 from .held_out_views import interleaved_folds as interleaved_folds
 from .held_out_views import relative_error as relative_error
-from .iteration_selection import ERROR_TOLERANCE as ERROR_TOLERANCE
 from .iteration_selection import MAX_ITERATIONS as MAX_ITERATIONS
 from .iteration_selection import HeldOutRows as HeldOutRows
+from .iteration_selection import first_of_smallest as first_of_smallest
 from .roll import find_roll as find_roll
 from .shared_problem import shared_problem as shared_problem
 from .support import Faces as Faces

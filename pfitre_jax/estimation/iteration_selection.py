@@ -27,7 +27,7 @@ LAST_SHARE = 0.25
 #: Largest number of bins of a view, over the rows and both folds: fewer rows of a wide detector are used.
 ROW_BINS = 1024
 #: The first iteration is chosen whose error exceeds the smallest one by at most this fraction.
-ERROR_TOLERANCE = 0.002
+TOLERANCE = 0.002
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,8 +108,12 @@ def select_iterations(
     errors = np.asarray(executable(*arguments))
     if not np.all(np.isfinite(errors)):
         return IterationSelection(default, np.zeros(0), seconds)
-    chosen = int(np.argmax(errors <= (1 + ERROR_TOLERANCE) * errors.min())) + 1
-    return IterationSelection(chosen, errors, seconds)
+    return IterationSelection(first_of_smallest(errors) + 1, errors, seconds)
+
+
+def first_of_smallest(errors: Float[np.ndarray, " n"]) -> int:
+    """Index of the first error that exceeds the smallest one by at most :data:`TOLERANCE`."""
+    return int(np.argmax(errors <= (1 + TOLERANCE) * errors.min()))
 
 
 @functools.partial(jax.jit, static_argnames="iterations")

@@ -107,9 +107,10 @@ def choose_prior(errors: Mapping[str, float], first: str) -> tuple[str, str]:
     if errors[NO_PRIOR] < TV_SHARE * priors[best]:
         chosen = NO_PRIOR
     shown = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
-    why = (
-        "predicts held-out views best" if chosen == min(errors, key=lambda n: errors[n]) else "is the default"
-    )
-    if why == "is the default":
+    if errors[chosen] == min(errors.values()):
+        why = "predicts held-out views best"
+    elif chosen == first:
         why = "is the default, and no other choice predicts held-out views clearly better"
+    else:
+        why = "is better than the other priors on held-out views, and total variation is not clearly better"
     return chosen, f"{chosen} {why} (relative errors: {shown})"

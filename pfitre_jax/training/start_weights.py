@@ -23,6 +23,26 @@ from pfitre_jax.training.train_step import TrainState
 START = "start.npz"
 
 
+def check_start_weights(config: TrainingConfig, step: int, out: Path) -> None:
+    """Checks that the weights with a ``start_share`` are known to a run that begins or resumes at a step.
+
+    Args:
+        config: Configuration of the run.
+        step: The step.
+        out: Folder of the run.
+
+    Raises:
+        ValueError: If the step is after the first one of that stage, and the folder does not have them.
+    """
+    first, share = config.start_share(step)
+    path = out / START
+    if share and step > first and not path.is_file():
+        raise ValueError(
+            f"{path} does not exist; expected the weights after {first} steps, which have the share "
+            f"{share:g} in the prior of this run: start the run from those weights"
+        )
+
+
 def start_weights(
     config: TrainingConfig, template: NetworkPrior, state: TrainState, out: Path
 ) -> tuple[TrainableParameters | None, float]:
@@ -38,7 +58,7 @@ def start_weights(
         out: Folder of the run.
 
     Raises:
-        ValueError: If the file is missing.
+        ValueError: As :func:`check_start_weights`.
     """
     first, share = config.start_share(int(state.step))
     if not share:
@@ -46,11 +66,8 @@ def start_weights(
     path = out / START
     if int(state.step) == first:
         files.save(path, prior_with_parameters(template, state.average))
-    elif not path.is_file():
-        raise ValueError(
-            f"{path} does not exist; expected the weights after {first} steps, which have the share "
-            f"{share:g} in the prior of this run: start the run from those weights"
-        )
+    else:
+        check_start_weights(config, int(state.step), out)
     return TrainableParameters(files.load(path).network.params), share
 
 

@@ -11,7 +11,7 @@ from analytic import CENTER, THETA, disc_sinogram
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate
-from pfitre_jax.estimation.iteration_selection import ERROR_TOLERANCE, MAX_ITERATIONS, select_iterations
+from pfitre_jax.estimation.iteration_selection import MAX_ITERATIONS, TOLERANCE, select_iterations
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.solvers.sirt import SIRT
@@ -47,7 +47,7 @@ def test_a_prior_that_damages_the_image_is_applied_once():
 
 def test_the_first_iteration_of_a_flat_curve_is_chosen():
     choice = chosen(Shifting(0))
-    limit = (1 + ERROR_TOLERANCE) * choice.errors.min()
+    limit = (1 + TOLERANCE) * choice.errors.min()
     assert choice.errors[choice.iterations - 1] <= limit
     assert np.all(choice.errors[: choice.iterations - 1] > limit)
 

@@ -47,6 +47,8 @@ class TestRule:
     def test_too_few_views_leave_the_default(self):
         chosen, reason = choose_prior({}, "a")
         assert chosen == "a" and "too few views" in reason
+        chosen, reason = choose_prior({"a": 0.10, "b": 0.05, NO_PRIOR: 0.049}, "a")
+        assert chosen == "b" and "better than the other priors" in reason and "default" not in reason
 
 
 class TestSettings:
@@ -96,11 +98,14 @@ def test_the_choice_is_recorded_and_resumed(tmp_path, monkeypatch, chosen):
     scan = disc_scan(views=12, columns=24, rows=1)
     monkeypatch.setattr(methods, "shipped_priors", lambda first: SMALL)
     settings = Settings.create("pfitre", prior="auto", iterations=2, support="disc")
-    monkeypatch.setattr(prior_selection, "choose_prior", lambda errors, first: (chosen, "as told"))
+    monkeypatch.setattr(prior_selection, "choose_prior", lambda errors, first: (chosen, "chosen by the test"))
     monkeypatch.setattr(prior_selection, "select_iterations", few_iterations)
     identity = checkpoint.identify({}, {}, settings)
     result = checkpoint.reconstruct_to(tmp_path, identity, scan, settings, slice(0, 1))
-    assert result.selection["prior"]["chosen"] == chosen and result.selection["prior"]["reason"] == "as told"
+    assert (
+        result.selection["prior"]["chosen"] == chosen
+        and result.selection["prior"]["reason"] == "chosen by the test"
+    )
     assert json.loads(json.dumps(result.selection))["prior"]["errors"].keys() == {
         "circuits",
         "general",

@@ -12,7 +12,7 @@ from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.training.config import Stage, TrainingConfig
 from pfitre_jax.training.parameters import TrainableParameters
-from pfitre_jax.training.start_weights import mix_start_weights
+from pfitre_jax.training.start_weights import check_start_weights, mix_start_weights
 
 SMALL = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8, expected_error=True)
 
@@ -65,3 +65,13 @@ def test_a_share_is_refused_where_a_prior_for_each_iteration_is_learned():
     stages = (Stage(start_share=0.5), Stage(unrolled=2, learned="iterations"))
     with pytest.raises(ValueError, match=r"start_share 0\.5 and it or a later one"):
         TrainingConfig(stages=stages).check()
+
+
+def test_weights_after_the_start_of_the_share_are_refused_before_the_run(tmp_path):
+    config = TrainingConfig(stages=(Stage(steps=4), Stage(steps=3, start_share=0.5)))
+    for step in (0, 3, 4):
+        check_start_weights(config, step, tmp_path)
+    with pytest.raises(ValueError, match=r"start\.npz does not exist; expected the weights after 4 steps"):
+        check_start_weights(config, 5, tmp_path)
+    (tmp_path / "start.npz").touch()
+    check_start_weights(config, 5, tmp_path)
