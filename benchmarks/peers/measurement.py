@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.process
 import json
 import multiprocessing
 import resource
@@ -44,10 +45,14 @@ def measure(name: str, scan: PeerScan) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def in_own_process(name: str, scan: PeerScan) -> tuple[dict[str, Any], np.ndarray]:
-    """:func:`measure` in a fresh process."""
+    """:func:`measure` in a fresh process, whose crash is a failure of the method."""
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(measure, name, scan).result()
+    try:
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(measure, name, scan).result()
+    except concurrent.futures.process.BrokenProcessPool:
+        failures = ["the process ended without a result"]
+        return {"version": PEERS[name].version(), "failures": failures}, np.zeros_like(scan.image)
 
 
 def finished(folder: Path, name: str, scan: PeerScan) -> tuple[dict[str, Any], np.ndarray]:

@@ -61,7 +61,7 @@ def scoreboard(config: Config, results: Mapping[str, Results]) -> str:
 
 
 def _gain_lines(results: Mapping[str, Results], labels: list[str], compared: str) -> list[str]:
-    """Summary by width of the wedge, and all scans, those with the lowest gain of the first prior first."""
+    """Summary by width of the wedge, and all scans, ordered by the lowest gain of any learned prior."""
     gains: dict[tuple[str, str], dict[str, float]] = {}
     for name, cells in results.items():
         for cut, by_label in cells.items():

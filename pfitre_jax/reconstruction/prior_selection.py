@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import Calibration, calibrate
+from pfitre_jax.estimation.held_out_views import MIN_VIEWS
 from pfitre_jax.estimation.iteration_selection import IterationSelection, select_iterations
 from pfitre_jax.estimation.tv_prediction import tv_prediction_error
 from pfitre_jax.reconstruction.methods import NO_PRIOR, Settings
@@ -21,7 +23,7 @@ OTHER_PRIOR_SHARE, TV_SHARE = 0.98, 0.9
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
-    """What the selection has computed of a prior that was chosen.
+    """Calibration and number of iterations of the chosen prior, which the plan uses.
 
     Attributes:
         calibration: Calibration of the scan.
@@ -58,9 +60,9 @@ def select_prior(scan: Scan, settings: Settings, *, scale: float | None = None) 
     """Chooses one of the candidates of the settings, or total variation.
 
     A few rows are reconstructed with every prior and by total variation without the views at one end of the
-    angular range, and without those at the other end; see :func:`choose_prior` for the rule. The number of
-    iterations of every prior is selected by the same reconstructions, so that a candidate more costs as much
-    as this selection.
+    angular range, and without those at the other end; see :func:`choose_prior` for the rule. The same
+    reconstructions select the number of iterations of every prior, so that each further candidate costs one
+    more such selection. A method that diverges is not chosen.
 
     Args:
         scan: The scan; its centre is known.
@@ -79,12 +81,11 @@ def select_prior(scan: Scan, settings: Settings, *, scale: float | None = None) 
         if selected.errors.size:
             used = selected.iterations if settings.automatic_iterations else settings.iterations
             errors[name] = float(selected.errors[min(used, selected.errors.size) - 1])
-    if len(errors) == len(selections):
+    if scan.views >= MIN_VIEWS:
         assert calibration.tv_weight is not None
-        errors[NO_PRIOR], more = tv_prediction_error(scan, problem, calibration.scale, calibration.tv_weight)
+        tv_error, more = tv_prediction_error(scan, problem, calibration.scale, calibration.tv_weight)
+        errors |= {NO_PRIOR: tv_error} if math.isfinite(tv_error) else {}
         seconds += more
-    else:
-        errors = {}
     chosen, reason = choose_prior(errors, next(iter(settings.prior_candidates)))
     calibration = dataclasses.replace(calibration, seconds_compile=seconds)
     trial = None if chosen == NO_PRIOR else Trial(calibration, selections[chosen])
@@ -96,17 +97,20 @@ def choose_prior(errors: Mapping[str, float], first: str) -> tuple[str, str]:
 
     Args:
         errors: Relative prediction error of the held-out views of every prior and of total variation
-            (:data:`pfitre_jax.reconstruction.methods.NO_PRIOR`); empty if views could not be held out.
+            (:data:`pfitre_jax.reconstruction.methods.NO_PRIOR`), without those that diverge; empty if views
+            could not be held out.
         first: Name of the prior that is used unless the errors speak clearly for another one.
     """
     if not errors:
         return first, f"{first}, because the scan has too few views to hold some out"
     priors = {name: error for name, error in errors.items() if name != NO_PRIOR}
-    best = min(priors, key=lambda name: priors[name])
-    chosen = best if priors[best] < OTHER_PRIOR_SHARE * priors[first] else first
-    if errors[NO_PRIOR] < TV_SHARE * priors[best]:
-        chosen = NO_PRIOR
     shown = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
+    if not priors:
+        return NO_PRIOR, f"{NO_PRIOR}, because every prior diverges (relative errors: {shown})"
+    best = min(priors, key=lambda name: priors[name])
+    chosen = first if first in priors and priors[best] >= OTHER_PRIOR_SHARE * priors[first] else best
+    if errors.get(NO_PRIOR, math.inf) < TV_SHARE * priors[best]:
+        chosen = NO_PRIOR
     if errors[chosen] == min(errors.values()):
         why = "predicts held-out views best"
     elif chosen == first:

@@ -267,12 +267,12 @@ class TrainingConfig:
         Args:
             step: Step, counted from 0.
         """
-        found, first = (0, 0.0), 0
+        active, first = (0, 0.0), 0
         for stage in self.stages:
             if stage.start_share and first <= step:
-                found = first, stage.start_share
+                active = first, stage.start_share
             first += stage.steps
-        return found
+        return active
 
     def span(self, name: str) -> tuple[int, int]:
         """Returns the first step of the stage called ``name`` and the step after its last.

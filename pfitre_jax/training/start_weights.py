@@ -1,4 +1,4 @@
-"""Mean of the weights that a stage starts from and those that it and later stages lead to.
+"""Weighted mean of the weights before and after a stage.
 
 Training on further kinds of samples changes all weights and forgets a part of what they could do before. On
 the line between the weights before and after there are weights that are good at both (Wortsman et al., CVPR
@@ -38,8 +38,9 @@ def check_start_weights(config: TrainingConfig, step: int, out: Path) -> None:
     path = out / START
     if share and step > first and not path.is_file():
         raise ValueError(
-            f"{path} does not exist; expected the weights after {first} steps, which have the share "
-            f"{share:g} in the prior of this run: start the run from those weights"
+            f"{path} does not exist; expected the weights after {first} steps, which start_share mixes into "
+            f"the prior with the share {share:g}: resume in the folder of the earlier run, start from step "
+            f"{first}, or set start_share = 0"
         )
 
 

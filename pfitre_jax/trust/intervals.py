@@ -66,10 +66,11 @@ def combined_scale(
 def sharpened_scale(
     expected: Float[Array, "*rows ny nx"], x: Float[Array, "*rows ny nx"], weight: Array | float
 ) -> Float[Array, "*rows ny nx"]:
-    """``b^(1 - weight) (g + 0.1)^weight`` with the expected error ``b`` and the gradient ``g`` of the image.
+    """``b^(1 - weight) (g + 0.1)^weight`` with expected error ``b`` and gradient ``g``.
 
-    An edge that is displaced by a small ``d`` has the error ``g d``, and the expected error varies more
-    smoothly across it. Both are in units of the image. With the weight 0 the scale is ``b``.
+    ``b`` is at least :data:`SMALLEST_SCALE`; ``g`` is that of the image after two binomial smoothings. An
+    edge that is displaced by a small ``d`` has the error ``g d``, and the expected error varies more smoothly
+    across it. Both are in units of the image. With the weight 0 the scale is ``b``.
 
     Args:
         expected: (ny, nx), the error that the prior expects, in units of the scale of the scan.

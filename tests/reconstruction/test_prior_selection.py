@@ -47,6 +47,13 @@ class TestRule:
     def test_too_few_views_leave_the_default(self):
         chosen, reason = choose_prior({}, "a")
         assert chosen == "a" and "too few views" in reason
+        # A method that diverges has no error.
+        assert choose_prior({"b": 0.10, NO_PRIOR: 0.2}, "a")[0] == "b"
+        assert choose_prior({"a": 0.10, "b": 0.2}, "a")[0] == "a"
+        assert choose_prior({NO_PRIOR: 0.2}, "a") == (
+            NO_PRIOR,
+            f"{NO_PRIOR}, because every prior diverges (relative errors: {NO_PRIOR} 0.2)",
+        )
         chosen, reason = choose_prior({"a": 0.10, "b": 0.05, NO_PRIOR: 0.049}, "a")
         assert chosen == "b" and "better than the other priors" in reason and "default" not in reason
 
