@@ -1,9 +1,11 @@
 """Cost of the network on a CPU, and gain in quality from test-time symmetrisation.
 
-    python -m benchmarks.network              # about 6 minutes on 2 cores; the machine should be idle
+    python -m benchmarks.network              # about 9 minutes on 2 cores; the machine should be idle
     python -m benchmarks.network --only engines                                           # 1 minute
+    python -m benchmarks.network --only training                                          # 3 minutes
 
-Engines: XLA and oneDNN in one process, alternately, 8 images of 96^2 with the network of ``circuits``. Cost:
+Engines: XLA and oneDNN in one process, alternately, 8 images of 96^2 with the network of ``circuits``.
+Training: steps of the first and of the last stage of ``circuits``, the engines again alternately. Cost:
 one pass over a batch of images, all at once or a few at a time. Quality: mean PSNR of ``pfitre`` on held-out
 circuits, 96 degrees missing, if every iteration uses the mean over an image and its three mirror images, one
 of the four in alternation (the default), or the image only.
@@ -26,7 +28,9 @@ from benchmarks.timing import seconds, table
 from pfitre_jax.estimation import estimate_parameters
 from pfitre_jax.evaluation import EvaluationSettings, Scans, draw_scene, list_cells, scan_cell
 from pfitre_jax.models import engines, predict_update, predict_updates
+from pfitre_jax.priors import NetworkPrior
 from pfitre_jax.solvers import HQS, run
+from pfitre_jax.training import Banks, Programs, load_config
 from pfitre_jax.twin import OVERSAMPLING
 
 RHO, ITERATIONS = 0.005, 8
@@ -45,13 +49,16 @@ def cost(prior, size: int, images: int) -> list[list[str]]:
     return rows
 
 
+ENGINES = ("xla", "onednn-float32", "onednn-bfloat16")
+
+
 def engine_times(prior, size: int, images: int, repeats: int) -> list[list[str]]:
     """Lines of the table: what is computed, milliseconds by XLA, and XLA's time over that of oneDNN."""
     generator = np.random.default_rng(0)
     inputs = jnp.asarray(generator.random((images, size, size, 2), np.float32))
     conditions = jnp.asarray(np.tile([0.3, -0.5], (images, 1)), jnp.float32)
     cases: dict[tuple[str, str], object] = {}
-    for engine in ("xla", "onednn-float32", "onednn-bfloat16"):
+    for engine in ENGINES:
         os.environ[engines.VARIABLE] = engine
         for name, function in _passes(prior.config).items():
             cases[name, engine] = jax.jit(function).lower(prior.params, inputs, conditions).compile()
@@ -63,17 +70,46 @@ def engine_times(prior, size: int, images: int, repeats: int) -> list[list[str]]
             start = time.perf_counter()
             jax.block_until_ready(program(prior.params, inputs, conditions))
             times[case].append(time.perf_counter() - start)
+    return _ratios(times)
+
+
+def _ratios(times: dict[tuple[str, str], list[float]]) -> list[list[str]]:
+    """Lines of the table from times by what is computed and engine, s."""
     best = {case: min(values) for case, values in times.items()}
-    ratio = lambda name, engine: f"{best[name, 'xla'] / best[name, engine]:.2f}"  # noqa: E731
+    names = dict.fromkeys(name for name, _ in times)
     return [
-        [
-            name,
-            f"{1e3 * best[name, 'xla']:.0f}",
-            ratio(name, "onednn-float32"),
-            ratio(name, "onednn-bfloat16"),
-        ]
-        for name in _passes(prior.config)
+        [name, f"{1e3 * best[name, 'xla']:.0f}"]
+        + [f"{best[name, 'xla'] / best[name, engine]:.2f}" for engine in ENGINES[1:]]
+        for name in names
     ]
+
+
+def training_times(repeats: int) -> list[list[str]]:
+    """Lines of the table: the step, milliseconds by XLA, and XLA's time over that of oneDNN."""
+    config = load_config("circuits")
+    # The layouts of the last stage need PFITRE_DATA, and do not change the cost of a step.
+    scenes = dataclasses.replace(config.scenes, layouts=0.0)
+    config = dataclasses.replace(config, scenes=scenes, banks=Banks())
+    prior = NetworkPrior.create(config.network, jax.random.key(0))
+    prior = dataclasses.replace(prior, symmetric=False)
+    stages = {"one iteration": config.stages[0], "three iterations": config.stages[-1]}
+    stages = {name: dataclasses.replace(stage, scenes=scenes) for name, stage in stages.items()}
+    runs, times = {}, {}
+    for engine in ENGINES:
+        os.environ[engines.VARIABLE] = engine
+        for name, stage in stages.items():
+            programs = Programs(config, prior)
+            batch = programs.start_batch(jax.random.key(1), 51, stage)
+            state, batch, _ = programs.step(programs.start_state(prior, stage), batch, stage)
+            runs[name, engine], times[name, engine] = (programs, stage, state, batch), []
+    for _ in range(repeats):
+        for case, (programs, stage, state, batch) in runs.items():
+            jax.block_until_ready((state, batch))
+            start = time.perf_counter()
+            state, batch, _ = jax.block_until_ready(programs.step(state, batch, stage))
+            times[case].append(time.perf_counter() - start)
+            runs[case] = programs, stage, state, batch
+    return _ratios(times)
 
 
 def _passes(config) -> dict:
@@ -131,12 +167,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=226)
     parser.add_argument("--images", type=int, default=28)
     parser.add_argument("--scenes", type=int, default=9, help="scenes for each of four orientations")
-    parser.add_argument("--only", choices=("engines",), help="leave out the other tables")
+    parser.add_argument("--only", choices=("engines", "training"), help="leave out the other tables")
     options = parser.parse_args()
     prior = pf.priors.pretrained("circuits")
     if util.find_spec("torch"):
-        head = ["network", "XLA, ms", "XLA / oneDNN float32", "XLA / oneDNN bfloat16"]
-        print(table(head, engine_times(prior, 96, 8, 10)), end="\n\n")
+        head = ["XLA, ms", "XLA / oneDNN float32", "XLA / oneDNN bfloat16"]
+        if options.only != "training":
+            print(table(["network", *head], engine_times(prior, 96, 8, 10)), end="\n\n")
+        if options.only != "engines":
+            print(table(["training step", *head], training_times(5)), end="\n\n")
     if options.only:
         return
     os.environ[engines.VARIABLE] = "xla"

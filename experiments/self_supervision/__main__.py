@@ -19,7 +19,9 @@ from experiments.self_supervision.scans import (
     LAYOUTS,
     RODS,
     SIMULATED,
+    SINGLE_ROWS,
     SLICES,
+    VOLUMES,
     chip,
     limited,
     simulated,
@@ -38,6 +40,7 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
     scans = [(CIRCUITS, str(seed)) for seed in config.circuits]
     if config.layouts and has_layout():
         scans += [(LAYOUTS, str(seed)) for seed in config.layouts]
+        scans += [(kind, str(seed)) for seed in config.volumes for kind in (VOLUMES, SINGLE_ROWS)]
     scans += [(SLICES, str(seed)) for seed in config.slices]
     scans += [(RODS, str(seed)) for seed in config.rods]
     scans += [(REUSE, pair) for pair in config.reuse if has_layout() or not pair.startswith(LAYOUTS)]
@@ -59,9 +62,8 @@ def measure(config: Config, kind: str, name: str, settings: str) -> tuple[dict, 
     scan, reference = simulated(config, kind, int(name)) if kind in SIMULATED else limited(kind, name)
     volumes: list[np.ndarray] = []
     rows = slice(0, scan.rows)
-    adapted = pf.adapt(
-        scan, config.prior, rows=rows, settings=config.settings[settings], observe=volumes.append
-    )
+    prior = config.joint_prior if kind == VOLUMES else config.prior
+    adapted = pf.adapt(scan, prior, rows=rows, settings=config.settings[settings], observe=volumes.append)
     scores = [reference.volume_measures(volume) for volume in volumes]
     middle, chosen = scan.rows // 2, adapted.record["chosen"]
     images = {
@@ -189,7 +191,9 @@ def main() -> None:
     options = parser.parse_args()
     config = PRESETS[options.preset]
     chosen = [cell for cell in cells(config) if options.only in (None, cell[0])]
-    run_experiment(NAME, options, config, chosen, measure, tables, picture, priors=[config.prior])
+    run_experiment(
+        NAME, options, config, chosen, measure, tables, picture, priors=[config.prior, config.joint_prior]
+    )
 
 
 if __name__ == "__main__":

@@ -19,11 +19,14 @@ from experiments.common.real_scans import (
 from experiments.common.simulated_volumes import VolumeScans, simulate
 from experiments.self_supervision.config import Config
 from pfitre_jax.evaluation import Cell, simulate_cell
+from pfitre_jax.reconstruction import select_slabs
 from pfitre_jax.twin import bin_down, project_finely
 
 CIRCUITS, LAYOUTS, SLICES, RODS = "circuits", "layouts", "slices", "rods"
+#: Pieces of the layout whose rows are neighbours, as a volume and as single rows.
+VOLUMES, SINGLE_ROWS = "layouts, neighbouring rows, joint", "layouts, neighbouring rows, single"
 #: Kinds of simulated scans.
-SIMULATED = (CIRCUITS, LAYOUTS, SLICES, RODS)
+SIMULATED = (CIRCUITS, LAYOUTS, VOLUMES, SINGLE_ROWS, SLICES, RODS)
 #: Rods of a slice, and the range of their radii, shares of the field.
 NUMBER_OF_RODS, RADII = 60, (0.006, 0.014)
 
@@ -34,10 +37,13 @@ def simulated(config: Config, kind: str, seed: int) -> tuple[pf.Scan, Reference]
         scan, truth = rods(config, seed)
         return scan, Reference.from_truth(truth, scan)
     tall = config.rows * config.row_step
-    if kind == LAYOUTS:
+    if kind in (LAYOUTS, VOLUMES, SINGLE_ROWS):
         scans = VolumeScans(config.size, tall, config.views, config.missing_deg, config.noise)
         volume = simulate(scans, seed, layout=True)
         scan, truth = volume.ideal, volume.truth
+        if kind != LAYOUTS:
+            rows = select_slabs(0, tall).ravel()
+            return scan.take_rows(rows), Reference.from_truth(truth[rows], scan)
     else:
         orientations = config.circuits if kind == CIRCUITS else config.slices
         center_deg = 180 * orientations.index(seed) / len(orientations)

@@ -31,7 +31,13 @@ def adapt(
     data: options.Data = None,
     rows: Annotated[
         str | None,
-        option("--rows", "A:B", "Detector rows to use: A to B-1.", INPUT, "12 rows, evenly spaced"),
+        option(
+            "--rows",
+            "A:B",
+            "Detector rows to use: A to B-1.",
+            INPUT,
+            "12 rows; for a prior of neighbouring rows 4 slabs of 5",
+        ),
     ] = None,
     views: options.Views = None,
     exclude_views: options.ExcludeViews = None,
@@ -54,16 +60,15 @@ def adapt(
             "Time limit in minutes, without compilation. No round is started that would end later, except "
             "for the first one, whose duration is unknown.",
             EXECUTION,
-            "no limit; at most 6 rounds",
+            "no limit; at most 12 rounds",
         ),
     ] = None,
 ) -> None:
     """Adapt a prior to one scan (self-supervised).
 
-    Trains the prior to reconstruct images of the scan that are turned and
-    measured again. Rows that it is not trained on and held-out views decide
-    when to stop. Writes the prior and a picture. 'pfitre recon SCAN --adapt'
-    does the same and reconstructs.
+    Trains the prior to reconstruct images of the scan that are rotated and
+    measured again. Held-out views decide when to stop. Writes the prior and
+    a picture. 'pfitre recon SCAN --adapt' does the same and reconstructs.
 
     Example: pfitre adapt scan.h5 --out adapted.npz
     """
@@ -81,13 +86,10 @@ def adapt(
 
     from pfitre_jax.reconstruction import api
     from pfitre_jax.reconstruction.adapt import adapt as adapt_to_scan
-    from pfitre_jax.reconstruction.adapted_prior import check_adaptable
-    from pfitre_jax.reconstruction.methods import Settings
+    from pfitre_jax.reconstruction.adapt import load_adaptable
     from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 
-    loop = Settings.create("pfitre", prior=prior)
-    loop.require_known_prior("an adaptation")
-    parent = check_adaptable(loop.prior)
+    parent = load_adaptable(prior)
     loaded = api.load_scan(
         scan,
         angles=angles,

@@ -46,7 +46,7 @@ class RowProgress:
         """Reports the progress of the adaptation of the prior.
 
         Args:
-            done: Batches of turned images that were trained on.
+            done: Batches of rotated images that were trained on.
             total: Batches in all.
         """
         self.reporter.rename_bar("adapting the prior")

@@ -24,7 +24,7 @@ CURVES = {
     "interpolated": ("held-out views between others", MEASURED, "o-"),
     "extrapolated": ("held-out views at the ends", MISSING, "o-"),
     "residual": ("views in use", FRAME, "o:"),
-    "equivariance": ("turned images", TEXT, "o--"),
+    "equivariance": ("rotated images", TEXT, "o--"),
 }
 
 

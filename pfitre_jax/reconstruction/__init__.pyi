@@ -1,5 +1,6 @@
 from .adapt import adapt as adapt
 from .adapted_prior import AdaptedPrior as AdaptedPrior
+from .adapted_prior import select_slabs as select_slabs
 from .api import load_scan as load_scan
 from .api import open_scan as open_scan
 from .api import reconstruct as reconstruct

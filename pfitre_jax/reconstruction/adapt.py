@@ -10,11 +10,12 @@ import numpy as np
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import resolve_rows
 from pfitre_jax.estimation.calibrate import calibrate
+from pfitre_jax.priors import files
 from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
 from pfitre_jax.reconstruction.api import with_center
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.methods import AUTOMATIC_PRIOR, Settings
 from pfitre_jax.reconstruction.scan_solver import build_for_scan
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
@@ -30,7 +31,7 @@ def adapt(
 ) -> AdaptedPrior:
     """Adapts a prior to one scan, without ground truth (self-supervised).
 
-    The prior is trained to reconstruct images of the scan that are turned and measured again. Rows that
+    The prior is trained to reconstruct images of the scan that are rotated and measured again. Rows that
     it is not trained on and held-out views decide which round of the training is kept; if none passes, the
     prior is unchanged. See :func:`pfitre_jax.training.adaptation.adapt_prior`.
     ``reconstruct(scan, adapt=True)`` does this first.
@@ -38,7 +39,8 @@ def adapt(
     Args:
         scan: The scan.
         prior: A prior, or its name or path for :func:`pfitre_jax.priors.files.pretrained`.
-        rows: Rows to use, ``slice`` or "A:B"; by default 12 rows, evenly spread over those with signal.
+        rows: Rows to use, ``slice`` or "A:B"; by default 12 rows, evenly spread over those with signal. A
+            prior of neighbouring rows, such as "volume", uses at most 4 slabs of 5 rows of this range.
         settings: Settings of the adaptation.
         progress: Called with the number of steps of the optimiser done and of all steps.
         observe: Called in each round with the reconstructions (rows, n, n), per pixel, in which the
@@ -49,8 +51,9 @@ def adapt(
             too few views.
     """
     settings = AdaptationSettings() if settings is None else settings
-    loop = Settings.create("pfitre", prior=prior, adaptation=settings)
-    network = check_adaptable(loop.prior)
+    network = load_adaptable(prior)
+    joint = bool(network.info.reach)
+    loop = Settings.create("pfitre", joint=joint, prior=network, adaptation=settings)
     selected = resolve_rows(rows, scan.rows)
     scan = with_center(scan)
     calibration = calibrate(scan, loop.needed_parameter)
@@ -60,3 +63,14 @@ def adapt(
     return adapt_to_scan(
         scan, solver, network, calibration, settings, rows=picked, progress=progress, observe=observe
     )
+
+
+def load_adaptable(prior: NetworkPrior | str | os.PathLike) -> NetworkPrior:
+    """A prior that can be adapted, from itself, its name or its path.
+
+    Raises:
+        ValueError: See :func:`adapt`.
+    """
+    if prior == AUTOMATIC_PRIOR:
+        Settings.create("pfitre", prior=prior).require_known_prior("an adaptation")
+    return check_adaptable(files.pretrained(prior) if isinstance(prior, (str, os.PathLike)) else prior)

@@ -25,6 +25,8 @@ from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutV
 
 #: Number of rows, evenly spread over those with signal, that a prior is adapted to.
 ROWS = 12
+#: Number of slabs, and of rows in each, that a prior of neighbouring rows is adapted to.
+SLABS, SLAB_ROWS = 4, 5
 # Entries of a card that are valid only for the weights of the parent.
 _WEIGHT_ENTRIES = ("sha256", "scores", "training_scores", "disagreement")
 
@@ -82,15 +84,13 @@ def check_adaptable(prior: Any) -> NetworkPrior:
     """Returns a prior that can be adapted to a scan.
 
     Raises:
-        ValueError: If it is not a :class:`NetworkPrior` of single rows.
+        ValueError: If it is not a :class:`NetworkPrior`.
     """
     if not isinstance(prior, NetworkPrior):
         raise ValueError(
             f"the prior is {type(prior).__name__}; expected a NetworkPrior, which has one network and no "
             "trained rho, for an adaptation"
         )
-    if prior.info.reach:
-        raise ValueError("the prior uses the neighbouring rows of every row; expected a prior of single rows")
     return prior
 
 
@@ -113,7 +113,9 @@ def adapt_to_scan(
         prior: The prior.
         calibration: Calibration of the scan, with the noise.
         settings: Settings of the adaptation.
-        rows: Rows of the scan to use; by default :data:`ROWS` rows, evenly spread over those with signal.
+        rows: Rows of the scan to use; by default :data:`ROWS` rows, evenly spread over those with signal. A
+            prior of neighbouring rows uses slabs between the first and the last of them, see
+            :func:`select_slabs`.
         progress: Called with the number of steps done and of all steps.
         observe: Called in each round with the reconstructions (rows, n, n), per pixel.
 
@@ -122,13 +124,15 @@ def adapt_to_scan(
     """
     if rows is None:
         sample = scan.sample()
-        rows = select_rows_with_signal(np.linalg.norm(sample.projections, axis=(0, 2)), ROWS)
-    else:
-        sample = scan
-    picked = sample.take_rows(rows)
-    masks = np.moveaxis(picked.mask, 1, 0).astype(np.float32)
-    values = np.moveaxis(picked.projections, 1, 0) / np.float32(calibration.scale)
+        picked = select_rows_with_signal(np.linalg.norm(sample.projections, axis=(0, 2)), ROWS)
+        rows = scan.source.rows_in_memory[picked]
+    if prior.info.reach:
+        rows = select_slabs(int(rows[0]), int(rows[-1]) + 1)
+    used = scan.take_rows(rows.ravel())
+    masks = np.moveaxis(used.mask, 1, 0).astype(np.float32)
+    values = np.moveaxis(used.projections, 1, 0) / np.float32(calibration.scale)
     sinograms = np.where(masks > 0, values, 0).astype(np.float32)
+    sinograms, masks = (a.reshape(*rows.shape, *a.shape[1:]) for a in (sinograms, masks))
     assert calibration.noise is not None
     adapted = adapt_prior(
         solver,
@@ -155,6 +159,18 @@ def adapt_to_scan(
     return AdaptedPrior(result, record, adapted.before, adapted.after)
 
 
+def select_slabs(first: int, stop: int) -> np.ndarray:
+    """Rows (slabs, rows) of at most :data:`SLABS` slabs, evenly spread over a range; they do not overlap.
+
+    Args:
+        first: First row of the range.
+        stop: Row after its last.
+    """
+    size = min(SLAB_ROWS, stop - first)
+    starts = np.linspace(first, stop - size, min(SLABS, (stop - first) // size)).round().astype(int)
+    return starts[:, None] + np.arange(size)
+
+
 def training_memory(
     scan: Scan, solver: Solver, prior: NetworkPrior, calibration: Calibration, settings: AdaptationSettings
 ) -> int:
@@ -167,9 +183,10 @@ def training_memory(
         calibration: Calibration of the scan.
         settings: Settings of the adaptation.
     """
-    blank = np.zeros((1, *calibration.problem.A.sinogram_shape), np.float32)
+    rows = select_slabs(0, scan.rows).shape[1:] if prior.info.reach else ()
+    blank = np.zeros((1, *rows, *calibration.problem.A.sinogram_shape), np.float32)
     held_out = HeldOutViews.select(scan.theta_rad)
-    rows = AdaptationRows(
+    adaptation = AdaptationRows(
         solver, prior, calibration.problem, blank, blank, np.float32(0), held_out, settings, Stopwatch()
     )
-    return rows.training_memory()
+    return adaptation.training_memory()

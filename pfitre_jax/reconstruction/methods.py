@@ -209,7 +209,7 @@ class Settings:
             gains: See :class:`DataModel`.
             support: "auto", "disc", "extended"; faces of a flat sample, also as "faces:LOW,HIGH"; a shape; or
                 an image (n, n), or the path of one, that is not 0 where the sample may be.
-            adaptation: See :class:`Settings`; only for "pfitre" and a prior of single rows.
+            adaptation: See :class:`Settings`; only for "pfitre".
 
         Raises:
             ValueError: The method is unknown, does not take a setting, cannot be joint or cannot use the
@@ -243,7 +243,7 @@ class Settings:
                     "reconstruction (joint=True)"
                 )
         if adaptation is not None:
-            _check_adaptation(method, joint, values["prior"] if "prior" in values else None)
+            _check_adaptation(method, values["prior"] if "prior" in values else None)
         automatic = entry.automatic_iterations and not joint and "iterations" not in overrides
         if "prior" in values:
             automatic &= values["prior"].info.iterations is None
@@ -403,12 +403,11 @@ def _check_data_model(method: str, entry: Method, data_model: DataModel) -> None
         raise ValueError(f"{method} has no data model; expected one of {supported} with {first}")
 
 
-def _check_adaptation(method: str, joint: bool, prior: Prior | None) -> None:
-    if method != "pfitre" or joint:
-        of = "a joint reconstruction" if joint else f"method {method!r}"
+def _check_adaptation(method: str, prior: Prior | None) -> None:
+    if method != "pfitre":
         raise ValueError(
-            f"an adaptation of the prior for {of}; expected method 'pfitre' and separate rows: leave the "
-            "adaptation or the other setting out"
+            f"an adaptation of the prior for method {method!r}; expected method 'pfitre': leave the "
+            "adaptation out, or choose this method"
         )
     check_adaptable(prior)
 

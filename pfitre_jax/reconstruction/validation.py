@@ -86,7 +86,7 @@ def validate(
         scan.row0 + chosen,
         time.perf_counter() - start,
         learned=settings.prior is not None,
-        adaptable=settings.method == "pfitre" and not settings.joint and settings.adaptation is None,
+        adaptable=settings.method == "pfitre" and settings.adaptation is None,
     )
 
 

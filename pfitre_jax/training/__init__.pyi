@@ -8,10 +8,10 @@ from .config import Report as Report
 from .config import Stage as Stage
 from .config import TrainingConfig as TrainingConfig
 from .config_file import load_config as load_config
-from .equivariance import Turn as Turn
-from .equivariance import TurnedRows as TurnedRows
+from .equivariance import RotatedItems as RotatedItems
+from .equivariance import Rotation as Rotation
 from .equivariance import equivariance_loss as equivariance_loss
-from .equivariance import turn_rows as turn_rows
+from .equivariance import rotate_items as rotate_items
 from .losses import LOSSES as LOSSES
 from .losses import Loss as Loss
 from .losses import LossWeights as LossWeights

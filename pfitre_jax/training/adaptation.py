@@ -1,7 +1,7 @@
-"""Self-supervised adaptation of a prior to one scan: rounds of training on turned reconstructions.
+"""Self-supervised adaptation of a prior to one scan: rounds of training on rotated reconstructions.
 
 In each round the rows of the scan are reconstructed with the present prior, and the prior is trained to
-reconstruct these images when they are turned and measured again
+reconstruct these images when they are rotated and measured again
 (:mod:`pfitre_jax.training.equivariance`). Rows that it is not trained on, and views that no image is computed
 from, decide which round is kept (:mod:`pfitre_jax.training.round_selection`).
 """
@@ -20,9 +20,9 @@ from pfitre_jax.interfaces import Solver
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.slice_problem import SliceProblem
 from pfitre_jax.training.adaptation_programs import TrainingState
-from pfitre_jax.training.adaptation_rows import AdaptationRows, Stopwatch
+from pfitre_jax.training.adaptation_rows import AdaptationRows, Stopwatch, as_rows
 from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
-from pfitre_jax.training.round_selection import RoundChoice, RoundErrors, select_round
+from pfitre_jax.training.round_selection import RoundChoice, RoundErrors, best_predicted, select_round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,21 +90,22 @@ def adapt_prior(
     solver: Solver,
     prior: NetworkPrior,
     problem: SliceProblem,
-    sinograms: Float[Array | np.ndarray, "rows views columns"],
-    masks: Float[Array | np.ndarray, "rows views columns"],
+    sinograms: Float[Array | np.ndarray, "items *rows views columns"],
+    masks: Float[Array | np.ndarray, "items *rows views columns"],
     noise: float,
     settings: AdaptationSettings | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
     observe: Callable[[np.ndarray], None] = lambda images: None,
 ) -> Adaptation:
-    """Adapts the prior of a loop to rows of one scan.
+    """Adapts the prior of a loop to rows of one scan, or to slabs of neighbouring rows.
 
     Args:
         solver: The loop, which contains the prior.
         prior: The prior.
         problem: Geometry and support; its sinogram is ignored.
-        sinograms: (rows, views, columns), line integrals divided by the scale of the scan.
-        masks: (rows, views, columns), 1 for a valid bin, else 0.
+        sinograms: (items, views, columns) of rows that are solved separately, or (items, rows, views,
+            columns) of slabs that are solved as volumes; line integrals divided by the scale of the scan.
+        masks: As ``sinograms``, 1 for a valid bin, else 0.
         noise: Standard deviation of the noise in a bin, in the same units.
         settings: Settings of the adaptation.
         report: Called with the number of steps done and of all steps.
@@ -120,10 +121,10 @@ def adapt_prior(
     state = TrainingState.start(prior.params, settings)
     key, rng = jax.random.key(settings.seed), np.random.default_rng(settings.seed)
     images = first = rows.first
-    observe(images)
-    shown = int(np.argmax(np.linalg.norm(images, axis=(1, 2))))
+    observe(as_rows(images))
+    shown = int(np.argmax(np.linalg.norm(as_rows(images), axis=(1, 2))))
     rounds = [Round(0, rows.errors(prior.params, images), None, watch.seconds)]
-    best = prior.params, images[shown]
+    best = prior.params, as_rows(images)[shown]
     total = settings.rounds * settings.steps
     for number in range(1, settings.rounds + 1):
         # A round that would end after the limit is not started.
@@ -136,25 +137,26 @@ def adapt_prior(
             if step < -(-settings.steps // settings.iterations):
                 picked = rng.choice(rows.training, rows.batch, replace=len(rows.training) < rows.batch)
                 key, batch_key = jax.random.split(key)
-                batches.append(rows.turn(images, picked, batch_key))
-            turned, points = batches.pop(0)
-            state, points, loss = rows.train(state, turned, points)
-            batches.append((turned, points))
+                batches.append(rows.rotate(images, picked, batch_key))
+            rotated, loop_states = batches.pop(0)
+            state, loop_states, loss = rows.train(state, rotated, loop_states)
+            batches.append((rotated, loop_states))
             losses.append(float(loss))
             report((number - 1) * settings.steps + step + 1, total)
         images = rows.reconstruct(state.average)
-        observe(images)
+        observe(as_rows(images))
         errors = rows.errors(state.average, images)
         rounds.append(Round(number * settings.steps, errors, float(np.mean(losses)), watch.seconds))
-        choice = select_round([r.errors for r in rounds], settings.margin)
+        all_errors = [r.errors for r in rounds]
+        choice = select_round(all_errors, settings.margin)
         if choice.index == number:
-            best = state.average, images[shown]
-        if number - choice.index >= settings.patience or not errors.is_finite:
+            best = state.average, as_rows(images)[shown]
+        if number - best_predicted(all_errors) >= settings.patience or not errors.is_finite:
             break
     choice = select_round([r.errors for r in rounds], settings.margin)
     report(total, total)
     adapted = dataclasses.replace(prior, params=best[0])
-    return Adaptation(adapted, rounds, choice, held_out, first[shown], best[1])
+    return Adaptation(adapted, rounds, choice, held_out, as_rows(first)[shown], best[1])
 
 
 def _last_duration(rounds: list[Round]) -> float:

@@ -1,4 +1,7 @@
-"""Compiled programs of the adaptation of a prior: reconstruct and turn rows, and train on them."""
+"""Compiled programs of the adaptation of a prior: reconstruct and rotate items, and train on them.
+
+Items are slices or slabs of rows, see :mod:`pfitre_jax.training.equivariance`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import optax
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.solvers.loop import run
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
-from pfitre_jax.training.equivariance import equivariance_loss, turn_rows, turned_problem
+from pfitre_jax.training.equivariance import equivariance_loss, problem_of, rotate_items
 from pfitre_jax.trust.image_statistics import statistics
 
 #: Rows that are reconstructed together.
@@ -67,39 +70,44 @@ def _is_network(node: Any) -> bool:
 
 
 @jax.jit
-def start_rows(solver, problem, sinograms, masks, supports):
-    """Initial iterates and states of the loop, with a leading axis of rows."""
+def initial_states(solver, problem, sinograms, masks, supports):
+    """Initial iterates and states of the loop, with a leading axis of items."""
 
-    def one(*row):
-        return solver.init(turned_problem(problem, *row), jnp.zeros(problem.A.shape))
+    def one(*item):
+        return solver.init(problem_of(problem, *item), _blank(problem, item[0]))
 
     return jax.vmap(one)(sinograms, masks, supports)
 
 
+def _blank(problem, sinogram):
+    """An image of zeros (n, n), or a slab of them (rows, n, n)."""
+    return jnp.zeros((*sinogram.shape[:-2], *problem.A.shape))
+
+
 @functools.partial(jax.jit, static_argnames="iterations")
-def reconstruct_rows(solver, problem, sinograms, masks, supports, points, *, iterations):
-    """Images (rows, n, n) after some iterations of the loop from these points."""
+def reconstruct_items(solver, problem, sinograms, masks, supports, states, *, iterations):
+    """Images (items, [rows,] n, n) after some iterations of the loop from these states."""
 
-    def one(point, *row):
-        blank = jnp.zeros(problem.A.shape)
-        return run(solver, turned_problem(problem, *row), blank, iterations=iterations, start=point).value
+    def one(state, *item):
+        blank = _blank(problem, item[0])
+        return run(solver, problem_of(problem, *item), blank, iterations=iterations, start=state).value
 
-    return jax.vmap(one)(points, sinograms, masks, supports)
+    return jax.vmap(one)(states, sinograms, masks, supports)
 
 
 @jax.jit
-def turn_images(problem, images, masks, noise, key):
-    """:func:`turn_rows`, with the data of a key."""
-    return turn_rows(problem, images, masks, noise, jax.random.wrap_key_data(key))
+def rotate_images(problem, images, masks, noise, key):
+    """:func:`rotate_items`, with the data of a key."""
+    return rotate_items(problem, images, masks, noise, jax.random.wrap_key_data(key))
 
 
 @jax.jit
 def squared_residuals(problem, images, sinograms, masks):
-    """Squared residuals of each view, (rows, views)."""
+    """Squared residuals of each view, (items, [rows,] views)."""
 
-    def one(row):
-        image, sinogram, mask = row
-        return jnp.sum(problem.with_sinogram(sinogram, mask).residual(image) ** 2, axis=1)
+    def one(item):
+        image, sinogram, mask = item
+        return jnp.sum(problem_of(problem, sinogram, mask, problem.support).residual(image) ** 2, axis=-1)
 
     return jax.lax.map(one, (images, sinograms, masks), batch_size=BATCH_ROWS)
 
@@ -111,15 +119,17 @@ def image_statistics(images):
 
 
 @functools.partial(jax.jit, static_argnames="settings")
-def training_step(prior: NetworkPrior, state: TrainingState, solver, problem, rows, points, *, settings):
-    """A step of the optimiser: the state after it, the points after an iteration of the loop, the loss."""
+def training_step(
+    prior: NetworkPrior, state: TrainingState, solver, problem, items, loop_states, *, settings
+):
+    """A step of the optimiser: the state after it, the loop's states after an iteration, the loss."""
 
     def loss(params):
         loop = replace_network(solver, dataclasses.replace(prior, params=params))
-        return equivariance_loss(loop, problem, rows, points)
+        return equivariance_loss(loop, problem, items, loop_states)
 
-    (value, points), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+    (value, loop_states), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
     updates, moments = _optimiser(settings).update(gradients, state.moments, state.params)
     params = optax.apply_updates(state.params, updates)
     average = optax.incremental_update(params, state.average, 1 - settings.average)
-    return TrainingState(params, average, moments), points, value
+    return TrainingState(params, average, moments), loop_states, value

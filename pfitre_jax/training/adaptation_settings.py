@@ -24,20 +24,21 @@ class AdaptationSettings:
         steps: Steps of the optimiser in each round.
         batch: Number of images in a step, fewer where they have more than
             :data:`pfitre_jax.training.adaptation_rows.BATCH_PIXELS` together.
-        iterations: Iterations of the loop that turned images pass through, one in each step of the optimiser.
+        iterations: Iterations of the loop that rotated images pass through, one in each step of the
+            optimiser.
         rate: Learning rate of Adam.
         average: Decay of the exponential moving average of the parameters, from those before the adaptation
             on. The average reconstructs the rows and is kept; the parameters of single steps fluctuate.
         clip: Global norm that gradients are clipped to.
         predicted_iterations: Iterations of the loop that reconstructs the rows in each round.
-        margin: Relative decrease of the error of turned images, or of held-out views, that counts as better.
-        patience: Rejected rounds in a row after which the adaptation stops.
+        margin: Smallest relative decrease of the error of held-out views at which a round may be kept.
+        patience: Rounds in a row without a smaller error of held-out views after which the adaptation stops.
         minutes: Time limit without compilation: no round is started that would end later, except for the
             first one, whose duration is unknown. None for no limit.
-        seed: Seed of rows, turns and noise.
+        seed: Seed of rows, rotations and noise.
     """
 
-    rounds: int = 4
+    rounds: int = 12
     steps: int = 40
     batch: int = 2
     iterations: int = 5
@@ -45,7 +46,7 @@ class AdaptationSettings:
     average: float = 0.97
     clip: float = 1.0
     predicted_iterations: int = 10
-    margin: float = 0.01
+    margin: float = 0.015
     patience: int = 2
     minutes: float | None = None
     seed: int = 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
 from analytic import CENTER, THETA_DEG, disc_stack
+from hypothesis import given
+from hypothesis import strategies as st
 from pfitre_command import pfitre
 
 import pfitre_jax as pf
@@ -17,7 +20,7 @@ from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import plan as planning
-from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
+from pfitre_jax.reconstruction.adapted_prior import SLAB_ROWS, SLABS, AdaptedPrior, select_slabs
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
 from pfitre_jax.training.round_selection import RoundChoice
@@ -43,7 +46,6 @@ def path(tmp_path_factory):
     ("options", "message"),
     [
         ({"method": "fista-tv"}, "adaptation of the prior for method 'fista-tv'; expected method 'pfitre'"),
-        ({"method": "pfitre", "joint": True, "prior": PRIOR}, "for a joint reconstruction"),
         ({"method": "pfitre", "prior": pf.priors.TV(0.1)}, "the prior is TV; expected a NetworkPrior"),
     ],
 )
@@ -58,6 +60,29 @@ def test_the_settings_of_the_adaptation_identify_the_run():
         for adaptation in (None, SHORT, AdaptationSettings())
     )
     assert "adapt" not in plain and short["adapt"] != longer["adapt"] and json.dumps(short)
+
+
+@given(st.integers(0, 50), st.integers(1, 60))
+def test_slabs_are_neighbouring_rows_inside_the_range_without_overlap(first, count):
+    slabs = select_slabs(first, first + count)
+    assert slabs.shape == (min(SLABS, max(count // SLAB_ROWS, 1)), min(SLAB_ROWS, count))
+    np.testing.assert_array_equal(np.diff(slabs, axis=1), 1)
+    assert len(np.unique(slabs)) == slabs.size
+    assert slabs.min() == first and (slabs.max() == first + count - 1 or len(slabs) == 1)
+
+
+@pytest.mark.slow
+def test_a_prior_of_neighbouring_rows_is_adapted_to_slabs(path):
+    scan = pf.load_scan(path, center=CENTER)
+    config = dataclasses.replace(PRIOR.config, in_channels=6)
+    prior = NetworkPrior.create(config, jax.random.key(1), {"name": "neighbours"})
+    images = []
+    adapted = pf.adapt(scan, prior, settings=SHORT, observe=images.append)
+    assert [image.shape[0] for image in images] == [ROWS, ROWS] and len(adapted.record["rounds"]) == 2
+    result = pf.reconstruct(scan, prior=prior, joint=True, iterations=1, adapt=SHORT)
+    assert result.selection["adaptation"]["rounds"][0] | {"seconds": 0} == adapted.record["rounds"][0] | {
+        "seconds": 0
+    }
 
 
 @pytest.mark.slow

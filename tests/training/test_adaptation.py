@@ -70,7 +70,7 @@ def test_the_network_inside_a_loop_is_replaced():
         replace_network(HQS(TV(0.1), 0.1), other)
 
 
-def test_adaptation_improves_the_reconstruction_of_turned_images(adapted):
+def test_adaptation_improves_the_reconstruction_of_rotated_images(adapted):
     first, kept = (adapted.rounds[k].errors for k in (0, adapted.choice.index))
     assert adapted.adapted and kept.equivariance < 0.98 * first.equivariance
     assert np.abs(adapted.after - adapted.before).max() > 0.01
