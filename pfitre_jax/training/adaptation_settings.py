@@ -46,7 +46,7 @@ class AdaptationSettings:
     average: float = 0.97
     clip: float = 1.0
     predicted_iterations: int = 10
-    margin: float = 0.015
+    margin: float = 0.012
     patience: int = 2
     minutes: float | None = None
     seed: int = 0

@@ -259,7 +259,7 @@ class TrainingConfig:
             rho_jitter=self.pairs.rho_jitter if stage.rho_jitter is None else stage.rho_jitter,
         )
 
-    def start_share(self, step: int) -> tuple[int, float]:
+    def active_start_share(self, step: int) -> tuple[int, float]:
         """Returns the first step of the stage whose ``start_share`` applies at ``step``, and the share.
 
         Without one they are 0.

@@ -34,7 +34,7 @@ def check_start_weights(config: TrainingConfig, step: int, out: Path) -> None:
     Raises:
         ValueError: If the step is after the first one of that stage, and the folder does not have them.
     """
-    first, share = config.start_share(step)
+    first, share = config.active_start_share(step)
     path = out / START
     if share and step > first and not path.is_file():
         raise ValueError(
@@ -61,7 +61,7 @@ def start_weights(
     Raises:
         ValueError: As :func:`check_start_weights`.
     """
-    first, share = config.start_share(int(state.step))
+    first, share = config.active_start_share(int(state.step))
     if not share:
         return None, 0.0
     path = out / START

@@ -50,7 +50,7 @@ def test_without_a_share_nothing_changes():
 def test_a_share_holds_until_a_stage_has_its_own():
     first, second, third = Stage(steps=4), Stage(steps=3, start_share=0.5), Stage(steps=2, start_share=0.1)
     config = TrainingConfig(stages=(first, second, Stage(steps=5), third))
-    assert [config.start_share(step) for step in (0, 3, 4, 6, 11, 12, 13, 20)] == [
+    assert [config.active_start_share(step) for step in (0, 3, 4, 6, 11, 12, 13, 20)] == [
         (0, 0.0), (0, 0.0), (4, 0.5), (4, 0.5), (4, 0.5), (12, 0.1), (12, 0.1), (12, 0.1)
     ]  # fmt: skip
 
