@@ -57,6 +57,7 @@ FAMILIES = {
     "textures": ("wood", "bone", "membranes", "electrode"),
     "parts": ("drilled_disc", "heat_sink", "closed_curves"),
     "contrasts": ("weak_and_strong", "two_contrasts"),
+    "discs": ("drilled_disc",),
 }
 #: Families whose scenes are cut from files, each through a :class:`Bank`.
 BANKED = ("layouts", "images", "volumes")
@@ -77,6 +78,7 @@ class SceneMixture:
         textures: Wood, bone, membranes and electrodes.
         parts: Discs with holes, heat sinks and smooth closed curves: uniform, with sharp edges.
         contrasts: Large weak objects with small strong ones.
+        discs: Discs with holes alone.
 
     Raises:
         ValueError: If a weight is negative or not finite, or if all are 0.
@@ -92,6 +94,7 @@ class SceneMixture:
     textures: float = 0.0
     parts: float = 0.0
     contrasts: float = 0.0
+    discs: float = 0.0
 
     def __post_init__(self):
         weights = dataclasses.astuple(self)
