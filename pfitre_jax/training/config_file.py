@@ -62,7 +62,7 @@ def structure(table: Mapping[str, Any], source: str, *, unknown_keys: bool = Fal
 
 def _read(path_or_name: str | Path, later: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
     path = Path(path_or_name)
-    if not path.exists() and path.suffix == "":
+    if not path.is_file() and path.suffix == "":
         path = CONFIGS / f"{path.name}.toml"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))

@@ -306,11 +306,12 @@ def test_missing_file_names_the_shipped_ones(name, tmp_path, monkeypatch):
         load_config(name)
 
 
-def test_a_folder_of_that_name_is_not_the_shipped_configuration(tmp_path, monkeypatch):
+def test_a_folder_of_that_name_does_not_hide_the_shipped_configuration(tmp_path, monkeypatch):
+    """``--config circuits --out circuits`` resumes."""
+    shipped = load_config("circuits")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "circuits").mkdir()
-    with pytest.raises(FileNotFoundError):
-        load_config("circuits")
+    assert load_config("circuits") == shipped
 
 
 def test_a_configuration_can_continue_another(tmp_path, monkeypatch):
