@@ -67,7 +67,7 @@ class ArchitectureConfig:
     size: int = 96
     views: int = 51
     scans: int = 8
-    seeds: tuple[int, ...] = (5,)
+    seeds: tuple[int, ...] = (5, 6)
     names: tuple[str, ...] = ()
 
 
