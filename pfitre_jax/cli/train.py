@@ -24,7 +24,8 @@ def train(
         option(
             "--config",
             "NAME|TOML",
-            "Training configuration: base, circuits, general, volume, unrolled or a TOML file of your own.",
+            "Training configuration: general, circuits, volume, discs, unrolled, volume3d or a TOML file of "
+            "your own.",
             INPUT,
         ),
     ],

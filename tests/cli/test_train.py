@@ -1,9 +1,22 @@
 """Tests of ``pfitre train``."""
 
+import re
 import sys
 
 import pytest
+import typer
 from pfitre_command import pfitre
+
+from pfitre_jax.cli import app
+from pfitre_jax.training.config_file import CONFIGS
+
+
+def test_help_names_every_shipped_configuration():
+    parameters = typer.main.get_command(app).commands["train"].params
+    help_text = next(p.help for p in parameters if p.name == "config")
+    assert {path.stem for path in CONFIGS.glob("*.toml")} == set(
+        re.findall(r"\w+", help_text.split(":")[1].split(" or ")[0])
+    )
 
 
 def test_missing_scene_files_are_refused_before_anything_is_written(tmp_path, monkeypatch):
