@@ -192,8 +192,9 @@ def tables(results: dict[str, Any]) -> str:
         lines.append(f"| {wedge} | " + " | ".join(texts) + " |")
     shares = ", ".join(f"{k} {share:.0%}" for k, share in results["out_of_domain_share_of"].items())
     lines += ["", f"Out of domain: {results['out_of_domain_share']:.0%} ({shares})."]
-    left = ", ".join(f"{k} {c:.1%}" for k, c in results["leave_one_kind_out"].items() if c is not None)
-    lines += ["", f"Coverage on a kind of scene that the table was not calibrated on: {left}."]
+    if "leave_one_kind_out" in results:
+        left = ", ".join(f"{k} {c:.1%}" for k, c in results["leave_one_kind_out"].items() if c is not None)
+        lines += ["", f"Coverage on a kind of scene that the table was not calibrated on: {left}."]
     if results.get("real"):
         lines += ["", "Measured scans, cut down, against the image from all views:", ""]
         lines.append(real_table(results["real"]))
@@ -235,8 +236,14 @@ def main() -> None:
         action="store_true",
         help="with --write: the results of all calibration scans become the reference of the domain score",
     )
-    parser.add_argument("--skip-test", action="store_true", help="calibrate without the test")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--skip-test", action="store_true", help="calibrate without the test")
+    part.add_argument(
+        "--from-card", action="store_true", help="test the table of the card, without calibration"
+    )
     options = parser.parse_args()
+    if options.from_card and (options.write or options.reference):
+        parser.error("--from-card makes no table and no reference; leave out --write and --reference")
     config: Config = PRESETS[options.preset]
     if options.all_scenes or options.reference:
         config = dataclasses.replace(config, domain=False)
@@ -257,8 +264,15 @@ def main() -> None:
     folder = out / f"{method}-{kind}-{digest}"
     command = " ".join(["python -m experiments.intervals", *map(shlex.quote, sys.argv[1:])])
 
-    calibration = scored(config, calibration_draws(config), folder, method, prior, intervals)
-    table = calibrate(config, calibration, intervals, command)
+    score_all = functools.partial(scored, folder=folder, method=method, prior=prior, intervals=intervals)
+    if options.from_card:
+        records = card.get("intervals", {})
+        if kind not in records:
+            parser.error(f"--from-card: the card of the prior has no table of the kind {kind}")
+        table, calibration = IntervalTable.from_record(records[kind]), None
+    else:
+        calibration = score_all(config, calibration_draws(config))
+        table = calibrate(config, calibration, intervals, command)
     for cell in table.cells:
         print(cell)
     if options.write and prior is None:
@@ -268,14 +282,15 @@ def main() -> None:
         print(*save_intervals(options.prior, kind, table, likeness))
     if options.skip_test:
         return
-    slices = scored(config, test_draws(config), folder, method, prior, intervals)
+    slices = score_all(config, test_draws(config))
     if options.reference:
         # Intervals hold for results like those of their calibration.
         reference = reference_statistics(calibration["statistics"])
         calibration, slices = (with_domain_scores(part, reference) for part in (calibration, slices))
         config = dataclasses.replace(config, domain=True)
     results = report(config, table, slices)
-    results["leave_one_kind_out"] = leave_one_kind_out(config, calibration, slices, intervals)
+    if calibration is not None:
+        results["leave_one_kind_out"] = leave_one_kind_out(config, calibration, slices, intervals)
     results["table"] = table.record()
     if options.real and prior is not None:
         results["real"] = real_coverage(prior, kind, mode, table)

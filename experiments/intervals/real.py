@@ -8,18 +8,18 @@ import numpy as np
 
 import pfitre_jax as pf
 from experiments.common.comparison import crop_center, scan_with_reference
-from experiments.common.real_scans import full_angle_samples, limit_angle
+from experiments.common.real_scans import full_angle_samples, limit_range
 from pfitre_jax.priors import IntervalTable
 from pfitre_jax.trust import area_under_curve
 
-#: Samples, missing wedges in degrees, and method of the image from all views.
-SAMPLES, MISSING_DEG, REFERENCE = ("i13", "tooth"), (60.0, 90.0, 120.0), "fista-tv"
+#: Missing wedges in degrees, and method of the image from all views where a scan has none of its own.
+MISSING_DEG, REFERENCE = (60.0, 90.0, 120.0), "fista-tv"
 #: Share of the pixels that count as the largest errors.
 LARGEST = 0.1
 
 
 def real_coverage(prior: Any, kind: str, mode: str, table: IntervalTable) -> dict[str, dict[str, Any]]:
-    """Coverage and related measures by sample and wedge; samples without a file are left out.
+    """Coverage and related measures of every measured sample at hand, by sample and wedge.
 
     The reference has noise and artifacts of its own, which the intervals need not contain.
 
@@ -32,12 +32,10 @@ def real_coverage(prior: Any, kind: str, mode: str, table: IntervalTable) -> dic
     tables = prior.info.card.get("intervals", {}) | {kind: table.record()}
     calibrated = prior.with_card({**prior.info.card, "intervals": tables})
     found: dict[str, dict[str, Any]] = {}
-    for name in SAMPLES:
-        if name not in full_angle_samples():
-            continue
-        scan, reference = scan_with_reference(full_angle_samples()[name], REFERENCE)
+    for name, sample in full_angle_samples().items():
+        scan, reference = scan_with_reference(sample, REFERENCE)
         for missing in MISSING_DEG:
-            part = pf.with_air(limit_angle(scan, missing))
+            part = pf.with_air(limit_range(scan, missing, sample.first_angle_deg(missing)))
             result = pf.reconstruct(part, "pfitre", prior=calibrated, intervals=mode)
             if result.lower is None or result.upper is None or result.intervals is None:
                 continue
