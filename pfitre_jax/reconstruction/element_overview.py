@@ -19,7 +19,7 @@ from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.plotting.elements import ElementPanel, draw_elements
 from pfitre_jax.plotting.style import save_png
 from pfitre_jax.reconstruction.file_names import ELEMENTS, MEASURED, VOLUME
-from pfitre_jax.reconstruction.result import SUPPORT
+from pfitre_jax.reconstruction.recon_file import SUPPORT
 from pfitre_jax.runtime.file_mark import MARK
 
 #: Entries of the summary of an element that are those of all.
