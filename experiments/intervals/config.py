@@ -1,12 +1,12 @@
 """Calibration and test of the intervals of a prior, or of a method without a prior.
 
 Command:  python -m experiments.intervals [--prior NAME_OR_PATH | --method METHOD] [--intervals quick|full]
-          [--preset tiny|small|quick|standard|full] [--all-scenes] [--real] [--write]
+          [--preset tiny|small|quick|standard|bootstrap|full] [--all-scenes] [--real] [--write]
           [--reference] [--skip-test]
           quick: the error that the prior expects. full: with the bootstrap, too; about 25 times slower.
           Scenes from files need PFITRE_DATA or ../shared/data; without them the others are used.
-Runtime:  --preset quick about 12 minutes on one core, resumes (tiny: 1 minute, standard: half an hour,
-          full: hours).
+Runtime:  --preset quick about 12 minutes on one core, resumes (tiny: 1 minute, standard and bootstrap: half
+          an hour, full: hours).
 Expected: the intervals contain 90 to 93% of the true values overall and 82 to 97% in each cell of wedge and
           noise, and they are narrower than intervals of one constant width with the same coverage.
 
@@ -76,6 +76,18 @@ PRESETS = {
         views=(36, 51, 90), rows=16, scans=2, scenes=112, test_noise=(0.002, 0.02), settings=()
     ),
     "full": Config(views=(36, 51, 90), scans=12, scenes=120, test_scans=4, settings=(), fewest=40),
+    # For the bootstrap, which takes 20 reconstructions of each scan.
+    "bootstrap": Config(
+        size=96,
+        views=(36, 51, 90),
+        scans=3,
+        simulated_noise=(5e-4, 0.06),
+        noise_edges=(1e-5, 0.06),
+        scenes=56,
+        test_noise=(0.003, 0.02),
+        settings=(),
+        fewest=24,
+    ),
     "small": Config(
         size=64,
         scans=3,
