@@ -73,14 +73,15 @@ class Config:
 PRESETS = {
     "default": Config(),
     "quick": Config(noise_seeds=(1, 2), healthy_seeds=1, sizes=(1.5, 3.0, 6.0), chips=4),
-    # Adaptation is slow: few defects, among rows of the same chips without them.
+    # Adaptation is slow: few defects, among rows of the same chips without them. It is mostly kept on layouts.
     "adapt": Config(
         noise_seeds=(1, 2),
         healthy_seeds=2,
         methods=(TV, PFITRE, ADAPT),
         kinds=("broken wire", "displaced wire"),
-        sizes=(3.0,),
+        sizes=(1.5, 3.0),
         chips=4,
+        sources=("tile",),
     ),
     "tiny": Config(
         size=64,

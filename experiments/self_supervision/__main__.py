@@ -47,9 +47,9 @@ def cells(config: Config) -> list[tuple[str, str, str]]:
     if config.chip and is_available(f"{CHIP}.tiff"):
         scans += [(CU_23, views) for views in config.chip]
     measured = full_angle_samples() if config.real else {}
-    for name in config.real:
+    for name, wedges in config.real.items():
         if name in measured:
-            scans += [(name, f"{missing:g} degrees") for missing in config.real_missing_deg]
+            scans += [(name, f"{missing:g} degrees") for missing in wedges]
     return [(*scan, settings) for settings in config.settings for scan in scans]
 
 

@@ -42,8 +42,8 @@ class Config:
         chip: Held-out views of Cu_23, by name.
         chip_row_step: Step between the rows of Cu_23 that are reconstructed, from row 2 on.
         tv_weights: Weights of FISTA-TV for Cu_23; the best one by the held-out views counts.
-        real: Names of measured samples in :func:`experiments.common.real_scans.full_angle_samples`.
-        real_missing_deg: Missing wedges of these, degrees.
+        real: Missing wedges, degrees, by the name of the measured sample in
+            :func:`experiments.common.real_scans.full_angle_samples`.
     """
 
     prior: str = "general"
@@ -68,8 +68,12 @@ class Config:
     )
     chip_row_step: int = 6
     tv_weights: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
-    real: tuple[str, ...] = ("heat sink", "walnut", "wood", "disc 04b", "i13", "tooth")
-    real_missing_deg: tuple[float, ...] = (60.0, 90.0, 120.0)
+    real: dict[str, tuple[float, ...]] = dataclasses.field(
+        default_factory=lambda: (
+            dict.fromkeys(("heat sink", "walnut", "wood", "disc 04b"), (60.0, 90.0, 120.0))
+            | dict.fromkeys(("i13", "tooth"), (90.0,))
+        )
+    )
 
 
 SHORT = AdaptationSettings(rounds=3, patience=3)
@@ -87,7 +91,7 @@ PRESETS = {
         rods=(),
         reuse=(),
         chip={},
-        real=(),
+        real={},
     ),
     "tiny": Config(
         settings={
@@ -104,6 +108,6 @@ PRESETS = {
         rods=(),
         reuse=(),
         chip={},
-        real=(),
+        real={},
     ),
 }
