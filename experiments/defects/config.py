@@ -73,7 +73,8 @@ class Config:
 PRESETS = {
     "default": Config(),
     "quick": Config(noise_seeds=(1, 2), healthy_seeds=1, sizes=(1.5, 3.0, 6.0), chips=4),
-    # Adaptation is slow: few defects, among rows of the same chips without them. It is mostly kept on layouts.
+    # Adaptation is slow: few defects, among rows of the same chips without them. On layouts it is mostly
+    # kept.
     "adapt": Config(
         noise_seeds=(1, 2),
         healthy_seeds=2,
