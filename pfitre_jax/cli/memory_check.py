@@ -39,7 +39,7 @@ def print_memory_check(
         formats: Formats of the slices.
         elements: Number of scans of this kind that are reconstructed one after the other into the folder.
     """
-    from pfitre_jax.reconstruction import checkpoint
+    from pfitre_jax.reconstruction import disk_space
     from pfitre_jax.reconstruction.adapted_prior import check_adaptable, training_memory
     from pfitre_jax.reconstruction.plan import make_plan
     from pfitre_jax.reconstruction.scan_solver import build_for_scan
@@ -59,7 +59,7 @@ def print_memory_check(
             _, solver = build_for_scan(plan.settings, scan, plan.calibration)
             prior = check_adaptable(settings.prior)
             training = training_memory(scan, solver, prior, plan.calibration, adaptation)
-        disk, free_disk = checkpoint.check_disk(out, plan, rows, formats, elements)
+        disk, free_disk = disk_space.check_disk(out, plan, rows, formats, elements)
     free_memory, needed = available(limit), plan.program.needed
     facts = {
         **({} if elements == 1 else {"elements": str(elements)}),

@@ -85,12 +85,12 @@ class ElementsRun:
         Raises:
             ComputationError: A step failed.
         """
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_state
 
         options, team, reporter = self.options, self.run.team, self.run.reporter
         several = options.several_elements
-        if several and checkpoint.is_complete(options.out, self.identity, options.overwrite):
-            checkpoint.remove_partial(options.out, self.identity)
+        if several and run_state.is_complete(options.out, self.identity, options.overwrite):
+            run_state.remove_partial(options.out, self.identity)
             reporter.note(
                 f"{options.out} already contains these results; use --overwrite to compute them again"
             )
@@ -157,38 +157,38 @@ class ElementsRun:
             ValueError: The folder of an element holds another result.
             FileExistsError: A file of another program would be lost.
         """
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_state
 
         options, team = self.options, self.run.team
         with team.step():
             if options.overwrite and team.first:
-                checkpoint.remove_partial(options.out)
-            in_progress = checkpoint.in_progress(options.out, self.identity)
+                run_state.remove_partial(options.out)
+            in_progress = run_state.in_progress(options.out, self.identity)
             for name in names:
                 element = self._options_of(name)
                 element.check_output()
                 if not in_progress:
-                    checkpoint.is_complete(element.out, self._element_identity(name), options.overwrite)
+                    run_state.is_complete(element.out, self._element_identity(name), options.overwrite)
         if team.first:
-            prior = checkpoint.chosen_prior(options.out, self.identity)
-            checkpoint.begin(options.out, self.identity, prior)
+            prior = run_state.chosen_prior(options.out, self.identity)
+            run_state.begin(options.out, self.identity, prior)
         return in_progress
 
     def _choose_prior(self, scan: Scan) -> Mapping[str, Any] | None:
         """The prior of all elements, which the aligned reference chooses with ``--prior auto``; else None."""
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_state
         from pfitre_jax.reconstruction.prior_selection import select_prior
 
         options, team = self.options, self.run.team
         settings, several = options.settings, options.several_elements
         if not settings.prior_candidates:
             return None
-        choice = checkpoint.chosen_prior(options.out, self.identity) if several else None
+        choice = run_state.chosen_prior(options.out, self.identity) if several else None
         if choice is None:
             with computation():
                 choice = select_prior(scan, settings).record()
             if several and team.first:
-                checkpoint.begin(options.out, self.identity, choice)
+                run_state.begin(options.out, self.identity, choice)
         self.run.reporter.note(f"prior of all elements: {choice['reason']}")
         return choice
 
@@ -223,13 +223,13 @@ class ElementsRun:
     def _reconstruct(self, run: ReconRun) -> bool:
         """Reconstructs an element, unless it is finished; whether every row diverged."""
         from pfitre_jax.data.folder_lock import lock_folder
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_state
 
         options = run.options
         if not self.options.several_elements:
             return run.reconstruct()
         # The run owns the folders of its elements since it has begun.
-        if checkpoint.holds_other_run(options.out, run.identity):
+        if run_state.holds_other_run(options.out, run.identity):
             run = dataclasses.replace(run, options=dataclasses.replace(options, overwrite=True))
         lock = lock_folder(options.out, run.command) if run.team.first else contextlib.nullcontext()
         with lock:
@@ -238,7 +238,7 @@ class ElementsRun:
     def _write_overview(self, names: list[str], aligned: AlignedScan | None) -> None:
         """Writes the files about all elements, and removes the record of the run in progress."""
         from pfitre_jax.cli.console import print_paths
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_identity, run_state
         from pfitre_jax.reconstruction.element_overview import save_overview
 
         options, reference = self.options, self.reference
@@ -262,12 +262,12 @@ class ElementsRun:
                     "signal_to_noise": {name: signal.ratio for name, signal in reference.signals.items()},
                     "without_signal": reference.without_signal,
                     **({} if aligned is None else aligned.summary),
-                    checkpoint.IDENTITY: self.identity,
+                    run_identity.IDENTITY: self.identity,
                     "command": self.run.command,
                     "complete": True,
                 },
             )
-            checkpoint.remove_partial(options.out)
+            run_state.remove_partial(options.out)
         self.run.reporter.event("done", files=[str(path) for path in paths])
         if self.run.reporter.for_person:
             print_paths(paths)

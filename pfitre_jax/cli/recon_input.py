@@ -92,7 +92,7 @@ class ReconInput:
         The first process estimates the motion; the others read it from its file.
         """
         from pfitre_jax.data.motion import Motion
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import file_names, run_identity
 
         options, stored = self.options, self.options.stored_alignment
         if not options.aligned:
@@ -111,7 +111,7 @@ class ReconInput:
         if not options.align:
             return alignment_step.apply_alignment(scan, initial, self.reporter)
         # The name contains the identity of the run, so that no other run's estimate is used.
-        saved = options.out / checkpoint.PARTIAL / f"alignment-{checkpoint.digest(self.identity)}.csv"
+        saved = options.out / file_names.PARTIAL / f"alignment-{run_identity.digest(self.identity)}.csv"
 
         def align() -> AlignedScan:
             return alignment_step.align_scan(scan, initial, saved, options.drift, self.reporter)

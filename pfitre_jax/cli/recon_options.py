@@ -276,7 +276,7 @@ class ReconOptions:
     @property
     def identity(self) -> dict[str, Any]:
         """Input and options that the result depends on."""
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_identity
 
         files: Mapping[str, Any] = {
             "scan": self.source,
@@ -287,4 +287,4 @@ class ReconOptions:
         intervals, _ = self.chosen_intervals
         values = {name: getattr(self, name) or None for name in names}
         values["intervals"] = None if intervals is None else f"{intervals.kind} {intervals.digest}"
-        return checkpoint.identify(files, self.read_options | values, self.settings)
+        return run_identity.identify(files, self.read_options | values, self.settings)

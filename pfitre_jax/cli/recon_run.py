@@ -92,12 +92,12 @@ class ReconRun:
         Raises:
             ComputationError: A step failed.
         """
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_state
 
         options, start = self.options, time.perf_counter()
-        if checkpoint.is_complete(options.out, self.identity, options.overwrite):
+        if run_state.is_complete(options.out, self.identity, options.overwrite):
             # The previous run may have been killed before it removed its intermediate files.
-            checkpoint.remove_partial(options.out, self.identity)
+            run_state.remove_partial(options.out, self.identity)
             self.reporter.note(
                 f"{options.out} already contains this result; use --overwrite to compute it again"
             )
@@ -107,7 +107,7 @@ class ReconRun:
         # The hashes are computed now, because an input may be changed while the run lasts.
         self.reporter.event("inputs", inputs=self.inputs)
         if options.overwrite and self.team.first:
-            checkpoint.remove_partial(options.out)
+            run_state.remove_partial(options.out)
         aligned = self.input.align(scan)
         scan = scan if aligned is None else aligned.scan
         reconstructed = self._reconstruct_rows(scan, rows, aligned)
@@ -174,7 +174,7 @@ class ReconRun:
         After an interruption the finished rows are saved, and the exception is raised again.
         """
         from pfitre_jax.cli.row_progress import RowProgress
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import resumable_run
 
         options, scan_name, settings = self.options, self.title, self.options.settings
         intervals = options.chosen_intervals[0]
@@ -186,7 +186,7 @@ class ReconRun:
         try:
             with computation(), self.reporter.bar(f"{method}, compiling") as move_bar:
                 progress = RowProgress(self.reporter, move_bar, method, preview, count, scan_name)
-                result = checkpoint.reconstruct_to(
+                result = resumable_run.reconstruct_to(
                     options.out,
                     self.identity,
                     scan,
@@ -195,10 +195,10 @@ class ReconRun:
                     intervals=intervals,
                     limit=options.memory_limit,
                     team=self.team,
-                    events=checkpoint.Events(progress.planned, progress.solved, progress.adapting),
+                    events=resumable_run.Events(progress.planned, progress.solved, progress.adapting),
                     formats=options.saved_formats,
                 )
-        except checkpoint.Interrupted as interruption:
+        except resumable_run.Interrupted as interruption:
             if interruption.result is not None:
                 title = f"{scan_name}, interrupted"
                 self._write(interruption.result, aligned, progress.adapted, title, complete=False)
@@ -255,14 +255,14 @@ class ReconRun:
     ) -> None:
         """Writes the complete result, removes intermediate files, and prints a summary."""
         from pfitre_jax.cli.result_display import print_result
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_state
 
         options = self.options
         truth = read_truth(options.source, int(result.rows[result.middle])) if options.sample else None
         comparison = None if truth is None else self._compare(scan, result)
         with computation(), self.team.step():
             paths = self._write(result, aligned, adapted, self.title, truth, comparison, complete=True)
-            checkpoint.remove_partial(options.out)
+            run_state.remove_partial(options.out)
         self.reporter.warn(map(in_options, result.warnings))
         self.reporter.event("done", files=[str(path) for path in paths], **result.timings)
         if self.reporter.for_person:
@@ -290,7 +290,7 @@ class ReconRun:
         from pfitre_jax.cli.adaptation_files import adaptation_writers
         from pfitre_jax.cli.result_display import draw_result
         from pfitre_jax.plotting.style import save_png
-        from pfitre_jax.reconstruction import checkpoint
+        from pfitre_jax.reconstruction import run_identity
 
         figure = draw_result(result, title, truth, comparison)
         writers = {} if aligned is None else dict(aligned.writers)
@@ -304,7 +304,7 @@ class ReconRun:
             overwrite=self.options.overwrite,
             obsolete=obsolete_files(self.options.out, self.inputs),
             extra={
-                checkpoint.IDENTITY: self.identity,
+                run_identity.IDENTITY: self.identity,
                 "inputs": self.inputs,
                 "command": self.command,
                 **summary,

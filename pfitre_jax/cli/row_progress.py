@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RowProgress:
-    """Callbacks of :class:`pfitre_jax.reconstruction.checkpoint.Events`.
+    """Callbacks of :class:`pfitre_jax.reconstruction.resumable_run.Events`.
 
     Args:
         reporter: Where to report.

@@ -7,8 +7,6 @@ from .api import reconstruct as reconstruct
 from .api import try_values as try_values
 from .api import with_center as with_center
 from .api import with_roll as with_roll
-from .checkpoint import Interrupted as Interrupted
-from .checkpoint import reconstruct_to as reconstruct_to
 from .data_model import ROBUST as ROBUST
 from .data_model import DataModel as DataModel
 from .elements import find_elements as find_elements
@@ -35,4 +33,6 @@ from .reproject import project_result as project_result
 from .result import Result as Result
 from .result import read_result as read_result
 from .result_checks import Checks as Checks
+from .resumable_run import Interrupted as Interrupted
+from .resumable_run import reconstruct_to as reconstruct_to
 from .validation import validate as validate

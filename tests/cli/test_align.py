@@ -16,7 +16,7 @@ from pfitre_jax import cli
 from pfitre_jax.data.motion import Motion
 from pfitre_jax.estimation import alignment as module
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.reconstruction import checkpoint as job
+from pfitre_jax.reconstruction import resumable_run, run_identity
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.twin.projection import project_finely
 from pfitre_jax.twin.scenes.circuits3d import circuits3d
@@ -115,11 +115,11 @@ def test_a_resumed_run_uses_its_saved_alignment(path, out, tmp_path, monkeypatch
         raise RuntimeError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "reconstruct_to", stop)
+        patch.setattr(resumable_run, "reconstruct_to", stop)
         assert pfitre("recon", path, "--align", *OPTIONS, "--out", folder).exit_code == 1
     [kept] = (folder / "partial").glob("alignment-*.csv")
     # The alignment of another run is ignored.
-    other = kept.with_name(f"alignment-{job.digest({'scan': 'other'})}.csv")
+    other = kept.with_name(f"alignment-{run_identity.digest({'scan': 'other'})}.csv")
     Motion.none(THETA[:5], 15.5).save(other)
     assert kept.read_text() == (out / "alignment.csv").read_text()
 

@@ -15,7 +15,7 @@ import zarr
 from pfitre_command import pfitre
 
 from pfitre_jax.data import folder_lock
-from pfitre_jax.reconstruction import checkpoint
+from pfitre_jax.reconstruction import disk_space, resumable_run
 from pfitre_jax.reconstruction.result import read_result
 
 METHOD = ("--method", "cgls", "--iterations", 15, "--rows", "1:3", "--pixel-size", 0.5)
@@ -56,7 +56,7 @@ def test_recon_writes_the_formats_that_are_named(saved):
 def test_a_complete_result_gets_the_formats_that_it_lacks_without_a_new_run(saved, tmp_path, monkeypatch):
     out, words = saved
     shutil.copytree(out, tmp_path / "out")
-    monkeypatch.setattr(checkpoint, "reconstruct_to", lambda *a, **k: pytest.fail("reconstructed again"))
+    monkeypatch.setattr(resumable_run, "reconstruct_to", lambda *a, **k: pytest.fail("reconstructed again"))
     done = pfitre(*words[:-1], tmp_path / "out", "--format", "tiff,mrc")
     assert done.exit_code == 0, done.output
     assert "already contains this result" in done.stderr and "recon.tif written from recon.h5" in done.stderr
@@ -134,7 +134,7 @@ def test_the_disk_space_counts_every_format(tmp_path):
     """Checkpoints and recon.h5 hold two volumes each; coarser levels add at most a third."""
     plan, volume = SimpleNamespace(image_shape=(100, 100), intervals=None), 4 * 12 * 100 * 100
     needed = {
-        formats: checkpoint.check_disk(tmp_path, plan, slice(0, 12), formats)[0] / volume
+        formats: disk_space.check_disk(tmp_path, plan, slice(0, 12), formats)[0] / volume
         for formats in (("hdf5",), ("hdf5", "tiff"), ("tiff", "mrc", "ome-zarr"))
     }
     assert list(needed.values()) == pytest.approx([4, 5, 4 + 1 + 1 + 4 / 3], abs=1e-4)

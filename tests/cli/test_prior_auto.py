@@ -12,7 +12,7 @@ from pfitre_command import pfitre
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.plotting import style
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.reconstruction import checkpoint, methods, prior_selection
+from pfitre_jax.reconstruction import methods, prior_selection, run_state
 from pfitre_jax.reconstruction.prior_selection import PriorSelection
 
 NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
@@ -70,8 +70,8 @@ def test_elements_share_one_choice(tmp_path, monkeypatch):
 
 def test_the_choice_of_a_run_in_progress_is_kept(tmp_path):
     identity = {"scan": "a"}
-    checkpoint.begin(tmp_path, identity)
-    assert checkpoint.chosen_prior(tmp_path, identity) is None
-    checkpoint.begin(tmp_path, identity, CHOICE.record())
-    assert checkpoint.chosen_prior(tmp_path, identity) == CHOICE.record()
-    assert checkpoint.chosen_prior(tmp_path, {"scan": "b"}) is None
+    run_state.begin(tmp_path, identity)
+    assert run_state.chosen_prior(tmp_path, identity) is None
+    run_state.begin(tmp_path, identity, CHOICE.record())
+    assert run_state.chosen_prior(tmp_path, identity) == CHOICE.record()
+    assert run_state.chosen_prior(tmp_path, {"scan": "b"}) is None

@@ -16,7 +16,7 @@ from finished_runs import without_figures
 from pfitre_command import pfitre
 
 from pfitre_jax.data.readers.dxchange import write_dxchange
-from pfitre_jax.reconstruction import checkpoint, executor
+from pfitre_jax.reconstruction import executor, resumable_run
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.solvers.loop import Status
 
@@ -139,7 +139,7 @@ def test_the_data_model_reaches_the_method_and_identifies_the_run(
     folder, tmp_path, monkeypatch, options, settings
 ):
     calls = []
-    monkeypatch.setattr(checkpoint, "reconstruct_to", lambda *args, **_: calls.append(args) or sys.exit(9))
+    monkeypatch.setattr(resumable_run, "reconstruct_to", lambda *args, **_: calls.append(args) or sys.exit(9))
     pfitre("recon", folder / "scan.npz", "--method", "sirt", "--out", tmp_path / "out", *options)
     [(_, identity, _, used, *_)] = calls
     assert used.method == "sirt" and used.record() == {"iterations": 200, **settings}
@@ -233,9 +233,9 @@ def test_interruption_and_failure_have_their_own_exit_codes(folder, tmp_path, mo
         raise RuntimeError("the device is gone")
 
     args = ("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path / "out")
-    monkeypatch.setattr("pfitre_jax.reconstruction.checkpoint.reconstruct_to", stop)
+    monkeypatch.setattr("pfitre_jax.reconstruction.resumable_run.reconstruct_to", stop)
     assert pfitre(*args).exit_code == 130
-    monkeypatch.setattr("pfitre_jax.reconstruction.checkpoint.reconstruct_to", fail)
+    monkeypatch.setattr("pfitre_jax.reconstruction.resumable_run.reconstruct_to", fail)
     done = pfitre(*args)
     assert done.exit_code == 1 and "error: RuntimeError: the device is gone" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -341,9 +341,9 @@ def test_a_report_is_written_on_request_and_renewed_with_the_result(recon, folde
     solved = read_result(tmp_path / "out" / "recon.h5")
 
     def stop(*args, **kwargs):
-        raise checkpoint.Interrupted(solved, 1, 2)
+        raise resumable_run.Interrupted(solved, 1, 2)
 
-    monkeypatch.setattr(checkpoint, "reconstruct_to", stop)
+    monkeypatch.setattr(resumable_run, "reconstruct_to", stop)
     assert pfitre(*line, "--rows", "0:1", "--overwrite").exit_code == 130
     assert not json.loads((tmp_path / "out" / "summary.json").read_text())["complete"]
     assert not report.exists()

@@ -17,7 +17,7 @@ from pfitre_command import pfitre
 from pfitre_jax.data.motion import Motion
 from pfitre_jax.estimation import alignment
 from pfitre_jax.plotting import style
-from pfitre_jax.reconstruction import checkpoint
+from pfitre_jax.reconstruction import resumable_run
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.reporting import compare_runs, read_run
 
@@ -191,7 +191,7 @@ def test_one_element_is_aligned_on_another(scan, tmp_path, estimates):
 def test_an_interrupted_run_resumes(scan, tmp_path, estimates, monkeypatch):
     """Finished elements and the alignment are kept."""
     out, command = tmp_path / "out", ("recon", scan, *TOGETHER, "--align", *METHOD)
-    original, solved = checkpoint.reconstruct_to, []
+    original, solved = resumable_run.reconstruct_to, []
 
     def stop(folder, *args, **options):
         solved.append(folder.name)
@@ -200,7 +200,7 @@ def test_an_interrupted_run_resumes(scan, tmp_path, estimates, monkeypatch):
         return original(folder, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "reconstruct_to", stop)
+        patch.setattr(resumable_run, "reconstruct_to", stop)
         assert pfitre(*command, "--out", out).exit_code == 130
     assert solved == ["Cu_K", "Fe_K"] and names(out / "Cu_K") >= RESULT and not (out / "recon.h5").exists()
     finished = (out / "Cu_K" / "summary.json").stat().st_mtime_ns
@@ -224,7 +224,7 @@ def test_an_interrupted_run_that_overwrites_resumes(scan, tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "reconstruct_to", stop)
+        patch.setattr(resumable_run, "reconstruct_to", stop)
         assert pfitre(*fewer, "--overwrite").exit_code == 130
     done = pfitre(*fewer)
     assert done.exit_code == 0, done.output

@@ -18,8 +18,8 @@ from pfitre_jax.data.readers.dxchange import write_dxchange
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors import files
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import plan as planning
+from pfitre_jax.reconstruction import resumable_run, run_identity
 from pfitre_jax.reconstruction.adapted_prior import SLAB_ROWS, SLABS, AdaptedPrior, select_slabs
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
@@ -89,7 +89,7 @@ def test_a_prior_of_neighbouring_rows_is_adapted_to_slabs(path):
 def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypatch):
     monkeypatch.setattr("pfitre_jax.reconstruction.executor.CHUNK", 2)
     settings = Settings.create("pfitre", prior=PRIOR, iterations=1, adaptation=SHORT)
-    identity = job.identify({"scan": path}, {}, settings)
+    identity = run_identity.identify({"scan": path}, {}, settings)
     # One round of few steps gains little: it is kept all the same.
     kept = RoundChoice(1, "for this test")
     monkeypatch.setattr("pfitre_jax.training.adaptation.select_round", lambda rounds, margin: kept)
@@ -98,8 +98,10 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
     def stop(*_):
         raise KeyboardInterrupt
 
-    with pytest.raises(job.Interrupted):
-        job.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS), events=job.Events(solved=stop))
+    with pytest.raises(resumable_run.Interrupted):
+        resumable_run.reconstruct_to(
+            tmp_path, identity, scan, settings, slice(0, ROWS), events=resumable_run.Events(solved=stop)
+        )
     saved = AdaptedPrior.load(tmp_path / "partial")
     assert saved.changed and saved.prior.card["name"] == "small, adapted"
 
@@ -108,13 +110,13 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
 
     monkeypatch.setattr(planning, "adapt_to_scan", never)
     plans = []
-    result = job.reconstruct_to(
+    result = resumable_run.reconstruct_to(
         tmp_path,
         identity,
         scan,
         settings,
         slice(0, ROWS),
-        events=job.Events(planned=lambda plan, done: plans.append((plan.adapted, done))),
+        events=resumable_run.Events(planned=lambda plan, done: plans.append((plan.adapted, done))),
     )
     [(adapted, done)] = plans
     assert done == 2 and result.selection["adaptation"]["chosen"] == 1
@@ -124,7 +126,7 @@ def test_an_interrupted_run_resumes_with_the_same_prior(path, tmp_path, monkeypa
     assert any(jax.tree.leaves(changed)) and np.isfinite(result.volume[ROWS - 1]).all()
     (tmp_path / "partial" / "prior.npz").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"adapted prior in .* cannot be read .*: start over"):
-        job.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS))
+        resumable_run.reconstruct_to(tmp_path, identity, scan, settings, slice(0, ROWS))
 
 
 @pytest.mark.slow

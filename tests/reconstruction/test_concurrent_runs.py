@@ -18,7 +18,7 @@ from pfitre_command import pfitre
 import pfitre_jax as pf
 from pfitre_jax.data.folder_lock import LOCK, lock_folder
 from pfitre_jax.data.readers.dxchange import write_dxchange
-from pfitre_jax.reconstruction import checkpoint
+from pfitre_jax.reconstruction import resumable_run, run_identity, run_state
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.result import read_result
 
@@ -59,10 +59,10 @@ def die(done, *_):
 
 def run(path, folder, center, **events):
     settings, rows = Settings.create("cgls", iterations=3, support="disc"), slice(0, ROWS)
-    identity = checkpoint.identify({"scan": path}, {"center": center}, settings)
+    identity = run_identity.identify({"scan": path}, {"center": center}, settings)
     scan = pf.open_scan(path, center=center, air="none")
-    return checkpoint.reconstruct_to(
-        folder, identity, scan, settings, rows, events=checkpoint.Events(**events)
+    return resumable_run.reconstruct_to(
+        folder, identity, scan, settings, rows, events=resumable_run.Events(**events)
     )
 
 
@@ -91,25 +91,25 @@ def test_rows_of_another_plan_are_not_used(path, tmp_path, monkeypatch):
 def test_the_command_of_a_complete_result_keeps_the_rows_of_the_run_that_replaces_it(tmp_path):
     old, new = ({"center": center} for center in (1, 2))
     for name, content in (
-        ("summary.json", {checkpoint.IDENTITY: old, "complete": True}),
-        ("partial/plan.json", {checkpoint.IDENTITY: new}),
+        ("summary.json", {run_identity.IDENTITY: old, "complete": True}),
+        ("partial/plan.json", {run_identity.IDENTITY: new}),
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps(content))
     (tmp_path / "recon.h5").write_bytes(b"")
-    assert checkpoint.is_complete(tmp_path, old)
-    checkpoint.remove_partial(tmp_path, old)
+    assert run_state.is_complete(tmp_path, old)
+    run_state.remove_partial(tmp_path, old)
     assert (tmp_path / "partial" / "plan.json").exists()
-    checkpoint.remove_partial(tmp_path, new)
+    run_state.remove_partial(tmp_path, new)
     assert not (tmp_path / "partial").exists()
 
 
 def command(path, folder, center, *more):
     """One row at a time, each for a moment, so that kills fall between rows."""
     code = (
-        "import time, pfitre_jax.reconstruction.executor as s, pfitre_jax.reconstruction.checkpoint as c\n"
-        f"s.CHUNK, write = {CHUNK}, c._write_block\n"
-        "c._write_block = lambda *a: (write(*a), time.sleep(0.1))\n"
+        "import time, pfitre_jax.reconstruction.executor as s, pfitre_jax.reconstruction.resumable_run as c\n"
+        f"s.CHUNK, write = {CHUNK}, c.write_block\n"
+        "c.write_block = lambda *a: (write(*a), time.sleep(0.1))\n"
         "from pfitre_jax.cli import main; main()"
     )
     words = ["recon", path, "--center", center, "--out", folder, *QUICK.split(), *more]
@@ -138,7 +138,7 @@ def finished_rows(folder):
     plan = folder / "partial" / "plan.json"
     if not plan.exists():
         return set()
-    digest, names = checkpoint.digest(json.loads(plan.read_text())), set()
+    digest, names = run_identity.digest(json.loads(plan.read_text())), set()
     for block in (folder / "partial").glob("rows-*.npz"):
         with np.load(block) as content:
             if str(content["plan"]) == digest:

@@ -16,8 +16,8 @@ from pfitre_jax.interfaces import Card
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.interval_table import IntervalCell, IntervalTable
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.reconstruction import checkpoint as job
 from pfitre_jax.reconstruction import intervals as intervals_module
+from pfitre_jax.reconstruction import resumable_run, run_state
 from pfitre_jax.reconstruction.intervals import Intervals
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import make_plan
@@ -227,14 +227,16 @@ class TestBootstrap:
             if done == 2:
                 raise KeyboardInterrupt
 
-        with pytest.raises(job.Interrupted):
-            job.reconstruct_to(tmp_path, *arguments, intervals=chosen, events=job.Events(solved=stop))
+        with pytest.raises(resumable_run.Interrupted):
+            resumable_run.reconstruct_to(
+                tmp_path, *arguments, intervals=chosen, events=resumable_run.Events(solved=stop)
+            )
         began = []
-        events = job.Events(planned=lambda _, done: began.append(done))
-        result = job.reconstruct_to(tmp_path, *arguments, intervals=chosen, events=events)
+        events = resumable_run.Events(planned=lambda _, done: began.append(done))
+        result = resumable_run.reconstruct_to(tmp_path, *arguments, intervals=chosen, events=events)
         assert began == [2]
         result.save(tmp_path)
-        job.remove_partial(tmp_path)
+        run_state.remove_partial(tmp_path)
         stored, whole = read_result(tmp_path / "recon.h5"), self.run(chunk=1)
         np.testing.assert_array_equal(stored.lower, whole.lower)
         np.testing.assert_array_equal(stored.upper, whole.upper)

@@ -11,7 +11,7 @@ import pytest
 import pfitre_jax as pf
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.reconstruction import checkpoint, methods
+from pfitre_jax.reconstruction import methods, resumable_run, run_identity
 from pfitre_jax.reconstruction.methods import NO_PRIOR, Settings
 from pfitre_jax.reconstruction.prior_selection import choose_prior, select_prior
 
@@ -107,8 +107,8 @@ def test_the_choice_is_recorded_and_resumed(tmp_path, monkeypatch, chosen):
     settings = Settings.create("pfitre", prior="auto", iterations=2, support="disc")
     monkeypatch.setattr(prior_selection, "choose_prior", lambda errors, first: (chosen, "chosen by the test"))
     monkeypatch.setattr(prior_selection, "select_iterations", few_iterations)
-    identity = checkpoint.identify({}, {}, settings)
-    result = checkpoint.reconstruct_to(tmp_path, identity, scan, settings, slice(0, 1))
+    identity = run_identity.identify({}, {}, settings)
+    result = resumable_run.reconstruct_to(tmp_path, identity, scan, settings, slice(0, 1))
     assert (
         result.selection["prior"]["chosen"] == chosen
         and result.selection["prior"]["reason"] == "chosen by the test"
@@ -124,7 +124,7 @@ def test_the_choice_is_recorded_and_resumed(tmp_path, monkeypatch, chosen):
         alone = pf.reconstruct(scan, prior=SMALL[chosen], iterations=2, support="disc")
         np.testing.assert_allclose(result.volume[0], alone.volume[0], atol=1e-5)
     monkeypatch.setattr(plan, "select_prior", None)
-    again = checkpoint.reconstruct_to(tmp_path, identity, scan, settings, slice(0, 1))
+    again = resumable_run.reconstruct_to(tmp_path, identity, scan, settings, slice(0, 1))
     assert again.selection == result.selection and again.method == result.method
     np.testing.assert_array_equal(again.volume[0], result.volume[0])
 

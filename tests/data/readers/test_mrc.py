@@ -13,8 +13,8 @@ from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.estimation.estimate import Estimate
 from pfitre_jax.reconstruction import api
-from pfitre_jax.reconstruction.checkpoint import identify
 from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.run_identity import identify
 
 SHAPE = 6, 24, 28
 TILT = np.arange(-50.0, 70.0, 20.0)

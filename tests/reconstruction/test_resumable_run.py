@@ -22,7 +22,7 @@ import pfitre_jax as pf
 from pfitre_jax import cli
 from pfitre_jax.data.lazy_scan import FileRows
 from pfitre_jax.data.readers.dxchange import write_dxchange
-from pfitre_jax.reconstruction import checkpoint as job
+from pfitre_jax.reconstruction import resumable_run, run_identity, run_state
 from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.solvers.loop import Status
@@ -48,12 +48,12 @@ def small(monkeypatch):
 
 
 def run(path, folder, rows=slice(0, ROWS), settings=SETTINGS, **more):
-    identity = job.identify({"scan": path}, {"rows": f"{rows.start}:{rows.stop}"}, settings)
-    assert not job.is_complete(folder, identity)
+    identity = run_identity.identify({"scan": path}, {"rows": f"{rows.start}:{rows.stop}"}, settings)
+    assert not run_state.is_complete(folder, identity)
     scan = pf.open_scan(path, center=CENTER)
-    result = job.reconstruct_to(folder, identity, scan, settings, rows, **more)
-    result.save(folder, extra={job.IDENTITY: identity, "complete": True})
-    job.remove_partial(folder)
+    result = resumable_run.reconstruct_to(folder, identity, scan, settings, rows, **more)
+    result.save(folder, extra={run_identity.IDENTITY: identity, "complete": True})
+    run_state.remove_partial(folder)
     return read_result(folder / "recon.h5")
 
 
@@ -92,7 +92,7 @@ def test_finished_rows_are_not_recomputed_and_the_result_is_equal(path, small, t
             raise _Killed
 
     with pytest.raises(_Killed):
-        run(path, tmp_path / "parts", events=job.Events(solved=die))
+        run(path, tmp_path / "parts", events=resumable_run.Events(solved=die))
     assert seen == [2, 4, 6]
     # A truncated file, a damaged file, and a file of an older version with fewer values for each row.
     partial = tmp_path / "parts" / "partial"
@@ -104,7 +104,9 @@ def test_finished_rows_are_not_recomputed_and_the_result_is_equal(path, small, t
     np.savez(second, **known)
     (partial / ".partial-1-rows-000006-000008.npz").write_bytes(b"half")
     began, seen = [], []
-    events = job.Events(planned=lambda _, done: began.append(done), solved=lambda done, *_: seen.append(done))
+    events = resumable_run.Events(
+        planned=lambda _, done: began.append(done), solved=lambda done, *_: seen.append(done)
+    )
     check_same(run(path, tmp_path / "parts", events=events), whole)
     assert began == [2] and seen == [4, 6, 8, 9]
     assert not partial.exists()
@@ -112,25 +114,25 @@ def test_finished_rows_are_not_recomputed_and_the_result_is_equal(path, small, t
 
 def test_resuming_with_other_settings_is_refused_with_the_difference(path, small, tmp_path):
     run(path, tmp_path)
-    same = job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS)
-    assert job.is_complete(tmp_path, same)
+    same = run_identity.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS)
+    assert run_state.is_complete(tmp_path, same)
     other = same | {"iterations": 5}
     with pytest.raises(ValueError, match=r"another result: iterations was 20, is 5; .*overwrite=True"):
-        job.is_complete(tmp_path, other)
+        run_state.is_complete(tmp_path, other)
     (tmp_path / "partial").mkdir()
-    assert not job.is_complete(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()
+    assert not run_state.is_complete(tmp_path, other, overwrite=True) and (tmp_path / "partial").exists()
     # A run that overwrites another result can be resumed.
-    (tmp_path / "partial" / "plan.json").write_text(json.dumps({job.IDENTITY: other}))
-    assert not job.is_complete(tmp_path, other)
+    (tmp_path / "partial" / "plan.json").write_text(json.dumps({run_identity.IDENTITY: other}))
+    assert not run_state.is_complete(tmp_path, other)
     scan = pf.open_scan(path, center=CENTER)
     with pytest.raises(ValueError, match="belongs to another run: iterations was 5, is 20; remove it"):
-        job.reconstruct_to(tmp_path, same, scan, SETTINGS, slice(0, ROWS))
-    job.remove_partial(tmp_path)
+        resumable_run.reconstruct_to(tmp_path, same, scan, SETTINGS, slice(0, ROWS))
+    run_state.remove_partial(tmp_path)
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match="its origin is not recorded"):
-        job.is_complete(tmp_path, same)
+        run_state.is_complete(tmp_path, same)
     os.utime(path)
-    assert job.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS) != same
+    assert run_identity.identify({"scan": path}, {"rows": f"0:{ROWS}"}, SETTINGS) != same
 
 
 def test_an_interrupted_run_writes_the_finished_rows(path, small, tmp_path):
@@ -140,8 +142,8 @@ def test_an_interrupted_run_writes_the_finished_rows(path, small, tmp_path):
         if done == 6:
             raise KeyboardInterrupt
 
-    with pytest.raises(job.Interrupted) as stopped:
-        run(path, tmp_path / "parts", events=job.Events(solved=stop))
+    with pytest.raises(resumable_run.Interrupted) as stopped:
+        run(path, tmp_path / "parts", events=resumable_run.Events(solved=stop))
     assert (stopped.value.done, stopped.value.rows) == (6, ROWS)
     stopped.value.result.save(tmp_path / "parts", extra={"complete": False})
     stored = read_result(tmp_path / "parts" / "recon.h5")
@@ -171,7 +173,7 @@ def test_a_diverged_row_is_marked_and_the_others_are_unaffected(path, small, tmp
     scan = pf.open_scan(path, center=CENTER)
     identity = {"some": "run"}
     monkeypatch.setattr(FileRows, "read", corrupt_row)
-    result = job.reconstruct_to(tmp_path / "diverged", identity, scan, SETTINGS, slice(0, ROWS))
+    result = resumable_run.reconstruct_to(tmp_path / "diverged", identity, scan, SETTINGS, slice(0, ROWS))
     assert np.flatnonzero(result.status == Status.DIVERGED).tolist() == [3]
     assert any("rows 3 diverged" in warning for warning in result.warnings)
     for row in (2, 4, 8):

@@ -1,0 +1,139 @@
+"""The plan of a run in ``partial/plan.json``: its identity, centre, scale, noise, TV weight and chunk."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pfitre_jax.data.json_values import jsonable
+from pfitre_jax.data.scan import Scan
+from pfitre_jax.estimation.support import SupportShape
+from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
+from pfitre_jax.reconstruction.disk_space import check_disk
+from pfitre_jax.reconstruction.file_names import PARTIAL, PLAN
+from pfitre_jax.reconstruction.intervals import Intervals
+from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.plan import Plan, make_plan
+from pfitre_jax.reconstruction.run_identity import IDENTITY, describe_difference, digest
+from pfitre_jax.reconstruction.run_state import read_record, write_plan
+from pfitre_jax.runtime.memory import DoesNotFit
+from pfitre_jax.runtime.processes import Team
+
+_CALIBRATION = ("center", "scale", "noise", "tv_weight", "tv_weight_source")
+
+
+def load_or_make_plan(
+    folder: Path,
+    identity: Mapping[str, Any],
+    scan: Scan,
+    settings: Settings,
+    rows: slice,
+    intervals: Intervals | None,
+    team: Team,
+    limit: int | None,
+    formats: Sequence[str],
+    adapting: Callable[[int, int], None],
+) -> tuple[Plan, str]:
+    """The plan with calibration and chunk from ``plan.json``, and its digest; else a new, saved plan.
+
+    A run that is interrupted while its prior is adapted starts the adaptation again.
+
+    Args:
+        folder: Output folder.
+        identity: Identity of the run.
+        scan: The scan.
+        settings: Settings of the method.
+        rows: Rows of the scan.
+        intervals: What the intervals of the pixels are made of; None for no intervals.
+        team: Processes that share the rows.
+        limit: Bytes of memory that this process may use; by default the free memory.
+        formats: Formats that the result will be saved in; they need disk space.
+        adapting: ``adapting(done, total)``, called while the prior is adapted to the scan.
+
+    Raises:
+        ValueError: The folder holds another run, or its adapted prior cannot be read.
+        DoesNotFit: There is not enough memory or disk space.
+    """
+    partial = Path(folder) / PARTIAL
+    saved = read_record(partial / PLAN)
+    if saved is not None and saved.get(IDENTITY) != identity:
+        raise ValueError(
+            f"{partial} belongs to another run: {describe_difference(saved.get(IDENTITY), identity)}; "
+            "remove it"
+        )
+    # In a joint reconstruction each process solves one slab of the volume.
+    chunk = -(-(rows.stop - rows.start) // team.count) if settings.joint else None
+    calibration: dict[str, Any] = {}
+    if saved is not None:
+        chunk, calibration = saved["chunk"], dict(saved["calibration"])
+        center = calibration.pop("center")
+        scan = scan if scan.center == center else scan.with_center(center)
+        shape = saved.get("support")
+        calibration["support"] = None if shape is None else SupportShape.from_record(shape)
+        calibration["iterations"] = saved["iterations"]
+        calibration["selection"] = saved["selection"]
+        settings = settings.as_selected(saved["selection"])
+        calibration["adapted"] = _load_adapted(partial, saved) if settings.adaptation else None
+    plan = make_plan(
+        scan,
+        settings,
+        rows.stop - rows.start,
+        intervals=intervals,
+        chunk=chunk,
+        limit=limit,
+        adapting=adapting,
+        **calibration,
+    )
+    if saved is not None and chunk != plan.chunk:
+        raise DoesNotFit(
+            f"the run was started with {chunk} rows per batch, and {plan.chunk} fit now; expected as much "
+            "memory and as many devices as before: provide them, or start over with overwrite=True"
+        )
+    if saved is None:
+        check_disk(folder, plan, rows, formats)
+        values = {name: getattr(plan.calibration, name) for name in _CALIBRATION}
+        shape = plan.calibration.selected_support.support.shape
+        saved = jsonable(
+            {
+                IDENTITY: identity,
+                "calibration": values,
+                "support": None if shape is None else dataclasses.asdict(shape),
+                "iterations": plan.settings.iterations,
+                "selection": plan.selection,
+                "chunk": plan.chunk,
+                "intervals": None if plan.intervals is None else plan.intervals.digest,
+            }
+        )
+        if plan.adapted is not None:
+            adapted = plan.adapted.save(partial)
+            # The card now has the hash of the weights, as in a run that is resumed.
+            settings = dataclasses.replace(plan.settings, prior=adapted.prior)
+            plan = dataclasses.replace(plan, adapted=adapted, settings=settings)
+            saved["prior"] = adapted.prior.card["sha256"]
+        write_plan(partial, saved)
+    return plan, digest(saved)
+
+
+def _load_adapted(partial: Path, saved: Mapping[str, Any]) -> AdaptedPrior:
+    """The adapted prior of a run that is resumed.
+
+    Raises:
+        ValueError: It is missing, damaged or of another run.
+    """
+    try:
+        adapted = AdaptedPrior.load(partial)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"the adapted prior in {partial} cannot be read ({error}); expected that of the interrupted run: "
+            "start over with overwrite=True"
+        ) from error
+    if adapted.prior.card.get("sha256") != saved.get("prior"):
+        raise ValueError(
+            f"the adapted prior in {partial} is of another run; expected that of the interrupted run: start "
+            "over with overwrite=True"
+        )
+    return adapted
