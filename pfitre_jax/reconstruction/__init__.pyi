@@ -7,6 +7,8 @@ from .api import reconstruct as reconstruct
 from .api import try_values as try_values
 from .api import with_center as with_center
 from .api import with_roll as with_roll
+from .calibrated_intervals import CalibratedIntervals as CalibratedIntervals
+from .classical_intervals import save_classical_table as save_classical_table
 from .data_model import ROBUST as ROBUST
 from .data_model import DataModel as DataModel
 from .elements import find_elements as find_elements
@@ -15,9 +17,7 @@ from .executor import load_chunk as load_chunk
 from .executor import make_program as make_program
 from .executor import split_rows as split_rows
 from .half_set_resolution import resolution_of as resolution_of
-from .intervals import CalibratedIntervals as CalibratedIntervals
 from .intervals import Intervals as Intervals
-from .intervals import save_classical_table as save_classical_table
 from .live import LiveResult as LiveResult
 from .live import refresh as refresh
 from .methods import METHODS as METHODS

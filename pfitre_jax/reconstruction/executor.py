@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.reconstruction.data_model import LEAST_SQUARES, DataModel
 from pfitre_jax.reconstruction.decompose import decompose
-from pfitre_jax.reconstruction.intervals import IntervalProgram
+from pfitre_jax.reconstruction.interval_program import IntervalProgram
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.reconstruction.slabs import HALO, slab_rows, slabs, solve_volume
 from pfitre_jax.runtime.compilation import as_arrays, compiled

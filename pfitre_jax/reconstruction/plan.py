@@ -17,12 +17,9 @@ from pfitre_jax.estimation.support import SupportShape
 from pfitre_jax.priors.card_summary import summarise_card
 from pfitre_jax.reconstruction import executor
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
-from pfitre_jax.reconstruction.intervals import (
-    CalibratedIntervals,
-    Intervals,
-    interval_warning,
-    make_interval_program,
-)
+from pfitre_jax.reconstruction.calibrated_intervals import CalibratedIntervals, interval_warning
+from pfitre_jax.reconstruction.interval_program import make_interval_program
+from pfitre_jax.reconstruction.intervals import Intervals
 from pfitre_jax.reconstruction.methods import METHODS, Settings
 from pfitre_jax.reconstruction.prior_check import check_prior
 from pfitre_jax.reconstruction.prior_selection import select_prior
