@@ -13,7 +13,9 @@ from pfitre_jax.cli.adaptation_files import adaptation_writers
 from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import describe_scan, print_line, print_note, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation, in_options
-from pfitre_jax.cli.options import EXECUTION, INPUT, METHOD, OUTPUT, option, parse_number
+from pfitre_jax.cli.options.declaration import option
+from pfitre_jax.cli.options.panels import EXECUTION, INPUT, METHOD, OUTPUT
+from pfitre_jax.cli.options.parsing import parse_air, parse_number
 from pfitre_jax.priors.default import DEFAULT_PRIOR
 
 
@@ -104,7 +106,7 @@ def adapt(
         views=views,
         exclude_views=exclude_views,
         mask_nan=mask_nan,
-        air=options.parse_air(air),
+        air=parse_air(air),
     )
     if rows is not None:
         loaded.select_rows(rows)

@@ -16,7 +16,7 @@ import typer
 from pfitre_jax.cli.compilation_cache import enable_cache
 from pfitre_jax.cli.console import print_note, print_warnings
 from pfitre_jax.cli.errors import ComputationError, describe_error, exit_with, in_options, one_line
-from pfitre_jax.cli.options import EXECUTION
+from pfitre_jax.cli.options.panels import EXECUTION
 
 #: Panels of ``pfitre --help``.
 SCAN_PANEL = "Inspect a scan"

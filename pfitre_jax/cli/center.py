@@ -10,7 +10,9 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.app import SCAN_PANEL, command
 from pfitre_jax.cli.console import print_line, print_paths, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation, in_options
-from pfitre_jax.cli.options import GEOMETRY, INPUT, METHOD, OUTPUT, option, parse_number, parse_values
+from pfitre_jax.cli.options.declaration import option
+from pfitre_jax.cli.options.panels import GEOMETRY, INPUT, METHOD, OUTPUT
+from pfitre_jax.cli.options.parsing import parse_air, parse_number, parse_values
 
 if TYPE_CHECKING:
     from pfitre_jax.data.scan import Scan
@@ -115,7 +117,7 @@ def center(
         views=views,
         exclude_views=exclude_views,
         mask_nan=mask_nan,
-        air=options.parse_air(air),
+        air=parse_air(air),
     )
     print_warnings(map(in_options, loaded.warnings))
     if values is None:

@@ -12,7 +12,8 @@ from rich.text import Text
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
 from pfitre_jax.cli.console import print_note, print_paths
 from pfitre_jax.cli.errors import computation, in_options
-from pfitre_jax.cli.options import OUTPUT, argument, option
+from pfitre_jax.cli.options.declaration import argument, option
+from pfitre_jax.cli.options.panels import OUTPUT
 from pfitre_jax.cli.report import check_page
 
 

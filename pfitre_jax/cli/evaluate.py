@@ -12,7 +12,9 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import print_line, print_paths, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT, flag, option, parse_number
+from pfitre_jax.cli.options.declaration import flag, option
+from pfitre_jax.cli.options.panels import EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT
+from pfitre_jax.cli.options.parsing import parse_number
 from pfitre_jax.priors.default import DEFAULT_PRIOR
 
 

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
 from pfitre_jax.cli.console import print_paths
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import INPUT, OUTPUT, argument, option, parse_names
+from pfitre_jax.cli.options.declaration import argument, flag, option
+from pfitre_jax.cli.options.panels import INPUT, OUTPUT
+from pfitre_jax.cli.options.parsing import parse_names
 
 
 @command(RECONSTRUCTION_PANEL)
@@ -46,7 +47,7 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, options.flag("--overwrite", "Replace files that pfitre did not write.", OUTPUT)
+        bool, flag("--overwrite", "Replace files that pfitre did not write.", OUTPUT)
     ] = False,
 ) -> None:
     """Write the slices of a result in other formats.

@@ -11,7 +11,9 @@ from pfitre_jax.cli.app import SCAN_PANEL, command
 from pfitre_jax.cli.channel_list import needs_element, print_channels
 from pfitre_jax.cli.console import print_facts, print_paths, print_warnings, progress_bar
 from pfitre_jax.cli.errors import computation, in_options
-from pfitre_jax.cli.options import OUTPUT, option
+from pfitre_jax.cli.options.declaration import option
+from pfitre_jax.cli.options.panels import OUTPUT
+from pfitre_jax.cli.options.parsing import parse_air
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +83,7 @@ def inspect(
             print_channels(scan, channels, lambda name: read(element=name, air="none"))
             return
     with progress_bar("reading the scan", transient=True) as progress:
-        loaded = read(element=element, air=options.parse_air(air), progress=progress)
+        loaded = read(element=element, air=parse_air(air), progress=progress)
         summary = ContentSummary.collect(loaded, progress)
     truncated = truncated_views(loaded)
     facts = _facts(scan, loaded, summary, truncated)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pfitre_jax.cli.app import PRIORS_PANEL, command
 from pfitre_jax.cli.console import print_facts
-from pfitre_jax.cli.options import argument
+from pfitre_jax.cli.options.declaration import argument
 
 
 @command(PRIORS_PANEL)

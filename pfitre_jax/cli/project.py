@@ -9,7 +9,8 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
 from pfitre_jax.cli.console import print_line, print_warnings
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import ALIGNMENT, GEOMETRY, INPUT, OUTPUT, argument, option
+from pfitre_jax.cli.options.declaration import argument, option
+from pfitre_jax.cli.options.panels import ALIGNMENT, GEOMETRY, INPUT, OUTPUT
 
 
 @command(RECONSTRUCTION_PANEL)

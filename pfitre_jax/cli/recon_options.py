@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pfitre_jax.cli import alignment as alignment_step
 from pfitre_jax.cli import options
-from pfitre_jax.cli.options import parse_names, parse_number
+from pfitre_jax.cli.options.parsing import parse_air, parse_names, parse_number
 from pfitre_jax.data.sample_files import sample_path
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class ReconOptions:
             "views": self.views,
             "exclude_views": self.exclude_views,
             "mask_nan": self.mask_nan,
-            "air": options.parse_air(self.air),
+            "air": parse_air(self.air),
         }
 
     @property

@@ -8,7 +8,8 @@ from typing import Annotated
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command
 from pfitre_jax.cli.console import print_paths
 from pfitre_jax.cli.errors import computation, in_options
-from pfitre_jax.cli.options import OUTPUT, argument, option
+from pfitre_jax.cli.options.declaration import argument, option
+from pfitre_jax.cli.options.panels import OUTPUT
 
 
 @command(RECONSTRUCTION_PANEL)

@@ -10,7 +10,8 @@ import typer
 from pfitre_jax.cli.app import SIMULATION_PANEL, command, command_line
 from pfitre_jax.cli.console import print_line, print_paths
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import EXECUTION, GEOMETRY, INPUT, OUTPUT, option
+from pfitre_jax.cli.options.declaration import option
+from pfitre_jax.cli.options.panels import EXECUTION, GEOMETRY, INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from pfitre_jax.training.config import TrainingConfig

@@ -12,7 +12,8 @@ import typer
 from pfitre_jax.cli.app import PRIORS_PANEL, command, command_line
 from pfitre_jax.cli.console import print_line, progress_bar
 from pfitre_jax.cli.errors import computation
-from pfitre_jax.cli.options import EXECUTION, INPUT, OUTPUT, option
+from pfitre_jax.cli.options.declaration import option
+from pfitre_jax.cli.options.panels import EXECUTION, INPUT, OUTPUT
 
 
 @command(PRIORS_PANEL)

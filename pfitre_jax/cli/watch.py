@@ -13,17 +13,9 @@ from pfitre_jax.cli import options
 from pfitre_jax.cli.app import RECONSTRUCTION_PANEL, command, command_line
 from pfitre_jax.cli.console import print_note, print_warnings
 from pfitre_jax.cli.errors import computation, in_options
-from pfitre_jax.cli.options import (
-    DATA_MODEL,
-    EXECUTION,
-    GEOMETRY,
-    INPUT,
-    METHOD,
-    OUTPUT,
-    argument,
-    option,
-    parse_number,
-)
+from pfitre_jax.cli.options.declaration import argument, option
+from pfitre_jax.cli.options.panels import DATA_MODEL, EXECUTION, GEOMETRY, INPUT, METHOD, OUTPUT
+from pfitre_jax.cli.options.parsing import parse_air, parse_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,7 +130,7 @@ def watch(
             f"--support {support} is relative to the missing directions of a complete scan; expected disc, "
             "extended, or a file"
         )
-    level = options.parse_air(air)
+    level = parse_air(air)
     check_output_folder(out, ["live.png", "live.tif"])
     check_replaceable(out, ["live.png", "live.tif"], inputs=[scan, prior and Path(prior), Path(support)])
     if not scan.exists():

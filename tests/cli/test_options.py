@@ -5,7 +5,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from pfitre_jax.cli.options import AngleUnit, parse_values
+from pfitre_jax.cli.options import AngleUnit
+from pfitre_jax.cli.options.parsing import parse_values
 from pfitre_jax.data.readers.angle_units import RADIANS
 
 

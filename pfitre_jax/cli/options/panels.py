@@ -1,0 +1,10 @@
+"""Panels of ``--help``, which group the options of a command."""
+
+INPUT = "Input"
+GEOMETRY = "Geometry"
+METHOD = "Method"
+DATA_MODEL = "Data model"
+ALIGNMENT = "Alignment"
+CHECKS = "Checks of the result"
+OUTPUT = "Output"
+EXECUTION = "Execution"
