@@ -21,9 +21,8 @@ import pfitre_jax as pf
 from benchmarks.timing import table
 from experiments.common.comparison import crop_center
 from experiments.common.real_scans import CHIP, CHIP_CENTER, CHIP_ROLL_DEG, is_available
-from pfitre_jax.data.sample_files import read_truth, sample_path
 from pfitre_jax.models import engines
-from pfitre_jax.twin import data_folder
+from pfitre_jax.twin import SAMPLE, data_folder
 
 ENGINES = ("onednn-float32", "onednn-bfloat16")
 ITERATIONS = 18
@@ -53,9 +52,10 @@ def volume(arguments: list[str], engine: str) -> np.ndarray:
 
 def mean_psnr(images: np.ndarray) -> float:
     """Mean over the rows of the shipped sample, dB."""
-    truths = [read_truth(sample_path("chip"), row) for row in range(len(images))]
-    pairs = [(image, truth) for image, truth in zip(images, truths, strict=True) if truth is not None]
-    return float(np.mean([pf.metrics.psnr(crop_center(i[None], len(t))[0], t) for i, t in pairs]))
+    with np.load(SAMPLE) as file:
+        truths = file["truth"]
+    pairs = zip(crop_center(images, truths.shape[-1]), truths, strict=True)
+    return float(np.mean([pf.metrics.psnr(image, truth) for image, truth in pairs]))
 
 
 def main() -> None:
