@@ -6,7 +6,7 @@ Runtime:  about 40 minutes on 2 cores, architecture two hours on one core; resum
 Expected: the frame of the wedge and Muon gain 0.2 dB each, a dense block 0.1 dB, RMS as the loss 0.3 dB; half
           the width costs 0.25 dB. A hundred scenes are enough for so short a training. An artifact that was
           not in the training costs at most a little more than 0.1 dB. At equal time on one core, unshuffled
-          pixels, lower resolutions and larger networks lose 0.2 to 0.4 dB, and fewer dilations gain 0.1 dB.
+          pixels, lower resolutions and larger networks lose 0.2 to 0.5 dB, and fewer dilations gain 0.1 dB.
 
 The stages of a training are compared in :mod:`experiments.unrolled_training`.
 """
