@@ -2,12 +2,13 @@
 
 Command:  python -m experiments.intervals [--prior NAME_OR_PATH | --method METHOD] [--intervals quick|full]
           [--preset tiny|small|quick|standard|bootstrap|full] [--all-scenes] [--real] [--write]
-          [--reference] [--skip-test]
+          [--reference] [--skip-test | --from-card]
           quick: the error that the prior expects. full: with the bootstrap, too; about 25 times slower.
+          --from-card tests the table of the card without a calibration.
           Scenes from files need PFITRE_DATA or ../shared/data; without them the others are used.
 Runtime:  --preset quick about 12 minutes on one core, resumes (tiny: 1 minute, standard and bootstrap: half
           an hour, full: hours).
-Expected: the intervals contain 90 to 93% of the true values overall and 82 to 97% in each cell of wedge and
+Expected: the intervals contain 90 to 93% of the true values overall and 82 to 98% in each cell of wedge and
           noise, and they are narrower than intervals of one constant width with the same coverage.
 
 Calibration: scans of simulated scenes for each cell of wedge width and noise. The score of a pixel is its
