@@ -2,7 +2,8 @@
 
 Command:  python -m experiments.defects [--preset tiny|quick|adapt|default] [--prior NAME_OR_PATH]
           A prior with calibrated intervals (``expected_error`` and a table in its card) is tested with them.
-          Layouts need PFITRE_DATA or ../shared/data; without them the other chips are used.
+          Layouts need PFITRE_DATA or ../shared/data; without them the other chips are used. The preset adapt
+          has only layouts.
 Runtime:  --preset quick about 6 minutes of one core, resumes (tiny: 1 minute; default: hours).
 Expected: defects of 3 pixels or more whose edges are measured are seen. Of those that are not seen, the aim
           is that 95% lie where the interval contains their true values; the prior general reached a
@@ -73,8 +74,8 @@ class Config:
 PRESETS = {
     "default": Config(),
     "quick": Config(noise_seeds=(1, 2), healthy_seeds=1, sizes=(1.5, 3.0, 6.0), chips=4),
-    # Adaptation is slow: few defects, among rows of the same chips without them. On layouts it is mostly
-    # kept.
+    # Adaptation is slow: few defects, among rows of the same chips without them. Only layouts, because the
+    # adapted prior is mostly kept on them.
     "adapt": Config(
         noise_seeds=(1, 2),
         healthy_seeds=2,

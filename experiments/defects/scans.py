@@ -56,7 +56,11 @@ class DefectScan:
 
 @functools.cache
 def available_sources(config: Config) -> tuple[str, ...]:
-    """The sources whose files exist."""
+    """The sources whose files exist.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
     found = []
     for source in config.sources:
         try:
@@ -64,6 +68,10 @@ def available_sources(config: Config) -> tuple[str, ...]:
             found.append(source)
         except (FileNotFoundError, ImportError, ValueError) as error:
             print(f"without the chips {source!r}: {error}", flush=True)
+    if not found:
+        raise FileNotFoundError(
+            f"none of the chips {', '.join(config.sources)} is available; set PFITRE_DATA to their folder"
+        )
     return tuple(found)
 
 
