@@ -1,9 +1,9 @@
-"""Results of ``pfitre recon`` with the network by oneDNN, beside those with the network by XLA.
+"""Difference between the results of ``pfitre recon`` with the network by oneDNN and by XLA.
 
     python -m benchmarks.engine_agreement             # 5 minutes on 2 cores
 
-The default prior and the same number of iterations for all engines; the shipped sample and, where PFITRE_DATA
-has it, 28 rows of Cu_23. Columns: RMS of the difference over the RMS of XLA's result, and the
+All engines use the default prior and the same number of iterations. Scans: the shipped sample and, where
+PFITRE_DATA has it, 28 rows of Cu_23. Columns: RMS of the difference over the RMS of XLA's result, and the
 difference in PSNR where the truth is known.
 """
 
@@ -30,18 +30,18 @@ ITERATIONS = 18
 
 def scans() -> dict[str, list[str]]:
     """Arguments of ``pfitre recon`` by the name of the scan."""
-    found = {"chip (shipped sample)": ["--sample", "chip"]}
+    arguments = {"chip (shipped sample)": ["--sample", "chip"]}
     file = data_folder() / CHIP
     if is_available(f"{CHIP}.tiff"):
-        found["Cu_23, rows 28 to 55"] = [
+        arguments["Cu_23, rows 28 to 55"] = [
             *(str(file.with_suffix(".tiff")), "--angles", str(file.with_suffix(".csv"))),
             *("--center", str(CHIP_CENTER), "--roll", str(CHIP_ROLL_DEG), "--rows", "28:56"),
         ]
-    return found
+    return arguments
 
 
 def volume(arguments: list[str], engine: str) -> np.ndarray:
-    """The volume (rows, ny, nx), from a process of its own: an engine is chosen once in each."""
+    """The volume (rows, ny, nx) by an engine, from a process of its own: a process has only one engine."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         fixed = ["--iterations", str(ITERATIONS), "--intervals", "off", "--quiet", "--out", str(out)]
@@ -65,8 +65,8 @@ def main() -> None:
         for engine in ENGINES:
             images = volume(arguments, engine)
             difference = np.sqrt(np.mean((images - exact) ** 2) / np.mean(exact**2))
-            gain = f"{mean_psnr(images) - mean_psnr(exact):+.3f}" if "--sample" in arguments else ""
-            lines.append([name, engine, f"{difference:.2%}", gain])
+            psnr_change = f"{mean_psnr(images) - mean_psnr(exact):+.3f}" if "--sample" in arguments else ""
+            lines.append([name, engine, f"{difference:.2%}", psnr_change])
     print(table(["scan", "engine", "difference", "PSNR, dB"], lines))
 
 

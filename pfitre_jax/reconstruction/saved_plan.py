@@ -1,4 +1,4 @@
-"""The plan of a run in ``partial/plan.json``: its identity, centre, scale, noise, TV weight and chunk."""
+"""The plan of a run in ``partial/plan.json``: its identity, calibration, support, iterations and chunk."""
 
 from __future__ import annotations
 

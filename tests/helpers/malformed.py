@@ -1,4 +1,4 @@
-"""Malformed input is refused in one line, at once, and leaves nothing behind: cases, and checks of them."""
+"""Cases of malformed input, and checks that they are refused at once, in one line, without writing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
 
 @functools.cache
 def import_library() -> None:
-    """Imports what the first command would import, which takes seconds that are not those of a case."""
+    """Imports the library, so that the seconds that this takes do not count for the first case."""
     for module in ("pfitre_jax.priors.network", "pfitre_jax.reconstruction.resumable_run"):
         importlib.import_module(module)
 
