@@ -236,14 +236,16 @@ def main() -> None:
         action="store_true",
         help="with --write: the results of all calibration scans become the reference of the domain score",
     )
-    part = parser.add_mutually_exclusive_group()
-    part.add_argument("--skip-test", action="store_true", help="calibrate without the test")
-    part.add_argument(
+    half = parser.add_mutually_exclusive_group()
+    half.add_argument("--skip-test", action="store_true", help="calibrate without the test")
+    half.add_argument(
         "--from-card", action="store_true", help="test the table of the card, without calibration"
     )
     options = parser.parse_args()
-    if options.from_card and (options.write or options.reference):
-        parser.error("--from-card makes no table and no reference; leave out --write and --reference")
+    if options.from_card and (options.write or options.reference or options.method):
+        parser.error(
+            "--from-card only tests the table of a prior; leave out --write, --reference and --method"
+        )
     config: Config = PRESETS[options.preset]
     if options.all_scenes or options.reference:
         config = dataclasses.replace(config, domain=False)
