@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +22,12 @@ from experiments.common.real_scans import (
     registered_prediction_error,
 )
 from experiments.common.record import command_line, run_experiment
-from experiments.common.simulated_volumes import motion_error, registered_psnr, simulate
+from experiments.common.simulated_volumes import (
+    VolumeScans,
+    motion_error,
+    registered_psnr,
+    simulate,
+)
 from pfitre_jax.reconstruction import find_method
 
 NAME = "alignment"
@@ -29,15 +36,23 @@ CATALYST_PRIOR = "general"
 PARTS = ("motion", "chip", "catalyst")
 #: States of a scan.
 NO_MOTION, UNCORRECTED, ALIGNED = "no motion", "uncorrected", "aligned"
+#: Parts of the estimated motion of a simulated scan that are replaced with the true ones, by the state of the
+#: scan. What a state gains is what the error of that part costs; what the last one lacks is interpolation.
+TRUE_PARTS = {
+    "aligned, true roll": ("roll_deg",),
+    "aligned, true shifts and centre": ("shifts", "center"),
+    "aligned, true row shifts": ("row_shifts",),
+    "aligned, true gains": ("gain", "offset"),
+    "true motion": ("shifts", "center", "row_shifts", "gain", "offset", "roll_deg"),
+}
 #: Row of the chip in the figure.
 SHOWN_ROW = 40
 
 
 def cells(config: Config, parts) -> list[tuple[str, str, str]]:
     """Keys: part, scan, state of the scan."""
-    every = [
-        ("motion", str(seed), state) for seed in config.seeds for state in (NO_MOTION, UNCORRECTED, ALIGNED)
-    ]
+    states = (NO_MOTION, UNCORRECTED, ALIGNED, *TRUE_PARTS)
+    every = [("motion", str(seed), state) for seed in config.seeds for state in states]
     if "chip" in parts and is_available(f"{CHIP}.tiff"):
         every += [("chip", name, state) for name in config.held_out for state in (UNCORRECTED, ALIGNED)]
     if "catalyst" in parts and config.catalyst and is_available(CATALYST):
@@ -55,18 +70,25 @@ def measure_motion(config: Config, seed: str, state: str) -> tuple[dict, dict]:
     """Registered PSNR of each method on a simulated scan, and the error of the estimated motion."""
     volume = simulate(config.scans, int(seed))
     geometry, results = volume.ideal.geometry(), {}
-    if state == ALIGNED:
-        motion = pf.align(volume.moved).motion
+    scan = volume.ideal if state == NO_MOTION else volume.moved
+    if state == ALIGNED or state in TRUE_PARTS:
+        motion = estimated_motion(config.scans, int(seed))
+        true_parts = {name: getattr(volume.motion, name) for name in TRUE_PARTS.get(state, ())}
+        motion = dataclasses.replace(motion, **true_parts)
         scan = motion.corrected(volume.moved)
         results["motion_error"] = motion_error(motion, volume.motion, volume.moved.theta_rad)
-    else:
-        scan = volume.ideal if state == NO_MOTION else volume.moved
     images = {}
     for method in config.methods:
         image = crop_center(pf.reconstruct(scan, method).volume, config.scans.size)
         results[method] = registered_psnr(image, volume.truth, geometry)
         images[method] = image[config.scans.rows // 2]
     return results, images
+
+
+@functools.lru_cache(maxsize=1)
+def estimated_motion(scans: VolumeScans, seed: int) -> pf.Motion:
+    """Motion that the alignment of a simulated scan finds."""
+    return pf.align(simulate(scans, seed).moved).motion
 
 
 def measure_chip(config: Config, name: str, state: str) -> tuple[dict, dict]:
@@ -108,21 +130,7 @@ def tables(config: Config, results: dict) -> str:
     """Markdown: one table for each part, means over the scans."""
     lines = []
     if by_seed := results.get("motion"):
-        states = (NO_MOTION, UNCORRECTED, ALIGNED)
-        lines += ["", "Simulated volumes: PSNR, dB, after registration of the volume.", ""]
-        lines += ["| method | " + " | ".join(states) + " |", "|---" * 4 + "|"]
-        for method in config.methods:
-            means = [
-                np.mean([cell[state][method] for cell in by_seed.values() if state in cell] or [np.nan])
-                for state in states
-            ]
-            lines.append(f"| {method} | " + " | ".join(f"{value:.2f}" for value in means) + " |")
-        errors = [cell[ALIGNED]["motion_error"] for cell in by_seed.values() if ALIGNED in cell]
-        lines += ["", "RMS error of the estimated motion, one value per scan:", ""]
-        for name, unit in (("shifts", "bins"), ("row_shifts", "rows"), ("gain", "")):
-            values = ", ".join(f"{error[name]:.3f}" for error in errors)
-            lines.append(f"- {name.replace('_', ' ')}: {values} {unit}".rstrip())
-        lines.append("- roll: " + ", ".join(f"{error['roll_deg']:+.2f}" for error in errors) + " degrees")
+        lines += motion_tables(config, by_seed)
     for part, title in (("chip", "Cu_23, roll unknown"), ("catalyst", "Catalyst")):
         if by_set := results.get(part):
             lines += ["", f"{title}: error on held-out views in the raw frame, their shifts registered.", ""]
@@ -136,6 +144,29 @@ def tables(config: Config, results: dict) -> str:
                     values = f"{before:.3f} | {after:.3f} | {after / before:.2f}"
                     lines.append(f"| {name} | {method} | {values} | {cell[ALIGNED]['roll_deg']:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def motion_tables(config: Config, by_seed: dict[str, dict]) -> list[str]:
+    """Lines of Markdown: PSNR in every state, the distance of each scan, and the errors of the motion."""
+    lines = ["", "Simulated volumes: PSNR, dB, after registration of the volume, mean of the scans.", ""]
+    lines += ["| scan | " + " | ".join(config.methods) + " |", "|---" * (1 + len(config.methods)) + "|"]
+    for state in (NO_MOTION, UNCORRECTED, ALIGNED, *TRUE_PARTS):
+        if done := [cell[state] for cell in by_seed.values() if state in cell]:
+            means = [f"{np.mean([result[method] for result in done]):.2f}" for method in config.methods]
+            lines.append(f"| {state} | " + " | ".join(means) + " |")
+    done = [cell for cell in by_seed.values() if {NO_MOTION, ALIGNED} <= set(cell)]
+    lines += ["", "Aligned minus never displaced, dB, one value per scan:", ""]
+    for method in config.methods:
+        differences = [cell[ALIGNED][method] - cell[NO_MOTION][method] for cell in done]
+        lines.append(f"- {method}: " + ", ".join(f"{value:+.2f}" for value in differences))
+    errors = [cell[ALIGNED]["motion_error"] for cell in by_seed.values() if ALIGNED in cell]
+    lines += ["", "RMS error of the estimated motion, one value per scan:", ""]
+    for name, unit in (("shifts", "bins"), ("row_shifts", "rows"), ("gain", "")):
+        values = ", ".join(f"{error[name]:.3f}" for error in errors)
+        lines.append(f"- {name.replace('_', ' ')}: {values} {unit}".rstrip())
+    for name, label, unit in (("center", "centre", "bins"), ("roll_deg", "roll", "degrees")):
+        lines.append(f"- {label}: " + ", ".join(f"{error[name]:+.2f}" for error in errors) + f" {unit}")
+    return lines
 
 
 def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> Figure:

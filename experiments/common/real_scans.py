@@ -61,6 +61,11 @@ class ReferencedSample:
         """First angle that is kept: the first one."""
         return 0.0
 
+    def has_segmentation(self) -> bool:
+        """Whether the file has a segmentation of the sample."""
+        with np.load(data_folder() / self.file) as file:
+            return SEGMENTATION in file.files
+
 
 # Rows that were used to choose a default of the package are excluded.
 I13 = FullAngleSample("i13_tomo_standard/i13_24737.npz", 85.8, 1, tuple(range(82, 114, 2)))
@@ -69,8 +74,9 @@ TOOTH = FullAngleSample("tooth_aps2bm/tooth.h5", 295.9, 3, (0, 1))
 REFERENCED = "real_full_angle"
 #: Names of those scans by file; another one is named after its file.
 NAMES = {"heatsink": "heat sink", "walnut0": "walnut", "wood": "wood", "htc_04b_256": "disc 04b"}
-#: Arrays of such a file. ``truth``, the official segmentation, is optional.
+#: Arrays of such a file, and the optional one of its official segmentation.
 ARRAYS = ("projections", "theta_deg", "center", "reference", "support")
+SEGMENTATION = "truth"
 
 
 def full_angle_samples() -> dict[str, FullAngleSample | ReferencedSample]:
@@ -153,7 +159,7 @@ def load_referenced(sample: ReferencedSample) -> ReferencedScan:
             )
         theta = np.deg2rad(file["theta_deg"].astype(float))
         scan = pf.Scan.create(file["projections"], theta, center=float(file["center"]))
-        segmentation = file["truth"] > 0 if "truth" in file.files else None
+        segmentation = file[SEGMENTATION] > 0 if SEGMENTATION in file.files else None
         images = file["reference"].astype(np.float32)
         return ReferencedScan(scan, images, file["support"][0] > 0, segmentation)
 

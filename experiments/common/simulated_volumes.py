@@ -186,14 +186,16 @@ def motion_error(estimate: pf.Motion, truth: pf.Motion, theta_rad) -> dict[str, 
 
     Returns:
         ``shifts`` (bins, modulo 1, cos and sin of the angle), ``row_shifts`` (rows, modulo a constant),
-        ``gain`` (relative, modulo a factor) and ``roll_deg`` (signed, degrees).
+        ``gain`` (relative, modulo a factor), ``center`` (signed, bins: the part of all shifts that is neither
+        cos nor sin of the angle, because those translate the image) and ``roll_deg`` (signed, degrees).
     """
     basis = np.stack([np.ones_like(theta_rad), np.cos(theta_rad), np.sin(theta_rad)], axis=1)
-    difference = estimate.shifts - truth.shifts
-    difference = difference - basis @ np.linalg.lstsq(basis, difference, rcond=None)[0]
+    difference = estimate.shifts + estimate.center - truth.shifts - truth.center
+    common = np.linalg.lstsq(basis, difference, rcond=None)[0]
     return {
-        "shifts": float(np.std(difference)),
+        "shifts": float(np.std(difference - basis @ common)),
         "row_shifts": float(np.std(estimate.row_shifts - truth.row_shifts)),
         "gain": float(np.std(np.log(estimate.gain / truth.gain))),
+        "center": float(common[0]),
         "roll_deg": estimate.roll_deg - truth.roll_deg,
     }

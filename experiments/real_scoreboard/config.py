@@ -1,9 +1,9 @@
 """Scoreboard of real scans: every method, with automatic settings, on scans reduced to a limited angle.
 
-Command:  python -m experiments.real_scoreboard [--preset tiny|default|quick] [--prior NAME|WEIGHTS ...]
+Command:  python -m experiments.real_scoreboard [--preset tiny|default|quick|discs] [--prior NAME|WEIGHTS ...]
           Needs PFITRE_DATA or ../shared/data. A new scan is a file in PFITRE_DATA/real_full_angle.
 Runtime:  about an hour on 2 cores and 20 minutes for each further prior, resumes (quick, one orientation:
-          half of it; tiny: 2 minutes).
+          half of it; discs: 10 minutes for each disc; tiny: 2 minutes).
 Expected: ``pfitre`` is 2 to 3 dB above total variation at its best weight in the mean, and below it on a few.
 
 These scans do not influence which prior is shipped or which default is set: ``pfitre evaluate`` decides that
@@ -32,6 +32,7 @@ class Config:
         turns_deg: Orientations of the wedge, relative to that of the scan's first views.
         shown: Wedge that the pictures show, degrees.
         scans: Names of the scans; empty for all.
+        only_segmented: Whether only scans with a segmentation are scored.
         chip: Held-out views of Cu_23, by name.
         row_step: Step between the rows of Cu_23.
         center: Rotation axis of Cu_23, detector index.
@@ -48,6 +49,7 @@ class Config:
     turns_deg: tuple[float, ...] = (0.0, 90.0)
     shown: float = 90.0
     scans: tuple[str, ...] = ()
+    only_segmented: bool = False
     chip: dict[str, str] = dataclasses.field(
         default_factory=lambda: {"36-50": "36:51", "28-35": "28:36", "every fourth": "0:51:4"}
     )
@@ -61,6 +63,15 @@ class Config:
 PRESETS = {
     "default": Config(),
     "quick": Config(turns_deg=(0.0,), chip={}, catalyst=""),
+    # The angular ranges of the Helsinki tomography challenge (HTC 2022) that the published scores are for.
+    "discs": Config(
+        methods=(),
+        missing_deg=(90.0, 110.0, 130.0, 140.0, 150.0),
+        turns_deg=(0.0,),
+        only_segmented=True,
+        chip={},
+        catalyst="",
+    ),
     "tiny": Config(
         methods=("fbp",),
         weights=(),

@@ -230,7 +230,14 @@ def aligned_catalyst(held_out: str) -> tuple[pf.Motion, pf.Scan, pf.Scan]:
 
 def available_samples(config: Config) -> list[Sample]:
     """The samples whose files are in the data folder, and that the configuration uses."""
-    samples: list[Sample] = [LimitedAngle(name, sample) for name, sample in full_angle_samples().items()]
+    full_angle = full_angle_samples()
+    if config.only_segmented:
+        full_angle = {
+            name: sample
+            for name, sample in full_angle.items()
+            if isinstance(sample, ReferencedSample) and sample.has_segmentation()
+        }
+    samples: list[Sample] = [LimitedAngle(name, sample) for name, sample in full_angle.items()]
     if config.chip and is_available(f"{CHIP}.tiff"):
         samples.append(Chip())
     if config.catalyst and is_available(CATALYST):
