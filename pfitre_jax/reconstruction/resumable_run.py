@@ -23,7 +23,7 @@ from pfitre_jax.reconstruction.methods import Settings
 from pfitre_jax.reconstruction.plan import Plan
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock, concatenate
-from pfitre_jax.reconstruction.saved_plan import load_or_make_plan
+from pfitre_jax.reconstruction.saved_plan import PlanInputs, load_or_make_plan
 from pfitre_jax.runtime.processes import ALONE, Team
 
 
@@ -101,18 +101,11 @@ def reconstruct_to(
     """
     start = time.perf_counter()
     partial = Path(folder) / PARTIAL
+    # In a joint reconstruction each process solves one slab of the volume.
+    chunk = -(-(rows.stop - rows.start) // team.count) if settings.joint else None
+    inputs = PlanInputs(scan, settings, rows, intervals, chunk, limit)
     plan_rows = functools.partial(
-        load_or_make_plan,
-        folder,
-        identity,
-        scan,
-        settings,
-        rows,
-        intervals,
-        team,
-        limit,
-        formats,
-        events.adapting,
+        load_or_make_plan, folder, identity, inputs, formats=formats, adapting=events.adapting
     )
     with team.step():
         planned = plan_rows() if team.first else None
