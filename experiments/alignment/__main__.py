@@ -51,8 +51,11 @@ SHOWN_ROW = 40
 
 def cells(config: Config, parts) -> list[tuple[str, str, str]]:
     """Keys: part, scan, state of the scan."""
-    states = (NO_MOTION, UNCORRECTED, ALIGNED, *TRUE_PARTS)
-    every = [("motion", str(seed), state) for seed in config.seeds for state in states]
+    every = [
+        ("motion", str(seed), state)
+        for seed in config.seeds
+        for state in (NO_MOTION, UNCORRECTED, ALIGNED, *(TRUE_PARTS if seed in config.attributed else ()))
+    ]
     if "chip" in parts and is_available(f"{CHIP}.tiff"):
         every += [("chip", name, state) for name in config.held_out for state in (UNCORRECTED, ALIGNED)]
     if "catalyst" in parts and config.catalyst and is_available(CATALYST):
@@ -150,10 +153,13 @@ def motion_tables(config: Config, by_seed: dict[str, dict]) -> list[str]:
     """Lines of Markdown: PSNR in every state, the distance of each scan, and the errors of the motion."""
     lines = ["", "Simulated volumes: PSNR, dB, after registration of the volume, mean of the scans.", ""]
     lines += ["| scan | " + " | ".join(config.methods) + " |", "|---" * (1 + len(config.methods)) + "|"]
-    for state in (NO_MOTION, UNCORRECTED, ALIGNED, *TRUE_PARTS):
-        if done := [cell[state] for cell in by_seed.values() if state in cell]:
-            means = [f"{np.mean([result[method] for result in done]):.2f}" for method in config.methods]
-            lines.append(f"| {state} | " + " | ".join(means) + " |")
+    attributed = [cell for seed, cell in by_seed.items() if int(seed) in config.attributed]
+    groups = ((by_seed.values(), (NO_MOTION, UNCORRECTED, ALIGNED)), (attributed, (ALIGNED, *TRUE_PARTS)))
+    for of_group, states in groups:
+        for state in states:
+            if done := [cell[state] for cell in of_group if state in cell]:
+                means = [f"{np.mean([result[method] for result in done]):.2f}" for method in config.methods]
+                lines.append(f"| {state} ({len(done)} scans) | " + " | ".join(means) + " |")
     done = [cell for cell in by_seed.values() if {NO_MOTION, ALIGNED} <= set(cell)]
     lines += ["", "Aligned minus never displaced, dB, one value per scan:", ""]
     for method in config.methods:

@@ -22,6 +22,7 @@ class Config:
 
     Attributes:
         seeds: Seeds of the simulated volumes.
+        attributed: Seeds of those for which each wrong part of the motion is replaced with the true one.
         scans: Simulated scans and their motion.
         held_out: Held-out views of the chip, by name.
         catalyst: Held-out views of the catalyst; empty to skip it.
@@ -29,6 +30,7 @@ class Config:
     """
 
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    attributed: tuple[int, ...] = (1, 2, 4)
     scans: VolumeScans = dataclasses.field(default_factory=VolumeScans)
     held_out: dict[str, str] = dataclasses.field(
         default_factory=lambda: {"36-50": "36:51", "28-35": "28:36", "every fourth": "0:51:4"}
@@ -41,6 +43,7 @@ PRESETS = {
     "default": Config(),
     "tiny": Config(
         seeds=(1,),
+        attributed=(1,),
         scans=VolumeScans(size=40, rows=10, views=20),
         held_out={},
         catalyst="",
