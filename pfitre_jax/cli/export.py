@@ -62,9 +62,10 @@ def export(
     from pfitre_jax.data.folder_lock import lock_folder
     from pfitre_jax.data.writers.registry import find_writers
     from pfitre_jax.reconstruction.exported_images import export_name
+    from pfitre_jax.reconstruction.recon_file import recon_path
     from pfitre_jax.reconstruction.result import read_result
 
-    path = result / "recon.h5" if result.is_dir() else result
+    path = recon_path(result)
     folder = path.parent if out is None else out
     writers = find_writers(parse_names(formats), with_hdf5=False)
     if not writers:
@@ -74,7 +75,7 @@ def export(
     check_replaceable(folder, names, inputs=[path], overwrite=overwrite)
     # Locked first, so that no other run replaces the result that is read.
     ctx.with_resource(lock_folder(folder, command_line(ctx)))
-    stored = read_result(path, lazy=True)
+    stored = read_result(result, lazy=True)
     stored.stack(image)
     with computation():
         paths = stored.export(folder, [writer.name for writer in writers], image=image, overwrite=overwrite)

@@ -15,7 +15,7 @@ from pfitre_jax.cli.options.panels import ALIGNMENT, GEOMETRY, INPUT, OUTPUT
 
 @command(RECONSTRUCTION_PANEL)
 def project(
-    recon_h5: Annotated[Path, argument("RECON_H5", "File recon.h5 from 'pfitre recon'.")],
+    recon_h5: Annotated[Path, argument("RECON_H5", "File recon.h5 from 'pfitre recon', or its folder.")],
     *,
     angles: Annotated[
         Path | None,
@@ -73,15 +73,17 @@ def project(
     """
     from pfitre_jax.data.atomic_write import check_output_folder, check_replaceable, write_files
     from pfitre_jax.data.tiff_output import write_tiff
+    from pfitre_jax.reconstruction.recon_file import recon_path
     from pfitre_jax.reconstruction.result import read_result
 
+    source = recon_path(recon_h5)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ValueError(f"--out is {out}; expected a TIFF file, a name that ends in .tif")
     if out.is_dir():
         raise IsADirectoryError(f"--out is {out}, a folder; expected the name of a TIFF file")
     check_output_folder(out.parent)
-    check_replaceable(out.parent, [out.name], inputs=[recon_h5, angles, alignment])
-    if out.resolve() == recon_h5.resolve().with_name("recon.tif"):
+    check_replaceable(out.parent, [out.name], inputs=[source, angles, alignment])
+    if out.resolve() == source.resolve().with_name("recon.tif"):
         raise ValueError(f"--out is {out}, the slices of this result; expected another file name")
     result = read_result(recon_h5)
 

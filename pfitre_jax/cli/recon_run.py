@@ -140,7 +140,7 @@ class ReconRun:
         missing = [form for name, form in options.exports.items() if not (options.out / name).exists()]
         if missing and self.team.first:
             with computation():
-                paths = read_result(options.out / "recon.h5", lazy=True).export(options.out, missing)
+                paths = read_result(options.out, lazy=True).export(options.out, missing)
             self.reporter.note(f"{', '.join(path.name for path in paths)} written from recon.h5")
 
     def check_memory(self, elements: int = 1) -> None:

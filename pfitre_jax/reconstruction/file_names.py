@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable
 
+#: File that holds the whole result.
+RECON = "recon.h5"
 #: Files that every result has, and with the slices in the default formats.
-REQUIRED_FILES = ("recon.h5", "summary.json")
+REQUIRED_FILES = (RECON, "summary.json")
 RESULT_FILES = (*REQUIRED_FILES, "recon.tif")
 #: Formats of the slices by default.
 FORMATS = ("hdf5", "tiff")

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from pfitre_jax.data.json_values import jsonable
-from pfitre_jax.reconstruction.file_names import ELEMENTS, LIMITS, MEASURED, VOLUME
+from pfitre_jax.reconstruction.file_names import ELEMENTS, LIMITS, MEASURED, RECON, VOLUME
 from pfitre_jax.reconstruction.row_block import LazyVolume, read_blocks
 from pfitre_jax.runtime.file_mark import MARK
 from pfitre_jax.runtime.file_version import FileVersion
@@ -89,22 +89,30 @@ def write_recon_file(path: Path, result: Mapping[str, Any], command: str) -> Non
             group.attrs[name] = json.dumps(jsonable(result[name]))
 
 
+def recon_path(path: Path) -> Path:
+    """The ``recon.h5`` in a folder; any other path unchanged."""
+    return path / RECON if path.is_dir() else path
+
+
 def read_recon_file(path: Path, *, lazy: bool) -> dict[str, Any]:
     """Arguments of :meth:`pfitre_jax.reconstruction.Result.of_volume` that a ``recon.h5`` records.
 
     Args:
-        path: The file.
+        path: The file, or the folder that it is in.
         lazy: Whether the volumes stay in the file.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        IsADirectoryError: The path is a folder.
+        FileNotFoundError: There is no such file or folder, or no ``recon.h5`` in the folder.
         ValueError: The file is not a ``recon.h5``, or lacks a required property.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; {_EXPECTED}")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; {_EXPECTED} in it")
+        raise FileNotFoundError(f"{path} does not exist; {_EXPECTED}, or its folder")
+    if not recon_path(path).exists():
+        raise FileNotFoundError(
+            f"{path} contains no {RECON}; expected the output folder of a finished pfitre recon: check the "
+            "path, or repeat the command of an interrupted run to resume it"
+        )
+    path = recon_path(path)
     recorded: dict[str, Any] = {}
     version = FileVersion.of(path) if lazy else None
     try:

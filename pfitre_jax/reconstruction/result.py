@@ -437,13 +437,13 @@ def read_result(path: str | os.PathLike, *, lazy: bool = False) -> Result:
     """The result in a ``recon.h5``.
 
     Args:
-        path: The file; files of version 0.2 contain only volume, geometry and parameters.
+        path: The file, or the folder that ``pfitre recon --out`` wrote. Files of version 0.2 contain only
+            volume, geometry and parameters.
         lazy: Whether the volumes stay in the file, and single slices are read when they are needed; this
             raises :class:`pfitre_jax.runtime.file_version.FileReplaced` once the file was replaced.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        IsADirectoryError: The path is a folder.
+        FileNotFoundError: There is no such file or folder, or no ``recon.h5`` in the folder.
         ValueError: The file was not written by :meth:`Result.save`.
     """
     return Result.of_volume(**read_recon_file(Path(path), lazy=lazy))

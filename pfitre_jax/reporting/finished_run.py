@@ -77,10 +77,7 @@ def read_run(folder: str | os.PathLike) -> FinishedRun:
         raise FileNotFoundError(f"{folder} does not exist; {_EXPECTED}")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; {_EXPECTED}")
-    path = folder / "recon.h5"
-    if not path.exists():
-        raise FileNotFoundError(f"{folder} contains no recon.h5; {_EXPECTED}")
-    result = read_result(path, lazy=True)
+    result = read_result(folder, lazy=True)
     summary = _read_summary(folder / "summary.json")
     # An alignment that an earlier run left in the folder does not belong to this result.
     aligned = "alignment" in summary and (folder / "alignment.csv").exists()

@@ -23,6 +23,15 @@ def test_projections_agree_with_the_measured_ones_to_the_recorded_residual(recon
     assert np.isnan(predicted[:, 2]).all() and "NaN" in done.stderr
 
 
+def test_the_folder_of_the_result_is_read_through_its_file(recon, tmp_path):
+    predicted = []
+    for number, path in enumerate((recon / "recon.h5", recon)):
+        done = pfitre("project", path, "--out", tmp_path / f"{number}.tif")
+        assert done.exit_code == 0, done.output
+        predicted.append(tifffile.imread(tmp_path / f"{number}.tif"))
+    np.testing.assert_array_equal(*predicted)
+
+
 def test_the_unit_of_the_angles_is_read_from_their_header(recon, folder, tmp_path):
     radians = "\n".join(map(str, np.deg2rad(THETA_DEG)))
     (tmp_path / "named.csv").write_text(f"theta_rad\n{radians}\n")
@@ -54,6 +63,8 @@ def test_the_unit_of_the_angles_is_read_from_their_header(recon, folder, tmp_pat
         (["out/recon.h5", "--out", "a.png"], "expected a TIFF file"),
         (["out/recon.h5", "--out", "file/a.tif"], "is a file"),
         (["out/recon.h5", "--out", "out/recon.tif"], "the slices of this result"),
+        (["out", "--out", "out/recon.tif"], "the slices of this result"),
+        ([".", "--out", "a.tif"], "contains no recon.h5"),
         (["out/recon.h5", "--angles", "words.csv", "--out", "a.tif"], "is not a number"),
         (["out/recon.h5", "--center", "99", "--out", "a.tif"], "outside the detector"),
         (["out/recon.h5", "--columns", "0", "--out", "a.tif"], "columns is 0"),

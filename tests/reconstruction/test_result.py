@@ -220,11 +220,24 @@ def test_the_summary_is_json_without_nan(tmp_path):
     assert read["status"] == ["converged", "diverged", "all iterations done"]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_folder_is_read_through_its_file(tmp_path, lazy):
+    result = complete()
+    result.save(tmp_path)
+    read = read_result(tmp_path, lazy=lazy)
+    np.testing.assert_array_equal(read.volume[1], result.volume[1])
+    assert read.method == result.method
+
+
+def test_a_folder_without_a_result_is_refused(tmp_path):
+    (tmp_path / "recon.tif").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"contains no recon\.h5; expected the output folder .*check"):
+        read_result(tmp_path)
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"does not exist; expected the recon\.h5"):
         read_result(tmp_path / "none.h5")
-    with pytest.raises(IsADirectoryError, match="is a folder"):
-        read_result(tmp_path)
     text = tmp_path / "text.h5"
     text.write_text("words")
     with pytest.raises(ValueError, match="is not HDF5, or is truncated"):
