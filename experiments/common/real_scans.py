@@ -11,7 +11,7 @@ import numpy as np
 
 import pfitre_jax as pf
 from pfitre_jax.data import RawScan, read_raw, subtract_edge_lines, to_scan
-from pfitre_jax.estimation import register
+from pfitre_jax.estimation import estimate_air, register
 from pfitre_jax.twin import data_folder
 
 #: Columns of air at each edge of the full-angle scans.
@@ -198,12 +198,30 @@ def limit_range(scan: pf.Scan, missing_deg: float, first_deg: float = 0.0) -> pf
         first_deg: First angle that is kept, relative to the first view. The range continues modulo 180
             degrees.
     """
+    within, kept = _in_range(scan, missing_deg, first_deg)
+    return scan.take_views(np.flatnonzero(within & kept))
+
+
+def removed_views(scan: pf.Scan, missing_deg: float, first_deg: float = 0.0) -> pf.Scan:
+    """The other views of the first 180 degrees, without the air level of the views that are kept.
+
+    Args:
+        scan: As in :func:`limit_range`, with the air that it was measured with.
+        missing_deg: As in :func:`limit_range`.
+        first_deg: As in :func:`limit_range`.
+    """
+    within, kept = _in_range(scan, missing_deg, first_deg)
+    air = estimate_air(scan.take_views(np.flatnonzero(within & kept)))
+    return pf.with_air(scan.take_views(np.flatnonzero(within & ~kept)), air)
+
+
+def _in_range(scan: pf.Scan, missing_deg: float, first_deg: float) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (views,) of the first 180 degrees, and of the angles that are kept."""
     angles_deg = np.rad2deg(scan.theta_rad - scan.theta_rad[0])
     # Angles are rounded when they are converted.
     tolerance = 1e-4
     after = (angles_deg - first_deg + tolerance) % 180
-    kept = (after < 180 - missing_deg) & (angles_deg < 180 - tolerance)
-    return scan.take_views(np.flatnonzero(kept))
+    return angles_deg < 180 - tolerance, after < 180 - missing_deg
 
 
 def load_chip(center: float, roll_deg: float = 0.0, **views) -> pf.Scan:

@@ -20,8 +20,11 @@ from experiments.common.real_scans import (
     limit_range,
     load_catalyst,
     load_chip,
+    load_full_angle,
+    load_referenced,
     prediction_error,
     registered_prediction_error,
+    removed_views,
 )
 from experiments.common.record import prior_label
 from experiments.real_scoreboard.config import Config
@@ -134,7 +137,8 @@ class LimitedAngle:
             candidate.label: reference.normalise(result)[0],
             REFERENCE: reference.images[0] * reference.support,
         }
-        return reference.measures(result) | best | {"support": result.support_text}, images
+        scores = reference.measures(result) | {"removed": prediction_error(result, removed_scan(*wedge[:3]))}
+        return scores | best | {"support": result.support_text}, images
 
 
 def cut_name(missing_deg: float, turn_deg: float, config: Config) -> str:
@@ -157,6 +161,12 @@ def limited_scan(
     full, reference = scan_with_reference(sample, method)
     first_deg = sample.first_angle_deg(missing_deg) + turn_deg
     return pf.with_air(limit_range(full, missing_deg, first_deg)), reference
+
+
+def removed_scan(sample: FullAngleSample | ReferencedSample, missing_deg: float, turn_deg: float) -> pf.Scan:
+    """The views that :func:`limited_scan` removes, as measured."""
+    full = load_full_angle(sample) if isinstance(sample, FullAngleSample) else load_referenced(sample).scan
+    return removed_views(full, missing_deg, sample.first_angle_deg(missing_deg) + turn_deg)
 
 
 @functools.lru_cache(maxsize=1)

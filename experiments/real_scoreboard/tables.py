@@ -20,10 +20,22 @@ def sample_table(config: Config, name: str, results: Results) -> str:
     held_out = any("error" in cell for by_label in results.values() for cell in by_label.values())
     keys = [
         (key, form)
-        for key, form in (("psnr", "{:.2f}"), ("ssim", "{:.3f}"), ("matthews", "{:.3f}"), ("error", "{:.3f}"))
+        for key, form in (
+            ("psnr", "{:.2f}"),
+            ("ssim", "{:.3f}"),
+            ("removed", "{:.4f}"),
+            ("matthews", "{:.3f}"),
+            ("error", "{:.3f}"),
+        )
         if any(key in cell for by_label in results.values() for cell in by_label.values())
     ]
-    labels = {"psnr": "PSNR, dB", "ssim": "SSIM", "matthews": "Matthews", "error": "error"}
+    labels = {
+        "psnr": "PSNR, dB",
+        "ssim": "SSIM",
+        "removed": "removed views",
+        "matthews": "Matthews",
+        "error": "error",
+    }
     lines = [
         f"{name}: error on held-out views." if held_out else f"{name}: against the image from all views.",
         "",
@@ -53,6 +65,8 @@ def scoreboard(config: Config, results: Mapping[str, Results]) -> str:
     lines = _gain_lines(measured, labels, compared)
     lines += _measure_lines(measured, labels, "psnr", "{:.2f}", "PSNR, dB, inside the support.")
     lines += _measure_lines(measured, labels, "ssim", "{:.3f}", "SSIM, inside the support.")
+    title = "Relative error on the removed views, which were measured: no image is compared."
+    lines += _measure_lines(measured, labels, "removed", "{:.4f}", title)
     title = "Matthews' correlation with the official segmentation, after Otsu's threshold."
     lines += _measure_lines(measured, labels, "matthews", "{:.3f}", title)
     title = "Relative error on held-out views."

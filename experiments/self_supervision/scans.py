@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,6 +16,7 @@ from experiments.common.real_scans import (
     full_angle_samples,
     limit_range,
     load_chip,
+    removed_views,
 )
 from experiments.common.simulated_volumes import VolumeScans, simulate
 from experiments.self_supervision.config import Config
@@ -82,9 +84,17 @@ def chip(config: Config, views: str) -> tuple[pf.Scan, pf.Scan]:
     return scan.take_rows(rows), held_out.take_rows(rows)
 
 
-def limited(name: str, missing: str) -> tuple[pf.Scan, Reference]:
-    """A measured scan without some of its angular range, and its reference from all views."""
+def limited(name: str, missing: str) -> tuple[pf.Scan, Reference, pf.Scan]:
+    """A measured scan without some of its range, its reference from all views, and the removed views."""
     sample, missing_deg = full_angle_samples()[name], float(missing.removesuffix(" degrees"))
     full, reference = scan_with_reference(sample, "fista-tv")
-    limited = limit_range(full, missing_deg, sample.first_angle_deg(missing_deg))
-    return pf.with_air(limited), reference
+    wedge = (full, missing_deg, sample.first_angle_deg(missing_deg))
+    return pf.with_air(limit_range(*wedge)), reference, removed_views(*wedge)
+
+
+def removed_error(volume: np.ndarray, removed: pf.Scan) -> float:
+    """``||M(A x - y)|| / ||M y||`` of a volume (rows, ny, nx) over the removed views, all rows together."""
+    projector = pf.Projector(removed.geometry(), volume.shape[1:])
+    predicted = np.moveaxis(np.asarray(jax.vmap(projector)(jnp.asarray(volume))), 0, 1)
+    error = np.linalg.norm((predicted - removed.projections)[removed.mask])
+    return float(error / np.linalg.norm(removed.projections[removed.mask]))
