@@ -200,6 +200,15 @@ class TestScans:
         change = np.abs(rows[0] - rows[healthy])
         assert np.median(change) < 1e-3 * rows[0].max() < np.median(np.abs(rows[0] - rows[1]))
 
+    def test_without_chips_the_experiment_ends_with_a_message(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("PFITRE_DATA", str(tmp_path / "nowhere"))
+        config = dataclasses.replace(PRESETS["tiny"], sources=("tile",))
+        with pytest.raises(SystemExit) as ended:
+            simulate(config, "broken wire", 3.0)
+        message = capsys.readouterr().err
+        assert ended.value.code == 2 and message.count("\n") == 1
+        assert message.startswith("chips of tile not found in ") and "set PFITRE_DATA" in message
+
     def test_every_kind_is_drawn_on_a_chip_of_the_twin(self):
         config = dataclasses.replace(PRESETS["tiny"], kinds=tuple(KINDS), sizes=(2.0,), sources=("circuits",))
         for kind in KINDS:

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 import pfitre_jax as pf
+from experiments.common.missing_data import exit_without_data
 from pfitre_jax.data import RawScan, read_raw, subtract_edge_lines, to_scan
 from pfitre_jax.estimation import estimate_air, register
 from pfitre_jax.twin import data_folder
@@ -106,8 +107,9 @@ def is_available(file: str) -> bool:
 
 def require_chip() -> None:
     """Exit with code 2 and a message if Cu_23 is not in the data folder."""
-    if not is_available(f"{CHIP}.tiff"):
-        raise SystemExit(2)
+    file = f"{CHIP}.tiff"
+    if not (data_folder() / file).is_file():
+        exit_without_data(file)
 
 
 def load_full_angle(sample: FullAngleSample, share: float = 1.0, seed: int = 0) -> pf.Scan:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 import pfitre_jax as pf
+from experiments.common.missing_data import exit_without_data
 from experiments.defects.chips import Chip, angle_to_wedge, draw_defect
 from experiments.defects.config import Config
 from pfitre_jax.evaluation import Cell, draw_scene, scan_cell
@@ -56,11 +57,7 @@ class DefectScan:
 
 @functools.cache
 def available_sources(config: Config) -> tuple[str, ...]:
-    """The sources whose files exist.
-
-    Raises:
-        FileNotFoundError: There are none.
-    """
+    """The sources whose files exist; exits with code 2 and a message if there are none."""
     found = []
     for source in config.sources:
         try:
@@ -69,9 +66,7 @@ def available_sources(config: Config) -> tuple[str, ...]:
         except (FileNotFoundError, ImportError, ValueError) as error:
             print(f"without the chips {source!r}: {error}", flush=True)
     if not found:
-        raise FileNotFoundError(
-            f"none of the chips {', '.join(config.sources)} is available; set PFITRE_DATA to their folder"
-        )
+        exit_without_data(f"chips of {', '.join(config.sources)}")
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from experiments.common.missing_data import exit_without_data
 from experiments.common.record import Cell, Record, add_priors, command_line, output_folder
 from experiments.real_scoreboard.config import PRESETS, Config
 from experiments.real_scoreboard.pictures import picture, shown_cut
@@ -62,7 +63,7 @@ def main() -> None:
     config, priors = PRESETS[options.preset], options.priors or list(PRIORS)
     folder, samples = output_folder(NAME, options), available_samples(config)
     if not samples:
-        raise SystemExit(2)
+        exit_without_data("scans of this preset")
     scored, text = candidates(config, priors), ""
     for stage in range(2 * len(config.turns_deg)):
         for sample in samples:
