@@ -42,7 +42,7 @@ MOVES = np.array([move for move in itertools.product((-1, 0, 1), repeat=2) if an
 
 
 @dataclasses.dataclass(eq=False)
-class _Search:
+class PlateSearch:
     """Trials of the part of a shape between pairs of limits.
 
     Attributes:
@@ -150,7 +150,7 @@ def select_plate(scan: Scan, field: FieldOfView) -> tuple[SupportShape | None, f
         return None, 0.0
     trials = SupportTrials.from_scan(scan, BINS, SEARCH_ROWS)
     x, y = trials.grid(field.diameter)
-    search = _Search(trials, field.contains(shape, x, y), along_missing(field.geometry, x, y))
+    search = PlateSearch(trials, field.contains(shape, x, y), along_missing(field.geometry, x, y))
     if not search.whole.any():
         return None, 0.0
     limits = search.best_limits()

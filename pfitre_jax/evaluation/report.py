@@ -8,17 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pfitre_jax.data.atomic_write import write_files
 from pfitre_jax.evaluation.cells import EvaluationSettings
+from pfitre_jax.evaluation.domain_reference import domain_reference
 from pfitre_jax.evaluation.figure import draw_evaluation
-from pfitre_jax.evaluation.scenes import FAMILIES
 from pfitre_jax.evaluation.summary import summarise
 from pfitre_jax.evaluation.tables import markdown
 from pfitre_jax.plotting.style import save_png
 from pfitre_jax.priors import files
-from pfitre_jax.trust import image_statistics
 
 #: Files of :func:`write_report`.
 REPORT_FILES = ("evaluation.json", "evaluation.md", "evaluation.png")
@@ -81,7 +78,7 @@ def write_card(
     """
     scores = summarise(records)
     del scores["disagreement"]
-    card = prior.info.card | _domain(prior.info.card, records, settings.rows > 1)
+    card = prior.info.card | domain_reference(prior.info.card, records, volumes=settings.rows > 1)
     scored = {"command": command, "settings": dataclasses.asdict(settings), "parameters": parameters}
     path = files.locate(prior_path)
     saved = files.save(path, prior.with_card({**card, "scores": scored | scores}))
@@ -92,31 +89,6 @@ def write_card(
             beside.parent, {beside.name: lambda p: p.write_text(_text(saved.info.card), encoding="utf-8")}
         ),
     ]
-
-
-def _domain(card: dict, records: list[dict], volumes: bool) -> dict:
-    """Returns the reference of the out-of-distribution score, or nothing if a kind of scene is missing.
-
-    It is made of the scans without artifacts of the kinds of scenes that the prior was trained on; of volumes
-    these are circuits.
-    """
-    config = card.get("config", {})
-    mixtures = [config.get("scenes"), *(stage.get("scenes") for stage in config.get("stages", []))]
-    trained = {family for mixture in mixtures for family, weight in (mixture or {}).items() if weight > 0}
-    from_files = set() if volumes else trained.intersection(FAMILIES.values())
-    families = {"circuits", *from_files}
-    scanned = [(FAMILIES.get(r["source"], "circuits"), r) for r in records if not r["artifact"]]
-    in_domain = [r for family, r in scanned if family in families]
-    if not families <= {family for family, _ in scanned} or len(in_domain) <= image_statistics.NEIGHBOURS:
-        return {}
-    disagreements = [r["disagreement"] for r in in_domain]
-    return {
-        "disagreement": {
-            "median": float(np.median(disagreements)),
-            "limit": float(np.quantile(disagreements, 0.95)),
-        },
-        "likeness": image_statistics.reference_statistics([r["statistics"] for r in in_domain]),
-    }
 
 
 def _text(content: dict) -> str:

@@ -7,7 +7,7 @@ import pytest
 from analytic import disc_sinogram
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.estimation.plate_selection import _Search, select_plate
+from pfitre_jax.estimation.plate_selection import PlateSearch, select_plate
 from pfitre_jax.estimation.support import FieldOfView
 from pfitre_jax.estimation.support_trials import TrialErrors
 
@@ -61,7 +61,7 @@ class ModelTrials:
 
 def search(cut):
     along = np.arange(64)[:, None] - 31.5 + np.zeros((1, 64))
-    return _Search(ModelTrials(cut), np.ones((64, 64), bool), along)
+    return PlateSearch(ModelTrials(cut), np.ones((64, 64), bool), along)
 
 
 def test_limits_are_faces_where_the_error_rises_at_once():

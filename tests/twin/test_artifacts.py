@@ -22,7 +22,7 @@ from pfitre_jax.twin.artifacts import (
     truncation,
     view_shifts,
 )
-from pfitre_jax.twin.artifacts.registry import ARTIFACTS, _by_stage, markdown_table
+from pfitre_jax.twin.artifacts.registry import ARTIFACTS, markdown_table, order_by_stage
 
 KEY = jax.random.key(11)
 
@@ -272,7 +272,7 @@ def test_strength_zero_changes_nothing(artifact_of_strength_0):
 def test_numbers_and_names_are_unique():
     """Two artifacts with one number would draw the same random numbers."""
     with pytest.raises(ValueError, match="expected a number for each, such as 23 for a new one"):
-        _by_stage([*ARTIFACTS.values(), dataclasses.replace(noise.NOISE, name="other")])
+        order_by_stage([*ARTIFACTS.values(), dataclasses.replace(noise.NOISE, name="other")])
     for name, artifact in ARTIFACTS.items():
         assert name == artifact.name
         assert artifact.gallery <= artifact.largest and (artifact.evaluation or 0) <= artifact.largest

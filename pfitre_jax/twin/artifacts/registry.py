@@ -27,8 +27,12 @@ from pfitre_jax.twin.artifacts.view_shifts import (
 CLEAN_NUMBER = 17
 
 
-def _by_stage(artifacts: Iterable[Artifact]) -> dict[str, Artifact]:
-    """The artifacts by name and in order; raises ``ValueError`` where two share their number or name."""
+def order_by_stage(artifacts: Iterable[Artifact]) -> dict[str, Artifact]:
+    """The artifacts by name, in the order of their stages.
+
+    Raises:
+        ValueError: Two of them share their number or name.
+    """
     ordered = {artifact.name: artifact for artifact in sorted(artifacts, key=lambda a: a.stage)}
     numbers = [CLEAN_NUMBER, *(artifact.number for artifact in ordered.values())]
     if len(set(numbers)) < len(numbers):
@@ -40,7 +44,7 @@ def _by_stage(artifacts: Iterable[Artifact]) -> dict[str, Artifact]:
 
 
 #: Every artifact by its name, in the order in which they act: by stage, then as listed here.
-ARTIFACTS = _by_stage(
+ARTIFACTS = order_by_stage(
     [
         SHIFT,
         DRIFT,

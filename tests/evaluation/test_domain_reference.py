@@ -1,11 +1,11 @@
-"""Domain recorded in a card: statistics of the kinds of scenes in the training data of its prior."""
+"""Reference of the out-of-distribution score: the kinds of scenes in the training data of a prior."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pfitre_jax.evaluation.report import _domain
+from pfitre_jax.evaluation.domain_reference import domain_reference
 from pfitre_jax.trust import image_statistics
 
 
@@ -35,7 +35,7 @@ def records():
     ],
 )
 def test_domain_includes_pictures_only_for_priors_trained_on_them(records, config, in_domain):
-    domain = _domain({"config": config}, records, False)
+    domain = domain_reference({"config": config}, records, volumes=False)
     assert (domain["disagreement"]["limit"] > 0.5) == in_domain
     reference = domain["likeness"]
     circuits, pictures, blurred = (
@@ -46,5 +46,7 @@ def test_domain_includes_pictures_only_for_priors_trained_on_them(records, confi
 
 
 def test_too_few_scans_or_kinds_define_no_domain(records):
-    assert _domain({}, [record("heldout", [0.0] * 4)] * image_statistics.NEIGHBOURS, False) == {}
-    assert _domain({"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}, records, False) == {}
+    few = [record("heldout", [0.0] * 4)] * image_statistics.NEIGHBOURS
+    assert domain_reference({}, few, volumes=False) == {}
+    card = {"config": {"scenes": {"images": 1.0, "volumes": 0.1}}}
+    assert domain_reference(card, records, volumes=False) == {}
