@@ -28,16 +28,12 @@ import pytest
 import typer.main
 import typer.testing
 
-from pfitre_jax.runtime import compilation
+from pfitre_jax.runtime import drop_programs_near_limit
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Building the command line from its functions takes longer than most of the commands that the tests run.
 typer.testing._get_command = functools.cache(typer.main.get_command)
-
-#: Memory maps of this process above which compiled programs are dropped: Linux allows 65530, and XLA aborts
-#: at that limit.
-MAX_MEMORY_MAPS = 25_000
 
 #: Test files with few long tests. They start first, so that no worker runs one of them alone at the end.
 LONG_FILES = ("test_notebooks", "test_solvers", "test_priors", "test_recon", "test_experiments")
@@ -50,10 +46,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def _drop_compiled_programs():
     """Drops compiled programs before a test file if they occupy many memory maps."""
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_text().count("\n") > MAX_MEMORY_MAPS:
-        compilation._compile.cache_clear()
-        jax.clear_caches()
+    drop_programs_near_limit()
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from PIL import Image
 import pfitre_jax as pf
 from pfitre_jax.data import jsonable, write_files
 from pfitre_jax.reconstruction import find_method
+from pfitre_jax.runtime import drop_programs_near_limit
 
 EXPERIMENTS = Path(__file__).resolve().parents[1]
 
@@ -92,6 +93,7 @@ class Record:
             has_images = any(name.startswith("/".join((*cell, ""))) for name in images)
             if get(results, cell) is not None and (has_images or cell not in pictured):
                 continue
+            drop_programs_near_limit()
             result, new_images = compute(*cell)
             print(*cell, json.dumps(jsonable(result)), flush=True)
             put(results, cell, result)

@@ -27,6 +27,7 @@ from pfitre_jax.reconstruction.residual_check import check_residual
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock
 from pfitre_jax.reconstruction.scan_solver import build_for_scan
+from pfitre_jax.runtime import drop_programs_near_limit
 from pfitre_jax.solvers.loop import SETTLED, Status
 
 #: Missing degrees from which filtered backprojection lowers the level of a sample noticeably.
@@ -318,6 +319,7 @@ def make_plan(
         DoesNotFit: One row on each device needs more memory than is available.
         ValueError: The scan has too few views for the adaptation of a prior.
     """
+    drop_programs_near_limit()
     choice, trial = None, None
     if settings.prior_candidates:
         choice = select_prior(scan, settings, scale=scale)

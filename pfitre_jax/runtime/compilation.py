@@ -5,12 +5,18 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 Tree = TypeVar("Tree")
+
+#: Memory maps of this process, one in a line, and the number that Linux allows.
+MAPS, LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+#: Share of the allowed memory maps above which compiled programs are dropped.
+LARGEST_SHARE = 0.4
 
 
 def compiled(function: Callable, *args: Any, **static: Any) -> tuple[Callable, float]:
@@ -49,3 +55,23 @@ def _as_array(number: bool | int | float) -> np.ndarray:
 def _compile(function: Any, structure: Any, shapes: tuple, static: tuple) -> Callable:
     args = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*s) for s in shapes])
     return function.lower(*args, **dict(static)).compile()
+
+
+def drop_programs_near_limit() -> bool:
+    """Drops the compiled programs of this process if they occupy many of the memory maps that Linux allows.
+
+    XLA needs several maps for each program, and a process that compiles for many shapes crashes at the limit
+    (65530 by default). Programs that are needed again are compiled again. Other systems have no such limit.
+
+    Returns:
+        Whether the programs were dropped.
+    """
+    if not (MAPS.exists() and LIMIT.exists()):
+        return False
+    with MAPS.open("rb") as lines:
+        occupied = sum(1 for _ in lines)
+    if occupied <= LARGEST_SHARE * int(LIMIT.read_text()):
+        return False
+    _compile.cache_clear()
+    jax.clear_caches()
+    return True
