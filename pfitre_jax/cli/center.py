@@ -97,12 +97,13 @@ def center(
     if try_roll is not None and roll_value != 0:
         raise ValueError("both --try-roll and --roll were set; expected one of them: leave --roll out")
 
-    from pfitre_jax.reconstruction import api, methods
+    from pfitre_jax.reconstruction import api
+    from pfitre_jax.reconstruction.method_settings import Settings
 
     text = try_ if try_ is not None else try_roll
     values = None if text is None else parse_values(text)
     method = method or "cgls"
-    methods.Settings.create(method)
+    Settings.create(method)
     loaded = api.load_scan(
         scan,
         angles=angles,

@@ -95,7 +95,7 @@ def evaluate(
     from pfitre_jax.evaluation.finished_cells import CELLS
     from pfitre_jax.evaluation.scenes import VOLUMES, check_source, missing_sources
     from pfitre_jax.priors.files import pretrained
-    from pfitre_jax.reconstruction import methods
+    from pfitre_jax.reconstruction.method_settings import Settings
 
     names = (*evaluation.REPORT_FILES, evaluation.WORST_FILE)
     check_output_folder(out, names)
@@ -110,7 +110,7 @@ def evaluate(
         )
     loaded = pretrained(prior)
     joint = loaded.info.reach > 0
-    chosen = methods.Settings.create(
+    chosen = Settings.create(
         "pfitre", joint=joint, prior=loaded, iterations=iterations, rho=parse_number(rho, "--rho", "auto")
     )
     parameters: dict[str, Any] = {"rho": chosen.rho, "iterations": chosen.iterations}

@@ -13,7 +13,7 @@ from pfitre_jax.cli.errors import computation
 if TYPE_CHECKING:
     from pfitre_jax.data.scan import Scan
     from pfitre_jax.reconstruction.intervals import Intervals
-    from pfitre_jax.reconstruction.methods import Settings
+    from pfitre_jax.reconstruction.method_settings import Settings
 
 
 def print_memory_check(

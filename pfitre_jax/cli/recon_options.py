@@ -16,7 +16,7 @@ from pfitre_jax.data.sample_files import sample_path
 if TYPE_CHECKING:
     from pfitre_jax.data.alignment_files import AlignmentFile
     from pfitre_jax.reconstruction.intervals import Intervals
-    from pfitre_jax.reconstruction.methods import Settings
+    from pfitre_jax.reconstruction.method_settings import Settings
     from pfitre_jax.reconstruction.result_checks import Checks
 
 
@@ -222,7 +222,7 @@ class ReconOptions:
     @functools.cached_property
     def settings(self) -> Settings:
         """Settings of the method."""
-        from pfitre_jax.reconstruction.methods import Settings
+        from pfitre_jax.reconstruction.method_settings import Settings
         from pfitre_jax.training.adaptation_settings import AdaptationSettings
 
         return Settings.create(

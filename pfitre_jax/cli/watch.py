@@ -147,9 +147,10 @@ def watch(
     from pfitre_jax.data.writers.image_stack import ImageStack
     from pfitre_jax.data.writers.tiff import TiffWriter
     from pfitre_jax.estimation.air import with_air
-    from pfitre_jax.reconstruction import live, methods
+    from pfitre_jax.reconstruction import live
+    from pfitre_jax.reconstruction.method_settings import Settings
 
-    settings = methods.Settings.create(
+    settings = Settings.create(
         method,
         joint=joint,
         prior=prior,

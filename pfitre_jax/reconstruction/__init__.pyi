@@ -20,11 +20,10 @@ from .half_set_resolution import resolution_of as resolution_of
 from .intervals import Intervals as Intervals
 from .live import LiveResult as LiveResult
 from .live import refresh as refresh
+from .method_settings import NO_PRIOR as NO_PRIOR
+from .method_settings import Settings as Settings
 from .methods import METHODS as METHODS
-from .methods import NO_PRIOR as NO_PRIOR
 from .methods import Method as Method
-from .methods import Settings as Settings
-from .methods import build as build
 from .methods import find_method as find_method
 from .plan import Plan as Plan
 from .plan import make_plan as make_plan
@@ -35,4 +34,5 @@ from .result import read_result as read_result
 from .result_checks import Checks as Checks
 from .resumable_run import Interrupted as Interrupted
 from .resumable_run import reconstruct_to as reconstruct_to
+from .scan_solver import build as build
 from .validation import validate as validate

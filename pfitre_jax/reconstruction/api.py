@@ -31,7 +31,8 @@ from pfitre_jax.geometry import check_center
 from pfitre_jax.plotting.trials import Trial
 from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.intervals import Intervals
-from pfitre_jax.reconstruction.methods import Settings, automatic_settings
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.methods import automatic_settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.result_checks import Checks

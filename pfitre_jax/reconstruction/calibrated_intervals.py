@@ -13,7 +13,8 @@ from pfitre_jax.estimation.calibrate import Calibration, sample_rows
 from pfitre_jax.priors.interval_table import IntervalCell
 from pfitre_jax.reconstruction.data_model import DataModel
 from pfitre_jax.reconstruction.intervals import Intervals
-from pfitre_jax.reconstruction.methods import METHODS, Settings
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.methods import METHODS
 
 #: Quantile of a sinogram that stands for its maximum, because single bins may be outliers; smallest share of
 #: the largest of them with which a row has signal.

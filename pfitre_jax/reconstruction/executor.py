@@ -97,7 +97,7 @@ def make_program(
     """Compiles a solver for chunks of rows that fit into memory, shared by the local devices.
 
     Args:
-        solver: The solver, see :func:`pfitre_jax.reconstruction.methods.build`.
+        solver: The solver, see :func:`pfitre_jax.reconstruction.scan_solver.build`.
         problem: The problem that all rows share; supplies everything but sinogram and mask.
         rows: Number of rows to solve; they are distributed evenly over the chunks.
         scale: Value by which sinograms are divided.

@@ -10,7 +10,7 @@ import numpy as np
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.support import Support
 from pfitre_jax.reconstruction.executor import split_rows
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.trust.resolution import Resolution, estimate_resolution, half_sets

@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 from pfitre_jax.interfaces import Prior
 from pfitre_jax.reconstruction.calibrated_intervals import CalibratedIntervals
 from pfitre_jax.reconstruction.data_model import DataModel
-from pfitre_jax.reconstruction.methods import METHODS, Settings
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.methods import METHODS
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.runtime.devices import jit_over_slices, replicate
 from pfitre_jax.solvers.prior_step import expected_error

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pfitre_jax.priors.interval_table import IntervalTable, Kind, tables_from_record
 from pfitre_jax.reconstruction.classical_intervals import classical_tables
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.trust.intervals import GRADIENT_WEIGHT
 
 #: "quick": from the error that the prior expects, at the cost of one pass of its network. "full": with a

@@ -16,7 +16,9 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.calibrate import calibrate_slices
 from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import ParallelGeometry, Wedge
-from pfitre_jax.reconstruction.methods import METHODS, Settings, build
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.methods import METHODS
+from pfitre_jax.reconstruction.scan_solver import build
 from pfitre_jax.reconstruction.slabs import solve_volume
 from pfitre_jax.runtime.compilation import as_arrays, compiled
 from pfitre_jax.solvers.loop import run

@@ -20,7 +20,8 @@ from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan,
 from pfitre_jax.reconstruction.calibrated_intervals import CalibratedIntervals, interval_warning
 from pfitre_jax.reconstruction.interval_program import make_interval_program
 from pfitre_jax.reconstruction.intervals import Intervals
-from pfitre_jax.reconstruction.methods import METHODS, Settings
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.methods import METHODS
 from pfitre_jax.reconstruction.prior_check import check_prior
 from pfitre_jax.reconstruction.prior_selection import select_prior
 from pfitre_jax.reconstruction.residual_check import check_residual

@@ -12,7 +12,7 @@ from pfitre_jax.estimation.calibrate import Calibration, calibrate
 from pfitre_jax.estimation.held_out_views import MIN_VIEWS
 from pfitre_jax.estimation.iteration_selection import IterationSelection, select_iterations
 from pfitre_jax.estimation.tv_prediction import tv_prediction_error
-from pfitre_jax.reconstruction.methods import NO_PRIOR, Settings
+from pfitre_jax.reconstruction.method_settings import NO_PRIOR, Settings
 from pfitre_jax.reconstruction.scan_solver import build_for_scan
 
 #: Another prior is chosen instead of the first one if its error is below this share of that of the first one,
@@ -39,7 +39,7 @@ class PriorSelection:
     """A prior, or total variation, and why it was chosen.
 
     Attributes:
-        chosen: Name of the prior, or :data:`pfitre_jax.reconstruction.methods.NO_PRIOR`.
+        chosen: Name of the prior, or :data:`pfitre_jax.reconstruction.method_settings.NO_PRIOR`.
         reason: The reason, in words.
         errors: Relative prediction error of the held-out views, by name; empty if the scan has too few.
         trial: What has been computed for the chosen prior; None for total variation.
@@ -97,8 +97,8 @@ def choose_prior(errors: Mapping[str, float], first: str) -> tuple[str, str]:
 
     Args:
         errors: Relative prediction error of the held-out views of every prior and of total variation
-            (:data:`pfitre_jax.reconstruction.methods.NO_PRIOR`), without those that diverge; empty if views
-            could not be held out.
+            (:data:`pfitre_jax.reconstruction.method_settings.NO_PRIOR`), without those that diverge;
+            empty if views could not be held out.
         first: Name of the prior that is used unless the errors speak clearly for another one.
     """
     if not errors:

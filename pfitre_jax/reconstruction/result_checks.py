@@ -11,7 +11,7 @@ from typing import Any
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.held_out_views import MIN_VIEWS
 from pfitre_jax.reconstruction.half_set_resolution import resolution_of
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.validation import held_out_sets, validate
 from pfitre_jax.training.adaptation_settings import MIN_VIEWS as ADAPTATION_VIEWS

@@ -19,7 +19,7 @@ from pfitre_jax.reconstruction.checkpoint import checkpoint_path, read_block, wr
 from pfitre_jax.reconstruction.executor import split_rows
 from pfitre_jax.reconstruction.file_names import FORMATS, PARTIAL
 from pfitre_jax.reconstruction.intervals import Intervals
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.plan import Plan
 from pfitre_jax.reconstruction.result import Result
 from pfitre_jax.reconstruction.row_block import RowBlock, concatenate

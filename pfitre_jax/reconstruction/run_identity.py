@@ -10,7 +10,7 @@ from typing import Any
 
 from pfitre_jax.data.json_values import jsonable
 from pfitre_jax.data.readers.registry import list_files
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 
 #: Entry of ``plan.json`` and ``summary.json`` that identifies the run.
 IDENTITY = "identity"

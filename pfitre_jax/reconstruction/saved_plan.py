@@ -16,7 +16,7 @@ from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior
 from pfitre_jax.reconstruction.disk_space import check_disk
 from pfitre_jax.reconstruction.file_names import PARTIAL, PLAN
 from pfitre_jax.reconstruction.intervals import Intervals
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.plan import Plan, make_plan
 from pfitre_jax.reconstruction.run_identity import IDENTITY, describe_difference, digest
 from pfitre_jax.reconstruction.run_state import read_record, write_plan

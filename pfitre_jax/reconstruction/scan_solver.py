@@ -1,4 +1,4 @@
-"""The solver of a method for a calibrated scan."""
+"""Solvers of validated settings: of any data, and of a calibrated scan."""
 
 from __future__ import annotations
 
@@ -9,8 +9,31 @@ from pfitre_jax.estimation.calibrate import Calibration
 from pfitre_jax.estimation.support import field_of_view
 from pfitre_jax.interfaces import Solver
 from pfitre_jax.priors.window import Windowed
-from pfitre_jax.reconstruction.methods import Settings, build
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.methods import METHODS
 from pfitre_jax.solvers.slice_problem import SliceProblem
+
+
+def build(
+    settings: Settings, scale: float = 1.0, *, initial_estimate: bool = True, coarse: bool = True
+) -> Solver:
+    """The solver of a method.
+
+    Args:
+        settings: Settings without "auto", see :meth:`Settings.resolve`.
+        scale: Value by which the sinograms are divided.
+        initial_estimate: Whether a method with an initial estimate (TV warm start) computes it; False to
+            start from a previous result.
+        coarse: Whether such a method starts from coarser levels.
+    """
+    method = METHODS[settings.method]
+    values = {name: getattr(settings, name) for name in method.defaults if name != "iterations"}
+    if method.initial_estimate and not initial_estimate:
+        values["initial_iterations"] = 0
+    if method.initial_estimate:
+        values["coarse"] = coarse
+    first_steps = min(method.first_steps, settings.iterations // 2)
+    return settings.data_model.wrap(method.build(**values), scale, first_steps)
 
 
 def build_for_scan(settings: Settings, scan: Scan, calibration: Calibration) -> tuple[Settings, Solver]:

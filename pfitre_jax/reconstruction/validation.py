@@ -14,7 +14,7 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.held_out_views import end_folds, interleaved_folds
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.reconstruction import executor
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.trust.held_out_verdict import HeldOutErrors, HeldOutVerdict, Kind
 

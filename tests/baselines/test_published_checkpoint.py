@@ -16,7 +16,8 @@ from scipy.special import erf
 from pfitre_jax.baselines.published import checkpoint as original
 from pfitre_jax.baselines.published.loop import PublishedADMM
 from pfitre_jax.geometry import Wedge
-from pfitre_jax.reconstruction import methods
+from pfitre_jax.reconstruction.method_settings import Settings, prior_name
+from pfitre_jax.reconstruction.scan_solver import build
 
 N = 2  # filters; the published network has 32
 DILATIONS = (2, 4, 8, 4, 2, 1)
@@ -201,9 +202,9 @@ def test_a_checkpoint_is_read_and_run_in_the_published_loop(tmp_path):
     expected = original.from_state_dict(state).params
     for content in (tensors, {"epoch": 3, "net_state_dict": tensors}, {"state_dict": tensors}):
         torch.save(content, tmp_path / "ckpt_3.pth")
-        settings = methods.Settings.create("pfitre-original", prior=str(tmp_path / "ckpt_3.pth"))
-        assert methods.prior_name(settings.prior) == "ckpt_3.pth"
-        assert isinstance(methods.build(settings), PublishedADMM)
+        settings = Settings.create("pfitre-original", prior=str(tmp_path / "ckpt_3.pth"))
+        assert prior_name(settings.prior) == "ckpt_3.pth"
+        assert isinstance(build(settings), PublishedADMM)
         jax.tree.map(np.testing.assert_array_equal, settings.prior.params, expected)
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"cannot be read as arrays only.*save model.state_dict\(\)"):
@@ -215,7 +216,7 @@ def test_a_checkpoint_is_read_and_run_in_the_published_loop(tmp_path):
 
 def test_missing_files_and_missing_pytorch_are_reported(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
-        methods.Settings.create("pfitre-original", prior=str(tmp_path / "none.pth"))
+        Settings.create("pfitre-original", prior=str(tmp_path / "none.pth"))
     (tmp_path / "there.pth").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ValueError, match=r"pip install '\.\[torch\]' in a copy of the repository"):

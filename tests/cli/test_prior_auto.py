@@ -12,7 +12,7 @@ from pfitre_command import pfitre
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.plotting import style
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.reconstruction import methods, prior_selection, run_state
+from pfitre_jax.reconstruction import method_settings, prior_selection, run_state
 from pfitre_jax.reconstruction.prior_selection import PriorSelection
 
 NETWORK = UNetConfig(channels=(4, 4, 8), growth=4, blocks=1, dilations=(1, 2), embedding=8)
@@ -49,7 +49,7 @@ def test_other_commands_need_the_name_of_a_prior(tmp_path, words):
 def test_elements_share_one_choice(tmp_path, monkeypatch):
     """The choice is made once, and a run that is resumed does not make it again."""
     small = {name: NetworkPrior.create(NETWORK, jax.random.key(k), {}) for k, name in enumerate("ab")}
-    monkeypatch.setattr(methods, "shipped_priors", lambda first: small)
+    monkeypatch.setattr(method_settings, "shipped_priors", lambda first: small)
     monkeypatch.setattr(style, "save_png", lambda figure, path: path.write_bytes(b"\x89PNG pfitre_jax"))
     calls = []
 

@@ -21,7 +21,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import plan as planning
 from pfitre_jax.reconstruction import resumable_run, run_identity
 from pfitre_jax.reconstruction.adapted_prior import SLAB_ROWS, SLABS, AdaptedPrior, select_slabs
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
 from pfitre_jax.training.round_selection import RoundChoice
 

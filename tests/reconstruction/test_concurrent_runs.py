@@ -19,7 +19,7 @@ import pfitre_jax as pf
 from pfitre_jax.data.folder_lock import LOCK, lock_folder
 from pfitre_jax.data.readers.dxchange import write_dxchange
 from pfitre_jax.reconstruction import resumable_run, run_identity, run_state
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.result import read_result
 
 ROWS, CHUNK, PAIRS = 8, 1, 20

@@ -10,9 +10,11 @@ from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.reconstruction import api, methods
+from pfitre_jax.reconstruction import api
 from pfitre_jax.reconstruction import executor as slices
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.row_block import concatenate
+from pfitre_jax.reconstruction.scan_solver import build
 from pfitre_jax.runtime.memory import DoesNotFit
 from pfitre_jax.solvers.loop import Status
 
@@ -42,7 +44,7 @@ def solve(scan, *, chunk=32, scale=1.0, iterations=12, sinograms=None, masks=Non
 def solve_rows(scan, problem, method, *, scale=1.0, iterations=12, chunk=None):
     """Concatenated results of all rows, and the program that computed them."""
     program = slices.make_program(
-        methods.build(methods.Settings.create(method)),
+        build(Settings.create(method)),
         problem,
         scan.rows,
         scale=scale,

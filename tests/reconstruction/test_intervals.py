@@ -19,7 +19,7 @@ from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction import intervals as intervals_module
 from pfitre_jax.reconstruction import resumable_run, run_state
 from pfitre_jax.reconstruction.intervals import Intervals
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.plan import make_plan
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.trust import sharpened_scale

@@ -17,12 +17,13 @@ from pfitre_jax.operators.normal import NormalKernel
 from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.nonnegative import Nonnegative
-from pfitre_jax.reconstruction import live, methods
+from pfitre_jax.reconstruction import live
+from pfitre_jax.reconstruction.method_settings import Settings
 
 DISCS = [[(2.0, 1.0, 6.0, 3.0)], [(-3.0, 2.0, 5.0, 2.0)]]
 
 
-SETTINGS = methods.Settings.create("cgls")
+SETTINGS = Settings.create("cgls")
 
 
 def test_views_without_weight_change_nothing():
@@ -51,7 +52,7 @@ def test_the_support_may_be_stated():
     scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)
     mask = np.zeros((COLUMNS + 4, COLUMNS + 4))
     mask[8:30, 6:33] = 1
-    stated = live.refresh(scan, methods.Settings.create("cgls", support=mask))
+    stated = live.refresh(scan, Settings.create("cgls", support=mask))
     assert stated.images.shape[1:] == mask.shape
     assert np.all(stated.images[:, mask == 0] == 0) and np.all(stated.images.any(axis=0)[mask > 0])
     warm = live.refresh(scan, SETTINGS, stated)
@@ -66,7 +67,7 @@ def test_the_tv_weight_is_estimated_from_the_views_so_far():
     error = lambda **options: sum(  # noqa: E731
         np.linalg.norm(image - disc_image(discs, COLUMNS))
         for image, discs in zip(
-            live.refresh(scan, methods.Settings.create("fista-tv", **options)).images, DISCS, strict=True
+            live.refresh(scan, Settings.create("fista-tv", **options)).images, DISCS, strict=True
         )
     )
     assert error() < 0.8 * error(weight=0.0)
@@ -76,7 +77,7 @@ def test_the_tv_weight_is_estimated_from_the_views_so_far():
 def test_a_refresh_starts_from_the_previous_result():
     """One iteration from it is better than one iteration from the initial estimate."""
     scan = Scan.create(disc_stack(DISCS), THETA, center=CENTER)
-    settings = methods.Settings.create("pfitre", prior=Nonnegative(), iterations=8)
+    settings = Settings.create("pfitre", prior=Nonnegative(), iterations=8)
     before = live.refresh(scan.take_views(np.arange(16)), settings)
     warm = live.refresh(scan, settings, before, warm_iterations=1)
     cold = live.refresh(scan, dataclasses.replace(settings, iterations=1))
@@ -91,7 +92,7 @@ def test_joint_rows_reduce_noise():
     stack = disc_stack([DISCS[0]] * rows)
     noise = np.random.default_rng(0).normal(0, 0.05 * stack.max(), stack.shape)
     scan = Scan.create((stack + noise).astype(np.float32), THETA, center=CENTER)
-    settings = methods.Settings.create("admm-tv", joint=True, weight=0.01, iterations=10)
+    settings = Settings.create("admm-tv", joint=True, weight=0.01, iterations=10)
     apart, together = (
         live.refresh(scan, dataclasses.replace(settings, joint=joint)) for joint in (False, True)
     )
@@ -109,7 +110,7 @@ def test_a_volume_prior_starts_from_the_previous_result():
     card = {"trained_on": {"first_iterations": 4}}
     prior = dataclasses.replace(NetworkPrior.create(config, jax.random.key(0)), card=card)
     scan = Scan.create(disc_stack([DISCS[0]] * 3), THETA, center=CENTER)
-    settings = methods.Settings.create("pfitre", joint=True, prior=prior, iterations=2)
+    settings = Settings.create("pfitre", joint=True, prior=prior, iterations=2)
     first = live.refresh(scan.take_views(np.arange(16)), settings)
     again = live.refresh(scan, settings, first)
     assert again.iterations == 1 and np.all(again.residual < 0.3) and np.isfinite(again.images).all()

@@ -13,6 +13,8 @@ from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.reconstruction import data_model, methods
 from pfitre_jax.reconstruction import executor as slices
 from pfitre_jax.reconstruction.api import reconstruct
+from pfitre_jax.reconstruction.method_settings import Settings
+from pfitre_jax.reconstruction.scan_solver import build
 from pfitre_jax.solvers.fbp import fill_invalid
 from pfitre_jax.solvers.parameters.tv_weight import rho_from_tv_weight
 
@@ -27,9 +29,9 @@ def test_every_method_reconstructs_the_disc(method):
     options = {}
     if "prior" in methods.METHODS[method].defaults:
         options["prior"] = Nonnegative()
-    settings = methods.Settings.create(method, **options).resolve(1e-3, float(rho_from_tv_weight(1e-3)))
+    settings = Settings.create(method, **options).resolve(1e-3, float(rho_from_tv_weight(1e-3)))
     program = slices.make_program(
-        methods.build(settings),
+        build(settings),
         problem,
         scan.rows,
         scale=1.0,
@@ -42,20 +44,20 @@ def test_every_method_reconstructs_the_disc(method):
 
 
 def test_automatic_parameters_are_estimated_only_where_needed():
-    needed = lambda method, **options: methods.Settings.create(method, **options).needed_parameter  # noqa: E731
+    needed = lambda method, **options: Settings.create(method, **options).needed_parameter  # noqa: E731
     assert needed("fista-tv") == needed("admm-tv") == "tv_weight"
     assert needed("fista-tv", weight=1e-3) == needed("admm-tv", weight=1e-3) == needed("sirt") == "noise"
     prior = Nonnegative()
     assert needed("pfitre", prior=prior) == "rho" and needed("pfitre", prior=prior, rho=0.01) == "noise"
-    chosen = methods.Settings.create("pfitre", prior=prior).resolve(1e-3, 0.007)
+    chosen = Settings.create("pfitre", prior=prior).resolve(1e-3, 0.007)
     assert chosen.rho == 0.007 and chosen.weight is None and "weight" not in chosen.record()
     with pytest.raises(ValueError, match="weight is 'auto' and the scan was not calibrated for it"):
-        methods.Settings.create("fista-tv").resolve()
+        Settings.create("fista-tv").resolve()
 
 
 def test_an_unknown_method_lists_the_names():
     with pytest.raises(ValueError, match="unknown method 'magic'; expected one of fbp, sirt, cgls"):
-        methods.Settings.create("magic")
+        Settings.create("magic")
 
 
 @pytest.mark.parametrize(
@@ -90,20 +92,20 @@ def test_an_unknown_method_lists_the_names():
 )
 def test_invalid_settings_are_refused(method, options, message):
     with pytest.raises(ValueError, match=message):
-        methods.Settings.create(method, **options)
+        Settings.create(method, **options)
 
 
 def test_explicit_settings_replace_defaults():
-    assert methods.Settings.create("cgls", iterations=3, rho=None).record() == {"iterations": 3}
-    assert methods.Settings.create("cgls").iterations == methods.METHODS["cgls"].defaults["iterations"]
+    assert Settings.create("cgls", iterations=3, rho=None).record() == {"iterations": 3}
+    assert Settings.create("cgls").iterations == methods.METHODS["cgls"].defaults["iterations"]
 
 
 def test_disabled_switches_are_not_recorded():
-    assert methods.Settings.create("sirt", stripes=False, gains=False).record() == {"iterations": 200}
+    assert Settings.create("sirt", stripes=False, gains=False).record() == {"iterations": 200}
 
 
 def test_joint_reconstruction_uses_the_volume_prior():
-    alone, joint = (methods.Settings.create("pfitre", joint=joint).prior for joint in (False, True))
+    alone, joint = (Settings.create("pfitre", joint=joint).prior for joint in (False, True))
     assert alone.info.reach == 0 < joint.info.reach and joint.info.card["name"] == "volume"
 
 

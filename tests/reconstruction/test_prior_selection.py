@@ -11,8 +11,8 @@ import pytest
 import pfitre_jax as pf
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.network import NetworkPrior
-from pfitre_jax.reconstruction import methods, resumable_run, run_identity
-from pfitre_jax.reconstruction.methods import NO_PRIOR, Settings
+from pfitre_jax.reconstruction import method_settings, methods, resumable_run, run_identity
+from pfitre_jax.reconstruction.method_settings import NO_PRIOR, Settings
 from pfitre_jax.reconstruction.prior_selection import choose_prior, select_prior
 
 #: Two priors with small networks.
@@ -90,7 +90,7 @@ class TestSettings:
 
 
 def test_a_scan_of_few_views_keeps_the_default(monkeypatch):
-    monkeypatch.setattr(methods, "shipped_priors", lambda first: SMALL)
+    monkeypatch.setattr(method_settings, "shipped_priors", lambda first: SMALL)
     scan = disc_scan(views=8)
     selection = select_prior(scan, Settings.create("pfitre", prior="auto", iterations=2))
     assert selection.chosen == "circuits" and selection.errors == {}
@@ -103,7 +103,7 @@ def test_the_choice_is_recorded_and_resumed(tmp_path, monkeypatch, chosen):
     from pfitre_jax.reconstruction import plan, prior_selection
 
     scan = disc_scan(views=12, columns=24, rows=1)
-    monkeypatch.setattr(methods, "shipped_priors", lambda first: SMALL)
+    monkeypatch.setattr(method_settings, "shipped_priors", lambda first: SMALL)
     settings = Settings.create("pfitre", prior="auto", iterations=2, support="disc")
     monkeypatch.setattr(prior_selection, "choose_prior", lambda errors, first: (chosen, "chosen by the test"))
     monkeypatch.setattr(prior_selection, "select_iterations", few_iterations)

@@ -11,7 +11,7 @@ from analytic import CENTER, THETA, disc_stack
 import pfitre_jax as pf
 from pfitre_jax.estimation.held_out_views import end_folds
 from pfitre_jax.reconstruction import validation
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.result import read_result
 
 NOISE = 0.3

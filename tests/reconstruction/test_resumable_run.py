@@ -23,7 +23,7 @@ from pfitre_jax import cli
 from pfitre_jax.data.lazy_scan import FileRows
 from pfitre_jax.data.readers.dxchange import write_dxchange
 from pfitre_jax.reconstruction import resumable_run, run_identity, run_state
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.result import read_result
 from pfitre_jax.solvers.loop import Status
 

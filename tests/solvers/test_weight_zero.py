@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from pfitre_jax import solvers
 from pfitre_jax.geometry import ParallelGeometry
 from pfitre_jax.operators.projector import Projector
-from pfitre_jax.reconstruction import methods
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.solvers.admm import tv_rho
 from pfitre_jax.solvers.loop import Status
 
@@ -42,7 +42,7 @@ def test_weight_0_gives_least_squares(scan, method, iterations):
 
 
 def test_rho_follows_the_weight_but_not_to_0():
-    rho = lambda weight: methods.Settings.create("admm-tv", weight=weight).resolve().rho  # noqa: E731
+    rho = lambda weight: Settings.create("admm-tv", weight=weight).resolve().rho  # noqa: E731
     assert rho(3e-3) == pytest.approx(3 * rho(1e-3))
     assert rho(0) > 0
     for weight in (0.0, 1e-3):

@@ -17,6 +17,7 @@ from pfitre_jax.priors.files import load, save
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.priors.unrolled import UnrolledPrior
 from pfitre_jax.reconstruction import methods
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.solvers.hqs import HQS
 from pfitre_jax.training.config import Optimisation, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.initial_weights import check_weights
@@ -144,7 +145,7 @@ def test_weights_with_other_trained_parameters_are_refused(trained):
 def test_a_reconstruction_uses_the_rho_and_the_iterations_of_its_prior(trained, scan):
     path = trained[0] / "tiny.npz"
     prior = load(path)
-    settings = methods.Settings.create("pfitre", prior=str(path))
+    settings = Settings.create("pfitre", prior=str(path))
     assert settings.iterations == ITERATIONS and settings.rho == float(prior.rho[-1])
     A, sinogram, _ = scan
     measured = pf.Scan.create(np.asarray(sinogram)[:, None], np.asarray(A.geometry.theta_rad), center=15.5)
@@ -152,15 +153,15 @@ def test_a_reconstruction_uses_the_rho_and_the_iterations_of_its_prior(trained, 
     expected = reconstruct(scan, prior, ITERATIONS)
     assert result.stats["iterations"][0] == ITERATIONS
     assert psnr(result.volume[0], expected) > 40
-    assert methods.Settings.create("pfitre", prior=prior, rho="auto").rho == float(prior.rho[-1])
+    assert Settings.create("pfitre", prior=prior, rho="auto").rho == float(prior.rho[-1])
     for options, message in (
         ({"rho": 0.5}, "rho is 0.5; the prior"),
         ({"iterations": 5}, "iterations is 5; the"),
     ):
         with pytest.raises(ValueError, match=message):
-            methods.Settings.create("pfitre", prior=prior, **options)
+            Settings.create("pfitre", prior=prior, **options)
     with pytest.raises(ValueError, match="pfitre-original cannot use it"):
-        methods.Settings.create("pfitre-original", prior=prior)
+        Settings.create("pfitre-original", prior=prior)
     with pytest.raises(ValueError, match="no trained rho"):
         pf.adapt(measured, prior)
 
@@ -168,11 +169,10 @@ def test_a_reconstruction_uses_the_rho_and_the_iterations_of_its_prior(trained, 
 def test_one_rho_can_be_used_with_any_number_of_iterations(tmp_path):
     prior = prior_with_parameters(random_prior(), trainable_parameters(random_prior(), 1, 0.03))
     save(tmp_path / "one.npz", prior)
-    settings = methods.Settings.create("pfitre", prior=tmp_path / "one.npz", iterations=5)
+    settings = Settings.create("pfitre", prior=tmp_path / "one.npz", iterations=5)
     assert settings.iterations == 5 and settings.rho == pytest.approx(0.03)
     assert (
-        methods.Settings.create("pfitre", prior=prior).iterations
-        == methods.METHODS["pfitre"].defaults["iterations"]
+        Settings.create("pfitre", prior=prior).iterations == methods.METHODS["pfitre"].defaults["iterations"]
     )
 
 

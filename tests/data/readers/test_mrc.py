@@ -13,7 +13,7 @@ from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.estimation.estimate import Estimate
 from pfitre_jax.reconstruction import api
-from pfitre_jax.reconstruction.methods import Settings
+from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.run_identity import identify
 
 SHAPE = 6, 24, 28
