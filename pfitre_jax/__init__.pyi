@@ -20,10 +20,12 @@ from .operators.fbp import fbp
 from .operators.normal import NormalKernel
 from .operators.projector import Projector
 from .reconstruction.adapt import adapt
-from .reconstruction.api import load_scan, open_scan, reconstruct, with_center, with_roll
 from .reconstruction.elements import load_elements
+from .reconstruction.in_memory import reconstruct
 from .reconstruction.reproject import project_result
 from .reconstruction.result import Result, read_result
+from .reconstruction.scan_axis import with_center, with_roll
+from .reconstruction.scan_loading import load_scan, open_scan
 from .solvers.loop import Solution, Status
 
 __version__: str

@@ -86,13 +86,14 @@ def adapt(
     center_value = parse_number(center, "--center", None)
     roll_value = parse_number(roll, "--roll", "auto")
 
-    from pfitre_jax.reconstruction import api
     from pfitre_jax.reconstruction.adapt import adapt as adapt_to_scan
     from pfitre_jax.reconstruction.adapt import load_adaptable
+    from pfitre_jax.reconstruction.scan_axis import with_center
+    from pfitre_jax.reconstruction.scan_loading import load_scan
     from pfitre_jax.training.adaptation_settings import AdaptationSettings, HeldOutViews
 
     parent = load_adaptable(prior)
-    loaded = api.load_scan(
+    loaded = load_scan(
         scan,
         angles=angles,
         angle_unit=angle_unit,
@@ -111,7 +112,7 @@ def adapt(
     if rows is not None:
         loaded.select_rows(rows)
     HeldOutViews.select(loaded.theta_rad)
-    loaded = api.with_center(loaded)
+    loaded = with_center(loaded)
     print_note(describe_scan(loaded))
     print_warnings(map(in_options, loaded.warnings))
     settings = AdaptationSettings(minutes=minutes)

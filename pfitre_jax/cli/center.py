@@ -97,14 +97,16 @@ def center(
     if try_roll is not None and roll_value != 0:
         raise ValueError("both --try-roll and --roll were set; expected one of them: leave --roll out")
 
-    from pfitre_jax.reconstruction import api
+    from pfitre_jax.reconstruction.axis_trials import check_trials, try_values
     from pfitre_jax.reconstruction.method_settings import Settings
+    from pfitre_jax.reconstruction.scan_axis import with_center
+    from pfitre_jax.reconstruction.scan_loading import load_scan
 
     text = try_ if try_ is not None else try_roll
     values = None if text is None else parse_values(text)
     method = method or "cgls"
     Settings.create(method)
-    loaded = api.load_scan(
+    loaded = load_scan(
         scan,
         angles=angles,
         angle_unit=angle_unit,
@@ -125,10 +127,10 @@ def center(
         _print_estimates(loaded, center_value)
         return
     varied = "center" if try_roll is None else "roll"
-    row = api.check_trials(loaded, varied, values, row)
-    loaded = api.with_center(loaded) if varied == "roll" else loaded
+    row = check_trials(loaded, varied, values, row)
+    loaded = with_center(loaded) if varied == "roll" else loaded
     with computation(), progress_bar(f"{method}, trial {varied}s", f"{varied}s") as progress:
-        trials = api.try_values(loaded, varied, values, row=row, method=method, progress=progress)
+        trials = try_values(loaded, varied, values, row=row, method=method, progress=progress)
     with computation():
         paths = _write_trials(out or Path(), trials, varied, f"{scan.name}, row {row}, {method}")
     best = min(trials, key=lambda trial: trial.residual)

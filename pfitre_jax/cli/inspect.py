@@ -57,7 +57,7 @@ def inspect(
     from pfitre_jax.data.content_summary import ContentSummary
     from pfitre_jax.data.readers.registry import list_elements
     from pfitre_jax.data.truncation import truncated_views
-    from pfitre_jax.reconstruction import api
+    from pfitre_jax.reconstruction.scan_loading import open_scan
 
     if out is not None:
         if out.suffix.lower() != ".png":
@@ -65,7 +65,7 @@ def inspect(
         check_output_folder(out.parent)
         check_replaceable(out.parent, [out.name], inputs=[scan, angles])
     read = functools.partial(
-        api.open_scan,
+        open_scan,
         scan,
         angles=angles,
         angle_unit=angle_unit,

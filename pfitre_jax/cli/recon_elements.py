@@ -57,14 +57,14 @@ class ElementsRun:
     @functools.cached_property
     def reference(self) -> Reference:
         """Elements whose geometry is that of all."""
-        from pfitre_jax.reconstruction import api
         from pfitre_jax.reconstruction.elements import Reference
+        from pfitre_jax.reconstruction.scan_loading import open_scan
 
         options = self.options
 
         def preview(name: str) -> Scan:
             changes = {"element": name, "roll": 0.0}
-            return api.open_scan(
+            return open_scan(
                 options.source, angles=options.angles, preview=True, **options.read_options | changes
             )
 
@@ -195,8 +195,8 @@ class ElementsRun:
     def _geometry(self) -> tuple[SharedGeometry, AlignedScan | None, Scan]:
         """Axis, roll and motion of all elements, the aligned reference, and its scan."""
         from pfitre_jax.data.roll import correct_roll
-        from pfitre_jax.reconstruction import api
         from pfitre_jax.reconstruction.elements import SharedGeometry
+        from pfitre_jax.reconstruction.scan_axis import with_center, with_roll
 
         options, stored = self.options, self.options.stored_alignment
         reference = self.reference
@@ -213,8 +213,8 @@ class ElementsRun:
             scan = scan.with_center(stored.motion(scan.theta_rad, scan.columns).center)
         elif summed and not options.aligned:
             value = options.roll_value
-            scan = api.with_roll(scan) if value == "auto" else correct_roll(scan, float(value))
-        scan = api.with_center(scan)
+            scan = with_roll(scan) if value == "auto" else correct_roll(scan, float(value))
+        scan = with_center(scan)
         aligned = self.run.input.align(scan)
         motion = None if aligned is None else aligned.motion
         geometry = SharedGeometry.of(reference, scan, motion)

@@ -61,7 +61,7 @@ class ReconInput:
 
     def open(self) -> Scan:
         """The scan; its projections stay in the file unless they are needed as a whole."""
-        from pfitre_jax.reconstruction import api
+        from pfitre_jax.reconstruction.scan_loading import load_scan, open_scan
 
         options, geometry = self.options, self.geometry
         source, angles, read_options = options.source, options.angles, options.read_options
@@ -69,22 +69,22 @@ class ReconInput:
             read_options |= {"center": geometry.center, "roll": geometry.roll_deg}
         if options.aligned:
             # The roll of an aligned scan is corrected together with the shifts, by a single interpolation.
-            return api.load_scan(source, angles=angles, **read_options | {"roll": 0.0})
+            return load_scan(source, angles=angles, **read_options | {"roll": 0.0})
         if read_options["roll"] == "auto":
-            return api.load_scan(source, angles=angles, **read_options)
+            return load_scan(source, angles=angles, **read_options)
         with self.reporter.bar("reading the scan", transient=True) as progress:
-            return api.open_scan(source, angles=angles, progress=progress, **read_options)
+            return open_scan(source, angles=angles, progress=progress, **read_options)
 
     def _with_axis(self, scan: Scan) -> Scan:
         """The scan with a known centre: that of the common geometry, of the alignment, or its own."""
-        from pfitre_jax.reconstruction import api
+        from pfitre_jax.reconstruction.scan_axis import with_center
 
         stored = self.options.stored_alignment
         if self.geometry is not None:
             return self.geometry.axis_of(scan)
         if stored is not None:
             return scan.with_center(stored.motion(scan.theta_rad, scan.columns).center)
-        return api.with_center(scan)
+        return with_center(scan)
 
     def align(self, scan: Scan) -> AlignedScan | None:
         """Aligns the scan, by estimation or by a known motion; None where it is not to be aligned.

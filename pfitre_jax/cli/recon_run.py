@@ -234,13 +234,13 @@ class ReconRun:
 
     def _compare(self, scan: Scan, result: Result) -> Result | None:
         """Reconstructs the middle row by FISTA-TV, for comparison; None if that is the method itself."""
-        from pfitre_jax.reconstruction import api
+        from pfitre_jax.reconstruction.in_memory import reconstruct
 
         if result.method == "fista-tv":
             return None
         row = int(result.rows[result.middle])
         with computation(), self.reporter.bar("fista-tv for comparison") as progress:
-            return api.reconstruct(
+            return reconstruct(
                 scan,
                 "fista-tv",
                 rows=slice(row, row + 1),

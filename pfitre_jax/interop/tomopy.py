@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.reconstruction.api import reconstruct
+from pfitre_jax.reconstruction.in_memory import reconstruct
 
 #: TomoPy solves chunks of slices in several threads; JAX uses all cores for each of them.
 _ONE_AT_A_TIME = threading.Lock()

@@ -17,7 +17,7 @@ import numpy as np
 
 from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.air import with_air
-from pfitre_jax.reconstruction.api import reconstruct
+from pfitre_jax.reconstruction.in_memory import reconstruct
 
 #: The operator: a script and its description, in the format of tomviz.
 OPERATOR = Path(__file__).with_name("tomviz_operator")

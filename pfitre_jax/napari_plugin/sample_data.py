@@ -12,7 +12,8 @@ def chip() -> list[tuple[Any, dict[str, Any], str]]:
     import numpy as np
 
     from pfitre_jax.data.sample_files import sample_path
-    from pfitre_jax.reconstruction.api import load_scan, reconstruct
+    from pfitre_jax.reconstruction.in_memory import reconstruct
+    from pfitre_jax.reconstruction.scan_loading import load_scan
 
     path = sample_path("chip")
     with np.load(path, allow_pickle=False) as arrays:

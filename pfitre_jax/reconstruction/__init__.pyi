@@ -1,12 +1,7 @@
 from .adapt import adapt as adapt
 from .adapted_prior import AdaptedPrior as AdaptedPrior
 from .adapted_prior import select_slabs as select_slabs
-from .api import load_scan as load_scan
-from .api import open_scan as open_scan
-from .api import reconstruct as reconstruct
-from .api import try_values as try_values
-from .api import with_center as with_center
-from .api import with_roll as with_roll
+from .axis_trials import try_values as try_values
 from .calibrated_intervals import CalibratedIntervals as CalibratedIntervals
 from .classical_intervals import save_classical_table as save_classical_table
 from .data_model import ROBUST as ROBUST
@@ -17,6 +12,7 @@ from .executor import load_chunk as load_chunk
 from .executor import make_program as make_program
 from .executor import split_rows as split_rows
 from .half_set_resolution import resolution_of as resolution_of
+from .in_memory import reconstruct as reconstruct
 from .intervals import Intervals as Intervals
 from .live import LiveResult as LiveResult
 from .live import refresh as refresh
@@ -34,5 +30,9 @@ from .result import read_result as read_result
 from .result_checks import Checks as Checks
 from .resumable_run import Interrupted as Interrupted
 from .resumable_run import reconstruct_to as reconstruct_to
+from .scan_axis import with_center as with_center
+from .scan_axis import with_roll as with_roll
+from .scan_loading import load_scan as load_scan
+from .scan_loading import open_scan as open_scan
 from .scan_solver import build as build
 from .validation import validate as validate

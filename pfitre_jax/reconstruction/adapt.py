@@ -14,8 +14,8 @@ from pfitre_jax.priors import files
 from pfitre_jax.priors.default import DEFAULT_PRIOR
 from pfitre_jax.priors.network import NetworkPrior
 from pfitre_jax.reconstruction.adapted_prior import AdaptedPrior, adapt_to_scan, check_adaptable
-from pfitre_jax.reconstruction.api import with_center
 from pfitre_jax.reconstruction.method_settings import AUTOMATIC_PRIOR, Settings
+from pfitre_jax.reconstruction.scan_axis import with_center
 from pfitre_jax.reconstruction.scan_solver import build_for_scan
 from pfitre_jax.training.adaptation_settings import AdaptationSettings
 

@@ -25,7 +25,8 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation.alignment import align as estimate_motion
 from pfitre_jax.estimation.channels import ChannelSignal, same_views, sum_channels
-from pfitre_jax.reconstruction import api
+from pfitre_jax.reconstruction.scan_axis import with_center, with_roll
+from pfitre_jax.reconstruction.scan_loading import load_scan, open_scan
 
 #: All elements of a scan; the weighted sum of the reconstructed elements.
 ALL, SUM = "all", "sum"
@@ -262,10 +263,10 @@ def load_elements(
         layout = {name: options.get(name) for name in ("dataset", "axis_order")}
         return find_elements(path, requested, **layout)
 
-    load = functools.partial(api.load_scan, path, **options)
+    load = functools.partial(load_scan, path, **options)
     names = find(elements)
     reference = Reference.choose(
-        names, align_on, find, lambda name: api.open_scan(path, element=name, preview=True, **options)
+        names, align_on, find, lambda name: open_scan(path, element=name, preview=True, **options)
     )
     scan = reference.scan(lambda name: load(element=name, center=center))
     motion: Motion | None = None
@@ -274,11 +275,11 @@ def load_elements(
         motion = stored.motion(scan.theta_rad, scan.columns)
         motion, notes = motion.of_element(scan.provenance.get("element"))
     elif aligned:
-        scan = api.with_center(scan)
+        scan = with_center(scan)
         assert scan.center is not None
         motion = Motion.none(scan.theta_rad, scan.center, float(roll))
     else:
-        scan = api.with_center(api.with_roll(scan) if roll == "auto" else correct_roll(scan, float(roll)))
+        scan = with_center(with_roll(scan) if roll == "auto" else correct_roll(scan, float(roll)))
     if align:
         motion = estimate_motion(scan, motion, drift=drift, progress=progress).motion
     geometry = SharedGeometry.of(reference, scan, motion)

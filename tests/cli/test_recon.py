@@ -98,7 +98,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_the_scan_is_r
         pytest.skip("needs /proc, which cannot be written")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(
-        "pfitre_jax.reconstruction.api.open_scan", lambda *a, **k: pytest.fail("the scan was read")
+        "pfitre_jax.reconstruction.scan_loading.open_scan", lambda *a, **k: pytest.fail("the scan was read")
     )
     done = pfitre("recon", "scan.npz", "--method", "cgls", "--out", out)
     assert done.exit_code == 2 and "use another --out" in done.stderr
@@ -271,7 +271,7 @@ def test_divergence_of_all_rows_is_a_failure_but_the_result_is_kept(folder, tmp_
 
 def test_a_folder_named_like_a_result_file_is_refused_before_the_scan_is_read(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "pfitre_jax.reconstruction.api.open_scan", lambda *a, **k: pytest.fail("the scan was read")
+        "pfitre_jax.reconstruction.scan_loading.open_scan", lambda *a, **k: pytest.fail("the scan was read")
     )
     (tmp_path / "recon.tif").mkdir()
     done = pfitre("recon", folder / "scan.npz", "--method", "cgls", "--out", tmp_path)

@@ -17,7 +17,8 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.data.selection import format_ranges
 from pfitre_jax.estimation import support_selection
 from pfitre_jax.interfaces import Card, Prior, PriorInfo
-from pfitre_jax.reconstruction import api
+from pfitre_jax.reconstruction.axis_trials import try_values
+from pfitre_jax.reconstruction.scan_axis import with_center
 
 DISCS = [[(3.0, 1.0, 6.0 + r, 1.0)] for r in range(3)]
 
@@ -144,15 +145,15 @@ def test_rows_of_air_are_excluded_from_the_domain_check(scan):
 
 def test_an_unknown_center_is_estimated(stack):
     scan = Scan.create(stack, THETA)
-    estimated = api.with_center(scan)
+    estimated = with_center(scan)
     assert estimated.center == pytest.approx(CENTER, abs=0.5)
     assert "estimated from" in estimated.provenance["center"]
-    assert api.with_center(estimated) is estimated
+    assert with_center(estimated) is estimated
 
 
 def test_center_trials_equal_reconstructions_with_their_values(scan):
     values = [CENTER - 1.5, CENTER, CENTER + 1.0]
-    tiles = api.try_values(scan, "center", values, row=1)
+    tiles = try_values(scan, "center", values, row=1)
     for tile, value in zip(tiles, values, strict=True):
         assert tile.value == value
         expected = pf.reconstruct(scan.with_center(value), "cgls", rows=slice(1, 2))
@@ -165,7 +166,7 @@ def test_trials_have_one_support(scan, monkeypatch):
     calls = []
     select = support_selection._prediction_errors
     monkeypatch.setattr(support_selection, "_prediction_errors", lambda *at: calls.append(1) or select(*at))
-    api.try_values(scan, "center", [CENTER - 1, CENTER, CENTER + 1], row=1)
+    try_values(scan, "center", [CENTER - 1, CENTER, CENTER + 1], row=1)
     assert len(calls) == 1
 
 
@@ -183,7 +184,7 @@ def test_roll_trials_equal_reconstructions_of_the_corrected_scan(scan):
     from pfitre_jax.data.roll import correct_roll
 
     values = [-6.0, 0.0, 6.0]
-    tiles = api.try_values(scan, "roll", values, row=1)
+    tiles = try_values(scan, "roll", values, row=1)
     options = {"rows": slice(1, 2), "support": support_selection.select_support(scan).support.shape}
     for tile, value in zip(tiles, values, strict=True):
         expected = pf.reconstruct(correct_roll(scan, value), "cgls", **options)
@@ -199,7 +200,7 @@ def test_roll_trials_of_a_corrected_scan_are_refused(scan):
     from pfitre_jax.data.roll import correct_roll
 
     with pytest.raises(ValueError, match=r"was corrected for a roll of 1\.5 degrees already"):
-        api.try_values(correct_roll(scan, 1.5), "roll", [0.0, 0.5])
+        try_values(correct_roll(scan, 1.5), "roll", [0.0, 0.5])
 
 
 def test_the_times_add_up_to_the_wall_time(scan):
@@ -217,13 +218,13 @@ def test_the_times_add_up_to_the_wall_time(scan):
 
 def test_invalid_trials_are_refused(scan):
     with pytest.raises(ValueError, match="expected 'center' or 'roll'"):
-        api.try_values(scan, "tilt", [1.0])
+        try_values(scan, "tilt", [1.0])
     with pytest.raises(ValueError, match="row 9 is outside the scan; expected 0 to 2"):
-        api.try_values(scan, "center", [17.0], row=9)
+        try_values(scan, "center", [17.0], row=9)
     with pytest.raises(ValueError, match="the centre 99 is outside the detector"):
-        api.try_values(scan, "center", [99.0])
+        try_values(scan, "center", [99.0])
     with pytest.raises(ValueError, match="the roll is 90; expected degrees between -90 and 90"):
-        api.try_values(scan, "roll", [0.0, 90.0])
+        try_values(scan, "roll", [0.0, 90.0])
 
 
 def test_label_of_the_published_loop_names_its_prior(scan):

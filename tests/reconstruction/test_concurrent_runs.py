@@ -37,7 +37,7 @@ def path(tmp_path_factory) -> Path:
 
 def test_a_command_is_refused_while_another_one_writes_to_its_folder(path, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "pfitre_jax.reconstruction.api.open_scan", lambda *a, **k: pytest.fail("the scan was read")
+        "pfitre_jax.reconstruction.scan_loading.open_scan", lambda *a, **k: pytest.fail("the scan was read")
     )
     with lock_folder(tmp_path / "out", "pfitre recon other.h5"):
         for more in ([], ["--overwrite"]):

@@ -10,8 +10,8 @@ from pfitre_jax.estimation.shared_problem import shared_problem
 from pfitre_jax.estimation.support import image_support
 from pfitre_jax.estimation.support_selection import select_support
 from pfitre_jax.geometry import ParallelGeometry
-from pfitre_jax.reconstruction import api
 from pfitre_jax.reconstruction import executor as slices
+from pfitre_jax.reconstruction.in_memory import reconstruct
 from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.row_block import concatenate
 from pfitre_jax.reconstruction.scan_solver import build
@@ -97,7 +97,7 @@ def test_a_row_without_signal_is_empty(scan, method):
 
 def test_progress_counts_rows(scan):
     seen = []
-    api.reconstruct(scan, "fbp", chunk=2, progress=lambda *a: seen.append(a))
+    reconstruct(scan, "fbp", chunk=2, progress=lambda *a: seen.append(a))
     assert seen == [(2, 3), (3, 3)]
 
 
@@ -160,12 +160,12 @@ def test_chunks_shrink_until_they_fit_into_memory(scan, monkeypatch):
 
 def test_the_scale_does_not_depend_on_the_selected_rows(scan):
     # The three rows contain discs of value 3, which is the approximate scale.
-    whole = api.reconstruct(scan, "fbp")
-    one = api.reconstruct(scan, "fbp", rows=slice(1, 2))
+    whole = reconstruct(scan, "fbp")
+    one = reconstruct(scan, "fbp", rows=slice(1, 2))
     assert one.scale == whole.scale
     assert whole.scale == pytest.approx(3, rel=0.15)
     brighter = scan.with_projections(2 * scan.projections)
-    assert api.reconstruct(brighter, "fbp", rows="0:1").scale == pytest.approx(2 * whole.scale, rel=1e-4)
+    assert reconstruct(brighter, "fbp", rows="0:1").scale == pytest.approx(2 * whole.scale, rel=1e-4)
 
 
 def test_the_scale_of_a_thin_wire_in_an_empty_field_is_not_zero():
@@ -218,7 +218,7 @@ def test_mass_outside_the_field_is_recovered_by_the_extended_support(truncated_s
     choice = select_support(scan)
     support, truncated = choice.support.image, choice.truncated
     assert truncated.any() and not truncated.all() and support.shape[0] > scan.columns
-    result = api.reconstruct(scan, "cgls", scale=1.0)
+    result = reconstruct(scan, "cgls", scale=1.0)
     size = support.shape[0]
     truth = disc_image(discs, size)
     y = (size - 1) / 2 - np.arange(size)
@@ -239,6 +239,6 @@ def test_signal_outside_the_disc_of_an_axis_far_from_the_middle_is_kept():
     theta = THETA / 3 - np.deg2rad(30)
     discs = [(12.0, 0.0, 4.0, 1.0)]
     scan = Scan.create(disc_sinogram(discs, theta, center=10.0)[:, None], theta, center=10.0)
-    result = api.reconstruct(scan, "cgls", scale=1.0)
+    result = reconstruct(scan, "cgls", scale=1.0)
     assert result.residual[0] < 0.03
     assert result.volume.sum() == pytest.approx(np.pi * 16, rel=0.05)

@@ -12,7 +12,7 @@ from pfitre_jax.operators.projector import Projector
 from pfitre_jax.priors.nonnegative import Nonnegative
 from pfitre_jax.reconstruction import data_model, methods
 from pfitre_jax.reconstruction import executor as slices
-from pfitre_jax.reconstruction.api import reconstruct
+from pfitre_jax.reconstruction.in_memory import reconstruct
 from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.scan_solver import build
 from pfitre_jax.solvers.fbp import fill_invalid

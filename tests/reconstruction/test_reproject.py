@@ -6,7 +6,7 @@ from analytic import CENTER, COLUMNS, THETA, disc_sinogram, disc_stack
 
 from pfitre_jax.data.roll import apply_roll, correct_roll
 from pfitre_jax.data.scan import Scan
-from pfitre_jax.reconstruction import api
+from pfitre_jax.reconstruction.in_memory import reconstruct
 from pfitre_jax.reconstruction.reproject import project_result
 
 ROWS = 21
@@ -22,7 +22,7 @@ def straight() -> Scan:
 
 @pytest.fixture(scope="module")
 def result(straight):
-    return api.reconstruct(straight, "cgls", scale=1.0, chunk=3)
+    return reconstruct(straight, "cgls", scale=1.0, chunk=3)
 
 
 def relative_residual(predicted, measured, compared):
@@ -44,7 +44,7 @@ def test_reprojection_with_a_roll_agrees_with_the_raw_scan(straight):
     wide = np.pad(straight.projections, ((0, 0), (0, 0), (8, 8)))
     rolled, valid = apply_roll(wide, None, -ROLL)
     raw = Scan.create(rolled[..., 8:-8], THETA, mask=valid[..., 8:-8], center=CENTER)
-    result = api.reconstruct(correct_roll(raw, ROLL), "cgls", scale=1.0, chunk=3)
+    result = reconstruct(correct_roll(raw, ROLL), "cgls", scale=1.0, chunk=3)
     predicted = project_result(result)
     # Two rotations blur the data and lose bins of the outermost rows; the reconstruction adds only its
     # residual.
@@ -60,7 +60,7 @@ def test_reprojection_with_a_roll_agrees_with_the_raw_scan(straight):
 
 
 def test_rows_that_were_not_reconstructed_are_nan(straight):
-    part = api.reconstruct(straight, "cgls", rows="4:10", scale=1.0, chunk=3)
+    part = reconstruct(straight, "cgls", rows="4:10", scale=1.0, chunk=3)
     raw = project_result(part)
     reached = np.isfinite(raw).all(axis=(0, 2))
     assert raw.shape[1] == ROWS and list(np.flatnonzero(reached)) == [4, 5, 6, 7, 8, 9]
@@ -83,7 +83,7 @@ def test_angles_and_detector_can_be_changed(result):
 
 def test_values_per_length_are_projected_in_the_units_of_the_data(straight, result):
     scan = dataclasses.replace(straight, pixel_size=0.25)
-    per_length = api.reconstruct(scan, "cgls", scale=1.0, chunk=3)
+    per_length = reconstruct(scan, "cgls", scale=1.0, chunk=3)
     np.testing.assert_allclose(per_length.volume, result.volume / 0.25, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(project_result(per_length), project_result(result), rtol=1e-4, atol=1e-4)
 

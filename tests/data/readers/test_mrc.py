@@ -12,7 +12,7 @@ import pfitre_jax as pf
 from pfitre_jax.data.lazy_scan import open_lazily
 from pfitre_jax.data.readers.registry import open_raw, read_raw
 from pfitre_jax.estimation.estimate import Estimate
-from pfitre_jax.reconstruction import api
+from pfitre_jax.reconstruction import scan_loading
 from pfitre_jax.reconstruction.method_settings import Settings
 from pfitre_jax.reconstruction.run_identity import identify
 
@@ -206,7 +206,7 @@ def test_files_beside_the_series_belong_to_the_identity_of_a_run(series):
 def test_an_estimated_roll_is_part_of_the_same_interpolation(series, monkeypatch):
     write_xf(series.with_suffix(".xf"))
     monkeypatch.setattr(
-        api, "find_roll", lambda scan: Estimate(3.0, "a test", 0.1, np.zeros(1), np.zeros(1), 0.0)
+        scan_loading, "find_roll", lambda scan: Estimate(3.0, "a test", 0.1, np.zeros(1), np.zeros(1), 0.0)
     )
     scan, expected_scan = load(series, roll="auto"), load(series, roll=3.0)
     np.testing.assert_array_equal(scan.projections, expected_scan.projections)
