@@ -39,13 +39,13 @@ class DetectorMask:
         blank: (views, rows) bool, rows of views without signal, see
             :meth:`pfitre_jax.data.defects.DefectStatistics.blank`.
         stuck: (rows, columns) bool, pixels with one value in all views, see
-            :func:`pfitre_jax.data.defects.stuck_pixels`.
+            :func:`pfitre_jax.data.defective_pixels.stuck_pixels`.
         saturation: Integer at and above which counts are saturated, or None.
         wrapped_below: Integer below which values exceeded the range of their type and wrapped, or None.
         zingers: (n, 3), view, row and column of single bins, see
-            :func:`pfitre_jax.data.defects.find_zingers`.
+            :func:`pfitre_jax.data.defective_pixels.find_zingers`.
         stuck_bins: (n, 3), the same of pixels that are stuck in a part of the views, see
-            :func:`pfitre_jax.data.defects.stuck_in_part`.
+            :func:`pfitre_jax.data.defective_pixels.stuck_in_part`.
     """
 
     padding: np.ndarray
