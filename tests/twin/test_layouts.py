@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pfitre_jax.twin.scenes import layouts
-from pfitre_jax.twin.scenes.layouts import STACKS, Layer, Stack, bank, read_layout, tile, voxels
+from pfitre_jax.twin.scenes.layouts import bank, read_layout, tile, voxels
+from pfitre_jax.twin.scenes.process_stacks import STACKS, Layer, Stack
 
 #: Two wires above each other and a via between, um.
 STACK = Stack(
