@@ -1,15 +1,11 @@
 """Alignment: the motion of the views, estimated together with the reconstruction that it blurs.
 
 The loop proceeds from coarse bins to fine ones. It alternates between a few iterations of a total-variation
-reconstruction from the views, corrected for their estimated motion, and a Gauss-Newton step of the motion
-towards the projections of that volume (joint reprojection), here also along the rows, in gain and in offset.
-With ``P`` the predicted view and ``D`` the corrected view minus ``P``, both smoothed,
-
-    D ~ -ds dP/dk - dr dP/di + dg P + do
-
-is solved for ``ds, dr, dg, do`` of each view, damped by their expected sizes, with Huber weights. The roll is
-the one whose new reconstruction has the smallest smoothed residual. The reconstruction is restarted, because
-a continued one would adapt to any roll: a roll is nearly a tilt of the object.
+reconstruction from the views, corrected for their estimated motion, and a step of the motion towards the
+projections of that volume (joint reprojection), here also along the rows, in gain and in offset, see
+:mod:`pfitre_jax.estimation.motion_step`. The roll is the one whose new reconstruction has the smallest
+smoothed residual. The reconstruction is restarted, because a continued one would adapt to any roll: a roll is
+nearly a tilt of the object.
 
 **Undetermined components** are fixed at zero: shifts along ``cos(theta)`` and ``sin(theta)`` move the object
 in its plane, a constant shift along the rows moves it along the axis, and a constant gain changes the unit. A
@@ -40,10 +36,11 @@ from pfitre_jax.data.scan import Scan
 from pfitre_jax.estimation.binning import bin_down, binned_index, unbinned_index
 from pfitre_jax.estimation.calibrate import calibrate
 from pfitre_jax.estimation.curve_minimum import minimum_position
+from pfitre_jax.estimation.motion_step import advance_motion, fit_motion
 from pfitre_jax.geometry import Wedge, remove_object_shift
 from pfitre_jax.priors.tv import TV
 from pfitre_jax.solvers.admm import ADMM
-from pfitre_jax.solvers.parameters.noise import MAD, noise_from_differences
+from pfitre_jax.solvers.parameters.noise import noise_from_differences
 from pfitre_jax.solvers.slice_problem import SliceProblem
 
 #: Largest number of columns on the coarsest and on the finest level.
@@ -61,22 +58,13 @@ ROLL_ITERATIONS, ROLL_ROWS = 12, 8
 ROLL_RISE = 0.003
 #: Method of the volume, with as much smoothing as misaligned views allow.
 METHOD = ADMM(TV(1e-3, iterations=10), rho=0.01, cg_iterations=2, start_iterations=8)
-#: Expected rms of the shifts, bins of the level; of the gain; and of the offset, over the largest line
-#: integral. They damp the steps.
-EXPECTED_SHIFT, EXPECTED_GAIN, EXPECTED_OFFSET = 3.0, 0.1, 0.02
 #: Number of cosines, over the order of the views, of a slow drift; the first one is a constant.
 DRIFT_TERMS = 6
-#: Largest step of a shift, bins of the level.
-LARGEST_STEP = 1.5
 #: Smallest correlation of neighbouring rows at which shifts along the rows are determined: unrelated slices
 #: have 0.03, circuits and the real chip more than 0.8.
 SIMILAR = 0.4
 #: Smallest share of the fine structure that is attributed to the object instead of the noise.
 FINE_SHARE = 0.1
-#: Standard deviation of the smoothing, bins, which extends the range of a step beyond a bin.
-SMOOTHING = 1.0
-#: Residual of a bin, in robust standard deviations, above which its weight decreases (Huber).
-HUBER = 2.0
 #: Smallest angular range that determines the centre, degrees.
 SPAN_DEG = 150.0
 
@@ -214,8 +202,8 @@ def register(
     for _ in range(steps):
         values, mask = motion.correct(scan.projections, scan.mask)
         mask &= np.isfinite(predicted)
-        fit = _fit(values, np.where(mask, predicted, 0), mask, rows=scan.rows > 1, gain=gain)
-        motion = _advance(motion, fit)
+        fit = fit_motion(values, np.where(mask, predicted, 0), mask, rows=scan.rows > 1, gain=gain)
+        motion = advance_motion(motion, fit)
     return motion
 
 
@@ -309,8 +297,8 @@ class _Level:
         predicted, self.state = self._predicted(values, mask, self.state, ITERATIONS)
         residual = np.where(mask, predicted - values, 0)
         relative = float(np.linalg.norm(residual) / np.linalg.norm(values))
-        fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
-        advanced = _advance(motion, fit)
+        fit = fit_motion(values, predicted, mask, rows=self.rows, gain=self.gain)
+        advanced = advance_motion(motion, fit)
         return _pin(_smooth_step(motion, advanced) if self.drift else advanced), relative
 
     def residual(self, motion: Motion) -> float:
@@ -320,7 +308,7 @@ class _Level:
         """
         values, mask = self._corrected(motion)
         predicted, _ = self._predicted(values, mask, None, ROLL_ITERATIONS)
-        fit = _fit(values, predicted, mask, rows=self.rows, gain=self.gain)
+        fit = fit_motion(values, predicted, mask, rows=self.rows, gain=self.gain)
         margin, rows = min(int(np.ceil(0.05 * self.scan.columns)), mask.shape[1] // 4), mask.shape[1]
         inner = mask & ((np.arange(rows) >= margin) & (np.arange(rows) < rows - margin))[None, :, None]
         return float(np.linalg.norm(fit.remainder[inner]) / np.linalg.norm(values[inner]))
@@ -337,61 +325,6 @@ class _Level:
         masks = np.moveaxis(mask, 1, 0).astype(np.float32)
         state, predicted = _iterate(self.problem, sinograms, masks, state, iterations)
         return np.moveaxis(np.asarray(predicted), 0, 1) * np.float32(self.scale), state
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Fit:
-    """A least-squares step of the motion.
-
-    Attributes:
-        step: (views,), the step of each component of the motion, by name.
-        remainder: (views, rows, columns), the smoothed difference that it does not explain.
-    """
-
-    step: dict[str, np.ndarray]
-    remainder: np.ndarray
-
-
-def _fit(values: np.ndarray, predicted: np.ndarray, mask: np.ndarray, *, rows: bool, gain: bool) -> _Fit:
-    """Fits the motion of each view to ``values - predicted`` (views, rows, columns)."""
-    spread = (0, SMOOTHING * rows, SMOOTHING)
-    weight = ndimage.gaussian_filter(mask.astype(np.float32), spread)
-    smooth = lambda a: ndimage.gaussian_filter(np.where(mask, a, 0), spread) / np.maximum(weight, 1e-3)  # noqa: E731
-    P, D = smooth(predicted), smooth(values - predicted)
-    inner = mask & (weight > 0.99)
-    # Derivative, expected size, and whether it is estimated, of each component of the motion.
-    largest = float(np.max(P, where=inner, initial=1e-12))
-    parts = {
-        "shifts": (-np.gradient(P, axis=2), EXPECTED_SHIFT, True),
-        "row_shifts": (-np.gradient(P, axis=1) if rows else None, EXPECTED_SHIFT, rows),
-        "gain": (P, EXPECTED_GAIN, gain),
-        "offset": (np.ones_like(P), EXPECTED_OFFSET * largest, gain),
-    }
-    names = [name for name, (_, _, on) in parts.items() if on]
-    X = np.stack([parts[name][0] for name in names], axis=-1)
-    expected = np.array([parts[name][1] for name in names])
-    # Without a valid bin the step is zero.
-    deviation = (np.median(np.abs(D[inner])) if inner.any() else 0.0) / MAD + 1e-12
-    weighted = (inner * np.minimum(1, HUBER * deviation / np.maximum(np.abs(D), 1e-12)))[..., None] * X
-    # Smoothed noise is correlated over about so many neighbours.
-    noise = 4 * np.pi * SMOOTHING**2 * deviation**2
-    normal = np.einsum("vrka,vrkb->vab", weighted, X) + noise * np.diag(expected**-2.0)
-    right = np.einsum("vrka,vrk->va", weighted, D)
-    solved = np.linalg.solve(normal, right[..., None])[..., 0]
-    step = {name: np.zeros(len(values)) for name in parts} | dict(zip(names, solved.T, strict=True))
-    return _Fit(step, D - np.einsum("vrka,va->vrk", X, solved))
-
-
-def _advance(motion: Motion, fit: _Fit) -> Motion:
-    """The motion after a step."""
-    at_most = lambda name, size: np.clip(fit.step[name], -size, size)  # noqa: E731
-    return dataclasses.replace(
-        motion,
-        shifts=motion.shifts + at_most("shifts", LARGEST_STEP),
-        row_shifts=motion.row_shifts + at_most("row_shifts", LARGEST_STEP),
-        gain=motion.gain * (1 + at_most("gain", 2 * EXPECTED_GAIN)),
-        offset=motion.offset + motion.gain * fit.step["offset"],
-    )
 
 
 def _smooth_step(before: Motion, after: Motion) -> Motion:
