@@ -25,7 +25,6 @@ from experiments.common.record import command_line, run_experiment
 from experiments.common.simulated_volumes import (
     VolumeScans,
     motion_error,
-    registered_psnr,
     simulate,
 )
 from pfitre_jax.reconstruction import find_method
@@ -72,7 +71,7 @@ def measure(config: Config, part: str, name: str, state: str) -> tuple[dict, dic
 def measure_motion(config: Config, seed: str, state: str) -> tuple[dict, dict]:
     """Registered PSNR of each method on a simulated scan, and the error of the estimated motion."""
     volume = simulate(config.scans, int(seed))
-    geometry, results = volume.ideal.geometry(), {}
+    results = {}
     scan = volume.ideal if state == NO_MOTION else volume.moved
     if state == ALIGNED or state in TRUE_PARTS:
         motion = estimated_motion(config.scans, int(seed))
@@ -83,7 +82,7 @@ def measure_motion(config: Config, seed: str, state: str) -> tuple[dict, dict]:
     images = {}
     for method in config.methods:
         image = crop_center(pf.reconstruct(scan, method).volume, config.scans.size)
-        results[method] = registered_psnr(image, volume.truth, geometry)
+        results[method] = volume.registered_psnr(image)
         images[method] = image[config.scans.rows // 2]
     return results, images
 

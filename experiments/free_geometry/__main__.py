@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.common.comparison import crop_center
 from experiments.common.record import command_line, run_experiment
-from experiments.common.simulated_volumes import motion_error, registered_psnr, simulate
+from experiments.common.simulated_volumes import motion_error, simulate
 from experiments.free_geometry.config import PRESETS, Config
 from pfitre_jax.contrib import fit_view_prediction
 from pfitre_jax.estimation import calibrate
@@ -51,7 +51,7 @@ def measure(config: Config, seed: str, state: str) -> tuple[dict, dict]:
         results["shift_error"] = motion_error(motion, volume.motion, scan.theta_rad)["shifts"]
     image = pf.reconstruct(motion.corrected(scan), "pfitre", prior=prior).volume
     image = crop_center(image, config.scans.size)
-    results["psnr"] = registered_psnr(image, volume.truth, volume.ideal.geometry())
+    results["psnr"] = volume.registered_psnr(image)
     return results, {"row": image[config.shown_row], "truth": volume.truth[config.shown_row]}
 
 

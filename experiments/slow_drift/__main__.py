@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 import pfitre_jax as pf
 from experiments.common.comparison import crop_center
 from experiments.common.record import command_line, run_experiment
-from experiments.common.simulated_volumes import motion_error, registered_psnr, simulate
+from experiments.common.simulated_volumes import motion_error, simulate
 from experiments.slow_drift.config import PRESETS, Config
 
 NAME = "slow_drift"
@@ -42,7 +42,7 @@ def measure(config: Config, level: str, seed: str, state: str) -> tuple[dict, di
         scan = estimate.corrected(scan)
     for method in config.methods:
         image = crop_center(pf.reconstruct(scan, method).volume, config.scans.size)
-        results[method] = registered_psnr(image, volume.truth, ideal.geometry())
+        results[method] = volume.registered_psnr(image)
         images[method] = image[config.scans.rows // 2]
     return results, images
 
