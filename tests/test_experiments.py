@@ -297,9 +297,10 @@ class TestComparison:
         reference = Reference.from_truth(truth, scan)
         loss = lambda result: -reference.measures(result)["psnr"]  # noqa: E731
         candidates = {"weight": (1e-4, 1e-3, 10.0), "rho": (1.0,)}
-        settings = {"iterations": 40, "prior": "none", "scale": 1.0}
+        settings = {"iterations": 40, "prior": "none", "scale": 1.0, "support": "disc"}
         result, best = reconstruct_at_best(scan, "fista-tv", loss, candidates, **settings)
-        assert result.parameters == {"iterations": 40, "weight": best["weight"]} and best["weight"] < 10
+        parameters = {"iterations": 40, "weight": best["weight"], "support": "disc"}
+        assert result.parameters == parameters and best["weight"] < 10
         assert loss(result) == pytest.approx(min(best["loss_by_weight"].values()), rel=1e-5)
         expected = np.mean([psnr(a, b, reference.support) for a, b in zip(result.volume, truth, strict=True)])
         measures = reference.measures(result)

@@ -30,7 +30,7 @@ class Config:
     """
 
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
-    attributed: tuple[int, ...] = (1, 2, 4)
+    attributed: tuple[int, ...] = (1, 2)
     scans: VolumeScans = dataclasses.field(default_factory=VolumeScans)
     held_out: dict[str, str] = dataclasses.field(
         default_factory=lambda: {"36-50": "36:51", "28-35": "28:36", "every fourth": "0:51:4"}

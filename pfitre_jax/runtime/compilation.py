@@ -70,7 +70,7 @@ def drop_programs_near_limit() -> bool:
         return False
     with MAPS.open("rb") as lines:
         occupied = sum(1 for _ in lines)
-    if occupied <= LARGEST_SHARE * int(LIMIT.read_text()):
+    if occupied <= LARGEST_SHARE * int(LIMIT.read_text(encoding="ascii")):
         return False
     _compile.cache_clear()
     jax.clear_caches()

@@ -86,6 +86,7 @@ def test_no_weight_without_signal_or_with_too_few_views(clean):
     )
 
 
+@pytest.mark.slow
 def test_calibration_selects_the_weight_only_where_it_is_used(clean):
     problem, sinograms, _ = clean
     y = sinograms + 0.3 * np.random.default_rng(1).standard_normal(sinograms.shape)
