@@ -11,14 +11,13 @@ from scipy import ndimage
 
 from pfitre_jax.data.motion import SAME_ANGLE_DEG
 from pfitre_jax.data.scan import Scan
+from pfitre_jax.solvers.parameters.noise import MAD
 
 #: Columns of the local mean, and its smallest share of the root mean square where a channel has signal: most
 #: bins of a sparse channel are 0, and would hide its noise.
 LOCAL_COLUMNS, LOCAL_SHARE = 5, 0.5
 #: Smallest noise, relative to the root mean square of the line integrals.
 LEAST_NOISE = 1e-3
-#: ``median |n|`` of a standard normal ``n``.
-_MAD = 0.6745
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,7 @@ class ChannelSignal:
             return cls(size, 0.0)
         second = (y[..., :-2] - 2 * y[..., 1:-1] + y[..., 2:])[used]
         slopes = ((y[..., 2:] - y[..., :-2]) / 2)[used]
-        noise = float(np.median(np.abs(second))) / (_MAD * 6**0.5)
+        noise = float(np.median(np.abs(second))) / (MAD * 6**0.5)
         slope = np.sqrt(max(float(np.mean(slopes**2)) - noise**2 / 2, 0.0))
         noise = max(noise, LEAST_NOISE * size)
         return cls(noise, float(slope / noise))

@@ -145,8 +145,7 @@ def _held_out_errors(
     weights = jnp.full(1, TV_WEIGHT, sinograms.dtype)
 
     def one(support: Array) -> tuple[Array, Array, Array]:
-        kernel = dataclasses.replace(problem.kernel, support=support)
-        supported = dataclasses.replace(problem, support=support, kernel=kernel)
+        supported = problem.with_support(support)
         squares = held_out_squares(supported, sinograms, masks, held_out, weights, iterations=iterations)[0]
         folds = jax.vmap(lambda s, held: relative_error(s[None], sinograms, masks, held[None]))
         rows = jax.vmap(lambda s, y, mask: relative_error(s[:, None], y[None], mask[None], held_out))

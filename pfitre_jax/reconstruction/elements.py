@@ -33,7 +33,11 @@ ALL, SUM = "all", "sum"
 
 
 def find_elements(
-    path: str | os.PathLike, requested: str | Sequence[str], **options: str | None
+    path: str | os.PathLike,
+    requested: str | Sequence[str],
+    *,
+    dataset: str | None = None,
+    axis_order: str | None = None,
 ) -> list[str]:
     """Names of the requested elements as the scan has them.
 
@@ -41,7 +45,8 @@ def find_elements(
         path: The scan.
         requested: Names; one string of names that are separated by commas; or "all", without the channels
             that are no elements (:data:`pfitre_jax.data.readers.channels.NOT_ELEMENTS`).
-        **options: ``dataset`` and ``axis_order``, as in :func:`pfitre_jax.load_scan`.
+        dataset: Dataset of the projections of an HDF5 file, as in :func:`pfitre_jax.load_scan`.
+        axis_order: Names of the axes of the stored projections, as in :func:`pfitre_jax.load_scan`.
 
     Raises:
         ValueError: A name is empty, unknown or given twice, or the scan has a single channel.
@@ -53,7 +58,7 @@ def find_elements(
             f"element is {text!r}, with an empty name; expected names that are separated by commas, such as "
             "Cu,Fe,Zn, or 'all'"
         )
-    channels = list_elements(path, **options)
+    channels = list_elements(path, dataset=dataset, axis_order=axis_order)
     if not channels:
         raise ValueError(
             f"{path} has a single channel, and element is {text!r}; expected a scan with several elements: "
@@ -257,11 +262,11 @@ def load_elements(
     """
     check_alignment_options(align=align, drift=drift, stored=alignment is not None, center=center, roll=roll)
     stored = None if alignment is None else read_alignment(alignment)
-    aligned = align or stored is not None
 
     def find(requested: str | Sequence[str]) -> list[str]:
-        layout = {name: options.get(name) for name in ("dataset", "axis_order")}
-        return find_elements(path, requested, **layout)
+        return find_elements(
+            path, requested, dataset=options.get("dataset"), axis_order=options.get("axis_order")
+        )
 
     load = functools.partial(load_scan, path, **options)
     names = find(elements)
@@ -274,7 +279,7 @@ def load_elements(
     if stored is not None:
         motion = stored.motion(scan.theta_rad, scan.columns)
         motion, notes = motion.of_element(scan.provenance.get("element"))
-    elif aligned:
+    elif align:
         scan = with_center(scan)
         assert scan.center is not None
         motion = Motion.none(scan.theta_rad, scan.center, float(roll))

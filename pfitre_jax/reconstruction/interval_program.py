@@ -227,6 +227,4 @@ def _measure_rotated(
 @jax.jit
 def _rotate_support(problem: SliceProblem, angle: Array) -> SliceProblem:
     """The problem of an object that is rotated by an angle."""
-    support = (rotate_any(problem.support, angle) > 0.5).astype(problem.support.dtype)
-    kernel = dataclasses.replace(problem.kernel, support=support)
-    return dataclasses.replace(problem, support=support, kernel=kernel)
+    return problem.with_support((rotate_any(problem.support, angle) > 0.5).astype(problem.support.dtype))

@@ -121,10 +121,10 @@ def _predict(
     """
     training = scan.take_views(np.flatnonzero(~held))
     plan = make_plan(training, settings, len(rows), chunk=len(rows), limit=limit)
-    subset = training.take_rows(rows)
-    blocks = executor.split_rows(slice(0, len(rows)), plan.chunk)
-    program = dataclasses.replace(plan.program, rows=len(rows))
-    solved = executor.solve_blocks(program, subset, blocks)
+    # Neighbouring rows are solved in the whole scan, which has the rows of their halos.
+    first, solved_scan = (int(rows[0]), training) if settings.joint else (0, training.take_rows(rows))
+    blocks = executor.split_rows(slice(first, first + len(rows)), plan.chunk)
+    solved = executor.solve_blocks(plan.program, solved_scan, blocks)
     volume = np.concatenate([np.asarray(block.volume) for block in solved])
     geometry = scan.take_views(np.flatnonzero(held)).geometry()
     A = Projector(geometry, volume.shape[1:])

@@ -96,6 +96,15 @@ class SliceProblem:
         mask = self.mask if mask is None else mask
         return dataclasses.replace(self, sinogram=jnp.where(mask > 0, sinogram, 0), mask=mask)
 
+    def with_support(self, support: Float[Array, "ny nx"]) -> SliceProblem:
+        """The same problem for images that are 0 outside another support.
+
+        Args:
+            support: (ny, nx), 1 where the image may differ from 0.
+        """
+        kernel = dataclasses.replace(self.kernel, support=support)
+        return dataclasses.replace(self, support=support, kernel=kernel)
+
     def project(self, x: Float[Array, "ny nx"]) -> Float[Array, "views columns"]:
         """``M A x``: (ny, nx) -> (views, columns)."""
         return self.mask * self.A(x)

@@ -26,6 +26,13 @@ LEARNED = ("network", "rho", "iterations")
 INHERITED = ("instrument", "scenes", "losses")
 
 
+def _require_positive(settings: Any, *names: str) -> None:
+    """Checks that numbers of a table of the configuration are at least 1."""
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """A part of the training, with its own warm-up and cosine decay of the learning rate.
@@ -75,8 +82,7 @@ class Stage:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.unrolled < 1:
-            raise ValueError(f"unrolled is {self.unrolled}; expected at least 1")
+        _require_positive(self, "steps", "unrolled")
         if not 0 <= self.coarse_share <= 1:
             raise ValueError(f"coarse_share is {self.coarse_share:g}; expected 0 to 1")
         if not 0 <= self.start_share < 1:
@@ -141,6 +147,7 @@ class Pool:
     def __post_init__(self) -> None:
         if not self.views:
             raise ValueError("views is empty; expected at least 1 value")
+        _require_positive(self, "scans", "iterations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +155,7 @@ class Report:
     """How often a run reports.
 
     Attributes:
-        log_every: Steps between records of the log.
+        log_every: Steps between records of the log; a step that is validated has one, too.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
         validation: Validation scans for each number of views.
@@ -158,6 +165,9 @@ class Report:
     validate_every: int = 250
     checkpoint_every: int = 250
     validation: int = 2
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "log_every", "validate_every", "checkpoint_every", "validation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,9 +341,7 @@ class TrainingConfig:
                 "volume = true in [pairs]"
             )
         losses = [self.losses, *(stage.losses for stage in self.stages if stage.losses is not None)]
-        if any(weights.expected_error for weights in losses) and not getattr(
-            network, "expected_error", False
-        ):
+        if any(weights.expected_error for weights in losses) and not network.expected_error:
             raise ValueError(
                 "the loss expected_error has a weight and the network does not have this output; expected "
                 "expected_error = true in [network], or the weight 0"

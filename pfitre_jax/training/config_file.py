@@ -61,13 +61,22 @@ def structure(table: Mapping[str, Any], source: str, *, unknown_keys: bool = Fal
 
 
 def _read(path_or_name: str | Path, later: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
-    path = Path(path_or_name)
+    """Path and completed table of a configuration that the configurations ``later`` come after.
+
+    A relative path in a configuration is relative to its folder.
+    """
+    path = later[-1].parent / path_or_name if later else Path(path_or_name)
     if not path.is_file() and path.suffix == "":
         path = CONFIGS / f"{path.name}.toml"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise FileNotFoundError(
             f"no training configuration at {path_or_name}; expected a TOML file, or one of: {shipped}"
+        )
+    if path.resolve() in [other.resolve() for other in later]:
+        raise ValueError(
+            f"{later[-1].name}: after: {str(path_or_name)!r} comes after this configuration itself; expected "
+            "another one"
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -82,7 +91,7 @@ def _append(table: dict[str, Any], paths: tuple[Path, ...]) -> dict[str, Any]:
     before = table.pop("after", None)
     if before is None:
         return table
-    if not isinstance(before, str) or before in [path.stem for path in paths]:
+    if not isinstance(before, str):
         raise ValueError(f"{paths[-1].name}: after: {before!r}; expected the name of another configuration")
     _, earlier = _read(before, paths)
     both = [name for name in table if isinstance(table[name], dict) and isinstance(earlier.get(name), dict)]

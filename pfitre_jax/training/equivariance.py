@@ -69,8 +69,7 @@ def problem_of(
     support: Float[Array, "n n"],
 ) -> Problem:
     """The same problem for an item with another support, which all rows of a slab share."""
-    kernel = dataclasses.replace(problem.kernel, support=support)
-    problem = dataclasses.replace(problem, support=support, kernel=kernel)
+    problem = problem.with_support(support)
     if sinogram.ndim == 3:
         return VolumeProblem.create(problem, sinogram, mask)
     return problem.with_sinogram(sinogram, mask)

@@ -106,6 +106,6 @@ def save_failed_batch(batch: Batch, metrics: dict, step: int, out: Path) -> str:
     write_files(out, {path.name: lambda p: p.write_bytes(buffer.getvalue())})
     return (
         f"the loss at step {step} is {float(metrics['loss'])} and the norm of its gradient is "
-        f"{float(metrics['gradient_norm'])}; the batch is in {path}, and the last checkpoint in "
-        f"{out / 'checkpoints'} is good: lower the rate of its stage and resume"
+        f"{float(metrics['gradient_norm'])}; expected finite values, and the batch is in {path}: lower the "
+        "rate of the stage and train into another folder, from the last weights in this one if there are any"
     )

@@ -68,8 +68,8 @@ def train(
         Path of the weights.
 
     Raises:
-        FloatingPointError: If a loss is not finite. The weights are those before that step, and its batch is
-            written to ``bad_batch.npz``.
+        FloatingPointError: If a loss is not finite. The weights remain those of the last validation, and the
+            batch of the step is written to ``bad_batch.npz``.
         ValueError: If ``out`` holds the run of another configuration, and as :func:`check_weights` and
             :meth:`TrainingConfig.check`.
     """
@@ -114,7 +114,8 @@ def train(
             done = step + 1
             checkpoint_due = done % config.report.checkpoint_every == 0 or done == last
             ends = done == last or (checkpoint_due and should_stop())
-            log_due = done % config.report.log_every == 0 or ends
+            validates = done % config.report.validate_every == 0 or ends
+            log_due = done % config.report.log_every == 0 or validates
             if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
                 raise FloatingPointError(save_failed_batch(batch, metrics, done, out))
             if log_due:
@@ -124,7 +125,7 @@ def train(
                 record["seconds_per_step"] = seconds / (done - first)
                 record["hours"] = hours_before + seconds / 3600
                 record["steps"] = config.steps
-                if done % config.report.validate_every == 0 or ends:
+                if validates:
                     mixed = mix_start_weights(state, start, share)
                     validation = programs.validate(mixed, validation_batches, current)
                     record |= validation.scores

@@ -167,9 +167,15 @@ def calibrate_cells(
         fewest: Smallest number of slices of a cell.
 
     Raises:
-        ValueError: All slices together are fewer than ``fewest``.
+        ValueError: The arguments differ in length, or even the cell of all scans has fewer than ``fewest``
+            slices or too few for ``level``.
     """
     wedges, noises = np.asarray(wedge_deg, float), np.asarray(noise, float)
+    if not len(scores) == len(wedges) == len(noises):
+        raise ValueError(
+            f"scores of {len(scores)} slices, wedge_deg of {len(wedges)} and noise of {len(noises)}; "
+            "expected one entry for each slice"
+        )
     every_wedge, every_noise = ((float(edges[0]), float(edges[-1])) for edges in (wedge_edges, noise_edges))
     wedge_ranges, noise_ranges = ([*_ranges(edges)] for edges in (wedge_edges, noise_edges))
     wanted = [(w, n) for w in wedge_ranges for n in noise_ranges]
@@ -184,8 +190,10 @@ def calibrate_cells(
                 # Scores that are all 0 leave the interval its smallest width.
                 cells.append(IntervalCell(wedge, bounds, max(factor, 1e-6), len(members)))
     if not cells:
+        # The last cell is that of all scans.
         raise ValueError(
-            f"{len(scores)} slices within the limits of the cells; expected at least {fewest}: use more"
+            f"{len(members)} of {len(scores)} slices within the limits of the cells; expected at least "
+            f"{max(fewest, int(np.ceil(level / (1 - level) - 1e-9)))}: use more"
         )
     return cells
 

@@ -115,30 +115,29 @@ class Resolution:
 
     def record(self) -> dict[str, Any]:
         """The resolution as JSON values, see ``summary.json`` in docs/reference/files.md."""
-        content: dict[str, Any] = {"rows": self.rows, "rings": self._entry(self.rings, curve=True)}
+        content: dict[str, Any] = {"rows": self.rows, "rings": self._entry(self.rings)}
         content["sectors"] = [
             {
                 "angle_to_wedge_deg": [sector.low_deg, sector.high_deg],
                 "measured": sector.measured,
-                **self._entry(sector.rings, curve=True),
+                **self._entry(sector.rings),
             }
             for sector in self.sectors
         ]
-        content["shells"] = None if self.shells is None else self._entry(self.shells, curve=True)
+        content["shells"] = None if self.shells is None else self._entry(self.shells)
         return content
 
-    def _entry(self, rings: FourierCorrelation, curve: bool) -> dict[str, Any]:
+    def _entry(self, rings: FourierCorrelation) -> dict[str, Any]:
         pixels = {name: rings.resolution(name) for name in THRESHOLDS}
         entry: dict[str, Any] = {"pixels": pixels}
         if self.pixel_size is not None:
             size = self.pixel_size
             entry["um"] = {name: None if value is None else value * size for name, value in pixels.items()}
-        if curve:
-            entry["curve"] = {
-                "frequency": np.round(rings.frequency, 6).tolist(),
-                "correlation": np.round(rings.correlation, 5).tolist(),
-                "half_bit": np.round(rings.half_bit, 5).tolist(),
-            }
+        entry["curve"] = {
+            "frequency": np.round(rings.frequency, 6).tolist(),
+            "correlation": np.round(rings.correlation, 5).tolist(),
+            "half_bit": np.round(rings.half_bit, 5).tolist(),
+        }
         return entry
 
 

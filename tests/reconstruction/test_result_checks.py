@@ -74,6 +74,21 @@ def test_the_prediction_does_not_depend_on_the_held_out_views():
     np.testing.assert_array_equal(before, after)
 
 
+def test_a_volume_that_is_solved_in_chunks_is_validated(monkeypatch):
+    """Chunks have halos of rows, which are more than the rows that are predicted."""
+    scan = pf.Scan.create(disc_stack([[(2.0, 1.0, 9.0, 1.0)]] * 12).astype(np.float32), THETA, center=CENTER)
+    settings = Settings.create("fista-tv", joint=True, iterations=20, weight=1e-3, support="disc")
+    whole = validation.validate(scan, settings, slice(0, 12))
+    make_plan = validation.make_plan
+    monkeypatch.setattr(
+        validation, "make_plan", lambda *args, **options: make_plan(*args, **options | {"chunk": 4})
+    )
+    parts = validation.validate(scan, settings, slice(0, 12))
+    np.testing.assert_array_equal(parts.rows, np.arange(2, 10))
+    for kind in ("interpolating", "extrapolating"):
+        assert getattr(parts, kind).error == pytest.approx(getattr(whole, kind).error, rel=0.02)
+
+
 def test_the_final_reconstruction_uses_all_views():
     plain = pf.reconstruct(noisy_scan(), "sirt", support="disc", iterations=20)
     np.testing.assert_array_equal(plain.volume, checked().volume)

@@ -8,7 +8,7 @@ import pytest
 
 from pfitre_jax.models.unet_config import UNetConfig
 from pfitre_jax.priors.files import pretrained
-from pfitre_jax.training.config import Banks, Stage, TrainingConfig
+from pfitre_jax.training.config import Banks, Pool, Report, Stage, TrainingConfig
 from pfitre_jax.training.config_file import CONFIGS, load_config, structure
 from pfitre_jax.training.losses import LossWeights
 from pfitre_jax.twin.instrument import Instrument
@@ -322,10 +322,25 @@ def test_a_configuration_can_continue_another(tmp_path, monkeypatch):
     config = load_config("second.toml")
     assert config.name == "second" and [stage.steps for stage in config.stages] == [7, 2]
     assert config.pool.scans == 5 and config.pool.views == (20,)
-    write("first.toml", 'after = "second"\n')
+    # The path is relative to the file that names it, wherever the command is started.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_config(tmp_path / "second.toml") == config
+
+
+@pytest.mark.parametrize(("after", "message"), [("second", "no training"), ("second.toml", "itself")])
+def test_configurations_that_continue_each_other_are_refused(tmp_path, after, message):
+    (tmp_path / "first.toml").write_text(f'after = "{after}"\n')
+    (tmp_path / "second.toml").write_text('after = "first.toml"\n')
     for file_name in ("second.toml", "first.toml"):
-        with pytest.raises((ValueError, FileNotFoundError), match="expected"):
-            load_config(file_name)
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            load_config(tmp_path / file_name)
+
+
+def test_a_file_with_the_name_of_a_shipped_configuration_can_continue_it(tmp_path):
+    (tmp_path / "circuits.toml").write_text('after = "circuits"\nseed = 7\n')
+    shipped = load_config("circuits")
+    assert load_config(tmp_path / "circuits.toml") == dataclasses.replace(shipped, seed=7)
 
 
 def test_general_continues_circuits():
@@ -363,5 +378,12 @@ def test_a_stage_is_selected_by_its_name():
         Stage(unrolled=3, learned="rho", coarse_share=0.5)
     with pytest.raises(ValueError, match="the loss expected_error has a weight"):
         TrainingConfig(losses=LossWeights(expected_error=0.1)).check()
-    with pytest.raises(ValueError, match="unrolled is 0; expected at least 1"):
-        Stage(unrolled=0)
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [(Report, "log_every"), (Report, "validation"), (Pool, "scans"), (Stage, "steps"), (Stage, "unrolled")],
+)
+def test_numbers_of_which_at_least_one_is_needed(table, name):
+    with pytest.raises(ValueError, match=f"{name} is 0; expected at least 1"):
+        table(**{name: 0})

@@ -152,6 +152,15 @@ def test_a_stopped_run_writes_all_files(config, blank, stopped):
     assert max(jax.tree.leaves(changed)) > 1e-3
 
 
+def test_a_validated_step_is_logged(config, train, tmp_path):
+    report = Report(log_every=3, validate_every=2, checkpoint_every=4, validation=1)
+    train(dataclasses.replace(config, report=report), tmp_path, steps=4)
+    log = read_log(tmp_path)
+    assert [(record["step"], "validation_psnr" in record) for record in log] == [
+        *[(2, True), (3, False), (4, True)]
+    ]
+
+
 def test_a_resumed_run_continues_at_the_last_step(config, blank, stopped, resumed):
     log = read_log(resumed)
     assert [record["step"] for record in log] == list(range(1, 9))

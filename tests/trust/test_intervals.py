@@ -101,10 +101,16 @@ def test_cells_have_the_factors_of_their_own_slices_and_small_ones_are_left_to_w
 
 
 def test_too_few_slices_for_any_cell_are_refused():
-    with pytest.raises(ValueError, match="3 slices within the limits of the cells; expected at least 20"):
-        calibrate_cells(
-            [np.ones(4)] * 3, [50] * 3, [0.01] * 3, wedge_edges=(20, 90), noise_edges=(0.001, 0.1)
-        )
+    edges = {"wedge_edges": (20, 90), "noise_edges": (0.001, 0.1)}
+    scores, noise = [np.ones(4)] * 30, [0.01] * 30
+    with pytest.raises(
+        ValueError, match="3 of 30 slices within the limits of the cells; expected at least 20"
+    ):
+        calibrate_cells(scores, [50] * 3 + [100] * 27, noise, **edges)
+    with pytest.raises(ValueError, match=r"30 of 30 slices within the limits .* at least 99"):
+        calibrate_cells(scores, [50] * 30, noise, level=0.99, **edges)
+    with pytest.raises(ValueError, match="scores of 30 slices, wedge_deg of 29 and noise of 30"):
+        calibrate_cells(scores, [50] * 29, noise, **edges)
 
 
 def test_a_common_factor_of_either_scale_is_a_common_factor_of_both():
