@@ -180,6 +180,7 @@ def picture(config: Config, results: dict, images: Mapping[str, np.ndarray]) -> 
     rows = [("motion", str(config.seeds[0]), (NO_MOTION, UNCORRECTED, ALIGNED))]
     rows += [("chip", name, (UNCORRECTED, ALIGNED)) for name in [*config.held_out][:1]]
     rows += [("catalyst", config.catalyst, (UNCORRECTED, ALIGNED))] if config.catalyst else []
+    rows = [row for row in rows if row[0] in results]
     figure = Figure(figsize=(9, 3.2 * len(rows)), layout="constrained")
     for line, (part, name, states) in zip(figure.subplots(len(rows), 3, squeeze=False), rows, strict=True):
         for axis in line:
